@@ -1,0 +1,153 @@
+//! What one attempt was: how it ended and what the command said about itself.
+//!
+//! Rule: an [`Ending`] is a fact; what it means for the run is decided in `policy`.
+
+use crate::run::words;
+
+words!(
+    /// How an attempt ended, in one word.
+    EndingKind {
+        /// The command exited; its code is known.
+        Exited = "exited",
+        /// A signal that jobctl did not send ended it.
+        Signalled = "signalled",
+        /// It ran longer than its timeout and was ended.
+        TimedOut = "timed_out",
+        /// An operator cancelled the run.
+        Cancelled = "cancelled",
+        /// The worker stopped before it was done.
+        Released = "released",
+        /// The command could not be started.
+        CannotStart = "cannot_start",
+        /// The worker or the host died.
+        Lost = "lost",
+    }
+);
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The command exited with this code.
+    Exited(i32),
+    /// This signal, not sent by jobctl, ended it.
+    Signalled(i32),
+    /// It was ended at its timeout; the code or signal that it ended with.
+    TimedOut {
+        /// Exit code, if it exited by itself after SIGTERM.
+        exit_code: Option<i32>,
+        /// Signal that ended it.
+        signal: Option<i32>,
+    },
+    /// It was ended because the run was cancelled; a command that exits 0 first is [`Ending::Exited`].
+    Cancelled {
+        /// Exit code, if it exited by itself after SIGTERM.
+        exit_code: Option<i32>,
+        /// Signal that ended it.
+        signal: Option<i32>,
+    },
+    /// It was ended because the worker stops; a command that exits by itself first is [`Ending::Exited`].
+    Released {
+        /// Exit code, if it exited by itself after SIGTERM.
+        exit_code: Option<i32>,
+        /// Signal that ended it.
+        signal: Option<i32>,
+    },
+    /// It could not be started: the operating system's words, and whether trying again may help.
+    CannotStart {
+        /// For instance "no such file or directory".
+        error: String,
+        /// True for shortages (EAGAIN, ENOMEM, EMFILE, ENFILE, ETXTBSY), false for all else.
+        transient: bool,
+    },
+}
+
+impl Ending {
+    /// The one-word kind stored with the attempt.
+    pub fn kind(&self) -> EndingKind {
+        match self {
+            Ending::Exited(_) => EndingKind::Exited,
+            Ending::Signalled(_) => EndingKind::Signalled,
+            Ending::TimedOut { .. } => EndingKind::TimedOut,
+            Ending::Cancelled { .. } => EndingKind::Cancelled,
+            Ending::Released { .. } => EndingKind::Released,
+            Ending::CannotStart { .. } => EndingKind::CannotStart,
+        }
+    }
+
+    /// The exit code, where there was one.
+    pub fn exit_code(&self) -> Option<i32> {
+        match *self {
+            Ending::Exited(code) => Some(code),
+            Ending::TimedOut { exit_code, .. }
+            | Ending::Cancelled { exit_code, .. }
+            | Ending::Released { exit_code, .. } => exit_code,
+            Ending::Signalled(_) | Ending::CannotStart { .. } => None,
+        }
+    }
+
+    /// The signal that ended it, where one did.
+    pub fn signal(&self) -> Option<i32> {
+        match *self {
+            Ending::Signalled(signal) => Some(signal),
+            Ending::TimedOut { signal, .. }
+            | Ending::Cancelled { signal, .. }
+            | Ending::Released { signal, .. } => signal,
+            Ending::Exited(_) | Ending::CannotStart { .. } => None,
+        }
+    }
+}
+
+words!(
+    /// What an ending means.
+    Class {
+        /// Done.
+        Success = "success",
+        /// Trying again may help.
+        Transient = "transient",
+        /// Trying again is useless.
+        Permanent = "permanent",
+        /// Refused for now by a rate limit; waits and is no failure.
+        RateLimited = "rate_limited",
+    }
+);
+
+/// When the command wants to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// After this many milliseconds.
+    In(i64),
+    /// At this time, milliseconds UTC.
+    At(i64),
+}
+
+/// What the command wrote into `$JOBCTL_RUN_OUTPUT`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// `error_class=...`
+    pub class: Option<Class>,
+    /// `retry_after=...`, seconds or an HTTP date.
+    pub retry_after: Option<RetryAfter>,
+    /// `message=...`
+    pub message: Option<String>,
+    /// `result=<JSON>` lines, each valid JSON.
+    pub results: Vec<String>,
+}
+
+/// Everything about one ended attempt.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Start, wall clock, milliseconds.
+    pub started_ms: i64,
+    /// End, wall clock, milliseconds.
+    pub ended_ms: i64,
+    /// How it ended.
+    pub ending: Ending,
+    /// The last 4 KiB of stdout and stderr as one stream.
+    pub output_tail: Vec<u8>,
+    /// Bytes printed in all, also those that were dropped.
+    pub output_bytes: u64,
+    /// Processes that outlived the command, ended or left alone according to `leftovers`.
+    pub leaked: u32,
+    /// What the command said itself.
+    pub said: Said,
+}

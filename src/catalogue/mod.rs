@@ -1,0 +1,294 @@
+//! The catalogue: TOML text in, a validated [`Catalogue`] out.
+//!
+//! Rule: every complaint has file, line and column, and all complaints are reported at once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Class;
+use crate::run::Guarantee;
+
+/// A parsed and validated `jobs.toml` (with its `jobs.d/*.toml`).
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// Absolute path of the main file.
+    pub path: PathBuf,
+    /// Identity of all its files when they were read.
+    pub stamp: String,
+    /// `[defaults] timezone`: zone of times without an offset.
+    pub timezone: Option<chrono_tz::Tz>,
+    /// `[store]`
+    pub store: StoreSettings,
+    /// `[worker]`
+    pub worker: WorkerSettings,
+    /// `[queue.*]`, with the three built-in queues.
+    pub queues: BTreeMap<String, Queue>,
+    /// `[job.*]`
+    pub jobs: BTreeMap<String, Arc<Job>>,
+}
+
+/// `[store]`
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// State directory, absolute.
+    pub path: Option<PathBuf>,
+    /// Group that shares the store: files 0660, directory 2770.
+    pub group: Option<String>,
+    /// Free bytes of the file system below which enqueue refuses the least important queues.
+    pub min_free: u64,
+    /// What the worker prunes in idle time.
+    pub retention: Retention,
+}
+
+/// How long ended runs are kept. Open dead letters are always kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Ended longer ago than this, milliseconds; `None` keeps all.
+    pub age_ms: Option<i64>,
+    /// At most this many ended runs; `None` keeps all.
+    pub runs: Option<u64>,
+}
+
+/// `[worker]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// Slots of a worker; `None` is the number of cores.
+    pub slots: Option<u32>,
+    /// How long a stopping worker lets its runs go on before it ends them, milliseconds.
+    pub stop_after_ms: i64,
+}
+
+/// `[queue.NAME]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Queues are served in this order, smaller first.
+    pub rank: i64,
+}
+
+/// `[job.NAME]`
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Name of the section.
+    pub name: String,
+    /// What `enqueue` needs to know.
+    pub intake: Intake,
+    /// What is started.
+    pub command: Command,
+    /// Limit of one attempt, milliseconds; `None` is no limit.
+    pub timeout_ms: Option<i64>,
+    /// Time between SIGTERM and SIGKILL, milliseconds.
+    pub grace_ms: i64,
+    /// Waits between attempts.
+    pub backoff: Backoff,
+    /// How long a run may go on being rate limited, milliseconds.
+    pub rate_limited_for_ms: i64,
+    /// Meaning of exit codes and of words in the output.
+    pub exit: ExitRules,
+    /// Job to enqueue when a run of this one dies.
+    pub on_dead: Option<String>,
+    /// Working directory, absolute; `None` is the run's own directory.
+    pub cwd: Option<PathBuf>,
+    /// File mode creation mask of the command.
+    pub umask: Option<u32>,
+    /// Resource limits of the command.
+    pub rlimits: Vec<Rlimit>,
+    /// Variables set for the command.
+    pub env: BTreeMap<String, String>,
+    /// Names passed on from the worker's environment.
+    pub pass_env: Vec<String>,
+    /// Variables whose value is read at spawn.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Bytes of output kept per attempt, head and tail.
+    pub output_max: u64,
+    /// What happens to processes that outlive the command.
+    pub leftovers: Leftovers,
+}
+
+/// The side of a job that `enqueue` uses. It is also kept in the store, so that an enqueue need not parse the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intake {
+    /// Queue of its runs.
+    pub queue: String,
+    /// Order inside the queue, 0-1000, smaller first.
+    pub priority: i64,
+    /// Known parameters.
+    pub params: BTreeMap<String, Param>,
+    /// Largest payload, bytes.
+    pub payload_max: u64,
+    /// Refuses equal enqueues for a time.
+    pub dedup: Option<Dedup>,
+    /// Attempts that may fail before the run is dead.
+    pub attempts: i64,
+    /// Deaths of workers that a run may cause before it is poison.
+    pub max_crashes: i64,
+    /// Latest useful start, milliseconds after the first due time.
+    pub deadline_ms: Option<i64>,
+    /// How often the command may be started.
+    pub guarantee: Guarantee,
+    /// Parameters that begin an argument of the command: a leading `-` is refused in their values.
+    pub argument_params: Vec<String>,
+}
+
+/// One entry of `params`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Param {
+    /// Whether an enqueue must give it.
+    pub required: bool,
+    /// Value where none is given.
+    pub default: Option<String>,
+}
+
+/// `dedup = { key = "...", window = "1h" }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dedup {
+    /// Template over the parameters.
+    pub key: Template,
+    /// Milliseconds from the enqueue for which an equal key is a duplicate.
+    pub window_ms: i64,
+}
+
+/// Text with placeholders `{name}`; `{{` and `}}` are braces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template(pub Vec<Segment>);
+
+/// A piece of a [`Template`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Segment {
+    /// Text as it stands.
+    Text(String),
+    /// The value of this parameter.
+    Param(String),
+}
+
+/// What a job starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A list: program and arguments, no shell. The first has no placeholder.
+    Argv(Vec<Template>),
+    /// A string for the shell, without placeholders.
+    Shell {
+        /// The script text.
+        script: String,
+        /// The shell and its options; the script is its last argument.
+        shell: Vec<String>,
+    },
+}
+
+/// Waits between attempts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backoff {
+    /// How the wait grows.
+    pub kind: BackoffKind,
+    /// Longest wait before jitter, milliseconds.
+    pub max_ms: i64,
+    /// Randomness.
+    pub jitter: Jitter,
+}
+
+/// How the wait grows from failure to failure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackoffKind {
+    /// Always the same, milliseconds.
+    Fixed(i64),
+    /// `base x factor^(n-1)`.
+    Exponential {
+        /// Wait after the first failure, milliseconds.
+        base_ms: i64,
+        /// Growth.
+        factor: f64,
+    },
+    /// These, milliseconds; the last repeats.
+    List(Vec<i64>),
+}
+
+crate::run::words!(
+    /// How a wait is spread.
+    Jitter {
+        /// The wait itself.
+        None = "none",
+        /// Uniform between nothing and the wait.
+        Full = "full",
+        /// Half of it, plus uniform up to the other half.
+        Equal = "equal",
+    }
+);
+
+crate::run::words!(
+    /// What happens to processes that outlive the command.
+    Leftovers {
+        /// They are ended.
+        Kill = "kill",
+        /// They are left alone and counted.
+        Allow = "allow",
+    }
+);
+
+/// `exit = { ... }`
+#[derive(Debug, Clone, Default)]
+pub struct ExitRules {
+    /// Exit codes that succeed besides 0; if the list is given it replaces 0.
+    pub success: Option<Vec<i32>>,
+    /// Exit codes that are worth another attempt.
+    pub transient: Vec<i32>,
+    /// Exit codes that are not.
+    pub permanent: Vec<i32>,
+    /// Exit codes that mean "refused by a rate limit".
+    pub rate_limited: Vec<i32>,
+    /// Words in the output, tried in order.
+    pub patterns: Vec<Pattern>,
+}
+
+/// One of `exit.patterns`.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    /// Unanchored, over the output tail.
+    pub regex: Regex,
+    /// Class of the ending where it matches.
+    pub class: Class,
+    /// For `rate_limited` or `transient`: how long to wait, milliseconds.
+    pub wait_ms: Option<i64>,
+}
+
+/// One of `rlimits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    /// Which resource.
+    pub resource: Resource,
+    /// Soft and hard limit in the unit of `setrlimit(2)`; `None` is unlimited.
+    pub limit: Option<u64>,
+}
+
+crate::run::words!(
+    /// Resources that a job may limit; names as in `setrlimit(2)` without `RLIMIT_`, in lower case.
+    Resource {
+        /// Address space, bytes.
+        As = "as",
+        /// Core file, bytes.
+        Core = "core",
+        /// CPU time, seconds.
+        Cpu = "cpu",
+        /// Data segment, bytes.
+        Data = "data",
+        /// Largest file written, bytes.
+        Fsize = "fsize",
+        /// Open files.
+        Nofile = "nofile",
+        /// Processes of the user.
+        Nproc = "nproc",
+        /// Stack, bytes.
+        Stack = "stack",
+    }
+);
+
+/// Where the value of a secret comes from, read when the command starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// Content of this file, absolute path, without one final newline.
+    File(PathBuf),
+    /// This variable of the worker's environment.
+    Env(String),
+}

@@ -1,0 +1,166 @@
+//! The error kinds and their exit codes, with hints.
+//!
+//! Rule: a message says what failed and what was *not* done; the hint is an imperative. Lower case, no final period.
+
+use std::fmt;
+
+/// What went wrong, as far as a calling script can act on it. The number is the process's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// The operation ran and failed.
+    Failed = 1,
+    /// Wrong arguments: unknown or missing parameter, bad duration, time or id, too large.
+    Usage = 2,
+    /// No such job, run, queue or worker.
+    NotFound = 3,
+    /// A rule forbids it, for instance retrying a running run.
+    Refused = 4,
+    /// The store cannot be reached or is not ours.
+    Unavailable = 69,
+    /// A defect in jobctl.
+    Bug = 70,
+    /// I/O error, disk full in a write, file replaced.
+    Io = 74,
+    /// Nothing was stored; try again later.
+    TryAgain = 75,
+    /// It is unknown whether the request was stored; repeat it with the same request id.
+    Unknown = 76,
+    /// A file or directory is not accessible.
+    Permission = 77,
+    /// The catalogue cannot be read or is wrong.
+    Config = 78,
+}
+
+impl Kind {
+    /// The exit code of a process that ends with this kind of error.
+    pub fn exit_code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An error with everything that its reader needs: what failed, what to do, and how the process ends.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// Decides the exit code.
+    pub kind: Kind,
+    /// What failed, without the leading `error:`.
+    pub message: String,
+    /// What to do about it, without the leading `hint:`.
+    pub hint: Option<String>,
+    /// For [`Kind::TryAgain`]: when a retry makes sense, in milliseconds.
+    pub retry_after_ms: Option<i64>,
+    /// Further fields of the `--json` error document.
+    pub details: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Result of a fallible operation of jobctl.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of this kind with this message.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            retry_after_ms: None,
+            details: None,
+        }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds when to try again, in milliseconds.
+    #[must_use]
+    pub fn retry_after_ms(mut self, ms: i64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// Adds fields to the `--json` error document.
+    #[must_use]
+    pub fn details(mut self, details: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// An error of the file system about `path`; refused access is [`Kind::Permission`], all else [`Kind::Io`].
+    pub fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Kind::Permission,
+            _ => Kind::Io,
+        };
+        Self::new(
+            kind,
+            format!("cannot {what} `{}`: {}", path.display(), os_words(error)),
+        )
+    }
+}
+
+/// The words of an operating system error without Rust's `(os error 13)`.
+pub fn os_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    words[..1].to_lowercase() + &words[1..]
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The candidate closest to `name`, if it is close enough to be a typing error.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (edit_distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1)
+                .min(rows[i][j - 1] + 1)
+                .min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_typing_errors_and_nothing_else() {
+        let names = ["billing", "send-email", "dump"];
+        assert_eq!(nearest("billng", names), Some("billing"));
+        assert_eq!(nearest("sned-email", names), Some("send-email"));
+        assert_eq!(nearest("thumbnail", names), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! jobctl: runs shell-command jobs in the background, durably, over one SQLite file.
+//!
+//! The library holds everything; the binary parses, dispatches and reports. See `ARCHITECTURE.md` for the map.
+
+pub mod attempt;
+pub mod catalogue;
+pub mod clock;
+pub mod error;
+pub mod run;
