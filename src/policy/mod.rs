@@ -1,0 +1,11 @@
+//! Decisions as pure functions: values and `now` in, a decision out.
+//!
+//! Rule: no clock, no randomness, no store; what is random comes in as a number.
+
+mod backoff;
+mod classify;
+mod verdict;
+
+pub use backoff::delay_ms;
+pub use classify::{Judged, classify};
+pub use verdict::{Budget, Verdict, verdict};

@@ -1,0 +1,281 @@
+//! What becomes of a run after an attempt.
+
+use crate::attempt::{Class, Ending, RetryAfter};
+use crate::policy::Judged;
+use crate::run::{Guarantee, Reason};
+
+/// What a run may still use.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// How often its command may be started.
+    pub guarantee: Guarantee,
+    /// Bad endings so far, without this one.
+    pub failures: i64,
+    /// Bad endings that make it dead.
+    pub max_attempts: i64,
+    /// Latest useful start, milliseconds.
+    pub deadline_ms: Option<i64>,
+    /// First of the rate-limited endings in a row, milliseconds.
+    pub limited_ms: Option<i64>,
+    /// How long it may go on being rate limited, milliseconds.
+    pub rate_limited_for_ms: i64,
+}
+
+/// The transition after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done.
+    Succeed,
+    /// Again at `due_ms`.
+    Defer {
+        /// Earliest start of the next attempt, milliseconds.
+        due_ms: i64,
+        /// Whether it counts as a failure; a rate-limited ending does not.
+        failure: bool,
+    },
+    /// Back into the queue as if it had not run.
+    Release,
+    /// Ended on request.
+    Cancel,
+    /// Dead letter.
+    Bury {
+        /// Why.
+        reason: Reason,
+        /// Whether the ending counts as a failure.
+        failure: bool,
+    },
+}
+
+/// Wait of a rate-limited ending that names none.
+const RATE_LIMITED_WAIT_MS: i64 = 60_000;
+
+/// Decides. `backoff_ms` is the wait after one more failure.
+pub fn verdict(
+    ending: &Ending,
+    judged: &Judged,
+    budget: &Budget,
+    backoff_ms: i64,
+    now_ms: i64,
+) -> Verdict {
+    if judged.class == Class::Success {
+        return Verdict::Succeed;
+    }
+    match ending {
+        Ending::Cancelled { .. } => return Verdict::Cancel,
+        Ending::Released { .. } if budget.guarantee == Guarantee::AtLeastOnce => {
+            return Verdict::Release;
+        }
+        _ => {}
+    }
+    if judged.class == Class::Permanent {
+        return Verdict::Bury {
+            reason: Reason::Permanent,
+            failure: true,
+        };
+    }
+    if budget.guarantee == Guarantee::AtMostOnce {
+        return Verdict::Bury {
+            reason: Reason::Exhausted,
+            failure: true,
+        };
+    }
+    let wished_ms = judged.retry_after.map(|after| match after {
+        RetryAfter::In(ms) => now_ms.saturating_add(ms.max(0)),
+        RetryAfter::At(at_ms) => at_ms.max(now_ms),
+    });
+    let (due_ms, failure) = if judged.class == Class::RateLimited {
+        let due_ms = wished_ms.unwrap_or(now_ms.saturating_add(RATE_LIMITED_WAIT_MS));
+        let since_ms = budget.limited_ms.unwrap_or(now_ms);
+        if due_ms > since_ms.saturating_add(budget.rate_limited_for_ms) {
+            return Verdict::Bury {
+                reason: Reason::Exhausted,
+                failure: false,
+            };
+        }
+        (due_ms, false)
+    } else {
+        if budget.failures + 1 >= budget.max_attempts {
+            return Verdict::Bury {
+                reason: Reason::Exhausted,
+                failure: true,
+            };
+        }
+        (wished_ms.unwrap_or(now_ms.saturating_add(backoff_ms)), true)
+    };
+    match budget.deadline_ms {
+        Some(deadline_ms) if due_ms >= deadline_ms => Verdict::Bury {
+            reason: Reason::Deadline,
+            failure,
+        },
+        _ => Verdict::Defer { due_ms, failure },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn budget() -> Budget {
+        Budget {
+            guarantee: Guarantee::AtLeastOnce,
+            failures: 0,
+            max_attempts: 3,
+            deadline_ms: None,
+            limited_ms: None,
+            rate_limited_for_ms: 86_400_000,
+        }
+    }
+
+    fn judged(class: Class, retry_after: Option<RetryAfter>) -> Judged {
+        Judged {
+            class,
+            retry_after,
+            error: None,
+        }
+    }
+
+    fn decide(
+        ending: &Ending,
+        class: Class,
+        after: Option<RetryAfter>,
+        budget: &Budget,
+    ) -> Verdict {
+        verdict(ending, &judged(class, after), budget, 10_000, NOW)
+    }
+
+    #[test]
+    fn the_last_failure_buries() {
+        let failed = Ending::Exited(1);
+        let again = Verdict::Defer {
+            due_ms: NOW + 10_000,
+            failure: true,
+        };
+        assert_eq!(decide(&failed, Class::Transient, None, &budget()), again);
+        let last = Budget {
+            failures: 2,
+            ..budget()
+        };
+        let dead = Verdict::Bury {
+            reason: Reason::Exhausted,
+            failure: true,
+        };
+        assert_eq!(decide(&failed, Class::Transient, None, &last), dead);
+    }
+
+    #[test]
+    fn permanent_buries_at_once() {
+        let dead = Verdict::Bury {
+            reason: Reason::Permanent,
+            failure: true,
+        };
+        assert_eq!(
+            decide(&Ending::Exited(65), Class::Permanent, None, &budget()),
+            dead
+        );
+    }
+
+    #[test]
+    fn no_attempt_starts_at_or_after_the_deadline() {
+        let tight = Budget {
+            deadline_ms: Some(NOW + 10_000),
+            ..budget()
+        };
+        let dead = Verdict::Bury {
+            reason: Reason::Deadline,
+            failure: true,
+        };
+        assert_eq!(
+            decide(&Ending::Exited(1), Class::Transient, None, &tight),
+            dead
+        );
+    }
+
+    #[test]
+    fn a_rate_limited_ending_is_no_failure_but_ends_some_day() {
+        let failed = Ending::Exited(1);
+        let last = Budget {
+            failures: 2,
+            ..budget()
+        };
+        let again = Verdict::Defer {
+            due_ms: NOW + 5000,
+            failure: false,
+        };
+        assert_eq!(
+            decide(
+                &failed,
+                Class::RateLimited,
+                Some(RetryAfter::In(5000)),
+                &last
+            ),
+            again
+        );
+        let long = Budget {
+            limited_ms: Some(NOW - 86_399_000),
+            ..budget()
+        };
+        let dead = Verdict::Bury {
+            reason: Reason::Exhausted,
+            failure: false,
+        };
+        assert_eq!(
+            decide(
+                &failed,
+                Class::RateLimited,
+                Some(RetryAfter::In(5000)),
+                &long
+            ),
+            dead
+        );
+    }
+
+    #[test]
+    fn at_most_once_never_goes_back_after_a_start() {
+        let once = Budget {
+            guarantee: Guarantee::AtMostOnce,
+            max_attempts: 1,
+            ..budget()
+        };
+        let dead = Verdict::Bury {
+            reason: Reason::Exhausted,
+            failure: true,
+        };
+        let released = Ending::Released {
+            exit_code: None,
+            signal: Some(15),
+        };
+        for ending in [Ending::Exited(75), Ending::Signalled(9), released] {
+            assert_eq!(
+                decide(&ending, Class::Transient, None, &once),
+                dead,
+                "{ending:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stopping_worker_burns_no_attempt() {
+        let released = Ending::Released {
+            exit_code: Some(143),
+            signal: None,
+        };
+        let last = Budget {
+            failures: 2,
+            ..budget()
+        };
+        assert_eq!(
+            decide(&released, Class::Transient, None, &last),
+            Verdict::Release
+        );
+    }
+
+    #[test]
+    fn success_beats_a_cancel() {
+        assert_eq!(
+            decide(&Ending::Exited(0), Class::Success, None, &budget()),
+            Verdict::Succeed
+        );
+    }
+}

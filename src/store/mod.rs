@@ -1,0 +1,231 @@
+//! The store's verbs in domain words and plain types; no SQL here.
+//!
+//! Rule: nothing above this module knows SQL or SQLite, and `now` is always a parameter.
+
+use crate::run::{Fence, Guarantee, Reason, RunId, State, Trigger, WorkerId};
+
+mod sqlite;
+
+pub use sqlite::{
+    Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Settings, Store, Turns, Tx,
+    rank_accepted,
+};
+
+/// Ages a run by its due time: a step of priority weighs as much as this wait.
+/// Linear ageing bounds starvation by construction: priority 0 overtakes 1000 by at most 1000 minutes.
+pub const PRIORITY_STEP_MS: i64 = 60_000;
+
+/// A run to be stored.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Job of the catalogue.
+    pub job: String,
+    /// Queue that it waits in.
+    pub queue: String,
+    /// Unit of fairness; empty for none.
+    pub tenant: String,
+    /// Order inside the queue, smaller first.
+    pub priority: i64,
+    /// Earliest start, milliseconds.
+    pub due_ms: i64,
+    /// Set when the wait until `due_ms` is relative: the time it counts from. A wall clock that steps back restarts it.
+    pub wait_set_ms: Option<i64>,
+    /// Latest useful start, milliseconds.
+    pub deadline_ms: Option<i64>,
+    /// Failures that make it dead.
+    pub max_attempts: i64,
+    /// Deaths of workers that make it poison.
+    pub max_crashes: i64,
+    /// How often its command may be started.
+    pub guarantee: Guarantee,
+    /// JSON object of strings.
+    pub params: Option<String>,
+    /// Handed to the command on standard input.
+    pub payload: Option<Vec<u8>>,
+    /// Random; stable over attempts.
+    pub idempotency_key: [u8; 16],
+    /// Key, and for how long from now an equal one is a duplicate, milliseconds.
+    pub dedup: Option<(String, i64)>,
+    /// What created it.
+    pub trigger: Trigger,
+    /// The run that caused this one.
+    pub parent: Option<RunId>,
+    /// Joins it with what the caller was doing.
+    pub correlation_id: Option<String>,
+    /// Who asked for it.
+    pub initiator: Option<String>,
+    /// The caller's own name for its subject.
+    pub business_key: Option<String>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+}
+
+/// The answer to an enqueue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The new run, or the existing one.
+    pub run: RunId,
+    /// Whether it existed before.
+    pub duplicate: bool,
+    /// Its state now.
+    pub state: State,
+    /// Its earliest start, milliseconds.
+    pub due_ms: i64,
+}
+
+/// What a worker asks for.
+pub struct ClaimRequest<'a> {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// Queues in the order in which they are served.
+    pub queues: &'a [String],
+    /// Whether this worker can run a job.
+    pub knows: &'a dyn Fn(&str) -> bool,
+    /// At most this many.
+    pub max: usize,
+    /// Whether the worker holds nothing else: only then does it get a run that must be alone.
+    pub idle: bool,
+}
+
+/// What a worker gets.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// The runs, now running.
+    pub runs: Vec<Claimed>,
+    /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
+    pub wants_idle: bool,
+}
+
+/// A run in the hands of a worker.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// Which run.
+    pub run: RunId,
+    /// Proof of this claim.
+    pub fence: Fence,
+    /// Job of the catalogue.
+    pub job: String,
+    /// Queue that it came from.
+    pub queue: String,
+    /// Unit of fairness; empty for none.
+    pub tenant: String,
+    /// Number of the attempt that a start will be.
+    pub attempt: i64,
+    /// Bad endings so far.
+    pub failures: i64,
+    /// Worker deaths so far.
+    pub crashes: i64,
+    /// Failures that make it dead.
+    pub max_attempts: i64,
+    /// Deaths of workers that make it poison.
+    pub max_crashes: i64,
+    /// How often its command may be started.
+    pub guarantee: Guarantee,
+    /// Latest useful start, milliseconds.
+    pub deadline_ms: Option<i64>,
+    /// First of the rate-limited endings in a row.
+    pub limited_ms: Option<i64>,
+    /// JSON object of strings.
+    pub params: Option<String>,
+    /// Handed to the command on standard input.
+    pub payload: Option<Vec<u8>>,
+    /// Random; stable over attempts.
+    pub idempotency_key: [u8; 16],
+    /// What created it.
+    pub trigger: Trigger,
+    /// The run that caused this one.
+    pub parent: Option<RunId>,
+    /// Joins it with what the caller was doing.
+    pub correlation_id: Option<String>,
+    /// Who asked for it.
+    pub initiator: Option<String>,
+    /// The caller's own name for its subject.
+    pub business_key: Option<String>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+    /// Exit code of the attempt before.
+    pub last_exit_code: Option<i64>,
+    /// Error of the attempt before.
+    pub last_error: Option<String>,
+}
+
+impl Claimed {
+    /// Whether the next death of its worker would make it poison, so that it must run alone.
+    pub fn must_be_alone(&self) -> bool {
+        must_be_alone(self.crashes, self.max_crashes)
+    }
+}
+
+/// Whether a run with so many crashes must run alone: its next one counts as poison.
+pub(crate) fn must_be_alone(crashes: i64, max_crashes: i64) -> bool {
+    crashes > 0 && crashes >= max_crashes - 1
+}
+
+/// A started attempt that has not ended yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// Which run.
+    pub run: RunId,
+    /// Proof of the claim.
+    pub fence: Fence,
+    /// Number of the attempt.
+    pub attempt: i64,
+    /// Start, milliseconds.
+    pub started_ms: i64,
+}
+
+/// What a write about a claimed run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The run is now in this state.
+    Moved(State),
+    /// The claim is no longer ours; nothing was changed.
+    Fenced,
+}
+
+/// Why and how a run goes to the dead-letter table.
+#[derive(Debug, Clone)]
+pub struct Burial {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What became of the runs of a dead worker.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Not started; given back.
+    pub unclaimed: u32,
+    /// Started; will run again.
+    pub lost: u32,
+    /// Started and not to be run again.
+    pub buried: Vec<Burial>,
+}
+
+/// A registered worker.
+#[derive(Debug, Clone)]
+pub struct WorkerRow {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Process id.
+    pub pid: i64,
+    /// Start of that process in clock ticks since boot.
+    pub pid_start: i64,
+    /// Boot in which it was started.
+    pub boot_id: String,
+    /// Host name.
+    pub host: String,
+    /// User id.
+    pub uid: i64,
+    /// Queues that it serves, comma separated; empty for all.
+    pub queues: String,
+    /// Its slots.
+    pub slots: i64,
+    /// Start, milliseconds.
+    pub started_ms: i64,
+    /// When an operator asked it to stop, milliseconds.
+    pub stop_ms: Option<i64>,
+}

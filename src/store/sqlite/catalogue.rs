@@ -1,0 +1,128 @@
+//! The catalogue as its last reader found it: lets an enqueue skip the parser, and workers notice a newer one.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::writer::Tx;
+use crate::catalogue::{Catalogue, Intake};
+use crate::error::{Error, Kind, Result};
+
+/// What `enqueue` needs besides the job.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Settings {
+    /// Zone of times without an offset.
+    pub timezone: Option<chrono_tz::Tz>,
+    /// `[store] min_free`
+    pub min_free: u64,
+    /// Rank of each queue.
+    pub ranks: std::collections::BTreeMap<String, i64>,
+}
+
+impl Settings {
+    /// Those of a catalogue.
+    pub fn of(catalogue: &Catalogue) -> Self {
+        Self {
+            timezone: catalogue.timezone,
+            min_free: catalogue.store.min_free,
+            ranks: catalogue
+                .queues
+                .iter()
+                .map(|(name, queue)| (name.clone(), queue.rank))
+                .collect(),
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Keeps a catalogue and returns its generation; the same files keep their generation.
+    pub fn keep_catalogue(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<i64> {
+        const LOOK: &str = "SELECT generation, stamp FROM catalogue WHERE path = ?1";
+        const GENERATION: &str = "SELECT coalesce(max(generation), 0) + 1 FROM catalogue";
+        const KEEP: &str = "
+            INSERT INTO catalogue (path, stamp, generation, loaded_ms, settings) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT (path) DO UPDATE SET stamp = excluded.stamp, generation = excluded.generation,
+                loaded_ms = excluded.loaded_ms, settings = excluded.settings";
+        const FORGET: &str = "DELETE FROM catalogue_job WHERE path = ?1";
+        const JOB: &str = "INSERT INTO catalogue_job (path, job, intake) VALUES (?1, ?2, ?3)";
+        const NO_QUEUES: &str = "DELETE FROM queue";
+        const QUEUE: &str = "INSERT INTO queue (queue, rank) VALUES (?1, ?2)";
+        let path = catalogue.path.to_string_lossy();
+        let known: Option<(i64, String)> = self
+            .conn
+            .prepare_cached(LOOK)?
+            .query_row([&path], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some((generation, stamp)) = known
+            && stamp == catalogue.stamp
+        {
+            return Ok(generation);
+        }
+        let generation: i64 = self
+            .conn
+            .prepare_cached(GENERATION)?
+            .query_row([], |row| row.get(0))?;
+        let settings = to_json(&Settings::of(catalogue))?;
+        self.conn.prepare_cached(KEEP)?.execute(params![
+            path,
+            catalogue.stamp,
+            generation,
+            now_ms,
+            settings
+        ])?;
+        self.conn.prepare_cached(FORGET)?.execute([&path])?;
+        let mut insert = self.conn.prepare_cached(JOB)?;
+        for (name, job) in &catalogue.jobs {
+            insert.execute(params![path, name, to_json(&job.intake)?])?;
+        }
+        drop(insert);
+        self.conn.prepare_cached(NO_QUEUES)?.execute([])?;
+        let mut insert = self.conn.prepare_cached(QUEUE)?;
+        for (name, queue) in &catalogue.queues {
+            insert.execute(params![name, queue.rank])?;
+        }
+        Ok(generation)
+    }
+}
+
+impl super::Store {
+    /// What the store knows of the catalogue at `path`, if it was kept with this stamp.
+    pub fn kept_settings(&self, path: &str, stamp: &str) -> Result<Option<Settings>> {
+        const SQL: &str = "SELECT settings FROM catalogue WHERE path = ?1 AND stamp = ?2";
+        let text: Option<String> = self
+            .connection()?
+            .prepare_cached(SQL)?
+            .query_row([path, stamp], |row| row.get(0))
+            .optional()?;
+        // A jobctl of another version may have written it: then it is simply parsed again.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// The enqueue side of a job of a kept catalogue.
+    pub fn kept_intake(&self, path: &str, job: &str) -> Result<Option<Intake>> {
+        const SQL: &str = "SELECT intake FROM catalogue_job WHERE path = ?1 AND job = ?2";
+        let text: Option<String> = self
+            .connection()?
+            .prepare_cached(SQL)?
+            .query_row([path, job], |row| row.get(0))
+            .optional()?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Generation of the catalogue at `path`.
+    pub fn catalogue_generation(&self, path: &str) -> Result<Option<i64>> {
+        const SQL: &str = "SELECT generation FROM catalogue WHERE path = ?1";
+        Ok(self
+            .connection()?
+            .prepare_cached(SQL)?
+            .query_row([path], |row| row.get(0))
+            .optional()?)
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| {
+        Error::new(
+            Kind::Bug,
+            format!("cannot write the catalogue as JSON: {error}"),
+        )
+    })
+}

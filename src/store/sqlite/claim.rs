@@ -1,0 +1,389 @@
+//! Hands ready runs to a worker: queues by rank, tenants in turn, then each lane in its order.
+//!
+//! A lane is (queue, tenant, job). Whether a lane is open is judged once per claim and before any of its rows is read, so a
+//! million runs of a paused job in front cost one seek.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::writer::{Depth, Tx};
+use crate::error::{Error, Kind, Result};
+use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger};
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, must_be_alone};
+
+/// Delayed runs made ready per transaction.
+const PROMOTE_MAX: i64 = 1000;
+
+/// Expired runs buried per transaction.
+const EXPIRE_MAX: i64 = 100;
+
+/// Tenants looked at per queue and claim; the next claim goes on behind them.
+const TENANTS_MAX: usize = 256;
+
+/// Where each queue's turn of tenants stands; kept by the worker between claims.
+#[derive(Debug, Default)]
+pub struct Turns(HashMap<String, String>);
+
+impl Tx<'_> {
+    /// Makes due runs ready; whether more may be due.
+    pub fn promote(&mut self, now_ms: i64) -> Result<bool> {
+        const SQL: &str = "
+            UPDATE run SET ready = 1, wait_set_ms = NULL
+            WHERE id IN (
+                SELECT id FROM run INDEXED BY run_due
+                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND due_ms <= ?1
+                ORDER BY due_ms LIMIT ?2)
+            RETURNING queue, tenant";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let rows: Vec<(String, String)> = statement
+            .query_map([now_ms, PROMOTE_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (queue, tenant) in &rows {
+            self.count(queue, tenant, Depth::DELAYED, Depth::READY);
+        }
+        Ok(rows.len() as i64 == PROMOTE_MAX)
+    }
+
+    /// The wall clock stepped back: relative waits that began later than now begin anew with their own length.
+    pub fn restart_waits(&mut self, now_ms: i64) -> Result<bool> {
+        const SQL: &str = "
+            UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
+            WHERE id IN (
+                SELECT id FROM run INDEXED BY run_due
+                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND due_ms > ?1 AND wait_set_ms > ?1
+                LIMIT ?2)";
+        let changed = self
+            .conn
+            .prepare_cached(SQL)?
+            .execute([now_ms, PROMOTE_MAX])?;
+        Ok(changed as i64 == PROMOTE_MAX)
+    }
+
+    /// Buries waiting runs whose deadline has passed.
+    pub fn expire(&mut self, now_ms: i64) -> Result<Vec<Burial>> {
+        const SQL: &str = "
+            SELECT id FROM run INDEXED BY run_deadline
+            WHERE state = 'waiting' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
+            ORDER BY deadline_ms LIMIT ?2";
+        let runs: Vec<i64> = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_map([now_ms, EXPIRE_MAX], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        runs.into_iter()
+            .map(|run| self.bury_expired(RunId(run), now_ms))
+            .collect()
+    }
+
+    /// Takes up to `max` runs for a worker.
+    pub fn claim(&mut self, request: &ClaimRequest<'_>, turns: &mut Turns) -> Result<Claims> {
+        let mut claims = Claims::default();
+        let paused = self.paused_jobs()?;
+        let open = |job: &str| !paused.contains(job) && (request.knows)(job);
+        for queue in request.queues {
+            self.claim_from(queue, request, &open, turns, &mut claims)?;
+            if claims.wants_idle || claims.runs.len() >= request.max {
+                break;
+            }
+        }
+        Ok(claims)
+    }
+
+    fn paused_jobs(&self) -> Result<HashSet<String>> {
+        let mut statement = self.conn.prepare_cached("SELECT job FROM pause")?;
+        let jobs = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(jobs)
+    }
+
+    fn claim_from(
+        &mut self,
+        queue: &str,
+        request: &ClaimRequest<'_>,
+        open: &dyn Fn(&str) -> bool,
+        turns: &mut Turns,
+        claims: &mut Claims,
+    ) -> Result<()> {
+        let wanted = request.max - claims.runs.len();
+        let start = turns.0.get(queue).cloned();
+        let mut tenants = self.tenants_behind(queue, start.as_deref(), None, open, wanted)?;
+        if let (Some(start), true) = (&start, tenants.len() < wanted) {
+            let rest = wanted - tenants.len();
+            tenants.extend(self.tenants_behind(queue, None, Some(start), open, rest)?);
+        }
+        while let Some(mut tenant) = tenants.pop_front() {
+            let Some((lane, run)) = tenant.front(self, queue, wanted)? else {
+                continue;
+            };
+            // Read before it is taken: a run that must be alone stays where it is until the worker is idle.
+            let (crashes, max_crashes) = self.crashes_of(run)?;
+            let alone = must_be_alone(crashes, max_crashes);
+            if alone && !(request.idle && claims.runs.is_empty()) {
+                claims.wants_idle = true;
+                return Ok(());
+            }
+            tenant.lanes[lane].rows.pop_front();
+            claims.runs.push(self.take(run, request)?);
+            turns.0.insert(queue.to_owned(), tenant.name.clone());
+            if alone {
+                claims.wants_idle = true;
+                return Ok(());
+            }
+            if claims.runs.len() >= request.max {
+                return Ok(());
+            }
+            tenants.push_back(tenant);
+        }
+        Ok(())
+    }
+
+    /// Tenants of a queue that have an open lane: those after `after`, up to and with `upto`.
+    fn tenants_behind(
+        &self,
+        queue: &str,
+        after: Option<&str>,
+        upto: Option<&str>,
+        open: &dyn Fn(&str) -> bool,
+        max: usize,
+    ) -> Result<VecDeque<Tenant>> {
+        // The head of the next lane: one seek in the index, however long the lanes are.
+        const NEXT_LANE: &str = "
+            SELECT tenant, job FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND (tenant, job) > (?2, ?3)
+            ORDER BY tenant, job LIMIT 1";
+        const NEXT_TENANT: &str = "
+            SELECT tenant, job FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND tenant > ?2
+            ORDER BY tenant, job LIMIT 1";
+        let mut next_lane = self.conn.prepare_cached(NEXT_LANE)?;
+        let lane = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let mut tenants: VecDeque<Tenant> = VecDeque::new();
+        let mut visited = 0;
+        // Job names are never empty, so ("", "") stands before every lane.
+        let mut found = match after {
+            Some(after) => self
+                .conn
+                .prepare_cached(NEXT_TENANT)?
+                .query_row([queue, after], lane)
+                .optional()?,
+            None => next_lane.query_row([queue, "", ""], lane).optional()?,
+        };
+        while let Some((tenant, job)) = found {
+            if upto.is_some_and(|upto| tenant.as_str() > upto) {
+                break;
+            }
+            let new = tenants.back().is_none_or(|last| last.name != tenant);
+            if new && (tenants.len() >= max || visited >= TENANTS_MAX) {
+                break;
+            }
+            if open(&job) {
+                if new {
+                    tenants.push_back(Tenant {
+                        name: tenant.clone(),
+                        lanes: Vec::new(),
+                    });
+                }
+                if let Some(last) = tenants.back_mut() {
+                    last.lanes.push(Lane {
+                        job: job.clone(),
+                        rows: VecDeque::new(),
+                        last: None,
+                        ended: false,
+                    });
+                }
+            }
+            visited += usize::from(new);
+            found = next_lane
+                .query_row([queue, &tenant, &job], lane)
+                .optional()?;
+        }
+        Ok(tenants)
+    }
+
+    fn crashes_of(&self, run: i64) -> Result<(i64, i64)> {
+        const SQL: &str = "SELECT crashes, max_crashes FROM run WHERE id = ?1";
+        let row = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(row)
+    }
+
+    fn take(&mut self, run: i64, request: &ClaimRequest<'_>) -> Result<Claimed> {
+        const SQL: &str = "
+            UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3
+            WHERE id = ?1 AND state = 'waiting' AND ready = 1
+            RETURNING id, fence, job, queue, tenant, attempts + 1, failures, crashes, max_attempts, max_crashes,
+                guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
+                correlation_id, initiator, business_key, traceparent, exit_code, last_error";
+        debug_assert_eq!(State::Waiting.after(Event::Claim), Some(State::Running));
+        let fence = self.fences(1)?;
+        let (mut claimed, has_payload) = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row(params![run, request.worker.0, fence], claimed_row)?;
+        if has_payload {
+            claimed.payload = Some(self.payload_of(claimed.run)?);
+        }
+        self.count(
+            &claimed.queue,
+            &claimed.tenant,
+            Depth::READY,
+            Depth::RUNNING,
+        );
+        Ok(claimed)
+    }
+
+    /// Takes the waiting run that this worker keeps for itself (`run JOB`), if it is due.
+    pub fn claim_kept(
+        &mut self,
+        run: RunId,
+        request: &ClaimRequest<'_>,
+        now_ms: i64,
+    ) -> Result<Option<Claimed>> {
+        const SQL: &str = "
+            UPDATE run SET ready = 1, worker = NULL
+            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 RETURNING queue, tenant";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let row: Option<(String, String)> = statement
+            .query_row(params![run.0, request.worker.0, now_ms], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        drop(statement);
+        let Some((queue, tenant)) = row else {
+            return Ok(None);
+        };
+        self.count(&queue, &tenant, Depth::DELAYED, Depth::READY);
+        self.take(run.0, request).map(Some)
+    }
+
+    fn payload_of(&self, run: RunId) -> Result<Vec<u8>> {
+        const SQL: &str = "SELECT body FROM payload WHERE run = ?1";
+        Ok(self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([run.0], |row| row.get(0))?)
+    }
+}
+
+fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
+    let guarantee: String = row.get(10)?;
+    let trigger: String = row.get(16)?;
+    let claimed = Claimed {
+        run: RunId(row.get(0)?),
+        fence: Fence(row.get(1)?),
+        job: row.get(2)?,
+        queue: row.get(3)?,
+        tenant: row.get(4)?,
+        attempt: row.get(5)?,
+        failures: row.get(6)?,
+        crashes: row.get(7)?,
+        max_attempts: row.get(8)?,
+        max_crashes: row.get(9)?,
+        guarantee: Guarantee::from_word(&guarantee).unwrap_or(Guarantee::AtMostOnce),
+        deadline_ms: row.get(11)?,
+        limited_ms: row.get(12)?,
+        params: row.get(13)?,
+        payload: None,
+        idempotency_key: row.get(15)?,
+        trigger: Trigger::from_word(&trigger).unwrap_or(Trigger::Manual),
+        parent: row.get::<_, Option<i64>>(17)?.map(RunId),
+        correlation_id: row.get(18)?,
+        initiator: row.get(19)?,
+        business_key: row.get(20)?,
+        traceparent: row.get(21)?,
+        last_exit_code: row.get(22)?,
+        last_error: row.get(23)?,
+    };
+    Ok((claimed, row.get(14)?))
+}
+
+/// A tenant with the open lanes that it has in one queue.
+struct Tenant {
+    name: String,
+    lanes: Vec<Lane>,
+}
+
+/// The front rows of one (queue, tenant, job).
+struct Lane {
+    job: String,
+    /// (order key, run), not yet taken.
+    rows: VecDeque<(i64, i64)>,
+    /// The last row read.
+    last: Option<(i64, i64)>,
+    ended: bool,
+}
+
+impl Tenant {
+    /// The lane and run that are next: the smallest order key over all lanes, then the smallest id.
+    fn front(&mut self, tx: &Tx<'_>, queue: &str, wanted: usize) -> Result<Option<(usize, i64)>> {
+        // A tenant with many lanes gives few rows from each.
+        let page = (wanted / self.lanes.len().max(1)).clamp(1, 64);
+        let mut best: Option<(i64, i64, usize)> = None;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            lane.fill(tx, queue, &self.name, page)?;
+            if let Some(&(key, run)) = lane.rows.front()
+                && best.is_none_or(|(best_key, best_run, _)| (key, run) < (best_key, best_run))
+            {
+                best = Some((key, run, index));
+            }
+        }
+        Ok(best.map(|(_, run, index)| (index, run)))
+    }
+}
+
+impl Lane {
+    fn fill(&mut self, tx: &Tx<'_>, queue: &str, tenant: &str, page: usize) -> Result<()> {
+        const SQL: &str = "
+            SELECT order_key, id FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND (order_key, id) > (?4, ?5)
+            ORDER BY order_key, id LIMIT ?6";
+        if !self.rows.is_empty() || self.ended {
+            return Ok(());
+        }
+        let (key, run) = self.last.unwrap_or((i64::MIN, i64::MIN));
+        let mut statement = tx.conn.prepare_cached(SQL)?;
+        let rows = statement.query_map(
+            params![queue, tenant, self.job, key, run, page as i64],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        self.rows = rows.collect::<Result<_, _>>()?;
+        self.last = self.rows.back().copied().or(self.last);
+        self.ended = self.rows.len() < page;
+        Ok(())
+    }
+}
+
+impl super::Store {
+    /// When the next waiting run becomes due or expires, milliseconds; `Some(past)` while any is ready.
+    pub fn next_due(&self, now_ms: i64) -> Result<Option<i64>> {
+        const READY: &str = "SELECT 1 FROM run INDEXED BY run_ready WHERE ready = 1 LIMIT 1";
+        const DUE: &str = "
+            SELECT due_ms FROM run INDEXED BY run_due
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL ORDER BY due_ms LIMIT 1";
+        const DEADLINE: &str = "
+            SELECT deadline_ms FROM run INDEXED BY run_deadline
+            WHERE state = 'waiting' AND deadline_ms IS NOT NULL ORDER BY deadline_ms LIMIT 1";
+        let conn = self.connection()?;
+        if conn.prepare_cached(READY)?.exists([])? {
+            return Ok(Some(now_ms));
+        }
+        let due: Option<i64> = conn
+            .prepare_cached(DUE)?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let deadline: Option<i64> = conn
+            .prepare_cached(DEADLINE)?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        Ok([due, deadline].into_iter().flatten().min())
+    }
+}
+
+/// What a bad transition answers.
+pub(super) fn no_such_move(what: &str) -> Error {
+    Error::new(Kind::Bug, format!("the store refused to {what}"))
+}

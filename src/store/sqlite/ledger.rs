@@ -1,0 +1,102 @@
+//! The one writer thread of a worker: closures in, one transaction for all that waited, answers after COMMIT.
+//!
+//! Rule: `done` runs on this thread after the transaction; it must only hand the answer on.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::Store;
+use super::writer::{Body, Tx};
+use crate::error::{Error, Kind, Result};
+
+/// Transactions take at most this many entries; more wait for the next one.
+const GROUP_MAX: usize = 256;
+
+/// A write and who wants to know.
+pub struct Entry {
+    /// What is written.
+    pub body: Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>,
+    /// Gets the answer once it is durable.
+    pub done: Box<dyn FnOnce(Result<()>) + Send>,
+}
+
+/// Handle of the writer thread; ends it when dropped, after all that was submitted.
+pub struct Ledger {
+    inbox: Option<SyncSender<Entry>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ledger {
+    /// Starts the thread, which owns the store from now on.
+    pub fn start(store: Store) -> Result<Self> {
+        let (inbox, entries) = sync_channel(1024);
+        let thread = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || work(store, &entries))
+            .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
+        Ok(Self {
+            inbox: Some(inbox),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands an entry over; its `done` is always called.
+    pub fn submit(&self, entry: Entry) {
+        let lost = match &self.inbox {
+            Some(inbox) => inbox.send(entry).err().map(|error| error.0),
+            None => Some(entry),
+        };
+        if let Some(entry) = lost {
+            (entry.done)(Err(Error::new(Kind::Bug, "the writer thread is gone")));
+        }
+    }
+
+    /// Writes and waits for the answer.
+    pub fn call<T: Send + 'static>(
+        &self,
+        body: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = sync_channel(1);
+        let (value_sender, value_receiver) = sync_channel(1);
+        self.submit(Entry {
+            body: Box::new(move |tx| {
+                drop(value_sender.send(body(tx)?));
+                Ok(())
+            }),
+            done: Box::new(move |answer| drop(sender.send(answer))),
+        });
+        let gone = || Error::new(Kind::Bug, "the writer thread is gone");
+        receiver.recv().map_err(|_| gone())??;
+        value_receiver.recv().map_err(|_| gone())
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.inbox = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn work(mut store: Store, entries: &Receiver<Entry>) {
+    while let Ok(first) = entries.recv() {
+        let mut bodies: Vec<Body<'_>> = Vec::new();
+        let mut waiting = Vec::new();
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            bodies.push(entry.body);
+            waiting.push(entry.done);
+            next = if bodies.len() < GROUP_MAX {
+                entries.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        let answers = store.write_group(bodies);
+        for (done, answer) in waiting.into_iter().zip(answers) {
+            done(answer);
+        }
+    }
+}

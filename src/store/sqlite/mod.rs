@@ -1,0 +1,160 @@
+//! The store on SQLite: one file per aggregate, all SQL below here.
+//!
+//! Rule: each statement is a `const` in the function that runs it; every move of a run is one statement whose WHERE names
+//! the state left and, for claimed runs, the fence.
+
+mod catalogue;
+mod claim;
+mod disk;
+mod enqueue;
+mod fault;
+mod finish;
+mod ledger;
+mod lock;
+mod migrate;
+mod open;
+mod recover;
+mod workers;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+pub use catalogue::Settings;
+pub use claim::Turns;
+pub use disk::rank_accepted;
+pub use enqueue::ImportProgress;
+pub use finish::Holder;
+pub use ledger::{Entry, Ledger};
+pub use open::{Create, OpenOptions};
+pub use recover::Death;
+pub use writer::Tx;
+
+use crate::error::{Error, Kind, Result};
+
+/// An open store. One per thread; the worker's writer thread owns one inside its [`Ledger`].
+pub struct Store {
+    conn: Option<Connection>,
+    files: Files,
+    identity: FileId,
+    uuid: String,
+    busy_wait: Duration,
+    /// Held shared as long as the store is open: a migration waits for it.
+    _schema_lock: File,
+}
+
+/// Paths and modes of a state directory.
+#[derive(Debug, Clone)]
+struct Files {
+    dir: PathBuf,
+    database: PathBuf,
+    write_lock: PathBuf,
+    modes: Modes,
+}
+
+/// Permissions of what jobctl creates.
+#[derive(Debug, Clone, Copy)]
+struct Modes {
+    file: u32,
+    dir: u32,
+    group: Option<u32>,
+}
+
+/// Device and inode: what a path pointed to when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let meta = std::fs::symlink_metadata(path)?;
+        Ok(Self(meta.dev(), meta.ino()))
+    }
+}
+
+impl Store {
+    /// The state directory, absolute.
+    pub fn dir(&self) -> &Path {
+        &self.files.dir
+    }
+
+    /// Random name of this store, given at its creation.
+    pub fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    /// Mode of the files that belong to the store.
+    pub fn file_mode(&self) -> u32 {
+        self.files.modes.file
+    }
+
+    fn connection(&self) -> Result<&Connection> {
+        self.conn
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Bug, "the store is closed"))
+    }
+
+    /// A number that changes when another connection has committed.
+    pub fn data_version(&self) -> Result<i64> {
+        Ok(self
+            .connection()?
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get(0))?)
+    }
+
+    /// Bytes of the write-ahead log.
+    pub fn wal_bytes(&self) -> u64 {
+        let mut path = self.files.database.clone().into_os_string();
+        path.push("-wal");
+        std::fs::metadata(path).map_or(0, |meta| meta.len())
+    }
+
+    /// Copies the log into the database as far as readers allow; with `restart`, waits for them so that it starts anew.
+    pub fn checkpoint(&self, restart: bool) -> Result<()> {
+        let sql = if restart {
+            "PRAGMA wal_checkpoint(RESTART)"
+        } else {
+            "PRAGMA wal_checkpoint(PASSIVE)"
+        };
+        self.connection()?.query_row(sql, [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Fails when the database is no longer the file that was opened.
+    pub fn check_identity(&self) -> Result<()> {
+        match FileId::of(&self.files.database) {
+            Ok(id) if id == self.identity => Ok(()),
+            Ok(_) => Err(self.gone("was replaced by another file")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(self.gone("was removed"))
+            }
+            Err(error) => Err(Error::io("look at", &self.files.database, &error)),
+        }
+    }
+
+    fn gone(&self, how: &str) -> Error {
+        Error::new(
+            Kind::Io,
+            format!(
+                "the database `{}` {how} while it was open; nothing was acknowledged",
+                self.files.database.display()
+            ),
+        )
+        .hint("stop all jobctl processes, put the file with its `-wal` back, and start them again")
+    }
+
+    fn drop_connection(&mut self) {
+        self.conn = None;
+    }
+
+    fn reopen_if_dropped(&mut self) -> Result<()> {
+        if self.conn.is_none() {
+            self.check_identity()?;
+            self.conn = Some(open::connect(&self.files.database, self.busy_wait)?);
+        }
+        Ok(())
+    }
+}

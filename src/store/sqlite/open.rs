@@ -1,0 +1,481 @@
+//! Opening: create on first use, refuse what is not ours, and change nothing that is refused.
+//!
+//! Rule: a database is made whole under another name and linked into place, so an empty or half-made `jobctl.db` is
+//! always damage and never taken for a new store.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::lock::{self, Mode};
+use super::migrate::{APPLICATION_ID, VERSION, migrate};
+use super::{FileId, Files, Modes, Store};
+use crate::error::{Error, Kind, Result};
+
+/// What may happen to the store while it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Create {
+    /// Make it if it does not exist.
+    IfMissing,
+    /// As `IfMissing`, and bring an older schema up to date.
+    AndMigrate,
+    /// It must exist.
+    Never,
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The state directory.
+    pub dir: PathBuf,
+    /// Group that shares it.
+    pub group: Option<String>,
+    /// Whether it may be made or migrated.
+    pub create: Create,
+    /// Longest wait for other writers.
+    pub busy_wait: Duration,
+    /// Now, for the creation time.
+    pub now_ms: i64,
+}
+
+const HINT_RIGHTS: &str =
+    "run as the user that owns the state directory, or name another with `--state`";
+
+impl OpenOptions {
+    /// Opens the store; the second value says whether it was made just now.
+    pub fn open(&self) -> Result<(Store, bool)> {
+        let modes = modes(self.group.as_deref())?;
+        let dir = make_dir(&self.dir, modes, self.create)?;
+        refuse_network(&dir)?;
+        let files = Files {
+            database: dir.join("jobctl.db"),
+            write_lock: dir.join("write.lock"),
+            dir,
+            modes,
+        };
+        let lock_path = files.dir.join("store.lock");
+        let mut lock = self.lock(&files, &lock_path, Mode::Shared)?;
+        let mut created = false;
+        if missing(&files.database)? {
+            drop(lock);
+            lock = self.lock(&files, &lock_path, Mode::Exclusive)?;
+            if missing(&files.database)? {
+                self.create(&files, &lock_path)?;
+                created = true;
+            }
+        }
+        let mut identity = identify(&files.database)?;
+        let mut conn = connect(&files.database, self.busy_wait)?;
+        let version = version_of(&conn)?;
+        if version < VERSION {
+            if self.create != Create::AndMigrate {
+                return Err(Error::new(
+                    Kind::TryAgain,
+                    format!(
+                        "`jobctl.db` has schema {version} and this jobctl needs {VERSION}; the file was not changed"
+                    ),
+                )
+                .hint("run `jobctl migrate`, or restart the workers with this version"));
+            }
+            drop(conn);
+            drop(lock);
+            lock = self.lock(&files, &lock_path, Mode::Exclusive)?;
+            conn = connect(&files.database, self.busy_wait)?;
+            let version = version_of(&conn)?;
+            if version < VERSION {
+                back_up(&conn, &files, version)?;
+                migrate(&mut conn, version)?;
+            }
+            identity = identify(&files.database)?;
+        }
+        let uuid: String = conn.query_row("SELECT uuid FROM store", [], |row| row.get(0))?;
+        self.check_uuid(&lock_path, &uuid)?;
+        let lock = lock::acquire(lock, Mode::Shared, self.busy_wait)
+            .map_err(|error| Error::io("lock", &lock_path, &error))?
+            .ok_or_else(|| busy_schema(self.busy_wait))?;
+        let store = Store {
+            conn: Some(conn),
+            files,
+            identity,
+            uuid,
+            busy_wait: self.busy_wait,
+            _schema_lock: lock,
+        };
+        Ok((store, created))
+    }
+
+    fn lock(&self, files: &Files, path: &Path, mode: Mode) -> Result<fs::File> {
+        let file = lock::open(path, files.modes.file).map_err(|error| match error.kind {
+            Kind::Permission => Error::new(
+                Kind::Permission,
+                format!(
+                    "the state directory `{}` cannot be used: permission denied",
+                    files.dir.display()
+                ),
+            )
+            .hint(HINT_RIGHTS),
+            _ => error,
+        })?;
+        adopt(path, &file, files.modes, files.modes.file)?;
+        lock::acquire(file, mode, self.busy_wait)
+            .map_err(|error| Error::io("lock", path, &error))?
+            .ok_or_else(|| busy_schema(self.busy_wait))
+    }
+
+    /// Makes the database under another name and links it into place; the lock file remembers that it existed.
+    fn create(&self, files: &Files, lock_path: &Path) -> Result<()> {
+        let known = read_uuid(lock_path)?;
+        if let Some(uuid) = known {
+            return Err(Error::new(
+                Kind::Io,
+                format!(
+                    "the database `{}` is missing, but store {uuid} existed here; nothing was created",
+                    files.database.display()
+                ),
+            )
+            .hint("put the file with its `-wal` back or restore a backup; to start empty, remove `store.lock`"));
+        }
+        if self.create == Create::Never {
+            return Err(no_store(&files.dir));
+        }
+        let temporary = files.dir.join(format!(".jobctl.db.{}", std::process::id()));
+        let cleanup = || {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                let mut path = temporary.clone().into_os_string();
+                path.push(suffix);
+                drop(fs::remove_file(path));
+            }
+        };
+        cleanup();
+        let uuid = hex(&crate::clock::random_bytes::<16>());
+        let made = (|| {
+            let file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&temporary)
+                .map_err(|error| Error::io("create", &temporary, &error))?;
+            adopt(&temporary, &file, files.modes, files.modes.file)?;
+            drop(file);
+            let mut conn = Connection::open(&temporary)?;
+            conn.pragma_update(None, "synchronous", "FULL")?;
+            migrate(&mut conn, 0)?;
+            conn.execute(
+                "INSERT INTO store (one, uuid, created_ms, fence) VALUES (1, ?1, ?2, 0)",
+                (&uuid, self.now_ms),
+            )?;
+            conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+            conn.close().map_err(|(_, error)| error)?;
+            fs::hard_link(&temporary, &files.database)
+                .or_else(|_| fs::rename(&temporary, &files.database))
+                .map_err(|error| Error::io("create", &files.database, &error))?;
+            fs::write(lock_path, format!("{uuid}\n"))
+                .and_then(|()| fs::File::open(lock_path)?.sync_all())
+                .and_then(|()| fs::File::open(&files.dir)?.sync_all())
+                .map_err(|error| Error::io("write", lock_path, &error))
+        })();
+        cleanup();
+        made
+    }
+
+    fn check_uuid(&self, lock_path: &Path, uuid: &str) -> Result<()> {
+        match read_uuid(lock_path)? {
+            Some(known) if known == uuid => Ok(()),
+            Some(known) => Err(Error::new(
+                Kind::Io,
+                format!(
+                    "`{}` holds store {uuid}, but store {known} lived here; nothing was changed",
+                    self.dir.join("jobctl.db").display()
+                ),
+            )
+            .hint("put the right file back; to use this one, remove `store.lock`")),
+            None => fs::write(lock_path, format!("{uuid}\n"))
+                .map_err(|error| Error::io("write", lock_path, &error)),
+        }
+    }
+}
+
+/// The error of a read-only command where nothing was ever stored.
+fn no_store(dir: &Path) -> Error {
+    Error::new(
+        Kind::Unavailable,
+        format!("there is no store in `{}`", dir.display()),
+    )
+    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--state`")
+}
+
+fn busy_schema(wait: Duration) -> Error {
+    Error::new(
+        Kind::TryAgain,
+        format!(
+            "another process kept the store to itself for {} s; nothing was stored",
+            wait.as_secs()
+        ),
+    )
+    .hint("a migration runs, or workers of another version must be stopped first")
+    .retry_after_ms(1000)
+}
+
+fn read_uuid(lock_path: &Path) -> Result<Option<String>> {
+    let text =
+        fs::read_to_string(lock_path).map_err(|error| Error::io("read", lock_path, &error))?;
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+fn missing(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Error::io("look at", path, &error).hint(HINT_RIGHTS)),
+    }
+}
+
+fn identify(path: &Path) -> Result<FileId> {
+    let meta = fs::symlink_metadata(path).map_err(|error| Error::io("look at", path, &error))?;
+    if !meta.is_file() {
+        return Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "`{}` is not a regular file; it was not opened",
+                path.display()
+            ),
+        ));
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    if uid == 0 && meta.uid() != 0 && meta.mode() & 0o007 != 0 {
+        return Err(Error::new(
+            Kind::Permission,
+            format!(
+                "`{}` is open to all users; it was not opened",
+                path.display()
+            ),
+        )
+        .hint("`chmod o= jobctl.db` in the state directory"));
+    }
+    Ok(FileId(meta.dev(), meta.ino()))
+}
+
+/// Opens a connection as every process of jobctl uses it.
+pub(super) fn connect(path: &Path, busy_wait: Duration) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| {
+        let rights = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        if rustix::fs::access(path, rights).is_err() {
+            let message = format!("the database `{}` cannot be opened", path.display());
+            Error::new(Kind::Permission, message).hint(HINT_RIGHTS)
+        } else {
+            Error::from(error)
+        }
+    })?;
+    conn.busy_timeout(busy_wait)?;
+    // The last one to close would else pay for a checkpoint.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
+    Ok(conn)
+}
+
+/// Keeps the database as it was before a migration, in `jobctl.db.schema-N.bak`.
+fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<()> {
+    let path = files.dir.join(format!("jobctl.db.schema-{version}.bak"));
+    let temporary = path.with_extension("tmp");
+    let io = |error: std::io::Error| Error::io("write", &path, &error);
+    drop(fs::remove_file(&temporary));
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .map_err(io)?;
+    adopt(&temporary, &file, files.modes, files.modes.file)?;
+    drop(file);
+    conn.backup("main", &temporary, None::<fn(_)>)?;
+    fs::File::open(&temporary)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    fs::rename(&temporary, &path).map_err(io)?;
+    fs::File::open(&files.dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)
+}
+
+/// The schema version, after making sure that the file is ours and not newer.
+fn version_of(conn: &Connection) -> Result<i64> {
+    let application: i64 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(|error| not_ours(Error::from(error)))?;
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Err(not_ours(Error::new(Kind::Unavailable, "")));
+    }
+    if version > VERSION {
+        return Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "`jobctl.db` has schema {version} and this jobctl knows up to {VERSION}; the file was not changed"
+            ),
+        )
+        .hint("install the version of jobctl that last worked on it, or a newer one"));
+    }
+    Ok(version)
+}
+
+fn not_ours(error: Error) -> Error {
+    match error.kind {
+        Kind::Unavailable => Error::new(
+            Kind::Unavailable,
+            "`jobctl.db` was not made by jobctl, or is damaged; the file was not changed",
+        )
+        .hint("name another state directory with `--state`, or restore a backup"),
+        _ => error,
+    }
+}
+
+/// Inside a write transaction: the schema is still the one we opened.
+pub(super) fn check_version(conn: &Connection) -> Result<()> {
+    let version: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::TryAgain,
+        format!(
+            "the schema changed from {VERSION} to {version} while it was open; nothing was stored"
+        ),
+    )
+    .hint("start this process again"))
+}
+
+fn modes(group: Option<&str>) -> Result<Modes> {
+    let Some(name) = group else {
+        return Ok(Modes {
+            file: 0o600,
+            dir: 0o700,
+            group: None,
+        });
+    };
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let gid = groups
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name))
+                .then(|| fields.nth(1)?.parse().ok())
+                .flatten()
+        })
+        .next();
+    match gid.or_else(|| name.parse().ok()) {
+        Some(gid) => Ok(Modes {
+            file: 0o660,
+            dir: 0o2770,
+            group: Some(gid),
+        }),
+        None => Err(Error::new(
+            Kind::Config,
+            format!("unknown group `{name}` in `[store] group`"),
+        )),
+    }
+}
+
+/// Gives a fresh file its group and mode, whatever the umask said. A file of somebody else is left as it is.
+fn adopt(path: &Path, file: &fs::File, modes: Modes, mode: u32) -> Result<()> {
+    let meta = file
+        .metadata()
+        .map_err(|error| Error::io("look at", path, &error))?;
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let chown = match modes.group {
+        Some(gid) if meta.gid() != gid => std::os::unix::fs::fchown(file, None, Some(gid)),
+        _ => Ok(()),
+    };
+    chown
+        .and_then(|()| match meta.mode() & 0o7777 {
+            same if same == mode => Ok(()),
+            _ => file.set_permissions(fs::Permissions::from_mode(mode)),
+        })
+        .map_err(|error| Error::io("set the mode of", path, &error))
+}
+
+/// The state directory as an absolute path, made if it may be.
+fn make_dir(dir: &Path, modes: Modes, create: Create) -> Result<PathBuf> {
+    let dir = std::path::absolute(dir).map_err(|error| Error::io("find", dir, &error))?;
+    match fs::metadata(&dir) {
+        Ok(meta) if meta.is_dir() => return Ok(dir),
+        Ok(_) => {
+            return Err(Error::new(
+                Kind::Unavailable,
+                format!("the state directory `{}` is not a directory", dir.display()),
+            ));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(Error::io("use the state directory", &dir, &error).hint(HINT_RIGHTS));
+        }
+    }
+    if create == Create::Never {
+        return Err(no_store(&dir));
+    }
+    if let Some(parent) = dir.ancestors().find(|parent| parent.exists()) {
+        refuse_network(parent)?;
+    }
+    let made = match fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+    {
+        Ok(()) => fs::File::open(&dir)
+            .map_err(|error| Error::io("open", &dir, &error))
+            .and_then(|file| adopt(&dir, &file, modes, modes.dir)),
+        Err(error) => Err(Error::io("create the state directory", &dir, &error).hint(HINT_RIGHTS)),
+    };
+    made.map(|()| dir)
+}
+
+/// Refuses file systems on which locks or shared memory do not hold between hosts.
+fn refuse_network(dir: &Path) -> Result<()> {
+    // Magic numbers of statfs(2).
+    const NETWORK: &[(u64, &str)] = &[
+        (0x6969, "NFS"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x517b, "SMB"),
+        (0x0102_1997, "9p"),
+        (0x00c3_6400, "Ceph"),
+        (0x5346_414f, "AFS"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x0116_1970, "GFS2"),
+        (0x7461_636f, "OCFS2"),
+    ];
+    let fs = rustix::fs::statfs(dir)
+        .map_err(|error| Error::io("look at", dir, &std::io::Error::from(error)))?;
+    let magic = fs.f_type as u64 & 0xffff_ffff;
+    match NETWORK.iter().find(|(number, _)| *number == magic) {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "the state directory `{}` is on a network file system ({name}); nothing was created",
+                dir.display()
+            ),
+        )
+        .hint("put the state on a local disk: SQLite's locks do not hold across hosts")),
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

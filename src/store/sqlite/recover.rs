@@ -1,0 +1,120 @@
+//! What becomes of the runs of a dead worker.
+//!
+//! Rule: the caller holds the dead worker's lock and has ended what the worker left running; only then are its runs handed
+//! out again.
+
+use std::collections::HashMap;
+
+use rusqlite::params;
+
+use super::finish::Holder;
+use super::writer::Tx;
+use crate::error::Result;
+use crate::run::{Fence, Guarantee, Reason, RunId, WorkerId};
+use crate::store::Recovered;
+
+/// What is known of a dead worker.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// Whether the host was booted since: then every claimed run counts as started, and nothing as a crash.
+    pub rebooted: bool,
+    /// Start marks: (run, fence) and when, milliseconds.
+    pub started: HashMap<(RunId, Fence), i64>,
+    /// Runs that must stay claimed because something of them cannot be ended.
+    pub blocked: Vec<RunId>,
+}
+
+impl Tx<'_> {
+    /// Moves every run of a dead worker and removes the worker, unless something is blocked.
+    pub fn recover(&mut self, death: &Death, now_ms: i64) -> Result<Recovered> {
+        const SQL: &str = "
+            SELECT id, fence, attempts, crashes, max_crashes, guarantee,
+                (SELECT count(*) FROM attempt WHERE run = run.id AND number = run.attempts AND ended_ms IS NULL)
+            FROM run INDEXED BY run_worker WHERE worker = ?1 AND state = 'running' ORDER BY id";
+        struct Held {
+            run: RunId,
+            fence: Fence,
+            attempts: i64,
+            crashes: i64,
+            max_crashes: i64,
+            guarantee: String,
+            noted: bool,
+        }
+        let held: Vec<Held> = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_map([death.worker.0], |row| {
+                Ok(Held {
+                    run: RunId(row.get(0)?),
+                    fence: Fence(row.get(1)?),
+                    attempts: row.get(2)?,
+                    crashes: row.get(3)?,
+                    max_crashes: row.get(4)?,
+                    guarantee: row.get(5)?,
+                    noted: row.get::<_, i64>(6)? > 0,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        let started = |held: &Held| {
+            death.rebooted || held.noted || death.started.contains_key(&(held.run, held.fence))
+        };
+        // Only a death while alone proves who the killer is.
+        let alone = held.iter().filter(|held| started(held)).count() == 1;
+        let mut recovered = Recovered::default();
+        for held in &held {
+            if death.blocked.contains(&held.run) {
+                continue;
+            }
+            if !started(held) {
+                self.unclaim(held.run, held.fence)?;
+                recovered.unclaimed += 1;
+                continue;
+            }
+            let attempt = if held.noted {
+                held.attempts
+            } else {
+                held.attempts + 1
+            };
+            let counts = !death.rebooted;
+            let reason = if held.guarantee == Guarantee::AtMostOnce.word() {
+                Some(Reason::Crashed)
+            } else if counts && alone && held.crashes + 1 >= held.max_crashes {
+                Some(Reason::Poison)
+            } else {
+                None
+            };
+            let holder = Holder {
+                run: held.run,
+                fence: held.fence,
+                worker: death.worker,
+                attempt,
+            };
+            let started_ms = death
+                .started
+                .get(&(held.run, held.fence))
+                .copied()
+                .unwrap_or(now_ms);
+            let error = if death.rebooted {
+                format!("the host went down while worker {} ran it", death.worker)
+            } else {
+                format!("worker {} died while it ran", death.worker)
+            };
+            let (_, burial) = self.lose(holder, started_ms, reason, counts, &error, now_ms)?;
+            match burial {
+                Some(burial) => recovered.buried.push(burial),
+                None => recovered.lost += 1,
+            }
+        }
+        if death.blocked.is_empty() {
+            const KEPT: &str = "
+                UPDATE run SET worker = NULL WHERE worker = ?1 AND state = 'waiting'";
+            self.conn
+                .prepare_cached(KEPT)?
+                .execute(params![death.worker.0])?;
+            self.remove_worker(death.worker)?;
+        }
+        Ok(recovered)
+    }
+}

@@ -1,0 +1,123 @@
+//! Rows of workers, and what they are asked to do.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::writer::Tx;
+use crate::error::Result;
+use crate::run::{Fence, RunId, WorkerId};
+use crate::store::WorkerRow;
+
+const COLUMNS: &str = "id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, stop_ms";
+
+fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
+    Ok(WorkerRow {
+        worker: WorkerId(row.get(0)?),
+        pid: row.get(1)?,
+        pid_start: row.get(2)?,
+        boot_id: row.get(3)?,
+        host: row.get(4)?,
+        uid: row.get(5)?,
+        queues: row.get(6)?,
+        slots: row.get(7)?,
+        started_ms: row.get(8)?,
+        stop_ms: row.get(9)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Takes an id that no worker had before. Its lock file is made and locked before the row is written.
+    pub fn next_worker_id(&mut self) -> Result<WorkerId> {
+        // AUTOINCREMENT remembers the id when the row is deleted.
+        const INSERT: &str = "
+            INSERT INTO worker (pid, pid_start, boot_id, host, uid, queues, slots, started_ms)
+            VALUES (0, 0, '', '', 0, '', 0, 0)";
+        const DELETE: &str = "DELETE FROM worker WHERE id = ?1";
+        self.conn.prepare_cached(INSERT)?.execute([])?;
+        let id = self.conn.last_insert_rowid();
+        self.conn.prepare_cached(DELETE)?.execute([id])?;
+        Ok(WorkerId(id))
+    }
+
+    /// Registers a worker whose lock is already held.
+    pub fn add_worker(&mut self, row: &WorkerRow) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO worker (id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        self.conn.prepare_cached(SQL)?.execute(params![
+            row.worker.0,
+            row.pid,
+            row.pid_start,
+            row.boot_id,
+            row.host,
+            row.uid,
+            row.queues,
+            row.slots,
+            row.started_ms
+        ])?;
+        Ok(())
+    }
+
+    /// Removes a worker that holds no run any more.
+    pub fn remove_worker(&mut self, worker: WorkerId) -> Result<()> {
+        const KEPT: &str = "
+            UPDATE run SET worker = NULL WHERE worker = ?1 AND state = 'waiting'";
+        const SQL: &str = "
+            DELETE FROM worker WHERE id = ?1
+            AND NOT EXISTS (SELECT 1 FROM run WHERE worker = ?1 AND state = 'running')";
+        self.conn.prepare_cached(KEPT)?.execute([worker.0])?;
+        self.conn.prepare_cached(SQL)?.execute([worker.0])?;
+        Ok(())
+    }
+
+    /// Asks a worker to stop; whether it exists.
+    pub fn ask_worker_to_stop(&mut self, worker: WorkerId, now_ms: i64) -> Result<bool> {
+        const SQL: &str = "UPDATE worker SET stop_ms = coalesce(stop_ms, ?2) WHERE id = ?1";
+        Ok(self.conn.prepare_cached(SQL)?.execute([worker.0, now_ms])? == 1)
+    }
+}
+
+impl super::Store {
+    /// All registered workers, alive or not.
+    pub fn workers(&self) -> Result<Vec<WorkerRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM worker ORDER BY id");
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map([], worker_row)?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// One worker.
+    pub fn worker(&self, worker: WorkerId) -> Result<Option<WorkerRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM worker WHERE id = ?1");
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        Ok(statement.query_row([worker.0], worker_row).optional()?)
+    }
+
+    /// Runs that a worker holds: id, fence, number of the running attempt.
+    pub fn held_by(&self, worker: WorkerId) -> Result<Vec<(RunId, Fence, i64)>> {
+        const SQL: &str = "
+            SELECT id, fence, attempts FROM run INDEXED BY run_worker WHERE worker = ?1 AND state = 'running'";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([worker.0], |row| {
+                Ok((RunId(row.get(0)?), Fence(row.get(1)?), row.get(2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// Runs of a worker that an operator wants cancelled.
+    pub fn cancels_for(&self, worker: WorkerId) -> Result<Vec<(RunId, Fence)>> {
+        const SQL: &str = "
+            SELECT id, fence FROM run INDEXED BY run_worker
+            WHERE worker = ?1 AND state = 'running' AND cancel_ms IS NOT NULL";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([worker.0], |row| {
+                Ok((RunId(row.get(0)?), Fence(row.get(1)?)))
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}

@@ -1,0 +1,226 @@
+//! The one way to write: our turn, BEGIN IMMEDIATE, a savepoint per body, COMMIT, then the answers.
+//!
+//! Rule: no answer before COMMIT returned and the file is still the one at its path; after every body the connection must
+//! still be inside the transaction, else nothing more runs and nothing counts as stored.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusqlite::Connection;
+
+use super::Store;
+use super::fault::is_io;
+use super::lock::WriteTurn;
+use crate::error::{Error, Kind, Result};
+
+/// One unit of work inside a transaction: all of it is stored, or nothing.
+pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
+
+/// An open write transaction; the verbs that change the store are its methods.
+pub struct Tx<'c> {
+    pub(super) conn: &'c Connection,
+    depth: BTreeMap<(String, String), Depth>,
+}
+
+/// Change of the depth counters of one (queue, tenant).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Depth {
+    pub(super) ready: i64,
+    pub(super) delayed: i64,
+    pub(super) running: i64,
+}
+
+impl Depth {
+    pub(super) const READY: Depth = Depth {
+        ready: 1,
+        delayed: 0,
+        running: 0,
+    };
+    pub(super) const DELAYED: Depth = Depth {
+        ready: 0,
+        delayed: 1,
+        running: 0,
+    };
+    pub(super) const RUNNING: Depth = Depth {
+        ready: 0,
+        delayed: 0,
+        running: 1,
+    };
+    pub(super) const NONE: Depth = Depth {
+        ready: 0,
+        delayed: 0,
+        running: 0,
+    };
+
+    /// The counter that a waiting run stands in.
+    pub(super) fn waiting(ready: bool) -> Depth {
+        if ready { Depth::READY } else { Depth::DELAYED }
+    }
+}
+
+impl Tx<'_> {
+    /// Notes that a run of this queue and tenant left one counter for another.
+    pub(super) fn count(&mut self, queue: &str, tenant: &str, from: Depth, to: Depth) {
+        // Looked up by reference first: a batch has few lanes and many runs.
+        let key = (queue.to_owned(), tenant.to_owned());
+        let depth = self.depth.entry(key).or_default();
+        depth.ready += to.ready - from.ready;
+        depth.delayed += to.delayed - from.delayed;
+        depth.running += to.running - from.running;
+    }
+
+    fn write_depth(&mut self) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO depth (queue, tenant, ready, delayed, running)
+            VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT (queue, tenant) DO UPDATE SET
+                ready   = ready   + excluded.ready,
+                delayed = delayed + excluded.delayed,
+                running = running + excluded.running";
+        for ((queue, tenant), depth) in std::mem::take(&mut self.depth) {
+            if depth != Depth::NONE {
+                self.conn.prepare_cached(SQL)?.execute((
+                    &queue,
+                    &tenant,
+                    depth.ready,
+                    depth.delayed,
+                    depth.running,
+                ))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes `n` new fences and returns the first.
+    pub(super) fn fences(&mut self, n: i64) -> Result<i64> {
+        const SQL: &str = "UPDATE store SET fence = fence + ?1 RETURNING fence";
+        let last: i64 = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([n], |row| row.get(0))?;
+        Ok(last - n + 1)
+    }
+}
+
+impl Store {
+    /// Runs `body` in a transaction of its own and returns its value once it is durable.
+    ///
+    /// # Errors
+    /// Those of `body`; [`Kind::TryAgain`] when the store was busy; [`Kind::Unknown`] when COMMIT failed in a way that
+    /// may have stored it; [`Kind::Io`] for all else that the disk did.
+    pub fn write<T>(&mut self, body: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        let mut value = None;
+        let mut answers = self.write_group(vec![Box::new(|tx: &mut Tx<'_>| {
+            value = Some(body(tx)?);
+            Ok(())
+        })]);
+        answers
+            .pop()
+            .unwrap_or_else(|| Err(bug("a transaction gave no answer")))?;
+        value.ok_or_else(|| bug("a transaction gave no value"))
+    }
+
+    /// Runs all bodies in one transaction; answers in their order, valid once this returns.
+    pub(super) fn write_group(&mut self, bodies: Vec<Body<'_>>) -> Vec<Result<()>> {
+        let mut answers = Vec::with_capacity(bodies.len());
+        let n = bodies.len();
+        match self.try_group(bodies, &mut answers) {
+            Ok(()) => answers,
+            // What failed on its own keeps its error; everything else was not stored, or is unknown.
+            Err(error) => {
+                answers.resize_with(n, || Ok(()));
+                answers
+                    .into_iter()
+                    .map(|answer| answer.and_then(|()| Err(error.clone())))
+                    .collect()
+            }
+        }
+    }
+
+    fn try_group(&mut self, bodies: Vec<Body<'_>>, answers: &mut Vec<Result<()>>) -> Result<()> {
+        self.reopen_if_dropped()?;
+        let turn = WriteTurn::take(
+            &self.files.write_lock,
+            self.files.modes.file,
+            self.busy_wait,
+        )?;
+        self.check_identity()?;
+        let conn = self.connection()?;
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let result = run_bodies(conn, bodies, answers);
+        if let Err(error) = result {
+            if !conn.is_autocommit() {
+                drop(conn.execute_batch("ROLLBACK"));
+            }
+            if is_io(&error) {
+                self.drop_connection();
+            }
+            return Err(error);
+        }
+        // A statement that fails here may yet have committed (seen with I/O errors): only reopening tells.
+        if let Err(error) = conn
+            .prepare_cached("COMMIT")
+            .and_then(|mut commit| commit.execute([]))
+        {
+            let error = Error::from(error);
+            let rolled_back = !conn.is_autocommit() && conn.execute_batch("ROLLBACK").is_ok();
+            self.drop_connection();
+            return Err(if rolled_back && !is_io(&error) {
+                error
+            } else {
+                Error::new(
+                    Kind::Unknown,
+                    format!("{}; it is unknown whether it was stored", error.message),
+                )
+            });
+        }
+        drop(turn);
+        self.check_identity()
+    }
+}
+
+fn run_bodies(
+    conn: &Connection,
+    bodies: Vec<Body<'_>>,
+    answers: &mut Vec<Result<()>>,
+) -> Result<()> {
+    super::open::check_version(conn)?;
+    let single = bodies.len() == 1;
+    let mut tx = Tx {
+        conn,
+        depth: BTreeMap::new(),
+    };
+    for body in bodies {
+        let depth_before = tx.depth.clone();
+        if !single {
+            conn.prepare_cached("SAVEPOINT body")?.execute([])?;
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| body(&mut tx)))
+            .unwrap_or_else(|_| Err(bug("a write panicked; it was not stored")));
+        // Some errors (FULL, IOERR) end the whole transaction: a further savepoint would then commit alone.
+        if conn.is_autocommit() {
+            return Err(result
+                .err()
+                .unwrap_or_else(|| bug("the transaction ended early")));
+        }
+        match result {
+            Ok(()) if single => {}
+            Ok(()) => {
+                conn.prepare_cached("RELEASE body")?.execute([])?;
+            }
+            Err(error) if single => return Err(error),
+            Err(error) => {
+                conn.execute_batch("ROLLBACK TO body; RELEASE body")?;
+                tx.depth = depth_before;
+                answers.push(Err(error));
+                continue;
+            }
+        }
+        answers.push(Ok(()));
+    }
+    tx.write_depth()
+}
+
+fn bug(message: &str) -> Error {
+    Error::new(Kind::Bug, message)
+}
