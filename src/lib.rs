@@ -6,4 +6,5 @@ pub mod attempt;
 pub mod catalogue;
 pub mod clock;
 pub mod error;
+pub mod process;
 pub mod run;
