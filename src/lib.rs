@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod policy;
+pub mod process;
 pub mod run;
 pub mod store;
 pub mod units;
