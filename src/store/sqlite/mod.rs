@@ -20,6 +20,8 @@ mod prune;
 mod queues;
 mod recover;
 mod runs;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod workers;
 mod writer;
