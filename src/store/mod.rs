@@ -81,8 +81,12 @@ pub struct ClaimRequest<'a> {
     pub queues: &'a [String],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
-    /// At most this many.
+    /// At most this many, ...
     pub max: usize,
+    /// ... of which those beyond this number must be short work, claimed ahead of a free slot.
+    pub free: usize,
+    /// Whether a job's runs are short enough to be claimed ahead.
+    pub is_short: &'a dyn Fn(&str) -> bool,
     /// Whether the worker holds nothing else: only then does it get a run that must be alone.
     pub idle: bool,
 }
@@ -92,6 +96,8 @@ pub struct ClaimRequest<'a> {
 pub struct Claims {
     /// The runs, now running.
     pub runs: Vec<Claimed>,
+    /// It stopped because it had enough; more may be ready.
+    pub full: bool,
     /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
     pub wants_idle: bool,
 }

@@ -78,12 +78,15 @@ impl Tx<'_> {
 
     /// Takes up to `max` runs for a worker.
     pub fn claim(&mut self, request: &ClaimRequest<'_>, turns: &mut Turns) -> Result<Claims> {
-        let mut claims = Claims::default();
+        let mut claims = Claims {
+            full: request.max == 0,
+            ..Claims::default()
+        };
         let paused = self.paused_jobs()?;
         let open = |job: &str| !paused.contains(job) && (request.knows)(job);
         for queue in request.queues {
             self.claim_from(queue, request, &open, turns, &mut claims)?;
-            if claims.wants_idle || claims.runs.len() >= request.max {
+            if claims.wants_idle || claims.full {
                 break;
             }
         }
@@ -108,10 +111,13 @@ impl Tx<'_> {
     ) -> Result<()> {
         let wanted = request.max - claims.runs.len();
         let start = turns.0.get(queue).cloned();
-        let mut tenants = self.tenants_behind(queue, start.as_deref(), None, open, wanted)?;
-        if let (Some(start), true) = (&start, tenants.len() < wanted) {
-            let rest = wanted - tenants.len();
-            tenants.extend(self.tenants_behind(queue, None, Some(start), open, rest)?);
+        let (mut tenants, mut cut) =
+            self.tenants_behind(queue, start.as_deref(), None, open, wanted)?;
+        if let (Some(start), true, true) = (&start, tenants.len() < wanted, cut.is_none()) {
+            let (rest, rest_cut) =
+                self.tenants_behind(queue, None, Some(start), open, wanted - tenants.len())?;
+            tenants.extend(rest);
+            cut = rest_cut;
         }
         while let Some(mut tenant) = tenants.pop_front() {
             let Some((lane, run)) = tenant.front(self, queue, wanted)? else {
@@ -132,14 +138,21 @@ impl Tx<'_> {
                 return Ok(());
             }
             if claims.runs.len() >= request.max {
+                claims.full = true;
                 return Ok(());
             }
             tenants.push_back(tenant);
         }
+        if let Some(last) = cut {
+            // Too many tenants without an open lane: the next claim looks further.
+            turns.0.insert(queue.to_owned(), last);
+            claims.full = true;
+        }
         Ok(())
     }
 
-    /// Tenants of a queue that have an open lane: those after `after`, up to and with `upto`.
+    /// Tenants of a queue that have an open lane: those after `after`, up to and with `upto`; and the last tenant looked at
+    /// where there were too many.
     fn tenants_behind(
         &self,
         queue: &str,
@@ -147,7 +160,7 @@ impl Tx<'_> {
         upto: Option<&str>,
         open: &dyn Fn(&str) -> bool,
         max: usize,
-    ) -> Result<VecDeque<Tenant>> {
+    ) -> Result<(VecDeque<Tenant>, Option<String>)> {
         // The head of the next lane: one seek in the index, however long the lanes are.
         const NEXT_LANE: &str = "
             SELECT tenant, job FROM run INDEXED BY run_ready
@@ -161,6 +174,7 @@ impl Tx<'_> {
         let lane = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let mut tenants: VecDeque<Tenant> = VecDeque::new();
         let mut visited = 0;
+        let mut last_tenant = None;
         // Job names are never empty, so ("", "") stands before every lane.
         let mut found = match after {
             Some(after) => self
@@ -175,8 +189,11 @@ impl Tx<'_> {
                 break;
             }
             let new = tenants.back().is_none_or(|last| last.name != tenant);
-            if new && (tenants.len() >= max || visited >= TENANTS_MAX) {
+            if new && tenants.len() >= max {
                 break;
+            }
+            if new && visited >= TENANTS_MAX {
+                return Ok((tenants, last_tenant));
             }
             if open(&job) {
                 if new {
@@ -194,12 +211,15 @@ impl Tx<'_> {
                     });
                 }
             }
-            visited += usize::from(new);
+            if new {
+                visited += 1;
+                last_tenant = Some(tenant.clone());
+            }
             found = next_lane
                 .query_row([queue, &tenant, &job], lane)
                 .optional()?;
         }
-        Ok(tenants)
+        Ok((tenants, None))
     }
 
     fn crashes_of(&self, run: i64) -> Result<(i64, i64)> {
