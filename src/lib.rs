@@ -7,3 +7,4 @@ pub mod catalogue;
 pub mod clock;
 pub mod error;
 pub mod run;
+pub mod units;
