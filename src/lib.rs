@@ -8,6 +8,8 @@ pub mod clock;
 pub mod error;
 pub mod observe;
 pub mod policy;
+pub mod process;
 pub mod run;
 pub mod store;
 pub mod units;
+pub mod worker;
