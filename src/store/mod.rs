@@ -211,6 +211,19 @@ pub struct Recovered {
     pub buried: Vec<Burial>,
 }
 
+/// Waiting runs of one job in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Their queue.
+    pub queue: String,
+    /// Their job.
+    pub job: String,
+    /// How many.
+    pub runs: i64,
+    /// Earliest due time of those that are not yet due, milliseconds; `None` for those that are.
+    pub due_ms: Option<i64>,
+}
+
 /// A registered worker.
 #[derive(Debug, Clone)]
 pub struct WorkerRow {

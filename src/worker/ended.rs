@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::attempt::{Ending, Report};
 use crate::catalogue::Catalogue;
+use crate::clock;
 use crate::error::Result;
-use crate::intake::{self, Request};
+use crate::intake::Request;
 use crate::observe::log::{self, Level};
 use crate::policy::{self, Budget, Judged, Verdict};
 use crate::run::{Trigger, WorkerId};
@@ -135,20 +136,21 @@ pub(super) fn follow_up(
         return Ok(());
     }
     let request = Request {
-        job: name.clone(),
+        job: name,
         payload: Some(crate::document::run_shown(&shown, now_ms).to_string().into_bytes()),
-        trigger: Trigger::OnDead,
-        parent: Some(burial.run),
-        correlation_id: shown.run.correlation_id.clone(),
+        correlation_id: shown.run.correlation_id.as_deref(),
         ..Request::default()
     };
-    let new = match intake::new_run(request, &job.intake, &Settings::of(catalogue), now_ms) {
+    let key = clock::random_bytes();
+    let mut new = match request.prepare(&job.intake, &Settings::of(catalogue), now_ms, key) {
         Ok(new) => new,
         Err(error) => {
             log::event(Level::Error, "on_dead_refused", &[("run", &burial.run), ("error", &error)]);
             return Ok(());
         }
     };
+    new.trigger = Trigger::OnDead;
+    new.parent = Some(burial.run);
     tx.enqueue(&new, now_ms)?;
     Ok(())
 }

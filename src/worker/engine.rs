@@ -16,10 +16,10 @@ use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::process::capture::Tee;
 use crate::process::control::Command;
-use crate::process::{marks::StartMarks, spawn, wrapper};
+use crate::process::{SlotDir, marks::StartMarks, spawn, wrapper};
 use crate::run::{Fence, RunId, State};
 use crate::store::{
-    Burial, ClaimRequest, Claimed, Claims, Entry, Ledger, Outcome, Start, Store, Turns, Watch,
+    Burial, ClaimRequest, Claimed, Claims, Entry, Ledger, Outcome, Start, Store, Turns, Waiting, Watch,
 };
 
 use super::ended::{Ended, follow_up};
@@ -187,8 +187,8 @@ impl Engine {
         )?;
         let mut slots = Vec::new();
         for index in 0..options.slots as usize {
-            let dir = state_dir.join("work").join(format!("{worker}.{index}"));
-            let tee = options.foreground.is_some().then(Tee::stdout).transpose().map_err(io)?;
+            let dir = SlotDir::open(&state_dir, worker, index as u32).map_err(io)?;
+            let tee = options.foreground.is_some().then(tee_stdout).transpose().map_err(io)?;
             let slot = Slot::new(index, Arc::clone(&shared), dir, tee);
             let thread = std::thread::Builder::new()
                 .name(format!("slot-{index}"))
@@ -805,22 +805,21 @@ impl Engine {
         if self.look || !self.dry || self.foreground.is_some() {
             return Ok(false);
         }
-        match self.drain {
-            None => Ok(false),
-            Some(Drain::Now) => {
-                self.summary.left = self.store.waiting_summary()?;
-                Ok(true)
-            }
-            Some(Drain::All) => {
-                let catalogue = &self.catalogue;
-                let knows = |job: &str| catalogue.jobs.contains_key(job);
-                if self.store.will_become_ready(&self.queues, &knows)? {
-                    return Ok(false);
-                }
-                self.summary.left = self.store.waiting_summary()?;
-                Ok(true)
-            }
+        let Some(drain) = self.drain else { return Ok(false) };
+        let paused = self.store.paused_jobs()?;
+        let waiting = self.store.waiting()?;
+        // What this worker serves and what time alone will make ready.
+        let comes = |it: &Waiting| {
+            it.due_ms.is_some()
+                && self.queues.contains(&it.queue)
+                && self.catalogue.jobs.contains_key(&it.job)
+                && !paused.contains(&it.job)
+        };
+        if drain == Drain::All && waiting.iter().any(comes) {
+            return Ok(false);
         }
+        self.summary.left = waiting;
+        Ok(true)
     }
 
     fn sleep_time(&self) -> Duration {
@@ -871,6 +870,11 @@ impl Engine {
             Err(error) => Err(Error::new(Kind::Failed, format!("cannot wait: {error}"))),
         }
     }
+}
+
+/// Copies output to our standard output.
+fn tee_stdout() -> std::io::Result<Tee> {
+    Tee::start(rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?.into())
 }
 
 /// A place for the value of an entry, between its body and its answer.

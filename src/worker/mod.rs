@@ -20,10 +20,9 @@ use std::time::Duration;
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::run::RunId;
-use crate::store::{NewRun, OpenOptions};
+use crate::store::{NewRun, OpenOptions, Waiting};
 
 pub use engine::run;
-pub use identity::{is_alive, lock_path};
 
 /// When a worker ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +62,8 @@ pub struct Summary {
     pub foreground: Option<RunId>,
     /// Whether a signal ended it.
     pub interrupted: bool,
-    /// What `--drain` left, in words; one line per queue and job.
-    pub left: Vec<String>,
+    /// What `--drain` left waiting.
+    pub left: Vec<Waiting>,
 }
 
 /// Loads the catalogue anew; given by whoever knows where it is.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
 use crate::process::marks::StartMarks;
 use crate::process::supervise::{Launch, Limits, Outcome};
-use crate::process::{SlotDir, contract, supervise};
+use crate::process::{SlotDir, contract, leftovers, supervise};
 use crate::store::Claimed;
 
 use super::ended::Ended;
@@ -40,12 +39,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(index: usize, shared: Arc<Shared>, dir: PathBuf, tee: Option<Tee>) -> Self {
+    pub(super) fn new(index: usize, shared: Arc<Shared>, dir: SlotDir, tee: Option<Tee>) -> Self {
         let mut capture = Capture::new();
         if let Some(tee) = tee {
             capture.set_tee(tee);
         }
-        Self { index, shared, dir: SlotDir::new(dir), capture }
+        Self { index, shared, dir, capture }
     }
 
     /// Works until the pool closes.
@@ -55,6 +54,9 @@ impl Slot {
             let ended = self.attempt(work);
             shared.pool.clear(self.index);
             shared.inbox.push(Event::Ended(Box::new(ended)));
+        }
+        if let Some(tee) = self.capture.take_tee() {
+            tee.finish();
         }
         self.dir.remove();
     }
@@ -92,11 +94,13 @@ impl Slot {
             })?,
         };
         let argv = plan.argv(&params)?;
-        let payload = self.dir.prepare(claimed.payload.as_deref())?;
-        let mark = format!("{}.{}.{}", shared.uuid, claimed.run, claimed.fence);
+        let payload = self.dir.prepare(claimed.payload.as_deref()).map_err(|error| {
+            shortage("prepare its directory", &error)
+        })?;
+        let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
         let checkpoint =
-            contract::checkpoint_path(&shared.state_dir, claimed.run, &claimed.idempotency_key);
+            contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {
             run: claimed.run,
@@ -125,7 +129,7 @@ impl Slot {
             last_error: claimed.last_error.as_deref(),
             params: &params,
         };
-        let (environment, redactor) = base.for_run(&facts)?;
+        let (environment, redactor) = base.build(&facts, |name| std::env::var_os(name))?;
         let log = LogTarget {
             state_dir: Arc::clone(&shared.state_dir),
             run: claimed.run,
@@ -151,21 +155,19 @@ impl Slot {
             mark: &mark,
         };
         // The mark stands before the command runs: no mark proves that it did not.
-        shared.marks.begin(claimed.run, claimed.fence).map_err(|error| Ending::CannotStart {
-            error: format!("cannot write the start mark: {}", crate::error::os_words(&error)),
-            transient: true,
-        })?;
+        shared
+            .marks
+            .begin(claimed.run, claimed.fence)
+            .map_err(|error| shortage("write its start mark", &error))?;
         let outcome =
             supervise(&launch, &limits, shared.pool.control(self.index), &mut self.capture, |it| {
                 // If it fails, recovery still finds the process by its environment.
                 let _ = shared.marks.spawned(claimed.run, claimed.fence, *it);
             });
-        let mut said = self.dir.said();
-        if let Some(redactor) = self.capture.redactor() {
-            redact(&mut said, redactor);
-        }
+        let said = self.dir.said(self.capture.redactor());
         if outcome.ending == Ending::Exited(0) {
-            contract::remove_checkpoint(&checkpoint);
+            // What stays is found by nobody: the run is over.
+            drop(contract::remove_checkpoint(&checkpoint));
         }
         Ok((outcome, said))
     }
@@ -193,8 +195,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn redact(said: &mut Said, redactor: &crate::process::capture::Redactor) {
-    let clean = |text: &String| redactor.redact_text(text);
-    said.message = said.message.as_ref().map(clean);
-    said.results = said.results.iter().map(clean).collect();
+/// What the worker's own file system refused; it may work later.
+fn shortage(what: &str, error: &std::io::Error) -> Ending {
+    let error = format!("cannot {what}: {}", crate::error::os_words(error));
+    Ending::CannotStart { error, transient: true }
 }

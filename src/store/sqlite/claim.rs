@@ -9,8 +9,8 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
-use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger};
-use crate::store::{Burial, ClaimRequest, Claimed, Claims, must_be_alone};
+use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
+use crate::store::{Burial, Waiting, ClaimRequest, Claimed, Claims, must_be_alone};
 
 /// Delayed runs made ready per transaction.
 const PROMOTE_MAX: i64 = 1000;
@@ -82,7 +82,7 @@ impl Tx<'_> {
             full: request.max == 0,
             ..Claims::default()
         };
-        let paused = self.paused_jobs()?;
+        let paused = paused_jobs(self.conn)?;
         let open = |job: &str| !paused.contains(job) && (request.knows)(job);
         for queue in request.queues {
             self.claim_from(queue, request, &open, turns, &mut claims)?;
@@ -91,14 +91,6 @@ impl Tx<'_> {
             }
         }
         Ok(claims)
-    }
-
-    fn paused_jobs(&self) -> Result<HashSet<String>> {
-        let mut statement = self.conn.prepare_cached("SELECT job FROM pause")?;
-        let jobs = statement
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        Ok(jobs)
     }
 
     fn claim_from(
@@ -256,6 +248,19 @@ impl Tx<'_> {
         Ok(claimed)
     }
 
+    /// Keeps a waiting run for one worker (`run JOB`): no other claims it.
+    pub fn keep_for(&mut self, run: RunId, worker: WorkerId) -> Result<()> {
+        const LOOK: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1 AND state = 'waiting'";
+        const SQL: &str = "UPDATE run SET ready = 0, worker = ?2 WHERE id = ?1 AND state = 'waiting'";
+        let (queue, tenant, ready): (String, String, bool) = self
+            .conn
+            .prepare_cached(LOOK)?
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        self.conn.prepare_cached(SQL)?.execute([run.0, worker.0])?;
+        self.count(&queue, &tenant, Depth::waiting(ready), Depth::DELAYED);
+        Ok(())
+    }
+
     /// Takes the waiting run that this worker keeps for itself (`run JOB`), if it is due.
     pub fn claim_kept(
         &mut self,
@@ -401,6 +406,41 @@ impl super::Store {
             .optional()?;
         Ok([due, deadline].into_iter().flatten().min())
     }
+}
+
+impl super::Store {
+    /// Waiting runs by queue and job: how many, and the earliest due time of those not yet due.
+    pub fn waiting(&self) -> Result<Vec<Waiting>> {
+        const SQL: &str = "
+            SELECT queue, job, count(*), NULL FROM run INDEXED BY run_ready WHERE ready = 1
+            GROUP BY queue, job
+            UNION ALL
+            SELECT queue, job, count(*), min(due_ms) FROM run INDEXED BY run_due
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL GROUP BY queue, job";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(Waiting {
+                    queue: row.get(0)?,
+                    job: row.get(1)?,
+                    runs: row.get(2)?,
+                    due_ms: row.get(3)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// Names of the paused jobs.
+    pub fn paused_jobs(&self) -> Result<HashSet<String>> {
+        paused_jobs(self.connection()?)
+    }
+}
+
+fn paused_jobs(conn: &rusqlite::Connection) -> Result<HashSet<String>> {
+    let mut statement = conn.prepare_cached("SELECT job FROM pause")?;
+    let jobs = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(jobs)
 }
 
 /// What a bad transition answers.
