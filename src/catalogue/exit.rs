@@ -32,7 +32,8 @@ impl ExitKeys {
         for (index, key) in LISTS.iter().enumerate() {
             let Some(value) = exit.get(key) else { continue };
             let mut codes = Vec::new();
-            for item in value.list().unwrap_or_default() {
+            let items = value.list().unwrap_or_default();
+            for item in &items {
                 let Some(code) = item.integer(0, 255).map(|code| code as i32) else {
                     continue;
                 };
@@ -50,7 +51,7 @@ impl ExitKeys {
                 }
                 codes.push(code);
             }
-            if index == 0 && !codes.contains(&0) {
+            if index == 0 && codes.len() == items.len() && !codes.contains(&0) {
                 value
                     .place
                     .warning("exit code 0 is no success here", "add 0 to `success`");

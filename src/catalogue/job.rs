@@ -191,14 +191,16 @@ fn read_command(
         );
         return Command::Argv(Vec::new());
     };
-    if let Some(shell) = table.get("shell").filter(|_| value.is_list()) {
+    if let Some(shell) = table
+        .get("shell")
+        .filter(|shell| shell.is_list() && value.is_list())
+    {
         shell.place.warning(
             "`shell` has no effect on a command that is a list",
             "remove it",
         );
     }
-    let command = command::command(&value, shell, params, context);
-    command.unwrap_or(Command::Argv(Vec::new()))
+    command::command(&value, shell, params, context).unwrap_or(Command::Argv(Vec::new()))
 }
 
 /// `dedup = { key = "...", window = "1h" }`

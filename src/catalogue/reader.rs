@@ -77,10 +77,7 @@ impl<'a> Table<'a> {
 
     /// The value of this key, if it is given.
     pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
-        let (_, value) = self
-            .entries
-            .iter()
-            .find(|(name, _)| name.get_ref() == key)?;
+        let value = self.entries.get(key)?;
         Some(Value::new(key, self.place, value))
     }
 
