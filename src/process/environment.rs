@@ -169,6 +169,15 @@ impl BaseEnvironment {
         })
     }
 
+    /// The environment without a run, for tests of the start itself.
+    #[cfg(test)]
+    pub(super) fn bare(&self) -> Environment<'_> {
+        Environment {
+            base: self,
+            own: Vec::new(),
+        }
+    }
+
     /// Adds what belongs to one attempt, and reads the secrets. The redactor removes their values from the output.
     pub fn build(
         &self,

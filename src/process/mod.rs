@@ -16,6 +16,9 @@ mod proc_fs;
 mod slot_dir;
 pub mod spawn;
 pub mod supervise;
+#[cfg(test)]
+mod tests;
+mod watch;
 pub mod wrapper;
 
 pub use capture::Capture;

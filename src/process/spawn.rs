@@ -86,6 +86,26 @@ pub fn become_subreaper() -> io::Result<()> {
     ))?)
 }
 
+/// Makes every descriptor that jobctl itself was given, except 0-2, close-on-exec; to be called once at start.
+///
+/// Its own are so from the beginning. A shell or a service manager may have left others open, and each command would get
+/// them. Needs Linux 5.11; on an older kernel it fails and nothing is changed.
+pub fn seal_descriptors() -> io::Result<()> {
+    // SAFETY: sets a flag of descriptors; it closes none, so that no owner loses its own.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    match status {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Reaps the ended processes that the *calling thread* has adopted, without waiting; returns how many.
 ///
 /// For the main thread, on SIGCHLD or in its tick. It looks at the calling thread's children only (`__WNOTHREAD`).
