@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod catalogue;
 pub mod clock;
 pub mod error;
+pub mod intake;
 pub mod policy;
 pub mod run;
 pub mod store;
