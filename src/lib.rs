@@ -4,6 +4,7 @@
 
 pub mod attempt;
 pub mod catalogue;
+pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod intake;

@@ -1,3 +1,25 @@
 //! Parses, dispatches, prints the error once, returns the exit code.
 
-fn main() {}
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use jobctl::cli::{self, Context, Screen};
+use jobctl::error::Kind;
+
+fn main() -> ExitCode {
+    cli::report_panics();
+    let code = std::panic::catch_unwind(run).unwrap_or(Kind::Bug.exit_code());
+    ExitCode::from(code)
+}
+
+fn run() -> u8 {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    match cli::parse(&args) {
+        Ok(cli::Cli { global, command }) => {
+            let mut context = Context::new(global);
+            let result = cli::run(command, &mut context);
+            context.screen.report(result)
+        }
+        Err(stop) => stop.report(&mut Screen::before_parsing(&args)),
+    }
+}

@@ -1,1 +1,4 @@
 //! Integration tests: one binary, one module per claim area.
+
+mod cli;
+mod world;

@@ -8,7 +8,7 @@ mod sqlite;
 
 pub use sqlite::{
     Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Settings, Store, Turns, Tx,
-    rank_accepted,
+    Watch, rank_accepted,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

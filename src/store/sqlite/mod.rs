@@ -14,6 +14,7 @@ mod lock;
 mod migrate;
 mod open;
 mod recover;
+mod watch;
 mod workers;
 mod writer;
 
@@ -31,6 +32,7 @@ pub use finish::Holder;
 pub use ledger::{Entry, Ledger};
 pub use open::{Create, OpenOptions};
 pub use recover::Death;
+pub use watch::Watch;
 pub use writer::Tx;
 
 use crate::error::{Error, Kind, Result};
@@ -84,6 +86,11 @@ impl Store {
     /// Random name of this store, given at its creation.
     pub fn uuid(&self) -> &str {
         &self.uuid
+    }
+
+    /// Version of the schema.
+    pub fn schema(&self) -> i64 {
+        migrate::VERSION
     }
 
     /// Mode of the files that belong to the store.

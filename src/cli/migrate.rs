@@ -1,0 +1,25 @@
+//! `jobctl migrate`: brings the store to this version's schema, or makes a new one.
+
+use serde_json::json;
+
+use super::Context;
+use crate::store::Create;
+
+/// Brings the store to the schema of this version, after a backup beside it; workers must be stopped
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Migrates.
+pub fn run(_args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    let store = context.open_store(Create::AndMigrate)?;
+    let schema = store.schema();
+    if context.screen.json() {
+        let body = json!({"schema_version": schema, "path": store.dir().to_string_lossy()});
+        context.screen.document("migrate", body);
+    } else {
+        context
+            .screen
+            .line(&format!("`{}` has schema {schema}", store.dir().display()));
+    }
+    Ok(0)
+}

@@ -1,0 +1,81 @@
+//! The command line: one file per command, `context` finds catalogue and store, `render` prints.
+//!
+//! Rule: commands decide nothing that the store or the core decides, and print only through [`Screen`].
+
+mod context;
+mod migrate;
+mod render;
+mod safe;
+mod table;
+mod usage;
+mod when;
+
+use clap::{Arg, CommandFactory, Parser, Subcommand};
+
+pub use context::{Context, Global};
+pub use render::{Screen, report_panics};
+pub use table::{Paint, Table};
+pub use usage::{Stop, parse};
+
+/// Runs shell-command jobs in the background: durable queue, retries, dead letters, one SQLite file.
+#[derive(Debug, Parser)]
+#[command(name = "jobctl", version, color = clap::ColorChoice::Never, disable_help_subcommand = true)]
+#[command(after_help = "Without a command: `jobctl status`.")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; nothing is `status`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Every command; one file each.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring the store to the schema of this version
+    Migrate(migrate::Args),
+}
+
+/// Does what was asked; the exit code of a command that did not fail.
+pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
+    match command {
+        None => Ok(0),
+        Some(Command::Migrate(args)) => migrate::run(args, context),
+    }
+}
+
+/// The whole tree, as parser, man pages and completions use it.
+///
+/// `--state DIR` belongs to every command but cannot be one of clap's global options: `runs list --state S` is the filter
+/// that scripts rely on. There the directory is given before `runs`.
+pub fn command() -> clap::Command {
+    let command = Cli::command();
+    let state = command
+        .get_arguments()
+        .find(|arg| arg.get_id() == context::STATE_DIR)
+        .cloned();
+    match state {
+        Some(state) => spread(command, &state),
+        None => command,
+    }
+}
+
+fn spread(command: clap::Command, state: &Arg) -> clap::Command {
+    command.mut_subcommands(|sub| {
+        let taken = sub
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some("state"));
+        let leaf = !sub.has_subcommands();
+        let sub = if taken || !leaf { sub } else { sub.arg(state) };
+        spread(sub, state)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_tree_is_sound() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,285 @@
+//! The only place that prints: data on standard output, talk on standard error.
+//!
+//! Rule: a reader that went away is no error and never a panic; any other failed write is remembered and ends the process
+//! with exit 74.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use serde_json::{Map, Value, json};
+
+use super::context::{Color, Global};
+use super::{Paint, Table, safe};
+use crate::error::{Error, Kind, os_words};
+
+/// Written out when so much is waiting; a long list is not kept in memory.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Standard output and standard error of a command.
+pub struct Screen {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    color_out: bool,
+    color_err: bool,
+    width: Option<usize>,
+    buffer: Vec<u8>,
+    failure: Option<io::Error>,
+}
+
+impl Screen {
+    /// For a command with these options.
+    pub fn new(global: &Global) -> Self {
+        let (out, err) = (io::stdout(), io::stderr());
+        let width = out.is_terminal().then(terminal_width).flatten();
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            color_out: colored(global.color, out.is_terminal()),
+            color_err: colored(global.color, err.is_terminal()),
+            width,
+            buffer: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// For complaints about the arguments themselves, which cannot be parsed: `--json` counts wherever it stands.
+    pub fn before_parsing(args: &[OsString]) -> Self {
+        let options = args.iter().take_while(|arg| *arg != "--");
+        Self::new(&Global {
+            catalogue: None,
+            state_dir: None,
+            json: options.clone().any(|arg| arg == "--json"),
+            color: Color::Auto,
+            quiet: false,
+            verbose: false,
+        })
+    }
+
+    /// Whether one JSON document is wanted.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether standard output takes no more: its reader went away, or a write failed.
+    pub fn is_closed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Prints the document `jobctl.<name>/1` with the fields of `body`.
+    pub fn document(&mut self, name: &str, body: Value) {
+        let mut document = Map::new();
+        document.insert("schema".into(), json!(format!("jobctl.{name}/1")));
+        if let Value::Object(fields) = body {
+            document.extend(fields);
+        }
+        self.json_line(&Value::Object(document));
+    }
+
+    fn json_line(&mut self, value: &Value) {
+        // C1 and bidirectional controls are legal in JSON, but a terminal acts on them.
+        let mut line = String::new();
+        for c in value.to_string().chars() {
+            if safe::acts(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    line += &format!("\\u{unit:04x}");
+                }
+            } else {
+                line.push(c);
+            }
+        }
+        self.raw(line.as_bytes());
+        self.raw(b"\n");
+    }
+
+    /// Prints lines of data, made safe.
+    pub fn line(&mut self, text: &str) {
+        self.raw(safe::lines(text).as_bytes());
+        self.raw(b"\n");
+    }
+
+    /// Prints a line of data in a colour.
+    pub fn painted(&mut self, text: &str, paint: Paint) {
+        let text = safe::lines(text);
+        let text = if self.color_out {
+            paint.wrap(&text)
+        } else {
+            text
+        };
+        self.raw(text.as_bytes());
+        self.raw(b"\n");
+    }
+
+    /// Prints a table that fits the terminal; nothing if it is empty.
+    pub fn table(&mut self, table: &Table) {
+        if table.is_empty() {
+            return;
+        }
+        for line in table.lines(self.width, self.color_out) {
+            self.raw(line.as_bytes());
+            self.raw(b"\n");
+        }
+    }
+
+    /// Prints `name: value` lines, values aligned; of several lines the rest is indented.
+    pub fn fields(&mut self, fields: &[(&str, String)]) {
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
+        for (name, value) in fields {
+            let value = safe::lines(value).replace('\n', &format!("\n{:width$} ", ""));
+            let name = format!("{:width$}", format!("{name}:"));
+            let name = if self.color_out {
+                Paint::Strong.wrap(&name)
+            } else {
+                name
+            };
+            self.raw(format!("{name} {value}").trim_end().as_bytes());
+            self.raw(b"\n");
+        }
+    }
+
+    /// Prints bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Writes out what was printed; before any wait.
+    pub fn flush(&mut self) {
+        let bytes = std::mem::take(&mut self.buffer);
+        if self.failure.is_some() || bytes.is_empty() {
+            return;
+        }
+        let mut out = io::stdout().lock();
+        self.failure = out.write_all(&bytes).and_then(|()| out.flush()).err();
+    }
+
+    /// A notice on standard error; not with `-q`.
+    pub fn say(&mut self, text: &str) {
+        if !self.quiet {
+            talk(&safe::lines(text));
+        }
+    }
+
+    /// A notice on standard error; only with `-v`.
+    pub fn detail(&mut self, text: &str) {
+        if self.verbose {
+            talk(&safe::lines(text));
+        }
+    }
+
+    /// A warning on standard error, also with `-q`.
+    pub fn warn(&mut self, text: &str) {
+        let word = if self.color_err {
+            Paint::Busy.wrap("warning:")
+        } else {
+            "warning:".to_owned()
+        };
+        talk(&format!("{word} {}", safe::lines(text)));
+    }
+
+    /// Asks a yes-or-no question where somebody can answer it; elsewhere the answer is yes.
+    pub fn confirm(&mut self, question: &str) -> bool {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return true;
+        }
+        self.flush();
+        drop(write!(io::stderr(), "{} [y/N] ", safe::lines(question)));
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Prints the error, if there is one, and gives the exit code.
+    pub fn report(&mut self, result: anyhow::Result<u8>) -> u8 {
+        let code = match result {
+            Ok(code) => code,
+            Err(error) => self.error(&error),
+        };
+        self.flush();
+        match &self.failure {
+            Some(failure) if failure.kind() != io::ErrorKind::BrokenPipe && code == 0 => {
+                let words = os_words(failure);
+                talk(&format!("error: cannot write to standard output: {words}"));
+                Kind::Io.exit_code()
+            }
+            _ => code,
+        }
+    }
+
+    fn error(&mut self, error: &anyhow::Error) -> u8 {
+        let ours = error.downcast_ref::<Error>();
+        let kind = ours.map_or(Kind::Failed, |error| error.kind);
+        let message = format!("{error:#}");
+        let hint = ours.and_then(|error| error.hint.as_deref());
+        if self.json {
+            let mut body = Map::new();
+            body.insert("error".into(), json!(message));
+            body.insert("hint".into(), json!(hint));
+            body.insert("exit".into(), json!(kind.exit_code()));
+            let retry_after_ms = ours.and_then(|error| error.retry_after_ms);
+            body.insert("retry_after_ms".into(), json!(retry_after_ms));
+            if let Some(details) = ours.and_then(|error| error.details.as_ref()) {
+                body.extend(
+                    details
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone())),
+                );
+            }
+            self.document("error", Value::Object(body));
+        } else {
+            self.flush();
+            let word = if self.color_err {
+                Paint::Bad.wrap("error:")
+            } else {
+                "error:".to_owned()
+            };
+            talk(&format!("{word} {}", safe::lines(&message)));
+            if let Some(hint) = hint {
+                talk(&format!("hint: {}", safe::lines(hint)));
+            }
+        }
+        kind.exit_code()
+    }
+}
+
+/// Says once, on standard error, that jobctl itself is wrong; `main` then ends with exit 70.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let what = info.payload_as_str().unwrap_or("no message");
+        let place = info
+            .location()
+            .map_or_else(String::new, |at| format!(" ({at})"));
+        talk(&format!(
+            "error: a defect in jobctl: {}{place}",
+            safe::line(what)
+        ));
+        talk("hint: report it with the command line and this message");
+    }));
+}
+
+/// Nobody may be listening: then there is nothing left to say it to.
+fn talk(text: &str) {
+    drop(
+        io::stderr()
+            .lock()
+            .write_all(format!("{text}\n").as_bytes()),
+    );
+}
+
+fn colored(color: Color, terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && !set("NO_COLOR") && !dumb,
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}

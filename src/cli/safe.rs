@@ -1,0 +1,119 @@
+//! Makes text from jobs, users and the database safe for a terminal.
+//!
+//! Rule: no C0, DEL, C1 or bidirectional control reaches a terminal unescaped; what is shown can be told from what was there.
+
+use std::fmt::Write;
+
+/// One line: every control character becomes a visible escape, newlines too.
+pub(super) fn line(text: &str) -> String {
+    escape(text, |_| false)
+}
+
+/// Several lines: newline and tab stay.
+pub(super) fn lines(text: &str) -> String {
+    escape(text, |c| c == '\n' || c == '\t')
+}
+
+/// Output of a command, in pieces of any size: as [`lines`], with bytes that are no UTF-8 as `\xHH`.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// The beginning of a character whose rest is in the next piece.
+    pending: Vec<u8>,
+}
+
+impl Output {
+    /// The safe form of the next piece.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+        let mut all = std::mem::take(&mut self.pending);
+        all.extend_from_slice(bytes);
+        let mut text = String::with_capacity(all.len());
+        let mut rest = all.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(good) => {
+                    text += &lines(good);
+                    return text;
+                }
+                Err(error) => {
+                    let (good, bad) = rest.split_at(error.valid_up_to());
+                    text += &lines(&String::from_utf8_lossy(good));
+                    let Some(length) = error.error_len() else {
+                        bad.clone_into(&mut self.pending);
+                        return text;
+                    };
+                    push_bytes(&mut text, &bad[..length]);
+                    rest = &bad[length..];
+                }
+            }
+        }
+    }
+
+    /// What is left of an unfinished character.
+    pub(super) fn end(&mut self) -> String {
+        let mut text = String::new();
+        push_bytes(&mut text, &std::mem::take(&mut self.pending));
+        text
+    }
+}
+
+fn push_bytes(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(text, "\\x{byte:02x}");
+    }
+}
+
+fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if keep(c) || !acts(c) => safe.push(c),
+            '\n' => safe += "\\n",
+            '\r' => safe += "\\r",
+            '\t' => safe += "\\t",
+            c if u32::from(c) < 0x100 => {
+                let _ = write!(safe, "\\x{:02x}", u32::from(c));
+            }
+            c => {
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+        }
+    }
+    safe
+}
+
+/// Whether a terminal may act on this character instead of showing it.
+pub(super) fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_shown_instead() {
+        for (text, shown) in [
+            ("плохо, 失敗", "плохо, 失敗"),
+            ("a\x1b[31mred", "a\\x1b[31mred"),
+            ("\x7f\u{9b}2J", "\\x7f\\x9b2J"),
+            ("abc\u{202e}fed", "abc\\u{202e}fed"),
+            ("two\nlines\r", "two\\nlines\\r"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert_eq!(lines("a\n\tb\x08"), "a\n\tb\\x08");
+    }
+
+    #[test]
+    fn a_character_that_is_cut_between_two_pieces_is_whole_again() {
+        let mut output = Output::default();
+        let bytes = "é€".as_bytes();
+        let text: String = bytes.iter().map(|&byte| output.push(&[byte])).collect();
+        assert_eq!(text, "é€");
+        assert_eq!(output.push(b"\xff\xc3"), "\\xff");
+        assert_eq!(output.end(), "\\xc3");
+    }
+}

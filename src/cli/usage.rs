@@ -1,0 +1,160 @@
+//! From arguments to [`Cli`], and clap's complaints in the words of this house.
+//!
+//! Rule: wrong arguments are exit 2 and nothing was done; `--help` and `--version` are exit 0 on standard output.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, FromArgMatches};
+
+use super::{Cli, Screen, command, context};
+use crate::error::{Error, Kind};
+use crate::units::shown;
+
+/// Why no command is run.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help or version was asked for.
+    Text(String),
+    /// The arguments are wrong.
+    Usage(Box<Error>),
+}
+
+impl Stop {
+    /// Prints it and gives the exit code.
+    pub fn report(self, screen: &mut Screen) -> u8 {
+        match self {
+            Stop::Text(text) => {
+                screen.line(text.trim_end());
+                screen.report(Ok(0))
+            }
+            Stop::Usage(error) => screen.report(Err((*error).into())),
+        }
+    }
+}
+
+/// Parses the arguments of the process, its name included.
+pub fn parse(args: &[OsString]) -> Result<Cli, Stop> {
+    let matches = command().try_get_matches_from(args).map_err(stop)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(stop)?;
+    cli.global.state_dir = state_dir(&matches);
+    Ok(cli)
+}
+
+/// `--state` stands at any level; the one nearest to the command counts.
+fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
+    let deeper = matches
+        .subcommand()
+        .and_then(|(_, matches)| state_dir(matches));
+    deeper.or_else(|| {
+        let here = matches.try_get_one::<PathBuf>(context::STATE_DIR);
+        here.ok().flatten().cloned()
+    })
+}
+
+fn stop(error: clap::Error) -> Stop {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            Stop::Text(error.render().to_string())
+        }
+        _ => Stop::Usage(Box::new(usage(&error))),
+    }
+}
+
+/// Clap's complaint as one of ours.
+fn usage(error: &clap::Error) -> Error {
+    let text = |kind| error.get(kind).map(words).unwrap_or_default();
+    let given = text(ContextKind::InvalidArg);
+    let value = text(ContextKind::InvalidValue);
+    let message = match error.kind() {
+        ErrorKind::UnknownArgument => format!("unknown argument `{given}`"),
+        ErrorKind::InvalidSubcommand => {
+            format!("unknown command `{}`", text(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            format!("missing {}", quoted(error, ContextKind::InvalidArg))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("`{given}` needs a value"),
+        ErrorKind::InvalidValue => format!("bad value `{value}` for `{given}`"),
+        ErrorKind::ValueValidation => match std::error::Error::source(error) {
+            Some(source) => source.to_string(),
+            None => format!("bad value `{value}` for `{given}`"),
+        },
+        ErrorKind::ArgumentConflict if text(ContextKind::PriorArg) == given => {
+            format!("`{given}` was given twice")
+        }
+        ErrorKind::ArgumentConflict => format!(
+            "`{given}` cannot be used with {}",
+            quoted(error, ContextKind::PriorArg)
+        ),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing".to_owned()
+        }
+        ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
+        _ => error
+            .kind()
+            .as_str()
+            .unwrap_or("wrong arguments")
+            .to_owned(),
+    };
+    let hint = hint(error);
+    let error = Error::new(Kind::Usage, format!("{message}; nothing was done"));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn hint(error: &clap::Error) -> Option<String> {
+    if let Some(source) = std::error::Error::source(error)
+        && let Some(ours) = source.downcast_ref::<Error>()
+    {
+        return ours.hint.clone();
+    }
+    for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
+        if let Some(near) = error.get(kind) {
+            let near = words(near);
+            return Some(format!(
+                "did you mean `{}`?",
+                near.split(' ').next().unwrap_or(&near)
+            ));
+        }
+    }
+    for kind in [ContextKind::ValidValue, ContextKind::ValidSubcommand] {
+        let valid = error.get(kind).map(words).unwrap_or_default();
+        if !valid.is_empty() {
+            return Some(format!("use one of {valid}"));
+        }
+    }
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let usage = usage.trim().strip_prefix("Usage:")?.split_whitespace();
+    Some(format!(
+        "call it as `{}`",
+        usage.collect::<Vec<_>>().join(" ")
+    ))
+}
+
+/// Names in backquotes, commas between them.
+fn quoted(error: &clap::Error, kind: ContextKind) -> String {
+    let names = match error.get(kind) {
+        Some(ContextValue::Strings(names)) => names.clone(),
+        Some(value) => vec![words(value)],
+        None => Vec::new(),
+    };
+    let mut text = String::new();
+    for (index, name) in names.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(text, "{comma}`{}`", shown(name));
+    }
+    text
+}
+
+fn words(value: &ContextValue) -> String {
+    let text = match value {
+        ContextValue::Strings(words) => words.join(", "),
+        other => other.to_string(),
+    };
+    shown(&text)
+}

@@ -1,0 +1,3 @@
+//! Commands, by exact output of the real binary.
+
+mod skeleton;
