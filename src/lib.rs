@@ -7,7 +7,11 @@ pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod error;
+<<<<<<< HEAD
 pub mod observe;
+=======
+pub mod intake;
+>>>>>>> enq
 pub mod policy;
 pub mod process;
 pub mod run;
