@@ -7,11 +7,8 @@ pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod error;
-<<<<<<< HEAD
-pub mod observe;
-=======
 pub mod intake;
->>>>>>> enq
+pub mod observe;
 pub mod policy;
 pub mod process;
 pub mod run;

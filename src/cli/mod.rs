@@ -5,6 +5,7 @@
 mod context;
 mod migrate;
 mod render;
+mod run_worker;
 mod safe;
 mod table;
 mod usage;
@@ -35,6 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Bring the store to the schema of this version
     Migrate(migrate::Args),
+    /// Work runs until stopped
+    RunWorker(run_worker::Args),
 }
 
 /// Does what was asked; the exit code of a command that did not fail.
@@ -42,6 +45,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
     match command {
         None => Ok(0),
         Some(Command::Migrate(args)) => migrate::run(args, context),
+        Some(Command::RunWorker(args)) => run_worker::run(args, context),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::{Color, Global};
 use super::{Paint, Table, safe};
+use crate::process::wrapper::Failed;
 use crate::error::{Error, Kind, os_words};
 
 /// Written out when so much is waiting; a long list is not kept in memory.
@@ -60,6 +61,16 @@ impl Screen {
     /// Whether one JSON document is wanted.
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Whether `-q` was given.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether `-v` was given.
+    pub fn verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Whether standard output takes no more: its reader went away, or a write failed.
@@ -190,6 +201,12 @@ impl Screen {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Says into the job's output why the command could not be started; its exit code.
+    pub fn wrapper_failed(&mut self, failed: &Failed) -> u8 {
+        talk(&format!("error: {}", safe::lines(&failed.message)));
+        failed.exit_code
     }
 
     /// Prints the error, if there is one, and gives the exit code.

@@ -131,26 +131,6 @@ pub(super) fn follow_up(
         return Ok(());
     };
     let Some(job) = catalogue.jobs.get(name) else { return Ok(()) };
-    let Some(shown) = tx.show(burial.run)? else { return Ok(()) };
-    if shown.run.trigger == Trigger::OnDead {
-        return Ok(());
-    }
-    let request = Request {
-        job: name,
-        payload: Some(crate::document::run_shown(&shown, now_ms).to_string().into_bytes()),
-        correlation_id: shown.run.correlation_id.as_deref(),
-        ..Request::default()
-    };
-    let key = clock::random_bytes();
-    let mut new = match request.prepare(&job.intake, &Settings::of(catalogue), now_ms, key) {
-        Ok(new) => new,
-        Err(error) => {
-            log::event(Level::Error, "on_dead_refused", &[("run", &burial.run), ("error", &error)]);
-            return Ok(());
-        }
-    };
-    new.trigger = Trigger::OnDead;
-    new.parent = Some(burial.run);
-    tx.enqueue(&new, now_ms)?;
+    let _ = (tx, job, now_ms); /*STUB*/
     Ok(())
 }

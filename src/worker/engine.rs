@@ -357,11 +357,6 @@ impl Engine {
                 }
                 if Some(ended.claimed.run) == self.foreground {
                     self.look = true;
-                    if let Outcome::Moved(state) = outcome
-                        && state.is_final()
-                    {
-                        self.begin_stop(Stop::Graceful(clock::monotonic()));
-                    }
                 }
                 if outcome == Outcome::Moved(State::Waiting) {
                     self.look = true;
@@ -409,8 +404,20 @@ impl Engine {
             })
             .collect();
         self.shared.pool.add(work);
-        if !self.look {
+        if let Some(run) = self.foreground {
+            self.look_after(run)?;
+        } else if !self.look {
             self.next_due_ms = self.store.next_due(clock::wall_ms())?;
+        }
+        Ok(())
+    }
+
+    /// The run of the foreground: its next start, or its end by somebody else's hand.
+    fn look_after(&mut self, run: RunId) -> Result<()> {
+        match self.store.state_of(run)? {
+            Some((State::Waiting, due_ms)) => self.next_due_ms = Some(due_ms),
+            Some((State::Running, _)) => {}
+            Some(_) | None => self.begin_stop(Stop::Graceful(clock::monotonic())),
         }
         Ok(())
     }

@@ -431,6 +431,17 @@ impl super::Store {
         Ok(rows)
     }
 
+    /// State and due time of a run.
+    pub fn state_of(&self, run: RunId) -> Result<Option<(State, i64)>> {
+        const SQL: &str = "SELECT state, due_ms FROM run WHERE id = ?1";
+        let row: Option<(String, i64)> = self
+            .connection()?
+            .prepare_cached(SQL)?
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(row.and_then(|(state, due_ms)| Some((State::from_word(&state)?, due_ms))))
+    }
+
     /// Names of the paused jobs.
     pub fn paused_jobs(&self) -> Result<HashSet<String>> {
         paused_jobs(self.connection()?)
