@@ -4,6 +4,8 @@
 
 mod command;
 mod complaint;
+#[cfg(test)]
+mod documents;
 mod environment;
 mod exit;
 mod file;
