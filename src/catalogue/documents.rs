@@ -50,7 +50,7 @@ fn keys_of(table: &DeTable<'_>, prefix: &str, found: &mut BTreeSet<String>) {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|item| item.get_ref());
+            .map(toml::Spanned::get_ref);
         for inner in elements
             .chain([value.get_ref()])
             .filter_map(DeValue::as_table)

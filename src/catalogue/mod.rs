@@ -20,6 +20,8 @@ mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod trust;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
