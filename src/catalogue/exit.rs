@@ -4,7 +4,8 @@
 
 use regex::bytes::RegexBuilder;
 
-use super::reader::{Table, Value};
+use super::reader::Table;
+use super::value::Value;
 use super::{ExitRules, Pattern, keys};
 use crate::attempt::Class;
 

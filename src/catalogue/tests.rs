@@ -767,3 +767,26 @@ fn the_store_keeps_the_intake_as_json() {
         intake
     );
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_damaged_catalogue_panics(
+        edits in proptest::collection::vec((0..8000_usize, 0..30_usize, "[\\[\\]{}=\"'.#\n a-z0é]{0,6}"), 1..6),
+    ) {
+        let mut text: Vec<char> = include_str!("../../jobs.toml.example").chars().collect();
+        for (at, cut, insert) in edits {
+            let at = at.min(text.len());
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let world = World::new(&text);
+        for complaint in Catalogue::check(&world.path("jobs.toml")) {
+            let lines = text.lines().count().max(1) + 1;
+            proptest::prop_assert!(complaint.line.is_some_and(|line| line <= lines));
+            proptest::prop_assert!(!complaint.render(true).is_empty());
+        }
+    }
+}
