@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::context::{Color, Global};
 use super::{Paint, Table, safe};
-use crate::process::wrapper::Failed;
 use crate::error::{Error, Kind, os_words};
+use crate::process::wrapper::Failed;
 
 /// Written out when so much is waiting; a long list is not kept in memory.
 const BUFFER_BYTES: usize = 64 * 1024;

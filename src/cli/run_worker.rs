@@ -78,7 +78,9 @@ fn say_what_is_left(context: &mut Context, summary: &Summary) {
             None => "not claimable by this worker".to_owned(),
         };
         let (runs, job, queue) = (left.runs, &left.job, &left.queue);
-        context.screen.say(&format!("left {runs} of job `{job}` in queue `{queue}`: {due}"));
+        context.screen.say(&format!(
+            "left {runs} of job `{job}` in queue `{queue}`: {due}"
+        ));
     }
 }
 
@@ -104,7 +106,11 @@ fn cores() -> u32 {
 impl Context {
     /// Log lines for machines with `--json`, and each attempt with `-v`.
     pub(super) fn log_to_stderr(&self) {
-        let format = if self.screen.json() { Format::Json } else { Format::Words };
+        let format = if self.screen.json() {
+            Format::Json
+        } else {
+            Format::Words
+        };
         let least = match (self.screen.quiet(), self.screen.verbose()) {
             (true, _) => Level::Warn,
             (_, true) => Level::Debug,

@@ -32,7 +32,10 @@ impl Ended {
     /// Whether it was stopped before its command was started, so that the claim is simply given back.
     pub(super) fn was_not_started(&self) -> bool {
         !self.started
-            && matches!(self.report.ending, Ending::Released { .. } | Ending::Cancelled { .. })
+            && matches!(
+                self.report.ending,
+                Ending::Released { .. } | Ending::Cancelled { .. }
+            )
     }
 
     /// What the ending means and what becomes of the run.
@@ -49,8 +52,7 @@ impl Ended {
         };
         let backoff_ms = policy::delay_ms(&job.backoff, self.claimed.failures + 1, self.unit);
         let now_ms = self.report.ended_ms;
-        let verdict =
-            policy::verdict(&self.report.ending, &judged, &budget, backoff_ms, now_ms);
+        let verdict = policy::verdict(&self.report.ending, &judged, &budget, backoff_ms, now_ms);
         (judged, verdict)
     }
 
@@ -106,16 +108,28 @@ impl Ended {
             Verdict::Defer { due_ms, .. } => {
                 let due = crate::units::format_utc(due_ms);
                 let class = judged.class;
-                with(Level::Info, "run_deferred", &[("class", &class), ("due", &due), ("error", &error)]);
+                with(
+                    Level::Info,
+                    "run_deferred",
+                    &[("class", &class), ("due", &due), ("error", &error)],
+                );
             }
             Verdict::Release => with(Level::Info, "run_released", &[]),
             Verdict::Cancel => with(Level::Info, "run_cancelled", &[]),
             Verdict::Bury { reason, .. } => {
-                with(Level::Warn, "run_dead", &[("reason", &reason), ("error", &error)]);
+                with(
+                    Level::Warn,
+                    "run_dead",
+                    &[("reason", &reason), ("error", &error)],
+                );
             }
         }
         if self.report.leaked > 0 {
-            with(Level::Warn, "leftovers", &[("processes", &self.report.leaked)]);
+            with(
+                Level::Warn,
+                "leftovers",
+                &[("processes", &self.report.leaked)],
+            );
         }
     }
 }
@@ -127,10 +141,16 @@ pub(super) fn follow_up(
     catalogue: &Catalogue,
     now_ms: i64,
 ) -> Result<()> {
-    let Some(name) = catalogue.jobs.get(&burial.job).and_then(|job| job.on_dead.as_ref()) else {
+    let Some(name) = catalogue
+        .jobs
+        .get(&burial.job)
+        .and_then(|job| job.on_dead.as_ref())
+    else {
         return Ok(());
     };
-    let Some(job) = catalogue.jobs.get(name) else { return Ok(()) };
+    let Some(job) = catalogue.jobs.get(name) else {
+        return Ok(());
+    };
     let _ = (tx, job, now_ms); /*STUB*/
     Ok(())
 }

@@ -72,7 +72,8 @@ impl House {
         shared: Arc<Shared>,
         foreground: bool,
     ) -> Result<Self> {
-        let failed = |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
+        let failed =
+            |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
         let stop = Arc::new(Inbox::new().map_err(failed)?);
         let busy = Arc::new(AtomicBool::new(false));
         let (store, _) = open.open()?;
@@ -93,7 +94,12 @@ impl House {
             .name("house".into())
             .spawn(move || keeper.work())
             .map_err(failed)?;
-        Ok(Self { stop, busy, catalogue, thread: Some(thread) })
+        Ok(Self {
+            stop,
+            busy,
+            catalogue,
+            thread: Some(thread),
+        })
     }
 
     /// Tells whether runs are being worked: pruning waits for idle times.
@@ -103,7 +109,10 @@ impl House {
 
     /// Takes over a newly loaded catalogue.
     pub(super) fn use_catalogue(&self, catalogue: Arc<Catalogue>) {
-        *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = catalogue;
+        *self
+            .catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = catalogue;
     }
 
     /// Ends the thread.
@@ -141,7 +150,10 @@ impl Keeper {
                     log::event(Level::Warn, "prune_failed", &[("error", &error)]);
                 }
             }
-            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            let second = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
             let mut fds = vec![PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
             if let Some(watch) = &watch {
                 fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
@@ -160,8 +172,12 @@ impl Keeper {
 
     fn round(&mut self) -> Result<()> {
         self.store.check_identity()?;
-        let catalogue =
-            Arc::clone(&self.catalogue.lock().unwrap_or_else(PoisonError::into_inner));
+        let catalogue = Arc::clone(
+            &self
+                .catalogue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         if reaper::reap(&self.store, &self.ledger, self.worker, &catalogue)? {
             self.shared.inbox.push(Event::House(Found::Recovered));
         }
@@ -170,11 +186,17 @@ impl Keeper {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
         self.store.keep_reserve()?;
-        let generation = self.store.catalogue_generation(&catalogue.path.to_string_lossy())?;
+        let generation = self
+            .store
+            .catalogue_generation(&catalogue.path.to_string_lossy())?;
         if generation != self.generation {
             self.generation = generation;
             // Our own reload changes it too: then the stamp is the same and nothing happens.
-            if self.store.kept_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?.is_none() {
+            if self
+                .store
+                .kept_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
+                .is_none()
+            {
                 self.shared.inbox.push(Event::House(Found::Catalogue));
             }
         }
@@ -183,11 +205,17 @@ impl Keeper {
 
     /// One pass over what the catalogue's retention gives up, in slices, until work arrives.
     fn prune(&mut self) -> Result<()> {
-        let retention =
-            self.catalogue.lock().unwrap_or_else(PoisonError::into_inner).store.retention;
+        let retention = self
+            .catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .store
+            .retention;
         let mut runs = 0;
         while !self.busy.load(Ordering::Relaxed) {
-            let _ = retention; runs += 0; break; /*STUB*/
+            let _ = retention;
+            runs += 0;
+            break; /*STUB*/
         }
         if runs > 0 {
             log::event(Level::Info, "pruned", &[("runs", &runs)]);

@@ -49,7 +49,12 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
 
 impl Identity {
     /// Registers this process as a worker.
-    pub(super) fn register(store: &mut Store, queues: &str, slots: u32, now_ms: i64) -> Result<Self> {
+    pub(super) fn register(
+        store: &mut Store,
+        queues: &str,
+        slots: u32,
+        now_ms: i64,
+    ) -> Result<Self> {
         let state = store.dir().to_owned();
         make_dir(&workers_dir(&state))?;
         let worker = store.write(|tx| tx.next_worker_id())?;
@@ -71,7 +76,10 @@ impl Identity {
             pid: i64::from(pid),
             pid_start: start_ticks(pid)?,
             boot_id: clock::boot_id(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             uid: i64::from(rustix::process::geteuid().as_raw()),
             queues: queues.to_owned(),
             slots: i64::from(slots),
@@ -82,7 +90,12 @@ impl Identity {
             drop(fs::remove_file(&lock_path));
             return Err(error);
         }
-        Ok(Self { worker, lock, lock_path, marks_path: marks_path(&state, worker) })
+        Ok(Self {
+            worker,
+            lock,
+            lock_path,
+            marks_path: marks_path(&state, worker),
+        })
     }
 
     /// Whether the lock's path still names the file that we hold.

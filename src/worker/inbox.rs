@@ -15,7 +15,10 @@ pub(super) struct Inbox<T> {
 impl<T> Inbox<T> {
     pub(super) fn new() -> std::io::Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self { events: Mutex::new(Vec::new()), wake: rustix::event::eventfd(0, flags)? })
+        Ok(Self {
+            events: Mutex::new(Vec::new()),
+            wake: rustix::event::eventfd(0, flags)?,
+        })
     }
 
     /// Adds an event; wakes the reader only for the first one.
@@ -33,7 +36,11 @@ impl<T> Inbox<T> {
 
     /// Whether anything waits.
     pub(super) fn has_events(&self) -> bool {
-        !self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
     /// Takes all events.

@@ -3,8 +3,8 @@
 //! Threads: the main thread decides (`engine`), each slot runs one attempt at a time (`slot`), the ledger writes, and one
 //! thread keeps house (`house`): dead workers, checkpoints, pruning.
 
-mod engine;
 mod ended;
+mod engine;
 mod house;
 mod identity;
 mod inbox;

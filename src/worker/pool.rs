@@ -51,11 +51,16 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(slots: usize) -> std::io::Result<Self> {
-        let state = State { active: vec![None; slots], ..State::default() };
+        let state = State {
+            active: vec![None; slots],
+            ..State::default()
+        };
         Ok(Self {
             state: Mutex::new(state),
             arrived: Condvar::new(),
-            controls: (0..slots).map(|_| Control::new()).collect::<Result<_, _>>()?,
+            controls: (0..slots)
+                .map(|_| Control::new())
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -86,7 +91,10 @@ impl Pool {
             if state.closed {
                 return None;
             }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -113,7 +121,14 @@ impl Pool {
     /// (idle slots, queued runs).
     pub(super) fn load(&self) -> (usize, usize) {
         let state = self.state();
-        (state.active.iter().filter(|active| active.is_none()).count(), state.queue.len())
+        (
+            state
+                .active
+                .iter()
+                .filter(|active| active.is_none())
+                .count(),
+            state.queue.len(),
+        )
     }
 
     /// Takes queued runs back: all, or all if the first waits longer than `patience` for a slot.
@@ -126,13 +141,20 @@ impl Pool {
             (None, _) => true,
             (_, None) => false,
         };
-        if stale { state.queue.drain(..).map(|work| work.claimed).collect() } else { Vec::new() }
+        if stale {
+            state.queue.drain(..).map(|work| work.claimed).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// Takes one queued run back, if it was not yet started.
     pub(super) fn take_back_one(&self, fence: Fence) -> Option<Claimed> {
         let mut state = self.state();
-        let index = state.queue.iter().position(|work| work.claimed.fence == fence)?;
+        let index = state
+            .queue
+            .iter()
+            .position(|work| work.claimed.fence == fence)?;
         state.queue.remove(index).map(|work| work.claimed)
     }
 
@@ -162,7 +184,9 @@ impl Pool {
     pub(super) fn fences(&self) -> Vec<Fence> {
         let state = self.state();
         let queued = state.queue.iter().map(|work| work.claimed.fence);
-        queued.chain(state.active.iter().flatten().map(|active| active.fence)).collect()
+        queued
+            .chain(state.active.iter().flatten().map(|active| active.fence))
+            .collect()
     }
 
     /// Attempts that run for longer than `age` and are not yet in the store; they count as noted from now on.
@@ -186,6 +210,10 @@ impl Pool {
 
     /// Whether an active attempt is not yet in the store.
     pub(super) fn has_unnoted(&self) -> bool {
-        self.state().active.iter().flatten().any(|active| !active.noted)
+        self.state()
+            .active
+            .iter()
+            .flatten()
+            .any(|active| !active.noted)
     }
 }

@@ -30,14 +30,24 @@ impl Prepared {
     pub(super) fn new(job: &Arc<Job>, state: &Path, catalogue: &Path, own_binary: &Path) -> Self {
         let inherited = |name: &str| std::env::var_os(name);
         let launch = CommandPlan::new(job, own_binary).and_then(|line| {
-            Ok((line, BaseEnvironment::new(job, inherited, state, catalogue)?))
+            Ok((
+                line,
+                BaseEnvironment::new(job, inherited, state, catalogue)?,
+            ))
         });
-        Self { job: Arc::clone(job), launch, durations_ms: Mutex::new(VecDeque::new()) }
+        Self {
+            job: Arc::clone(job),
+            launch,
+            durations_ms: Mutex::new(VecDeque::new()),
+        }
     }
 
     /// Learns how long an attempt took.
     pub(super) fn observe(&self, duration_ms: i64) {
-        let mut durations = self.durations_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut durations = self
+            .durations_ms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if durations.len() == SAMPLES {
             durations.pop_front();
         }
@@ -50,7 +60,10 @@ impl Prepared {
         if intake.guarantee == Guarantee::AtMostOnce || intake.deadline_ms.is_some() {
             return false;
         }
-        let durations = self.durations_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        let durations = self
+            .durations_ms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut sorted: Vec<i64> = durations.iter().copied().collect();
         drop(durations);
         sorted.sort_unstable();

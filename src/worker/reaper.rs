@@ -69,7 +69,11 @@ fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
                 (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
                 _ => false,
             };
-            if same { Life::Dead(Some(lock)) } else { Life::Alive }
+            if same {
+                Life::Dead(Some(lock))
+            } else {
+                Life::Alive
+            }
         }
         // A missing file is tampering, not death: the process itself must be gone.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -112,7 +116,10 @@ fn recover(
     let death = Death {
         worker: row.worker,
         rebooted,
-        started: open.iter().map(|mark| ((mark.run, mark.fence), died_ms)).collect(),
+        started: open
+            .iter()
+            .map(|mark| ((mark.run, mark.fence), died_ms))
+            .collect(),
         blocked,
     };
     let (worker, n_blocked) = (row.worker, death.blocked.len());
@@ -148,7 +155,9 @@ fn recover(
 /// Removes what a worker whose row is gone left in the state directory.
 fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
     for slot in 0..slots {
-        drop(fs::remove_dir_all(state.join("work").join(format!("{worker}.{slot}"))));
+        drop(fs::remove_dir_all(
+            state.join("work").join(format!("{worker}.{slot}")),
+        ));
     }
     drop(fs::remove_file(marks_path(state, worker)));
     drop(fs::remove_file(lock_path(state, worker)));

@@ -44,7 +44,12 @@ impl Slot {
         if let Some(tee) = tee {
             capture.set_tee(tee);
         }
-        Self { index, shared, dir, capture }
+        Self {
+            index,
+            shared,
+            dir,
+            capture,
+        }
     }
 
     /// Works until the pool closes.
@@ -72,14 +77,24 @@ impl Slot {
             }
             Err(ending) => (not_started(ending), false, Vec::new()),
         };
-        Ended { claimed, job, report, started, stuck, unit: clock::random_unit() }
+        Ended {
+            claimed,
+            job,
+            report,
+            started,
+            stuck,
+            unit: clock::random_unit(),
+        }
     }
 
     fn run(
         &mut self,
         claimed: &Claimed,
         launch: &Result<
-            (crate::process::command::CommandPlan, crate::process::environment::BaseEnvironment),
+            (
+                crate::process::command::CommandPlan,
+                crate::process::environment::BaseEnvironment,
+            ),
             Ending,
         >,
         job: &crate::catalogue::Job,
@@ -94,13 +109,13 @@ impl Slot {
             })?,
         };
         let argv = plan.argv(&params)?;
-        let payload = self.dir.prepare(claimed.payload.as_deref()).map_err(|error| {
-            shortage("prepare its directory", &error)
-        })?;
+        let payload = self
+            .dir
+            .prepare(claimed.payload.as_deref())
+            .map_err(|error| shortage("prepare its directory", &error))?;
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
-        let checkpoint =
-            contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
+        let checkpoint = contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {
             run: claimed.run,
@@ -159,11 +174,16 @@ impl Slot {
             .marks
             .begin(claimed.run, claimed.fence)
             .map_err(|error| shortage("write its start mark", &error))?;
-        let outcome =
-            supervise(&launch, &limits, shared.pool.control(self.index), &mut self.capture, |it| {
+        let outcome = supervise(
+            &launch,
+            &limits,
+            shared.pool.control(self.index),
+            &mut self.capture,
+            |it| {
                 // If it fails, recovery still finds the process by its environment.
                 let _ = shared.marks.spawned(claimed.run, claimed.fence, *it);
-            });
+            },
+        );
         let said = self.dir.said(self.capture.redactor());
         if outcome.ending == Ending::Exited(0) {
             // What stays is found by nobody: the run is over.
@@ -189,14 +209,19 @@ fn not_started(ending: Ending) -> Report {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// What the worker's own file system refused; it may work later.
 fn shortage(what: &str, error: &std::io::Error) -> Ending {
     let error = format!("cannot {what}: {}", crate::error::os_words(error));
-    Ending::CannotStart { error, transient: true }
+    Ending::CannotStart {
+        error,
+        transient: true,
+    }
 }

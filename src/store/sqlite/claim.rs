@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
-use crate::store::{Burial, Waiting, ClaimRequest, Claimed, Claims, must_be_alone};
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, Waiting, must_be_alone};
 
 /// Delayed runs made ready per transaction.
 const PROMOTE_MAX: i64 = 1000;
@@ -250,8 +250,10 @@ impl Tx<'_> {
 
     /// Keeps a waiting run for one worker (`run JOB`): no other claims it.
     pub fn keep_for(&mut self, run: RunId, worker: WorkerId) -> Result<()> {
-        const LOOK: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1 AND state = 'waiting'";
-        const SQL: &str = "UPDATE run SET ready = 0, worker = ?2 WHERE id = ?1 AND state = 'waiting'";
+        const LOOK: &str =
+            "SELECT queue, tenant, ready FROM run WHERE id = ?1 AND state = 'waiting'";
+        const SQL: &str =
+            "UPDATE run SET ready = 0, worker = ?2 WHERE id = ?1 AND state = 'waiting'";
         let (queue, tenant, ready): (String, String, bool) = self
             .conn
             .prepare_cached(LOOK)?
@@ -450,7 +452,9 @@ impl super::Store {
 
 fn paused_jobs(conn: &rusqlite::Connection) -> Result<HashSet<String>> {
     let mut statement = conn.prepare_cached("SELECT job FROM pause")?;
-    let jobs = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let jobs = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     Ok(jobs)
 }
 
