@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::{Color, Global};
 use super::{Paint, Table, safe};
+use crate::document;
 use crate::error::{Error, Kind, os_words};
 use crate::process::wrapper::Failed;
 
@@ -80,12 +81,7 @@ impl Screen {
 
     /// Prints the document `jobctl.<name>/1` with the fields of `body`.
     pub fn document(&mut self, name: &str, body: Value) {
-        let mut document = Map::new();
-        document.insert("schema".into(), json!(format!("jobctl.{name}/1")));
-        if let Value::Object(fields) = body {
-            document.extend(fields);
-        }
-        self.json_line(&Value::Object(document));
+        self.json_line(&document::document(name, body));
     }
 
     fn json_line(&mut self, value: &Value) {

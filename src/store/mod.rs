@@ -4,11 +4,16 @@
 
 use crate::run::{Fence, Guarantee, Reason, RunId, State, Trigger, WorkerId};
 
+mod rows;
 mod sqlite;
 
+pub use rows::{
+    AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Pause, PruneRule, QueueRow, RunDetail,
+    RunFilter, RunRow,
+};
 pub use sqlite::{
-    Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Settings, Store, Turns, Tx,
-    Watch, rank_accepted,
+    Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning, Settings,
+    Store, Turns, Tx, Watch, rank_accepted,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

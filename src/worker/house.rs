@@ -15,7 +15,8 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::run::WorkerId;
-use crate::store::{Ledger, OpenOptions, Store};
+use crate::process::capture::remove_logs;
+use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
 
 use super::engine::Event;
 use super::identity::workers_dir;
@@ -31,6 +32,9 @@ const RESTART_BYTES: u64 = 64 << 20;
 
 /// Pruning is looked at so often.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Rows that a slice of a prune looks at: some milliseconds.
+const PRUNE_PAGE: i64 = 500;
 
 /// What the housekeeper tells the main thread.
 #[derive(Debug)]
@@ -211,14 +215,26 @@ impl Keeper {
             .unwrap_or_else(PoisonError::into_inner)
             .store
             .retention;
-        let mut runs = 0;
-        while !self.busy.load(Ordering::Relaxed) {
-            let _ = retention;
-            runs += 0;
-            break; /*STUB*/
+        let upto = match retention.runs {
+            Some(keep) => self.store.beyond_newest(keep, PRUNE_PAGE)?,
+            None => None,
+        };
+        let rule = PruneRule {
+            ended_before_ms: retention.age_ms.map(|age_ms| clock::wall_ms() - age_ms),
+            upto,
+        };
+        let mut removed = 0;
+        let mut at = Some(Pruning::default());
+        while let (Some(from), false) = (at, self.busy.load(Ordering::Relaxed)) {
+            let pruned = self
+                .ledger
+                .call(move |tx| tx.prune(&rule, &from, PRUNE_PAGE, clock::wall_ms()))?;
+            remove_logs(self.store.dir(), &pruned.runs);
+            removed += pruned.runs.len();
+            at = pruned.next;
         }
-        if runs > 0 {
-            log::event(Level::Info, "pruned", &[("runs", &runs)]);
+        if removed > 0 {
+            log::event(Level::Info, "pruned", &[("runs", &removed)]);
         }
         Ok(())
     }

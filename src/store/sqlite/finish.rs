@@ -494,7 +494,7 @@ impl Tx<'_> {
     }
 }
 
-fn exactly_one(changed: usize, what: &str) -> Result<()> {
+pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {
     if changed == 1 {
         Ok(())
     } else {
