@@ -62,6 +62,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether notices are not wanted.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether standard output takes no more: its reader went away, or a write failed.
     pub fn is_closed(&self) -> bool {
         self.failure.is_some()
