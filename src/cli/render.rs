@@ -64,12 +64,12 @@ impl Screen {
         self.json
     }
 
-    /// Whether `-q` was given.
+    /// Whether notices are not wanted.
     pub fn quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Whether `-v` was given.
+    /// Whether more is wanted on standard error.
     pub fn verbose(&self) -> bool {
         self.verbose
     }

@@ -32,7 +32,7 @@ use super::pool::Pool;
 use super::prepared::Prepared;
 use super::signals::SignalPipe;
 use super::slot::{Shared, Slot};
-use super::{Drain, Options, Reload, Summary};
+use super::{Drain, Foreground, Options, Reload, Summary};
 
 /// How often the worker looks around without being woken.
 const TICK: Duration = Duration::from_secs(1);
@@ -166,7 +166,7 @@ impl Engine {
         let catalogue = Arc::clone(&options.catalogue);
         let worker = identity.worker;
         store.write(|tx| tx.keep_catalogue(&catalogue, now_ms))?;
-        if let Some(new) = &options.foreground {
+        if let Some(Foreground { new, .. }) = &options.foreground {
             let enqueued = store.write(|tx| {
                 let enqueued = tx.enqueue(new, now_ms)?;
                 if !enqueued.duplicate {
@@ -190,12 +190,8 @@ impl Engine {
         let mut slots = Vec::new();
         for index in 0..options.slots as usize {
             let dir = SlotDir::open(&state_dir, worker, index as u32).map_err(io)?;
-            let tee = options
-                .foreground
-                .is_some()
-                .then(tee_stdout)
-                .transpose()
-                .map_err(io)?;
+            let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
+            let tee = shown.then(tee_stdout).transpose().map_err(io)?;
             let slot = Slot::new(index, Arc::clone(&shared), dir, tee);
             let thread = std::thread::Builder::new()
                 .name(format!("slot-{index}"))

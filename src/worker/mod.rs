@@ -49,8 +49,16 @@ pub struct Options {
     pub drain: Option<Drain>,
     /// How long a stopping worker lets its runs go on.
     pub stop_after: Duration,
-    /// Runs this one in the foreground, its output copied to standard output, and nothing else.
-    pub foreground: Option<NewRun>,
+    /// Works this run and nothing else.
+    pub foreground: Option<Foreground>,
+}
+
+/// A run that is worked where somebody watches.
+pub struct Foreground {
+    /// The run to enqueue.
+    pub new: NewRun,
+    /// Whether its output is copied to standard output.
+    pub show_output: bool,
 }
 
 /// How a worker ended.

@@ -434,7 +434,7 @@ impl super::Store {
     }
 
     /// State and due time of a run.
-    pub fn state_of(&self, run: RunId) -> Result<Option<(State, i64)>> {
+    pub fn state_and_due(&self, run: RunId) -> Result<Option<(State, i64)>> {
         const SQL: &str = "SELECT state, due_ms FROM run WHERE id = ?1";
         let row: Option<(String, i64)> = self
             .connection()?

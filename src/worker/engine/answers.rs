@@ -134,7 +134,7 @@ impl Engine {
 
     /// The run of the foreground: its next start, or its end by somebody else's hand.
     pub(super) fn look_after(&mut self, run: RunId) -> Result<()> {
-        match self.store.state_of(run)? {
+        match self.store.state_and_due(run)? {
             Some((State::Waiting, due_ms)) => self.next_due_ms = Some(due_ms),
             Some((State::Running, _)) => {}
             Some(_) | None => self.begin_stop(Stop::Graceful(clock::monotonic())),
