@@ -50,8 +50,8 @@ pub struct Error {
     pub hint: Option<String>,
     /// For [`Kind::TryAgain`]: when a retry makes sense, in milliseconds.
     pub retry_after_ms: Option<i64>,
-    /// Further fields of the `--json` error document.
-    pub details: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Further fields of the `--json` error document; boxed, as every `Result` carries the space.
+    pub details: Option<Box<serde_json::Map<String, serde_json::Value>>>,
 }
 
 /// Result of a fallible operation of jobctl.
@@ -86,7 +86,7 @@ impl Error {
     /// Adds fields to the `--json` error document.
     #[must_use]
     pub fn details(mut self, details: serde_json::Map<String, serde_json::Value>) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 

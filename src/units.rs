@@ -3,6 +3,8 @@
 //! Rule: pure. Durations are milliseconds and always carry a unit; times are milliseconds UTC and never use the server's
 //! own zone. Errors are [`Kind::Usage`]; the catalogue wraps them with a place.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
@@ -155,15 +157,17 @@ pub fn format_duration(ms: i64) -> String {
         let count = rest / size as u64;
         rest %= size as u64;
         if count > 0 {
-            text += &format!("{count}{unit}");
+            let _ = write!(text, "{count}{unit}");
         }
     }
     match (rest / 1000, rest % 1000) {
         (0, 0) => {}
-        (seconds, 0) => text += &format!("{seconds}s"),
+        (seconds, 0) => {
+            let _ = write!(text, "{seconds}s");
+        }
         (seconds, ms) => {
             let fraction = format!("{ms:03}");
-            text += &format!("{seconds}.{}s", fraction.trim_end_matches('0'));
+            let _ = write!(text, "{seconds}.{}s", fraction.trim_end_matches('0'));
         }
     }
     text
@@ -198,7 +202,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
 pub fn format_size(bytes: u64) -> String {
     match SIZE_UNITS
         .iter()
-        .find(|(_, factor)| bytes != 0 && bytes % factor == 0)
+        .find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor))
     {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => bytes.to_string(),

@@ -2,6 +2,27 @@
 //!
 //! Rule: every complaint has file, line and column, and all complaints are reported at once.
 
+mod command;
+mod complaint;
+#[cfg(test)]
+mod documents;
+mod environment;
+mod exit;
+mod file;
+mod intake;
+mod job;
+mod keys;
+mod load;
+mod reader;
+mod retry;
+mod settings;
+mod source;
+mod template;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod value;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +32,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Class;
 use crate::run::Guarantee;
+
+pub use complaint::{Complaint, Excerpt, Level, LoadError};
+pub use file::{FILE_MAX, Stamp, stamp};
+pub use intake::{PARAM_MAX, PAYLOAD_MAX, check_dedup_key};
+pub use keys::known_keys;
+pub use template::DEDUP_KEY_MAX;
 
 /// A parsed and validated `jobs.toml` (with its `jobs.d/*.toml`).
 #[derive(Debug, Clone)]
@@ -74,6 +101,8 @@ pub struct Queue {
 pub struct Job {
     /// Name of the section.
     pub name: String,
+    /// What it is for, in the operator's words.
+    pub description: Option<String>,
     /// What `enqueue` needs to know.
     pub intake: Intake,
     /// What is started.

@@ -3,11 +3,18 @@
 //! Rule: commands decide nothing that the store or the core decides, and print only through [`Screen`].
 
 mod context;
+mod enqueue;
+mod import;
 mod migrate;
+mod progress;
 mod render;
+mod request;
+mod run;
+mod run_worker;
 mod safe;
 mod table;
 mod usage;
+mod wait;
 mod when;
 
 use clap::{Arg, CommandFactory, Parser, Subcommand};
@@ -33,15 +40,24 @@ pub struct Cli {
 /// Every command; one file each.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Enqueue a run of a job, or many from a file
+    Enqueue(enqueue::Args),
     /// Bring the store to the schema of this version
     Migrate(migrate::Args),
+    /// Enqueue a run and work it here, in the foreground
+    Run(run::Args),
+    /// Work runs until stopped
+    RunWorker(run_worker::Args),
 }
 
 /// Does what was asked; the exit code of a command that did not fail.
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
     match command {
         None => Ok(0),
+        Some(Command::Enqueue(args)) => enqueue::run(args, context),
         Some(Command::Migrate(args)) => migrate::run(args, context),
+        Some(Command::Run(args)) => run::run(args, context),
+        Some(Command::RunWorker(args)) => run_worker::run(args, context),
     }
 }
 

@@ -12,6 +12,7 @@ use super::context::{Color, Global};
 use super::{Paint, Table, safe};
 use crate::document;
 use crate::error::{Error, Kind, os_words};
+use crate::process::wrapper::Failed;
 
 /// Written out when so much is waiting; a long list is not kept in memory.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -61,6 +62,16 @@ impl Screen {
     /// Whether one JSON document is wanted.
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Whether notices are not wanted.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether more is wanted on standard error.
+    pub fn verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Whether standard output takes no more: its reader went away, or a write failed.
@@ -186,6 +197,12 @@ impl Screen {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Says into the job's output why the command could not be started; its exit code.
+    pub fn wrapper_failed(&mut self, failed: &Failed) -> u8 {
+        talk(&format!("error: {}", safe::lines(&failed.message)));
+        failed.exit_code
     }
 
     /// Prints the error, if there is one, and gives the exit code.

@@ -4,6 +4,7 @@
 //! dropped. Memory is constant. Secrets are redacted before anything is kept.
 
 mod log_file;
+mod prune;
 mod redact;
 mod tee;
 
@@ -11,6 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use prune::remove_logs;
 pub use redact::Redactor;
 pub use tee::Tee;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::writer::{Depth, Tx};
@@ -196,6 +196,29 @@ impl Tx<'_> {
         })
     }
 
+    /// The run with this id and idempotency key, if `job` has it: what an earlier try may have stored.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when it is a run of another job.
+    pub fn stored_before(
+        &self,
+        run: RunId,
+        idempotency_key: [u8; 16],
+        job: &str,
+    ) -> Result<Option<Enqueued>> {
+        match look_up(self.conn, run, idempotency_key)? {
+            Some((owner, _)) if owner != job => Err(Error::new(
+                Kind::Refused,
+                format!("run {run} belongs to job `{owner}`; nothing was enqueued"),
+            )
+            .hint("give each request an id of its own")),
+            found => Ok(found.map(|(_, existing)| Enqueued {
+                duplicate: true,
+                ..existing
+            })),
+        }
+    }
+
     /// The run of this request id.
     ///
     /// # Errors
@@ -251,28 +274,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`Kind::Refused`] when the id belongs to a single enqueue.
     pub fn import_progress(&self, request_id: &str) -> Result<ImportProgress> {
-        const SQL: &str = "SELECT job, lines_done, accepted, duplicates FROM request WHERE id = ?1";
-        let row = self
-            .conn
-            .prepare_cached(SQL)?
-            .query_row([request_id], |row| {
-                let progress = ImportProgress {
-                    lines_done: row.get(1)?,
-                    accepted: row.get(2)?,
-                    duplicates: row.get(3)?,
-                };
-                Ok((row.get::<_, Option<String>>(0)?, progress))
-            })
-            .optional()?;
-        match row {
-            None => Ok(ImportProgress::default()),
-            Some((None, progress)) => Ok(progress),
-            Some((Some(job), _)) => Err(Error::new(
-                Kind::Refused,
-                format!("request id `{request_id}` belongs to a run of job `{job}`; nothing was enqueued"),
-            )
-            .hint("give each request an id of its own")),
-        }
+        import_progress(self.conn, request_id)
     }
 
     /// Records the progress of an import in the transaction that stores its lines.
@@ -308,23 +310,76 @@ pub struct ImportProgress {
     pub duplicates: i64,
 }
 
+fn import_progress(conn: &Connection, request_id: &str) -> Result<ImportProgress> {
+    const SQL: &str = "SELECT job, lines_done, accepted, duplicates FROM request WHERE id = ?1";
+    let row = conn
+        .prepare_cached(SQL)?
+        .query_row([request_id], |row| {
+            let progress = ImportProgress {
+                lines_done: row.get(1)?,
+                accepted: row.get(2)?,
+                duplicates: row.get(3)?,
+            };
+            Ok((row.get::<_, Option<String>>(0)?, progress))
+        })
+        .optional()?;
+    match row {
+        None => Ok(ImportProgress::default()),
+        Some((None, progress)) => Ok(progress),
+        Some((Some(job), _)) => Err(Error::new(
+            Kind::Refused,
+            format!(
+                "request id `{request_id}` belongs to a run of job `{job}`; nothing was enqueued"
+            ),
+        )
+        .hint("give each request an id of its own")),
+    }
+}
+
+/// The run with this id and idempotency key, and its job.
+fn look_up(
+    conn: &Connection,
+    run: RunId,
+    idempotency_key: [u8; 16],
+) -> Result<Option<(String, Enqueued)>> {
+    const SQL: &str = "SELECT job, state, due_ms FROM run WHERE id = ?1 AND idempotency_key = ?2";
+    let row = conn
+        .prepare_cached(SQL)?
+        .query_row(params![run.0, idempotency_key], |row| {
+            let state: String = row.get(1)?;
+            let existing = Enqueued {
+                run,
+                duplicate: false,
+                state: State::from_word(&state).unwrap_or(State::Waiting),
+                due_ms: row.get(2)?,
+            };
+            Ok((row.get(0)?, existing))
+        })
+        .optional()?;
+    Ok(row)
+}
+
 impl super::Store {
-    /// Whether run `run` exists and carries this idempotency key: tells after a failed COMMIT if it was stored.
-    pub fn has_run(&mut self, run: RunId, idempotency_key: [u8; 16]) -> Result<Option<Enqueued>> {
-        const SQL: &str = "SELECT state, due_ms FROM run WHERE id = ?1 AND idempotency_key = ?2";
-        self.reopen_if_dropped()?;
-        let row = self
+    /// As [`Tx::import_progress`].
+    pub fn import_progress(&self, request_id: &str) -> Result<ImportProgress> {
+        import_progress(self.connection()?, request_id)
+    }
+
+    /// The state of a run.
+    pub fn state_of(&self, run: RunId) -> Result<Option<State>> {
+        const SQL: &str = "SELECT state FROM run WHERE id = ?1";
+        let word: Option<String> = self
             .connection()?
             .prepare_cached(SQL)?
-            .query_row(params![run.0, idempotency_key], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-            })
+            .query_row([run.0], |row| row.get(0))
             .optional()?;
-        Ok(row.map(|(state, due_ms)| Enqueued {
-            run,
-            duplicate: false,
-            state: State::from_word(&state).unwrap_or(State::Waiting),
-            due_ms,
-        }))
+        Ok(word.and_then(|word| State::from_word(&word)))
+    }
+
+    /// Whether run `run` exists and carries this idempotency key: tells after a failed COMMIT if it was stored.
+    pub fn has_run(&mut self, run: RunId, idempotency_key: [u8; 16]) -> Result<Option<Enqueued>> {
+        self.reopen_if_dropped()?;
+        let found = look_up(self.connection()?, run, idempotency_key)?;
+        Ok(found.map(|(_, existing)| existing))
     }
 }

@@ -129,13 +129,28 @@ impl Store {
     }
 
     /// Copies the log into the database as far as readers allow; with `restart`, waits for them so that it starts anew.
-    pub fn checkpoint(&self, restart: bool) -> Result<()> {
+    /// Whether all of it was copied, and so is durable in the database itself.
+    pub fn checkpoint(&self, restart: bool) -> Result<bool> {
         let sql = if restart {
             "PRAGMA wal_checkpoint(RESTART)"
         } else {
             "PRAGMA wal_checkpoint(PASSIVE)"
         };
-        self.connection()?.query_row(sql, [], |_| Ok(()))?;
+        let all = self.connection()?.query_row(sql, [], |row| {
+            let (busy, frames, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(busy == 0 && frames == copied)
+        })?;
+        Ok(all)
+    }
+
+    /// Lets the log's file shrink to this when it starts anew, so that its size tells what is in it.
+    pub fn limit_log(&self, bytes: u64) -> Result<()> {
+        self.connection()?.pragma_update_and_check(
+            None,
+            "journal_size_limit",
+            bytes as i64,
+            |_| Ok(()),
+        )?;
         Ok(())
     }
 

@@ -1,0 +1,277 @@
+//! What an enqueue is checked against: parameters, payload, dedup key.
+//!
+//! Rule: pure, and needs only the [`Intake`], which the store keeps: an enqueue does not parse the catalogue.
+
+use std::collections::BTreeMap;
+
+use super::Intake;
+use super::template::DEDUP_KEY_MAX;
+use crate::error::{Error, Kind, Result, nearest};
+use crate::units::{format_size, shown};
+
+/// Longest value of a parameter, bytes: the kernel takes 128 KiB for one argument or variable, name and NUL included.
+pub const PARAM_MAX: usize = 128 * 1024 - 32;
+
+/// Largest payload that a job may allow, bytes.
+pub const PAYLOAD_MAX: u64 = 16 << 20;
+
+impl Intake {
+    /// Checks the given parameters of an enqueue of `job` and adds the defaults.
+    ///
+    /// Errors are [`Kind::Usage`]: unknown, missing or repeated parameters and unusable values.
+    pub fn resolve_params(
+        &self,
+        job: &str,
+        given: Vec<(String, String)>,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut values = BTreeMap::new();
+        for (name, value) in given {
+            if !self.params.contains_key(&name) {
+                return Err(self.unknown_param(job, &name));
+            }
+            check_value(&name, &value)?;
+            if value.starts_with('-') && self.argument_params.contains(&name) {
+                let value = shown(&value);
+                let message = format!(
+                    "parameter `{name}` of job `{job}` is `{value}`: its argument would be read as an option"
+                );
+                return Err(Error::new(Kind::Usage, message).hint(format!(
+                    "give a value without the leading `-`, or write `\"--\"` before `{{{name}}}` in the job's `command`"
+                )));
+            }
+            if values.contains_key(&name) {
+                let message = format!("parameter `{name}` of job `{job}` is given twice");
+                return Err(Error::new(Kind::Usage, message).hint("give it once"));
+            }
+            values.insert(name, value);
+        }
+        for (name, param) in &self.params {
+            if values.contains_key(name) {
+                continue;
+            }
+            if param.required {
+                let message = format!("job `{job}` needs parameter `{name}`");
+                return Err(
+                    Error::new(Kind::Usage, message).hint(format!("add `--param {name}=VALUE`"))
+                );
+            }
+            if let Some(default) = &param.default {
+                values.insert(name.clone(), default.clone());
+            }
+        }
+        Ok(values)
+    }
+
+    /// Checks the size of a payload in bytes.
+    pub fn check_payload(&self, job: &str, bytes: u64) -> Result<()> {
+        if bytes <= self.payload_max {
+            return Ok(());
+        }
+        let (size, max) = (readable(bytes), readable(self.payload_max));
+        let message =
+            format!("the payload is too large: {size}, and job `{job}` takes up to {max}");
+        Err(Error::new(Kind::Usage, message).hint(
+            "give the id or path of the data instead of the data, or raise the job's `payload_max`",
+        ))
+    }
+
+    fn unknown_param(&self, job: &str, name: &str) -> Error {
+        let known: Vec<&str> = self.params.keys().map(String::as_str).collect();
+        let all = known
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let hint = match (nearest(name, known.iter().copied()), known.is_empty()) {
+            (_, true) => format!("job `{job}` takes no parameters; give data as `--payload`"),
+            (Some(near), _) => format!("did you mean `{near}`? job `{job}` takes {all}"),
+            (None, _) => format!("job `{job}` takes {all}"),
+        };
+        let message = format!("unknown parameter `{}` of job `{job}`", shown(name));
+        Error::new(Kind::Usage, message).hint(hint)
+    }
+}
+
+/// A size for a sentence: with a unit.
+fn readable(bytes: u64) -> String {
+    let size = format_size(bytes);
+    if size.ends_with(|c: char| c.is_ascii_digit()) {
+        format!("{size} bytes")
+    } else {
+        size
+    }
+}
+
+/// Checks what no argument and no variable can hold: NUL and values over the kernel's limit.
+pub(super) fn check_value(name: &str, value: &str) -> Result<()> {
+    if value.contains('\0') {
+        let message = format!("parameter `{}` contains NUL", shown(name));
+        return Err(
+            Error::new(Kind::Usage, message).hint("give binary data as a file or `--payload`")
+        );
+    }
+    // In the environment it is `JOBCTL_PARAM_NAME=value` and a NUL.
+    let in_environment = (128 * 1024 - "JOBCTL_PARAM_=\0".len()).saturating_sub(name.len());
+    let max = PARAM_MAX.min(in_environment);
+    if value.len() > max {
+        let message = format!(
+            "parameter `{}` is too large: {} bytes, and the kernel takes up to {max}",
+            shown(name),
+            value.len()
+        );
+        return Err(Error::new(Kind::Usage, message).hint("give large data as `--payload`"));
+    }
+    Ok(())
+}
+
+/// Checks a dedup key, made or given: not empty, at most 512 bytes, no NUL.
+pub fn check_dedup_key(key: &str) -> Result<()> {
+    let refuse = |cause: String| {
+        let message = format!("bad dedup key `{}`: {cause}", shown(key));
+        Err(Error::new(Kind::Usage, message)
+            .hint("give a short text that names the work, such as an id"))
+    };
+    match key.len() {
+        0 => refuse("it is empty".to_owned()),
+        _ if key.contains('\0') => refuse("it contains NUL".to_owned()),
+        length if length > DEDUP_KEY_MAX => {
+            refuse(format!("{length} bytes, the maximum is {DEDUP_KEY_MAX}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Param, Template};
+    use super::*;
+    use crate::run::Guarantee;
+
+    fn intake() -> Intake {
+        let param = |required, default: Option<&str>| Param {
+            required,
+            default: default.map(str::to_owned),
+        };
+        let params = [
+            ("to", param(true, None)),
+            ("event", param(false, Some("-x"))),
+            ("note", param(false, None)),
+        ];
+        Intake {
+            queue: "default".to_owned(),
+            priority: 100,
+            params: params.map(|(name, param)| (name.to_owned(), param)).into(),
+            payload_max: 2000,
+            dedup: None,
+            attempts: 3,
+            max_crashes: 3,
+            deadline_ms: None,
+            guarantee: Guarantee::AtLeastOnce,
+            argument_params: vec!["event".to_owned()],
+        }
+    }
+
+    fn resolve(given: &[(&str, &str)]) -> Result<BTreeMap<String, String>> {
+        let given = given
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        intake().resolve_params("send", given.collect())
+    }
+
+    #[test]
+    fn defaults_are_added_and_the_rest_stays_away() {
+        let values = resolve(&[("to", "-bob $(x)\n`")]).expect("good");
+        let expected = [("event", "-x"), ("to", "-bob $(x)\n`")];
+        assert_eq!(
+            values,
+            expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+        );
+        assert_eq!(resolve(&[("to", ""), ("note", "")]).expect("good").len(), 3);
+    }
+
+    #[test]
+    fn bad_parameters_are_refused_as_usage() {
+        let large = "x".repeat(PARAM_MAX + 1);
+        let table = [
+            (
+                &[][..],
+                "job `send` needs parameter `to`",
+                "add `--param to=VALUE`",
+            ),
+            (
+                &[("too", "")],
+                "unknown parameter `too` of job `send`",
+                "did you mean `to`? job `send` takes `event`, `note`, `to`",
+            ),
+            (
+                &[("colour", "")],
+                "unknown parameter `colour` of job `send`",
+                "job `send` takes `event`, `note`, `to`",
+            ),
+            (
+                &[("to", "a"), ("to", "a")],
+                "parameter `to` of job `send` is given twice",
+                "give it once",
+            ),
+            (
+                &[("to", "a\0")],
+                "parameter `to` contains NUL",
+                "give binary data as a file or `--payload`",
+            ),
+            (
+                &[("to", "a"), ("event", "-rf")],
+                "parameter `event` of job `send` is `-rf`: its argument would be read as an option",
+                "give a value without the leading `-`",
+            ),
+            (
+                &[("to", large.as_str())],
+                "parameter `to` is too large: 131041 bytes, and the kernel takes up to 131040",
+                "give large data",
+            ),
+        ];
+        for (given, message, hint) in table {
+            let error = resolve(given).expect_err(message);
+            assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
+            let given = error.hint.unwrap_or_default();
+            assert!(given.starts_with(hint), "{given}");
+        }
+        assert!(resolve(&[("to", &large[1..])]).is_ok());
+    }
+
+    #[test]
+    fn the_longest_value_fits_into_the_environment_with_the_longest_name() {
+        let name = "n".repeat(64);
+        let max = 128 * 1024 - "JOBCTL_PARAM_=\0".len() - name.len();
+        assert!(check_value(&name, &"x".repeat(max)).is_ok());
+        assert!(check_value(&name, &"x".repeat(max + 1)).is_err());
+    }
+
+    #[test]
+    fn payloads_over_the_limit_are_refused() {
+        assert!(intake().check_payload("send", 2000).is_ok());
+        let error = intake().check_payload("send", 2048).expect_err("too large");
+        let message = "the payload is too large: 2K, and job `send` takes up to 2000 bytes";
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
+    }
+
+    #[test]
+    fn dedup_keys_are_short_texts() {
+        assert!(check_dedup_key(&"é".repeat(256)).is_ok());
+        for key in ["", "a\0", &"é".repeat(257)] {
+            assert_eq!(check_dedup_key(key).expect_err("bad").kind, Kind::Usage);
+        }
+    }
+
+    #[test]
+    fn a_leading_text_protects_an_argument() {
+        let leading = |text| {
+            let template = Template::parse(text).expect("a template");
+            template
+                .leading_params()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(leading("{a}{b}x{c}"), ["a", "b"]);
+        assert_eq!(leading("--to={a}"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,260 @@
+//! Files to a [`Catalogue`]: reads, merges, and checks what concerns several sections.
+//!
+//! Rule: a catalogue with any error is not used at all, and every error of every file is told at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::complaint::{Complaint, Level, LoadError};
+use super::job::{self, JobKeys, Read};
+use super::reader::{Entry, Table};
+use super::settings::{self, Context, check_name};
+use super::source::{Place, Source};
+use super::{Catalogue, Queue, file, keys};
+use crate::error::nearest;
+use crate::units::shown;
+
+impl Catalogue {
+    /// Reads `path` and `jobs.d/*.toml` beside it. Warnings are dropped; see [`Catalogue::check`].
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let (catalogue, complaints) = read(path);
+        if complaints.iter().any(|c| c.level == Level::Error) {
+            return Err(LoadError {
+                path: path.to_owned(),
+                complaints,
+            });
+        }
+        Ok(catalogue)
+    }
+
+    /// All complaints about these files, warnings too; none of level error means that they can be loaded.
+    pub fn check(path: &Path) -> Vec<Complaint> {
+        read(path).1
+    }
+}
+
+/// As much of a catalogue as there is, and the complaints by file and line.
+fn read(path: &Path) -> (Catalogue, Vec<Complaint>) {
+    let opened = file::open(path);
+    let mut complaints = opened.complaints;
+    let files = opened.files.into_iter().enumerate();
+    let sources: Vec<Source> = files
+        .map(|(index, (path, bytes))| Source::new(&path, index == 0, bytes))
+        .collect();
+    let documents: Vec<_> = sources
+        .iter()
+        .map(|source| (source, source.parse()))
+        .collect();
+    let context = Context {
+        base: settings::base_of(path),
+        broken: !complaints.is_empty() || sources.iter().any(Source::has_errors),
+    };
+    let roots: Vec<Table<'_>> = documents
+        .iter()
+        .map(|(source, table)| Table::root(source.place(0..0), table))
+        .collect();
+    let catalogue = Catalogue {
+        path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        stamp: opened.stamp,
+        ..walk(&roots, &context)
+    };
+    drop(roots);
+    drop(documents);
+    complaints.extend(sources.into_iter().flat_map(Source::into_complaints));
+    (catalogue, complaints)
+}
+
+/// Reads all sections of all files.
+fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
+    for root in roots {
+        check_sections(root);
+    }
+    let main = roots.first().filter(|root| root.place.source.is_main);
+    let section = |key, known: &[&str]| main.and_then(|root| root.table(key, known));
+    let known: Vec<&str> = [keys::TIMEZONE]
+        .iter()
+        .chain(keys::SHARED)
+        .copied()
+        .collect();
+    let defaults = main
+        .and_then(|root| root.get("defaults"))
+        .and_then(|value| value.table());
+    if let Some(table) = &defaults {
+        check_defaults(table, &known);
+    }
+    let inherited = defaults
+        .as_ref()
+        .map(|table| JobKeys::read(table, context))
+        .unwrap_or_default();
+    let timezone = defaults
+        .as_ref()
+        .and_then(|table| table.get(keys::TIMEZONE));
+    let store = settings::store(section("store", keys::STORE).as_ref(), context);
+    let worker = settings::worker(section("worker", keys::WORKER).as_ref());
+    let queues = settings::queues(&named(roots, "queue"), context);
+    let jobs = jobs(roots, &inherited, context);
+    check_references(&jobs, &queues, context);
+    Catalogue {
+        path: std::path::PathBuf::new(),
+        stamp: String::new(),
+        timezone: timezone.and_then(|value| settings::timezone(&value)),
+        store,
+        worker,
+        queues,
+        jobs: jobs
+            .into_iter()
+            .map(|(name, read)| (name, Arc::new(read.job)))
+            .collect(),
+    }
+}
+
+/// Refuses unknown sections, and in `jobs.d` those that concern everyone.
+fn check_sections(root: &Table<'_>) {
+    root.check_keys(keys::ROOT, "a catalogue");
+    for entry in root.entries() {
+        if !root.place.source.is_main && matches!(entry.key, "defaults" | "store" | "worker") {
+            let message = format!("`{}` in a file of `jobs.d`", entry.key);
+            entry
+                .place
+                .error(message, "move it to the main file: it concerns every job");
+        }
+    }
+}
+
+/// Refuses unknown keys, and says why some keys of a job are none of `[defaults]`.
+fn check_defaults(table: &Table<'_>, known: &[&str]) {
+    let both: Vec<&str> = known.iter().chain(keys::OWN).copied().collect();
+    table.check_keys(&both, "`defaults`");
+    for entry in table.entries() {
+        if keys::OWN.contains(&entry.key) {
+            let message = format!("`{}` cannot have a default", entry.key);
+            entry
+                .place
+                .error(message, "move it to the jobs that it is meant for");
+        }
+    }
+}
+
+/// The named tables below `[queue]` or `[job]` of all files; a name that was seen before is complained about.
+fn named<'a>(roots: &[Table<'a>], section: &str) -> Vec<Entry<'a>> {
+    let mut seen: BTreeMap<&str, Place<'a>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for value in roots.iter().filter_map(|root| root.get(section)) {
+        for entry in value
+            .table()
+            .map(|table| table.entries())
+            .unwrap_or_default()
+        {
+            check_name(&entry, section);
+            if let Some(first) = seen.get(entry.key) {
+                let message = format!(
+                    "{section} `{}` is already defined in {}",
+                    entry.key,
+                    first.named()
+                );
+                entry
+                    .place
+                    .error(message, "remove or rename one of the two");
+                continue;
+            }
+            seen.insert(entry.key, entry.place);
+            all.push(entry);
+        }
+    }
+    all
+}
+
+fn jobs<'a>(
+    roots: &[Table<'a>],
+    inherited: &JobKeys<'a>,
+    context: &Context,
+) -> BTreeMap<String, Read<'a>> {
+    let known: Vec<&str> = keys::OWN.iter().chain(keys::SHARED).copied().collect();
+    let mut jobs = BTreeMap::new();
+    for entry in named(roots, "job") {
+        let Some(table) = entry.value.table() else {
+            continue;
+        };
+        table.check_keys(&known, "a job");
+        jobs.insert(
+            entry.key.to_owned(),
+            job::read(&entry, &table, inherited, context),
+        );
+    }
+    // A default `on_dead` is not for the job that it names: a page about a page that failed helps nobody.
+    for (name, read) in &mut jobs {
+        if read.job.on_dead.as_ref() == Some(name) && matches!(read.on_dead_place, Some((_, false)))
+        {
+            read.job.on_dead = None;
+        }
+    }
+    jobs
+}
+
+/// Checks the names of queues and of `on_dead` jobs.
+fn check_references(
+    jobs: &BTreeMap<String, Read<'_>>,
+    queues: &BTreeMap<String, Queue>,
+    context: &Context,
+) {
+    for (name, read) in jobs {
+        let queue = &read.job.intake.queue;
+        if !queues.contains_key(queue) {
+            let hint = match nearest(queue, queues.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add a section `[queue.{}]` with its `rank`", shown(queue)),
+            };
+            context.missing(
+                read.queue_place,
+                format!("unknown queue `{}`", shown(queue)),
+                hint,
+            );
+        }
+        let (Some(target), Some((place, _))) = (&read.job.on_dead, read.on_dead_place) else {
+            continue;
+        };
+        if target == name {
+            let message = format!("job `{name}` is its own `on_dead`");
+            place.warning(
+                message,
+                "name another job: what made it fail will make it fail again",
+            );
+        }
+        check_on_dead(target, place, jobs, context);
+    }
+}
+
+fn check_on_dead(
+    target: &str,
+    place: Place<'_>,
+    jobs: &BTreeMap<String, Read<'_>>,
+    context: &Context,
+) {
+    let Some(read) = jobs.get(target) else {
+        let hint = match nearest(target, jobs.keys().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "add a job of this name".to_owned(),
+        };
+        return context.missing(
+            place,
+            format!("unknown job `{}` in `on_dead`", shown(target)),
+            hint,
+        );
+    };
+    let required = read
+        .job
+        .intake
+        .params
+        .iter()
+        .find(|(_, param)| param.required);
+    if let Some((param, _)) = required {
+        let message =
+            format!("job `{target}` cannot be an `on_dead`: it requires parameter `{param}`");
+        let hint = format!(
+            "make `{param}` optional in {}; the dead run's facts come as payload",
+            read.place.named()
+        );
+        place.error(message, hint);
+    }
+}

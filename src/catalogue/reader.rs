@@ -1,0 +1,80 @@
+//! Tables of the parsed TOML, and the keys that they may have.
+//!
+//! Rule: a table is opened with the list of its known keys (`keys`), so no key is silently ignored.
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::source::Place;
+use super::value::{Value, list};
+use crate::error::nearest;
+use crate::units::shown;
+
+/// A table and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Table<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) entries: &'a DeTable<'a>,
+}
+
+/// One entry of a table whose keys are free names.
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a str,
+    /// Place of the key.
+    pub(super) place: Place<'a>,
+    pub(super) value: Value<'a>,
+}
+
+impl<'a> Table<'a> {
+    /// The whole document.
+    pub(super) fn root(place: Place<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self {
+            place,
+            entries: table.get_ref(),
+        }
+    }
+
+    /// Complains about keys that are not in `known`; `owner` is said in the message.
+    pub(super) fn check_keys(&self, known: &[&str], owner: &str) {
+        for entry in self.entries() {
+            if known.contains(&entry.key) {
+                continue;
+            }
+            let hint = match nearest(entry.key, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("{owner} has {}", list(known)),
+            };
+            entry
+                .place
+                .error(format!("unknown key `{}`", shown(entry.key)), hint);
+        }
+    }
+
+    /// All entries, in the order of the file.
+    pub(super) fn entries(&self) -> Vec<Entry<'a>> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries
+            .into_iter()
+            .map(|(key, value)| Entry {
+                key: key.get_ref(),
+                place: self.place.source.place(key.span()),
+                value: Value::new(key.get_ref(), self.place, value),
+            })
+            .collect()
+    }
+
+    /// The value of this key, if it is given.
+    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+        let (key, value) = self.entries.get_key_value(key)?;
+        Some(Value::new(key.get_ref(), self.place, value))
+    }
+
+    /// The table of this key, if it is given and is one.
+    pub(super) fn table(&self, key: &str, known: &[&str]) -> Option<Table<'a>> {
+        let value = self.get(key)?;
+        let table = value.table()?;
+        table.check_keys(known, &format!("`{key}`"));
+        Some(table)
+    }
+}

@@ -1,0 +1,183 @@
+//! The sections that are not jobs: `[defaults] timezone`, `[store]`, `[worker]`, `[queue.*]`.
+//!
+//! Rule: what is left out has the default that the manual names; each default is written once, here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+
+use super::reader::{Entry, Table};
+use super::source::Place;
+use super::value::{OrNone, Value};
+use super::{Queue, Retention, StoreSettings, WorkerSettings, keys};
+use crate::error::nearest;
+use crate::units::{SIZE_MAX, shown};
+
+/// Room that enqueue leaves on the file system: a worker still has to write results, and the operator to log in.
+const MIN_FREE: u64 = 1 << 30;
+const RETENTION_AGE_MS: i64 = 30 * 86_400_000;
+const STOP_AFTER_MS: i64 = 30_000;
+/// The queues that exist without a section, with their ranks.
+const BUILT_IN: [(&str, i64); 3] = [("high", 10), ("default", 50), ("low", 90)];
+
+/// What every part of the walker needs to know.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Directory of the main file, absolute; relative paths start here.
+    pub(super) base: PathBuf,
+    /// Whether a syntax error was found: then nothing is called missing, it may stand in the broken part.
+    pub(super) broken: bool,
+}
+
+impl Context {
+    /// An absolute path.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        let joined = self.base.join(text);
+        // Drops `.` and doubled slashes; `..` stays, it may pass a symbolic link.
+        std::path::absolute(&joined).unwrap_or(joined)
+    }
+
+    /// Complains that something is not there, unless it may stand in a broken part.
+    pub(super) fn missing(
+        &self,
+        place: Place<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        if !self.broken {
+            place.error(message, hint);
+        }
+    }
+}
+
+/// `[defaults] timezone`
+pub(super) fn timezone(value: &Value<'_>) -> Option<Tz> {
+    let name = value.filled_text()?;
+    let zone = name.parse().ok();
+    if zone.is_none() {
+        let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let same = names().find(|zone| zone.eq_ignore_ascii_case(name));
+        let hint = match same.or_else(|| nearest(name, names())) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "write a name of the IANA list such as `Asia/Almaty` or `UTC`".to_owned(),
+        };
+        value
+            .place
+            .error(format!("unknown time zone `{}`", shown(name)), hint);
+    }
+    zone
+}
+
+/// `[store]`
+pub(super) fn store(table: Option<&Table<'_>>, context: &Context) -> StoreSettings {
+    let get = |key| table.and_then(|table| table.get(key));
+    let retention = table.and_then(|table| table.table("retention", keys::RETENTION));
+    let within = |key| retention.as_ref().and_then(|table| table.get(key));
+    StoreSettings {
+        path: get("path")
+            .and_then(|v| v.filled_text())
+            .map(|text| context.path(text)),
+        group: get("group").and_then(|v| group(&v)),
+        min_free: get("min_free")
+            .and_then(|v| v.size(SIZE_MAX))
+            .unwrap_or(MIN_FREE),
+        retention: Retention {
+            age_ms: within("age")
+                .and_then(|v| v.duration_or_none())
+                .map_or(Some(RETENTION_AGE_MS), |age| age.0),
+            runs: within("runs")
+                .and_then(|v| count_or_none(&v))
+                .and_then(|runs| runs.0),
+        },
+    }
+}
+
+/// A group's name; whether it exists is asked where the store is created.
+fn group(value: &Value<'_>) -> Option<String> {
+    let name = value.filled_text()?;
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
+    if name.len() > 32 || name.starts_with('-') || !name.bytes().all(good) {
+        value
+            .place
+            .error(format!("`{}` is no name of a group", shown(name)), "");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn count_or_none(value: &Value<'_>) -> Option<OrNone<u64>> {
+    match value.as_text() {
+        Some("none") => Some(OrNone(None)),
+        Some(_) => {
+            value.expected("a number of runs or `\"none\"`");
+            None
+        }
+        None => value
+            .integer(0, i64::MAX)
+            .map(|count| OrNone(Some(count as u64))),
+    }
+}
+
+/// `[worker]`
+pub(super) fn worker(table: Option<&Table<'_>>) -> WorkerSettings {
+    let get = |key| table.and_then(|table| table.get(key));
+    WorkerSettings {
+        slots: get("slots")
+            .and_then(|v| v.integer(1, 10_000))
+            .map(|slots| slots as u32),
+        stop_after_ms: get("stop_after")
+            .and_then(|v| v.duration())
+            .unwrap_or(STOP_AFTER_MS),
+    }
+}
+
+/// `[queue.*]` of all files, with the built-in queues.
+pub(super) fn queues(sections: &[Entry<'_>], context: &Context) -> BTreeMap<String, Queue> {
+    let built_in = BUILT_IN.map(|(name, rank)| (name.to_owned(), Queue { rank }));
+    let mut queues = BTreeMap::from(built_in);
+    for section in sections {
+        let Some(table) = section.value.table() else {
+            continue;
+        };
+        table.check_keys(keys::QUEUE, "a queue");
+        let rank = match table.get("rank") {
+            Some(value) => value.integer(i64::MIN, i64::MAX),
+            None => queues.get(section.key).map(|queue| queue.rank).or_else(|| {
+                let message = format!("queue `{}` has no rank", shown(section.key));
+                let hint = "add `rank = 50`; smaller ones are served first: high is 10, default 50, low 90";
+                context.missing(section.place, message, hint);
+                None
+            }),
+        };
+        // Without a good rank it still exists, so that no job is told otherwise.
+        queues.insert(
+            section.key.to_owned(),
+            Queue {
+                rank: rank.unwrap_or_default(),
+            },
+        );
+    }
+    queues
+}
+
+/// Complains about a name that is not `[a-z0-9][a-z0-9._-]{0,63}`.
+pub(super) fn check_name(entry: &Entry<'_>, what: &str) {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let name = entry.key;
+    let starts = name.bytes().next().is_some_and(good);
+    if name.len() > 64 || !starts || !name.bytes().all(|b| good(b) || b"._-".contains(&b)) {
+        let hint = "use up to 64 of a-z, 0-9, `.`, `_` and `-`, the first a letter or digit";
+        entry
+            .place
+            .error(format!("bad name `{}` of a {what}", shown(name)), hint);
+    }
+}
+
+/// Paths relative to the catalogue: the directory of the main file.
+pub(super) fn base_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute
+        .parent()
+        .map_or_else(|| PathBuf::from("/"), Path::to_owned)
+}

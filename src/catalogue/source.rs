@@ -1,0 +1,240 @@
+//! One file of the catalogue: its text, its places and the complaints about them.
+//!
+//! Rule: a complaint is made from a byte range of the text, so that line, column and caret cannot disagree.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::complaint::{Complaint, Excerpt, Level};
+
+/// More complaints about one file help nobody, and a file of garbage would have a million.
+const COMPLAINTS_MAX: usize = 100;
+
+/// Longest piece of a line that is shown, characters.
+const EXCERPT_MAX: usize = 160;
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The path as it was named.
+    pub(super) shown: String,
+    /// Whether this is the main file, not one of `jobs.d`.
+    pub(super) is_main: bool,
+    text: String,
+    line_starts: Vec<usize>,
+    /// Lines with a syntax error: what the walker sees there is not what was written.
+    broken_lines: RefCell<BTreeSet<usize>>,
+    complaints: RefCell<Vec<Complaint>>,
+}
+
+impl Source {
+    /// Takes the bytes of a file. Invalid UTF-8 is a complaint, and the rest of the file is not read.
+    pub(super) fn new(path: &Path, is_main: bool, bytes: Vec<u8>) -> Self {
+        let shown = path.display().to_string();
+        let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+            Some(rest) => rest.to_vec(),
+            None => bytes,
+        };
+        let (text, bad_at) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                (
+                    String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                    Some(at),
+                )
+            }
+        };
+        let breaks = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, b)| *b == b'\n')
+            .map(|(at, _)| at + 1);
+        let line_starts = std::iter::once(0).chain(breaks).collect();
+        let complaints = RefCell::default();
+        let broken_lines = RefCell::default();
+        let mut source = Self {
+            shown,
+            is_main,
+            text,
+            line_starts,
+            broken_lines,
+            complaints,
+        };
+        if let Some(at) = bad_at {
+            source
+                .place(at..at + 1)
+                .error("the file is not UTF-8", "save it as UTF-8");
+            source.text.clear();
+        }
+        source
+    }
+
+    /// Parses as much as can be parsed; what cannot is complained about.
+    pub(super) fn parse(&self) -> Spanned<DeTable<'_>> {
+        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        for error in errors.iter().take(10 * COMPLAINTS_MAX) {
+            let place = self.place(error.span().unwrap_or(0..0));
+            let (message, hint) = self.syntax_words(place, error.message());
+            place.error(message, hint);
+            self.broken_lines
+                .borrow_mut()
+                .insert(self.line_of(place.start));
+        }
+        table
+    }
+
+    /// Whether there is any complaint of level error.
+    pub(super) fn has_errors(&self) -> bool {
+        self.complaints
+            .borrow()
+            .iter()
+            .any(|c| c.level == Level::Error)
+    }
+
+    /// All complaints, in the order of the file.
+    pub(super) fn into_complaints(self) -> Vec<Complaint> {
+        let mut complaints = self.complaints.into_inner();
+        complaints.sort_by_key(|c| (c.line, c.column));
+        complaints
+    }
+
+    /// The place of a byte range.
+    pub(super) fn place(&self, span: Range<usize>) -> Place<'_> {
+        Place {
+            source: self,
+            start: span.start,
+            end: span.end,
+        }
+    }
+
+    fn complain(&self, level: Level, span: Range<usize>, message: String, hint: Option<String>) {
+        let start = self.boundary(span.start);
+        let line = self.line_of(start);
+        if self.broken_lines.borrow().contains(&line) {
+            return;
+        }
+        let line_start = self.line_starts[line - 1];
+        let content = self.text[line_start..]
+            .split('\n')
+            .next()
+            .unwrap_or_default();
+        let content = content.strip_suffix('\r').unwrap_or(content);
+        let before = self.text[line_start..start].chars().count();
+        let end = self
+            .boundary(span.end)
+            .clamp(start, (line_start + content.len()).max(start));
+        let marked = self.text[start..end].chars().count();
+        // A window of a very long line, with the place inside it.
+        let skip = if before > EXCERPT_MAX / 2 {
+            before - EXCERPT_MAX / 4
+        } else {
+            0
+        };
+        let text: String = content.chars().skip(skip).take(EXCERPT_MAX).collect();
+        let indent = before - skip;
+        let width = marked.clamp(1, (EXCERPT_MAX - indent).max(1));
+        let complaint = Complaint {
+            check: "catalogue",
+            level,
+            file: self.shown.clone(),
+            line: Some(line),
+            column: Some(before + 1),
+            message,
+            hint,
+            excerpt: Some(Excerpt {
+                text,
+                indent,
+                width,
+            }),
+        };
+        let mut complaints = self.complaints.borrow_mut();
+        // A bad default is seen once for each job that inherits it.
+        if complaints.len() < COMPLAINTS_MAX && !complaints.contains(&complaint) {
+            complaints.push(complaint);
+        }
+    }
+
+    /// The parser's words with a small first letter, or better ones, and what to do about the errors that people really make.
+    fn syntax_words(&self, place: Place<'_>, message: &str) -> (String, &'static str) {
+        let (start, end) = (self.boundary(place.start), self.boundary(place.end));
+        if message.contains("string values must be quoted") {
+            let written = self.text.get(start..end).unwrap_or_default().trim();
+            return if written.is_empty() {
+                (
+                    "a value is missing".to_owned(),
+                    "write one, or remove the key",
+                )
+            } else {
+                (
+                    "a string has no quotes".to_owned(),
+                    "put the value in quotes",
+                )
+            };
+        }
+        let hint = if message.contains("duplicate key") {
+            "keep one of the two"
+        } else {
+            ""
+        };
+        let mut chars = message.chars();
+        let first: String = chars
+            .next()
+            .into_iter()
+            .flat_map(char::to_lowercase)
+            .collect();
+        (first + chars.as_str(), hint)
+    }
+
+    /// Number of the line, from 1, that holds this byte.
+    fn line_of(&self, at: usize) -> usize {
+        self.line_starts
+            .partition_point(|&start| start <= at)
+            .max(1)
+    }
+
+    /// The nearest character boundary at or before `at`.
+    fn boundary(&self, at: usize) -> usize {
+        let at = at.min(self.text.len());
+        (0..=at)
+            .rev()
+            .find(|&at| self.text.is_char_boundary(at))
+            .unwrap_or(0)
+    }
+}
+
+/// A byte range of a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) source: &'a Source,
+    start: usize,
+    end: usize,
+}
+
+impl Place<'_> {
+    /// Complains: the catalogue cannot be used. An empty hint is none.
+    pub(super) fn error(&self, message: impl Into<String>, hint: impl Into<String>) {
+        self.complain(Level::Error, message.into(), hint.into());
+    }
+
+    /// Complains about something that is probably not meant.
+    pub(super) fn warning(&self, message: impl Into<String>, hint: impl Into<String>) {
+        self.complain(Level::Warning, message.into(), hint.into());
+    }
+
+    /// `file:line`, to be named in a complaint about another place.
+    pub(super) fn named(&self) -> String {
+        format!("{}:{}", self.source.shown, self.source.line_of(self.start))
+    }
+
+    fn complain(&self, level: Level, message: String, hint: String) {
+        let hint = Some(hint).filter(|hint| !hint.is_empty());
+        self.source
+            .complain(level, self.start..self.end, message, hint);
+    }
+}

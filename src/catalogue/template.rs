@@ -1,0 +1,235 @@
+//! Templates: text with placeholders `{name}`, and the dedup key made from one.
+//!
+//! Rule: two different lists of values never give the same dedup key.
+
+use std::collections::BTreeMap;
+
+use super::{Dedup, Segment, Template};
+use crate::error::{Error, Kind, Result};
+use crate::units::shown;
+
+/// Longest dedup key, bytes: it is stored and indexed.
+pub const DEDUP_KEY_MAX: usize = 512;
+
+impl Template {
+    /// Reads text with placeholders; `{{` and `}}` are braces. Errors have [`Kind::Config`].
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut segments = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            literal.push_str(&rest[..at]);
+            let (brace, after) = rest[at..].split_at(1);
+            if let Some(after) = after.strip_prefix(brace) {
+                literal.push_str(brace);
+                rest = after;
+                continue;
+            }
+            if brace == "}" {
+                return Err(
+                    Error::new(Kind::Config, "a `}` closes nothing").hint("write `}}` for a brace")
+                );
+            }
+            let Some((name, after)) = after.split_once('}') else {
+                return Err(Error::new(Kind::Config, "a placeholder is not closed")
+                    .hint("write `{name}`, or `{{` for a brace"));
+            };
+            if !is_param_name(name) {
+                let what = format!("`{{{}}}` is no placeholder", shown(name));
+                return Err(Error::new(Kind::Config, what).hint(
+                    "write `{name}` with the name of a parameter, or `{{` and `}}` for braces",
+                ));
+            }
+            if !literal.is_empty() {
+                segments.push(Segment::Text(std::mem::take(&mut literal)));
+            }
+            segments.push(Segment::Param(name.to_owned()));
+            rest = after;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            segments.push(Segment::Text(literal));
+        }
+        Ok(Self(segments))
+    }
+
+    /// The text with every placeholder replaced by its value; a missing value is empty.
+    pub fn expand(&self, values: &BTreeMap<String, String>) -> String {
+        let mut expanded = String::new();
+        for segment in &self.0 {
+            match segment {
+                Segment::Text(text) => expanded.push_str(text),
+                Segment::Param(name) => {
+                    expanded.push_str(values.get(name).map_or("", String::as_str));
+                }
+            }
+        }
+        expanded
+    }
+
+    /// The parameters that it uses, in order.
+    pub fn params(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|segment| match segment {
+            Segment::Param(name) => Some(name.as_str()),
+            Segment::Text(_) => None,
+        })
+    }
+
+    /// The parameters whose value can be the first character of the text: those before any literal text.
+    pub(super) fn leading_params(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map_while(|segment| match segment {
+            Segment::Param(name) => Some(name.as_str()),
+            Segment::Text(_) => None,
+        })
+    }
+
+    /// The text, if it has no placeholder.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match &self.0[..] {
+            [] => Some(""),
+            [Segment::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Dedup {
+    /// The key of these parameters.
+    ///
+    /// In a value that another placeholder follows, `\` and the character after the placeholder get a `\` before them, so that
+    /// the end of each value can be found again: `{a}:{b}` of `x:y` and `z` is `x\:y:z`, of `x` and `y:z` it is `x:y:z`.
+    /// Where no ordinary character stands between two placeholders, a `|` is added.
+    pub fn key_of(&self, values: &BTreeMap<String, String>) -> String {
+        let segments = &self.key.0;
+        let last = segments
+            .iter()
+            .rposition(|segment| matches!(segment, Segment::Param(_)));
+        let mut key = String::new();
+        for (index, segment) in segments.iter().enumerate() {
+            let name = match segment {
+                Segment::Text(text) => {
+                    key.push_str(text);
+                    continue;
+                }
+                Segment::Param(name) => name,
+            };
+            let value = values.get(name).map_or("", String::as_str);
+            if Some(index) == last {
+                key.push_str(value);
+                continue;
+            }
+            let next = match segments.get(index + 1) {
+                Some(Segment::Text(text)) => text.chars().next().filter(|&c| c != '\\'),
+                _ => None,
+            };
+            let end = next.unwrap_or('|');
+            for c in value.chars() {
+                if c == '\\' || c == end {
+                    key.push('\\');
+                }
+                key.push(c);
+            }
+            if next.is_none() {
+                key.push('|');
+            }
+        }
+        key
+    }
+}
+
+/// Whether this may name a parameter: `[a-z][a-z0-9_]{0,63}`.
+pub(super) fn is_param_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 64
+        && bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|&(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
+    }
+
+    fn key(template: &str, pairs: &[(&str, &str)]) -> String {
+        let key = Template::parse(template).expect("template");
+        Dedup { key, window_ms: 1 }.key_of(&values(pairs))
+    }
+
+    #[test]
+    fn placeholders_are_filled_and_braces_doubled() {
+        for (text, expanded) in [
+            ("--to={to}", "--to=bob"),
+            ("{to}{to}", "bobbob"),
+            ("{{to}}", "{to}"),
+            ("{{{to}}}", "{bob}"),
+            ("{missing}!", "!"),
+            ("", ""),
+            ("plain", "plain"),
+        ] {
+            let template = Template::parse(text).expect(text);
+            assert_eq!(
+                template.expand(&values(&[("to", "bob")])),
+                expanded,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_are_not_expanded_again() {
+        let template = Template::parse("{a}{b}").expect("template");
+        assert_eq!(
+            template.expand(&values(&[("a", "{b}"), ("b", "{a}")])),
+            "{b}{a}"
+        );
+    }
+
+    #[test]
+    fn bad_templates_are_refused() {
+        for (text, message) in [
+            ("{to", "a placeholder is not closed"),
+            ("to}", "a `}` closes nothing"),
+            ("{}", "`{}` is no placeholder"),
+            ("{To}", "`{To}` is no placeholder"),
+            ("{print $1}", "`{print $1}` is no placeholder"),
+        ] {
+            assert_eq!(Template::parse(text).expect_err(text).message, message);
+        }
+    }
+
+    #[test]
+    fn dedup_keys_tell_where_each_value_ends() {
+        assert_eq!(key("{a}:{b}", &[("a", "a:b"), ("b", "c")]), "a\\:b:c");
+        assert_eq!(key("{a}:{b}", &[("a", "a"), ("b", "b:c")]), "a:b:c");
+        assert_eq!(key("{a}{b}", &[("a", "ab"), ("b", "c")]), "ab|c");
+        assert_eq!(
+            key("mail-{a}", &[("a", "bob@example.org")]),
+            "mail-bob@example.org"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn different_values_have_different_keys(
+            template in prop::sample::select(vec!["{a}:{b}:{c}", "{a}{b}{c}", "{a}\\{b}|{c}", "x{a}-\\{b}|:{c}y", "{a}{b}\\{c}"]),
+            one in prop::collection::vec("[a:|\\\\-]{0,4}", 3),
+            other in prop::collection::vec("[a:|\\\\-]{0,4}", 3),
+        ) {
+            let of = |v: &[String]| key(template, &[("a", &v[0]), ("b", &v[1]), ("c", &v[2])]);
+            prop_assert_eq!(one == other, of(&one) == of(&other));
+        }
+
+        #[test]
+        fn no_template_panics(text in "[{}a-c]{0,12}|\\PC*") {
+            let _ = Template::parse(&text);
+        }
+    }
+}

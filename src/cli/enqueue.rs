@@ -1,0 +1,177 @@
+//! `jobctl enqueue`: stores one run, or finds the one that it duplicates.
+//!
+//! Rule: one transaction, and no answer before it is durable. After a COMMIT that failed half-way the store is asked again;
+//! what it cannot say is exit 76 with an id that makes repeating safe.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::request::{Order, RequestArgs};
+use super::{Context, import};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::intake::{MadeId, check_request_id};
+use crate::run::RunId;
+use crate::store::{Enqueued, Store, Tx};
+use crate::units::{format_utc, parse_duration};
+
+/// Enqueue a run of a job, or many from a file
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Job of the catalogue
+    #[arg(required_unless_present = "from")]
+    job: Option<String>,
+    #[command(flatten)]
+    request: RequestArgs,
+    /// Id of this request: repeating it finds the first run, and resumes an import
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Wait for the run to end, at most so long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    wait: Option<String>,
+    /// Enqueue one run for each line of JSON in this file, or in standard input
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        conflicts_with_all = [
+            "job", "params", "payload", "queue", "priority", "delay", "at", "deadline", "dedup_key", "dedup_window",
+            "tenant", "correlation_id", "initiator", "business_key", "wait",
+        ]
+    )]
+    from: Option<String>,
+}
+
+/// Enqueues.
+pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    if let Some(id) = &args.request_id {
+        check_request_id(id)?;
+    }
+    let job = match (args.from, args.job) {
+        (Some(from), _) => return import::run(&from, args.request_id, context),
+        (None, Some(job)) => job,
+        (None, None) => return Err(Error::new(Kind::Usage, "a job is missing").into()),
+    };
+    let wait = args.wait.as_deref().map(limit).transpose()?;
+    let made = args.request_id.as_deref().and_then(MadeId::parse);
+    let key = made.map_or_else(clock::random_bytes, |made| made.key);
+    let mut order = args.request.order(&job, key, context)?;
+    let answer = store(&mut order, args.request_id.as_deref(), made)?;
+    if context.screen.json() {
+        let body = json!({
+            "run": answer.run,
+            "job": job,
+            "state": answer.state,
+            "duplicate": answer.duplicate,
+            "due": format_utc(answer.due_ms),
+        });
+        context.screen.document("enqueue", body);
+    } else {
+        context.screen.line(&answer.run.to_string());
+    }
+    match wait {
+        Some(limit) => super::wait::wait(&order.store, answer.run, limit, context),
+        None => Ok(0),
+    }
+}
+
+/// The longest wait; `None` is for ever.
+fn limit(text: &str) -> Result<Option<Duration>> {
+    match text {
+        "" => Ok(None),
+        text => Ok(Some(Duration::from_millis(parse_duration(text)? as u64))),
+    }
+}
+
+/// Stores the order in one transaction and returns its answer once it is durable.
+fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> Result<Enqueued> {
+    let mut would_be = None;
+    let Order {
+        store,
+        new,
+        now_ms,
+        keep,
+    } = order;
+    let result = store.write(|tx: &mut Tx<'_>| {
+        if let Some(catalogue) = keep {
+            tx.keep_catalogue(catalogue, *now_ms)?;
+        }
+        if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
+            return Ok(existing);
+        }
+        let answer = tx.enqueue(new, *now_ms)?;
+        if let Some(id) = request_id {
+            tx.note_request(id, &new.job, answer.run, *now_ms)?;
+        }
+        would_be = Some(answer.clone());
+        Ok(answer)
+    });
+    match (result, would_be) {
+        (Err(error), Some(answer)) if error.kind == Kind::Unknown => {
+            settle(store, error, answer, new.idempotency_key, request_id)
+        }
+        (result, _) => result,
+    }
+}
+
+/// The run that the same request became before.
+fn repeated(
+    tx: &Tx<'_>,
+    job: &str,
+    request_id: Option<&str>,
+    made: Option<MadeId>,
+) -> Result<Option<Enqueued>> {
+    if let Some(made) = made
+        && let Some(existing) = tx.stored_before(made.run, made.key, job)?
+    {
+        return Ok(Some(existing));
+    }
+    request_id.map_or(Ok(None), |id| tx.requested(id, job))
+}
+
+/// After a COMMIT that failed half-way: whether it was stored, and durably.
+fn settle(
+    store: &mut Store,
+    error: Error,
+    answer: Enqueued,
+    key: [u8; 16],
+    request_id: Option<&str>,
+) -> Result<Enqueued> {
+    // What it duplicates was durable before.
+    if answer.duplicate && request_id.is_none() {
+        return Ok(answer);
+    }
+    if !answer.duplicate
+        && matches!(store.has_run(answer.run, key), Ok(Some(_)))
+        && is_durable(store)
+    {
+        return Ok(answer);
+    }
+    let id = match request_id {
+        Some(id) => id.to_owned(),
+        None => made_id(answer.run, key),
+    };
+    let details = serde_json::Map::from_iter([("request_id".to_owned(), json!(id))]);
+    let hint = format!("repeat it with `--request-id {id}`: it will not be stored twice");
+    Err(Error {
+        hint: Some(hint),
+        ..error
+    }
+    .details(details))
+}
+
+fn made_id(run: RunId, key: [u8; 16]) -> String {
+    MadeId { run, key }.to_string()
+}
+
+/// Whether what is visible now is also in the database file: a log whose sync failed may be lost yet.
+pub(super) fn is_durable(store: &Store) -> bool {
+    // Another process may be at it, or still read: both take milliseconds.
+    (0..10).any(|_| {
+        let durable = matches!(store.checkpoint(false), Ok(true));
+        if !durable {
+            clock::pause(Duration::from_millis(50));
+        }
+        durable
+    })
+}

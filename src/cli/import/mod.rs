@@ -1,0 +1,375 @@
+//! `jobctl enqueue --from`: one run for each line of JSON.
+//!
+//! Rule: a regular file is checked whole before its first line is stored; a stream is stored up to the first bad line. Both
+//! end with what was done and the line to go on with, and repeating the request id goes on there.
+
+mod lines;
+mod slices;
+mod source;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP};
+
+use super::progress::Progress;
+use super::request::{existing_store, find};
+use super::{Context, Screen};
+use crate::catalogue::{self, Catalogue};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::intake::{Line, MadeId, trace_context};
+use crate::store::{Create, ImportProgress, NewRun, Settings};
+use lines::Next;
+use slices::Slices;
+use source::Source;
+
+/// How long lines of a stream wait for company before they are stored.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Checks lines and makes runs of them.
+struct Checker {
+    catalogue: Catalogue,
+    settings: Settings,
+    initiator: String,
+    traceparent: String,
+    keys: Keys,
+}
+
+/// Why an import ends before its last line.
+enum Stop {
+    Signal(usize),
+    Error(Error),
+    /// The number of the line, and what is wrong with it.
+    BadLine(u64, Error),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Stop::Error(error.into())
+    }
+}
+
+/// Imports.
+pub(super) fn run(
+    from: &str,
+    request_id: Option<String>,
+    context: &mut Context,
+) -> anyhow::Result<u8> {
+    if let Some(made) = request_id.as_deref().and_then(MadeId::parse) {
+        let message = format!("request id `{made}` belongs to a single run; nothing was enqueued");
+        return Err(Error::new(Kind::Refused, message).into());
+    }
+    let path = context.catalogue_path();
+    let stamp = catalogue::stamp(&path, context.now_ms())?;
+    let catalogue = Catalogue::load(&path).map_err(Error::from)?;
+    let keep = (stamp.settled && stamp.text == catalogue.stamp).then(|| catalogue.clone());
+    let mut checker = Checker {
+        settings: Settings::of(&catalogue),
+        catalogue,
+        initiator: context.actor(),
+        traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
+        keys: Keys::default(),
+    };
+    let mut source = Source::open(from)?;
+    let signals = Signals::new()?;
+    let done = match (&request_id, existing_store(context)?) {
+        (Some(id), Some(store)) => store.import_progress(id)?,
+        _ => ImportProgress::default(),
+    };
+    let mut total = None;
+    if source.is_regular() {
+        let skip = done.lines_done as u64;
+        match check(
+            &mut source,
+            &mut checker,
+            skip,
+            &signals,
+            &mut context.screen,
+        ) {
+            Ok(lines) => total = Some(lines),
+            Err(stop) => return end(stop, done, None, &source, &mut context.screen),
+        }
+    }
+    let store = context.open_store(Create::IfMissing)?;
+    let id = request_id.unwrap_or_else(|| made_id(&mut context.screen));
+    let mut slices = Slices::new(store, id.clone(), checker.settings.clone(), keep)?;
+    let screen = &mut context.screen;
+    let result = store_all(
+        &mut source,
+        &mut checker,
+        &mut slices,
+        total,
+        &signals,
+        screen,
+    );
+    let done = slices.progress();
+    match result {
+        Ok(()) => {
+            report(done, None, screen);
+            Ok(0)
+        }
+        Err(stop) => end(stop, done, Some(&id), &source, screen),
+    }
+}
+
+/// An id for a request that has none; said at once, because it is needed when we are killed.
+fn made_id(screen: &mut Screen) -> String {
+    let id = format!("{:032x}", u128::from_be_bytes(clock::random_bytes()));
+    screen.say(&format!(
+        "request id {id}: with `--request-id {id}` this import can be resumed"
+    ));
+    id
+}
+
+/// Reads a regular file once without storing anything; the number of its lines.
+fn check(
+    source: &mut Source,
+    checker: &mut Checker,
+    skip: u64,
+    signals: &Signals,
+    screen: &mut Screen,
+) -> Result<u64, Stop> {
+    let mut progress = Progress::start(screen, "checked", None);
+    let mut lines = source.lines()?;
+    let mut number = 0;
+    let now_ms = clock::wall_ms();
+    loop {
+        if number % 1024 == 0 {
+            signals.check()?;
+            progress.at(number, screen);
+        }
+        let line = match lines
+            .next(PATIENCE)
+            .map_err(|error| source.unreadable(&error))?
+        {
+            Next::End => break,
+            Next::Pending => continue,
+            next => next,
+        };
+        number += 1;
+        if number > skip {
+            checker
+                .run_of(&line, now_ms)
+                .map_err(|error| Stop::BadLine(number, error))?;
+        }
+    }
+    if number < skip {
+        let message =
+            format!("{source} has {number} lines, but {skip} were enqueued with this request id");
+        return Err(Error::new(Kind::Refused, message)
+            .hint("give the same file as before, or another id")
+            .into());
+    }
+    source.check_unchanged()?;
+    Ok(number)
+}
+
+/// Stores everything behind the progress of the request.
+fn store_all(
+    source: &mut Source,
+    checker: &mut Checker,
+    slices: &mut Slices,
+    total: Option<u64>,
+    signals: &Signals,
+    screen: &mut Screen,
+) -> Result<(), Stop> {
+    let mut progress = Progress::start(screen, "enqueued", total);
+    let mut lines = source.lines()?;
+    let skip = slices.progress().lines_done as u64;
+    let mut number = 0;
+    let mut now_ms = clock::wall_ms();
+    loop {
+        let next = lines
+            .next(PATIENCE)
+            .map_err(|error| source.unreadable(&error))?;
+        let (is_end, is_pending) = (next == Next::End, next == Next::Pending);
+        let mut bad = None;
+        if !is_end && !is_pending {
+            number += 1;
+            if number > skip {
+                let bytes = match &next {
+                    Next::Line(line) => line.len(),
+                    _ => 0,
+                };
+                match checker.run_of(&next, now_ms) {
+                    Ok(run) => slices.push(run, bytes),
+                    Err(error) => bad = Some(error),
+                }
+            }
+        }
+        if slices.is_full() || is_end || is_pending || bad.is_some() {
+            if !slices.is_empty() {
+                source.check_unchanged()?;
+                slices.store(now_ms)?;
+                progress.at(slices.progress().lines_done as u64, screen);
+            }
+            if let Some(error) = bad {
+                return Err(Stop::BadLine(number, error));
+            }
+            signals.check()?;
+            now_ms = clock::wall_ms();
+        }
+        if is_end {
+            return Ok(());
+        }
+    }
+}
+
+impl Checker {
+    /// The run of a line; none for a blank one.
+    fn run_of(&mut self, line: &Next<'_>, now_ms: i64) -> Result<Option<NewRun>> {
+        let Next::Line(bytes) = line else {
+            return Err(Error::new(Kind::Usage, "it is too long")
+                .hint("give the id or path of the data instead of the data"));
+        };
+        let parsed = Line::parse(bytes).map_err(|error| {
+            let column = error
+                .column
+                .map_or_else(String::new, |column| format!("column {column}: "));
+            Error::new(Kind::Usage, format!("{column}{}", error.cause))
+        })?;
+        let Some(mut line) = parsed else {
+            return Ok(None);
+        };
+        let mut request = line.request();
+        request.initiator = request.initiator.or(Some(&self.initiator));
+        request.traceparent = trace_context(&self.traceparent);
+        let intake = &find(&self.catalogue, request.job)?.intake;
+        request
+            .prepare(intake, &self.settings, now_ms, self.keys.next())
+            .map(Some)
+    }
+}
+
+/// Ends an import before its last line.
+fn end(
+    stop: Stop,
+    done: ImportProgress,
+    request_id: Option<&str>,
+    source: &Source,
+    screen: &mut Screen,
+) -> anyhow::Result<u8> {
+    let resume = request_id.map(|id| format!("repeat it with `--request-id {id}`"));
+    let mut details = fields(done, Some(done.lines_done + 1));
+    details.insert("request_id".into(), json!(request_id));
+    let error = match stop {
+        Stop::Signal(signal) => {
+            let again = resume.unwrap_or_else(|| "repeat it".to_owned());
+            screen.say(&format!(
+                "stopped; {again} to go on with line {}",
+                done.lines_done + 1
+            ));
+            report(done, Some(done.lines_done + 1), screen);
+            return Ok(128 + signal as u8);
+        }
+        Stop::BadLine(number, error) => {
+            details.insert("refused".into(), json!(1));
+            details.insert("line".into(), json!(number));
+            let stored = match done.lines_done {
+                0 => "nothing was enqueued".to_owned(),
+                1 => "line 1 is enqueued".to_owned(),
+                lines => format!("lines 1 to {lines} are enqueued"),
+            };
+            let message = format!("line {number} of {source}: {}; {stored}", error.message);
+            Error {
+                kind: Kind::Failed,
+                message,
+                ..error
+            }
+        }
+        Stop::Error(mut error) => {
+            if done.lines_done > 0 {
+                error.message = format!(
+                    "{}; lines 1 to {} are enqueued",
+                    error.message, done.lines_done
+                );
+            }
+            let hints: Vec<String> = error.hint.take().into_iter().chain(resume).collect();
+            error.hint = (!hints.is_empty()).then(|| hints.join(", then "));
+            error
+        }
+    };
+    if let Some(own) = &error.details {
+        details.extend(
+            own.iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+    }
+    Err(error.details(details).into())
+}
+
+fn report(done: ImportProgress, next_line: Option<i64>, screen: &mut Screen) {
+    if screen.json() {
+        screen.document("enqueue.from", Value::Object(fields(done, next_line)));
+    } else {
+        screen.line(&format!(
+            "{} accepted, {} duplicates",
+            done.accepted, done.duplicates
+        ));
+    }
+}
+
+fn fields(done: ImportProgress, next_line: Option<i64>) -> Map<String, Value> {
+    let ImportProgress {
+        lines_done,
+        accepted,
+        duplicates,
+    } = done;
+    Map::from_iter([
+        ("accepted".to_owned(), json!(accepted)),
+        ("duplicates".to_owned(), json!(duplicates)),
+        ("refused".to_owned(), json!(0)),
+        ("lines_done".to_owned(), json!(lines_done)),
+        ("next_line".to_owned(), json!(next_line)),
+    ])
+}
+
+/// Signals that wait for the end of a transaction.
+struct Signals {
+    last: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let last = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGTSTP] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&last), signal as usize).map_err(
+                |error| Error::new(Kind::Failed, format!("cannot listen for signals: {error}")),
+            )?;
+        }
+        Ok(Self { last })
+    }
+
+    /// Between two transactions: stops for a while, or ends.
+    fn check(&self) -> Result<(), Stop> {
+        match self.last.swap(0, Ordering::Relaxed) {
+            0 => Ok(()),
+            signal if signal == SIGTSTP as usize => {
+                drop(signal_hook::low_level::emulate_default_handler(SIGTSTP));
+                Ok(())
+            }
+            signal => Err(Stop::Signal(signal)),
+        }
+    }
+}
+
+/// Random idempotency keys, many with one system call.
+#[derive(Default)]
+struct Keys {
+    bytes: Vec<u8>,
+}
+
+impl Keys {
+    fn next(&mut self) -> [u8; 16] {
+        if self.bytes.len() < 16 {
+            self.bytes = clock::random_bytes::<4096>().to_vec();
+        }
+        let rest = self.bytes.len() - 16;
+        let key = self.bytes[rest..].try_into().unwrap_or_default();
+        self.bytes.truncate(rest);
+        key
+    }
+}

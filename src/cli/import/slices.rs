@@ -1,0 +1,183 @@
+//! Stores the lines of an import, some at a time.
+//!
+//! Rule: a transaction takes about 15 ms and holds the lines together with the progress after them, so that repeating the
+//! request goes on behind the last stored line, whatever happened.
+
+use std::time::Duration;
+
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::store::{ImportProgress, NewRun, Settings, Store, Tx};
+
+use super::super::enqueue::is_durable;
+use super::super::request::guard_disk;
+
+/// Others wait for their turn no longer than this; 20 ms is the promise.
+const TRANSACTION: Duration = Duration::from_millis(15);
+
+/// Lines of the first transaction; the next ones follow what it took.
+const FIRST_LINES: usize = 256;
+const LINES_MIN: usize = 16;
+const LINES_MAX: usize = 8192;
+
+/// Bytes of lines that are kept before they are stored.
+const BYTES_MAX: usize = 2 << 20;
+
+/// The log grows to this before it is copied into the database.
+const LOG_BYTES: u64 = 64 << 20;
+
+/// The log's size in the file system follows its content again below this.
+const LOG_KEPT_BYTES: u64 = 4 << 20;
+
+/// The lines on their way into the store.
+pub(super) struct Slices {
+    store: Store,
+    request_id: String,
+    settings: Settings,
+    keep: Option<Catalogue>,
+    progress: ImportProgress,
+    runs: Vec<NewRun>,
+    /// Lines that `runs` stand for, blank ones included.
+    lines: usize,
+    bytes: usize,
+    lines_wanted: usize,
+}
+
+impl Slices {
+    /// Goes on where the request stopped before.
+    pub(super) fn new(
+        store: Store,
+        request_id: String,
+        settings: Settings,
+        keep: Option<Catalogue>,
+    ) -> Result<Self> {
+        store.limit_log(LOG_KEPT_BYTES)?;
+        let progress = store.import_progress(&request_id)?;
+        Ok(Self {
+            store,
+            request_id,
+            settings,
+            keep,
+            progress,
+            runs: Vec::new(),
+            lines: 0,
+            bytes: 0,
+            lines_wanted: FIRST_LINES,
+        })
+    }
+
+    /// What is stored.
+    pub(super) fn progress(&self) -> ImportProgress {
+        self.progress
+    }
+
+    /// Takes the next line; a blank one has no run.
+    pub(super) fn push(&mut self, run: Option<NewRun>, bytes: usize) {
+        self.runs.extend(run);
+        self.lines += 1;
+        self.bytes += bytes;
+    }
+
+    /// Whether nothing waits to be stored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// Whether it is time to store.
+    pub(super) fn is_full(&self) -> bool {
+        self.lines >= self.lines_wanted || self.bytes >= BYTES_MAX
+    }
+
+    /// Stores what was taken.
+    pub(super) fn store(&mut self, now_ms: i64) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.guard()?;
+        let mut result = self.write(now_ms);
+        // Whether it was stored is seen by writing again: the transaction reads the progress first.
+        if matches!(&result, Err(error) if error.kind == Kind::Unknown) {
+            result = self.write(now_ms);
+        }
+        self.progress = result?;
+        self.keep = None;
+        self.runs.clear();
+        self.lines = 0;
+        self.bytes = 0;
+        if self.store.wal_bytes() >= LOG_BYTES {
+            self.store.checkpoint(false)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses when the disk is nearly full for one of the queues.
+    fn guard(&self) -> Result<()> {
+        let ranks = &self.settings.ranks;
+        let last = self
+            .runs
+            .iter()
+            .map(|run| &run.queue)
+            .max_by_key(|queue| ranks.get(*queue));
+        last.map_or(Ok(()), |queue| {
+            guard_disk(&self.store, &self.settings, queue)
+        })
+    }
+
+    fn write(&mut self, now_ms: i64) -> Result<ImportProgress> {
+        let mut start = None;
+        let before = self.progress;
+        let lines_done = before.lines_done + self.lines as i64;
+        let Self {
+            store,
+            request_id,
+            keep,
+            runs,
+            ..
+        } = self;
+        let (progress, is_new) = store.write(|tx: &mut Tx<'_>| {
+            start = Some(clock::monotonic());
+            let stored = tx.import_progress(request_id)?;
+            if stored.lines_done == lines_done && lines_done != before.lines_done {
+                return Ok((stored, false));
+            }
+            if stored != before {
+                return Err(Error::new(
+                    Kind::Refused,
+                    format!("another process imports with request id `{request_id}`; nothing more was enqueued"),
+                )
+                .hint("wait for it, or give each import an id of its own"));
+            }
+            if let Some(catalogue) = keep {
+                tx.keep_catalogue(catalogue, now_ms)?;
+            }
+            let answers = tx.enqueue_all(runs, now_ms)?;
+            let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;
+            let progress = ImportProgress {
+                lines_done,
+                accepted: before.accepted + accepted,
+                duplicates: before.duplicates + runs.len() as i64 - accepted,
+            };
+            tx.note_import(request_id, progress, now_ms)?;
+            Ok((progress, true))
+        })?;
+        if !is_new && !is_durable(store) {
+            return Err(Error::new(
+                Kind::Unknown,
+                "the store failed; it is unknown whether the last lines were stored",
+            ));
+        }
+        if let Some(start) = start {
+            self.adapt(start.elapsed());
+        }
+        Ok(progress)
+    }
+
+    /// Follows the speed of the disk.
+    fn adapt(&mut self, took: Duration) {
+        let took = took.as_secs_f64().max(0.000_1);
+        let fitting = self.lines as f64 * TRANSACTION.as_secs_f64() / took;
+        self.lines_wanted =
+            (fitting as usize).clamp(LINES_MIN, (self.lines_wanted * 2).min(LINES_MAX));
+    }
+}

@@ -1,0 +1,68 @@
+//! Progress of long work: a bar on a terminal, elsewhere a line now and then.
+//!
+//! Rule: drawn only when it is told to, never by a thread of its own: nothing may be written inside a transaction, where a
+//! terminal that stops its writer would keep the store locked.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Screen;
+use crate::clock;
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How far some work is.
+pub(super) struct Progress {
+    what: &'static str,
+    total: Option<u64>,
+    bar: Option<ProgressBar>,
+    last: Instant,
+}
+
+impl Progress {
+    /// Starts to show; `what` is a verb in the past, such as `enqueued`.
+    pub(super) fn start(screen: &Screen, what: &'static str, total: Option<u64>) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !screen.quiet();
+        Self {
+            what,
+            total,
+            bar: terminal.then(|| bar(what, total)),
+            last: clock::monotonic(),
+        }
+    }
+
+    /// Shows that so many are done.
+    pub(super) fn at(&mut self, done: u64, screen: &mut Screen) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        } else if self.last.elapsed() >= LINE_EVERY {
+            self.last = clock::monotonic();
+            let (what, total) = (self.what, self.total);
+            let of = total.map_or_else(String::new, |total| format!(" of {total}"));
+            screen.say(&format!("{what} {done}{of} lines"));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{msg} {human_pos} of {human_len} {wide_bar} {per_sec} {eta}",
+        None => "{msg} {human_pos} lines {per_sec}",
+    };
+    let style = ProgressStyle::with_template(template);
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what);
+    bar
+}

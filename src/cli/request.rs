@@ -1,0 +1,237 @@
+//! The options that describe one run, for `enqueue` and `run JOB`, and the way from them to a checked [`Order`].
+//!
+//! Rule: nothing is created before everything was checked: a refused enqueue leaves no store behind.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::Context;
+use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX};
+use crate::error::{Error, Kind, Result};
+use crate::intake::{Request, payload_of, trace_context, unknown_job};
+use crate::store::{Create, NewRun, Settings, Store};
+use crate::units::{format_size, shown};
+
+/// Longest payload on the command line, bytes: the kernel takes 128 KiB for one argument.
+const ARGUMENT_MAX: usize = 64 << 10;
+
+/// What the run is to be.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RequestArgs {
+    /// Parameter of the job; may be given several times
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// JSON for the command's standard input: itself, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON|@FILE|-", allow_negative_numbers = true)]
+    pub payload: Option<String>,
+    /// Queue instead of the job's own
+    #[arg(long, value_name = "QUEUE")]
+    pub queue: Option<String>,
+    /// Order inside the queue, 0 (first) to 1000 (last)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub priority: Option<i64>,
+    /// Start no earlier than this from now
+    #[arg(long, value_name = "DURATION", conflicts_with = "at")]
+    pub delay: Option<String>,
+    /// Start no earlier than this
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Do not start after this time, or so long after the due time
+    #[arg(long, value_name = "DURATION|TIME")]
+    pub deadline: Option<String>,
+    /// Refuse a second run with this key within the window
+    #[arg(long, value_name = "KEY")]
+    pub dedup_key: Option<String>,
+    /// How long the key counts
+    #[arg(long, value_name = "DURATION")]
+    pub dedup_window: Option<String>,
+    /// Who it is for: tenants get equal shares
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// Joins it with what the caller was doing
+    #[arg(long, value_name = "TEXT")]
+    pub correlation_id: Option<String>,
+    /// Who asks for it [default: the user's name]
+    #[arg(long, value_name = "TEXT")]
+    pub initiator: Option<String>,
+    /// The caller's own name for its subject
+    #[arg(long, value_name = "TEXT")]
+    pub business_key: Option<String>,
+}
+
+/// A checked request with its store; writing it is all that is left.
+pub(super) struct Order {
+    /// Where it goes.
+    pub(super) store: Store,
+    /// What goes there.
+    pub(super) new: NewRun,
+    /// The time by which it was checked.
+    pub(super) now_ms: i64,
+    /// The catalogue, where it had to be read and may be kept, in the same transaction, for the next enqueue.
+    pub(super) keep: Option<Catalogue>,
+}
+
+/// Where the rules of a job come from.
+enum Rules {
+    Kept(Settings, Intake),
+    Read(Catalogue),
+}
+
+impl RequestArgs {
+    /// Checks the request and opens the store for it.
+    pub(super) fn order(
+        &self,
+        job: &str,
+        idempotency_key: [u8; 16],
+        context: &mut Context,
+    ) -> anyhow::Result<Order> {
+        let traceparent = std::env::var("TRACEPARENT").unwrap_or_default();
+        let initiator = self.initiator.clone().unwrap_or_else(|| context.actor());
+        let mut request = Request {
+            initiator: Some(&initiator),
+            traceparent: trace_context(&traceparent),
+            ..self.request(job)?
+        };
+        request.payload = self.payload.as_deref().map(read_payload).transpose()?;
+        let path = context.catalogue_path();
+        let now_ms = context.now_ms();
+        let stamp = catalogue::stamp(&path, now_ms)?;
+        let store = existing_store(context)?;
+        let kept = match &store {
+            Some(store) => store.kept(&path.to_string_lossy(), &stamp.text, job)?,
+            None => None,
+        };
+        let rules = match kept {
+            Some((settings, intake)) => Rules::Kept(settings, intake),
+            None => Rules::Read(Catalogue::load(&path).map_err(Error::from)?),
+        };
+        let (new, settings, keep) = match rules {
+            Rules::Kept(settings, intake) => {
+                let new = request.prepare(&intake, &settings, now_ms, idempotency_key)?;
+                (new, settings, None)
+            }
+            Rules::Read(catalogue) => {
+                let settings = Settings::of(&catalogue);
+                let intake = &find(&catalogue, job)?.intake;
+                let new = request.prepare(intake, &settings, now_ms, idempotency_key)?;
+                let keep = stamp.settled && stamp.text == catalogue.stamp;
+                (new, settings, keep.then_some(catalogue))
+            }
+        };
+        let store = match store {
+            Some(store) => store,
+            None => context.open_store(Create::IfMissing)?,
+        };
+        guard_disk(&store, &settings, &new.queue)?;
+        Ok(Order {
+            store,
+            new,
+            now_ms,
+            keep,
+        })
+    }
+
+    fn request<'a>(&'a self, job: &'a str) -> Result<Request<'a>> {
+        Ok(Request {
+            job,
+            params: self
+                .params
+                .iter()
+                .map(|text| split(text))
+                .collect::<Result<_>>()?,
+            queue: self.queue.as_deref(),
+            priority: self.priority,
+            delay: self.delay.as_deref(),
+            at: self.at.as_deref(),
+            deadline: self.deadline.as_deref(),
+            dedup_key: self.dedup_key.as_deref(),
+            dedup_window: self.dedup_window.as_deref(),
+            tenant: self.tenant.as_deref(),
+            correlation_id: self.correlation_id.as_deref(),
+            business_key: self.business_key.as_deref(),
+            ..Request::default()
+        })
+    }
+}
+
+/// A job of the catalogue.
+pub(super) fn find<'a>(catalogue: &'a Catalogue, job: &str) -> Result<&'a catalogue::Job> {
+    catalogue
+        .jobs
+        .get(job)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| unknown_job(job, catalogue.jobs.keys().map(String::as_str)))
+}
+
+/// Refuses an enqueue into this queue when the disk is nearly full.
+pub(super) fn guard_disk(store: &Store, settings: &Settings, queue: &str) -> Result<()> {
+    let ranks: Vec<i64> = settings.ranks.values().copied().collect();
+    let rank = settings.ranks.get(queue).copied().unwrap_or(i64::MAX);
+    store.guard_disk(settings.min_free, &ranks, rank)
+}
+
+/// The store, if there is one.
+pub(super) fn existing_store(context: &mut Context) -> anyhow::Result<Option<Store>> {
+    match context.open_store(Create::Never) {
+        Ok(store) => Ok(Some(store)),
+        // None, or not ours: whoever makes it will be told which.
+        Err(error)
+            if error
+                .downcast_ref::<Error>()
+                .is_some_and(|e| e.kind == Kind::Unavailable) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn split(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Error::new(
+            Kind::Usage,
+            format!("bad parameter `{}`: it has no `=`", shown(text)),
+        )
+        .hint("write `--param name=value`")),
+    }
+}
+
+/// The bytes that `--payload` names.
+fn read_payload(text: &str) -> Result<Vec<u8>> {
+    let bytes = match text.strip_prefix('@') {
+        Some(path) => {
+            let path = Path::new(path);
+            std::fs::File::open(path)
+                .and_then(read_bounded)
+                .map_err(|error| Error::io("read the payload", path, &error))?
+        }
+        None if text == "-" => read_bounded(std::io::stdin().lock())
+            .map_err(|error| Error::io("read the payload", Path::new("-"), &error))?,
+        None if text.len() > ARGUMENT_MAX => {
+            let (is, max) = (text.len(), format_size(ARGUMENT_MAX as u64));
+            let message = format!(
+                "the payload is too large for an argument: {is} bytes, the maximum is {max}"
+            );
+            return Err(Error::new(Kind::Usage, message)
+                .hint("give it as `--payload @FILE` or `--payload -`"));
+        }
+        None => text.as_bytes().to_vec(),
+    };
+    if bytes.len() as u64 > PAYLOAD_MAX {
+        let message = format!(
+            "the payload is too large: no job takes over {}",
+            format_size(PAYLOAD_MAX)
+        );
+        return Err(Error::new(Kind::Usage, message)
+            .hint("give the id or path of the data instead of the data"));
+    }
+    payload_of(bytes)
+}
+
+/// At most one byte more than any job takes.
+fn read_bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(PAYLOAD_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,73 @@
+//! Waits for a run to end, for `enqueue --wait`.
+//!
+//! Rule: waiting changes nothing; Ctrl-C and the time limit only end the waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Context;
+use crate::clock;
+use crate::error::{Error, Kind};
+use crate::run::{RunId, State};
+use crate::store::Store;
+
+/// Exit codes of a wait, besides 0 for a run that succeeded.
+const DEAD: u8 = 101;
+const CANCELLED: u8 = 102;
+const TIMED_OUT: u8 = 124;
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// A lock file that somebody removed wakes nobody: look anew after so long.
+const LOOK_ANEW: Duration = Duration::from_secs(1);
+
+/// The exit code that says how a run ended; `None` for one that has not.
+pub(super) fn exit_code(state: State) -> Option<u8> {
+    match state {
+        State::Succeeded => Some(0),
+        State::Dead => Some(DEAD),
+        State::Cancelled => Some(CANCELLED),
+        State::Waiting | State::Running => None,
+    }
+}
+
+/// Waits for the run's end, at most `limit`; the exit code says how it ended.
+pub(super) fn wait(
+    store: &Store,
+    run: RunId,
+    limit: Option<Duration>,
+    context: &mut Context,
+) -> anyhow::Result<u8> {
+    context.screen.flush();
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))?;
+    let watch = store.watch()?;
+    let start = clock::monotonic();
+    loop {
+        let state = store.state_of(run)?;
+        let state = state.ok_or_else(|| {
+            Error::new(
+                Kind::NotFound,
+                format!("run {run} is not stored any more: it was pruned"),
+            )
+        })?;
+        if let Some(code) = exit_code(state) {
+            return Ok(code);
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            context
+                .screen
+                .say(&format!("run {run} goes on without being waited for"));
+            return Ok(INTERRUPTED);
+        }
+        let left = limit.map_or(LOOK_ANEW, |limit| limit.saturating_sub(start.elapsed()));
+        if left.is_zero() {
+            context
+                .screen
+                .say(&format!("run {run} is still {state}; it was not cancelled"));
+            return Ok(TIMED_OUT);
+        }
+        watch.wait(left.min(LOOK_ANEW))?;
+        store.check_identity()?;
+    }
+}

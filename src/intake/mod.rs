@@ -1,0 +1,259 @@
+//! From a request to a run that can be stored: the one place where an enqueue is checked.
+//!
+//! Rule: pure, and the only way in. `enqueue`, `enqueue --from`, `run JOB` and `on_dead` all build a [`Request`] and call
+//! [`Request::prepare`], so that they refuse the same things in the same words.
+
+mod id;
+mod line;
+mod text;
+
+pub use id::{MadeId, REQUEST_ID_MAX, check_request_id};
+pub use line::{Line, LineError, payload_of};
+pub use text::trace_context;
+
+use crate::catalogue::{Intake, check_dedup_key};
+use crate::error::{Error, Kind, Result, nearest};
+use crate::run::{RunId, Trigger};
+use crate::store::{NewRun, Settings};
+use crate::units::{format_utc, parse_duration, parse_time, shown};
+
+/// Largest priority; the smallest is 0.
+pub const PRIORITY_MAX: i64 = 1000;
+
+/// What somebody wants to be run, in their words; times and durations are still text.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// Job of the catalogue.
+    pub job: &'a str,
+    /// Parameters as given.
+    pub params: Vec<(String, String)>,
+    /// JSON, already checked by [`payload_of`].
+    pub payload: Option<Vec<u8>>,
+    /// Replaces the job's queue.
+    pub queue: Option<&'a str>,
+    /// Replaces the job's priority.
+    pub priority: Option<i64>,
+    /// Duration from now to the earliest start.
+    pub delay: Option<&'a str>,
+    /// Earliest start.
+    pub at: Option<&'a str>,
+    /// Latest useful start: a time, or a duration from the earliest start. Replaces the job's.
+    pub deadline: Option<&'a str>,
+    /// Replaces the job's dedup template.
+    pub dedup_key: Option<&'a str>,
+    /// Replaces the job's dedup window.
+    pub dedup_window: Option<&'a str>,
+    /// Unit of fairness.
+    pub tenant: Option<&'a str>,
+    /// Joins the run with what the caller was doing.
+    pub correlation_id: Option<&'a str>,
+    /// Who asked for it.
+    pub initiator: Option<&'a str>,
+    /// The caller's own name for its subject.
+    pub business_key: Option<&'a str>,
+    /// W3C trace context, already checked by [`trace_context`].
+    pub traceparent: Option<&'a str>,
+    /// What creates the run; `None` is [`Trigger::Manual`].
+    pub trigger: Option<Trigger>,
+    /// The run that causes this one.
+    pub parent: Option<RunId>,
+}
+
+impl Request<'_> {
+    /// Checks the request against the job's rules and completes it with them.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown queue, [`Kind::Usage`] for all else.
+    pub fn prepare(
+        self,
+        intake: &Intake,
+        settings: &Settings,
+        now_ms: i64,
+        idempotency_key: [u8; 16],
+    ) -> Result<NewRun> {
+        let queue = self.queue.unwrap_or(&intake.queue);
+        check_queue(queue, settings)?;
+        let priority = self.priority.unwrap_or(intake.priority);
+        if !(0..=PRIORITY_MAX).contains(&priority) {
+            return Err(
+                Error::new(Kind::Usage, format!("bad priority `{priority}`")).hint(format!(
+                    "give a number from 0 (first) to {PRIORITY_MAX} (last)"
+                )),
+            );
+        }
+        if let Some(tenant) = self.tenant {
+            text::check_name("tenant", tenant)?;
+        }
+        for (what, value) in [
+            ("correlation id", self.correlation_id),
+            ("initiator", self.initiator),
+            ("business key", self.business_key),
+        ] {
+            value.map_or(Ok(()), |value| text::check_label(what, value))?;
+        }
+        if let Some(payload) = &self.payload {
+            intake.check_payload(self.job, payload.len() as u64)?;
+        }
+        let params = intake.resolve_params(self.job, self.params)?;
+        let (due_ms, wait_set_ms) = due(self.delay, self.at, settings, now_ms)?;
+        let deadline_ms = deadline(self.deadline, intake.deadline_ms, due_ms, settings)?;
+        let window_ms = self.dedup_window.map(window).transpose()?;
+        let dedup = dedup(self.job, self.dedup_key, window_ms, intake, &params)?;
+        Ok(NewRun {
+            job: self.job.to_owned(),
+            queue: queue.to_owned(),
+            tenant: self.tenant.unwrap_or_default().to_owned(),
+            priority,
+            due_ms,
+            wait_set_ms,
+            deadline_ms,
+            max_attempts: intake.attempts,
+            max_crashes: intake.max_crashes,
+            guarantee: intake.guarantee,
+            params: if params.is_empty() {
+                None
+            } else {
+                Some(text::to_json(&params)?)
+            },
+            payload: self.payload,
+            idempotency_key,
+            dedup,
+            trigger: self.trigger.unwrap_or(Trigger::Manual),
+            parent: self.parent,
+            correlation_id: self.correlation_id.map(str::to_owned),
+            initiator: self.initiator.map(str::to_owned),
+            business_key: self.business_key.map(str::to_owned),
+            traceparent: self.traceparent.map(str::to_owned),
+        })
+    }
+}
+
+/// The error about a job that the catalogue does not have.
+pub fn unknown_job<'a>(job: &str, known: impl ExactSizeIterator<Item = &'a str>) -> Error {
+    let count = known.len();
+    let all = match count {
+        0 => "the catalogue has no jobs".to_owned(),
+        1 => "`jobctl jobs list` shows the only one".to_owned(),
+        _ => format!("`jobctl jobs list` shows all {count}"),
+    };
+    let hint = match nearest(job, known) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
+    };
+    Error::new(Kind::NotFound, format!("unknown job `{}`", shown(job))).hint(hint)
+}
+
+fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
+    if settings.ranks.contains_key(queue) {
+        return Ok(());
+    }
+    let known = || settings.ranks.keys().map(String::as_str);
+    let all: Vec<String> = known().map(|name| format!("`{name}`")).collect();
+    let all = format!("the catalogue has {}", all.join(", "));
+    let hint = match nearest(queue, known()) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
+    };
+    Err(Error::new(Kind::NotFound, format!("unknown queue `{}`", shown(queue))).hint(hint))
+}
+
+/// Earliest start, and for a relative wait the time that it counts from.
+fn due(
+    delay: Option<&str>,
+    at: Option<&str>,
+    settings: &Settings,
+    now_ms: i64,
+) -> Result<(i64, Option<i64>)> {
+    match (delay, at) {
+        (None, None) => Ok((now_ms, None)),
+        (Some(delay), None) => match parse_duration(delay)? {
+            0 => Ok((now_ms, None)),
+            ms => Ok((now_ms.saturating_add(ms), Some(now_ms))),
+        },
+        // What should have started in the past starts now.
+        (None, Some(at)) => Ok((parse_time(at, settings.timezone)?.max(now_ms), None)),
+        (Some(_), Some(_)) => Err(Error::new(
+            Kind::Usage,
+            "a delay and a start time are both given",
+        )
+        .hint("give one of them")),
+    }
+}
+
+/// The latest useful start, after the earliest.
+fn deadline(
+    given: Option<&str>,
+    of_job: Option<i64>,
+    due_ms: i64,
+    settings: &Settings,
+) -> Result<Option<i64>> {
+    let Some(text) = given else {
+        return Ok(of_job.map(|ms| due_ms.saturating_add(ms)));
+    };
+    // A time has a date with `-`, which no duration has.
+    let deadline_ms = if text.contains('-') {
+        parse_time(text, settings.timezone)?
+    } else {
+        due_ms.saturating_add(parse_duration(text)?)
+    };
+    if deadline_ms > due_ms {
+        return Ok(Some(deadline_ms));
+    }
+    let cause = format!(
+        "the run is due at {} and could never start",
+        format_utc(due_ms)
+    );
+    Err(Error::new(
+        Kind::Usage,
+        format!("bad deadline `{}`: {cause}", shown(text)),
+    )
+    .hint("give a later time, or a duration such as `2h`, which counts from the due time"))
+}
+
+fn window(text: &str) -> Result<i64> {
+    match parse_duration(text)? {
+        0 => Err(
+            Error::new(Kind::Usage, format!("bad dedup window `{}`", shown(text)))
+                .hint("give a duration over zero"),
+        ),
+        ms => Ok(ms),
+    }
+}
+
+/// Key and window: the given ones before those of the job.
+fn dedup(
+    job: &str,
+    key: Option<&str>,
+    window_ms: Option<i64>,
+    intake: &Intake,
+    params: &std::collections::BTreeMap<String, String>,
+) -> Result<Option<(String, i64)>> {
+    let of_job = intake.dedup.as_ref();
+    let (key, window_ms) = match (
+        key,
+        window_ms.or(of_job.map(|dedup| dedup.window_ms)),
+        of_job,
+    ) {
+        (None, None, _) => return Ok(None),
+        (Some(key), Some(window_ms), _) => {
+            text::check_control("dedup key", key)?;
+            (key.to_owned(), window_ms)
+        }
+        (None, Some(window_ms), Some(of_job)) => (of_job.key_of(params), window_ms),
+        (Some(_), None, _) => {
+            let message = format!("a dedup key needs a window, and job `{job}` has none");
+            return Err(Error::new(Kind::Usage, message)
+                .hint("add `--dedup-window 1h`, or `dedup` to the job"));
+        }
+        (None, Some(_), None) => {
+            let message = format!("a dedup window needs a key, and job `{job}` has none");
+            return Err(Error::new(Kind::Usage, message)
+                .hint("add `--dedup-key KEY`, or `dedup` to the job"));
+        }
+    };
+    check_dedup_key(&key)?;
+    Ok(Some((key, window_ms)))
+}
+
+#[cfg(test)]
+mod tests;
