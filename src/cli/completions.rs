@@ -10,7 +10,7 @@ pub struct Args {
 }
 
 /// Prints it.
-pub fn run(args: &Args, context: &mut Context) -> u8 {
+pub(super) fn run(args: &Args, context: &mut Context) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "jobctl", &mut script);
     context.screen.raw(&script);

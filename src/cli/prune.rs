@@ -48,7 +48,7 @@ struct Removed {
 }
 
 /// Prunes.
-pub fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let (age_ms, keep) = limits(args, context)?;
     let mut store = context.open_store(Create::Never)?;
     let rule = PruneRule {

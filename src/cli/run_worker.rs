@@ -45,7 +45,7 @@ pub enum DrainArg {
 }
 
 /// Works.
-pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
     check_queues(&args.queue, &catalogue)?;

@@ -12,7 +12,7 @@ use crate::store::{Create, DeadFilter, Pause, QueueRow};
 pub struct Args {}
 
 /// Shows.
-pub fn run(context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let queues = store.queues(context.now_ms())?;
     let workers = workers::seen(&store)?;

@@ -30,7 +30,7 @@ const DISCARD: Verb = Verb {
 
 /// Which dead letters
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Run ids
     #[arg(value_name = "ID", value_parser = run_id, conflicts_with_all = ["all", "job", "reason", "fingerprint"])]
     runs: Vec<RunId>,

@@ -51,7 +51,7 @@ fn reason(text: &str) -> Result<Reason> {
 
 /// List open dead letters, the newest first
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use crate::store::Create;
 
 /// Show the dead letter of a run
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,

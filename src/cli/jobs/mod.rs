@@ -22,7 +22,7 @@ enum Verb {
 }
 
 /// Does what was asked.
-pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     match args.verb {
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),

@@ -12,7 +12,7 @@ use crate::store::{Create, Store};
 
 /// Keep the runs of a job waiting; what runs goes on
 #[derive(Debug, clap::Args)]
-pub struct PauseArgs {
+pub(super) struct PauseArgs {
     /// Which job
     job: String,
     /// Why, for those who find it paused
@@ -22,7 +22,7 @@ pub struct PauseArgs {
 
 /// Let the runs of a paused job start again
 #[derive(Debug, clap::Args)]
-pub struct ResumeArgs {
+pub(super) struct ResumeArgs {
     /// Which job
     job: String,
 }

@@ -22,7 +22,7 @@ const RETRY: Verb = Verb {
 
 /// Cancel runs: waiting ones at once, running ones by their worker
 #[derive(Debug, clap::Args)]
-pub struct CancelArgs {
+pub(super) struct CancelArgs {
     /// Their ids
     #[arg(value_name = "ID", required = true, value_parser = run_id)]
     runs: Vec<RunId>,
@@ -33,7 +33,7 @@ pub struct CancelArgs {
 
 /// Let ended runs run again, due now; history and idempotency key stay, the deadline is dropped
 #[derive(Debug, clap::Args)]
-pub struct RetryArgs {
+pub(super) struct RetryArgs {
     /// Their ids
     #[arg(value_name = "ID", required = true, value_parser = run_id)]
     runs: Vec<RunId>,

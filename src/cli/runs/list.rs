@@ -13,7 +13,7 @@ use super::paint;
 
 /// List runs, the newest first
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Only runs in this state: waiting, running, succeeded, dead, cancelled, or ready, delayed, retrying, blocked
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states)]
     state: Vec<Vec<Shown>>,

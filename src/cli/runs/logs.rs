@@ -18,7 +18,7 @@ use super::tail::Tail;
 
 /// Print the output of an attempt
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,

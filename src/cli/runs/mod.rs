@@ -37,7 +37,7 @@ enum Verb {
 }
 
 /// Does what was asked.
-pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     match args.verb {
         Verb::List(args) => list::run(args, context),
         Verb::Show(args) => show::run(&args, context),

@@ -10,7 +10,7 @@ use crate::store::{AttemptRow, Create, RunDetail};
 
 /// Show one run with its attempts
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Its id
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,

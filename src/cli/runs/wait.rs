@@ -11,7 +11,7 @@ use crate::units::parse_duration;
 
 /// Wait for a run to end: exit 0 if it succeeded, 101 dead, 102 cancelled, 124 out of time, 130 interrupted
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Its id
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,

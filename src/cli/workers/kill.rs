@@ -22,7 +22,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Kill a worker that hangs, with SIGKILL; other workers recover its runs
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Its id
     #[arg(value_name = "ID", value_parser = worker_id)]
     worker: WorkerId,
@@ -114,9 +114,6 @@ fn kill(row: &WorkerRow) -> Result<()> {
         tv_nsec: 0,
     };
     // Readable means gone; when it does not come in time, the lock says so.
-    let _ = poll(
-        &mut [PollFd::new(&process, PollFlags::IN)],
-        Some(&limit),
-    );
+    let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit));
     Ok(())
 }

@@ -32,7 +32,7 @@ enum Verb {
 }
 
 /// Does what was asked.
-pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     match args.verb {
         Verb::List => list(context),
         Verb::Stop(args) => stop::run(args, context),

@@ -11,7 +11,7 @@ use crate::store::{Create, Store};
 
 /// Ask workers to end as SIGTERM does: they let their runs finish for a while
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Their ids
     #[arg(value_name = "ID", value_parser = worker_id, required_unless_present = "all")]
     workers: Vec<WorkerId>,
