@@ -30,7 +30,9 @@ pub struct Args {
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
-    let Order { store, new, .. } = args.request.order(&args.job, clock::random_bytes(), context)?;
+    let Order { store, new, .. } = args
+        .request
+        .order(&args.job, clock::random_bytes(), context)?;
     drop(store);
     let json = context.screen.json();
     let options = Options {
@@ -41,7 +43,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         slots: 1,
         max_runs: None,
         drain: None,
-        foreground: Some(Foreground { new, show_output: !json }),
+        foreground: Some(Foreground {
+            new,
+            show_output: !json,
+        }),
     };
     let path = context.catalogue_path();
     let summary = worker::run(options, Box::new(move || Ok(Catalogue::load(&path)?)))?;
@@ -50,7 +55,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         .ok_or_else(|| Error::new(Kind::Bug, "the worker forgot its run"))?;
     let store = context.open_store(Create::Never)?;
     let state = store.state_of(run)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("run {run} is not stored any more: it was pruned"))
+        Error::new(
+            Kind::NotFound,
+            format!("run {run} is not stored any more: it was pruned"),
+        )
     })?;
     if json {
         let body = json!({ "run": run, "job": args.job, "state": state });

@@ -14,8 +14,8 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
-use crate::run::WorkerId;
 use crate::process::capture::remove_logs;
+use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
 
 use super::engine::Event;

@@ -20,7 +20,9 @@ pub fn remove_logs(state_dir: &Path, runs: &[RunId]) -> (u64, u64) {
         };
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let run = name.to_str().and_then(|name| name.split_once('.')?.0.parse().ok());
+            let run = name
+                .to_str()
+                .and_then(|name| name.split_once('.')?.0.parse().ok());
             if run.is_some_and(|run: i64| ids.contains(&run)) {
                 let size = entry.metadata().map_or(0, |meta| meta.len());
                 if fs::remove_file(entry.path()).is_ok() {
