@@ -1,4 +1,6 @@
 //! Integration tests: one binary, one module per claim area.
 
 mod cli;
+mod crash;
+mod invariants;
 mod world;

@@ -93,7 +93,7 @@ pub fn parse_output(bytes: &[u8], now_ms: i64, redactor: Option<&Redactor>) -> S
                 }
             }
             "message" if !value.is_empty() => {
-                said.message = Some(cut(value, MESSAGE_MAX).to_owned())
+                said.message = Some(cut(value, MESSAGE_MAX).to_owned());
             }
             "result" => {
                 let fits = results_bytes + value.len() <= RESULTS_MAX

@@ -40,18 +40,22 @@ pub(super) struct Ended {
 }
 
 impl Family<'_> {
-    /// Processes of the attempt that are alive without the command. One system call if nothing was ever adopted.
+    /// Processes of the attempt that are alive without the command. Cheap if nothing was ever adopted.
     pub(super) fn survivors(&self) -> Vec<Stat> {
-        let adopted = proc_fs::adopted();
+        let adopted = self.adopted();
         if adopted.is_empty() && self.known.is_empty() {
             return Vec::new();
         }
         let mut found = self.pass(adopted);
         if found.is_empty() {
             // The list of children may skip one while another is reaped.
-            found = self.pass(proc_fs::adopted());
+            found = self.pass(self.adopted());
         }
         found
+    }
+
+    fn adopted(&self) -> Vec<i32> {
+        proc_fs::adopted_except(self.leader.as_raw_pid())
     }
 
     fn pass(&self, adopted: Vec<i32>) -> Vec<Stat> {
@@ -69,7 +73,7 @@ impl Family<'_> {
                 continue;
             };
             // Older than the command: of another attempt whose job may leave processes alone.
-            if stat.start_ticks < self.leader_start_ticks || stat.pid == self.leader.as_raw_pid() {
+            if stat.start_ticks < self.leader_start_ticks {
                 continue;
             }
             if stat.is_dead() {
@@ -96,8 +100,26 @@ impl Family<'_> {
             || proc_fs::writes_to_pipe(stat.pid, self.pipe_inode)
     }
 
-    /// Remembers the living descendants of the command that left its session, before their parents are killed.
-    pub(super) fn remember_descendants(&mut self) {
+    /// Sends SIGTERM to the group and to each process of the attempt outside of it. Remembers those that left the session,
+    /// because they can no longer be recognised once their parents are gone.
+    pub(super) fn terminate(&mut self) {
+        // A stopped process takes its SIGTERM only when it goes on.
+        let signals = [Signal::TERM, Signal::CONT];
+        for stat in self.outside() {
+            proc_fs::signal(stat.pid, stat.start_ticks, &signals);
+        }
+        for signal in signals {
+            let _ = rustix::process::kill_process_group(self.leader, signal);
+        }
+    }
+
+    /// Sends SIGKILL to the group; the rest is for [`Family::end`], which needs to know who left the session.
+    pub(super) fn kill(&mut self) {
+        self.outside();
+        let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
+    }
+
+    fn outside(&mut self) -> Vec<Stat> {
         let mut found = descend(self.leader.as_raw_pid());
         let mut next = 0;
         while next < found.len() && found.len() < PASS_MAX {
@@ -106,10 +128,16 @@ impl Family<'_> {
             }
             next += 1;
         }
-        found.retain(|stat| stat.session != self.leader.as_raw_pid());
-        for stat in found {
-            add(&mut self.known, stat);
+        for stat in self.survivors() {
+            add(&mut found, stat);
         }
+        found.retain(|stat| stat.group != self.leader.as_raw_pid());
+        for stat in &found {
+            if stat.session != self.leader.as_raw_pid() {
+                add(&mut self.known, *stat);
+            }
+        }
+        found
     }
 
     /// Processes anywhere that carry the mark: for one that some other process has adopted.

@@ -17,6 +17,7 @@ pub(super) struct Stat {
     /// One letter; `Z` and `X` are dead.
     pub(super) state: u8,
     pub(super) parent: i32,
+    pub(super) group: i32,
     pub(super) session: i32,
     /// Clock ticks after boot; with the pid it names a process for the whole boot.
     pub(super) start_ticks: u64,
@@ -42,12 +43,14 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
     let start_ticks = fields.nth(15)?.parse().ok()?;
     Some(Stat {
         pid,
         state,
         parent,
+        group,
         session,
         start_ticks,
     })
@@ -124,25 +127,40 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
     found
 }
 
-/// Children of our main thread: what this process has adopted. One system call when there are none.
+/// What this process has adopted (children of its main thread) and children of the calling thread, except `leader`.
 ///
-/// Without `CONFIG_PROC_CHILDREN` in the kernel it has to look at every process.
-pub(super) fn adopted() -> Vec<i32> {
-    static FILE: OnceLock<Option<File>> = OnceLock::new();
-    let own = std::process::id();
-    let file = FILE.get_or_init(|| File::open(format!("/proc/self/task/{own}/children")).ok());
-    let Some(file) = file else {
-        return all_pids()
-            .into_iter()
-            .filter(|&pid| stat(pid).is_some_and(|stat| stat.parent == own as i32))
-            .collect();
-    };
+/// Two system calls when there are none. Without `CONFIG_PROC_CHILDREN` in the kernel it looks at every process.
+pub(super) fn adopted_except(leader: i32) -> Vec<i32> {
+    static MAIN: OnceLock<Option<File>> = OnceLock::new();
+    thread_local! {
+        // A child can make itself a sibling (CLONE_PARENT): then it is the slot's, as the command is.
+        static OWN: Option<File> = File::open("/proc/thread-self/children").ok();
+    }
+    let main = std::process::id();
+    let file = MAIN.get_or_init(|| File::open(format!("/proc/self/task/{main}/children")).ok());
+    let mut found = Vec::new();
+    if let Some(file) = file {
+        read_children(file, &mut found);
+        OWN.with(|file| file.as_ref().map(|file| read_children(file, &mut found)));
+    } else {
+        found = all_pids();
+        found.retain(|&pid| stat(pid).is_some_and(|stat| stat.parent == main as i32));
+    }
+    found.retain(|&pid| pid != leader);
+    found
+}
+
+fn read_children(file: &File, found: &mut Vec<i32>) {
     let mut text = Vec::new();
     let mut page = [0u8; 4096];
     while let Ok(n @ 1..) = file.read_at(&mut page, text.len() as u64) {
         text.extend_from_slice(&page[..n]);
+        if n < page.len() / 2 {
+            // The kernel gives a page at a time: a short one is the last.
+            break;
+        }
     }
-    numbers(&String::from_utf8_lossy(&text)).collect()
+    found.extend(numbers(&String::from_utf8_lossy(&text)));
 }
 
 fn numbers(text: &str) -> impl Iterator<Item = i32> {
@@ -220,6 +238,7 @@ mod tests {
                 pid: 17,
                 state: b'S',
                 parent: 4,
+                group: 17,
                 session: 16,
                 start_ticks: 777
             })

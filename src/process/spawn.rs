@@ -14,6 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
@@ -81,9 +82,16 @@ pub(super) fn exec(path: &CStr, argv: &[CString]) -> io::Error {
 /// The kernel hands them to the first live thread, which is the main thread; a slot's own child stays the slot's. So
 /// [`reap_orphans`] on the main thread never takes the exit status that a slot waits for.
 pub fn become_subreaper() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(
-        rustix::process::getpid(),
-    ))?)
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    SUBREAPER.store(true, Ordering::Release);
+    Ok(())
+}
+
+static SUBREAPER: AtomicBool = AtomicBool::new(false);
+
+/// Whether all that a command leaves behind comes to us.
+pub(super) fn is_subreaper() -> bool {
+    SUBREAPER.load(Ordering::Acquire)
 }
 
 /// Makes every descriptor that jobctl itself was given, except 0-2, close-on-exec; to be called once at start.
@@ -186,7 +194,7 @@ impl Attributes {
             check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
             Self(attributes.assume_init())
         };
-        let flags = c_int::from(libc::POSIX_SPAWN_SETSID as i16)
+        let flags = c_int::from(libc::POSIX_SPAWN_SETSID)
             | libc::POSIX_SPAWN_SETSIGMASK
             | libc::POSIX_SPAWN_SETSIGDEF;
         // SAFETY: a signal set is a bit field for which all zeroes and all ones are valid. All ones instead of

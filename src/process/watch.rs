@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use super::capture::{Capture, Read};
 use super::control::{Command, Control, Received};
 use super::family::Family;
-use super::proc_fs;
 use super::supervise::{Child, Limits};
+use super::{proc_fs, spawn};
 use crate::attempt::Ending;
 use crate::catalogue::Leftovers;
 use crate::clock;
@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
             leader: child.pid,
             leader_start_ticks: child.spawned.start_ticks,
             mark,
-            pipe_inode: 0,
+            pipe_inode: rustix::fs::fstat(&child.pipe).map_or(0, |stat| stat.st_ino),
             known: Vec::new(),
         };
         Self {
@@ -160,15 +160,12 @@ impl<'a> Watch<'a> {
     fn terminate(&mut self, why: Why) {
         self.why = Some(why);
         self.phase = Phase::Grace(after(self.limits.grace));
-        let _ = rustix::process::kill_process_group(self.child.pid, Signal::TERM);
-        // A stopped process takes its SIGTERM only when it goes on.
-        let _ = rustix::process::kill_process_group(self.child.pid, Signal::CONT);
+        self.family.terminate();
     }
 
     fn kill(&mut self) {
         self.phase = Phase::Killed(after(KILL_WITHIN));
-        self.family.remember_descendants();
-        let _ = rustix::process::kill_process_group(self.child.pid, Signal::KILL);
+        self.family.kill();
     }
 
     /// Waits for a command, for output if `read`, for the exit if `exit`, or for the deadline.
@@ -210,14 +207,19 @@ impl<'a> Watch<'a> {
 
     /// Reads what is left in the pipe, ends what the command left behind; returns how many and which are still there.
     pub(super) fn end_tree(&mut self, exited: bool) -> (u32, Vec<i32>) {
-        self.child.pipe_writer = None;
         let stopping = self.why.is_some();
         let spare = !stopping && self.limits.leftovers == Leftovers::Allow;
-        let mut silent = self.drain_now();
         let mut survivors = self.family.survivors();
+        let mut silent = if spawn::is_subreaper() && survivors.is_empty() {
+            // Nobody is left who could write: what is in the pipe now is all. Its end may come later, since a command that
+            // another slot starts at this moment holds a copy of every descriptor until its exec.
+            self.drain_until_empty(after(LINGER));
+            true
+        } else {
+            self.child.pipe_writer = None;
+            self.drain_until_empty(after(LINGER)) == Read::End
+        };
         if !silent || !survivors.is_empty() {
-            self.family.pipe_inode =
-                rustix::fs::fstat(&self.child.pipe).map_or(0, |stat| stat.st_ino);
             survivors = self.linger(&mut silent, spare);
         }
         if spare {
@@ -272,11 +274,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reads until the pipe is empty or at its end; true at its end.
-    fn drain_now(&mut self) -> bool {
-        self.drain_until_empty(after(LINGER)) == Read::End
-    }
-
+    /// Reads until the pipe is empty, at its end, or still not so at `deadline`.
     fn drain_until_empty(&mut self, deadline: Instant) -> Read {
         loop {
             match self.capture.read(self.child.pipe.as_fd()) {
@@ -326,7 +324,7 @@ fn after(duration: Duration) -> Instant {
     let now = clock::monotonic();
     // A grace of centuries is a day here; nobody waits for it.
     now.checked_add(duration)
-        .unwrap_or(now + Duration::from_secs(86_400))
+        .unwrap_or(now + Duration::from_hours(24))
 }
 
 fn exit_of(pid: Pid, options: WaitIdOptions) -> Option<Exit> {

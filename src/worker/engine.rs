@@ -129,6 +129,8 @@ struct Engine {
     stop: Stop,
     stop_after: Duration,
     drain: Option<Drain>,
+    /// Dead workers were looked for once: before that nobody can say that nothing is left.
+    house_looked: bool,
     /// Nothing claimable was left at the last claim.
     dry: bool,
     left_to_claim: Option<u64>,
@@ -234,6 +236,7 @@ impl Engine {
             stop: Stop::No,
             stop_after: options.stop_after,
             drain: options.drain,
+            house_looked: false,
             dry: false,
             left_to_claim: options.max_runs,
             foreground: summary.foreground,
@@ -336,7 +339,7 @@ impl Engine {
         if self.left_to_claim == Some(0) {
             return Ok(true);
         }
-        if self.look || !self.dry || self.foreground.is_some() {
+        if self.look || !self.dry || !self.house_looked || self.foreground.is_some() {
             return Ok(false);
         }
         let Some(drain) = self.drain else {

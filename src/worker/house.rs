@@ -39,8 +39,8 @@ const PRUNE_PAGE: i64 = 500;
 /// What the housekeeper tells the main thread.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Runs of a dead worker can be claimed again.
-    Recovered,
+    /// Every other worker was looked at; whether runs of dead ones can be claimed again.
+    Looked { freed: bool },
     /// Somebody loaded a newer catalogue.
     Catalogue,
     /// The database is gone.
@@ -64,6 +64,7 @@ struct Keeper {
     stop: Arc<Inbox<()>>,
     busy: Arc<AtomicBool>,
     generation: Option<i64>,
+    looked: bool,
     foreground: bool,
 }
 
@@ -92,6 +93,7 @@ impl House {
             stop: Arc::clone(&stop),
             busy: Arc::clone(&busy),
             generation,
+            looked: false,
             foreground,
         };
         let thread = std::thread::Builder::new()
@@ -182,8 +184,12 @@ impl Keeper {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        if reaper::reap(&self.store, &self.ledger, self.worker, &catalogue)? {
-            self.shared.inbox.push(Event::House(Found::Recovered));
+        let freed = reaper::reap(&self.store, &self.ledger, self.worker, &catalogue)?;
+        if freed || !self.looked {
+            self.looked = true;
+            self.shared
+                .inbox
+                .push(Event::House(Found::Looked { freed }));
         }
         let wal = self.store.wal_bytes();
         if wal >= CHECKPOINT_BYTES {

@@ -47,7 +47,10 @@ impl Engine {
                     self.reconcile = true;
                 }
             }
-            Event::House(house::Found::Recovered) => self.look = true,
+            Event::House(house::Found::Looked { freed }) => {
+                self.house_looked = true;
+                self.look |= freed;
+            }
             Event::House(house::Found::Catalogue) => self.load_catalogue(),
             Event::House(house::Found::Lost(error)) => return Err(error),
         }
