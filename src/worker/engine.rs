@@ -153,7 +153,10 @@ impl Engine {
         }
         // A limit on file sizes shall drop output, not end the worker.
         let too_large = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        drop(signal_hook::flag::register(signal_hook::consts::SIGXFSZ, too_large));
+        drop(signal_hook::flag::register(
+            signal_hook::consts::SIGXFSZ,
+            too_large,
+        ));
         if let Err(error) = spawn::become_subreaper() {
             log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
         }
