@@ -70,6 +70,10 @@ impl OpenOptions {
                 created = true;
             }
         }
+        if missing(&files.write_lock)? {
+            let file = lock::open(&files.write_lock, files.modes.file)?;
+            adopt(&files.write_lock, &file, files.modes, files.modes.file)?;
+        }
         let mut identity = identify(&files.database)?;
         let mut conn = connect(&files.database, self.busy_wait)?;
         let version = version_of(&conn)?;
