@@ -1,4 +1,5 @@
 //! Integration tests: one binary, one module per claim area.
 
 mod cli;
+mod enqueue;
 mod world;
