@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use jobctl::cli::{self, Context, Screen};
 use jobctl::error::Kind;
+use jobctl::process::wrapper;
 
 fn main() -> ExitCode {
     cli::report_panics();
@@ -14,6 +15,11 @@ fn main() -> ExitCode {
 
 fn run() -> u8 {
     let args: Vec<OsString> = std::env::args_os().collect();
+    // Not a command of users: a job with umask or rlimits starts itself through it.
+    if args.get(1).is_some_and(|arg| arg == wrapper::SUBCOMMAND) {
+        let failed = wrapper::exec_wrapper(args.into_iter().skip(2));
+        return Screen::before_parsing(&[]).wrapper_failed(&failed);
+    }
     match cli::parse(&args) {
         Ok(cli::Cli { global, command }) => {
             let mut context = Context::new(global);

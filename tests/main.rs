@@ -2,4 +2,6 @@
 
 mod cli;
 mod enqueue;
+mod crash;
+mod invariants;
 mod world;

@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::{Table, Value};
+use super::reader::Table;
 use super::settings::Context;
 use super::template::is_param_name;
+use super::value::Value;
 use super::{Command, Param, Template, intake, keys};
 use crate::error::nearest;
 use crate::units::shown;
@@ -225,7 +226,7 @@ pub(super) fn check_params(
             None => format!("add `{name}` to `params`, or double the braces"),
         };
         value.place.error(
-            format!("unknown parameter `{name}` in `{}`", value.name),
+            format!("unknown parameter `{name}` in `{}`", value.name()),
             hint,
         );
     }

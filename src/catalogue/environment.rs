@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::{Entry, OrNone, Table, Value};
+use super::reader::{Entry, Table};
 use super::settings::Context;
+use super::value::{OrNone, Value};
 use super::{Resource, Rlimit, Secret, keys};
 use crate::units::{SIZE_MAX, shown};
 
@@ -144,7 +145,7 @@ fn secret(entry: &Entry<'_>, context: &Context) -> Option<Secret> {
     let hint = "write `{ file = \"/path\" }` or `{ env = \"NAME\" }`";
     if !entry.value.is_table() {
         let name = shown(entry.key);
-        // The value itself is not repeated anywhere: it may be the secret.
+        // The message does not repeat the value: it may be the secret.
         entry.place.error(
             format!("secret `{name}` must be a reference, not the value itself"),
             hint,

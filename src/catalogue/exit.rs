@@ -4,7 +4,8 @@
 
 use regex::bytes::RegexBuilder;
 
-use super::reader::{Table, Value};
+use super::reader::Table;
+use super::value::Value;
 use super::{ExitRules, Pattern, keys};
 use crate::attempt::Class;
 
@@ -32,7 +33,8 @@ impl ExitKeys {
         for (index, key) in LISTS.iter().enumerate() {
             let Some(value) = exit.get(key) else { continue };
             let mut codes = Vec::new();
-            for item in value.list().unwrap_or_default() {
+            let items = value.list().unwrap_or_default();
+            for item in &items {
                 let Some(code) = item.integer(0, 255).map(|code| code as i32) else {
                     continue;
                 };
@@ -50,7 +52,7 @@ impl ExitKeys {
                 }
                 codes.push(code);
             }
-            if index == 0 && !codes.contains(&0) {
+            if index == 0 && codes.len() == items.len() && !codes.contains(&0) {
                 value
                     .place
                     .warning("exit code 0 is no success here", "add 0 to `success`");

@@ -9,7 +9,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::complaint::Complaint;
-use crate::error::{Error, Kind, Result, os_words};
+use super::trust::{
+    check_file, check_owner, check_parents, is_root, refused, too_large, unreadable,
+};
+use crate::error::{Error, Kind, Result};
 
 /// Largest file of a catalogue, bytes.
 pub const FILE_MAX: u64 = 1 << 20;
@@ -185,129 +188,6 @@ fn read(path: &Path) -> Result<(Vec<u8>, Metadata), Box<Complaint>> {
     Ok((content, metadata))
 }
 
-fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
-    let kind = metadata.file_type();
-    if kind.is_symlink() {
-        return Err(refused(
-            path,
-            "it is a symbolic link",
-            "name the file itself",
-        ));
-    }
-    if !kind.is_file() {
-        let what = if kind.is_dir() {
-            "it is a directory"
-        } else {
-            "it is not a regular file"
-        };
-        return Err(refused(path, what, "name a file"));
-    }
-    check_owner(path, metadata)?;
-    if is_root() && metadata.mode() & 0o022 != 0 {
-        let hint = format!("`chmod go-w {}`", path.display());
-        return Err(refused(
-            path,
-            "others may write to it, and its commands would run as root",
-            &hint,
-        ));
-    }
-    if metadata.len() > FILE_MAX {
-        return Err(too_large(path));
-    }
-    Ok(())
-}
-
-fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
-    let us = rustix::process::geteuid().as_raw();
-    if metadata.uid() == 0 || metadata.uid() == us {
-        return Ok(());
-    }
-    let cause = format!(
-        "it belongs to user {}, neither to root nor to us",
-        metadata.uid()
-    );
-    Err(refused(
-        path,
-        &cause,
-        "change its owner with `chown`, or run jobctl as its owner",
-    ))
-}
-
-/// For root: nobody else may replace a directory on the way, by the path as given and as it really is.
-///
-/// A directory with the sticky bit, such as `/tmp`, lets nobody replace what is not theirs.
-fn check_parents(path: &Path) -> Result<(), Box<Complaint>> {
-    if !is_root() {
-        return Ok(());
-    }
-    let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-    let real = absolute
-        .parent()
-        .map_or_else(|| Ok(PathBuf::from("/")), std::fs::canonicalize);
-    let real = real.map_err(|error| unreadable(path, &error))?;
-    let given = absolute.ancestors().skip(1);
-    let other = real
-        .ancestors()
-        .filter(|directory| !absolute.starts_with(directory));
-    for directory in given.chain(other) {
-        let metadata = directory
-            .metadata()
-            .map_err(|error| unreadable(directory, &error))?;
-        if metadata.uid() != 0 {
-            let cause = format!(
-                "its directory `{}` belongs to user {}",
-                directory.display(),
-                metadata.uid()
-            );
-            return Err(refused(
-                path,
-                &cause,
-                "keep a catalogue that runs as root in a directory of root",
-            ));
-        }
-        if metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0 {
-            let cause = format!(
-                "others may write to its directory `{}`",
-                directory.display()
-            );
-            return Err(refused(
-                path,
-                &cause,
-                &format!("`chmod go-w {}`", directory.display()),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-fn refused(path: &Path, cause: &str, hint: &str) -> Box<Complaint> {
-    let message = format!("cannot use `{}`: {cause}", path.display());
-    Box::new(Complaint::about_file(path, message, Some(hint.to_owned())))
-}
-
-fn too_large(path: &Path) -> Box<Complaint> {
-    refused(
-        path,
-        "it is larger than 1 MiB",
-        "split it: `jobs.d/*.toml` beside the main file are read too",
-    )
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Box<Complaint> {
-    let message = format!("cannot read `{}`: {}", path.display(), os_words(error));
-    let hint = match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Some("write it, or name another one with `--catalogue`".to_owned())
-        }
-        _ => None,
-    };
-    Box::new(Complaint::about_file(path, message, hint))
-}
-
 fn changed_ms(metadata: &Metadata) -> i64 {
     metadata
         .ctime()
@@ -325,4 +205,191 @@ fn text_of(files: &[&Metadata], directory: Option<&Metadata>) -> String {
     let directory = directory.map_or_else(|| ";-".to_owned(), one);
     let files: String = files.iter().map(|m| one(m)).collect();
     format!("{}{files}{directory}", env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use super::*;
+
+    /// A directory that only its owner can write, and a catalogue in it.
+    fn world() -> (tempfile::TempDir, PathBuf) {
+        let world = tempfile::tempdir().expect("a directory");
+        let path = world.path().join("jobs.toml");
+        write(&path);
+        (world, path)
+    }
+
+    fn write(path: &Path) {
+        std::fs::write(path, "[worker]\n").expect("written");
+        set_mode(path, 0o644);
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("a mode");
+    }
+
+    /// What the stamp and the reader say; they agree.
+    fn refusal(path: &Path) -> String {
+        let error = stamp(path, 0).expect_err("refused");
+        assert_eq!(error.kind, Kind::Config);
+        let opened = open(path);
+        assert_eq!(opened.complaints[0].message, error.message);
+        error.message
+    }
+
+    #[test]
+    fn only_a_regular_file_of_bounded_size_is_read() {
+        let (world, path) = world();
+        let named = |name: &str| world.path().join(name);
+        symlink(&path, named("link")).expect("a link");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            named("pipe"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .expect("a pipe");
+        let large = File::create(named("large")).expect("a file");
+        large.set_len(2 << 20).expect("2 MiB");
+        set_mode(&named("large"), 0o600);
+        for (path, cause) in [
+            (named("link"), "it is a symbolic link"),
+            (named("pipe"), "it is not a regular file"),
+            (PathBuf::from("/dev/null"), "it is not a regular file"),
+            (world.path().to_owned(), "it is a directory"),
+            (named("large"), "it is larger than 1 MiB"),
+        ] {
+            assert_eq!(
+                refusal(&path),
+                format!("cannot use `{}`: {cause}", path.display())
+            );
+        }
+        let missing = named("missing");
+        assert_eq!(
+            refusal(&missing),
+            format!(
+                "cannot read `{}`: no such file or directory",
+                missing.display()
+            )
+        );
+        assert!(refusal(&path.join("below")).ends_with("not a directory"));
+        assert!(refusal(Path::new("")).starts_with("cannot read ``: "));
+    }
+
+    #[test]
+    fn root_trusts_no_file_that_others_could_have_written() {
+        if !is_root() {
+            return;
+        }
+        let (world, path) = world();
+        for mode in [0o664, 0o646] {
+            set_mode(&path, mode);
+            assert!(
+                refusal(&path)
+                    .ends_with(": others may write to it, and its commands would run as root")
+            );
+        }
+        set_mode(&path, 0o600);
+        chown(&path, Some(12_345), None).expect("an owner");
+        assert!(refusal(&path).ends_with(": it belongs to user 12345, neither to root nor to us"));
+        chown(&path, Some(0), None).expect("an owner");
+        assert!(stamp(&path, 0).is_ok());
+        // The directory, and one above it.
+        set_mode(world.path(), 0o775);
+        assert!(refusal(&path).contains("others may write to its directory"));
+        let below = world.path().join("a/b");
+        std::fs::create_dir_all(&below).expect("directories");
+        set_mode(&below, 0o755);
+        write(&below.join("jobs.toml"));
+        assert!(refusal(&below.join("jobs.toml")).contains("others may write to its directory"));
+        set_mode(world.path(), 0o755);
+        assert!(stamp(&path, 0).is_ok());
+        // A link on the way does not hide where the file really is.
+        set_mode(&world.path().join("a"), 0o777);
+        symlink(&below, world.path().join("short")).expect("a link");
+        assert!(
+            refusal(&world.path().join("short/jobs.toml"))
+                .contains("others may write to its directory")
+        );
+        chown(world.path(), Some(12_345), None).expect("an owner");
+        assert!(refusal(&path).contains("belongs to user 12345"));
+    }
+
+    #[test]
+    fn jobs_d_is_trusted_no_more_than_the_main_file() {
+        let (world, path) = world();
+        let directory = world.path().join("jobs.d");
+        std::fs::write(&directory, "").expect("a file");
+        assert!(refusal(&path).ends_with("jobs.d`: it is not a directory"));
+        std::fs::remove_file(&directory).expect("removed");
+        std::fs::create_dir(&directory).expect("a directory");
+        set_mode(&directory, 0o755);
+        write(&directory.join("b.toml"));
+        write(&directory.join("a.toml"));
+        write(&directory.join(".c.toml"));
+        let names: Vec<_> = open(&path)
+            .files
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(
+            names,
+            [
+                path.clone(),
+                directory.join("a.toml"),
+                directory.join("b.toml")
+            ]
+        );
+        symlink(&path, directory.join("link.toml")).expect("a link");
+        assert!(refusal(&path).ends_with("link.toml`: it is a symbolic link"));
+        assert_eq!(open(&path).files.len(), 3);
+        if is_root() {
+            set_mode(&directory, 0o1777);
+            assert!(refusal(&path).ends_with("jobs.d`: others may write to it"));
+        }
+    }
+
+    #[test]
+    fn the_stamp_changes_with_every_file() {
+        let (world, path) = world();
+        let of = || stamp(&path, 0).expect("a stamp").text;
+        let mut seen = vec![of()];
+        assert_eq!(of(), seen[0]);
+        assert_eq!(open(&path).stamp, seen[0]);
+        let mut changed = |what: &str| {
+            let text = of();
+            assert_eq!(open(&path).stamp, text);
+            assert!(!seen.contains(&text), "{what}");
+            seen.push(text);
+        };
+        std::fs::write(&path, "[worker]\nslots = 1\n").expect("written");
+        changed("content");
+        std::fs::rename(&path, world.path().join("old")).expect("renamed");
+        write(&path);
+        changed("another inode");
+        let directory = world.path().join("jobs.d");
+        std::fs::create_dir(&directory).expect("a directory");
+        set_mode(&directory, 0o755);
+        changed("a directory");
+        write(&directory.join("a.toml"));
+        changed("a file in it");
+        std::fs::write(directory.join("a.toml"), "# other\n").expect("written");
+        changed("its content");
+        std::fs::remove_file(directory.join("a.toml")).expect("removed");
+        changed("its end");
+    }
+
+    #[test]
+    fn a_stamp_is_settled_two_seconds_after_the_last_change() {
+        let (_world, path) = world();
+        let changed = changed_ms(&path.metadata().expect("metadata"));
+        let settled = |now| stamp(&path, now).expect("a stamp").settled;
+        assert!(!settled(changed));
+        assert!(!settled(changed + SETTLED_AFTER_MS));
+        assert!(settled(changed + SETTLED_AFTER_MS + 1));
+        assert!(!settled(0));
+    }
 }

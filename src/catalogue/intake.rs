@@ -140,3 +140,138 @@ pub fn check_dedup_key(key: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Param, Template};
+    use super::*;
+    use crate::run::Guarantee;
+
+    fn intake() -> Intake {
+        let param = |required, default: Option<&str>| Param {
+            required,
+            default: default.map(str::to_owned),
+        };
+        let params = [
+            ("to", param(true, None)),
+            ("event", param(false, Some("-x"))),
+            ("note", param(false, None)),
+        ];
+        Intake {
+            queue: "default".to_owned(),
+            priority: 100,
+            params: params.map(|(name, param)| (name.to_owned(), param)).into(),
+            payload_max: 2000,
+            dedup: None,
+            attempts: 3,
+            max_crashes: 3,
+            deadline_ms: None,
+            guarantee: Guarantee::AtLeastOnce,
+            argument_params: vec!["event".to_owned()],
+        }
+    }
+
+    fn resolve(given: &[(&str, &str)]) -> Result<BTreeMap<String, String>> {
+        let given = given
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        intake().resolve_params("send", given.collect())
+    }
+
+    #[test]
+    fn defaults_are_added_and_the_rest_stays_away() {
+        let values = resolve(&[("to", "-bob $(x)\n`")]).expect("good");
+        let expected = [("event", "-x"), ("to", "-bob $(x)\n`")];
+        assert_eq!(
+            values,
+            expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+        );
+        assert_eq!(resolve(&[("to", ""), ("note", "")]).expect("good").len(), 3);
+    }
+
+    #[test]
+    fn bad_parameters_are_refused_as_usage() {
+        let large = "x".repeat(PARAM_MAX + 1);
+        let table = [
+            (
+                &[][..],
+                "job `send` needs parameter `to`",
+                "add `--param to=VALUE`",
+            ),
+            (
+                &[("too", "")],
+                "unknown parameter `too` of job `send`",
+                "did you mean `to`? job `send` takes `event`, `note`, `to`",
+            ),
+            (
+                &[("colour", "")],
+                "unknown parameter `colour` of job `send`",
+                "job `send` takes `event`, `note`, `to`",
+            ),
+            (
+                &[("to", "a"), ("to", "a")],
+                "parameter `to` of job `send` is given twice",
+                "give it once",
+            ),
+            (
+                &[("to", "a\0")],
+                "parameter `to` contains NUL",
+                "give binary data as a file or `--payload`",
+            ),
+            (
+                &[("to", "a"), ("event", "-rf")],
+                "parameter `event` of job `send` is `-rf`: its argument would be read as an option",
+                "give a value without the leading `-`",
+            ),
+            (
+                &[("to", large.as_str())],
+                "parameter `to` is too large: 131041 bytes, and the kernel takes up to 131040",
+                "give large data",
+            ),
+        ];
+        for (given, message, hint) in table {
+            let error = resolve(given).expect_err(message);
+            assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
+            let given = error.hint.unwrap_or_default();
+            assert!(given.starts_with(hint), "{given}");
+        }
+        assert!(resolve(&[("to", &large[1..])]).is_ok());
+    }
+
+    #[test]
+    fn the_longest_value_fits_into_the_environment_with_the_longest_name() {
+        let name = "n".repeat(64);
+        let max = 128 * 1024 - "JOBCTL_PARAM_=\0".len() - name.len();
+        assert!(check_value(&name, &"x".repeat(max)).is_ok());
+        assert!(check_value(&name, &"x".repeat(max + 1)).is_err());
+    }
+
+    #[test]
+    fn payloads_over_the_limit_are_refused() {
+        assert!(intake().check_payload("send", 2000).is_ok());
+        let error = intake().check_payload("send", 2048).expect_err("too large");
+        let message = "the payload is too large: 2K, and job `send` takes up to 2000 bytes";
+        assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
+    }
+
+    #[test]
+    fn dedup_keys_are_short_texts() {
+        assert!(check_dedup_key(&"é".repeat(256)).is_ok());
+        for key in ["", "a\0", &"é".repeat(257)] {
+            assert_eq!(check_dedup_key(key).expect_err("bad").kind, Kind::Usage);
+        }
+    }
+
+    #[test]
+    fn a_leading_text_protects_an_argument() {
+        let leading = |text| {
+            let template = Template::parse(text).expect("a template");
+            template
+                .leading_params()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(leading("{a}{b}x{c}"), ["a", "b"]);
+        assert_eq!(leading("--to={a}"), Vec::<String>::new());
+    }
+}

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use super::environment::{EnvironmentKeys, umask};
 use super::exit::ExitKeys;
 use super::intake::PAYLOAD_MAX;
-use super::reader::{Entry, OrNone, Table, Value};
+use super::reader::{Entry, Table};
 use super::retry::{RetryKeys, lint_deadline};
 use super::settings::Context;
 use super::source::Place;
+use super::value::{OrNone, Value};
 use super::{Command, Dedup, Intake, Job, Leftovers, Template, command};
 use crate::run::Guarantee;
 use crate::units::SIZE_MAX;
@@ -191,14 +192,16 @@ fn read_command(
         );
         return Command::Argv(Vec::new());
     };
-    if let Some(shell) = table.get("shell").filter(|_| value.is_list()) {
+    if let Some(shell) = table
+        .get("shell")
+        .filter(|shell| shell.is_list() && value.is_list())
+    {
         shell.place.warning(
             "`shell` has no effect on a command that is a list",
             "remove it",
         );
     }
-    let command = command::command(&value, shell, params, context);
-    command.unwrap_or(Command::Argv(Vec::new()))
+    command::command(&value, shell, params, context).unwrap_or(Command::Argv(Vec::new()))
 }
 
 /// `dedup = { key = "...", window = "1h" }`

@@ -4,6 +4,8 @@
 
 mod command;
 mod complaint;
+#[cfg(test)]
+mod documents;
 mod environment;
 mod exit;
 mod file;
@@ -18,6 +20,8 @@ mod source;
 mod template;
 #[cfg(test)]
 mod tests;
+mod trust;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -71,7 +71,7 @@ impl<'a> RetryKeys<'a> {
             _ => &[],
         };
         for value in idle.iter().filter_map(|key| retry.get(key)) {
-            let message = format!("`{}` has no effect with this `backoff`", value.name);
+            let message = format!("`{}` has no effect with this `backoff`", value.name());
             value.place.warning(message, "remove it");
         }
         if let (Some(base), Some(max), Some(value)) = (self.base, self.max, retry.get("max"))
@@ -139,7 +139,7 @@ impl<'a> RetryKeys<'a> {
 }
 
 /// `"fixed"`, `"exponential"` or a list of durations.
-fn shape(value: &super::reader::Value<'_>) -> Option<Shape> {
+fn shape(value: &super::value::Value<'_>) -> Option<Shape> {
     if !value.is_list() {
         if value.as_text().is_none() {
             value.expected("`\"fixed\"`, `\"exponential\"` or a list of durations");
@@ -157,7 +157,7 @@ fn shape(value: &super::reader::Value<'_>) -> Option<Shape> {
     let waits: Vec<_> = value
         .list()?
         .iter()
-        .map(super::reader::Value::duration)
+        .map(super::value::Value::duration)
         .collect();
     if waits.is_empty() {
         value

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
 
-use super::reader::{Entry, OrNone, Table, Value};
+use super::reader::{Entry, Table};
 use super::source::Place;
+use super::value::{OrNone, Value};
 use super::{Queue, Retention, StoreSettings, WorkerSettings, keys};
 use crate::error::nearest;
 use crate::units::{SIZE_MAX, shown};

@@ -80,8 +80,8 @@ impl Source {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         for error in errors.iter().take(10 * COMPLAINTS_MAX) {
             let place = self.place(error.span().unwrap_or(0..0));
-            let message = error.message();
-            place.error(lower(message), syntax_hint(message));
+            let (message, hint) = self.syntax_words(place, error.message());
+            place.error(message, hint);
             self.broken_lines
                 .borrow_mut()
                 .insert(self.line_of(place.start));
@@ -160,6 +160,37 @@ impl Source {
         }
     }
 
+    /// The parser's words with a small first letter, or better ones, and what to do about the errors that people really make.
+    fn syntax_words(&self, place: Place<'_>, message: &str) -> (String, &'static str) {
+        let (start, end) = (self.boundary(place.start), self.boundary(place.end));
+        if message.contains("string values must be quoted") {
+            let written = self.text.get(start..end).unwrap_or_default().trim();
+            return if written.is_empty() {
+                (
+                    "a value is missing".to_owned(),
+                    "write one, or remove the key",
+                )
+            } else {
+                (
+                    "a string has no quotes".to_owned(),
+                    "put the value in quotes",
+                )
+            };
+        }
+        let hint = if message.contains("duplicate key") {
+            "keep one of the two"
+        } else {
+            ""
+        };
+        let mut chars = message.chars();
+        let first: String = chars
+            .next()
+            .into_iter()
+            .flat_map(char::to_lowercase)
+            .collect();
+        (first + chars.as_str(), hint)
+    }
+
     /// Number of the line, from 1, that holds this byte.
     fn line_of(&self, at: usize) -> usize {
         self.line_starts
@@ -205,24 +236,5 @@ impl Place<'_> {
         let hint = Some(hint).filter(|hint| !hint.is_empty());
         self.source
             .complain(level, self.start..self.end, message, hint);
-    }
-}
-
-/// The parser's words with a small first letter.
-fn lower(message: &str) -> String {
-    let mut chars = message.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(chars).collect()
-    })
-}
-
-/// What to do about the syntax errors that people really make.
-fn syntax_hint(message: &str) -> &'static str {
-    if message.contains("duplicate key") {
-        "keep one of the two"
-    } else if message.contains("string values must be quoted") {
-        "put the value in quotes"
-    } else {
-        ""
     }
 }

@@ -60,7 +60,7 @@ impl Template {
             match segment {
                 Segment::Text(text) => expanded.push_str(text),
                 Segment::Param(name) => {
-                    expanded.push_str(values.get(name).map_or("", String::as_str))
+                    expanded.push_str(values.get(name).map_or("", String::as_str));
                 }
             }
         }

@@ -1,1 +1,792 @@
 //! Claims about whole catalogues: what is accepted, what is complained about, and where.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::error::{Error, Kind};
+
+/// A directory with a catalogue that only its owner can write.
+struct World(tempfile::TempDir);
+
+impl World {
+    fn new(main: impl AsRef<[u8]>) -> Self {
+        let world = Self(tempfile::tempdir().expect("a directory"));
+        world.write("jobs.toml", main);
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(&path, content).expect("written");
+        for path in [&path, &self.path("jobs.d")]
+            .into_iter()
+            .filter(|path| path.exists())
+        {
+            let mode = if path.is_dir() { 0o755 } else { 0o644 };
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("a mode");
+        }
+    }
+
+    /// All complaints as `level line:column message | hint`.
+    fn check(&self) -> Vec<String> {
+        let complaints = Catalogue::check(&self.path("jobs.toml"));
+        let line = |c: &Complaint| {
+            let place = format!(
+                "{}:{}",
+                c.line.unwrap_or_default(),
+                c.column.unwrap_or_default()
+            );
+            let file = Path::new(&c.file)
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
+            let file = if file == "jobs.toml" {
+                String::new()
+            } else {
+                format!("{file}:")
+            };
+            format!(
+                "{} {file}{place} {} | {}",
+                c.level,
+                c.message,
+                c.hint.clone().unwrap_or_default()
+            )
+        };
+        complaints.iter().map(line).collect()
+    }
+
+    fn load(&self) -> Catalogue {
+        match Catalogue::load(&self.path("jobs.toml")) {
+            Ok(catalogue) => catalogue,
+            Err(failed) => panic!("{}", failed.render(false)),
+        }
+    }
+}
+
+/// The complaints about a job `x` with these lines after its `command`.
+fn about_job(lines: &str) -> Vec<String> {
+    World::new(format!("[job.x]\ncommand = [\"true\"]\n{lines}")).check()
+}
+
+fn job(lines: &str) -> Job {
+    let world = World::new(format!("[job.x]\n{lines}"));
+    Job::clone(&world.load().jobs["x"])
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let world = World::new("[job.x]\ncommand = \"true\"\n");
+    let catalogue = world.load();
+    assert_eq!(catalogue.path, world.path("jobs.toml"));
+    assert_eq!(catalogue.timezone, None);
+    assert_eq!(catalogue.store.path, None);
+    assert_eq!(catalogue.store.min_free, 1 << 30);
+    assert_eq!(
+        catalogue.store.retention,
+        Retention {
+            age_ms: Some(2_592_000_000),
+            runs: None
+        }
+    );
+    assert_eq!(
+        catalogue.worker,
+        WorkerSettings {
+            slots: None,
+            stop_after_ms: 30_000
+        }
+    );
+    let ranks: Vec<_> = catalogue
+        .queues
+        .iter()
+        .map(|(name, q)| (name.as_str(), q.rank))
+        .collect();
+    assert_eq!(ranks, [("default", 50), ("high", 10), ("low", 90)]);
+    let job = &catalogue.jobs["x"];
+    let shell = vec!["/bin/sh".to_owned(), "-c".to_owned()];
+    assert_eq!(
+        job.command,
+        Command::Shell {
+            script: "true".to_owned(),
+            shell
+        }
+    );
+    assert_eq!(job.timeout_ms, Some(3_600_000));
+    assert_eq!(job.grace_ms, 10_000);
+    let kind = BackoffKind::Exponential {
+        base_ms: 10_000,
+        factor: 2.0,
+    };
+    assert_eq!(
+        job.backoff,
+        Backoff {
+            kind,
+            max_ms: 3_600_000,
+            jitter: Jitter::Full
+        }
+    );
+    assert_eq!(job.rate_limited_for_ms, 86_400_000);
+    assert_eq!((job.output_max, job.leftovers), (10 << 20, Leftovers::Kill));
+    assert_eq!(
+        (&job.cwd, job.umask, &job.on_dead, &job.description),
+        (&None, None, &None, &None)
+    );
+    let expected = Intake {
+        queue: "default".to_owned(),
+        priority: 100,
+        params: BTreeMap::new(),
+        payload_max: 256 << 10,
+        dedup: None,
+        attempts: 3,
+        max_crashes: 3,
+        deadline_ms: None,
+        guarantee: Guarantee::AtLeastOnce,
+        argument_params: Vec::new(),
+    };
+    assert_eq!(job.intake, expected);
+}
+
+#[test]
+fn an_empty_catalogue_is_one() {
+    assert!(World::new("").load().jobs.is_empty());
+    assert!(World::new("# nothing\n").check().is_empty());
+}
+
+#[test]
+fn a_job_is_its_keys_over_the_defaults() {
+    let world = World::new(
+        r#"
+[defaults]
+timezone = "Asia/Almaty"
+timeout = "5m"
+queue = "low"
+on_dead = "page"
+env = { A = "1", B = "1" }
+pass_env = ["C", "D"]
+retry = { attempts = 9, base = "1s" }
+exit = { success = [0, 3], permanent = [4, 5] }
+rlimits = { nofile = 64, core = 0 }
+[job.page]
+command = ["true"]
+[job.own]
+command = ["true"]
+timeout = "1s"
+queue = "high"
+on_dead = "none"
+env = { B = "2", C = "2" }
+retry = { factor = 3 }
+exit = { transient = [3, 4] }
+rlimits = { nofile = "unlimited" }
+[job.once]
+command = ["true"]
+guarantee = "at-most-once"
+"#,
+    );
+    let catalogue = world.load();
+    assert_eq!(catalogue.timezone, Some(chrono_tz::Asia::Almaty));
+    let own = &catalogue.jobs["own"];
+    assert_eq!(
+        (own.timeout_ms, own.intake.queue.as_str()),
+        (Some(1000), "high")
+    );
+    assert_eq!(own.on_dead, None);
+    let env: Vec<_> = own.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(env, ["A=1", "B=2", "C=2"]);
+    assert_eq!(own.pass_env, ["D"]);
+    assert_eq!(own.intake.attempts, 9);
+    assert_eq!(
+        own.backoff.kind,
+        BackoffKind::Exponential {
+            base_ms: 1000,
+            factor: 3.0
+        }
+    );
+    assert_eq!(own.exit.success, Some(vec![0]));
+    assert_eq!(
+        (&own.exit.transient, &own.exit.permanent),
+        (&vec![3, 4], &vec![5])
+    );
+    let limits = [(Resource::Core, Some(0)), (Resource::Nofile, None)];
+    assert_eq!(
+        own.rlimits,
+        limits.map(|(resource, limit)| Rlimit { resource, limit })
+    );
+    let page = &catalogue.jobs["page"];
+    assert_eq!((page.timeout_ms, &page.on_dead), (Some(300_000), &None));
+    let once = &catalogue.jobs["once"];
+    assert_eq!(
+        (once.intake.attempts, once.on_dead.as_deref()),
+        (1, Some("page"))
+    );
+}
+
+#[test]
+fn every_key_reaches_the_job() {
+    let job = job(r#"
+description = "sends it"
+command = ["send", "--to={to}", "{event}", "{a}{b}", "--", "{to}"]
+params = { to = { required = true }, event = {}, a = { default = "-1" }, b = {} }
+queue = "high"
+priority = 0
+timeout = "30s"
+grace = "0s"
+deadline = "2h"
+payload_max = "16M"
+dedup = { key = "{to}:{event}", window = "1h" }
+retry = { attempts = 5, backoff = ["1s", "3h"], jitter = "none", max_crashes = 1, rate_limited_for = "5m" }
+exit = { success = [], transient = [1], permanent = [2], rate_limited = [3], patterns = [{ match = '4\d\d', class = "rate_limited", wait = "60s" }] }
+umask = "027"
+rlimits = { cpu = "1500ms", as = "2G", nproc = 7, stack = 8192 }
+env = { PATH = "/bin", N = 5 }
+pass_env = ["AWS_REGION"]
+secrets = { DB = { file = "/run/db" }, KEY = { env = "KEY_OF_WORKER" } }
+cwd = "/"
+output_max = 0
+leftovers = "allow"
+"#);
+    assert_eq!(job.description.as_deref(), Some("sends it"));
+    let Command::Argv(argv) = &job.command else {
+        panic!("{:?}", job.command)
+    };
+    let given = BTreeMap::from([
+        ("to".to_owned(), "b".to_owned()),
+        ("a".to_owned(), "x".to_owned()),
+    ]);
+    let expanded: Vec<String> = argv
+        .iter()
+        .map(|template| template.expand(&given))
+        .collect();
+    assert_eq!(expanded, ["send", "--to=b", "", "x", "--", "b"]);
+    assert_eq!(job.intake.argument_params, ["a", "b", "event"]);
+    assert_eq!(
+        (job.intake.priority, job.intake.deadline_ms),
+        (0, Some(7_200_000))
+    );
+    assert_eq!(
+        (job.grace_ms, job.intake.payload_max, job.output_max),
+        (0, 16 << 20, 0)
+    );
+    assert_eq!(
+        job.intake.dedup.as_ref().map(|d| d.window_ms),
+        Some(3_600_000)
+    );
+    let kind = BackoffKind::List(vec![1000, 10_800_000]);
+    assert_eq!(
+        job.backoff,
+        Backoff {
+            kind,
+            max_ms: 10_800_000,
+            jitter: Jitter::None
+        }
+    );
+    assert_eq!(
+        (
+            job.intake.attempts,
+            job.intake.max_crashes,
+            job.rate_limited_for_ms
+        ),
+        (5, 1, 300_000)
+    );
+    assert_eq!(job.exit.success, Some(Vec::new()));
+    assert_eq!(
+        (&job.exit.transient[..], &job.exit.permanent[..]),
+        (&[1][..], &[2][..])
+    );
+    assert_eq!(job.exit.patterns[0].wait_ms, Some(60_000));
+    assert!(job.exit.patterns[0].regex.is_match(b"HTTP 429\xff"));
+    assert_eq!(job.umask, Some(0o027));
+    let limits = [
+        (Resource::As, 2 << 30),
+        (Resource::Cpu, 2),
+        (Resource::Nproc, 7),
+        (Resource::Stack, 8192),
+    ];
+    assert_eq!(
+        job.rlimits,
+        limits.map(|(resource, n)| Rlimit {
+            resource,
+            limit: Some(n)
+        })
+    );
+    assert_eq!(job.env["N"], "5");
+    assert_eq!(job.secrets["DB"], Secret::File(PathBuf::from("/run/db")));
+    assert_eq!(job.secrets["KEY"], Secret::Env("KEY_OF_WORKER".to_owned()));
+    assert_eq!(
+        (job.cwd, job.leftovers),
+        (Some(PathBuf::from("/")), Leftovers::Allow)
+    );
+}
+
+#[test]
+fn relative_paths_start_at_the_main_file() {
+    let world = World::new("[store]\npath = \"state\"\n");
+    let jobs =
+        "[job.x]\ncommand = [\"./bin/x\"]\ncwd = \"work\"\nsecrets = { K = { file = \"key\" } }\n";
+    world.write("jobs.d/x.toml", jobs);
+    let catalogue = world.load();
+    assert_eq!(catalogue.store.path, Some(world.path("state")));
+    let job = &catalogue.jobs["x"];
+    let Command::Argv(argv) = &job.command else {
+        panic!("{:?}", job.command)
+    };
+    assert_eq!(
+        argv[0].expand(&BTreeMap::new()),
+        world.path("bin/x").to_string_lossy()
+    );
+    assert_eq!(job.cwd, Some(world.path("work")));
+    assert_eq!(job.secrets["K"], Secret::File(world.path("key")));
+}
+
+#[test]
+fn wrong_values_are_errors_at_their_place() {
+    #[rustfmt::skip]
+    let table = [
+        ("timeuot = \"1s\"", "error 3:1 unknown key `timeuot` | did you mean `timeout`?"),
+        ("schedule = {}", "error 3:1 unknown key `schedule` | a job has `command`, "),
+        ("timeout = 30", "error 3:11 `timeout` has no unit | add a unit: `\"30s\"`, "),
+        ("timeout = \"30\"", "error 3:11 `timeout`: bad duration `30`: a number has no unit | add a unit: `30s`"),
+        ("timeout = \"1y\"", "error 3:11 `timeout`: bad duration `1y`: `y` is no unit | a year has no"),
+        ("timeout = \"0s\"", "error 3:11 `timeout` is nothing | "),
+        ("timeout = true", "error 3:11 `timeout` must be a duration such as `\"30s\"`, not a boolean | "),
+        ("timeout = 99999999999999999999999", "error 3:11 `timeout` must be a duration"),
+        ("priority = 1001", "error 3:12 `priority` must be from 0 to 1000 | "),
+        ("priority = 170141183460469231731687303715884105728", "error 3:12 `priority` must be from 0 to 1000 | "),
+        ("priority = 1.0", "error 3:12 `priority` must be an integer from 0 to 1000, not a float | "),
+        ("payload_max = \"17M\"", "error 3:15 `payload_max` is over the maximum of 16M | "),
+        ("output_max = -1", "error 3:14 `output_max` is no size in bytes | "),
+        ("output_max = \"1KB\"", "error 3:14 `output_max`: bad size `1KB`: `KB` is no unit | write"),
+        ("queue = \"hihg\"", "error 3:9 unknown queue `hihg` | did you mean `high`?"),
+        ("queue = \"mail\"", "error 3:9 unknown queue `mail` | add a section `[queue.mail]` with its `rank`"),
+        ("on_dead = \"y\"", "error 3:11 unknown job `y` in `on_dead` | did you mean `x`?"),
+        ("guarantee = \"at-most-onec\"", "error 3:13 unknown value `at-most-onec` of `guarantee` | did you mean `at-most-once`?"),
+        ("leftovers = \"shoot\"", "error 3:13 unknown value `shoot` of `leftovers` | write `kill` or `allow`"),
+        ("umask = 27", "error 3:9 `umask` is not octal | write it in octal: `\"027\"` or `0o027`"),
+        ("umask = \"1000\"", "error 3:9 `umask` must be from `000` to `777` | "),
+        ("umask = \"89\"", "error 3:9 `umask` must be from `000` to `777` | "),
+        ("umask = \"-22\"", "error 3:9 `umask` must be from `000` to `777` | "),
+        ("rlimits = { nofiles = 1 }", "error 3:13 unknown key `nofiles` | did you mean `nofile`?"),
+        ("rlimits = { cpu = 0 }", "error 3:19 `cpu` must be from 1 to "),
+        ("retry = 3", "error 3:9 `retry` must be a table, not an integer | "),
+        ("retry = { attempts = 0 }", "error 3:22 `attempts` must be from 1 to 1000000 | "),
+        ("retry = { factor = 0.5 }", "error 3:20 `factor` must be from 1 to 1000 | "),
+        ("retry = { factor = nan }", "error 3:20 `factor` must be from 1 to 1000 | "),
+        ("retry = { factor = inf }", "error 3:20 `factor` must be from 1 to 1000 | "),
+        ("retry = { backoff = [] }", "error 3:21 `backoff` is an empty list | "),
+        ("retry = { backoff = [5] }", "error 3:22 `backoff` has no unit | "),
+        ("retry = { backoff = \"linear\" }", "error 3:21 unknown value `linear` of `backoff` | write `fixed` or `exponential`"),
+        ("retry = { backoff = 5 }", "error 3:21 `backoff` must be `\"fixed\"`, `\"exponential\"` or a list of durations, not an integer | "),
+        ("exit = { success = [256] }", "error 3:21 `success` must be from 0 to 255 | "),
+        ("exit = { permanent = [0] }", "error 3:23 exit code 0 is success and in `permanent` | give a list"),
+        ("exit = { transient = [7], permanent = [7] }", "error 3:40 exit code 7 is in `permanent` and in `transient` | "),
+        ("exit = { patterns = [{ match = \"(\", class = \"permanent\" }] }", "error 3:32 bad regular expression in `match`: unclosed group | "),
+        ("exit = { patterns = [{ match = \"\", class = \"permanent\" }] }", "error 3:32 `match` is empty | "),
+        ("exit = { patterns = [{ match = \"a{9999}{9999}\", class = \"permanent\" }] }", "error 3:32 bad regular expression in `match`: compiled regex exceeds size limit"),
+        ("exit = { patterns = [{ match = \"a\", class = \"success\" }] }", "error 3:45 a pattern cannot make a success | "),
+        ("exit = { patterns = [{ match = \"a\", class = \"permanent\", wait = \"1s\" }] }", "error 3:65 `wait` has no meaning with the class permanent | "),
+        ("exit = { patterns = [{ class = \"permanent\" }] }", "error 3:22 a pattern has no `match` | "),
+        ("env = { JOBCTL_X = \"1\" }", "error 3:9 variable `JOBCTL_X` cannot be given to a job: jobctl sets"),
+        ("env = { LD_PRELOAD = \"1\" }", "error 3:9 variable `LD_PRELOAD` cannot be given to a job: it makes"),
+        ("pass_env = [\"BASH_ENV\"]", "error 3:13 variable `BASH_ENV` cannot be given to a job: it makes"),
+        ("pass_env = [\"LISTEN_FDS\"]", "error 3:13 variable `LISTEN_FDS` cannot be given to a job: it is between"),
+        ("secrets = { NOTIFY_SOCKET = { env = \"A\" } }", "error 3:13 variable `NOTIFY_SOCKET` cannot be given to a job: it is"),
+        ("env = { \"A=B\" = \"1\" }", "error 3:9 bad name `A=B` of a variable | "),
+        ("env = { \"\" = \"1\" }", "error 3:9 bad name `` of a variable | "),
+        ("env = { A = \"\\u0000\" }", "error 3:13 `A` contains NUL | remove it"),
+        ("env = { A = true }", "error 3:13 `A` must be a string, not a boolean | "),
+        ("env = { A = \"1\" }\npass_env = [\"A\"]", "error 4:13 variable `A` has two sources | keep it in one"),
+        ("secrets = { A = \"hunter2\" }", "error 3:13 secret `A` must be a reference, not the value itself | "),
+        ("secrets = { A = {} }", "error 3:13 secret `A` must have either `file` or `env` | "),
+        ("secrets = { A = { file = \"a\", env = \"A\" } }", "error 3:13 secret `A` must have either"),
+        ("shell = \"/bin/sh\"", "error 3:9 `shell` must be a list: the program and its options | "),
+        ("params = { To = {} }", "error 3:12 bad name `To` of a parameter | "),
+        ("params = { to = true }", "error 3:17 `to` must be a table, not a boolean | "),
+        ("params = { to = { required = true, default = \"a\" } }", "error 3:46 a required parameter needs no default | "),
+        ("params = { to = { requird = true } }", "error 3:19 unknown key `requird` | did you mean `required`?"),
+        ("dedup = { key = \"{to}\", window = \"1h\" }", "error 3:17 unknown parameter `to` in `key` | add `to` to `params`, or double the braces"),
+        ("dedup = { key = \"a\" }", "error 3:9 `dedup` has no `window` | "),
+        ("dedup = { window = \"1h\" }", "error 3:9 `dedup` has no `key` | "),
+        ("dedup = { key = \"\", window = \"1h\" }", "error 3:17 `key` is empty | "),
+        ("cwd = \"\"", "error 3:7 `cwd` is empty | "),
+        ("guarantee = \"at-most-once\"\nretry = { attempts = 2 }", "error 4:22 `guarantee` is at-most-once, but `attempts` is 2 | "),
+        ("command = [\"false\"]", "error 3:1 duplicate key | keep one of the two"),
+        ("é = 1", "error 3:1 "),
+        ("grace = 1979-05-27", "error 3:9 `grace` must be a duration such as `\"30s\"`, not a date or time | "),
+    ];
+    for (line, complaint) in table {
+        let complaints = about_job(line);
+        assert_eq!(complaints.len(), 1, "{line}: {complaints:#?}");
+        assert!(
+            complaints[0].starts_with(complaint),
+            "{line}\n{}\n{complaint}",
+            complaints[0]
+        );
+    }
+}
+
+#[test]
+fn wrong_commands_are_errors_at_their_place() {
+    #[rustfmt::skip]
+    let table = [
+        ("", "error 1:6 job `x` has no command | add `command = "),
+        ("command = []", "error 2:11 `command` is empty | "),
+        ("command = \" \\n\"", "error 2:11 `command` is empty | "),
+        ("command = \"a\"\nshell = []", "error 3:9 `shell` has no program | "),
+        ("command = 5", "error 2:11 `command` must be a list of arguments, or a string for the shell, not an integer"),
+        ("command = [5]", "error 2:12 `command` must be a string, not an integer | "),
+        ("command = [\"\"]", "error 2:12 the program of `command` is empty | "),
+        ("command = [\"a\\u0000\"]", "error 2:12 `command` contains NUL | "),
+        ("command = \"a\\u0000\"", "error 2:11 `command` contains NUL | "),
+        ("command = [\"{p}\"]\nparams = { p = {} }", "error 2:12 the program of `command` has a placeholder | "),
+        ("command = [\"a\", \"{q}\"]\nparams = { p = {} }", "error 2:17 unknown parameter `q` in `command` | did you mean `{p}`?"),
+        ("command = [\"awk\", \"{print $1}\"]", "error 2:19 `command`: `{print $1}` is no placeholder | write"),
+        ("command = [\"a\", \"}\"]", "error 2:17 `command`: a `}` closes nothing | write `}}` for a brace"),
+        ("command = \"echo {p}\"\nparams = { p = {} }", "error 2:11 placeholder `{p}` in a shell string | write `\"$JOBCTL_PARAM_P\"`"),
+        ("command = [\"/bin/sh\", \"-ec\", \"echo {p}\"]\nparams = { p = {} }", "error 2:30 placeholder `{p}` in a script: its value would be read as code | "),
+    ];
+    for (line, complaint) in table {
+        let complaints = World::new(format!("[job.x]\n{line}")).check();
+        let errors: Vec<_> = complaints
+            .iter()
+            .filter(|c| c.starts_with("error"))
+            .collect();
+        assert_eq!(errors.len(), 1, "{line}: {complaints:#?}");
+        assert!(
+            errors[0].starts_with(complaint),
+            "{line}\n{}\n{complaint}",
+            errors[0]
+        );
+    }
+}
+
+#[test]
+fn braces_of_the_shell_are_not_placeholders() {
+    for line in [
+        "command = 'echo ${p} ${PATH} {a,b} {1..3}'",
+        r#"command = "ps | awk '{print $1}'""#,
+        "command = 'find . -exec rm {} +'",
+        r#"command = ["sh", "-c", 'echo "$1"', "sh", "{p}"]"#,
+        r#"command = ["awk", "{{print $1}}", "{p}"]"#,
+    ] {
+        let world = World::new(format!("[job.x]\n{line}\nparams = {{ p = {{}} }}\n"));
+        assert_eq!(world.check(), Vec::<String>::new(), "{line}");
+    }
+}
+
+#[test]
+fn doubtful_things_are_warnings() {
+    #[rustfmt::skip]
+    let table = [
+        ("timeout = \"none\"", "warning 3:11 with `timeout = \"none\"` a command that hangs"),
+        ("deadline = \"5s\"", "warning 3:12 `deadline` is over before the first retry: its wait is up to 10s"),
+        ("retry = { backoff = \"fixed\", factor = 2 }", "warning 3:39 `factor` has no effect with this `backoff`"),
+        ("retry = { backoff = [\"1s\"], base = \"2s\" }", "warning 3:36 `base` has no effect with this `backoff`"),
+        ("retry = { base = \"2s\", max = \"1s\" }", "warning 3:30 `max` is shorter than `base` | no wait will be longer than 1s"),
+        ("exit = { success = [3] }", "warning 3:20 exit code 0 is no success here"),
+        ("on_dead = \"x\"", "warning 3:11 job `x` is its own `on_dead`"),
+        ("shell = [\"/bin/bash\", \"-c\"]", "warning 3:9 `shell` has no effect on a command that is a list"),
+    ];
+    for (lines, complaint) in table {
+        let complaints = about_job(lines);
+        assert_eq!(complaints.len(), 1, "{lines}: {complaints:#?}");
+        assert!(
+            complaints[0].starts_with(complaint),
+            "{lines}: {}",
+            complaints[0]
+        );
+    }
+    #[rustfmt::skip]
+    let table = [
+        ("command = [\"a\", \"{p}\"]\nparams = { p = {}, q = {} }", "warning 2:11 parameter `q` is not used in `command`"),
+        ("command = 'a \"$JOBCTL_PARAM_OTU\"'\nparams = { out = {} }", "warning 2:11 `$JOBCTL_PARAM_OTU` belongs to no parameter of this job | did you mean `$JOBCTL_PARAM_OUT`?"),
+        ("command = 'a ${JOBCTL_PARAM_X:-1}'", "warning 2:11 `$JOBCTL_PARAM_X` belongs to no parameter of this job | add `x` to `params`"),
+    ];
+    for (job, complaint) in table {
+        let complaints = World::new(format!("[job.x]\n{job}")).check();
+        assert_eq!(complaints.len(), 1, "{job}: {complaints:#?}");
+        assert!(
+            complaints[0].starts_with(complaint),
+            "{job}: {}",
+            complaints[0]
+        );
+    }
+    for lines in [
+        "deadline = \"5s\"\nretry = { attempts = 1 }",
+        "deadline = \"10s\"",
+        "params = { p = {} }",
+    ] {
+        assert_eq!(about_job(lines), Vec::<String>::new(), "{lines}");
+    }
+}
+
+#[test]
+fn sections_are_checked_too() {
+    #[rustfmt::skip]
+    let table = [
+        ("[jobs.x]", "error 1:2 unknown key `jobs` | did you mean `job`?"),
+        ("[limit.smtp]\nconcurrency = 1", "error 1:2 unknown key `limit` | a catalogue has `defaults`, `store`, `worker`, `queue` or `job`"),
+        ("job = 5", "error 1:7 `job` must be a table, not an integer | "),
+        ("[[job]]", "error 1:1 `job` must be a table, not a list | "),
+        ("[job]\nx = 5", "error 2:5 `x` must be a table, not an integer | "),
+        ("[job.Dump]\ncommand = \"a\"", "error 1:6 bad name `Dump` of a job | "),
+        ("[job.\"../a\"]\ncommand = \"a\"", "error 1:6 bad name `../a` of a job | "),
+        ("[job.\"\\u001b[2J\"]\ncommand = \"a\"", "error 1:6 bad name `\u{fffd}[2J` of a job | "),
+        ("[queue.mail]", "error 1:8 queue `mail` has no rank | add `rank = 50`"),
+        ("[queue.mail]\nrank = \"1\"", "error 2:8 `rank` must be an integer"),
+        ("[queue.mail]\nmax_waiting = 5\nrank = 1", "error 2:1 unknown key `max_waiting` | a queue has `rank`"),
+        ("[store]\npaht = \"x\"", "error 2:1 unknown key `paht` | did you mean `path`?"),
+        ("[store]\ngroup = \"a b\"", "error 2:9 `a b` is no name of a group | "),
+        ("[store]\nretention = { age = 30 }", "error 2:21 `age` has no unit | "),
+        ("[store]\nretention = { runs = \"many\" }", "error 2:22 `runs` must be a number of runs or `\"none\"`, not a string | "),
+        ("[worker]\nslots = 0", "error 2:9 `slots` must be from 1 to 10000 | "),
+        ("[defaults]\ntimezone = \"Europe/Berlni\"", "error 2:12 unknown time zone `Europe/Berlni` | did you mean `Europe/Berlin`?"),
+        ("[defaults]\ntimezone = \"asia/almaty\"", "error 2:12 unknown time zone `asia/almaty` | did you mean `Asia/Almaty`?"),
+        ("[defaults]\ntimezone = \"+05:00\"", "error 2:12 unknown time zone `+05:00` | write a name of the IANA list"),
+        ("[defaults]\ncommand = \"a\"", "error 2:1 `command` cannot have a default | move it to the jobs"),
+        ("[defaults]\ntimout = \"1s\"", "error 2:1 unknown key `timout` | did you mean `timeout`?"),
+        ("[defaults]\nguarantee = \"at-most-once\"\nretry.attempts = 2", "error 3:18 `guarantee` is at-most-once, but"),
+        ("[defaults]\nqueue = \"q\"\n[job.a]\ncommand = \"a\"\n[job.b]\ncommand = \"b\"", "error 2:9 unknown queue `q` | "),
+        ("[job.a]\ncommand = \"a\"\non_dead = \"b\"\n[job.b]\ncommand = \"b\"\nparams.p.required = true", "error 3:11 job `b` cannot be an `on_dead`: it requires parameter `p` | "),
+    ];
+    for (text, complaint) in table {
+        let complaints = World::new(text).check();
+        assert_eq!(complaints.len(), 1, "{text}: {complaints:#?}");
+        assert!(
+            complaints[0].starts_with(complaint),
+            "{text}\n{}\n{complaint}",
+            complaints[0]
+        );
+    }
+}
+
+#[test]
+fn queues_of_the_catalogue_stand_beside_the_built_in_ones() {
+    let world = World::new("[queue.mail]\nrank = -5\n[queue.low]\nrank = 99\n[queue.high]\n");
+    let ranks: Vec<_> = world
+        .load()
+        .queues
+        .into_iter()
+        .map(|(name, q)| (name, q.rank))
+        .collect();
+    let expected = [("default", 50), ("high", 10), ("low", 99), ("mail", -5)];
+    assert_eq!(ranks, expected.map(|(name, rank)| (name.to_owned(), rank)));
+}
+
+#[test]
+fn all_complaints_come_at_once_and_a_syntax_error_hides_no_other() {
+    let world = World::new(
+        "[job.a]\ncommand = [\"a\"]\ntimeuot = \"1s\"\ngrace = \n[job.b\ncommand = \"b\"\n[job.c]\nqueue = \"mail\"\npriority = -1\n",
+    );
+    world.write("jobs.d/10.toml", "[job.d]\ncommand = \"d\"\numask = 5\n");
+    let complaints = world.check();
+    let starts = [
+        "error 3:1 unknown key `timeuot`",
+        "error 4:9 a value is missing",
+        "error 5:7 unclosed table, expected `]`",
+        "error 9:12 `priority` must be from 0 to 1000",
+        "error 10.toml:3:9 `umask` is not octal",
+    ];
+    assert_eq!(complaints.len(), starts.len(), "{complaints:#?}");
+    for (complaint, start) in complaints.iter().zip(starts) {
+        assert!(complaint.starts_with(start), "{complaint}\n{start}");
+    }
+}
+
+#[test]
+fn files_of_jobs_d_are_merged_by_name() {
+    let world = World::new("[job.a]\ncommand = \"a\"\n");
+    world.write(
+        "jobs.d/10.toml",
+        "[queue.q]\nrank = 1\n[job.b]\ncommand = \"b\"\n",
+    );
+    world.write(
+        "jobs.d/20.toml",
+        "[job.c]\nqueue = \"q\"\ncommand = \"c\"\n",
+    );
+    world.write("jobs.d/.hidden.toml", "broken");
+    world.write("jobs.d/30.toml~", "broken");
+    assert_eq!(
+        world.load().jobs.keys().collect::<Vec<_>>(),
+        ["a", "b", "c"]
+    );
+    world.write(
+        "jobs.d/30.toml",
+        "[job.a]\ncommand = \"z\"\n[queue.q]\nrank = 2\n[defaults]\ntimeout = \"1s\"\n",
+    );
+    let complaints = world.check();
+    assert_eq!(complaints.len(), 3, "{complaints:#?}");
+    let named = |start: &str, name: &str| {
+        let found = complaints.iter().find(|c| c.starts_with(start));
+        assert!(
+            found.is_some_and(|c| c.contains(name)),
+            "{start}: {complaints:#?}"
+        );
+    };
+    named(
+        "error 30.toml:1:6 job `a` is already defined in /",
+        "/jobs.toml:1 |",
+    );
+    named(
+        "error 30.toml:3:8 queue `q` is already defined in /",
+        "/jobs.d/10.toml:1 |",
+    );
+    named(
+        "error 30.toml:5:2 `defaults` in a file of `jobs.d`",
+        "move it to the main file",
+    );
+}
+
+#[test]
+fn columns_count_characters() {
+    #[rustfmt::skip]
+    let table = [
+        ("\u{feff}x = 1", "1:1"),
+        ("[job.x]\r\ncommand = \"a\"\r\numask = 5\r\n", "3:9"),
+        ("[job.x]\ncommand = \"a\"\n\t\tumask = 5\n", "3:11"),
+        ("[job.x]\ncommand = \"a\"\nexit = { patterns = [{ match = \"déjà\", class = \"prmanent\" }] } # é\n", "3:48"),
+        ("[job.x]\ncommand = \"a\"\nenv = { A = \"日本\", LD_X = \"\" }", "3:19"),
+    ];
+    for (text, place) in table {
+        let complaints = World::new(text).check();
+        assert!(
+            complaints[0].starts_with(&format!("error {place} ")),
+            "{text}: {complaints:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_complaint_is_rendered_with_its_line_and_a_caret() {
+    let world = World::new("[job.x]\ncommand = [\"true\"]\n\ttimeuot = \"1s\" # \u{202e}x\n");
+    let complaints = Catalogue::check(&world.path("jobs.toml"));
+    let path = world.path("jobs.toml");
+    let expected = format!(
+        "error: unknown key `timeuot`\n --> {}:3:2\n 3 | \ttimeuot = \"1s\" # \u{fffd}x\n   | \t^^^^^^^\nhint: did you mean `timeout`?\n",
+        path.display()
+    );
+    assert_eq!(complaints[0].render(false), expected);
+    assert!(
+        complaints[0]
+            .render(true)
+            .starts_with("\x1b[1;31merror\x1b[0m: ")
+    );
+    let json = serde_json::to_value(&complaints[0]).expect("JSON");
+    let expected = serde_json::json!({
+        "check": "catalogue", "level": "error", "file": path, "line": 3, "column": 2,
+        "message": "unknown key `timeuot`", "hint": "did you mean `timeout`?",
+    });
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn a_failed_load_is_exit_78_with_the_first_complaint() {
+    let world = World::new("[job.x]\ncommand = [\"true\"]\ntimeuot = \"1s\"\n");
+    let error = Error::from(Catalogue::load(&world.path("jobs.toml")).expect_err("wrong"));
+    assert_eq!(error.kind, Kind::Config);
+    let path = world.path("jobs.toml").display().to_string();
+    assert_eq!(
+        error.message,
+        format!("the catalogue cannot be used: {path}:3:1: unknown key `timeuot`")
+    );
+    assert_eq!(error.hint.as_deref(), Some("did you mean `timeout`?"));
+    world.write("jobs.toml", "a = 1\nb = 2\n");
+    let error = Error::from(Catalogue::load(&world.path("jobs.toml")).expect_err("wrong"));
+    assert_eq!(
+        error.message,
+        format!("the catalogue has 2 errors; the first is {path}:1:1: unknown key `a`")
+    );
+    assert_eq!(
+        error.details.expect("details")["complaints"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
+fn hostile_files_end_in_few_complaints() {
+    let long = format!("a = \"{}\" b", "x".repeat(500_000));
+    #[rustfmt::skip]
+    let table = [
+        ("invalid UTF-8", b"[job.x]\ncommand = \"a\xff\"\n".to_vec()),
+        ("only NUL", vec![0; 1000]),
+        ("binary", (0..=255).cycle().take(100_000).collect()),
+        (
+            "deep lists",
+            [b"a = ".to_vec(), vec![b'['; 500_000]].concat(),
+        ),
+        (
+            "deep tables",
+            b"a = "
+                .iter()
+                .copied()
+                .chain(b"{a=".repeat(100_000))
+                .collect(),
+        ),
+        (
+            "deep headers",
+            [b"[".to_vec(), b"a.".repeat(300_000)].concat(),
+        ),
+        ("many errors", b"= x\n".repeat(200_000)),
+        ("many duplicates", b"a=1\n".repeat(200_000)),
+        ("a long line", long.into_bytes()),
+        ("an open string", b"a = \"\"\"\n".repeat(100)),
+    ];
+    for (name, bytes) in table {
+        let world = World::new(bytes);
+        let complaints = Catalogue::check(&world.path("jobs.toml"));
+        assert!(
+            (1..=100).contains(&complaints.len()),
+            "{name}: {}",
+            complaints.len()
+        );
+        for complaint in &complaints {
+            let rendered = complaint.render(false);
+            assert!(rendered.len() < 3000, "{name}: {} bytes", rendered.len());
+            assert!(!rendered.contains(['\0', '\u{1b}']), "{name}");
+        }
+    }
+    let world = World::new(b"[job.x]\ncommand = \"a\xff\"\n");
+    assert_eq!(
+        world.check(),
+        ["error 2:13 the file is not UTF-8 | save it as UTF-8"]
+    );
+}
+
+#[test]
+fn the_store_keeps_the_intake_as_json() {
+    let intake = job("command = [\"a\", \"{p}\", \"--q={q}\"]\nparams = { p = { required = true }, q = { default = \"\" } }\ndedup = { key = \"{{x}}{p}:{q}\", window = \"1d\" }\nguarantee = \"at-most-once\"\ndeadline = \"1h\"\n").intake;
+    let json = serde_json::to_string(&intake).expect("JSON");
+    assert_eq!(
+        serde_json::from_str::<Intake>(&json).expect("the same"),
+        intake
+    );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_damaged_catalogue_panics(
+        edits in proptest::collection::vec((0..8000_usize, 0..30_usize, "[\\[\\]{}=\"'.#\n a-z0é]{0,6}"), 1..6),
+    ) {
+        let mut text: Vec<char> = include_str!("../../jobs.toml.example").chars().collect();
+        for (at, cut, insert) in edits {
+            let at = at.min(text.len());
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let world = World::new(&text);
+        for complaint in Catalogue::check(&world.path("jobs.toml")) {
+            let lines = text.lines().count().max(1) + 1;
+            proptest::prop_assert!(complaint.line.is_some_and(|line| line <= lines));
+            proptest::prop_assert!(!complaint.render(true).is_empty());
+        }
+    }
+}

@@ -138,17 +138,21 @@ impl Context {
         Ok(StatePlace { dir, group })
     }
 
-    /// Opens the store; making it is announced.
-    pub fn open_store(&mut self, create: Create) -> anyhow::Result<Store> {
+    /// How to open the store, waiting so long for other writers.
+    pub fn open_options(&self, create: Create, busy_wait: Duration) -> Result<OpenOptions> {
         let place = self.state_place()?;
-        let options = OpenOptions {
+        Ok(OpenOptions {
             dir: place.dir,
             group: place.group,
             create,
-            busy_wait: BUSY_WAIT,
+            busy_wait,
             now_ms: self.now_ms(),
-        };
-        let (store, created) = options.open()?;
+        })
+    }
+
+    /// Opens the store; making it is announced.
+    pub fn open_store(&mut self, create: Create) -> anyhow::Result<Store> {
+        let (store, created) = self.open_options(create, BUSY_WAIT)?.open()?;
         if created {
             self.screen
                 .say(&format!("created the store `{}`", store.dir().display()));

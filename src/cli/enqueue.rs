@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 /// Enqueues.
-pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     if let Some(id) = &args.request_id {
         check_request_id(id)?;
     }

@@ -10,7 +10,7 @@ use crate::store::Create;
 pub struct Args {}
 
 /// Migrates.
-pub fn run(_args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(_args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::AndMigrate)?;
     let schema = store.schema();
     if context.screen.json() {

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::context::{Color, Global};
 use super::{Paint, Table, safe};
+use crate::document;
 use crate::error::{Error, Kind, os_words};
+use crate::process::wrapper::Failed;
 
 /// Written out when so much is waiting; a long list is not kept in memory.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -67,6 +69,11 @@ impl Screen {
         self.quiet
     }
 
+    /// Whether more is wanted on standard error.
+    pub fn verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether standard output takes no more: its reader went away, or a write failed.
     pub fn is_closed(&self) -> bool {
         self.failure.is_some()
@@ -74,12 +81,7 @@ impl Screen {
 
     /// Prints the document `jobctl.<name>/1` with the fields of `body`.
     pub fn document(&mut self, name: &str, body: Value) {
-        let mut document = Map::new();
-        document.insert("schema".into(), json!(format!("jobctl.{name}/1")));
-        if let Value::Object(fields) = body {
-            document.extend(fields);
-        }
-        self.json_line(&Value::Object(document));
+        self.json_line(&document::document(name, body));
     }
 
     fn json_line(&mut self, value: &Value) {
@@ -195,6 +197,12 @@ impl Screen {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Says into the job's output why the command could not be started; its exit code.
+    pub fn wrapper_failed(&mut self, failed: &Failed) -> u8 {
+        talk(&format!("error: {}", safe::lines(&failed.message)));
+        failed.exit_code
     }
 
     /// Prints the error, if there is one, and gives the exit code.

@@ -17,7 +17,7 @@ const ARGUMENT_MAX: usize = 64 << 10;
 
 /// What the run is to be.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct RequestArgs {
+pub(super) struct RequestArgs {
     /// Parameter of the job; may be given several times
     #[arg(long = "param", value_name = "KEY=VALUE")]
     pub params: Vec<String>,

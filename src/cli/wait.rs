@@ -16,10 +16,20 @@ use crate::store::Store;
 const DEAD: u8 = 101;
 const CANCELLED: u8 = 102;
 const TIMED_OUT: u8 = 124;
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// A lock file that somebody removed wakes nobody: look anew after so long.
 const LOOK_ANEW: Duration = Duration::from_secs(1);
+
+/// The exit code that says how a run ended; `None` for one that has not.
+pub(super) fn exit_code(state: State) -> Option<u8> {
+    match state {
+        State::Succeeded => Some(0),
+        State::Dead => Some(DEAD),
+        State::Cancelled => Some(CANCELLED),
+        State::Waiting | State::Running => None,
+    }
+}
 
 /// Waits for the run's end, at most `limit`; the exit code says how it ended.
 pub(super) fn wait(
@@ -41,11 +51,8 @@ pub(super) fn wait(
                 format!("run {run} is not stored any more: it was pruned"),
             )
         })?;
-        match state {
-            State::Succeeded => return Ok(0),
-            State::Dead => return Ok(DEAD),
-            State::Cancelled => return Ok(CANCELLED),
-            State::Waiting | State::Running => {}
+        if let Some(code) = exit_code(state) {
+            return Ok(code);
         }
         if interrupted.load(Ordering::Relaxed) {
             context

@@ -4,11 +4,16 @@
 
 use crate::run::{Fence, Guarantee, Reason, RunId, State, Trigger, WorkerId};
 
+mod rows;
 mod sqlite;
 
+pub use rows::{
+    AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Pause, PruneRule, QueueRow, RunDetail,
+    RunFilter, RunRow,
+};
 pub use sqlite::{
-    Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Settings, Store, Turns, Tx,
-    Watch, rank_accepted,
+    Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning, Settings,
+    Store, Turns, Tx, Watch, rank_accepted,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.
@@ -81,8 +86,12 @@ pub struct ClaimRequest<'a> {
     pub queues: &'a [String],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
-    /// At most this many.
+    /// At most this many, ...
     pub max: usize,
+    /// ... of which those beyond this number must be short work, claimed ahead of a free slot.
+    pub free: usize,
+    /// Whether a job's runs are short enough to be claimed ahead.
+    pub is_short: &'a dyn Fn(&str) -> bool,
     /// Whether the worker holds nothing else: only then does it get a run that must be alone.
     pub idle: bool,
 }
@@ -92,6 +101,8 @@ pub struct ClaimRequest<'a> {
 pub struct Claims {
     /// The runs, now running.
     pub runs: Vec<Claimed>,
+    /// It stopped because it had enough; more may be ready.
+    pub full: bool,
     /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
     pub wants_idle: bool,
 }
@@ -203,6 +214,19 @@ pub struct Recovered {
     pub lost: u32,
     /// Started and not to be run again.
     pub buried: Vec<Burial>,
+}
+
+/// Waiting runs of one job in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Their queue.
+    pub queue: String,
+    /// Their job.
+    pub job: String,
+    /// How many.
+    pub runs: i64,
+    /// Earliest due time of those that are not yet due, milliseconds; `None` for those that are.
+    pub due_ms: Option<i64>,
 }
 
 /// A registered worker.

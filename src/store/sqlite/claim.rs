@@ -9,8 +9,8 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
-use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger};
-use crate::store::{Burial, ClaimRequest, Claimed, Claims, must_be_alone};
+use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, Waiting, must_be_alone};
 
 /// Delayed runs made ready per transaction.
 const PROMOTE_MAX: i64 = 1000;
@@ -78,24 +78,19 @@ impl Tx<'_> {
 
     /// Takes up to `max` runs for a worker.
     pub fn claim(&mut self, request: &ClaimRequest<'_>, turns: &mut Turns) -> Result<Claims> {
-        let mut claims = Claims::default();
-        let paused = self.paused_jobs()?;
+        let mut claims = Claims {
+            full: request.max == 0,
+            ..Claims::default()
+        };
+        let paused = paused_jobs(self.conn)?;
         let open = |job: &str| !paused.contains(job) && (request.knows)(job);
         for queue in request.queues {
             self.claim_from(queue, request, &open, turns, &mut claims)?;
-            if claims.wants_idle || claims.runs.len() >= request.max {
+            if claims.wants_idle || claims.full {
                 break;
             }
         }
         Ok(claims)
-    }
-
-    fn paused_jobs(&self) -> Result<HashSet<String>> {
-        let mut statement = self.conn.prepare_cached("SELECT job FROM pause")?;
-        let jobs = statement
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        Ok(jobs)
     }
 
     fn claim_from(
@@ -108,10 +103,13 @@ impl Tx<'_> {
     ) -> Result<()> {
         let wanted = request.max - claims.runs.len();
         let start = turns.0.get(queue).cloned();
-        let mut tenants = self.tenants_behind(queue, start.as_deref(), None, open, wanted)?;
-        if let (Some(start), true) = (&start, tenants.len() < wanted) {
-            let rest = wanted - tenants.len();
-            tenants.extend(self.tenants_behind(queue, None, Some(start), open, rest)?);
+        let (mut tenants, mut cut) =
+            self.tenants_behind(queue, start.as_deref(), None, open, wanted)?;
+        if let (Some(start), true, true) = (&start, tenants.len() < wanted, cut.is_none()) {
+            let (rest, rest_cut) =
+                self.tenants_behind(queue, None, Some(start), open, wanted - tenants.len())?;
+            tenants.extend(rest);
+            cut = rest_cut;
         }
         while let Some(mut tenant) = tenants.pop_front() {
             let Some((lane, run)) = tenant.front(self, queue, wanted)? else {
@@ -132,14 +130,21 @@ impl Tx<'_> {
                 return Ok(());
             }
             if claims.runs.len() >= request.max {
+                claims.full = true;
                 return Ok(());
             }
             tenants.push_back(tenant);
         }
+        if let Some(last) = cut {
+            // Too many tenants without an open lane: the next claim looks further.
+            turns.0.insert(queue.to_owned(), last);
+            claims.full = true;
+        }
         Ok(())
     }
 
-    /// Tenants of a queue that have an open lane: those after `after`, up to and with `upto`.
+    /// Tenants of a queue that have an open lane: those after `after`, up to and with `upto`; and the last tenant looked at
+    /// where there were too many.
     fn tenants_behind(
         &self,
         queue: &str,
@@ -147,7 +152,7 @@ impl Tx<'_> {
         upto: Option<&str>,
         open: &dyn Fn(&str) -> bool,
         max: usize,
-    ) -> Result<VecDeque<Tenant>> {
+    ) -> Result<(VecDeque<Tenant>, Option<String>)> {
         // The head of the next lane: one seek in the index, however long the lanes are.
         const NEXT_LANE: &str = "
             SELECT tenant, job FROM run INDEXED BY run_ready
@@ -161,6 +166,7 @@ impl Tx<'_> {
         let lane = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let mut tenants: VecDeque<Tenant> = VecDeque::new();
         let mut visited = 0;
+        let mut last_tenant = None;
         // Job names are never empty, so ("", "") stands before every lane.
         let mut found = match after {
             Some(after) => self
@@ -175,8 +181,11 @@ impl Tx<'_> {
                 break;
             }
             let new = tenants.back().is_none_or(|last| last.name != tenant);
-            if new && (tenants.len() >= max || visited >= TENANTS_MAX) {
+            if new && tenants.len() >= max {
                 break;
+            }
+            if new && visited >= TENANTS_MAX {
+                return Ok((tenants, last_tenant));
             }
             if open(&job) {
                 if new {
@@ -194,12 +203,15 @@ impl Tx<'_> {
                     });
                 }
             }
-            visited += usize::from(new);
+            if new {
+                visited += 1;
+                last_tenant = Some(tenant.clone());
+            }
             found = next_lane
                 .query_row([queue, &tenant, &job], lane)
                 .optional()?;
         }
-        Ok(tenants)
+        Ok((tenants, None))
     }
 
     fn crashes_of(&self, run: i64) -> Result<(i64, i64)> {
@@ -234,6 +246,21 @@ impl Tx<'_> {
             Depth::RUNNING,
         );
         Ok(claimed)
+    }
+
+    /// Keeps a waiting run for one worker (`run JOB`): no other claims it.
+    pub fn keep_for(&mut self, run: RunId, worker: WorkerId) -> Result<()> {
+        const LOOK: &str =
+            "SELECT queue, tenant, ready FROM run WHERE id = ?1 AND state = 'waiting'";
+        const SQL: &str =
+            "UPDATE run SET ready = 0, worker = ?2 WHERE id = ?1 AND state = 'waiting'";
+        let (queue, tenant, ready): (String, String, bool) = self
+            .conn
+            .prepare_cached(LOOK)?
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        self.conn.prepare_cached(SQL)?.execute([run.0, worker.0])?;
+        self.count(&queue, &tenant, Depth::waiting(ready), Depth::DELAYED);
+        Ok(())
     }
 
     /// Takes the waiting run that this worker keeps for itself (`run JOB`), if it is due.
@@ -381,6 +408,54 @@ impl super::Store {
             .optional()?;
         Ok([due, deadline].into_iter().flatten().min())
     }
+}
+
+impl super::Store {
+    /// Waiting runs by queue and job: how many, and the earliest due time of those not yet due.
+    pub fn waiting(&self) -> Result<Vec<Waiting>> {
+        const SQL: &str = "
+            SELECT queue, job, count(*), NULL FROM run INDEXED BY run_ready WHERE ready = 1
+            GROUP BY queue, job
+            UNION ALL
+            SELECT queue, job, count(*), min(due_ms) FROM run INDEXED BY run_due
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL GROUP BY queue, job";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok(Waiting {
+                    queue: row.get(0)?,
+                    job: row.get(1)?,
+                    runs: row.get(2)?,
+                    due_ms: row.get(3)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// State and due time of a run.
+    pub fn state_and_due(&self, run: RunId) -> Result<Option<(State, i64)>> {
+        const SQL: &str = "SELECT state, due_ms FROM run WHERE id = ?1";
+        let row: Option<(String, i64)> = self
+            .connection()?
+            .prepare_cached(SQL)?
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(row.and_then(|(state, due_ms)| Some((State::from_word(&state)?, due_ms))))
+    }
+
+    /// Names of the paused jobs.
+    pub fn paused_jobs(&self) -> Result<HashSet<String>> {
+        paused_jobs(self.connection()?)
+    }
+}
+
+fn paused_jobs(conn: &rusqlite::Connection) -> Result<HashSet<String>> {
+    let mut statement = conn.prepare_cached("SELECT job FROM pause")?;
+    let jobs = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(jobs)
 }
 
 /// What a bad transition answers.

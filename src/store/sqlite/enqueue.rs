@@ -21,7 +21,7 @@ struct DedupKey<'a> {
 }
 
 /// First 64 bits of SHA-256: places the row; the key itself is compared too.
-fn dedup_hash(job: &str, key: &str) -> i64 {
+pub(super) fn dedup_hash(job: &str, key: &str) -> i64 {
     let mut hasher = Sha256::new();
     hasher.update((job.len() as u64).to_le_bytes());
     hasher.update(job);

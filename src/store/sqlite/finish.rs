@@ -26,6 +26,14 @@ pub struct Holder {
     pub attempt: i64,
 }
 
+/// What the row of a run keeps of its last attempt.
+#[derive(Clone, Copy)]
+struct Last<'a> {
+    started_ms: i64,
+    exit_code: Option<i32>,
+    error: Option<&'a str>,
+}
+
 /// Columns that every way out of `running` sets.
 struct Counted {
     failures: i64,
@@ -100,7 +108,11 @@ impl Tx<'_> {
         };
         self.end_attempt(holder, report, judged)?;
         let error = judged.error.as_deref();
-        let exit_code = report.ending.exit_code();
+        let last = Last {
+            started_ms: report.started_ms,
+            exit_code: report.ending.exit_code(),
+            error,
+        };
         let mut burial = None;
         let (event, waiting) = match verdict {
             Verdict::Succeed => {
@@ -118,15 +130,7 @@ impl Tx<'_> {
                     crashes: 0,
                     limited_ms: (!failure).then(|| limited_ms.unwrap_or(now_ms)),
                 };
-                self.back_to_waiting(
-                    holder,
-                    &counted,
-                    due_ms,
-                    Some(now_ms),
-                    exit_code,
-                    error,
-                    keep,
-                )?;
+                self.back_to_waiting(holder, &counted, due_ms, Some(now_ms), last, keep)?;
                 (Event::Defer, Some(false))
             }
             Verdict::Release => {
@@ -136,11 +140,11 @@ impl Tx<'_> {
                     crashes: 0,
                     limited_ms,
                 };
-                self.back_to_waiting(holder, &counted, now_ms, None, exit_code, error, false)?;
+                self.back_to_waiting(holder, &counted, now_ms, None, last, false)?;
                 (Event::Release, Some(true))
             }
             Verdict::Bury { reason, failure } => {
-                self.bury_running(holder, reason, failure, exit_code, error, now_ms)?;
+                self.bury_running(holder, reason, failure, last, now_ms)?;
                 self.dead_letter(holder.run, &job, reason, error, &report.output_tail, now_ms)?;
                 burial = Some(Burial {
                     run: holder.run,
@@ -262,14 +266,13 @@ impl Tx<'_> {
         counted: &Counted,
         due_ms: i64,
         wait_set_ms: Option<i64>,
-        exit_code: Option<i32>,
-        error: Option<&str>,
+        last: Last<'_>,
         keep: bool,
     ) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET state = 'waiting', ready = ?3, worker = ?4, fence = ?5, due_ms = ?6, wait_set_ms = ?7,
                 attempts = ?8, failures = failures + ?9, releases = releases + ?10, crashes = crashes + ?11,
-                limited_ms = ?12, exit_code = ?13, last_error = ?14
+                limited_ms = ?12, exit_code = ?13, last_error = ?14, started_ms = coalesce(started_ms, ?15)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let fence = self.fences(1)?;
         let ready = wait_set_ms.is_none();
@@ -287,8 +290,9 @@ impl Tx<'_> {
             counted.releases,
             counted.crashes,
             counted.limited_ms,
-            exit_code,
-            error
+            last.exit_code,
+            last.error,
+            last.started_ms
         ])?;
         exactly_one(changed, "put a run back")
     }
@@ -298,13 +302,12 @@ impl Tx<'_> {
         holder: Holder,
         reason: Reason,
         failure: bool,
-        exit_code: Option<i32>,
-        error: Option<&str>,
+        last: Last<'_>,
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4, ended_ms = ?5,
-                exit_code = ?6, last_error = ?7, reason = ?8
+                exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let changed = self.conn.prepare_cached(SQL)?.execute(params![
             holder.run.0,
@@ -312,9 +315,10 @@ impl Tx<'_> {
             holder.attempt,
             failure,
             now_ms,
-            exit_code,
-            error,
-            reason.word()
+            last.exit_code,
+            last.error,
+            reason.word(),
+            last.started_ms
         ])?;
         exactly_one(changed, "bury a run")
     }
@@ -468,11 +472,16 @@ impl Tx<'_> {
             return Ok((Outcome::Moved(State::Cancelled), None));
         }
         let crashes = i64::from(counts);
+        let last = Last {
+            started_ms,
+            exit_code: None,
+            error: Some(error),
+        };
         if let Some(reason) = reason {
             self.conn
                 .prepare_cached(CRASHES)?
                 .execute([holder.run.0, crashes])?;
-            self.bury_running(holder, reason, false, None, Some(error), now_ms)?;
+            self.bury_running(holder, reason, false, last, now_ms)?;
             self.dead_letter(holder.run, &job, reason, Some(error), &[], now_ms)?;
             self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
             let burial = Burial {
@@ -488,13 +497,13 @@ impl Tx<'_> {
             crashes,
             limited_ms,
         };
-        self.back_to_waiting(holder, &counted, now_ms, None, None, Some(error), false)?;
+        self.back_to_waiting(holder, &counted, now_ms, None, last, false)?;
         self.count(&queue, &tenant, Depth::RUNNING, Depth::READY);
         Ok((Outcome::Moved(State::Waiting), None))
     }
 }
 
-fn exactly_one(changed: usize, what: &str) -> Result<()> {
+pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {
     if changed == 1 {
         Ok(())
     } else {

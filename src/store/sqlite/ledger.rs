@@ -9,7 +9,7 @@ use super::Store;
 use super::writer::{Body, Tx};
 use crate::error::{Error, Kind, Result};
 
-/// Transactions take at most this many entries; more wait for the next one.
+/// A transaction that has this many entries takes no further batch.
 const GROUP_MAX: usize = 256;
 
 /// A write and who wants to know.
@@ -22,17 +22,17 @@ pub struct Entry {
 
 /// Handle of the writer thread; ends it when dropped, after all that was submitted.
 pub struct Ledger {
-    inbox: Option<SyncSender<Entry>>,
+    inbox: Option<SyncSender<Vec<Entry>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ledger {
     /// Starts the thread, which owns the store from now on.
     pub fn start(store: Store) -> Result<Self> {
-        let (inbox, entries) = sync_channel(1024);
+        let (inbox, batches) = sync_channel(1024);
         let thread = std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || work(store, &entries))
+            .spawn(move || work(store, &batches))
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
         Ok(Self {
             inbox: Some(inbox),
@@ -40,13 +40,13 @@ impl Ledger {
         })
     }
 
-    /// Hands an entry over; its `done` is always called.
-    pub fn submit(&self, entry: Entry) {
+    /// Hands entries over that shall share one transaction; the `done` of each is always called.
+    pub fn submit(&self, entries: Vec<Entry>) {
         let lost = match &self.inbox {
-            Some(inbox) => inbox.send(entry).err().map(|error| error.0),
-            None => Some(entry),
+            Some(inbox) => inbox.send(entries).err().map(|error| error.0),
+            None => Some(entries),
         };
-        if let Some(entry) = lost {
+        for entry in lost.into_iter().flatten() {
             (entry.done)(Err(Error::new(Kind::Bug, "the writer thread is gone")));
         }
     }
@@ -58,13 +58,13 @@ impl Ledger {
     ) -> Result<T> {
         let (sender, receiver) = sync_channel(1);
         let (value_sender, value_receiver) = sync_channel(1);
-        self.submit(Entry {
+        self.submit(vec![Entry {
             body: Box::new(move |tx| {
                 drop(value_sender.send(body(tx)?));
                 Ok(())
             }),
             done: Box::new(move |answer| drop(sender.send(answer))),
-        });
+        }]);
         let gone = || Error::new(Kind::Bug, "the writer thread is gone");
         receiver.recv().map_err(|_| gone())??;
         value_receiver.recv().map_err(|_| gone())
@@ -80,16 +80,18 @@ impl Drop for Ledger {
     }
 }
 
-fn work(mut store: Store, entries: &Receiver<Entry>) {
-    while let Ok(first) = entries.recv() {
+fn work(mut store: Store, batches: &Receiver<Vec<Entry>>) {
+    while let Ok(first) = batches.recv() {
         let mut bodies: Vec<Body<'_>> = Vec::new();
         let mut waiting = Vec::new();
         let mut next = Some(first);
-        while let Some(entry) = next {
-            bodies.push(entry.body);
-            waiting.push(entry.done);
+        while let Some(batch) = next {
+            for entry in batch {
+                bodies.push(entry.body);
+                waiting.push(entry.done);
+            }
             next = if bodies.len() < GROUP_MAX {
-                entries.try_recv().ok()
+                batches.try_recv().ok()
             } else {
                 None
             };

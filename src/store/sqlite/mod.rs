@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod claim;
+mod dead;
 mod disk;
 mod enqueue;
 mod fault;
@@ -13,7 +14,14 @@ mod ledger;
 mod lock;
 mod migrate;
 mod open;
+mod operate;
+mod pause;
+mod prune;
+mod queues;
 mod recover;
+mod runs;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod workers;
 mod writer;
@@ -31,6 +39,7 @@ pub use enqueue::ImportProgress;
 pub use finish::Holder;
 pub use ledger::{Entry, Ledger};
 pub use open::{Create, OpenOptions};
+pub use prune::{Pruned, Pruning};
 pub use recover::Death;
 pub use watch::Watch;
 pub use writer::Tx;

@@ -58,6 +58,8 @@ CREATE INDEX run_due      ON run (due_ms) WHERE state = 'waiting' AND ready = 0 
 CREATE INDEX run_deadline ON run (deadline_ms) WHERE state = 'waiting' AND deadline_ms IS NOT NULL;
 -- What does this worker hold?
 CREATE INDEX run_worker   ON run (worker) WHERE worker IS NOT NULL;
+-- What did operators cancel? Few rows of a long history.
+CREATE INDEX run_cancelled ON run (id) WHERE state = 'cancelled';
 -- The history of one job.
 CREATE INDEX run_job      ON run (job, id);
 

@@ -1,0 +1,74 @@
+//! `jobctl run JOB`: enqueues one run and works it here, in the foreground, retries included.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::request::{Order, RequestArgs};
+use super::{Context, wait};
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::error::{Error, Kind};
+use crate::store::Create;
+use crate::worker::{self, Foreground, Options};
+
+/// A worker waits longer for the store than a person does.
+const BUSY_WAIT: Duration = Duration::from_secs(30);
+
+/// Enqueues one run and works it here, in the foreground: its output goes to standard output, retries included. Ctrl-C
+/// ends the command and leaves the run in the queue
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Job of the catalogue
+    job: String,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// Enqueues and works.
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    context.log_to_stderr();
+    let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
+    let Order { store, new, .. } = args
+        .request
+        .order(&args.job, clock::random_bytes(), context)?;
+    drop(store);
+    let json = context.screen.json();
+    let options = Options {
+        open: context.open_options(Create::AndMigrate, BUSY_WAIT)?,
+        stop_after: Duration::from_millis(catalogue.worker.stop_after_ms.max(0) as u64),
+        catalogue,
+        queues: Vec::new(),
+        slots: 1,
+        max_runs: None,
+        drain: None,
+        foreground: Some(Foreground {
+            new,
+            show_output: !json,
+        }),
+    };
+    let path = context.catalogue_path();
+    let summary = worker::run(options, Box::new(move || Ok(Catalogue::load(&path)?)))?;
+    let run = summary
+        .foreground
+        .ok_or_else(|| Error::new(Kind::Bug, "the worker forgot its run"))?;
+    let store = context.open_store(Create::Never)?;
+    let state = store.state_of(run)?.ok_or_else(|| {
+        Error::new(
+            Kind::NotFound,
+            format!("run {run} is not stored any more: it was pruned"),
+        )
+    })?;
+    if json {
+        let body = json!({ "run": run, "job": args.job, "state": state });
+        context.screen.document("run", body);
+    }
+    match wait::exit_code(state) {
+        Some(code) => Ok(code),
+        None => {
+            context.screen.say(&format!("run {run} stays in the queue"));
+            Ok(wait::INTERRUPTED)
+        }
+    }
+}

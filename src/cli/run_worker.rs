@@ -1,0 +1,121 @@
+//! `jobctl run-worker`: works runs until it is stopped or has nothing left to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Context;
+use crate::catalogue::Catalogue;
+use crate::error::{Error, Kind, nearest};
+use crate::observe::log::{self, Format, Level};
+use crate::store::Create;
+use crate::worker::{self, Drain, Options, Summary};
+
+/// A worker waits longer for the store than a person does.
+const BUSY_WAIT: Duration = Duration::from_secs(30);
+
+/// More slots than this are a typing error.
+const SLOTS_MAX: u32 = 1024;
+
+/// Works runs until SIGTERM or SIGINT: no more claims, running commands go on for `[worker] stop_after`, then they are
+/// ended and their runs go back to the queue. A second signal ends them at once, a third kills them. SIGHUP loads the
+/// catalogue anew.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Queues to serve, by rank whatever their order here [default: all]
+    #[arg(long, value_name = "Q,...", value_delimiter = ',')]
+    pub queue: Vec<String>,
+    /// Runs at a time [default: `[worker] slots`, else the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SLOTS_MAX)))]
+    pub slots: Option<u32>,
+    /// Stop after so many attempts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_runs: Option<u64>,
+    /// Stop when the slots are empty and nothing can be claimed; `all` also waits for what will become due by itself
+    #[arg(long, value_name = "now|all", num_args = 0..=1, require_equals = true, default_missing_value = "now")]
+    pub drain: Option<DrainArg>,
+}
+
+/// When a worker ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DrainArg {
+    /// Nothing can be claimed now.
+    Now,
+    /// Nothing will become claimable by itself.
+    All,
+}
+
+/// Works.
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    context.log_to_stderr();
+    let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
+    check_queues(&args.queue, &catalogue)?;
+    let options = Options {
+        open: context.open_options(Create::AndMigrate, BUSY_WAIT)?,
+        slots: args.slots.or(catalogue.worker.slots).unwrap_or_else(cores),
+        stop_after: Duration::from_millis(catalogue.worker.stop_after_ms.max(0) as u64),
+        catalogue,
+        queues: args.queue,
+        max_runs: args.max_runs,
+        drain: args.drain.map(|drain| match drain {
+            DrainArg::Now => Drain::Now,
+            DrainArg::All => Drain::All,
+        }),
+        foreground: None,
+    };
+    let drained = options.drain.is_some();
+    let path = context.catalogue_path();
+    let summary = worker::run(options, Box::new(move || Ok(Catalogue::load(&path)?)))?;
+    if drained {
+        say_what_is_left(context, &summary);
+    }
+    Ok(0)
+}
+
+fn say_what_is_left(context: &mut Context, summary: &Summary) {
+    for left in &summary.left {
+        let due = match left.due_ms {
+            Some(due_ms) => format!("the first is due {}", crate::units::format_utc(due_ms)),
+            None => "not claimable by this worker".to_owned(),
+        };
+        let (runs, job, queue) = (left.runs, &left.job, &left.queue);
+        context.screen.say(&format!(
+            "left {runs} of job `{job}` in queue `{queue}`: {due}"
+        ));
+    }
+}
+
+fn check_queues(queues: &[String], catalogue: &Catalogue) -> Result<(), Error> {
+    let known = || catalogue.queues.keys().map(String::as_str);
+    for queue in queues {
+        if !catalogue.queues.contains_key(queue) {
+            let error = Error::new(Kind::NotFound, format!("unknown queue `{queue}`"));
+            let all = known().collect::<Vec<_>>().join(", ");
+            return Err(match nearest(queue, known()) {
+                Some(near) => error.hint(format!("did you mean `{near}`? the queues are {all}")),
+                None => error.hint(format!("the queues are {all}")),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
+}
+
+impl Context {
+    /// Log lines for machines with `--json`, and each attempt with `-v`.
+    pub(super) fn log_to_stderr(&self) {
+        let format = if self.screen.json() {
+            Format::Json
+        } else {
+            Format::Words
+        };
+        let least = match (self.screen.quiet(), self.screen.verbose()) {
+            (true, _) => Level::Warn,
+            (_, true) => Level::Debug,
+            _ => Level::Info,
+        };
+        log::configure(format, least);
+    }
+}

@@ -1,0 +1,214 @@
+//! The JSON shapes of `--json` and of payloads that jobctl makes.
+//!
+//! Rule: within a major version fields are added, never renamed; absent is `null`; times are RFC 3339 UTC with milliseconds,
+//! durations are `*_ms`.
+
+use serde_json::{Map, Value, json};
+
+use crate::run::RunId;
+use crate::store::{AttemptRow, DeadLetter, QueueRow, RunDetail, RunRow, WorkerRow};
+use crate::units::format_utc;
+
+/// The document `jobctl.<name>/1` with the fields of `body`.
+pub fn document(name: &str, body: Value) -> Value {
+    let mut document = Map::new();
+    document.insert("schema".into(), json!(format!("jobctl.{name}/1")));
+    if let Value::Object(fields) = body {
+        document.extend(fields);
+    }
+    Value::Object(document)
+}
+
+/// A time.
+pub fn time(ms: i64) -> Value {
+    json!(format_utc(ms))
+}
+
+/// A time, or `null`.
+pub fn maybe_time(ms: Option<i64>) -> Value {
+    ms.map_or(Value::Null, time)
+}
+
+/// Bytes that should be text; what is none becomes U+FFFD.
+fn text(bytes: Option<&[u8]>) -> Value {
+    bytes.map_or(Value::Null, |bytes| json!(String::from_utf8_lossy(bytes)))
+}
+
+/// JSON that was stored as text.
+fn stored(text: Option<&str>) -> Value {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or(Value::Null)
+}
+
+fn some_text(text: &str) -> Value {
+    if text.is_empty() {
+        Value::Null
+    } else {
+        json!(text)
+    }
+}
+
+/// A run in a list.
+pub fn run(run: &RunRow) -> Value {
+    json!({
+        "run": run.run,
+        "job": run.job,
+        "queue": run.queue,
+        "tenant": some_text(&run.tenant),
+        "priority": run.priority,
+        "state": run.state,
+        "shown": run.shown,
+        "attempts": run.attempts,
+        "failures": run.failures,
+        "max_attempts": run.max_attempts,
+        "crashes": run.crashes,
+        "releases": run.releases,
+        "created": time(run.created_ms),
+        "due": time(run.due_ms),
+        "started": maybe_time(run.started_ms),
+        "ended": maybe_time(run.ended_ms),
+        "deadline": maybe_time(run.deadline_ms),
+        "reason": run.reason,
+        "last_error": run.last_error,
+        "exit_code": run.exit_code,
+        "period": null,
+        "business_date": null,
+        "bulk": null,
+        "dedup_key": run.dedup_key,
+        "correlation_id": run.correlation_id,
+        "business_key": run.business_key,
+        "initiator": run.initiator,
+        "worker": run.worker,
+        "cancel_requested": maybe_time(run.cancel_ms),
+        "cancel_by": run.cancel_by,
+    })
+}
+
+/// All of one run: the body of `runs.show`, which is also the payload of an `on_dead` run.
+pub fn run_detail(detail: &RunDetail) -> Value {
+    let mut body = run(&detail.row);
+    let more = json!({
+        "guarantee": detail.guarantee,
+        "trigger": detail.trigger,
+        "parent": detail.parent,
+        "traceparent": detail.traceparent,
+        "idempotency_key": hex(&detail.idempotency_key),
+        "params": stored(detail.params.as_deref()),
+        "payload_bytes": detail.payload_bytes,
+        "results": stored(detail.results.as_deref()),
+        "attempt_list": detail.attempts.iter().map(attempt).collect::<Vec<_>>(),
+        "dead_letters": detail.dead_letters.iter().map(dead_letter).collect::<Vec<_>>(),
+    });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    body
+}
+
+/// One attempt of a run.
+fn attempt(attempt: &AttemptRow) -> Value {
+    json!({
+        "number": attempt.number,
+        "worker": attempt.worker,
+        "started": time(attempt.started_ms),
+        "ended": maybe_time(attempt.ended_ms),
+        "ending": attempt.ending,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "class": attempt.class,
+        "error": attempt.error,
+        "output_tail": text(attempt.output_tail.as_deref()),
+        "output_bytes": attempt.output_bytes,
+        "leaked": attempt.leaked,
+    })
+}
+
+/// A dead letter in a list.
+pub fn dead_item(letter: &DeadLetter) -> Value {
+    json!({
+        "run": letter.run,
+        "job": letter.job,
+        "reason": letter.reason,
+        "error": letter.error,
+        "fingerprint": letter.fingerprint,
+        "attempts": letter.attempts,
+        "died": time(letter.died_ms),
+    })
+}
+
+/// A dead letter with its output and its end.
+pub fn dead_letter(letter: &DeadLetter) -> Value {
+    let mut body = dead_item(letter);
+    let closed = letter.closed.as_ref();
+    let more = json!({
+        "output_tail": text(letter.output_tail.as_deref()),
+        "closed": maybe_time(closed.map(|closed| closed.at_ms)),
+        "closed_by": closed.map(|closed| closed.by.as_str()),
+        "closed_how": closed.map(|closed| closed.how.as_str()),
+    });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    body
+}
+
+/// A queue in a list.
+pub fn queue(queue: &QueueRow) -> Value {
+    json!({
+        "queue": queue.queue,
+        "rank": queue.rank,
+        "ready": queue.ready,
+        "delayed": queue.delayed,
+        "running": queue.running,
+        "paused": false,
+        "max_waiting": null,
+        "oldest_ready_ms": queue.oldest_ready_ms,
+    })
+}
+
+/// A worker in a list; `alive` is `null` where we may not judge.
+pub fn worker(worker: &WorkerRow, busy: i64, alive: Option<bool>, user: Option<&str>) -> Value {
+    let queues: Vec<&str> = worker
+        .queues
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .collect();
+    json!({
+        "worker": worker.worker,
+        "pid": worker.pid,
+        "host": worker.host,
+        "user": user,
+        "queues": if queues.is_empty() { Value::Null } else { json!(queues) },
+        "slots": worker.slots,
+        "busy": busy,
+        "started": time(worker.started_ms),
+        "stopping": maybe_time(worker.stop_ms),
+        "alive": alive,
+    })
+}
+
+/// What came of a request about one run.
+pub fn handled(run: RunId, done: bool, reason: Option<&str>) -> Value {
+    json!({ "run": run, "done": done, "reason": reason })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_begins_with_its_schema() {
+        let text = document("runs", json!({"items": []})).to_string();
+        assert_eq!(text, r#"{"schema":"jobctl.runs/1","items":[]}"#);
+    }
+
+    #[test]
+    fn text_that_is_no_text_is_still_json() {
+        assert_eq!(text(Some(b"a\xff")), json!("a\u{fffd}"));
+        assert_eq!(stored(Some("not json")), Value::Null);
+    }
+}

@@ -1,0 +1,155 @@
+//! The structured log of worker and scheduler, one event per line on standard error.
+//!
+//! Rule: no byte of a job or user reaches the log unescaped; a log that cannot be written hurts nobody.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::clock;
+use crate::units::format_utc;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Format {
+    /// `2026-11-05T06:00:00.000Z info event=run_dead run=7`
+    Words = 0,
+    /// One JSON object per line.
+    Json = 1,
+}
+
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Each attempt; shown with `-v`.
+    Debug,
+    /// What an operator wants to find later.
+    Info,
+    /// Someone should look.
+    Warn,
+    /// Something is lost or stopped.
+    Error,
+}
+
+static FORMAT: AtomicU8 = AtomicU8::new(0);
+static LEAST: AtomicU8 = AtomicU8::new(Level::Info as u8);
+
+/// Sets format and least level for this process.
+pub fn configure(format: Format, least: Level) {
+    FORMAT.store(format as u8, Ordering::Relaxed);
+    LEAST.store(least as u8, Ordering::Relaxed);
+}
+
+/// Writes one event: `fields` alternate names and values.
+pub fn event(level: Level, name: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
+    if (level as u8) < LEAST.load(Ordering::Relaxed) {
+        return;
+    }
+    let line = if FORMAT.load(Ordering::Relaxed) == Format::Json as u8 {
+        as_json(clock::wall_ms(), level, name, fields)
+    } else {
+        as_words(clock::wall_ms(), level, name, fields)
+    };
+    // One write per line, so that lines of several threads do not mix.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    }
+}
+
+fn as_words(
+    now_ms: i64,
+    level: Level,
+    name: &str,
+    fields: &[(&str, &dyn std::fmt::Display)],
+) -> String {
+    let mut line = format!("{} {} event={name}", format_utc(now_ms), level_word(level));
+    for (key, value) in fields {
+        let value = value.to_string();
+        let plain = !value.is_empty()
+            && value
+                .chars()
+                .all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '='));
+        if plain {
+            let _ = write!(line, " {key}={value}");
+        } else {
+            // JSON's escapes, plus all that a terminal could obey.
+            let _ = write!(line, " {key}=\"");
+            escape(&mut line, &value);
+            line.push('"');
+        }
+    }
+    line.push('\n');
+    line
+}
+
+fn as_json(
+    now_ms: i64,
+    level: Level,
+    name: &str,
+    fields: &[(&str, &dyn std::fmt::Display)],
+) -> String {
+    let mut line = format!(
+        "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":\"{name}\"",
+        format_utc(now_ms),
+        level_word(level)
+    );
+    for (key, value) in fields {
+        let _ = write!(line, ",\"{key}\":\"");
+        escape(&mut line, &value.to_string());
+        line.push('"');
+    }
+    line.push_str("}\n");
+    line
+}
+
+fn escape(line: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push_str("\\t"),
+            // C0, DEL, C1 and the characters that change the direction of text.
+            '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                let _ = write!(line, "\\u{:04x}", c as u32);
+            }
+            c => line.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_on_its_line() {
+        let error = "bad\x1b[31m\n\u{202e}\"x\"";
+        let words = as_words(
+            0,
+            Level::Warn,
+            "run_dead",
+            &[("run", &7), ("error", &error)],
+        );
+        assert_eq!(
+            words,
+            "1970-01-01T00:00:00.000Z warn event=run_dead run=7 error=\"bad\\u001b[31m\\n\\u202e\\\"x\\\"\"\n"
+        );
+        let json = as_json(0, Level::Warn, "run_dead", &[("error", &error)]);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["error"], error);
+    }
+}

@@ -1,0 +1,3 @@
+//! What jobctl says about itself while it works.
+
+pub mod log;

@@ -1,0 +1,191 @@
+//! Takes a command's output from its pipe: the tail into memory, the rest into a log file within its cap.
+//!
+//! Rule: the job is never blocked and never hurt by what happens to its log (full disk, cap): output is then counted and
+//! dropped. Memory is constant. Secrets are redacted before anything is kept.
+
+mod log_file;
+mod prune;
+mod redact;
+mod tee;
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use prune::remove_logs;
+pub use redact::Redactor;
+pub use tee::Tee;
+
+use log_file::LogFile;
+
+use crate::run::RunId;
+
+/// Bytes of output kept in memory, and with the attempt in the store.
+pub const TAIL_BYTES: usize = 4096;
+
+/// A pipe holds 64 KiB: one read takes all.
+const READ_BYTES: usize = 64 << 10;
+
+/// Path of an attempt's log, a thousand runs to a directory.
+pub fn log_path(state_dir: &Path, run: RunId, attempt: i64) -> PathBuf {
+    state_dir
+        .join("output")
+        .join((run.0 / 1000).to_string())
+        .join(format!("{run}.{attempt}.log"))
+}
+
+/// Where an attempt's output goes.
+#[derive(Debug, Clone)]
+pub struct LogTarget {
+    /// State directory, absolute.
+    pub state_dir: Arc<Path>,
+    /// The run.
+    pub run: RunId,
+    /// Number of the attempt.
+    pub attempt: i64,
+    /// Bytes kept, head and tail.
+    pub output_max: u64,
+}
+
+/// What a read found in the pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Output.
+    Some,
+    /// Nothing now.
+    Empty,
+    /// Nobody holds the other end.
+    End,
+}
+
+/// What was captured of an attempt.
+#[derive(Debug, Default)]
+pub struct Captured {
+    /// The last [`TAIL_BYTES`], redacted.
+    pub tail: Vec<u8>,
+    /// Bytes printed in all.
+    pub bytes: u64,
+    /// Bytes that are not in the log file.
+    pub dropped: u64,
+}
+
+/// The output of one attempt after another; one per slot, so that its buffer is allocated once.
+#[derive(Debug)]
+pub struct Capture {
+    buffer: Vec<u8>,
+    tail: Vec<u8>,
+    bytes: u64,
+    log: Option<LogFile>,
+    redactor: Option<Redactor>,
+    tee: Option<Tee>,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Capture {
+    /// A capture that keeps the tail only, until [`Capture::begin`] says more.
+    pub fn new() -> Self {
+        Self {
+            buffer: vec![0; READ_BYTES],
+            tail: Vec::new(),
+            bytes: 0,
+            log: None,
+            redactor: None,
+            tee: None,
+        }
+    }
+
+    /// Copies all later output of this slot also to `tee`.
+    pub fn set_tee(&mut self, tee: Tee) {
+        self.tee = Some(tee);
+    }
+
+    /// Takes the tee back, to wait for its end.
+    pub fn take_tee(&mut self) -> Option<Tee> {
+        self.tee.take()
+    }
+
+    /// Prepares for the next attempt. No file is made before there is output.
+    pub fn begin(&mut self, log: Option<LogTarget>, redactor: Option<Redactor>) {
+        self.tail.clear();
+        self.bytes = 0;
+        self.log = log.map(LogFile::new);
+        self.redactor = redactor;
+    }
+
+    /// The redactor of the current attempt, for other texts of the command.
+    pub fn redactor(&self) -> Option<&Redactor> {
+        self.redactor.as_ref()
+    }
+
+    /// Whether the pipe should not be read now, because a reader of the tee is slow.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.tee.as_ref().is_some_and(Tee::is_full)
+    }
+
+    /// Reads once.
+    pub(super) fn read(&mut self, pipe: BorrowedFd<'_>) -> Read {
+        let length = match rustix::io::read(pipe, &mut self.buffer) {
+            Ok(0) => return Read::End,
+            Ok(length) => length,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Read::Empty,
+            Err(_) => return Read::End,
+        };
+        self.bytes += length as u64;
+        // Taken out for the borrow checker; put back below, with its memory.
+        let buffer = std::mem::take(&mut self.buffer);
+        if let Some(mut redactor) = self.redactor.take() {
+            let clean = redactor.push(&buffer[..length]);
+            self.keep(&clean);
+            self.redactor = Some(redactor);
+        } else {
+            self.keep(&buffer[..length]);
+        }
+        self.buffer = buffer;
+        Read::Some
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if bytes.len() >= TAIL_BYTES {
+            self.tail.clear();
+            self.tail
+                .extend_from_slice(&bytes[bytes.len() - TAIL_BYTES..]);
+        } else {
+            let excess = (self.tail.len() + bytes.len()).saturating_sub(TAIL_BYTES);
+            self.tail.drain(..excess);
+            self.tail.extend_from_slice(bytes);
+        }
+        if let Some(log) = &mut self.log {
+            log.write(bytes);
+        }
+        if let Some(tee) = &self.tee {
+            tee.write(bytes);
+        }
+    }
+
+    /// Ends the attempt: what was held back is kept, the log is put together. The redactor stays until the next `begin`.
+    pub fn finish(&mut self) -> Captured {
+        if let Some(mut redactor) = self.redactor.take() {
+            let rest = redactor.finish();
+            self.keep(&rest);
+            self.redactor = Some(redactor);
+        }
+        let dropped = match &mut self.log {
+            Some(log) => log.finish(&mut self.buffer),
+            None => 0,
+        };
+        self.log = None;
+        Captured {
+            tail: std::mem::take(&mut self.tail),
+            bytes: std::mem::take(&mut self.bytes),
+            dropped,
+        }
+    }
+}

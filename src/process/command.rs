@@ -1,0 +1,406 @@
+//! What is executed for a job: words of its command, the shell or its direct replacement, the wrapper's prefix.
+//!
+//! Rule: a parameter fills (part of) one argument and never reaches a shell. A command string is executed directly only
+//! where nobody can tell the difference; when the direct start fails the shell gets its say.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::environment::Environment;
+use super::wrapper;
+use crate::attempt::Ending;
+use crate::catalogue::{self, Job, Segment, Template};
+use crate::error::os_words;
+
+/// Program and arguments of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Argv {
+    /// The first word names the program: a path if it has a slash, else looked up in the command's `PATH`.
+    pub words: Vec<CString>,
+    /// The shell's words, where [`Argv::words`] stand in for a shell command and turn out not to be startable.
+    pub shell_instead: Option<Vec<CString>>,
+}
+
+/// The command of a job, prepared once for all its attempts.
+#[derive(Debug, Clone)]
+pub enum CommandPlan {
+    /// The same words for every run.
+    Fixed(Argv),
+    /// Words with placeholders.
+    Templates {
+        /// What comes before them: the wrapper of a job with umask or rlimits.
+        prefix: Vec<CString>,
+        /// Program and arguments.
+        words: Vec<Template>,
+    },
+}
+
+impl CommandPlan {
+    /// Prepares a job's command. `own_binary` is jobctl itself, see [`wrapper::own_binary`].
+    pub fn new(job: &Job, own_binary: &Path) -> Result<Self, Ending> {
+        let mut prefix = wrapper::prefix(job, own_binary)?;
+        match &job.command {
+            catalogue::Command::Argv(words) => {
+                let has_param = |word: &Template| {
+                    word.0
+                        .iter()
+                        .any(|segment| matches!(segment, Segment::Param(_)))
+                };
+                if words.iter().any(has_param) {
+                    return Ok(Self::Templates {
+                        prefix,
+                        words: words.clone(),
+                    });
+                }
+                for word in words {
+                    prefix.push(c_string(expand(word, &BTreeMap::new())?)?);
+                }
+                Ok(Self::Fixed(Argv {
+                    words: prefix,
+                    shell_instead: None,
+                }))
+            }
+            catalogue::Command::Shell { script, shell } => {
+                let direct = if prefix.is_empty() {
+                    direct_words(script, shell)
+                } else {
+                    None
+                };
+                for word in shell.iter().chain([script]) {
+                    prefix.push(c_string(word.clone())?);
+                }
+                Ok(Self::Fixed(match direct {
+                    Some(words) => Argv {
+                        words,
+                        shell_instead: Some(prefix),
+                    },
+                    None => Argv {
+                        words: prefix,
+                        shell_instead: None,
+                    },
+                }))
+            }
+        }
+    }
+
+    /// The words for a run with these parameters.
+    pub fn argv(&self, params: &BTreeMap<String, String>) -> Result<Cow<'_, Argv>, Ending> {
+        match self {
+            Self::Fixed(argv) => Ok(Cow::Borrowed(argv)),
+            Self::Templates { prefix, words } => {
+                let mut all = prefix.clone();
+                for word in words {
+                    all.push(c_string(expand(word, params)?)?);
+                }
+                Ok(Cow::Owned(Argv {
+                    words: all,
+                    shell_instead: None,
+                }))
+            }
+        }
+    }
+}
+
+fn expand(template: &Template, params: &BTreeMap<String, String>) -> Result<String, Ending> {
+    let mut text = String::new();
+    for segment in &template.0 {
+        match segment {
+            Segment::Text(part) => text.push_str(part),
+            Segment::Param(name) => match params.get(name) {
+                Some(value) => text.push_str(value),
+                None => return Err(refused(format!("the run has no parameter `{name}`"))),
+            },
+        }
+    }
+    Ok(text)
+}
+
+/// An ending for something that no second attempt can mend.
+pub(super) fn refused(error: String) -> Ending {
+    Ending::CannotStart {
+        error,
+        transient: false,
+    }
+}
+
+pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Ending> {
+    CString::new(text).map_err(|_| refused("a command or variable with a NUL byte".into()))
+}
+
+/// The ending for an error of the start; shortages are worth another attempt.
+pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> Ending {
+    let transient = matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY)
+    );
+    let mut words = os_words(error);
+    if let Some(detail) = detail {
+        words = format!("{words} ({detail})");
+    }
+    Ending::CannotStart {
+        error: words,
+        transient,
+    }
+}
+
+/// What an error of the start does not say by itself.
+pub(super) fn explain(
+    error: &io::Error,
+    path: &CStr,
+    cwd: &CStr,
+    words: &[CString],
+    environment: &Environment<'_>,
+) -> Option<String> {
+    let cwd = Path::new(OsStr::from_bytes(cwd.to_bytes()));
+    let program = cwd.join(OsStr::from_bytes(path.to_bytes()));
+    match error.raw_os_error()? {
+        libc::E2BIG => {
+            // The kernel's MAX_ARG_STRLEN, with the final NUL.
+            let longest = 128 * 1024;
+            let size = |text: &CStr| text.to_bytes_with_nul().len();
+            if let Some(at) = words.iter().position(|word| size(word) > longest) {
+                return Some(format!("argument {at} is over 128 KiB"));
+            }
+            let variable = environment.iter().find(|entry| size(entry) > longest)?;
+            let name = variable.to_bytes().split(|&byte| byte == b'=').next()?;
+            let name = String::from_utf8_lossy(name);
+            Some(format!("variable `{name}` is over 128 KiB"))
+        }
+        libc::ENOENT | libc::ENOTDIR | libc::EACCES if !cwd.is_dir() => {
+            Some(format!("working directory `{}`", cwd.display()))
+        }
+        libc::ENOENT if path.to_bytes().contains(&b'/') && program.exists() => {
+            Some("its interpreter".into())
+        }
+        _ => None,
+    }
+}
+
+/// Finds the program as the shell does: a word with a slash is a path, any other is looked up in `PATH`.
+///
+/// It is the command's own `PATH`, not jobctl's; empty and relative elements are skipped, so that a working directory
+/// which others may write to never provides the program.
+pub(super) fn resolve<'a>(word: &'a CStr, search_path: &[u8]) -> io::Result<Cow<'a, CStr>> {
+    let name = word.to_bytes();
+    if name.contains(&b'/') {
+        return Ok(Cow::Borrowed(word));
+    }
+    let mut error = io::Error::from_raw_os_error(libc::ENOENT);
+    if name.is_empty() {
+        return Err(error);
+    }
+    for directory in search_path.split(|&byte| byte == b':') {
+        if directory.first() != Some(&b'/') {
+            continue;
+        }
+        let candidate = [directory, b"/", name].concat();
+        match executable(OsStr::from_bytes(&candidate)) {
+            Ok(()) => return Ok(Cow::Owned(CString::new(candidate)?)),
+            Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => error = denied,
+            Err(_) => {}
+        }
+    }
+    Err(error)
+}
+
+fn executable(path: &OsStr) -> io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+    if std::fs::metadata(path)?.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EACCES))
+    }
+}
+
+/// Words that the shells understand themselves, or that mean something to their grammar.
+const SHELL_WORDS: &[&str] = &[
+    ".",
+    ":",
+    "[",
+    "alias",
+    "bg",
+    "bind",
+    "break",
+    "builtin",
+    "caller",
+    "case",
+    "cd",
+    "chdir",
+    "command",
+    "compgen",
+    "complete",
+    "compopt",
+    "continue",
+    "coproc",
+    "declare",
+    "dirs",
+    "disown",
+    "do",
+    "done",
+    "echo",
+    "elif",
+    "else",
+    "enable",
+    "esac",
+    "eval",
+    "exec",
+    "exit",
+    "export",
+    "false",
+    "fc",
+    "fg",
+    "fi",
+    "for",
+    "function",
+    "getopts",
+    "hash",
+    "help",
+    "history",
+    "if",
+    "in",
+    "jobs",
+    "kill",
+    "let",
+    "local",
+    "logout",
+    "mapfile",
+    "newgrp",
+    "popd",
+    "printf",
+    "pushd",
+    "pwd",
+    "read",
+    "readarray",
+    "readonly",
+    "return",
+    "select",
+    "set",
+    "shift",
+    "shopt",
+    "source",
+    "stop",
+    "suspend",
+    "test",
+    "then",
+    "time",
+    "times",
+    "trap",
+    "true",
+    "type",
+    "typeset",
+    "ulimit",
+    "umask",
+    "unalias",
+    "unset",
+    "until",
+    "wait",
+    "while",
+];
+
+/// The words of a script that the standard shell would split at spaces, find as a program and execute.
+fn direct_words(script: &str, shell: &[String]) -> Option<Vec<CString>> {
+    if !matches!(shell, [program, option] if program == "/bin/sh" && option == "-c") {
+        return None;
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./=:,@%+- ".contains(&byte);
+    if !script.bytes().all(plain) {
+        return None;
+    }
+    let words: Vec<&str> = script.split(' ').filter(|word| !word.is_empty()).collect();
+    let first = words.first()?;
+    if first.contains('=') || first.starts_with(['-', '+', '%']) || SHELL_WORDS.contains(first) {
+        return None;
+    }
+    words
+        .into_iter()
+        .map(|word| CString::new(word).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh() -> Vec<String> {
+        vec!["/bin/sh".into(), "-c".into()]
+    }
+
+    #[test]
+    fn only_plain_commands_go_without_the_shell() {
+        for plain in [
+            "/bin/true",
+            "ls -l  /tmp",
+            "  /usr/bin/env A=1 b ",
+            "rsync -a h:/x /y",
+        ] {
+            assert!(direct_words(plain, &sh()).is_some(), "{plain}");
+        }
+        for shell in [
+            "",
+            "  ",
+            "true",
+            "echo hi",
+            "A=1 env",
+            "ls *",
+            "ls ~",
+            "ls $X",
+            "a;b",
+            "a&",
+            "a|b",
+            "a>b",
+            "a 'b'",
+            "a \"b\"",
+            "a\tb",
+            "a\nb",
+            "a #b",
+            "a\\b",
+            "{ a",
+            "! a",
+            "-x",
+            "time ls",
+            "a {b,c}",
+            "a ?",
+            "[ a",
+            "caf\u{e9}",
+        ] {
+            assert_eq!(direct_words(shell, &sh()), None, "{shell}");
+        }
+        assert_eq!(
+            direct_words("/bin/true", &["/bin/bash".into(), "-c".into()]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_program_is_found_in_the_given_path_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |name: &str, mode| {
+            use std::os::unix::fs::PermissionsExt;
+            let path = dir.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        make("tool", 0o755);
+        make("plain", 0o644);
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        let search = format!("/nonexistent::.:{}", dir.path().display());
+        let find = |name: &CStr| {
+            resolve(name, search.as_bytes())
+                .map(|path| path.to_string_lossy().into_owned())
+                .map_err(|error| error.raw_os_error().unwrap())
+        };
+        assert_eq!(
+            find(c"tool").unwrap(),
+            dir.path().join("tool").to_str().unwrap()
+        );
+        assert_eq!(find(c"sub"), Err(libc::EACCES));
+        assert_eq!(find(c"plain"), Err(libc::EACCES));
+        assert_eq!(find(c"sh"), Err(libc::ENOENT));
+        assert_eq!(find(c""), Err(libc::ENOENT));
+        assert_eq!(find(c"./tool").unwrap(), "./tool");
+    }
+}

@@ -1,0 +1,223 @@
+//! What a command says in `$JOBCTL_RUN_OUTPUT`, and where its checkpoint lies.
+//!
+//! Rule: the file is the command's, so it may be anything: it is opened without following or blocking, read up to a limit,
+//! and lines that are not understood are ignored.
+
+use std::ffi::CStr;
+use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::capture::Redactor;
+use crate::attempt::{Class, RetryAfter, Said};
+use crate::run::RunId;
+
+/// Read of the output file at most.
+const OUTPUT_MAX: u64 = 1 << 20;
+
+/// Of a message, in bytes.
+const MESSAGE_MAX: usize = 4096;
+
+/// Of all results together, in bytes: they are kept in the store.
+const RESULTS_MAX: usize = 256 << 10;
+
+/// Number of results.
+const RESULT_COUNT_MAX: usize = 1000;
+
+/// Path of a run's checkpoint. The key keeps a run of a restored store from finding another's.
+pub fn checkpoint_path(state_dir: &Path, run: RunId, idempotency_key: &str) -> PathBuf {
+    let key: String = idempotency_key
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(8)
+        .collect();
+    state_dir.join("checkpoints").join(format!("{run}-{key}"))
+}
+
+/// Removes a checkpoint, if there is one.
+pub fn remove_checkpoint(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            // The command made a directory of it.
+            std::fs::remove_dir_all(path)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the output file; `None` where there is none or it is not a regular file.
+pub(super) fn read_output(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
+    let flags =
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = rustix::fs::openat(dir, name, flags, Mode::empty()).ok()?;
+    let stat = rustix::fs::fstat(&file).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return None;
+    }
+    let mut text = Vec::new();
+    std::fs::File::from(file)
+        .take(OUTPUT_MAX)
+        .read_to_end(&mut text)
+        .ok()?;
+    Some(text)
+}
+
+/// Understands the lines of an output file; of repeated keys the last one counts, results add up.
+pub fn parse_output(bytes: &[u8], now_ms: i64, redactor: Option<&Redactor>) -> Said {
+    let text = String::from_utf8_lossy(bytes);
+    let text = match redactor {
+        Some(redactor) => redactor.text(&text).into(),
+        None => text,
+    };
+    let mut said = Said::default();
+    let mut results_bytes = 0;
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        let value = value.trim();
+        match key.trim() {
+            "error_class" => {
+                // Success is not for the command to claim: it cannot turn a bad exit into a good one.
+                if let Some(class) =
+                    Class::from_word(value).filter(|&class| class != Class::Success)
+                {
+                    said.class = Some(class);
+                }
+            }
+            "retry_after" => {
+                if let Some(after) = parse_retry_after(value, now_ms) {
+                    said.retry_after = Some(after);
+                }
+            }
+            "message" if !value.is_empty() => {
+                said.message = Some(cut(value, MESSAGE_MAX).to_owned());
+            }
+            "result" => {
+                let fits = results_bytes + value.len() <= RESULTS_MAX
+                    && said.results.len() < RESULT_COUNT_MAX;
+                if fits && serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok() {
+                    results_bytes += value.len();
+                    said.results.push(value.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    said
+}
+
+fn parse_retry_after(value: &str, now_ms: i64) -> Option<RetryAfter> {
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds: i64 = value.parse().ok()?;
+        // What lies beyond the range of times is no wait that anyone meant.
+        seconds
+            .checked_mul(1000)
+            .filter(|ms| ms.checked_add(now_ms).is_some())
+            .map(RetryAfter::In)
+    } else {
+        http_date_ms(value).map(RetryAfter::At)
+    }
+}
+
+/// An HTTP date in its current form (`Sun, 06 Nov 1994 08:49:37 GMT`), milliseconds UTC.
+pub fn http_date_ms(text: &str) -> Option<i64> {
+    let text = text.strip_suffix(" GMT")?;
+    chrono::NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S")
+        .ok()
+        .map(|time| time.and_utc().timestamp_millis())
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    let end = (0..=text.len().min(max))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Said {
+        parse_output(text.as_bytes(), 0, None)
+    }
+
+    #[test]
+    fn known_lines_are_understood_and_others_ignored() {
+        let all = said(
+            "error_class=permanent\nretry_after=120\nmessage=no such = user\nresult={\"a\":1}\nresult=[2]\n\
+             result={broken\nnonsense\nother=1\n=\n",
+        );
+        assert_eq!(
+            all,
+            Said {
+                class: Some(Class::Permanent),
+                retry_after: Some(RetryAfter::In(120_000)),
+                message: Some("no such = user".into()),
+                results: vec!["{\"a\":1}".into(), "[2]".into()],
+            }
+        );
+        for garbage in [
+            "error_class=success",
+            "error_class=Permanent",
+            "retry_after=-1",
+            "retry_after=soon",
+            "retry_after=99999999999999999",
+            "message=",
+            "\0\u{1}",
+        ] {
+            assert_eq!(said(garbage), Said::default(), "{garbage}");
+        }
+        assert_eq!(
+            parse_output(b"\xff\xfe=\nmessage=\xff", 0, None)
+                .message
+                .unwrap(),
+            "\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn a_retry_time_may_be_an_http_date() {
+        assert_eq!(
+            http_date_ms("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777_000)
+        );
+        for wrong in [
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "1994-11-06",
+            "Sun, 06 Nov 1994 08:49:37",
+        ] {
+            assert_eq!(http_date_ms(wrong), None);
+        }
+        assert_eq!(
+            said("retry_after=Sun, 06 Nov 1994 08:49:37 GMT").retry_after,
+            Some(RetryAfter::At(784_111_777_000))
+        );
+    }
+
+    #[test]
+    fn lengths_are_limited_and_secrets_removed() {
+        let long = format!("message={}\n", "\u{e9}".repeat(5000));
+        assert_eq!(said(&long).message.unwrap().len(), MESSAGE_MAX);
+        let many = "result=1\n".repeat(5000);
+        assert_eq!(said(&many).results.len(), RESULT_COUNT_MAX);
+        let redactor = Redactor::new(&[b"hunter2".to_vec()]).unwrap();
+        let told = parse_output(
+            b"message=pw hunter2\nresult=\"hunter2\"",
+            0,
+            Some(&redactor),
+        );
+        assert_eq!(told.message.unwrap(), "pw [redacted]");
+        assert_eq!(told.results, ["\"[redacted]\""]);
+    }
+
+    #[test]
+    fn a_checkpoint_path_has_no_text_of_users() {
+        let path = checkpoint_path(Path::new("/s"), RunId(7), "../../etc/0123456789abcdef");
+        assert_eq!(path, Path::new("/s/checkpoints/7-ec012345"));
+    }
+}

@@ -1,0 +1,27 @@
+//! Starts commands, supervises them, and ends them with everything that they left behind.
+//!
+//! Rule: a slot is a thread that calls [`supervise::supervise`] and blocks until the attempt is over; the main thread
+//! never starts a command, so that what it adopts (see [`spawn::become_subreaper`]) is nobody's own child.
+//! Every wait is bounded, except the command's own running time where it has no timeout.
+
+pub mod capture;
+pub mod command;
+pub mod contract;
+pub mod control;
+pub mod environment;
+mod family;
+pub mod leftovers;
+pub mod marks;
+mod proc_fs;
+mod slot_dir;
+pub mod spawn;
+pub mod supervise;
+#[cfg(test)]
+mod tests;
+mod watch;
+pub mod wrapper;
+
+pub use capture::Capture;
+pub use control::Control;
+pub use slot_dir::SlotDir;
+pub use supervise::supervise;

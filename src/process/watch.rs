@@ -1,0 +1,344 @@
+//! Watches one started command: stops it in one loop, then ends its tree and reaps it.
+//!
+//! Rule: the command stays a zombie until its group is killed, so that its number cannot become another's; and every
+//! wait is bounded except the command's own running time where it has no timeout.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use super::capture::{Capture, Read};
+use super::control::{Command, Control, Received};
+use super::family::Family;
+use super::supervise::{Child, Limits};
+use super::{proc_fs, spawn};
+use crate::attempt::Ending;
+use crate::catalogue::Leftovers;
+use crate::clock;
+
+/// How long the pipe is read, and what was left behind may end by itself, after the command ended.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// SIGKILL works within microseconds, unless the process hangs in the kernel (a dead network file system).
+const KILL_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why jobctl stops a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Timeout,
+    Cancel,
+    Release,
+}
+
+impl Why {
+    pub(super) fn of(received: Received) -> Option<Self> {
+        if received.has(Command::Cancel) {
+            Some(Why::Cancel)
+        } else {
+            received.any().then_some(Why::Release)
+        }
+    }
+
+    /// The ending of a command that was stopped for this reason.
+    pub(super) fn ending(self, exited: Option<Exit>) -> Ending {
+        let (exit_code, signal) = match exited {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal)),
+            None => (None, None),
+        };
+        match self {
+            // It did what it was asked to do before anyone could stop it.
+            Why::Cancel | Why::Release if exit_code == Some(0) => Ending::Exited(0),
+            Why::Timeout => Ending::TimedOut { exit_code, signal },
+            Why::Cancel => Ending::Cancelled { exit_code, signal },
+            Why::Release => Ending::Released { exit_code, signal },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+/// How far stopping has come; each phase ends at its instant.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Running(Option<Instant>),
+    Grace(Instant),
+    Killed(Instant),
+}
+
+/// One attempt from its start to its end.
+pub(super) struct Watch<'a> {
+    child: Child,
+    family: Family<'a>,
+    limits: &'a Limits,
+    control: &'a Control,
+    capture: &'a mut Capture,
+    phase: Phase,
+    why: Option<Why>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(
+        child: Child,
+        mark: &'a str,
+        limits: &'a Limits,
+        control: &'a Control,
+        capture: &'a mut Capture,
+        begun: Instant,
+    ) -> Self {
+        let family = Family {
+            leader: child.pid,
+            leader_start_ticks: child.spawned.start_ticks,
+            mark,
+            pipe_inode: rustix::fs::fstat(&child.pipe).map_or(0, |stat| stat.st_ino),
+            known: Vec::new(),
+        };
+        Self {
+            child,
+            family,
+            limits,
+            control,
+            capture,
+            // A timeout beyond the clock's range is none.
+            phase: Phase::Running(limits.timeout.and_then(|limit| begun.checked_add(limit))),
+            why: None,
+        }
+    }
+
+    /// The one loop that stops a command. True when it exited, false when even SIGKILL did not end it in time.
+    pub(super) fn until_exit(&mut self) -> bool {
+        // A command may have arrived, and its wake-up been taken, before this attempt was started.
+        self.obey();
+        loop {
+            let deadline = match self.phase {
+                Phase::Running(deadline) => deadline,
+                Phase::Grace(deadline) | Phase::Killed(deadline) => Some(deadline),
+            };
+            let ready = self.wait(deadline, true, true);
+            if ready.exited {
+                return true;
+            }
+            if ready.commanded {
+                self.control.take_wake();
+                self.obey();
+            }
+            if ready.output && self.capture.read(self.child.pipe.as_fd()) == Read::End {
+                // Impossible while we hold a write end; never spin on it.
+                self.child.pipe_writer = None;
+            }
+            if deadline.is_some_and(|deadline| clock::monotonic() >= deadline) {
+                match self.phase {
+                    Phase::Running(_) => self.terminate(Why::Timeout),
+                    Phase::Grace(_) => self.kill(),
+                    Phase::Killed(_) => return false,
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        let received = self.control.received();
+        if let Some(why) = Why::of(received) {
+            match self.phase {
+                Phase::Running(_) => self.terminate(why),
+                // A cancel during a release is the stronger wish; a timeout stays a timeout.
+                _ if self.why == Some(Why::Release) => self.why = Some(why),
+                _ => {}
+            }
+        }
+        if received.has(Command::Kill) && !matches!(self.phase, Phase::Killed(_)) {
+            self.kill();
+        }
+    }
+
+    fn terminate(&mut self, why: Why) {
+        self.why = Some(why);
+        self.phase = Phase::Grace(after(self.limits.grace));
+        self.family.terminate();
+    }
+
+    fn kill(&mut self) {
+        self.phase = Phase::Killed(after(KILL_WITHIN));
+        self.family.kill();
+    }
+
+    /// Waits for a command, for output if `read`, for the exit if `exit`, or for the deadline.
+    fn wait(&self, deadline: Option<Instant>, read: bool, exit: bool) -> Ready {
+        let now = clock::monotonic();
+        let mut timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let read = read && !self.capture.is_blocked();
+        if (exit && self.child.pidfd.is_none()) || self.capture.is_blocked() {
+            let tick = Duration::from_millis(10);
+            timeout = Some(timeout.map_or(tick, |timeout| timeout.min(tick)));
+        }
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        // The control stands in for an arm that is not waited for: its answer there is not looked at.
+        let control_fd = self.control.as_fd();
+        let pipe_fd = read.then(|| self.child.pipe.as_fd());
+        let exit_fd = self.child.pidfd.as_ref().filter(|_| exit).map(AsFd::as_fd);
+        let mut fds = [
+            control_fd,
+            pipe_fd.unwrap_or(control_fd),
+            exit_fd.unwrap_or(control_fd),
+        ]
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        // An interrupted wait is an early one.
+        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        let [commanded, output, exited] = fds.map(|fd| !fd.revents().is_empty());
+        let look = WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ready {
+            commanded,
+            output: read && output,
+            exited: match exit_fd {
+                Some(_) => exited,
+                None => exit && exit_of(self.child.pid, look).is_some(),
+            },
+        }
+    }
+
+    /// Reads what is left in the pipe, ends what the command left behind; returns how many and which are still there.
+    pub(super) fn end_tree(&mut self, exited: bool) -> (u32, Vec<i32>) {
+        let stopping = self.why.is_some();
+        let spare = !stopping && self.limits.leftovers == Leftovers::Allow;
+        let mut survivors = self.family.survivors();
+        let mut silent = if spawn::is_subreaper() && survivors.is_empty() {
+            // Nobody is left who could write: what is in the pipe now is all. Its end may come later, since a command that
+            // another slot starts at this moment holds a copy of every descriptor until its exec.
+            self.drain_until_empty(after(LINGER));
+            true
+        } else {
+            self.child.pipe_writer = None;
+            self.drain_until_empty(after(LINGER)) == Read::End
+        };
+        if !silent || !survivors.is_empty() {
+            survivors = self.linger(&mut silent, spare);
+        }
+        if spare {
+            return (survivors.len() as u32, Vec::new());
+        }
+        let mut ended = self.family.end(survivors);
+        if !silent {
+            silent = self.drain_until(after(LINGER));
+        }
+        if !silent {
+            let again = self.family.end(self.family.marked());
+            ended.count += again.count;
+            ended.stuck.extend(again.stuck);
+            self.drain_until(after(LINGER));
+        }
+        if !exited {
+            ended.stuck.push(self.child.spawned.pid);
+        }
+        (ended.count, ended.stuck)
+    }
+
+    /// Gives those that outlived the command a moment to end by themselves: the rest of the grace when it was stopped,
+    /// else [`LINGER`] (`exec > >(tee log)` is such a one). Returns who is left.
+    fn linger(&mut self, silent: &mut bool, spare: bool) -> Vec<proc_fs::Stat> {
+        let mut until = after(LINGER);
+        match self.phase {
+            Phase::Grace(grace_over) => until = until.max(grace_over),
+            Phase::Killed(_) => until = clock::monotonic(),
+            Phase::Running(_) => {}
+        }
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let survivors = self.family.survivors();
+            let now = clock::monotonic();
+            if now >= until || (*silent && (spare || survivors.is_empty())) {
+                return survivors;
+            }
+            // Nobody who is known to be left holds the pipe: then only its end is awaited.
+            let tick = if survivors.is_empty() { LINGER } else { pause };
+            pause = (pause * 2).min(Duration::from_millis(50));
+            let ready = self.wait(Some((now + tick).min(until)), !*silent, false);
+            if ready.commanded {
+                self.control.take_wake();
+                if self.control.received().has(Command::Kill) {
+                    until = clock::monotonic();
+                }
+            }
+            if ready.output {
+                *silent =
+                    self.drain_until_empty((clock::monotonic() + LINGER).min(until)) == Read::End;
+            }
+        }
+    }
+
+    /// Reads until the pipe is empty, at its end, or still not so at `deadline`.
+    fn drain_until_empty(&mut self, deadline: Instant) -> Read {
+        loop {
+            match self.capture.read(self.child.pipe.as_fd()) {
+                Read::Some if clock::monotonic() < deadline => {}
+                Read::Some => return Read::Empty,
+                end => return end,
+            }
+        }
+    }
+
+    /// Reads until the end of the pipe, at most up to `deadline`; true at its end.
+    fn drain_until(&mut self, deadline: Instant) -> bool {
+        loop {
+            if self.drain_until_empty(deadline) == Read::End {
+                return true;
+            }
+            if clock::monotonic() >= deadline {
+                return false;
+            }
+            self.wait(Some(deadline), true, false);
+        }
+    }
+
+    /// Reaps the command and says how it ended.
+    pub(super) fn ending(&self, exited: bool) -> Ending {
+        let exit = if exited {
+            exit_of(self.child.pid, WaitIdOptions::empty())
+        } else {
+            None
+        };
+        match (self.why, exit) {
+            (Some(why), exit) => why.ending(exit),
+            (None, Some(Exit::Code(code))) => Ending::Exited(code),
+            (None, Some(Exit::Signal(signal))) => Ending::Signalled(signal),
+            (None, None) => Ending::Signalled(Signal::KILL.as_raw()),
+        }
+    }
+}
+
+struct Ready {
+    commanded: bool,
+    output: bool,
+    exited: bool,
+}
+
+fn after(duration: Duration) -> Instant {
+    let now = clock::monotonic();
+    // A grace of centuries is a day here; nobody waits for it.
+    now.checked_add(duration)
+        .unwrap_or(now + Duration::from_hours(24))
+}
+
+fn exit_of(pid: Pid, options: WaitIdOptions) -> Option<Exit> {
+    loop {
+        match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | options) {
+            Ok(status) => {
+                let status = status?;
+                return match status.exit_status() {
+                    Some(code) => Some(Exit::Code(code)),
+                    None => Some(Exit::Signal(status.terminating_signal().unwrap_or(0))),
+                };
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+}

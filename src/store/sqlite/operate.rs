@@ -1,0 +1,125 @@
+//! What operators do to one run: cancel it, or let an ended one run again.
+//!
+//! Rule: like every move, these are statements whose WHERE names the state left; what the state forbids changes nothing.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::claim::no_such_move;
+use super::finish::exactly_one;
+use super::writer::{Depth, Tx};
+use crate::error::Result;
+use crate::run::{Event, RunId, State};
+use crate::store::{Handled, PRIORITY_STEP_MS};
+
+/// What a move needs to know of the run before it.
+struct Before {
+    state: State,
+    queue: String,
+    tenant: String,
+    ready: bool,
+}
+
+impl Tx<'_> {
+    fn before(&self, run: RunId) -> Result<Option<Before>> {
+        const SQL: &str = "SELECT state, queue, tenant, ready FROM run WHERE id = ?1";
+        let row: Option<(String, String, String, bool)> = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([run.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .optional()?;
+        Ok(row.and_then(|(state, queue, tenant, ready)| {
+            Some(Before {
+                state: State::from_word(&state)?,
+                queue,
+                tenant,
+                ready,
+            })
+        }))
+    }
+
+    /// Cancels a waiting run at once; asks the worker of a running one to end it.
+    pub fn cancel(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
+        const WAITING: &str = "
+            UPDATE run SET state = 'cancelled', ready = 0, worker = NULL, fence = ?2, ended_ms = ?3, cancel_ms = ?3,
+                cancel_by = ?4, reason = 'cancelled'
+            WHERE id = ?1 AND state = 'waiting'";
+        const RUNNING: &str = "
+            UPDATE run SET cancel_ms = coalesce(cancel_ms, ?2), cancel_by = coalesce(cancel_by, ?3)
+            WHERE id = ?1 AND state = 'running'";
+        let Some(before) = self.before(run)? else {
+            return Ok(Handled::Unknown);
+        };
+        let Some(after) = before.state.after(Event::Cancel) else {
+            return Ok(Handled::Forbidden(before.state));
+        };
+        if before.state == State::Running {
+            let changed = self
+                .conn
+                .prepare_cached(RUNNING)?
+                .execute(params![run.0, now_ms, actor])?;
+            exactly_one(changed, "request a cancel")?;
+            return Ok(Handled::Requested);
+        }
+        let fence = self.fences(1)?;
+        let changed = self
+            .conn
+            .prepare_cached(WAITING)?
+            .execute(params![run.0, fence, now_ms, actor])?;
+        exactly_one(changed, "cancel a run")?;
+        self.count(
+            &before.queue,
+            &before.tenant,
+            Depth::waiting(before.ready),
+            Depth::NONE,
+        );
+        Ok(Handled::Moved(after))
+    }
+
+    /// Lets an ended run wait again, due now and without a deadline. Its history, number of attempts and idempotency key
+    /// stay; an open dead letter is closed. With `dead_only`, a run without an open dead letter is left alone.
+    pub fn retry(
+        &mut self,
+        run: RunId,
+        actor: &str,
+        dead_only: bool,
+        now_ms: i64,
+    ) -> Result<Handled> {
+        const SQL: &str = "
+            UPDATE run SET state = 'waiting', ready = 1, worker = NULL, fence = ?3,
+                due_ms = ?4, order_key = ?4 + priority * ?5, wait_set_ms = NULL, deadline_ms = NULL,
+                failures = 0, crashes = 0, releases = 0, limited_ms = NULL,
+                ended_ms = NULL, cancel_ms = NULL, cancel_by = NULL, reason = NULL, result = NULL
+            WHERE id = ?1 AND state = ?2";
+        let Some(before) = self.before(run)? else {
+            return Ok(Handled::Unknown);
+        };
+        let Some(after) = before.state.after(Event::Retry) else {
+            return Ok(match dead_only {
+                true => Handled::NoDeadLetter(before.state),
+                false => Handled::Forbidden(before.state),
+            });
+        };
+        let closed = self.close_letter(run, "retried", actor, now_ms)?;
+        if dead_only && !closed {
+            return Ok(Handled::NoDeadLetter(before.state));
+        }
+        if closed && before.state != State::Dead {
+            return Err(no_such_move(
+                "retry a run that has a dead letter and is not dead",
+            ));
+        }
+        let fence = self.fences(1)?;
+        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+            run.0,
+            before.state.word(),
+            fence,
+            now_ms,
+            PRIORITY_STEP_MS
+        ])?;
+        exactly_one(changed, "retry a run")?;
+        self.count(&before.queue, &before.tenant, Depth::NONE, Depth::READY);
+        Ok(Handled::Moved(after))
+    }
+}

@@ -1,0 +1,280 @@
+//! Removes ended runs with all that belongs to them, in slices that hold up nobody.
+//!
+//! Rule: a run with an open dead letter, or with a dedup key that still refuses enqueues, always stays. The rows go first and
+//! the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
+
+use rusqlite::{OptionalExtension, named_params, params};
+
+use super::enqueue::dedup_hash;
+use super::writer::Tx;
+use crate::error::Result;
+use crate::run::RunId;
+use crate::store::PruneRule;
+
+/// Where a prune stands. Begin with `default()` and hand each slice the one that the slice before returned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruning(Phase);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Runs behind this id.
+    Runs(i64),
+    /// Dedup keys behind this one.
+    Dedup(i64, String, String),
+    /// Request ids behind this one.
+    Requests(String),
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Phase::Runs(0)
+    }
+}
+
+/// What a slice removed.
+#[derive(Debug)]
+pub struct Pruned {
+    /// Its runs; their log files are the caller's to remove, after COMMIT.
+    pub runs: Vec<RunId>,
+    /// Where to go on; `None` when everything was looked at.
+    pub next: Option<Pruning>,
+}
+
+/// A run that may be removed.
+struct Candidate {
+    run: i64,
+    job: String,
+    dedup_key: Option<String>,
+    freed: bool,
+}
+
+impl Tx<'_> {
+    /// Removes what the rule gives up among the next `limit` rows.
+    pub fn prune(
+        &mut self,
+        rule: &PruneRule,
+        at: &Pruning,
+        limit: i64,
+        now_ms: i64,
+    ) -> Result<Pruned> {
+        let (runs, next) = match &at.0 {
+            Phase::Runs(after) => self.prune_runs(rule, *after, limit, now_ms)?,
+            Phase::Dedup(hash, job, key) => (
+                Vec::new(),
+                Some(self.prune_dedup(*hash, job, key, limit, now_ms)?),
+            ),
+            Phase::Requests(after) => (Vec::new(), self.prune_requests(rule, after, limit)?),
+        };
+        Ok(Pruned {
+            runs,
+            next: next.map(Pruning),
+        })
+    }
+
+    fn prune_runs(
+        &mut self,
+        rule: &PruneRule,
+        after: i64,
+        limit: i64,
+        now_ms: i64,
+    ) -> Result<(Vec<RunId>, Option<Phase>)> {
+        let (candidates, last) = self.candidates(rule, after, limit)?;
+        let mut runs = Vec::new();
+        for candidate in candidates {
+            if self.free_key(&candidate, now_ms)? {
+                self.remove_run(candidate.run)?;
+                runs.push(RunId(candidate.run));
+            }
+        }
+        let next = match last {
+            Some(last) => Phase::Runs(last),
+            None => Phase::Dedup(i64::MIN, String::new(), String::new()),
+        };
+        Ok((runs, Some(next)))
+    }
+
+    /// Of the next `limit` runs those that the rule gives up, and the last one looked at.
+    fn candidates(
+        &self,
+        rule: &PruneRule,
+        after: i64,
+        limit: i64,
+    ) -> Result<(Vec<Candidate>, Option<i64>)> {
+        // A run never ends before it was created: where all creation times are too young, nothing old enough follows. One
+        // young row proves nothing, the clock may have stepped.
+        const SQL: &str = "
+            SELECT id, job, dedup_key, state IN ('dead', 'cancelled'),
+                state IN ('succeeded', 'dead', 'cancelled')
+                    AND (ended_ms < :before OR id <= :upto)
+                    AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.run = run.id AND closed_ms IS NULL),
+                created_ms < :before OR id <= :upto
+            FROM run WHERE id > :after ORDER BY id LIMIT :limit";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let mut rows = statement.query(named_params! {
+            ":before": rule.ended_before_ms.unwrap_or(i64::MIN),
+            ":upto": rule.upto.map_or(i64::MIN, |run| run.0),
+            ":after": after,
+            ":limit": limit,
+        })?;
+        let mut candidates = Vec::new();
+        let (mut last, mut all_young) = (None, true);
+        while let Some(row) = rows.next()? {
+            all_young &= !row.get::<_, bool>(5)?;
+            last = Some(row.get(0)?);
+            if row.get(4)? {
+                candidates.push(Candidate {
+                    run: row.get(0)?,
+                    job: row.get(1)?,
+                    dedup_key: row.get(2)?,
+                    freed: row.get(3)?,
+                });
+            }
+        }
+        Ok((candidates, last.filter(|_| !all_young)))
+    }
+
+    /// Whether the run's dedup key is not needed any more; then its row goes too.
+    fn free_key(&self, candidate: &Candidate, now_ms: i64) -> Result<bool> {
+        const LOOK: &str =
+            "SELECT run, until_ms FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
+        const DELETE: &str = "DELETE FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
+        let Some(key) = &candidate.dedup_key else {
+            return Ok(true);
+        };
+        let hash = dedup_hash(&candidate.job, key);
+        let holder: Option<(i64, i64)> = self
+            .conn
+            .prepare_cached(LOOK)?
+            .query_row(params![hash, candidate.job, key], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        match holder {
+            Some((run, until_ms)) if run == candidate.run => {
+                if until_ms > now_ms && !candidate.freed {
+                    return Ok(false);
+                }
+                self.conn
+                    .prepare_cached(DELETE)?
+                    .execute(params![hash, candidate.job, key])?;
+                Ok(true)
+            }
+            // A later run holds it now.
+            _ => Ok(true),
+        }
+    }
+
+    fn remove_run(&self, run: i64) -> Result<()> {
+        for sql in [
+            "DELETE FROM attempt WHERE run = ?1",
+            "DELETE FROM payload WHERE run = ?1",
+            "DELETE FROM dead_letter WHERE run = ?1",
+            "DELETE FROM run WHERE id = ?1",
+        ] {
+            self.conn.prepare_cached(sql)?.execute([run])?;
+        }
+        Ok(())
+    }
+
+    /// Keys whose window is over and whose run has ended or is gone.
+    fn prune_dedup(
+        &self,
+        hash: i64,
+        job: &str,
+        key: &str,
+        limit: i64,
+        now_ms: i64,
+    ) -> Result<Phase> {
+        const LOOK: &str = "
+            SELECT dedup.hash, dedup.job, dedup.key,
+                until_ms <= ?4 AND (run.id IS NULL OR run.state IN ('succeeded', 'dead', 'cancelled'))
+            FROM dedup LEFT JOIN run ON run.id = dedup.run
+            WHERE (dedup.hash, dedup.job, dedup.key) > (?1, ?2, ?3)
+            ORDER BY dedup.hash, dedup.job, dedup.key LIMIT ?5";
+        const DELETE: &str = "DELETE FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
+        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let rows: Vec<(i64, String, String, bool)> = statement
+            .query_map(params![hash, job, key, now_ms, limit], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (hash, job, key, over) in &rows {
+            if *over {
+                self.conn
+                    .prepare_cached(DELETE)?
+                    .execute(params![hash, job, key])?;
+            }
+        }
+        Ok(match rows.into_iter().next_back() {
+            Some((hash, job, key, _)) => Phase::Dedup(hash, job, key),
+            None => Phase::Requests(String::new()),
+        })
+    }
+
+    /// Request ids older than the age, unless their run has not ended: repeating the request must still find it.
+    fn prune_requests(&self, rule: &PruneRule, after: &str, limit: i64) -> Result<Option<Phase>> {
+        const LOOK: &str = "
+            SELECT request.id,
+                request.created_ms < ?3 AND (run.id IS NULL OR run.state IN ('succeeded', 'dead', 'cancelled'))
+            FROM request LEFT JOIN run ON run.id = request.run
+            WHERE request.id > ?1 ORDER BY request.id LIMIT ?2";
+        const DELETE: &str = "DELETE FROM request WHERE id = ?1";
+        let Some(before_ms) = rule.ended_before_ms else {
+            return Ok(None);
+        };
+        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let rows: Vec<(String, bool)> = statement
+            .query_map(params![after, limit, before_ms], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (id, over) in &rows {
+            if *over {
+                self.conn.prepare_cached(DELETE)?.execute([id])?;
+            }
+        }
+        Ok(rows
+            .into_iter()
+            .next_back()
+            .map(|(id, _)| Phase::Requests(id)))
+    }
+}
+
+impl super::Store {
+    /// The newest ended run that is not among the newest `keep` ended ones; `None` when there are no more than that.
+    ///
+    /// Reads backwards `page` runs at a time, so that no read lasts.
+    pub fn beyond_newest(&self, keep: u64, page: i64) -> Result<Option<RunId>> {
+        const SQL: &str = "
+            SELECT id, state IN ('succeeded', 'dead', 'cancelled') FROM run WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let (mut before, mut ended) = (i64::MAX, 0);
+        loop {
+            let mut rows = statement.query([before, page])?;
+            let mut any = false;
+            while let Some(row) = rows.next()? {
+                any = true;
+                before = row.get(0)?;
+                if row.get(1)? {
+                    ended += 1;
+                    if ended > keep {
+                        return Ok(Some(RunId(before)));
+                    }
+                }
+            }
+            if !any {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Which of these ids are runs.
+    pub fn existing(&self, from: RunId, to: RunId) -> Result<Vec<RunId>> {
+        const SQL: &str = "SELECT id FROM run WHERE id BETWEEN ?1 AND ?2 ORDER BY id";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([from.0, to.0], |row| Ok(RunId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}

@@ -1,0 +1,117 @@
+//! Queues and what is in them, from the depth counters and the heads of the lanes.
+//!
+//! Rule: never a count over history; runs that are due but not yet promoted (no worker is up) count as ready.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::Result;
+use crate::store::QueueRow;
+
+/// Lanes whose head is looked at per queue; of more lanes the oldest run may be missed, never the counts.
+const LANES_MAX: usize = 10_000;
+
+/// Due but unpromoted runs that are looked at: more only pile up while no worker runs.
+const OVERDUE_MAX: i64 = 100_000;
+
+impl super::Store {
+    /// Every queue that a catalogue names or that holds runs, by rank.
+    pub fn queues(&self, now_ms: i64) -> Result<Vec<QueueRow>> {
+        const SQL: &str = "
+            SELECT name, (SELECT rank FROM queue WHERE queue.queue = name), sum(ready), sum(delayed), sum(running)
+            FROM (
+                SELECT queue AS name, ready, delayed, running FROM depth
+                UNION ALL
+                SELECT queue, 0, 0, 0 FROM queue)
+            GROUP BY name";
+        let conn = self.connection()?;
+        let mut overdue = overdue(conn, now_ms)?;
+        let mut statement = conn.prepare_cached(SQL)?;
+        let rows: Vec<QueueRow> = statement
+            .query_map([], |row| {
+                Ok(QueueRow {
+                    queue: row.get(0)?,
+                    rank: row.get(1)?,
+                    ready: row.get(2)?,
+                    delayed: row.get(3)?,
+                    running: row.get(4)?,
+                    oldest_ready_ms: None,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        let mut queues = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            let mut oldest = if row.ready > 0 {
+                oldest_head(conn, &row.queue)?
+            } else {
+                None
+            };
+            if let Some((runs, due_ms)) = overdue.remove(&row.queue) {
+                row.ready += runs;
+                row.delayed -= runs;
+                oldest = Some(oldest.map_or(due_ms, |oldest: i64| oldest.min(due_ms)));
+            }
+            row.oldest_ready_ms = oldest.map(|due_ms| now_ms.saturating_sub(due_ms).max(0));
+            // Drained queues that no catalogue names are history.
+            if row.rank.is_some() || row.ready + row.delayed + row.running > 0 {
+                queues.push(row);
+            }
+        }
+        queues.sort_by_key(|row| (row.rank.unwrap_or(i64::MAX), row.queue.clone()));
+        Ok(queues)
+    }
+
+    /// Runs that each worker holds, by worker.
+    pub fn busy(&self) -> Result<BTreeMap<i64, i64>> {
+        const SQL: &str = "
+            SELECT worker, count(*) FROM run INDEXED BY run_worker
+            WHERE worker IS NOT NULL AND state = 'running' GROUP BY worker";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}
+
+/// Due runs that nobody has made ready: how many per queue, and the earliest due time.
+fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)>> {
+    const SQL: &str = "
+        SELECT queue, count(*), min(due_ms) FROM (
+            SELECT queue, due_ms FROM run INDEXED BY run_due
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2)
+        GROUP BY queue";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement
+        .query_map([now_ms, OVERDUE_MAX], |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The earliest due time among the first runs of the queue's lanes.
+fn oldest_head(conn: &Connection, queue: &str) -> Result<Option<i64>> {
+    // One seek per lane, however long the lanes are.
+    const SQL: &str = "
+        SELECT tenant, job, due_ms FROM run INDEXED BY run_ready
+        WHERE ready = 1 AND queue = ?1 AND (tenant, job) > (?2, ?3)
+        ORDER BY tenant, job, order_key, id LIMIT 1";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let mut lane = (String::new(), String::new());
+    let mut oldest: Option<i64> = None;
+    for _ in 0..LANES_MAX {
+        let head: Option<(String, String, i64)> = statement
+            .query_row(params![queue, lane.0, lane.1], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        let Some((tenant, job, due_ms)) = head else {
+            break;
+        };
+        oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
+        lane = (tenant, job);
+    }
+    Ok(oldest)
+}

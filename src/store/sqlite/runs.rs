@@ -1,0 +1,212 @@
+//! Reads runs: lists of them, or one with all that is known.
+//!
+//! Rule: every read is bounded; `shown` is derived here and nowhere else, so that a filter and a list cannot disagree.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::dead;
+use super::writer::Tx;
+use crate::error::Result;
+use crate::run::{Guarantee, RunId, Shown, State, Trigger, WorkerId};
+use crate::store::{AttemptRow, RunDetail, RunFilter, RunRow};
+
+/// Most attempts and dead letters that are read of one run, the newest: operators can retry without end.
+pub(super) const PER_RUN_MAX: i64 = 1000;
+
+/// So many waiting runs are collected from the indexes; of more, the newest are soon found by walking back.
+const WAITING_FEW: i64 = 10_000;
+
+const COLUMNS: &str = "
+    run.id, job, queue, tenant, priority, state, attempts, failures, crashes, releases, created_ms, due_ms, started_ms,
+    ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key, correlation_id,
+    business_key, initiator, max_attempts";
+
+/// What an operator reads for a run; `:now_ms` decides what is due.
+const SHOWN: &str = "
+    CASE WHEN state <> 'waiting' THEN state
+         WHEN due_ms > :now_ms AND (failures > 0 OR limited_ms IS NOT NULL) THEN 'retrying'
+         WHEN due_ms > :now_ms THEN 'delayed'
+         WHEN EXISTS (SELECT 1 FROM pause WHERE pause.job = run.job) THEN 'blocked'
+         ELSE 'ready' END";
+
+/// Number of columns in [`COLUMNS`]; what a query adds comes behind them.
+const N: usize = 26;
+
+fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    let state: String = row.get(5)?;
+    let shown: String = row.get(N)?;
+    Ok(RunRow {
+        run: RunId(row.get(0)?),
+        job: row.get(1)?,
+        queue: row.get(2)?,
+        tenant: row.get(3)?,
+        priority: row.get(4)?,
+        // The schema's CHECK lets no other word in.
+        state: State::from_word(&state).unwrap_or(State::Dead),
+        shown: Shown::from_word(&shown).unwrap_or(Shown::Dead),
+        attempts: row.get(6)?,
+        failures: row.get(7)?,
+        crashes: row.get(8)?,
+        releases: row.get(9)?,
+        created_ms: row.get(10)?,
+        due_ms: row.get(11)?,
+        started_ms: row.get(12)?,
+        ended_ms: row.get(13)?,
+        deadline_ms: row.get(14)?,
+        cancel_ms: row.get(15)?,
+        cancel_by: row.get(16)?,
+        worker: row.get::<_, Option<i64>>(17)?.map(WorkerId),
+        reason: row.get(18)?,
+        last_error: row.get(19)?,
+        exit_code: row.get(20)?,
+        dedup_key: row.get(21)?,
+        correlation_id: row.get(22)?,
+        business_key: row.get(23)?,
+        initiator: row.get(24)?,
+        max_attempts: row.get(25)?,
+    })
+}
+
+/// A run with its attempts and dead letters.
+fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, {SHOWN}, guarantee, trigger, parent, traceparent, idempotency_key, params, result,
+            (SELECT length(body) FROM payload WHERE payload.run = run.id)
+         FROM run WHERE id = :run"
+    );
+    let found = conn
+        .prepare_cached(&sql)?
+        .query_row(named_params! {":run": run.0, ":now_ms": now_ms}, |row| {
+            let guarantee: String = row.get(N + 1)?;
+            let trigger: String = row.get(N + 2)?;
+            Ok(RunDetail {
+                row: run_row(row)?,
+                guarantee: Guarantee::from_word(&guarantee).unwrap_or(Guarantee::AtMostOnce),
+                trigger: Trigger::from_word(&trigger).unwrap_or(Trigger::Manual),
+                parent: row.get::<_, Option<i64>>(N + 3)?.map(RunId),
+                traceparent: row.get(N + 4)?,
+                idempotency_key: row.get(N + 5)?,
+                params: row.get(N + 6)?,
+                results: row.get(N + 7)?,
+                payload_bytes: row.get(N + 8)?,
+                attempts: Vec::new(),
+                dead_letters: Vec::new(),
+            })
+        })
+        .optional()?;
+    let Some(mut detail) = found else {
+        return Ok(None);
+    };
+    detail.attempts = attempts(conn, run)?;
+    detail.dead_letters = dead::of_run(conn, run)?;
+    Ok(Some(detail))
+}
+
+fn attempts(conn: &Connection, run: RunId) -> Result<Vec<AttemptRow>> {
+    const SQL: &str = "
+        SELECT number, worker, started_ms, ended_ms, ending, exit_code, signal, class, error, output_tail,
+            output_bytes, leaked
+        FROM attempt WHERE run = :run ORDER BY number DESC LIMIT :max";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let mut rows: Vec<AttemptRow> = statement
+        .query_map(named_params! {":run": run.0, ":max": PER_RUN_MAX}, |row| {
+            Ok(AttemptRow {
+                number: row.get(0)?,
+                worker: WorkerId(row.get(1)?),
+                started_ms: row.get(2)?,
+                ended_ms: row.get(3)?,
+                ending: row.get(4)?,
+                exit_code: row.get(5)?,
+                signal: row.get(6)?,
+                class: row.get(7)?,
+                error: row.get(8)?,
+                output_tail: row.get(9)?,
+                output_bytes: row.get(10)?,
+                leaked: row.get(11)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    rows.reverse();
+    Ok(rows)
+}
+
+fn list(conn: &Connection, filter: &RunFilter, now_ms: i64) -> Result<Vec<RunRow>> {
+    // The words are ours, so they may stand in the text; a list of states cannot be bound.
+    let words: Vec<String> = filter
+        .shown
+        .iter()
+        .map(|shown| format!("'{shown}'"))
+        .collect();
+    let shown = match words.join(", ") {
+        none if none.is_empty() => String::new(),
+        words => format!("AND {SHOWN} IN ({words})"),
+    };
+    let sql = format!(
+        "SELECT {COLUMNS}, {SHOWN} FROM run {hint}
+         WHERE {narrow} {shown}
+             AND (:job IS NULL OR job = :job) AND (:queue IS NULL OR queue = :queue)
+             AND (:tenant IS NULL OR tenant = :tenant) AND (:since_ms IS NULL OR created_ms >= :since_ms)
+         ORDER BY run.id DESC LIMIT :limit OFFSET :offset",
+        hint = if filter.job.is_some() { "INDEXED BY run_job" } else { "" },
+        narrow = narrow(conn, filter)?,
+    );
+    let mut statement = conn.prepare(&sql)?;
+    let rows = statement
+        .query_map(
+            named_params! {
+                ":now_ms": now_ms, ":job": filter.job, ":queue": filter.queue, ":tenant": filter.tenant,
+                ":since_ms": filter.since_ms, ":limit": filter.limit, ":offset": filter.offset,
+            },
+            run_row,
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Lets the rows be found by an index where few of a long history can match; the newest-first walk finds the others soon.
+fn narrow(conn: &Connection, filter: &RunFilter) -> Result<String> {
+    const WAITING: &str = "SELECT coalesce(sum(ready + delayed), 0) FROM depth";
+    const ALL: &str = "TRUE";
+    if filter.shown.is_empty() || filter.job.is_some() {
+        return Ok(ALL.to_owned());
+    }
+    let waiting: i64 = conn
+        .prepare_cached(WAITING)?
+        .query_row([], |row| row.get(0))?;
+    let mut sources = Vec::new();
+    for shown in &filter.shown {
+        sources.push(match shown {
+            Shown::Running => "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'",
+            Shown::Dead => "SELECT run FROM dead_letter",
+            Shown::Cancelled => "SELECT id FROM run INDEXED BY run_cancelled WHERE state = 'cancelled'",
+            Shown::Ready | Shown::Delayed | Shown::Retrying | Shown::Blocked if waiting <= WAITING_FEW => "
+                SELECT id FROM run INDEXED BY run_ready WHERE ready = 1
+                UNION ALL
+                SELECT id FROM run INDEXED BY run_due WHERE state = 'waiting' AND ready = 0 AND worker IS NULL
+                UNION ALL
+                SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'waiting'",
+            _ => return Ok(ALL.to_owned()),
+        });
+    }
+    sources.dedup();
+    Ok(format!("run.id IN ({})", sources.join(" UNION ALL ")))
+}
+
+impl super::Store {
+    /// Runs, the newest first.
+    pub fn list_runs(&self, filter: &RunFilter, now_ms: i64) -> Result<Vec<RunRow>> {
+        list(self.connection()?, filter, now_ms)
+    }
+
+    /// One run with its attempts and dead letters.
+    pub fn show_run(&self, run: RunId, now_ms: i64) -> Result<Option<RunDetail>> {
+        detail(self.connection()?, run, now_ms)
+    }
+}
+
+impl Tx<'_> {
+    /// As [`super::Store::show_run`], with what this transaction has changed.
+    pub fn show_run(&self, run: RunId, now_ms: i64) -> Result<Option<RunDetail>> {
+        detail(self.conn, run, now_ms)
+    }
+}

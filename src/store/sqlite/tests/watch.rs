@@ -1,0 +1,24 @@
+//! The nudge after COMMIT.
+
+use std::time::Duration;
+
+use super::{Lab, open};
+
+#[test]
+fn a_commit_of_another_connection_wakes_a_waiter_and_is_visible_then() {
+    let lab = Lab::new();
+    let dir = lab.store.dir().parent().unwrap().to_owned();
+    let watch = lab.store.watch().unwrap();
+    assert!(!watch.wait(Duration::ZERO).unwrap());
+    let writer = std::thread::spawn(move || {
+        let mut other = open(&dir);
+        other
+            .write(|tx| tx.pause_job("job", "ann", None, 1))
+            .unwrap();
+    });
+    while !watch.wait(Duration::from_secs(20)).unwrap() {}
+    assert_eq!(lab.store.pauses().unwrap().len(), 1);
+    writer.join().unwrap();
+    watch.drain();
+    assert!(!watch.wait(Duration::ZERO).unwrap(), "reading wakes nobody");
+}

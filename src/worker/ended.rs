@@ -1,0 +1,182 @@
+//! An attempt that ended, on its way into the store; and the follow-up of a death.
+
+use std::sync::Arc;
+
+use crate::attempt::{Ending, Report};
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::document::{document, run_detail};
+use crate::error::Result;
+use crate::intake::Request;
+use crate::observe::log::{self, Level};
+use crate::policy::{self, Budget, Judged, Verdict};
+use crate::run::{Trigger, WorkerId};
+use crate::store::{Burial, Claimed, Holder, Outcome, Settings, Tx};
+
+use super::prepared::Prepared;
+
+/// An ended attempt.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) claimed: Claimed,
+    pub(super) job: Arc<Prepared>,
+    pub(super) report: Report,
+    /// False proves that the command did not run.
+    pub(super) started: bool,
+    /// Processes that could not be ended: the run stays claimed while they live.
+    pub(super) stuck: Vec<i32>,
+    /// Random number for the backoff, drawn once so that a repeated write says the same.
+    pub(super) unit: f64,
+}
+
+impl Ended {
+    /// Whether it was stopped before its command was started, so that the claim is simply given back.
+    pub(super) fn was_not_started(&self) -> bool {
+        !self.started
+            && matches!(
+                self.report.ending,
+                Ending::Released { .. } | Ending::Cancelled { .. }
+            )
+    }
+
+    /// What the ending means and what becomes of the run.
+    pub(super) fn decide(&self) -> (Judged, Verdict) {
+        let job = &self.job.job;
+        let judged = policy::classify(&self.report, &job.exit);
+        let budget = Budget {
+            guarantee: self.claimed.guarantee,
+            failures: self.claimed.failures,
+            max_attempts: self.claimed.max_attempts,
+            deadline_ms: self.claimed.deadline_ms,
+            limited_ms: self.claimed.limited_ms,
+            rate_limited_for_ms: job.rate_limited_for_ms,
+        };
+        let backoff_ms = policy::delay_ms(&job.backoff, self.claimed.failures + 1, self.unit);
+        let now_ms = self.report.ended_ms;
+        let verdict = policy::verdict(&self.report.ending, &judged, &budget, backoff_ms, now_ms);
+        (judged, verdict)
+    }
+
+    /// Writes the end of the attempt, with the run that a death calls for.
+    pub(super) fn write(
+        &self,
+        tx: &mut Tx<'_>,
+        worker: WorkerId,
+        catalogue: &Catalogue,
+        keep: bool,
+        now_ms: i64,
+    ) -> Result<Outcome> {
+        if self.was_not_started() {
+            return tx.unclaim(self.claimed.run, self.claimed.fence);
+        }
+        let holder = Holder {
+            run: self.claimed.run,
+            fence: self.claimed.fence,
+            worker,
+            attempt: self.claimed.attempt,
+        };
+        let (judged, verdict) = self.decide();
+        let (outcome, burial) = tx.finish(holder, &self.report, &judged, verdict, keep, now_ms)?;
+        if let Some(burial) = burial {
+            follow_up(tx, &burial, catalogue, now_ms)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Logs the end once it is stored.
+    pub(super) fn log(&self, outcome: Outcome) {
+        let claimed = &self.claimed;
+        let (judged, verdict) = self.decide();
+        let error = judged.error.unwrap_or_default();
+        let ran_ms = self.report.ended_ms - self.report.started_ms;
+        let common: [(&str, &dyn std::fmt::Display); 4] = [
+            ("run", &claimed.run),
+            ("job", &claimed.job),
+            ("attempt", &claimed.attempt),
+            ("ran_ms", &ran_ms),
+        ];
+        let with = |level, name, more: &[(&str, &dyn std::fmt::Display)]| {
+            log::event(level, name, &[&common[..], more].concat());
+        };
+        if outcome == Outcome::Fenced {
+            return with(Level::Warn, "attempt_fenced", &[]);
+        }
+        if self.was_not_started() {
+            return with(Level::Info, "run_unclaimed", &[]);
+        }
+        match verdict {
+            Verdict::Succeed => with(Level::Debug, "run_succeeded", &[]),
+            Verdict::Defer { due_ms, .. } => {
+                let due = crate::units::format_utc(due_ms);
+                let class = judged.class;
+                with(
+                    Level::Info,
+                    "run_deferred",
+                    &[("class", &class), ("due", &due), ("error", &error)],
+                );
+            }
+            Verdict::Release => with(Level::Info, "run_released", &[]),
+            Verdict::Cancel => with(Level::Info, "run_cancelled", &[]),
+            Verdict::Bury { reason, .. } => {
+                with(
+                    Level::Warn,
+                    "run_dead",
+                    &[("reason", &reason), ("error", &error)],
+                );
+            }
+        }
+        if self.report.leaked > 0 {
+            with(
+                Level::Warn,
+                "leftovers",
+                &[("processes", &self.report.leaked)],
+            );
+        }
+    }
+}
+
+/// Enqueues the job that `on_dead` names, with the dead run's facts as payload. Such a run fires none itself.
+pub(super) fn follow_up(
+    tx: &mut Tx<'_>,
+    burial: &Burial,
+    catalogue: &Catalogue,
+    now_ms: i64,
+) -> Result<()> {
+    let Some(name) = catalogue
+        .jobs
+        .get(&burial.job)
+        .and_then(|job| job.on_dead.as_ref())
+    else {
+        return Ok(());
+    };
+    let Some(job) = catalogue.jobs.get(name) else {
+        return Ok(());
+    };
+    let Some(detail) = tx.show_run(burial.run, now_ms)? else {
+        return Ok(());
+    };
+    if detail.trigger == Trigger::OnDead {
+        return Ok(());
+    }
+    let facts = document("runs.show", run_detail(&detail));
+    let request = Request {
+        job: name,
+        payload: Some(facts.to_string().into_bytes()),
+        correlation_id: detail.row.correlation_id.as_deref(),
+        ..Request::default()
+    };
+    let key = clock::random_bytes();
+    let mut new = match request.prepare(&job.intake, &Settings::of(catalogue), now_ms, key) {
+        Ok(new) => new,
+        Err(error) => {
+            let fields: [(&str, &dyn std::fmt::Display); 2] =
+                [("run", &burial.run), ("error", &error)];
+            log::event(Level::Error, "on_dead_refused", &fields);
+            return Ok(());
+        }
+    };
+    new.trigger = Trigger::OnDead;
+    new.parent = Some(burial.run);
+    tx.enqueue(&new, now_ms)?;
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! The worker's main thread: one poll loop that decides what is claimed, started, stopped and written.
+//!
+//! Rule: nothing here blocks but the poll, and nothing is forgotten before its write is durable. Stopping a command never
+//! waits for the ledger.
+
+mod answers;
+mod notice;
+mod writes;
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::observe::log::{self, Level};
+use crate::process::capture::Tee;
+use crate::process::control::Command;
+use crate::process::{SlotDir, marks::StartMarks, spawn};
+use crate::run::RunId;
+use crate::store::{Claims, Ledger, Outcome, Store, Turns, Waiting, Watch};
+
+use super::ended::Ended;
+use super::house::{self, House};
+use super::identity::{self, Identity};
+use super::inbox::Inbox;
+use super::pool::Pool;
+use super::prepared::Prepared;
+use super::signals::SignalPipe;
+use super::slot::{Shared, Slot};
+use super::{Drain, Foreground, Options, Reload, Summary};
+
+/// How often the worker looks around without being woken.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Attempts older than this are shown as running with their number; shorter ones cost no write of their own.
+const NOTE_AFTER: Duration = Duration::from_millis(100);
+
+/// A run claimed ahead that found no slot within this time goes back to the queue.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// While every slot has work, ended attempts wait so long for company in one transaction.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// A write that failed is tried again after this.
+const RETRY_WRITE: Duration = Duration::from_millis(500);
+
+/// A write that is refused as a defect so often is given up; the run is then recovered like that of a dead worker.
+const WRITES_MAX: u32 = 5;
+
+/// What the main thread hears of.
+pub(super) enum Event {
+    /// A slot has ended an attempt.
+    Ended(Box<Ended>),
+    /// The end of an attempt is stored, or not.
+    Written(Arc<Ended>, u32, Result<Outcome>),
+    /// A claim was answered.
+    Claimed(Result<Claims>),
+    /// Unclaims or start notes were answered.
+    Noted(Result<()>),
+    /// The housekeeper found that runs were handed out again or that the catalogue changed.
+    House(house::Found),
+}
+
+/// Runs a worker to its end.
+///
+/// # Errors
+/// [`Kind::Io`] when the database was removed or replaced; what stopped it otherwise.
+pub fn run(options: Options, reload: Reload) -> Result<Summary> {
+    Engine::start(options, reload)?.work()
+}
+
+/// How far stopping has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    No,
+    /// No more claims; runs go on until the instant.
+    Graceful(Instant),
+    /// Runs were told to end.
+    Term,
+    /// Runs were killed.
+    Kill,
+}
+
+struct Engine {
+    identity: Identity,
+    shared: Arc<Shared>,
+    ledger: Arc<Ledger>,
+    store: Store,
+    watch: Watch,
+    house: House,
+    reload: Reload,
+    signals: SignalPipe,
+    hangups: SignalPipe,
+    slots: Vec<std::thread::JoinHandle<()>>,
+
+    catalogue: Arc<Catalogue>,
+    prepared: HashMap<String, Arc<Prepared>>,
+    queue_names: Vec<String>,
+    queues: Arc<Vec<String>>,
+    turns: Arc<Mutex<Turns>>,
+
+    /// Ended attempts that are not yet on their way into the store, with the writes tried.
+    ended: Vec<(Arc<Ended>, u32)>,
+    ended_since: Option<Instant>,
+    retry_at: Option<Instant>,
+    /// Ended attempts whose processes could not be ended.
+    stuck: Vec<Ended>,
+    /// Entries that were submitted and not answered.
+    outstanding: usize,
+    /// Runs may be ready that we have not seen.
+    look: bool,
+    /// A run that must be alone waits for us to be idle, or is running.
+    alone: bool,
+    /// After a claim of unknown outcome: give back what we hold and do not know.
+    reconcile: bool,
+    data_version: i64,
+    next_due_ms: Option<i64>,
+    next_tick: Instant,
+    clock_offset_ms: i64,
+    restart_waits: bool,
+    cancels_looked_at: Instant,
+    look_for_cancels: bool,
+
+    stop: Stop,
+    stop_after: Duration,
+    drain: Option<Drain>,
+    /// Dead workers were looked for once: before that nobody can say that nothing is left.
+    house_looked: bool,
+    /// Nothing claimable was left at the last claim.
+    dry: bool,
+    left_to_claim: Option<u64>,
+    foreground: Option<RunId>,
+    summary: Summary,
+}
+
+impl Engine {
+    fn start(options: Options, reload: Reload) -> Result<Self> {
+        let now_ms = clock::wall_ms();
+        let (mut store, _) = options.open.open()?;
+        let state_dir: Arc<std::path::Path> = store.dir().into();
+        // Before anything is started: signals that arrive from now on are counted.
+        let signals =
+            SignalPipe::new(&[signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
+        let hangups = SignalPipe::new(&[signal_hook::consts::SIGHUP])?;
+        if let Err(error) = spawn::become_subreaper() {
+            log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
+        }
+        for name in ["work", "output", "checkpoints"] {
+            identity::make_dir(&state_dir.join(name))?;
+        }
+        let label = options.queues.join(",");
+        let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;
+        let io = |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
+        let marks = StartMarks::create(identity.marks_path.clone()).map_err(io)?;
+        let shared = Arc::new(Shared {
+            pool: Pool::new(options.slots as usize).map_err(io)?,
+            inbox: Inbox::new().map_err(io)?,
+            marks,
+            state_dir: Arc::clone(&state_dir),
+            uuid: store.uuid().to_owned(),
+        });
+        let mut summary = Summary::default();
+        let catalogue = Arc::clone(&options.catalogue);
+        let worker = identity.worker;
+        store.write(|tx| tx.keep_catalogue(&catalogue, now_ms))?;
+        if let Some(Foreground { new, .. }) = &options.foreground {
+            let enqueued = store.write(|tx| {
+                let enqueued = tx.enqueue(new, now_ms)?;
+                if !enqueued.duplicate {
+                    tx.keep_for(enqueued.run, worker)?;
+                }
+                Ok(enqueued)
+            })?;
+            summary.foreground = Some(enqueued.run);
+        }
+        let (reader, _) = options.open.open()?;
+        let watch = reader.watch()?;
+        let ledger = Arc::new(Ledger::start(store)?);
+        let house = House::start(
+            &options.open,
+            Arc::clone(&ledger),
+            worker,
+            Arc::clone(&catalogue),
+            Arc::clone(&shared),
+            options.foreground.is_some(),
+        )?;
+        let mut slots = Vec::new();
+        for index in 0..options.slots as usize {
+            let dir = SlotDir::open(&state_dir, worker, index as u32).map_err(io)?;
+            let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
+            let tee = shown.then(tee_stdout).transpose().map_err(io)?;
+            let slot = Slot::new(index, Arc::clone(&shared), dir, tee);
+            let thread = std::thread::Builder::new()
+                .name(format!("slot-{index}"))
+                .spawn(move || slot.work())
+                .map_err(io)?;
+            slots.push(thread);
+        }
+        let now = clock::monotonic();
+        let mut engine = Self {
+            identity,
+            shared,
+            ledger,
+            store: reader,
+            watch,
+            house,
+            reload,
+            signals,
+            hangups,
+            slots,
+            catalogue,
+            prepared: HashMap::new(),
+            queue_names: options.queues,
+            queues: Arc::default(),
+            turns: Arc::default(),
+            ended: Vec::new(),
+            ended_since: None,
+            retry_at: None,
+            stuck: Vec::new(),
+            outstanding: 0,
+            look: true,
+            alone: false,
+            reconcile: false,
+            data_version: 0,
+            next_due_ms: None,
+            next_tick: now + TICK,
+            clock_offset_ms: now_ms - clock::boottime_ms(),
+            restart_waits: true,
+            cancels_looked_at: now,
+            look_for_cancels: false,
+            stop: Stop::No,
+            stop_after: options.stop_after,
+            drain: options.drain,
+            house_looked: false,
+            dry: false,
+            left_to_claim: options.max_runs,
+            foreground: summary.foreground,
+            summary,
+        };
+        engine.order_queues();
+        engine.data_version = engine.store.data_version()?;
+        if engine.foreground.is_none() {
+            let queues = engine.queues.join(",");
+            log::event(
+                Level::Info,
+                "worker_started",
+                &[
+                    ("worker", &worker),
+                    ("queues", &queues),
+                    ("slots", &options.slots),
+                ],
+            );
+        }
+        Ok(engine)
+    }
+
+    /// The queues that are served, by rank and name.
+    fn order_queues(&mut self) {
+        let mut queues: Vec<(i64, String)> = self
+            .catalogue
+            .queues
+            .iter()
+            .filter(|(name, _)| self.queue_names.is_empty() || self.queue_names.contains(name))
+            .map(|(name, queue)| (queue.rank, name.clone()))
+            .collect();
+        queues.sort();
+        self.queues = Arc::new(queues.into_iter().map(|(_, name)| name).collect());
+    }
+
+    fn work(mut self) -> Result<Summary> {
+        let result = self.turn_until_done();
+        if result.is_err() {
+            // The store is lost: what we run is nobody's any more.
+            self.shared.pool.send_all(Command::Kill);
+        }
+        self.shared.pool.close();
+        for slot in self.slots.drain(..) {
+            drop(slot.join());
+        }
+        self.house.stop();
+        let worker = self.identity.worker;
+        if result.is_ok() {
+            self.ledger.call(move |tx| tx.remove_worker(worker))?;
+            if self.foreground.is_none() {
+                let attempts = self.summary.attempts;
+                log::event(
+                    Level::Info,
+                    "worker_stopped",
+                    &[("worker", &worker), ("attempts", &attempts)],
+                );
+            }
+            self.identity.forget();
+        }
+        result.map(|()| self.summary)
+    }
+
+    fn turn_until_done(&mut self) -> Result<()> {
+        loop {
+            for event in self.shared.inbox.take() {
+                self.hear(event)?;
+            }
+            self.obey_signals();
+            self.look_around()?;
+            self.submit();
+            if self.is_done()? {
+                return Ok(());
+            }
+            let timeout = self.sleep_time();
+            let ready = self.poll(timeout)?;
+            if ready {
+                self.watch.drain();
+                self.notice_commits()?;
+            }
+        }
+    }
+
+    fn is_done(&mut self) -> Result<bool> {
+        let (idle, queued) = self.shared.pool.load();
+        let quiet = idle == self.slots.len()
+            && queued == 0
+            && self.outstanding == 0
+            && self.ended.is_empty()
+            && !self.shared.inbox.has_events();
+        if !quiet {
+            return Ok(false);
+        }
+        if self.stop != Stop::No {
+            // What cannot be ended stays claimed; whoever comes next sees the processes and waits for them.
+            return Ok(true);
+        }
+        if !self.stuck.is_empty() {
+            return Ok(false);
+        }
+        if self.left_to_claim == Some(0) {
+            return Ok(true);
+        }
+        if self.look || !self.dry || !self.house_looked || self.foreground.is_some() {
+            return Ok(false);
+        }
+        let Some(drain) = self.drain else {
+            return Ok(false);
+        };
+        let paused = self.store.paused_jobs()?;
+        let waiting = self.store.waiting()?;
+        // What this worker serves and what time alone will make ready.
+        let comes = |it: &Waiting| {
+            it.due_ms.is_some()
+                && self.queues.contains(&it.queue)
+                && self.catalogue.jobs.contains_key(&it.job)
+                && !paused.contains(&it.job)
+        };
+        if drain == Drain::All && waiting.iter().any(comes) {
+            return Ok(false);
+        }
+        self.summary.left = waiting;
+        Ok(true)
+    }
+
+    fn sleep_time(&self) -> Duration {
+        let now = clock::monotonic();
+        let mut until = self.next_tick;
+        let mut at = |instant: Instant| until = until.min(instant);
+        if let Some(retry) = self.retry_at {
+            at(retry);
+        } else if self.outstanding == 0 {
+            if let Some(since) = self.ended_since {
+                at(since + LINGER);
+            }
+            if self.shared.pool.has_unnoted() {
+                at(now + NOTE_AFTER);
+            }
+        }
+        if self.look_for_cancels {
+            at(self.cancels_looked_at + Duration::from_millis(20));
+        }
+        if self.shared.pool.load().1 > 0 {
+            at(now + PATIENCE);
+        }
+        if let Stop::Graceful(end) = self.stop {
+            at(end);
+        }
+        let mut wait = until.saturating_duration_since(now);
+        if let Some(due_ms) = self.next_due_ms {
+            let until_due = (due_ms - clock::wall_ms()).max(0) as u64;
+            wait = wait.min(Duration::from_millis(until_due));
+        }
+        wait
+    }
+
+    /// Sleeps; true when another process may have committed.
+    fn poll(&self, timeout: Duration) -> Result<bool> {
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.watch.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.shared.inbox.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.hangups.as_fd(), PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!fds[0].revents().is_empty()),
+            Err(error) => Err(Error::new(Kind::Failed, format!("cannot wait: {error}"))),
+        }
+    }
+}
+
+/// Copies output to our standard output.
+fn tee_stdout() -> std::io::Result<Tee> {
+    Tee::start(rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?.into())
+}

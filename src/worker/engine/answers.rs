@@ -1,0 +1,175 @@
+//! What the main thread hears: ended attempts, answers of the ledger, the housekeeper.
+//!
+//! Rule: a write that failed is kept and tried again; only a lost database ends the worker.
+
+use std::sync::Arc;
+
+use super::{Engine, Event, RETRY_WRITE, Stop, WRITES_MAX};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::observe::log::{self, Level};
+use crate::process::wrapper;
+use crate::run::{RunId, State};
+use crate::store::{Claims, Outcome};
+use crate::worker::ended::Ended;
+use crate::worker::house;
+use crate::worker::pool::Work;
+use crate::worker::prepared::Prepared;
+
+impl Engine {
+    pub(super) fn hear(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Ended(ended) => {
+                self.summary.attempts += 1;
+                if ended.stuck.is_empty() {
+                    self.ended.push((Arc::from(ended), 0));
+                    self.ended_since.get_or_insert_with(clock::monotonic);
+                } else {
+                    let pids = format!("{:?}", ended.stuck);
+                    let fields: [(&str, &dyn std::fmt::Display); 2] =
+                        [("run", &ended.claimed.run), ("pids", &pids)];
+                    log::event(Level::Error, "run_blocked_by_processes", &fields);
+                    self.stuck.push(*ended);
+                }
+            }
+            Event::Written(ended, tries, answer) => {
+                self.outstanding -= 1;
+                self.after_write(ended, tries, answer)?;
+            }
+            Event::Claimed(answer) => {
+                self.outstanding -= 1;
+                self.after_claim(answer)?;
+            }
+            Event::Noted(answer) => {
+                self.outstanding -= 1;
+                if let Err(error) = answer {
+                    self.bear(&error)?;
+                    self.reconcile = true;
+                }
+            }
+            Event::House(house::Found::Looked { freed }) => {
+                self.house_looked = true;
+                self.look |= freed;
+            }
+            Event::House(house::Found::Catalogue) => self.load_catalogue(),
+            Event::House(house::Found::Lost(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    pub(super) fn after_write(
+        &mut self,
+        ended: Arc<Ended>,
+        tries: u32,
+        answer: Result<Outcome>,
+    ) -> Result<()> {
+        match answer {
+            Ok(outcome) => {
+                self.shared.marks.done(ended.claimed.fence);
+                ended.log(outcome);
+                if ended.claimed.must_be_alone() {
+                    self.alone = false;
+                }
+                if Some(ended.claimed.run) == self.foreground {
+                    self.look = true;
+                }
+                if outcome == Outcome::Moved(State::Waiting) {
+                    self.look = true;
+                }
+            }
+            Err(error) => {
+                self.bear(&error)?;
+                let tries = tries + u32::from(error.kind == Kind::Bug);
+                if tries < WRITES_MAX {
+                    self.ended.push((ended, tries));
+                    self.retry_at = Some(clock::monotonic() + RETRY_WRITE);
+                } else {
+                    let run = ended.claimed.run;
+                    log::event(
+                        Level::Error,
+                        "run_given_up",
+                        &[("run", &run), ("error", &error)],
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn after_claim(&mut self, answer: Result<Claims>) -> Result<()> {
+        let claims = match answer {
+            Ok(claims) => claims,
+            Err(error) => {
+                self.bear(&error)?;
+                self.reconcile = true;
+                self.retry_at = Some(clock::monotonic() + RETRY_WRITE);
+                self.look = true;
+                return Ok(());
+            }
+        };
+        self.dry = claims.runs.is_empty() && !claims.wants_idle && !claims.full;
+        self.alone = claims.wants_idle;
+        self.look |= claims.full || claims.wants_idle;
+        if let Some(left) = &mut self.left_to_claim {
+            *left = left.saturating_sub(claims.runs.len() as u64);
+        }
+        let now = clock::monotonic();
+        let work = claims
+            .runs
+            .into_iter()
+            .filter_map(|claimed| {
+                let job = self.prepare(&claimed.job)?;
+                Some(Work {
+                    claimed,
+                    job,
+                    claimed_at: now,
+                })
+            })
+            .collect();
+        self.shared.pool.add(work);
+        if let Some(run) = self.foreground {
+            self.look_after(run)?;
+        } else if !self.look {
+            self.next_due_ms = self.store.next_due(clock::wall_ms())?;
+        }
+        Ok(())
+    }
+
+    /// The run of the foreground: its next start, or its end by somebody else's hand.
+    pub(super) fn look_after(&mut self, run: RunId) -> Result<()> {
+        match self.store.state_and_due(run)? {
+            Some((State::Waiting, due_ms)) => self.next_due_ms = Some(due_ms),
+            Some((State::Running, _)) => {}
+            Some(_) | None => self.begin_stop(Stop::Graceful(clock::monotonic())),
+        }
+        Ok(())
+    }
+
+    pub(super) fn prepare(&mut self, name: &str) -> Option<Arc<Prepared>> {
+        if let Some(prepared) = self.prepared.get(name) {
+            return Some(Arc::clone(prepared));
+        }
+        let job = self.catalogue.jobs.get(name)?;
+        let state = &self.shared.state_dir;
+        let prepared = Arc::new(Prepared::new(
+            job,
+            state,
+            &self.catalogue.path,
+            &wrapper::own_binary(),
+        ));
+        self.prepared.insert(name.to_owned(), Arc::clone(&prepared));
+        Some(prepared)
+    }
+
+    /// A write failed. What can be waited out is waited out; a lost database is the end.
+    pub(super) fn bear(&mut self, error: &Error) -> Result<()> {
+        log::event(Level::Warn, "store_failed", &[("error", error)]);
+        if error.kind == Kind::Io {
+            self.store.check_identity()?;
+            if self.store.release_reserve() {
+                log::event(Level::Warn, "disk_reserve_released", &[]);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! What the main thread sends to the ledger: ends of attempts, start notes and the next claim in one transaction.
+//!
+//! Rule: one batch is under way at a time, so that what ends meanwhile goes together with the next.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Engine, Event, LINGER, NOTE_AFTER, Stop};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::run::Fence;
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, Entry, Outcome, Start, Tx};
+use crate::worker::ended::{Ended, follow_up};
+
+impl Engine {
+    /// Whether this worker may take (more) runs now.
+    pub(super) fn wanted(&self) -> (usize, usize) {
+        let (idle, queued) = self.shared.pool.load();
+        let free = idle.saturating_sub(queued);
+        if self.stop != Stop::No || self.retry_at.is_some() {
+            return (0, 0);
+        }
+        if self.alone {
+            // Only an idle worker gets it, and then nothing beside it.
+            let empty = idle == self.slots.len() && queued == 0 && self.ended.is_empty();
+            return if empty && self.stuck.is_empty() {
+                (1, 1)
+            } else {
+                (0, 0)
+            };
+        }
+        let ahead = if self.foreground.is_some() {
+            0
+        } else {
+            2 * self.slots.len()
+        };
+        let mut max = (free + ahead).saturating_sub(queued.saturating_sub(idle));
+        if let Some(left) = self.left_to_claim {
+            max = max.min(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        (max, free)
+    }
+
+    /// Sends what is to be written, and the next claim with it, into one transaction.
+    pub(super) fn submit(&mut self) {
+        if self.outstanding > 0 {
+            return;
+        }
+        let now = clock::monotonic();
+        if self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        if self.reconcile {
+            self.give_back_unknown();
+        }
+        let (idle, queued) = self.shared.pool.load();
+        // While the slots have work, ended attempts wait for company.
+        let comfortable = idle == 0 && queued >= self.slots.len().div_ceil(2);
+        let waited = self
+            .ended_since
+            .is_some_and(|since| now.duration_since(since) >= LINGER);
+        let starts = self.shared.pool.unnoted(NOTE_AFTER);
+        let ended_due = !self.ended.is_empty() && (!comfortable || waited);
+        let (max, free) = self.wanted();
+        let claim = self.look && max > 0 && (free > 0 || ended_due);
+        if !ended_due && !claim && starts.is_empty() && !self.restart_waits {
+            return;
+        }
+        let mut entries = Vec::new();
+        self.ended_since = None;
+        for (ended, tries) in std::mem::take(&mut self.ended) {
+            entries.push(self.write_entry(ended, tries));
+        }
+        for start in starts {
+            entries.push(self.note_entry(start));
+        }
+        if self.restart_waits {
+            entries.push(self.restart_entry());
+        }
+        if claim {
+            self.look = false;
+            entries.push(self.claim_entry(max, free));
+        }
+        self.outstanding += entries.len();
+        self.ledger.submit(entries);
+    }
+
+    pub(super) fn write_entry(&self, ended: Arc<Ended>, tries: u32) -> Entry {
+        let worker = self.identity.worker;
+        let catalogue = Arc::clone(&self.catalogue);
+        let keep = self.foreground == Some(ended.claimed.run) && self.stop < Stop::Term;
+        let shared = Arc::clone(&self.shared);
+        let (value, answer) = slot_for::<Outcome>();
+        let written = Arc::clone(&ended);
+        Entry {
+            body: Box::new(move |tx| {
+                put(
+                    &value,
+                    written.write(tx, worker, &catalogue, keep, clock::wall_ms())?,
+                );
+                Ok(())
+            }),
+            done: Box::new(move |result| {
+                shared
+                    .inbox
+                    .push(Event::Written(ended, tries, taken(&answer, result)));
+            }),
+        }
+    }
+
+    pub(super) fn note_entry(&self, start: Start) -> Entry {
+        let worker = self.identity.worker;
+        self.noted_entry(Box::new(move |tx| tx.note_start(worker, &start).map(drop)))
+    }
+
+    pub(super) fn restart_entry(&mut self) -> Entry {
+        self.restart_waits = false;
+        self.noted_entry(Box::new(|tx| {
+            while tx.restart_waits(clock::wall_ms())? {}
+            Ok(())
+        }))
+    }
+
+    pub(super) fn noted_entry(
+        &self,
+        body: Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>,
+    ) -> Entry {
+        let shared = Arc::clone(&self.shared);
+        Entry {
+            body,
+            done: Box::new(move |answer| shared.inbox.push(Event::Noted(answer))),
+        }
+    }
+
+    pub(super) fn claim_entry(&self, max: usize, free: usize) -> Entry {
+        let worker = self.identity.worker;
+        let catalogue = Arc::clone(&self.catalogue);
+        let queues = Arc::clone(&self.queues);
+        let turns = Arc::clone(&self.turns);
+        let idle = self.alone || self.shared.pool.load() == (self.slots.len(), 0);
+        let short: HashSet<String> = self
+            .prepared
+            .iter()
+            .filter(|(_, prepared)| prepared.is_short())
+            .map(|(name, _)| name.clone())
+            .collect();
+        let foreground = self.foreground;
+        let shared = Arc::clone(&self.shared);
+        let (value, answer) = slot_for::<Claims>();
+        Entry {
+            body: Box::new(move |tx| {
+                let now_ms = clock::wall_ms();
+                let request = ClaimRequest {
+                    worker,
+                    queues: &queues,
+                    knows: &|job| catalogue.jobs.contains_key(job),
+                    max,
+                    free,
+                    is_short: &|job| short.contains(job),
+                    idle,
+                };
+                let claims = if let Some(run) = foreground {
+                    let claimed = tx.claim_kept(run, &request, now_ms)?;
+                    Claims {
+                        runs: claimed.into_iter().collect(),
+                        ..Claims::default()
+                    }
+                } else {
+                    let more = tx.promote(now_ms)?;
+                    let burials: Vec<Burial> = tx.expire(now_ms)?;
+                    for burial in &burials {
+                        follow_up(tx, burial, &catalogue, now_ms)?;
+                    }
+                    let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut claims = tx.claim(&request, &mut turns)?;
+                    claims.full |= more || !burials.is_empty();
+                    claims
+                };
+                put(&value, claims);
+                Ok(())
+            }),
+            done: Box::new(move |result| {
+                shared.inbox.push(Event::Claimed(taken(&answer, result)));
+            }),
+        }
+    }
+
+    pub(super) fn unclaim(&mut self, runs: Vec<Claimed>) {
+        if runs.is_empty() {
+            return;
+        }
+        if let Some(left) = &mut self.left_to_claim {
+            *left += runs.len() as u64;
+        }
+        let entries: Vec<Entry> = runs
+            .into_iter()
+            .map(|claimed| {
+                self.noted_entry(Box::new(move |tx| {
+                    tx.unclaim(claimed.run, claimed.fence).map(drop)
+                }))
+            })
+            .collect();
+        self.outstanding += entries.len();
+        self.look = true;
+        self.ledger.submit(entries);
+    }
+
+    /// Gives back what the store says is ours and we do not know of.
+    pub(super) fn give_back_unknown(&mut self) {
+        let mut known: HashSet<Fence> = self.shared.pool.fences().into_iter().collect();
+        known.extend(self.ended.iter().map(|(ended, _)| ended.claimed.fence));
+        known.extend(self.stuck.iter().map(|ended| ended.claimed.fence));
+        let worker = self.identity.worker;
+        let Ok(held) = self.store.held_by(worker) else {
+            return;
+        };
+        self.reconcile = false;
+        let entries: Vec<Entry> = held
+            .into_iter()
+            .filter(|(_, fence, _)| !known.contains(fence))
+            .map(|(run, fence, _)| {
+                self.noted_entry(Box::new(move |tx| tx.unclaim(run, fence).map(drop)))
+            })
+            .collect();
+        self.outstanding += entries.len();
+        self.ledger.submit(entries);
+    }
+}
+
+/// A place for the value of an entry, between its body and its answer.
+type Place<T> = Arc<Mutex<Option<T>>>;
+
+fn slot_for<T>() -> (Place<T>, Place<T>) {
+    let place = Arc::new(Mutex::new(None));
+    (Arc::clone(&place), place)
+}
+
+fn put<T>(place: &Place<T>, value: T) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+}
+
+fn taken<T>(place: &Place<T>, answer: Result<()>) -> Result<T> {
+    answer?;
+    place
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()
+        .ok_or_else(|| Error::new(Kind::Bug, "a write gave no answer"))
+}

@@ -1,0 +1,247 @@
+//! The housekeeper: a thread that recovers dead workers, checkpoints the log, keeps the disk reserve and prunes.
+//!
+//! Rule: it looks once a second and whenever a worker's lock file is closed; nothing it does can delay a claim or a kill.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify;
+
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::observe::log::{self, Level};
+use crate::process::capture::remove_logs;
+use crate::run::WorkerId;
+use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
+
+use super::engine::Event;
+use super::identity::workers_dir;
+use super::inbox::Inbox;
+use super::reaper;
+use super::slot::Shared;
+
+/// Copying the log into the database begins at this size: 1,000 pages.
+const CHECKPOINT_BYTES: u64 = 4 << 20;
+
+/// Beyond this size the checkpoint waits for readers, so that the log starts anew.
+const RESTART_BYTES: u64 = 64 << 20;
+
+/// Pruning is looked at so often.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Rows that a slice of a prune looks at: some milliseconds.
+const PRUNE_PAGE: i64 = 500;
+
+/// What the housekeeper tells the main thread.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Every other worker was looked at; whether runs of dead ones can be claimed again.
+    Looked { freed: bool },
+    /// Somebody loaded a newer catalogue.
+    Catalogue,
+    /// The database is gone.
+    Lost(Error),
+}
+
+/// Handle of the thread.
+pub(super) struct House {
+    stop: Arc<Inbox<()>>,
+    busy: Arc<AtomicBool>,
+    catalogue: Arc<Mutex<Arc<Catalogue>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Keeper {
+    store: Store,
+    ledger: Arc<Ledger>,
+    worker: WorkerId,
+    catalogue: Arc<Mutex<Arc<Catalogue>>>,
+    shared: Arc<Shared>,
+    stop: Arc<Inbox<()>>,
+    busy: Arc<AtomicBool>,
+    generation: Option<i64>,
+    looked: bool,
+    foreground: bool,
+}
+
+impl House {
+    pub(super) fn start(
+        open: &OpenOptions,
+        ledger: Arc<Ledger>,
+        worker: WorkerId,
+        catalogue: Arc<Catalogue>,
+        shared: Arc<Shared>,
+        foreground: bool,
+    ) -> Result<Self> {
+        let failed =
+            |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
+        let stop = Arc::new(Inbox::new().map_err(failed)?);
+        let busy = Arc::new(AtomicBool::new(false));
+        let (store, _) = open.open()?;
+        let generation = store.catalogue_generation(&catalogue.path.to_string_lossy())?;
+        let catalogue = Arc::new(Mutex::new(catalogue));
+        let keeper = Keeper {
+            store,
+            ledger,
+            worker,
+            catalogue: Arc::clone(&catalogue),
+            shared,
+            stop: Arc::clone(&stop),
+            busy: Arc::clone(&busy),
+            generation,
+            looked: false,
+            foreground,
+        };
+        let thread = std::thread::Builder::new()
+            .name("house".into())
+            .spawn(move || keeper.work())
+            .map_err(failed)?;
+        Ok(Self {
+            stop,
+            busy,
+            catalogue,
+            thread: Some(thread),
+        })
+    }
+
+    /// Tells whether runs are being worked: pruning waits for idle times.
+    pub(super) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Takes over a newly loaded catalogue.
+    pub(super) fn use_catalogue(&self, catalogue: Arc<Catalogue>) {
+        *self
+            .catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = catalogue;
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&mut self) {
+        self.stop.push(());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Keeper {
+    fn work(mut self) {
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+            .and_then(|fd| {
+                let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
+                inotify::add_watch(&fd, workers_dir(self.store.dir()), flags)?;
+                Ok(fd)
+            })
+            .ok();
+        let mut prune_at = clock::monotonic() + PRUNE_EVERY;
+        loop {
+            if let Err(error) = self.round() {
+                if error.kind == Kind::Io && self.store.check_identity().is_err() {
+                    return self.shared.inbox.push(Event::House(Found::Lost(error)));
+                }
+                log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
+            }
+            if !self.foreground
+                && clock::monotonic() >= prune_at
+                && !self.busy.load(Ordering::Relaxed)
+            {
+                prune_at = clock::monotonic() + PRUNE_EVERY;
+                if let Err(error) = self.prune() {
+                    log::event(Level::Warn, "prune_failed", &[("error", &error)]);
+                }
+            }
+            let second = Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            let mut fds = vec![PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
+            if let Some(watch) = &watch {
+                fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
+            }
+            // A failed wait is a tick.
+            let _ = rustix::event::poll(&mut fds, Some(&second));
+            if !self.stop.take().is_empty() {
+                return;
+            }
+            if let Some(watch) = &watch {
+                let mut events = [0u8; 4096];
+                while matches!(rustix::io::read(watch, &mut events), Ok(1..)) {}
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<()> {
+        self.store.check_identity()?;
+        let catalogue = Arc::clone(
+            &self
+                .catalogue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let freed = reaper::reap(&self.store, &self.ledger, self.worker, &catalogue)?;
+        if freed || !self.looked {
+            self.looked = true;
+            self.shared
+                .inbox
+                .push(Event::House(Found::Looked { freed }));
+        }
+        let wal = self.store.wal_bytes();
+        if wal >= CHECKPOINT_BYTES {
+            self.store.checkpoint(wal >= RESTART_BYTES)?;
+        }
+        self.store.keep_reserve()?;
+        let generation = self
+            .store
+            .catalogue_generation(&catalogue.path.to_string_lossy())?;
+        if generation != self.generation {
+            self.generation = generation;
+            // Our own reload changes it too: then the stamp is the same and nothing happens.
+            if self
+                .store
+                .kept_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
+                .is_none()
+            {
+                self.shared.inbox.push(Event::House(Found::Catalogue));
+            }
+        }
+        Ok(())
+    }
+
+    /// One pass over what the catalogue's retention gives up, in slices, until work arrives.
+    fn prune(&mut self) -> Result<()> {
+        let retention = self
+            .catalogue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .store
+            .retention;
+        let upto = match retention.runs {
+            Some(keep) => self.store.beyond_newest(keep, PRUNE_PAGE)?,
+            None => None,
+        };
+        let rule = PruneRule {
+            ended_before_ms: retention.age_ms.map(|age_ms| clock::wall_ms() - age_ms),
+            upto,
+        };
+        let mut removed = 0;
+        let mut at = Some(Pruning::default());
+        while let (Some(from), false) = (at, self.busy.load(Ordering::Relaxed)) {
+            let pruned = self
+                .ledger
+                .call(move |tx| tx.prune(&rule, &from, PRUNE_PAGE, clock::wall_ms()))?;
+            remove_logs(self.store.dir(), &pruned.runs);
+            removed += pruned.runs.len();
+            at = pruned.next;
+        }
+        if removed > 0 {
+            log::event(Level::Info, "pruned", &[("runs", &removed)]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! A worker's birth and end: its lock file, its row, its start marks.
+//!
+//! Rule: the lock is held before the file has its name and before the row exists; reapers go by rows, so they never see a
+//! worker whose lock is not yet held. The kernel frees the lock when the process dies, however it dies.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use fs2::FileExt;
+
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::run::WorkerId;
+use crate::store::{Store, WorkerRow};
+
+/// A registered worker; the lock is held until it is dropped.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) worker: WorkerId,
+    lock: File,
+    lock_path: PathBuf,
+    pub(super) marks_path: PathBuf,
+}
+
+/// Directory of the workers' lock files.
+pub(super) fn workers_dir(state: &Path) -> PathBuf {
+    state.join("workers")
+}
+
+/// Path of a worker's lock.
+pub(super) fn lock_path(state: &Path, worker: WorkerId) -> PathBuf {
+    workers_dir(state).join(format!("{worker}.lock"))
+}
+
+/// Path of a worker's start marks.
+pub(super) fn marks_path(state: &Path, worker: WorkerId) -> PathBuf {
+    workers_dir(state).join(format!("{worker}.started"))
+}
+
+/// Makes a directory of the state directory if it is missing.
+pub(super) fn make_dir(path: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", path, &error)),
+    }
+}
+
+impl Identity {
+    /// Registers this process as a worker.
+    pub(super) fn register(
+        store: &mut Store,
+        queues: &str,
+        slots: u32,
+        now_ms: i64,
+    ) -> Result<Self> {
+        let state = store.dir().to_owned();
+        make_dir(&workers_dir(&state))?;
+        let worker = store.write(|tx| tx.next_worker_id())?;
+        let lock_path = lock_path(&state, worker);
+        let temporary = lock_path.with_extension("new");
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&temporary)
+            .map_err(|error| Error::io("create", &temporary, &error))?;
+        FileExt::try_lock_exclusive(&lock)
+            .and_then(|()| fs::rename(&temporary, &lock_path))
+            .map_err(|error| Error::io("lock", &lock_path, &error))?;
+        let pid = std::process::id();
+        let row = WorkerRow {
+            worker,
+            pid: i64::from(pid),
+            pid_start: start_ticks(pid)?,
+            boot_id: clock::boot_id(),
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            uid: i64::from(rustix::process::geteuid().as_raw()),
+            queues: queues.to_owned(),
+            slots: i64::from(slots),
+            started_ms: now_ms,
+            stop_ms: None,
+        };
+        if let Err(error) = store.write(|tx| tx.add_worker(&row)) {
+            drop(fs::remove_file(&lock_path));
+            return Err(error);
+        }
+        Ok(Self {
+            worker,
+            lock,
+            lock_path,
+            marks_path: marks_path(&state, worker),
+        })
+    }
+
+    /// Whether the lock's path still names the file that we hold.
+    pub(super) fn is_intact(&self) -> bool {
+        let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
+        match (self.lock.metadata(), fs::symlink_metadata(&self.lock_path)) {
+            (Ok(held), Ok(named)) => id(&held) == id(&named),
+            _ => false,
+        }
+    }
+
+    /// Removes the files of a worker whose row is gone.
+    pub(super) fn forget(self) {
+        drop(fs::remove_file(&self.marks_path));
+        drop(fs::remove_file(&self.lock_path));
+    }
+}
+
+/// Start of a process in clock ticks since boot: field 22 of `/proc/PID/stat`, counted behind the last `)`.
+pub(super) fn start_ticks(pid: u32) -> Result<i64> {
+    let path = PathBuf::from(format!("/proc/{pid}/stat"));
+    let text = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
+    let text = String::from_utf8_lossy(&text);
+    text.rsplit_once(')')
+        .and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok())
+        .ok_or_else(|| Error::new(Kind::Bug, format!("cannot read `{}`", path.display())))
+}

@@ -1,0 +1,78 @@
+//! The worker: claims runs for its slots, runs them, and reports how they ended.
+//!
+//! Threads: the main thread decides (`engine`), each slot runs one attempt at a time (`slot`), the ledger writes, and one
+//! thread keeps house (`house`): dead workers, checkpoints, pruning.
+
+mod ended;
+mod engine;
+mod house;
+mod identity;
+mod inbox;
+mod pool;
+mod prepared;
+mod reaper;
+mod signals;
+mod slot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalogue::Catalogue;
+use crate::error::Result;
+use crate::run::RunId;
+use crate::store::{NewRun, OpenOptions, Waiting};
+
+pub use engine::run;
+
+/// When a worker ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// When its slots are empty and nothing can be claimed now.
+    Now,
+    /// When nothing is left that will become claimable by itself.
+    All,
+}
+
+/// What a worker is to do.
+pub struct Options {
+    /// How to open the store.
+    pub open: OpenOptions,
+    /// The catalogue to begin with.
+    pub catalogue: Arc<Catalogue>,
+    /// Queues by name; empty for all. They are served by rank.
+    pub queues: Vec<String>,
+    /// Runs at a time.
+    pub slots: u32,
+    /// Ends after so many attempts.
+    pub max_runs: Option<u64>,
+    /// Ends by itself.
+    pub drain: Option<Drain>,
+    /// How long a stopping worker lets its runs go on.
+    pub stop_after: Duration,
+    /// Works this run and nothing else.
+    pub foreground: Option<Foreground>,
+}
+
+/// A run that is worked where somebody watches.
+pub struct Foreground {
+    /// The run to enqueue.
+    pub new: NewRun,
+    /// Whether its output is copied to standard output.
+    pub show_output: bool,
+}
+
+/// How a worker ended.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// The run of the foreground.
+    pub foreground: Option<RunId>,
+    /// Whether a signal ended it.
+    pub interrupted: bool,
+    /// What `--drain` left waiting.
+    pub left: Vec<Waiting>,
+}
+
+/// Loads the catalogue anew; given by whoever knows where it is.
+pub type Reload = Box<dyn Fn() -> Result<Catalogue> + Send>;

@@ -1,0 +1,227 @@
+//! A slot: a thread that runs one attempt at a time.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attempt::{Ending, Report, Said};
+use crate::clock;
+use crate::process::capture::{Capture, LogTarget, Tee};
+use crate::process::environment::RunFacts;
+use crate::process::marks::StartMarks;
+use crate::process::supervise::{Launch, Limits, Outcome};
+use crate::process::{SlotDir, contract, leftovers, supervise};
+use crate::store::Claimed;
+
+use super::ended::Ended;
+use super::engine::Event;
+use super::inbox::Inbox;
+use super::pool::{Pool, Work};
+
+/// What all slots of a worker have in common.
+pub(super) struct Shared {
+    pub(super) pool: Pool,
+    pub(super) inbox: Inbox<Event>,
+    pub(super) marks: StartMarks,
+    pub(super) state_dir: Arc<std::path::Path>,
+    pub(super) uuid: String,
+}
+
+/// One slot; lives on its own thread.
+pub(super) struct Slot {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) dir: SlotDir,
+    pub(super) capture: Capture,
+}
+
+impl Slot {
+    pub(super) fn new(index: usize, shared: Arc<Shared>, dir: SlotDir, tee: Option<Tee>) -> Self {
+        let mut capture = Capture::new();
+        if let Some(tee) = tee {
+            capture.set_tee(tee);
+        }
+        Self {
+            index,
+            shared,
+            dir,
+            capture,
+        }
+    }
+
+    /// Works until the pool closes.
+    pub(super) fn work(mut self) {
+        let shared = Arc::clone(&self.shared);
+        while let Some(work) = shared.pool.next(self.index) {
+            let ended = self.attempt(work);
+            shared.pool.clear(self.index);
+            shared.inbox.push(Event::Ended(Box::new(ended)));
+        }
+        if let Some(tee) = self.capture.take_tee() {
+            tee.finish();
+        }
+        self.dir.remove();
+    }
+
+    fn attempt(&mut self, work: Work) -> Ended {
+        let Work { claimed, job, .. } = work;
+        let (report, started, stuck) = match self.run(&claimed, &job.launch, &job.job) {
+            Ok((outcome, said)) => {
+                let started = outcome.spawned.is_some();
+                let stuck = outcome.stuck.clone();
+                job.observe(outcome.ended_ms - outcome.started_ms);
+                (outcome.into_report(said), started, stuck)
+            }
+            Err(ending) => (not_started(ending), false, Vec::new()),
+        };
+        Ended {
+            claimed,
+            job,
+            report,
+            started,
+            stuck,
+            unit: clock::random_unit(),
+        }
+    }
+
+    fn run(
+        &mut self,
+        claimed: &Claimed,
+        launch: &Result<
+            (
+                crate::process::command::CommandPlan,
+                crate::process::environment::BaseEnvironment,
+            ),
+            Ending,
+        >,
+        job: &crate::catalogue::Job,
+    ) -> Result<(Outcome, Said), Ending> {
+        let shared = &self.shared;
+        let (plan, base) = launch.as_ref().map_err(Ending::clone)?;
+        let params: BTreeMap<String, String> = match &claimed.params {
+            None => BTreeMap::new(),
+            Some(text) => serde_json::from_str(text).map_err(|error| Ending::CannotStart {
+                error: format!("the stored parameters cannot be read: {error}"),
+                transient: false,
+            })?,
+        };
+        let argv = plan.argv(&params)?;
+        let payload = self
+            .dir
+            .prepare(claimed.payload.as_deref())
+            .map_err(|error| shortage("prepare its directory", &error))?;
+        let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
+        let key = hex(&claimed.idempotency_key);
+        let checkpoint = contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
+        let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
+        let facts = RunFacts {
+            run: claimed.run,
+            mark: &mark,
+            job: &claimed.job,
+            queue: &claimed.queue,
+            tenant: Some(claimed.tenant.as_str()).filter(|tenant| !tenant.is_empty()),
+            attempt: claimed.attempt,
+            max_attempts: claimed.max_attempts,
+            failures: claimed.failures,
+            idempotency_key: &key,
+            fence: claimed.fence,
+            trigger: claimed.trigger,
+            deadline_ms: claimed.deadline_ms,
+            correlation_id: claimed.correlation_id.as_deref(),
+            initiator: claimed.initiator.as_deref(),
+            business_key: claimed.business_key.as_deref(),
+            parent: claimed.parent,
+            traceparent: claimed.traceparent.as_deref(),
+            dir: self.dir.dir(),
+            output: self.dir.output(),
+            checkpoint: &checkpoint,
+            payload_file: payload.as_ref().map(|_| self.dir.payload()),
+            cwd,
+            last_exit_code: claimed.last_exit_code.map(|code| code as i32),
+            last_error: claimed.last_error.as_deref(),
+            params: &params,
+        };
+        let (environment, redactor) = base.build(&facts, |name| std::env::var_os(name))?;
+        let log = LogTarget {
+            state_dir: Arc::clone(&shared.state_dir),
+            run: claimed.run,
+            attempt: claimed.attempt,
+            output_max: job.output_max,
+        };
+        self.capture.begin(Some(log), redactor);
+        let cwd = CString::new(cwd.as_os_str().as_bytes()).map_err(|_| Ending::CannotStart {
+            error: "the working directory holds a NUL".to_owned(),
+            transient: false,
+        })?;
+        let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
+        let limits = Limits {
+            timeout: job.timeout_ms.map(ms),
+            grace: ms(job.grace_ms),
+            leftovers: job.leftovers,
+        };
+        let launch = Launch {
+            argv: &argv,
+            environment: &environment,
+            cwd: &cwd,
+            stdin: payload.as_ref().map(AsFd::as_fd),
+            mark: &mark,
+        };
+        // The mark stands before the command runs: no mark proves that it did not.
+        shared
+            .marks
+            .begin(claimed.run, claimed.fence)
+            .map_err(|error| shortage("write its start mark", &error))?;
+        let outcome = supervise(
+            &launch,
+            &limits,
+            shared.pool.control(self.index),
+            &mut self.capture,
+            |it| {
+                // If it fails, recovery still finds the process by its environment.
+                let _ = shared.marks.spawned(claimed.run, claimed.fence, *it);
+            },
+        );
+        let said = self.dir.said(self.capture.redactor());
+        if outcome.ending == Ending::Exited(0) {
+            // What stays is found by nobody: the run is over.
+            drop(contract::remove_checkpoint(&checkpoint));
+        }
+        Ok((outcome, said))
+    }
+}
+
+/// A report about a command that was never started.
+fn not_started(ending: Ending) -> Report {
+    let now_ms = clock::wall_ms();
+    Report {
+        started_ms: now_ms,
+        ended_ms: now_ms,
+        ending,
+        output_tail: Vec::new(),
+        output_bytes: 0,
+        leaked: 0,
+        said: Said::default(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// What the worker's own file system refused; it may work later.
+fn shortage(what: &str, error: &std::io::Error) -> Ending {
+    let error = format!("cannot {what}: {}", crate::error::os_words(error));
+    Ending::CannotStart {
+        error,
+        transient: true,
+    }
+}

@@ -1,0 +1,4 @@
+//! Workers die at any moment; nothing acknowledged is lost and nothing runs twice without saying so.
+
+mod chaos;
+mod recovery;

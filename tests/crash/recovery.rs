@@ -1,0 +1,171 @@
+//! A dead worker's runs are handed out again at once, by proof of its death and never by a clock.
+
+use std::fs;
+
+use jobctl::run::{Guarantee, RunId, State};
+
+use crate::invariants;
+use crate::world::{World, until};
+
+fn running(world: &World, run: RunId) -> bool {
+    let conn = invariants::open(world);
+    let sql =
+        format!("SELECT count(*) FROM run WHERE id = {run} AND state = 'running' AND attempts > 0");
+    invariants::number(&conn, &sql) == 1
+}
+
+fn state(world: &World, run: RunId) -> State {
+    world.store().state_of(run).unwrap().unwrap()
+}
+
+fn column(world: &World, run: RunId, name: &str) -> i64 {
+    invariants::number(
+        &invariants::open(world),
+        &format!("SELECT {name} FROM run WHERE id = {run}"),
+    )
+}
+
+/// A job that says which attempt it is and runs until its file exists.
+const UNTIL_FILE: &str = r#"
+    [job.wait]
+    command = "echo $JOBCTL_RUN_ATTEMPT >> starts; until [ -e go ]; do sleep 0.01; done"
+    cwd = "."
+    grace = "1s"
+    [job.other]
+    command = "until [ -e go ]; do sleep 0.01; done"
+    cwd = "."
+"#;
+
+#[test]
+fn runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let runs: Vec<RunId> = (0..8).map(|_| world.enqueue("wait")).collect();
+    let first = world.start("run-worker --slots 8");
+    until("all run", || runs.iter().all(|&run| running(&world, run)));
+    let second = world.start("run-worker --slots 8");
+    until("it is there", || {
+        world.store().workers().unwrap().len() == 2
+    });
+    first.signal("KILL");
+    until("all run again", || {
+        runs.iter()
+            .all(|&run| column(&world, run, "crashes") == 1 && running(&world, run))
+    });
+    fs::write(world.root().join("go"), "").unwrap();
+    until("all ended", || {
+        runs.iter()
+            .all(|&run| state(&world, run) == State::Succeeded)
+    });
+    second.signal("TERM");
+    assert_eq!(second.end().code, Some(0));
+    let starts = fs::read_to_string(world.root().join("starts")).unwrap();
+    assert_eq!(starts.lines().count(), 16);
+    invariants::hold(&world);
+    assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
+}
+
+#[test]
+fn a_stopped_worker_keeps_its_runs() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world.enqueue("wait");
+    let first = world.start("run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    first.signal("STOP");
+    let second = world.start("run-worker --slots 1");
+    // The second worker works and looks around meanwhile: a run that it ends proves that it looked.
+    let other = world.enqueue("other");
+    fs::write(world.root().join("go"), "").unwrap();
+    until("the other ended", || {
+        state(&world, other) == State::Succeeded
+    });
+    assert_eq!(state(&world, run), State::Running);
+    assert_eq!(column(&world, run, "crashes"), 0);
+    first.signal("CONT");
+    until("it ended", || state(&world, run) == State::Succeeded);
+    assert_eq!(column(&world, run, "attempts"), 1);
+    drop((first, second));
+    invariants::hold(&world);
+}
+
+#[test]
+fn at_most_once_is_not_started_again_after_a_crash() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world
+        .enqueue_as(|run| {
+            run.job = "wait".into();
+            run.guarantee = Guarantee::AtMostOnce;
+            run.max_attempts = 1;
+        })
+        .run;
+    let first = world.start("run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    first.signal("KILL");
+    drop(first);
+    assert_eq!(world.run("run-worker --drain").code, Some(0));
+    assert_eq!(state(&world, run), State::Dead);
+    let conn = invariants::open(&world);
+    let crashed = "SELECT count(*) FROM dead_letter WHERE reason = 'crashed'";
+    assert_eq!(invariants::number(&conn, crashed), 1);
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_run_that_kills_its_worker_is_poison_only_when_alone() {
+    // The killer ends its worker at its start; the neighbour runs beside it and must not be blamed.
+    let world = World::with_catalogue(
+        r#"
+        [job.killer]
+        command = "kill -9 $PPID"
+        [job.neighbour]
+        command = "sleep 0.2"
+        "#,
+    );
+    let killer = world.enqueue("killer");
+    let neighbour = world.enqueue("neighbour");
+    until("the killer is dead", || {
+        drop(world.run("run-worker --drain --slots 2"));
+        state(&world, killer) == State::Dead
+    });
+    until("the neighbour ended", || {
+        drop(world.run("run-worker --drain --slots 2"));
+        state(&world, neighbour).is_final()
+    });
+    assert_eq!(state(&world, neighbour), State::Succeeded);
+    let conn = invariants::open(&world);
+    let poison =
+        format!("SELECT count(*) FROM dead_letter WHERE run = {killer} AND reason = 'poison'");
+    assert_eq!(invariants::number(&conn, &poison), 1);
+    assert_eq!(column(&world, killer, "crashes"), 3);
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_claim_that_was_not_started_counts_nothing() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world.enqueue("wait");
+    let first = world.start("run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    // Remove what proves the start: to the reaper the claim looks as if the command never ran.
+    let conn = invariants::open(&world);
+    conn.execute("DELETE FROM attempt", []).unwrap();
+    conn.execute("UPDATE run SET attempts = 0", []).unwrap();
+    let marks = fs::read_dir(world.state().join("workers"))
+        .unwrap()
+        .flatten();
+    for entry in marks.filter(|entry| entry.path().extension().is_some_and(|ext| ext == "started"))
+    {
+        fs::write(entry.path(), "").unwrap();
+    }
+    first.signal("KILL");
+    drop(first);
+    fs::write(world.root().join("go"), "").unwrap();
+    assert_eq!(world.run("run-worker --drain").code, Some(0));
+    assert_eq!(state(&world, run), State::Succeeded);
+    assert_eq!(
+        (
+            column(&world, run, "crashes"),
+            column(&world, run, "attempts")
+        ),
+        (0, 1)
+    );
+}

@@ -1,0 +1,134 @@
+//! What must hold in every store, whatever happened to its processes: read with plain SQL, beside jobctl's own code.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::world::World;
+
+/// Opens the database for reading, as `sqlite3` would.
+pub(crate) fn open(world: &World) -> Connection {
+    let path = world.state().join("jobctl.db");
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .expect("the database opens");
+    conn.busy_timeout(crate::world::PATIENCE)
+        .expect("a timeout");
+    conn
+}
+
+/// One number.
+pub(crate) fn number(conn: &Connection, sql: &str) -> i64 {
+    conn.query_row(sql, [], |row| row.get(0)).expect(sql)
+}
+
+/// Rows that must not exist: each query names what it proves.
+const NEVER: &[(&str, &str)] = &[
+    ("a run is owned only while it runs or is kept", "SELECT id FROM run WHERE (state = 'running') > (worker IS NOT NULL)"),
+    ("an ended run has no owner", "SELECT id FROM run WHERE state IN ('succeeded', 'dead', 'cancelled') AND worker IS NOT NULL"),
+    ("an ended run has an end", "SELECT id FROM run WHERE state IN ('succeeded', 'dead', 'cancelled') AND ended_ms IS NULL"),
+    ("a dead run has an open dead letter unless discarded", "
+        SELECT id FROM run WHERE state = 'dead' AND NOT EXISTS (
+            SELECT 1 FROM dead_letter WHERE run = run.id AND (closed_ms IS NULL OR closed = 'discarded'))"),
+    ("only dead runs have open dead letters", "
+        SELECT run FROM dead_letter WHERE closed_ms IS NULL
+        AND (SELECT state FROM run WHERE id = dead_letter.run) IS NOT 'dead'"),
+    ("failures stay within their limit", "SELECT id FROM run WHERE failures > max_attempts"),
+    ("what counted was started", "SELECT id FROM run WHERE failures + crashes + releases > attempts"),
+    ("a success ran", "SELECT id FROM run WHERE state = 'succeeded' AND attempts < 1"),
+    ("attempts are numbered without gaps", "
+        SELECT id FROM run WHERE state <> 'running'
+        AND attempts <> (SELECT count(*) FROM attempt WHERE run = run.id)"),
+    ("an attempt that is over has an ending", "
+        SELECT run FROM attempt WHERE (ended_ms IS NULL) <> (ending IS NULL)"),
+    ("at most one attempt of a run is open", "
+        SELECT run FROM attempt WHERE ended_ms IS NULL GROUP BY run HAVING count(*) > 1"),
+    ("only a running run has an open attempt", "
+        SELECT attempt.run FROM attempt JOIN run ON run.id = attempt.run
+        WHERE attempt.ended_ms IS NULL AND run.state <> 'running'"),
+    ("attempts of one run do not overlap", "
+        SELECT later.run FROM attempt AS later JOIN attempt AS earlier
+        ON earlier.run = later.run AND earlier.number = later.number - 1
+        WHERE earlier.ended_ms > later.started_ms"),
+    ("at most once is at most once", "
+        SELECT id FROM run WHERE guarantee = 'at-most-once' AND attempts > 1"),
+];
+
+/// Asserts all of them.
+#[track_caller]
+pub(crate) fn hold(world: &World) {
+    let conn = open(world);
+    let check: String = conn
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("an integrity check");
+    assert_eq!(check, "ok");
+    for (claim, sql) in NEVER {
+        let mut statement = conn.prepare(sql).expect(claim);
+        let rows: Vec<i64> = statement
+            .query_map([], |row| row.get(0))
+            .expect(claim)
+            .map(|row| row.expect(claim))
+            .collect();
+        assert!(rows.is_empty(), "{claim}: not so for {rows:?}");
+    }
+    assert_eq!(counted(&conn), recounted(&conn), "depth counters");
+}
+
+type Depths = BTreeMap<(String, String), (i64, i64, i64)>;
+
+fn depths(conn: &Connection, sql: &str) -> Depths {
+    let mut statement = conn.prepare(sql).expect(sql);
+    let rows = statement
+        .query_map([], |row| {
+            Ok((
+                (row.get(0)?, row.get(1)?),
+                (row.get(2)?, row.get(3)?, row.get(4)?),
+            ))
+        })
+        .expect(sql)
+        .map(|row| row.expect(sql))
+        .filter(|(_, counts)| *counts != (0, 0, 0))
+        .collect();
+    rows
+}
+
+fn counted(conn: &Connection) -> Depths {
+    depths(
+        conn,
+        "SELECT queue, tenant, ready, delayed, running FROM depth",
+    )
+}
+
+fn recounted(conn: &Connection) -> Depths {
+    depths(
+        conn,
+        "SELECT queue, tenant, sum(ready), sum(state = 'waiting' AND NOT ready), sum(state = 'running')
+         FROM run GROUP BY queue, tenant",
+    )
+}
+
+/// Processes that carry the mark of a claim of this world's store.
+pub(crate) fn marked_processes(world: &World) -> Vec<u32> {
+    let uuid: String = open(world)
+        .query_row("SELECT uuid FROM store", [], |row| row.get(0))
+        .expect("a uuid");
+    let mark = format!("JOBCTL_RUN_MARK={uuid}.");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environ
+            .split(|&byte| byte == 0)
+            .any(|entry| entry.starts_with(mark.as_bytes()))
+        {
+            found.push(pid);
+        }
+    }
+    found
+}
