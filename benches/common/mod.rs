@@ -21,13 +21,19 @@ pub struct World {
 }
 
 impl World {
-    /// With this `jobs.toml`, old enough to be kept in the store by the first enqueue.
-    pub fn new(catalogue: &str) -> Self {
+    /// With this `jobs.toml`.
+    pub fn fresh(catalogue: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let world = Self { dir };
         let path = world.catalogue();
         fs::write(&path, catalogue).expect("a catalogue");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+        world
+    }
+
+    /// With this `jobs.toml`, old enough to be kept in the store by the first enqueue.
+    pub fn new(catalogue: &str) -> Self {
+        let world = Self::fresh(catalogue);
         // A catalogue that was just written is not kept, because it could change within the clock's grain.
         std::thread::sleep(Duration::from_millis(2100));
         world

@@ -147,6 +147,16 @@ impl Engine {
         let signals =
             SignalPipe::new(&[signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
         let hangups = SignalPipe::new(&[signal_hook::consts::SIGHUP])?;
+        // Descriptors that we inherited are not our commands'.
+        if let Err(error) = spawn::seal_descriptors() {
+            log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
+        }
+        // A limit on file sizes shall drop output, not end the worker.
+        let too_large = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        drop(signal_hook::flag::register(
+            signal_hook::consts::SIGXFSZ,
+            too_large,
+        ));
         if let Err(error) = spawn::become_subreaper() {
             log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
         }
