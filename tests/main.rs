@@ -1,7 +1,7 @@
 //! Integration tests: one binary, one module per claim area.
 
 mod cli;
-mod enqueue;
 mod crash;
+mod enqueue;
 mod invariants;
 mod world;
