@@ -2,20 +2,31 @@
 //!
 //! Rule: commands decide nothing that the store or the core decides, and print only through [`Screen`].
 
+mod act;
+mod completions;
 mod context;
+mod dlq;
 mod enqueue;
+mod ids;
 mod import;
+mod jobs;
 mod migrate;
 mod progress;
+mod prune;
+mod queues;
 mod render;
 mod request;
 mod run;
 mod run_worker;
+mod runs;
 mod safe;
+mod signals;
+mod status;
 mod table;
 mod usage;
 mod wait;
 mod when;
+mod workers;
 
 use clap::{Arg, CommandFactory, Parser, Subcommand};
 
@@ -42,22 +53,45 @@ pub struct Cli {
 pub enum Command {
     /// Enqueue a run of a job, or many from a file
     Enqueue(enqueue::Args),
+    /// Jobs of the catalogue: pause and resume them
+    Jobs(jobs::Args),
+    /// List, show, retry and discard dead runs
+    Dlq(dlq::Args),
     /// Bring the store to the schema of this version
     Migrate(migrate::Args),
+    /// Remove ended runs and their output
+    Prune(prune::Args),
+    /// Queues and what is in them
+    Queues(queues::Args),
     /// Enqueue a run and work it here, in the foreground
     Run(run::Args),
     /// Work runs until stopped
     RunWorker(run_worker::Args),
+    /// List, show, follow, cancel, retry and wait for runs
+    Runs(runs::Args),
+    /// Show queues, workers and dead letters at a glance
+    Status(status::Args),
+    /// List, stop and kill workers
+    Workers(workers::Args),
+    /// Print the completion script of a shell
+    Completions(completions::Args),
 }
 
 /// Does what was asked; the exit code of a command that did not fail.
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
     match command {
-        None => Ok(0),
+        None | Some(Command::Status(_)) => status::run(context),
+        Some(Command::Completions(args)) => Ok(completions::run(&args, context)),
+        Some(Command::Dlq(args)) => dlq::run(args, context),
         Some(Command::Enqueue(args)) => enqueue::run(args, context),
+        Some(Command::Jobs(args)) => jobs::run(args, context),
         Some(Command::Migrate(args)) => migrate::run(args, context),
+        Some(Command::Prune(args)) => prune::run(&args, context),
+        Some(Command::Queues(args)) => queues::run(&args, context),
         Some(Command::Run(args)) => run::run(args, context),
         Some(Command::RunWorker(args)) => run_worker::run(args, context),
+        Some(Command::Runs(args)) => runs::run(args, context),
+        Some(Command::Workers(args)) => workers::run(args, context),
     }
 }
 

@@ -1,0 +1,107 @@
+//! `jobctl dlq retry` and `jobctl dlq discard`: by id, or all open ones that match.
+//!
+//! Rule: which ones is decided once, at the beginning: a run that dies again while the command works is left alone.
+
+use crate::cli::Context;
+use crate::cli::act::{Verb, confirmed, on_each, pretend};
+use crate::cli::ids::run_id;
+use crate::error::{Error, Kind, Result};
+use crate::run::RunId;
+use crate::store::{Create, DeadFilter, Store};
+
+use super::list::FilterArgs;
+
+/// Ids read at once.
+const PAGE: i64 = 10_000;
+
+const RETRY: Verb = Verb {
+    document: "dlq.retry",
+    word: "retry",
+    done: "retried",
+    needs: "only runs with an open dead letter can be retried here",
+};
+
+const DISCARD: Verb = Verb {
+    document: "dlq.discard",
+    word: "discard",
+    done: "discarded",
+    needs: "only an open dead letter can be discarded",
+};
+
+/// Which dead letters
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Run ids
+    #[arg(value_name = "ID", value_parser = run_id, conflicts_with_all = ["all", "job", "reason", "fingerprint"])]
+    runs: Vec<RunId>,
+    /// All open ones
+    #[arg(long, conflicts_with_all = ["job", "reason", "fingerprint"])]
+    all: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Print the ids of the runs and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Lets them run again.
+pub(super) fn retry(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    let actor = context.actor();
+    act(args, RETRY, context, |tx, run, now_ms| {
+        tx.retry(run, &actor, true, now_ms)
+    })
+}
+
+/// Closes them.
+pub(super) fn discard(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    let actor = context.actor();
+    act(args, DISCARD, context, |tx, run, now_ms| {
+        tx.discard(run, &actor, now_ms)
+    })
+}
+
+fn act(
+    args: Args,
+    verb: Verb,
+    context: &mut Context,
+    apply: impl Fn(&mut crate::store::Tx<'_>, RunId, i64) -> Result<crate::store::Handled>,
+) -> anyhow::Result<u8> {
+    if args.runs.is_empty() && !args.all && !args.filter.any() {
+        let message = format!("which dead letters to {}? nothing was done", verb.word);
+        return Err(Error::new(Kind::Usage, message)
+            .hint("give run ids, `--job`, `--reason`, `--fingerprint` or `--all`")
+            .into());
+    }
+    let mut store = context.open_store(Create::Never)?;
+    let runs = if args.runs.is_empty() {
+        matching(&store, &args.filter.into())?
+    } else {
+        args.runs
+    };
+    if args.dry_run {
+        return Ok(pretend(context, verb, &runs));
+    }
+    if runs.is_empty() {
+        context.screen.say("no dead letters match");
+    }
+    if !confirmed(context, verb, runs.len(), args.yes) {
+        context.screen.say("nothing was done");
+        return Ok(Kind::Failed.exit_code());
+    }
+    on_each(context, &mut store, verb, &runs, apply)
+}
+
+fn matching(store: &Store, filter: &DeadFilter) -> Result<Vec<RunId>> {
+    let mut runs: Vec<RunId> = Vec::new();
+    loop {
+        let after = runs.last().copied().unwrap_or(RunId(0));
+        let page = store.dead_runs(filter, after, PAGE)?;
+        if page.is_empty() {
+            return Ok(runs);
+        }
+        runs.extend(page);
+    }
+}

@@ -1,0 +1,129 @@
+//! Run ids, states, durations and page sizes as arguments.
+
+use super::Context;
+use crate::error::{Error, Kind, Result, nearest};
+use crate::run::{RunId, Shown, WorkerId};
+use crate::store::{RunDetail, Store};
+use crate::units::shown;
+
+/// A page of a list.
+#[derive(Debug, clap::Args)]
+pub(super) struct Page {
+    /// Show at most so many
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    pub(super) limit: i64,
+    /// Leave out the first N
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(super) offset: i64,
+}
+
+impl Page {
+    /// Cuts a list that was read with one row more than wanted, and says so.
+    pub(super) fn cut<T>(&self, rows: &mut Vec<T>, context: &mut Context) {
+        if rows.len() as i64 > self.limit {
+            rows.truncate(self.limit as usize);
+            let next = self.offset + self.limit;
+            context
+                .screen
+                .say(&format!("there are more: go on with `--offset {next}`"));
+        }
+    }
+}
+
+/// A run id of the command line.
+pub(super) fn run_id(text: &str) -> Result<RunId> {
+    id(text, "run").map(RunId)
+}
+
+/// A worker id of the command line.
+pub(super) fn worker_id(text: &str) -> Result<WorkerId> {
+    id(text, "worker").map(WorkerId)
+}
+
+fn id(text: &str, what: &str) -> Result<i64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = text.parse().ok().filter(|id| digits && *id > 0);
+    id.ok_or_else(|| {
+        Error::new(
+            Kind::Usage,
+            format!(
+                "bad {what} id `{}`: ids are whole numbers from 1",
+                shown(text)
+            ),
+        )
+        .hint(format!("`jobctl {what}s list` shows them"))
+    })
+}
+
+/// States of `--state`: those that are stored and those that are shown; `waiting` is four of them.
+pub(super) fn states(text: &str) -> Result<Vec<Shown>> {
+    const WAITING: &[Shown] = &[
+        Shown::Ready,
+        Shown::Delayed,
+        Shown::Retrying,
+        Shown::Blocked,
+    ];
+    if text == "waiting" {
+        return Ok(WAITING.to_vec());
+    }
+    if let Some(shown) = Shown::from_word(text) {
+        return Ok(vec![shown]);
+    }
+    let words = || {
+        Shown::ALL
+            .iter()
+            .map(|shown| shown.word())
+            .chain(["waiting"])
+    };
+    let hint = match nearest(text, words()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if text.contains('/') => {
+            "the state directory goes before the command: `jobctl --state DIR runs list`".to_owned()
+        }
+        None => format!("use one of {}", words().collect::<Vec<_>>().join(", ")),
+    };
+    Err(Error::new(Kind::Usage, format!("unknown state `{}`", shown(text))).hint(hint))
+}
+
+/// The error about a run that is not there.
+pub(super) fn unknown_run(run: RunId) -> Error {
+    Error::new(Kind::NotFound, format!("unknown run {run}"))
+        .hint("`jobctl runs list` shows the newest; ended runs are pruned in time")
+}
+
+/// A run that must be there.
+pub(super) fn find_run(store: &Store, run: RunId, now_ms: i64) -> Result<RunDetail> {
+    store.show_run(run, now_ms)?.ok_or_else(|| unknown_run(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_whole_numbers_from_1() {
+        assert_eq!(run_id("17").unwrap(), RunId(17));
+        for text in [
+            "0",
+            "-1",
+            "+1",
+            "1.5",
+            "",
+            "x",
+            "99999999999999999999",
+            "１",
+        ] {
+            assert_eq!(run_id(text).unwrap_err().kind, Kind::Usage, "{text}");
+        }
+    }
+
+    #[test]
+    fn both_sets_of_states_are_known() {
+        assert_eq!(states("waiting").unwrap().len(), 4);
+        assert_eq!(states("dead").unwrap(), [Shown::Dead]);
+        assert_eq!(
+            states("raedy").unwrap_err().hint.unwrap(),
+            "did you mean `ready`?"
+        );
+    }
+}

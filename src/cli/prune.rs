@@ -1,0 +1,171 @@
+//! `jobctl prune`: removes ended runs by age and number, with their output files.
+//!
+//! Rule: rows first, files after COMMIT; slices are short, so that nobody who enqueues or works waits for them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Context;
+use super::progress::Progress;
+use super::signals::Signals;
+use crate::catalogue::Catalogue;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::process::capture::remove_logs;
+use crate::run::RunId;
+use crate::store::{Create, PruneRule, Pruning, Store};
+use crate::units::{format_size, parse_duration};
+
+/// A slice should hold the writers' queue no longer than this.
+const SLICE_TIME: Duration = Duration::from_millis(10);
+
+/// Rows of the first slice; later ones follow from how long it took.
+const FIRST_SLICE: i64 = 200;
+
+/// Rows read at once where nothing is locked.
+const PAGE: i64 = 20_000;
+
+/// Remove ended runs and their output, by age and number; as `[store] retention` says where nothing is given.
+/// Runs with an open dead letter stay
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Remove runs that ended longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    age: Option<i64>,
+    /// Keep only the newest N ended runs
+    #[arg(long, value_name = "N")]
+    keep: Option<u64>,
+}
+
+/// What was removed.
+#[derive(Default)]
+struct Removed {
+    runs: u64,
+    files: u64,
+    bytes: u64,
+}
+
+/// Prunes.
+pub fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    let (age_ms, keep) = limits(args, context)?;
+    let mut store = context.open_store(Create::Never)?;
+    let rule = PruneRule {
+        ended_before_ms: age_ms.map(|age_ms| context.now_ms().saturating_sub(age_ms)),
+        upto: keep
+            .map(|keep| store.beyond_newest(keep, PAGE))
+            .transpose()?
+            .flatten(),
+    };
+    let signals = Signals::new()?;
+    let mut removed = Removed::default();
+    let stopped = remove(&mut store, rule, &signals, &mut removed, context)?;
+    if stopped.is_none() {
+        sweep(&store, &mut removed)?;
+    }
+    let Removed { runs, files, bytes } = removed;
+    if context.screen.json() {
+        context.screen.document(
+            "prune",
+            json!({ "runs": runs, "files": files, "bytes": bytes }),
+        );
+    } else {
+        let size = format_size(bytes);
+        context.screen.line(&format!(
+            "removed {runs} runs and {files} files ({size} bytes)"
+        ));
+    }
+    if let Some(code) = stopped {
+        context
+            .screen
+            .say("interrupted; what was removed is removed");
+        return Ok(code);
+    }
+    Ok(0)
+}
+
+/// Age and number: given, or those of the catalogue.
+fn limits(args: &Args, context: &Context) -> Result<(Option<i64>, Option<u64>)> {
+    if args.age.is_some() || args.keep.is_some() {
+        return Ok((args.age, args.keep));
+    }
+    let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
+    let retention = catalogue.store.retention;
+    if retention.age_ms.is_none() && retention.runs.is_none() {
+        return Err(Error::new(
+            Kind::Usage,
+            "`[store] retention` keeps everything; nothing was removed",
+        )
+        .hint("give `--age` or `--keep`"));
+    }
+    Ok((retention.age_ms, retention.runs))
+}
+
+/// Removes slice by slice; the exit code of a signal that ended it early.
+fn remove(
+    store: &mut Store,
+    rule: PruneRule,
+    signals: &Signals,
+    removed: &mut Removed,
+    context: &mut Context,
+) -> Result<Option<u8>> {
+    let mut progress = Progress::start(&context.screen, "removed", None);
+    let mut limit = FIRST_SLICE;
+    let mut at = Some(Pruning::default());
+    while let Some(here) = at {
+        if let Some(code) = signals.pending() {
+            return Ok(Some(code));
+        }
+        let now_ms = context.now_ms();
+        let start = clock::monotonic();
+        let pruned = store.write(|tx| tx.prune(&rule, &here, limit, now_ms))?;
+        let took = start.elapsed();
+        limit = if took > SLICE_TIME {
+            limit / 2
+        } else {
+            limit * 2
+        }
+        .clamp(20, 20_000);
+        let (files, bytes) = remove_logs(store.dir(), &pruned.runs);
+        removed.runs += pruned.runs.len() as u64;
+        removed.files += files;
+        removed.bytes += bytes;
+        progress.at(removed.runs, &mut context.screen);
+        at = pruned.next;
+    }
+    Ok(None)
+}
+
+/// Removes output without a run, as an interrupted prune leaves it.
+fn sweep(store: &Store, removed: &mut Removed) -> Result<()> {
+    let output = store.dir().join("output");
+    for thousand in numbers(&output) {
+        let (from, to) = (RunId(thousand * 1000), RunId(thousand * 1000 + 999));
+        // The files are listed first: a run that begins meanwhile has its row before its file.
+        let mut orphans: Vec<RunId> = numbers(&output.join(thousand.to_string()))
+            .into_iter()
+            .map(RunId)
+            .collect();
+        let existing = store.existing(from, to)?;
+        orphans.retain(|run| existing.binary_search(run).is_err());
+        let (files, bytes) = remove_logs(store.dir(), &orphans);
+        removed.files += files;
+        removed.bytes += bytes;
+    }
+    Ok(())
+}
+
+/// The numbers with which the names in a directory begin.
+fn numbers(dir: &Path) -> Vec<i64> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut numbers: Vec<i64> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.split('.').next()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}

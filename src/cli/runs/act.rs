@@ -1,0 +1,71 @@
+//! `jobctl runs cancel` and `jobctl runs retry`.
+
+use crate::cli::Context;
+use crate::cli::act::{Verb, confirmed, on_each};
+use crate::cli::ids::run_id;
+use crate::run::RunId;
+use crate::store::Create;
+
+const CANCEL: Verb = Verb {
+    document: "runs.cancel",
+    word: "cancel",
+    done: "cancelled",
+    needs: "only waiting and running runs can be cancelled",
+};
+
+const RETRY: Verb = Verb {
+    document: "runs.retry",
+    word: "retry",
+    done: "retried",
+    needs: "only ended runs can be retried",
+};
+
+/// Cancel runs: waiting ones at once, running ones by their worker
+#[derive(Debug, clap::Args)]
+pub struct CancelArgs {
+    /// Their ids
+    #[arg(value_name = "ID", required = true, value_parser = run_id)]
+    runs: Vec<RunId>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Let ended runs run again, due now; history and idempotency key stay, the deadline is dropped
+#[derive(Debug, clap::Args)]
+pub struct RetryArgs {
+    /// Their ids
+    #[arg(value_name = "ID", required = true, value_parser = run_id)]
+    runs: Vec<RunId>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Cancels.
+pub(super) fn cancel(args: CancelArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let mut store = context.open_store(Create::Never)?;
+    if !confirmed(context, CANCEL, args.runs.len(), args.yes) {
+        return Ok(1);
+    }
+    let actor = context.actor();
+    on_each(
+        context,
+        &mut store,
+        CANCEL,
+        &args.runs,
+        |tx, run, now_ms| tx.cancel(run, &actor, now_ms),
+    )
+}
+
+/// Retries.
+pub(super) fn retry(args: RetryArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let mut store = context.open_store(Create::Never)?;
+    if !confirmed(context, RETRY, args.runs.len(), args.yes) {
+        return Ok(1);
+    }
+    let actor = context.actor();
+    on_each(context, &mut store, RETRY, &args.runs, |tx, run, now_ms| {
+        tx.retry(run, &actor, false, now_ms)
+    })
+}

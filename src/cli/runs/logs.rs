@@ -1,0 +1,235 @@
+//! `jobctl runs logs`: the output of an attempt, from its file or, where that was pruned, from the end kept in the store.
+//!
+//! Rule: a command's bytes are made safe unless `--raw` is given; following ends when the attempt has ended and all was read.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cli::ids::{find_run, run_id, unknown_run};
+use crate::cli::{Context, safe};
+use crate::error::{Error, Kind, Result};
+use crate::process::capture::log_path;
+use crate::run::{RunId, State};
+use crate::store::{AttemptRow, Create, RunDetail, Store};
+
+use super::tail::Tail;
+
+/// Print the output of an attempt
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Id of the run
+    #[arg(value_name = "ID", value_parser = run_id)]
+    run: RunId,
+    /// Go on while it runs, through later attempts too
+    #[arg(short, long, conflicts_with = "json")]
+    follow: bool,
+    /// Print the bytes as they are, terminal control sequences too
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
+    /// Number of the attempt [default: the last]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    attempt: Option<i64>,
+}
+
+/// Prints.
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    let store = context.open_store(Create::Never)?;
+    let detail = find_run(&store, args.run, context.now_ms())?;
+    if args.follow {
+        Follow {
+            args,
+            store: &store,
+            output: Output::new(args.raw),
+        }
+        .run(context)?;
+        return Ok(0);
+    }
+    let number = args.attempt.unwrap_or(detail.row.attempts);
+    let path = log_path(store.dir(), args.run, number);
+    let row = detail.attempts.iter().find(|row| row.number == number);
+    if row.is_none() && !path.exists() {
+        return Err(no_attempt(&detail, args.attempt).into());
+    }
+    let kept = read(&path)?;
+    let whole =
+        kept.is_some() || row.is_none_or(|row| row.output_bytes <= tail_of(row).len() as i64);
+    let bytes = kept.unwrap_or_else(|| row.map_or_else(Vec::new, |row| tail_of(row).to_vec()));
+    if context.screen.json() {
+        let body = json!({
+            "run": args.run,
+            "attempt": number,
+            "output": String::from_utf8_lossy(&bytes),
+            "output_bytes": row.map(|row| row.output_bytes),
+            "whole": whole,
+        });
+        context.screen.document("runs.logs", body);
+        return Ok(0);
+    }
+    if !whole {
+        let total = row.map_or(0, |row| row.output_bytes);
+        context.screen.say(&format!(
+            "the log of attempt {number} is not kept any more; these are the last {} of {total} bytes",
+            bytes.len()
+        ));
+    }
+    let mut output = Output::new(args.raw);
+    output.print(&bytes, context);
+    output.end(context);
+    Ok(0)
+}
+
+fn tail_of(row: &AttemptRow) -> &[u8] {
+    row.output_tail.as_deref().unwrap_or_default()
+}
+
+fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
+    let run = detail.row.run;
+    match (wanted, detail.row.attempts) {
+        (Some(number), started) if started > 0 => Error::new(
+            Kind::NotFound,
+            format!("run {run} has no attempt {number}: it was started {started} times"),
+        ),
+        _ => Error::new(Kind::NotFound, format!("run {run} was not started yet"))
+            .hint("`--follow` waits for it"),
+    }
+}
+
+/// The file's content; `None` if there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+/// The way of a command's bytes to the screen.
+struct Output {
+    raw: bool,
+    safe: safe::Output,
+    ends_line: bool,
+}
+
+impl Output {
+    fn new(raw: bool) -> Self {
+        Self {
+            raw,
+            safe: safe::Output::default(),
+            ends_line: true,
+        }
+    }
+
+    fn print(&mut self, bytes: &[u8], context: &mut Context) {
+        if let Some(last) = bytes.last() {
+            self.ends_line = *last == b'\n';
+        }
+        if self.raw {
+            context.screen.raw(bytes);
+        } else {
+            let text = self.safe.push(bytes);
+            context.screen.raw(text.as_bytes());
+        }
+    }
+
+    /// Ends the output of an attempt; what follows begins a line of its own.
+    fn end(&mut self, context: &mut Context) {
+        let rest = self.safe.end();
+        context.screen.raw(rest.as_bytes());
+        if !self.raw && !self.ends_line {
+            context.screen.raw(b"\n");
+        }
+        self.ends_line = true;
+    }
+}
+
+/// Follows one attempt after the other.
+struct Follow<'a> {
+    args: &'a Args,
+    store: &'a Store,
+    output: Output,
+}
+
+impl Follow<'_> {
+    fn run(&mut self, context: &mut Context) -> Result<()> {
+        let watch = self.store.watch()?;
+        let mut number = self
+            .args
+            .attempt
+            .unwrap_or_else(|| 1.max(self.first(context)));
+        loop {
+            let path = log_path(self.store.dir(), self.args.run, number);
+            let mut tail = Tail::new(path, &watch)?;
+            // The state is read before the file: what was written until the end is then read for certain.
+            loop {
+                let ended = self.ended(number, context)?;
+                let mut read = 0;
+                while let Some(bytes) = tail.read()? {
+                    read += bytes.len();
+                    self.output.print(bytes, context);
+                }
+                context.screen.flush();
+                if context.screen.is_closed() {
+                    return Ok(());
+                }
+                if let Some(ended) = ended {
+                    if tail.missing() && read == 0 {
+                        self.output.print(&ended.tail, context);
+                    }
+                    self.output.end(context);
+                    if ended.last || self.args.attempt.is_some() {
+                        return Ok(());
+                    }
+                    break;
+                }
+                tail.wait()?;
+            }
+            number += 1;
+            context.screen.flush();
+            context.screen.say(&format!("attempt {number}"));
+        }
+    }
+
+    fn first(&self, context: &Context) -> i64 {
+        let detail = self.store.show_run(self.args.run, context.now_ms());
+        detail
+            .ok()
+            .flatten()
+            .map_or(1, |detail| detail.row.attempts)
+    }
+
+    /// How attempt `number` ended; `None` while it has not.
+    fn ended(&self, number: i64, context: &Context) -> Result<Option<Ended>> {
+        let detail = self.store.show_run(self.args.run, context.now_ms())?;
+        let detail = detail.ok_or_else(|| unknown_run(self.args.run))?;
+        let row = detail.attempts.iter().find(|row| row.number == number);
+        let is_final = detail.row.state.is_final();
+        let over = row.is_some_and(|row| row.ended_ms.is_some())
+            || detail.row.attempts > number
+            || is_final;
+        // A run that waits for a retry ends this attempt, not the following.
+        let last = is_final && detail.row.attempts <= number;
+        Ok(over.then(|| Ended {
+            tail: row.map_or_else(Vec::new, |row| tail_of(row).to_vec()),
+            last: last || (detail.row.state == State::Waiting && self.args.attempt.is_some()),
+        }))
+    }
+}
+
+/// An ended attempt.
+struct Ended {
+    tail: Vec<u8>,
+    /// Whether no other attempt follows.
+    last: bool,
+}
+
+/// A reader that takes what is there.
+pub(super) fn read_some(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `jobctl runs`: what became of what was enqueued.
+
+mod act;
+mod list;
+mod logs;
+mod show;
+mod tail;
+mod wait;
+
+use clap::Subcommand;
+
+use super::Context;
+
+pub(super) use show::paint;
+
+/// List, show, follow, cancel, retry and wait for runs
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List runs, the newest first
+    List(list::Args),
+    /// Show one run with its attempts
+    Show(show::Args),
+    /// Print the output of an attempt
+    Logs(logs::Args),
+    /// Cancel runs: waiting ones at once, running ones by their worker
+    Cancel(act::CancelArgs),
+    /// Let ended runs run again, due now
+    Retry(act::RetryArgs),
+    /// Wait for a run to end; the exit code says how it did
+    Wait(wait::Args),
+}
+
+/// Does what was asked.
+pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    match args.verb {
+        Verb::List(args) => list::run(args, context),
+        Verb::Show(args) => show::run(&args, context),
+        Verb::Logs(args) => logs::run(&args, context),
+        Verb::Cancel(args) => act::cancel(args, context),
+        Verb::Retry(args) => act::retry(args, context),
+        Verb::Wait(args) => wait::run(&args, context),
+    }
+}

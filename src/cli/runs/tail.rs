@@ -1,0 +1,101 @@
+//! A file that grows: reads what is new, and waits for more of it or for a commit of the store.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::logs::read_some;
+use crate::error::{Error, Result};
+use crate::store::Watch;
+
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// A log that somebody writes.
+pub(super) struct Tail<'a> {
+    path: PathBuf,
+    file: Option<File>,
+    changes: OwnedFd,
+    store: &'a Watch,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Tail<'a> {
+    /// Of this file, which need not exist yet.
+    pub(super) fn new(path: PathBuf, store: &'a Watch) -> Result<Self> {
+        let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .map_err(|error| Error::io("watch", &path, &error.into()))?;
+        Ok(Self {
+            path,
+            file: None,
+            changes,
+            store,
+            buffer: vec![0; BUFFER_BYTES],
+        })
+    }
+
+    /// Whether the file was not there yet.
+    pub(super) fn missing(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// The next new bytes; `None` when there are none now.
+    pub(super) fn read(&mut self) -> Result<Option<&[u8]>> {
+        let io = |path: &PathBuf, error| Error::io("read", path, &error);
+        if self.file.is_none() {
+            let opened = std::fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(&self.path);
+            match opened {
+                Ok(file) => {
+                    // Watched before it is read: what comes in between is an event.
+                    drop(inotify::add_watch(
+                        &self.changes,
+                        &self.path,
+                        WatchFlags::MODIFY,
+                    ));
+                    self.file = Some(file);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(io(&self.path, error)),
+            }
+        }
+        let Some(file) = &mut self.file else {
+            return Ok(None);
+        };
+        let n = read_some(file, &mut self.buffer).map_err(|error| io(&self.path, error))?;
+        Ok((n > 0).then(|| &self.buffer[..n]))
+    }
+
+    /// Waits for more bytes or a commit, at most a second: a file that does not exist yet wakes nobody.
+    pub(super) fn wait(&self) -> Result<()> {
+        let second = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        // Until the worker has made the file, only looking helps.
+        let soon = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        let timeout = if self.file.is_some() { second } else { soon };
+        let store = self.store.as_fd();
+        let mut fds = [
+            PollFd::new(&self.changes, PollFlags::IN),
+            PollFd::from_borrowed_fd(store, PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::io("watch", &self.path, &error.into())),
+        }
+        self.store.drain();
+        let mut events = [0u8; 4096];
+        while rustix::io::read(&self.changes, &mut events).is_ok_and(|n| n > 0) {}
+        Ok(())
+    }
+}

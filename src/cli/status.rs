@@ -1,0 +1,88 @@
+//! `jobctl status`, also the bare command: is anything waiting, working, dead?
+
+use serde_json::{Value, json};
+
+use super::workers::{self, Seen};
+use super::{Context, Paint, queues};
+use crate::document;
+use crate::store::{Create, DeadFilter, Pause, QueueRow};
+
+/// Show queues, workers and dead letters at a glance
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Shows.
+pub fn run(context: &mut Context) -> anyhow::Result<u8> {
+    let store = context.open_store(Create::Never)?;
+    let queues = store.queues(context.now_ms())?;
+    let workers = workers::seen(&store)?;
+    let pauses = store.pauses()?;
+    let dead = store.count_dead(&DeadFilter::default())?;
+    if context.screen.json() {
+        let body = json!({
+            "queues": queues.iter().map(document::queue).collect::<Vec<Value>>(),
+            "workers": workers.iter().map(Seen::document).collect::<Vec<Value>>(),
+            "scheduler": null,
+            "dead": dead,
+            "alerts": [],
+            "paused_jobs": pauses.iter().map(|pause| &pause.job).collect::<Vec<_>>(),
+        });
+        context.screen.document("status", body);
+        return Ok(0);
+    }
+    context.screen.table(&queues::table(&queues));
+    if !queues.is_empty() {
+        context.screen.line("");
+    }
+    context
+        .screen
+        .table(&workers::table(&workers, context.now_ms()));
+    notes(context, &queues, &workers, &pauses, dead);
+    Ok(0)
+}
+
+/// What somebody may have to do something about.
+fn notes(
+    context: &mut Context,
+    queues: &[QueueRow],
+    workers: &[Seen],
+    pauses: &[Pause],
+    dead: i64,
+) {
+    if !workers.is_empty() {
+        context.screen.line("");
+    }
+    if !workers.iter().any(|seen| seen.alive != Some(false)) {
+        let waiting = queues
+            .iter()
+            .map(|row| row.ready + row.delayed)
+            .sum::<i64>();
+        let paint = if waiting > 0 {
+            Paint::Bad
+        } else {
+            Paint::Plain
+        };
+        context
+            .screen
+            .painted("no worker: `jobctl run-worker` starts one", paint);
+    }
+    for pause in pauses {
+        let why = pause
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
+        context.screen.line(&format!(
+            "job `{}` is paused by {}{why}",
+            pause.job, pause.paused_by
+        ));
+    }
+    match dead {
+        0 => context.screen.line("no dead letters"),
+        1 => context
+            .screen
+            .painted("1 dead letter: `jobctl dlq list`", Paint::Bad),
+        n => context
+            .screen
+            .painted(&format!("{n} dead letters: `jobctl dlq list`"), Paint::Bad),
+    }
+}

@@ -1,0 +1,122 @@
+//! `jobctl workers kill`: SIGKILL for a worker that does not answer.
+//!
+//! Rule: only the very process that registered is killed, held by a pidfd while pid and start time are compared; its runs
+//! are left to the recovery of the other workers.
+
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde_json::json;
+
+use super::{find, life};
+use crate::cli::Context;
+use crate::cli::ids::worker_id;
+use crate::clock;
+use crate::error::{Error, Kind, Result, os_words};
+use crate::run::WorkerId;
+use crate::store::WorkerRow;
+
+/// A killed process is gone in milliseconds, unless the kernel itself hangs with it.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Kill a worker that hangs, with SIGKILL; other workers recover its runs
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Its id
+    #[arg(value_name = "ID", value_parser = worker_id)]
+    worker: WorkerId,
+}
+
+/// Kills and waits until its lock is free.
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    let (store, row) = find(context, args.worker)?;
+    kill(&row)?;
+    let start = clock::monotonic();
+    while life::is_alive(store.dir(), &row) == Some(true) {
+        if start.elapsed() >= GONE_WITHIN {
+            let message = format!(
+                "worker {} was killed, but its lock is still held",
+                row.worker
+            );
+            return Err(Error::new(Kind::Failed, message)
+                .hint(format!(
+                    "`fuser -v workers/{}.lock` in the state directory shows by whom",
+                    row.worker
+                ))
+                .into());
+        }
+        // The process is gone, so this is a child between clone and exec, which nothing announces.
+        clock::pause(Duration::from_millis(5));
+    }
+    let others = store.workers()?.iter().any(|other| {
+        other.worker != row.worker && life::is_alive(store.dir(), other) == Some(true)
+    });
+    let held = store.held_by(row.worker)?.len();
+    if context.screen.json() {
+        let body = json!({ "worker": row.worker, "done": true, "runs": held, "reason": null });
+        context.screen.document("workers.kill", body);
+        return Ok(0);
+    }
+    context
+        .screen
+        .line(&format!("worker {} was killed", row.worker));
+    if held > 0 {
+        let who = if others {
+            "another worker recovers them"
+        } else {
+            "the next worker recovers them"
+        };
+        context.screen.say(&format!("it held {held} runs; {who}"));
+    }
+    Ok(0)
+}
+
+fn kill(row: &WorkerRow) -> Result<()> {
+    let refused = |cause: &str| {
+        Error::new(
+            Kind::Refused,
+            format!("cannot kill worker {}: {cause}", row.worker),
+        )
+        .hint("any other worker recovers its runs")
+    };
+    let failed = |error: rustix::io::Errno| {
+        let kind = match error {
+            rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => Kind::Permission,
+            _ => Kind::Failed,
+        };
+        let words = os_words(&error.into());
+        Error::new(
+            kind,
+            format!(
+                "cannot kill worker {} (pid {}): {words}",
+                row.worker, row.pid
+            ),
+        )
+    };
+    let gone = || refused("its process is gone already");
+    let pid = i32::try_from(row.pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(gone)?;
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(rustix::io::Errno::SRCH) => return Err(gone()),
+        Err(error) => return Err(failed(error)),
+    };
+    // Only now it is certain that the number belongs to one process for good.
+    if !life::same_process(row) {
+        return Err(gone());
+    }
+    pidfd_send_signal(&process, Signal::KILL).map_err(failed)?;
+    let limit = Timespec {
+        tv_sec: GONE_WITHIN.as_secs() as i64,
+        tv_nsec: 0,
+    };
+    // Readable means gone; when it does not come in time, the lock says so.
+    let _ = poll(
+        &mut [PollFd::new(&process, PollFlags::IN)],
+        Some(&limit),
+    );
+    Ok(())
+}

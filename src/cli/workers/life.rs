@@ -1,0 +1,105 @@
+//! Whether a worker is alive: the kernel's lock on its file says so.
+//!
+//! Rule: looking changes nothing and proves nothing where the file may not be opened; a missing file means tampering, and then
+//! pid, start time and boot id decide.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use fs2::FileExt;
+
+use crate::clock;
+use crate::store::WorkerRow;
+
+/// Whether the worker lives; `None` where it is not ours to judge.
+pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(state.join("workers").join(format!("{}.lock", row.worker)));
+    match opened {
+        // Shared, so that two who look do not take each other for the worker.
+        Ok(file) => match FileExt::try_lock_shared(&file) {
+            Ok(()) => Some(false),
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                Some(true)
+            }
+            Err(_) => None,
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(same_process(row)),
+        Err(_) => None,
+    }
+}
+
+/// Whether the process that registered still exists: its number, its start and this boot.
+pub(super) fn same_process(row: &WorkerRow) -> bool {
+    row.boot_id == clock::boot_id() && start_ticks(row.pid) == Some(row.pid_start)
+}
+
+/// Start of a process in clock ticks since boot: field 22 of `/proc/PID/stat`, counted behind the last `)`.
+fn start_ticks(pid: i64) -> Option<i64> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, fields) = text.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::WorkerId;
+
+    fn row() -> WorkerRow {
+        let pid = i64::from(std::process::id());
+        WorkerRow {
+            worker: WorkerId(7),
+            pid,
+            pid_start: start_ticks(pid).unwrap(),
+            boot_id: clock::boot_id(),
+            host: String::new(),
+            uid: 0,
+            queues: String::new(),
+            slots: 1,
+            started_ms: 0,
+            stop_ms: None,
+        }
+    }
+
+    #[test]
+    fn the_lock_decides_and_without_it_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(
+            is_alive(dir.path(), &row()),
+            Some(true),
+            "no file, but the process is there"
+        );
+        let other = WorkerRow {
+            pid_start: 1,
+            ..row()
+        };
+        assert_eq!(
+            is_alive(dir.path(), &other),
+            Some(false),
+            "no file, and the pid is another's"
+        );
+        let rebooted = WorkerRow {
+            boot_id: "x".into(),
+            ..row()
+        };
+        assert_eq!(is_alive(dir.path(), &rebooted), Some(false));
+        std::fs::create_dir(dir.path().join("workers")).unwrap();
+        let lock = std::fs::File::create(dir.path().join("workers/7.lock")).unwrap();
+        assert_eq!(
+            is_alive(dir.path(), &row()),
+            Some(false),
+            "nobody holds the lock"
+        );
+        FileExt::lock_exclusive(&lock).unwrap();
+        assert_eq!(
+            is_alive(dir.path(), &other),
+            Some(true),
+            "the lock beats the pid"
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! `jobctl workers`: who works, and how to end it.
+
+mod kill;
+mod life;
+mod stop;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::context::user_name;
+use super::{Context, Paint, Table, when};
+use crate::document;
+use crate::error::{Error, Kind, Result};
+use crate::run::WorkerId;
+use crate::store::{Create, Store, WorkerRow};
+
+/// List, stop and kill workers
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List workers
+    List,
+    /// Ask workers to end as SIGTERM does: they let their runs finish for a while
+    Stop(stop::Args),
+    /// Kill a worker that hangs; other workers recover its runs
+    Kill(kill::Args),
+}
+
+/// Does what was asked.
+pub fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    match args.verb {
+        Verb::List => list(context),
+        Verb::Stop(args) => stop::run(args, context),
+        Verb::Kill(args) => kill::run(&args, context),
+    }
+}
+
+/// A worker and what can be seen of it from here.
+pub(super) struct Seen {
+    row: WorkerRow,
+    busy: i64,
+    user: Option<String>,
+    /// `None` where we may not judge.
+    pub(super) alive: Option<bool>,
+}
+
+impl Seen {
+    /// Its JSON.
+    pub(super) fn document(&self) -> Value {
+        document::worker(&self.row, self.busy, self.alive, self.user.as_deref())
+    }
+}
+
+/// All registered workers.
+pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
+    let busy = store.busy()?;
+    let rows = store.workers()?;
+    let seen = rows.into_iter().map(|row| Seen {
+        busy: busy.get(&row.worker.0).copied().unwrap_or(0),
+        user: u32::try_from(row.uid).ok().and_then(user_name),
+        alive: life::is_alive(store.dir(), &row),
+        row,
+    });
+    Ok(seen.collect())
+}
+
+fn list(context: &mut Context) -> anyhow::Result<u8> {
+    let store = context.open_store(Create::Never)?;
+    let workers = seen(&store)?;
+    if context.screen.json() {
+        let items: Vec<Value> = workers.iter().map(Seen::document).collect();
+        context
+            .screen
+            .document("workers", json!({ "items": items }));
+        return Ok(0);
+    }
+    if workers.is_empty() {
+        context.screen.say("no workers");
+    }
+    context.screen.table(&table(&workers, context.now_ms()));
+    Ok(0)
+}
+
+/// The table of `workers list` and `status`.
+pub(super) fn table(workers: &[Seen], now_ms: i64) -> Table {
+    let mut table = Table::new(&[
+        ">WORKER", ">PID", "USER", "~QUEUES", ">BUSY", "STARTED", "STATE",
+    ]);
+    for seen in workers {
+        let row = &seen.row;
+        let queues = if row.queues.is_empty() {
+            "all"
+        } else {
+            &row.queues
+        };
+        let (state, paint) = match (seen.alive, row.stop_ms) {
+            (Some(false), _) => ("gone", Paint::Bad),
+            (_, Some(_)) => ("stopping", Paint::Plain),
+            (Some(true), None) => ("alive", Paint::Good),
+            (None, None) => ("another user's", Paint::Dim),
+        };
+        table.painted([
+            (&row.worker.to_string(), Paint::Plain),
+            (&row.pid.to_string(), Paint::Plain),
+            (seen.user.as_deref().unwrap_or("?"), Paint::Plain),
+            (queues, Paint::Plain),
+            (&format!("{} of {}", seen.busy, row.slots), Paint::Plain),
+            (&when::relative(row.started_ms, now_ms), Paint::Plain),
+            (state, paint),
+        ]);
+    }
+    table
+}
+
+/// The error about a worker that is not registered.
+fn unknown_worker(worker: WorkerId) -> Error {
+    Error::new(Kind::NotFound, format!("unknown worker {worker}"))
+        .hint("`jobctl workers list` shows those that are registered")
+}
+
+/// A worker that must be registered, in a store that must exist.
+fn find(context: &mut Context, worker: WorkerId) -> anyhow::Result<(Store, WorkerRow)> {
+    let store = context.open_store(Create::Never)?;
+    let row = store
+        .worker(worker)?
+        .ok_or_else(|| unknown_worker(worker))?;
+    Ok((store, row))
+}

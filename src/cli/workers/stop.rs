@@ -1,0 +1,81 @@
+//! `jobctl workers stop`: asks; the worker ends when it has seen the request and its runs are done.
+
+use serde_json::{Map, Value, json};
+
+use super::{life, unknown_worker};
+use crate::cli::Context;
+use crate::cli::ids::worker_id;
+use crate::error::{Error, Kind, Result};
+use crate::run::WorkerId;
+use crate::store::{Create, Store};
+
+/// Ask workers to end as SIGTERM does: they let their runs finish for a while
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Their ids
+    #[arg(value_name = "ID", value_parser = worker_id, required_unless_present = "all")]
+    workers: Vec<WorkerId>,
+    /// All of them
+    #[arg(long, conflicts_with = "workers")]
+    all: bool,
+}
+
+/// Asks.
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    let mut store = context.open_store(Create::Never)?;
+    let workers = if args.all {
+        let rows = store.workers()?;
+        let alive = rows
+            .iter()
+            .filter(|row| life::is_alive(store.dir(), row) != Some(false));
+        alive.map(|row| row.worker).collect()
+    } else {
+        args.workers
+    };
+    let mut items = Vec::new();
+    let mut refusals = Vec::new();
+    for worker in workers {
+        let refusal = ask(&mut store, worker, context.now_ms())?;
+        let reason = refusal.as_ref().map(|error| error.message.clone());
+        items.push(json!({ "worker": worker, "done": refusal.is_none(), "reason": reason }));
+        match refusal {
+            Some(error) => refusals.push(error),
+            None if context.screen.json() => {}
+            None => context
+                .screen
+                .line(&format!("worker {worker} was asked to stop")),
+        }
+    }
+    let Some(last) = refusals.pop() else {
+        if context.screen.json() {
+            context
+                .screen
+                .document("workers.stop", json!({ "items": items }));
+        } else if items.is_empty() {
+            context.screen.say("no workers");
+        }
+        return Ok(0);
+    };
+    if !context.screen.json() {
+        for refusal in &refusals {
+            context.screen.warn(&refusal.message);
+        }
+    }
+    let details = Map::from_iter([("items".to_owned(), Value::Array(items))]);
+    Err(last.details(details).into())
+}
+
+/// Why it could not be asked, if so.
+fn ask(store: &mut Store, worker: WorkerId, now_ms: i64) -> Result<Option<Error>> {
+    let Some(row) = store.worker(worker)? else {
+        return Ok(Some(unknown_worker(worker)));
+    };
+    if life::is_alive(store.dir(), &row) == Some(false) {
+        let message = format!("cannot stop worker {worker}: it is gone already");
+        return Ok(Some(
+            Error::new(Kind::Refused, message).hint("any other worker recovers its runs"),
+        ));
+    }
+    let known = store.write(|tx| tx.ask_worker_to_stop(worker, now_ms))?;
+    Ok((!known).then(|| unknown_worker(worker)))
+}
