@@ -2,5 +2,7 @@
 
 mod cli;
 mod crash;
+mod enqueue;
 mod invariants;
+mod store;
 mod world;

@@ -124,6 +124,15 @@ impl World {
 
     /// Runs a script with the binary as `$jobctl`, for redirections and pipes.
     pub(crate) fn shell(&self, script: &str) -> Said {
+        Said::of(self.script(script).output().expect("the shell starts"))
+    }
+
+    /// Starts such a script and leaves it running.
+    pub(crate) fn spawn_shell(&self, script: &str) -> Child {
+        self.script(script).spawn().expect("the shell starts")
+    }
+
+    fn script(&self, script: &str) -> Command {
         let mut command = self.command([""; 0]);
         let env: Vec<_> = command
             .get_envs()
@@ -136,8 +145,10 @@ impl World {
             .env_clear()
             .envs(env)
             .env("jobctl", env!("CARGO_BIN_EXE_jobctl"))
-            .stdin(Stdio::null());
-        Said::of(command.output().expect("the shell starts"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
 
     /// The store of this world, opened by the test itself; made if it is missing.

@@ -64,6 +64,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether standard output is in colours.
+    pub fn color(&self) -> bool {
+        self.color_out
+    }
+
     /// Whether notices are not wanted.
     pub fn quiet(&self) -> bool {
         self.quiet

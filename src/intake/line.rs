@@ -23,7 +23,7 @@ pub struct LineError {
 
 /// The fields of a line.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[serde(deny_unknown_fields)]
 pub struct Line<'a> {
     #[serde(borrow)]
     job: Text<'a>,
@@ -62,8 +62,16 @@ impl<'a> Line<'a> {
             column: Some(error.valid_up_to() + 1),
             cause: "it is not UTF-8".to_owned(),
         })?;
-        if text.trim_ascii().is_empty() {
-            return Ok(None);
+        // The derived reader would also take an array of the fields in their order.
+        match text.trim_ascii_start().as_bytes().first() {
+            None => return Ok(None),
+            Some(b'{') => {}
+            Some(_) => {
+                return Err(LineError {
+                    column: Some(text.len() - text.trim_ascii_start().len() + 1),
+                    cause: "a JSON object was expected".to_owned(),
+                });
+            }
         }
         serde_json::from_str(text)
             .map(Some)

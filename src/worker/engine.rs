@@ -147,6 +147,16 @@ impl Engine {
         let signals =
             SignalPipe::new(&[signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
         let hangups = SignalPipe::new(&[signal_hook::consts::SIGHUP])?;
+        // Descriptors that we inherited are not our commands'.
+        if let Err(error) = spawn::seal_descriptors() {
+            log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
+        }
+        // A limit on file sizes shall drop output, not end the worker.
+        let too_large = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        drop(signal_hook::flag::register(
+            signal_hook::consts::SIGXFSZ,
+            too_large,
+        ));
         if let Err(error) = spawn::become_subreaper() {
             log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
         }
@@ -302,19 +312,22 @@ impl Engine {
     fn turn_until_done(&mut self) -> Result<()> {
         loop {
             for event in self.shared.inbox.take() {
-                self.hear(event)?;
+                let heard = self.hear(event);
+                self.tolerate(heard)?;
             }
             self.obey_signals();
-            self.look_around()?;
+            let looked = self.look_around();
+            self.tolerate(looked)?;
             self.submit();
-            if self.is_done()? {
-                return Ok(());
+            match self.is_done() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => self.tolerate(Err(error))?,
             }
-            let timeout = self.sleep_time();
-            let ready = self.poll(timeout)?;
-            if ready {
+            if self.poll(self.sleep_time())? {
                 self.watch.drain();
-                self.notice_commits()?;
+                let noticed = self.notice_commits();
+                self.tolerate(noticed)?;
             }
         }
     }

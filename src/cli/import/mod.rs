@@ -7,15 +7,13 @@ mod lines;
 mod slices;
 mod source;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP};
 
 use super::progress::Progress;
 use super::request::{existing_store, find};
+use super::signals::Signals;
 use super::{Context, Screen};
 use crate::catalogue::{self, Catalogue};
 use crate::clock;
@@ -40,7 +38,8 @@ struct Checker {
 
 /// Why an import ends before its last line.
 enum Stop {
-    Signal(usize),
+    /// With this exit code.
+    Signal(u8),
     Error(Error),
     /// The number of the line, and what is wrong with it.
     BadLine(u64, Error),
@@ -138,7 +137,9 @@ fn check(
     let now_ms = clock::wall_ms();
     loop {
         if number % 1024 == 0 {
-            signals.check()?;
+            signals
+                .pending()
+                .map_or(Ok(()), |code| Err(Stop::Signal(code)))?;
             progress.at(number, screen);
         }
         let line = match lines
@@ -209,7 +210,9 @@ fn store_all(
             if let Some(error) = bad {
                 return Err(Stop::BadLine(number, error));
             }
-            signals.check()?;
+            signals
+                .pending()
+                .map_or(Ok(()), |code| Err(Stop::Signal(code)))?;
             now_ms = clock::wall_ms();
         }
         if is_end {
@@ -256,14 +259,14 @@ fn end(
     let mut details = fields(done, Some(done.lines_done + 1));
     details.insert("request_id".into(), json!(request_id));
     let error = match stop {
-        Stop::Signal(signal) => {
+        Stop::Signal(code) => {
             let again = resume.unwrap_or_else(|| "repeat it".to_owned());
             screen.say(&format!(
                 "stopped; {again} to go on with line {}",
                 done.lines_done + 1
             ));
             report(done, Some(done.lines_done + 1), screen);
-            return Ok(128 + signal as u8);
+            return Ok(code);
         }
         Stop::BadLine(number, error) => {
             details.insert("refused".into(), json!(1));
@@ -325,35 +328,6 @@ fn fields(done: ImportProgress, next_line: Option<i64>) -> Map<String, Value> {
         ("lines_done".to_owned(), json!(lines_done)),
         ("next_line".to_owned(), json!(next_line)),
     ])
-}
-
-/// Signals that wait for the end of a transaction.
-struct Signals {
-    last: Arc<AtomicUsize>,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let last = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGTSTP] {
-            signal_hook::flag::register_usize(signal, Arc::clone(&last), signal as usize).map_err(
-                |error| Error::new(Kind::Failed, format!("cannot listen for signals: {error}")),
-            )?;
-        }
-        Ok(Self { last })
-    }
-
-    /// Between two transactions: stops for a while, or ends.
-    fn check(&self) -> Result<(), Stop> {
-        match self.last.swap(0, Ordering::Relaxed) {
-            0 => Ok(()),
-            signal if signal == SIGTSTP as usize => {
-                drop(signal_hook::low_level::emulate_default_handler(SIGTSTP));
-                Ok(())
-            }
-            signal => Err(Stop::Signal(signal)),
-        }
-    }
 }
 
 /// Random idempotency keys, many with one system call.

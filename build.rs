@@ -1,0 +1,12 @@
+//! Links the binary at a fixed address.
+//!
+//! A relocatable binary patches 200 pages of tables at each start: a millisecond, half of what an enqueue takes.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let is =
+        |variable: &str, value: &str| std::env::var(variable).is_ok_and(|found| found == value);
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+        println!("cargo::rustc-link-arg-bins=-no-pie");
+    }
+}
