@@ -13,6 +13,8 @@ pub mod observe;
 pub mod policy;
 pub mod process;
 pub mod run;
+pub mod schedule;
 pub mod store;
 pub mod units;
 pub mod worker;
+pub mod zone_files;

@@ -5,5 +5,6 @@ mod crash;
 mod enqueue;
 mod idle;
 mod invariants;
+mod schedule;
 mod store;
 mod world;
