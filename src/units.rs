@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 use crate::error::{Error, Kind, Result};
+use crate::schedule::{Resolved, Zone};
 
 /// Longest duration, milliseconds: 100 years. Any time of our age plus this still fits.
 pub const DURATION_MAX_MS: i64 = 36_525 * DAY_MS;
@@ -212,7 +212,7 @@ pub fn format_size(bytes: u64) -> String {
 /// Parses an RFC 3339 time with offset, or a local time `2026-11-05T06:00[:SS]` in `zone`, into milliseconds UTC.
 ///
 /// A local time that the clock skips is the next instant after the gap; one that happens twice is the first.
-pub fn parse_time(text: &str, zone: Option<Tz>) -> Result<i64> {
+pub fn parse_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp_millis());
     }
@@ -243,36 +243,12 @@ pub fn parse_time(text: &str, zone: Option<Tz>) -> Result<i64> {
 }
 
 /// The first instant whose local time in `zone` is `local`, or the end of the gap that skips it, milliseconds UTC.
-fn first_instant(local: NaiveDateTime, zone: Tz) -> i64 {
-    match zone.from_local_datetime(&local) {
-        chrono::LocalResult::Single(time) => time.timestamp_millis(),
-        chrono::LocalResult::Ambiguous(a, b) => a.timestamp_millis().min(b.timestamp_millis()),
-        chrono::LocalResult::None => {
-            // No instant shows `local`, so "the clock is past `local`" turns true once and stays true: search that moment.
-            // Offsets and gaps are at most a day each.
-            let wanted = local.and_utc().timestamp();
-            let (mut before, mut after) = (wanted - 3 * 86_400, wanted + 3 * 86_400);
-            while after - before > 1 {
-                let middle = before + (after - before) / 2;
-                if local_seconds(middle, zone) > wanted {
-                    after = middle;
-                } else {
-                    before = middle;
-                }
-            }
-            after * 1000
-        }
-    }
-}
-
-/// What a clock in `zone` shows at `utc`, both in seconds.
-fn local_seconds(utc: i64, zone: Tz) -> i64 {
-    let offset = DateTime::from_timestamp(utc, 0).map_or(0, |time| {
-        zone.offset_from_utc_datetime(&time.naive_utc())
-            .fix()
-            .local_minus_utc()
-    });
-    utc + i64::from(offset)
+fn first_instant(local: NaiveDateTime, zone: &Zone) -> i64 {
+    let utc_s = match zone.resolve(local.and_utc().timestamp()) {
+        Resolved::One(utc_s) | Resolved::Gap { end_s: utc_s } => utc_s,
+        Resolved::Fold { first_s, .. } => first_s,
+    };
+    utc_s * 1000
 }
 
 /// Parses an HTTP date (RFC 9110: IMF-fixdate and the two obsolete forms) into milliseconds UTC.
@@ -390,7 +366,11 @@ pub(crate) fn visible(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Zones;
+
     use proptest::prelude::*;
+
+    static ZONES: std::sync::LazyLock<Zones> = std::sync::LazyLock::new(Zones::bundled);
 
     #[test]
     fn durations_are_read_with_their_units() {
@@ -555,7 +535,7 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339_or_local_in_the_zone() {
-        let zone = |name: &str| name.parse::<Tz>().ok();
+        let zone = |name: &str| ZONES.zone(name).ok();
         for (text, tz, utc) in [
             ("2026-11-05T06:00:00Z", None, "2026-11-05T06:00:00.000Z"),
             (
@@ -607,7 +587,9 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                parse_time(text, tz).map(format_utc).map_err(|e| e.message),
+                parse_time(text, tz.as_deref())
+                    .map(format_utc)
+                    .map_err(|e| e.message),
                 Ok(utc.to_owned()),
                 "{text}"
             );
@@ -702,19 +684,22 @@ mod tests {
 
         #[test]
         fn local_times_are_shown_by_the_zone(seconds in 0..4_000_000_000_i64, zone in 0..chrono_tz::TZ_VARIANTS.len()) {
-            let zone = chrono_tz::TZ_VARIANTS[zone];
-            let shown = zone.timestamp_opt(seconds, 0).single().map(|t| t.format("%Y-%m-%dT%H:%M:%S").to_string());
-            let text = shown.unwrap_or_default();
-            let found = parse_time(&text, Some(zone)).unwrap_or_default() / 1000;
+            let zone = ZONES.zone(chrono_tz::TZ_VARIANTS[zone].name()).expect("a zone");
+            let shown = |seconds: i64| {
+                let civil = DateTime::from_timestamp(zone.civil_at(seconds * 1000), 0);
+                civil.map(|time| time.format("%Y-%m-%dT%H:%M:%S").to_string())
+            };
+            let text = shown(seconds).unwrap_or_default();
+            let found = parse_time(&text, Some(&zone)).unwrap_or_default() / 1000;
             // The first of two equal local times may be earlier, never later.
-            prop_assert!(found <= seconds && local_seconds(found, zone) == local_seconds(seconds, zone));
+            prop_assert!(found <= seconds && shown(found) == shown(seconds));
         }
 
         #[test]
         fn no_text_panics(text in "\\PC*|[0-9.a-zA-Z: ,+-]{0,30}") {
             let _ = parse_duration(&text);
             let _ = parse_size(&text);
-            let _ = parse_time(&text, Some(Tz::UTC));
+            let _ = parse_time(&text, Some(&Zone::utc()));
             let _ = parse_http_date(&text, 0);
         }
     }

@@ -18,7 +18,9 @@ pub fn system_zones(tzdir: Option<OsString>) -> SystemZones {
         .filter(|dir| !dir.is_empty())
         .map_or_else(|| PathBuf::from(DEFAULT_DIR), PathBuf::from);
     SystemZones {
-        version: first_line(&dir.join("tzdata.zi")).as_deref().and_then(version_in),
+        version: first_line(&dir.join("tzdata.zi"))
+            .as_deref()
+            .and_then(version_in),
         read: Box::new(move |name| std::fs::read(dir.join(name)).ok()),
     }
 }
@@ -33,7 +35,11 @@ pub fn zones() -> Zones {
 /// The first line of a file of 100 KiB.
 fn first_line(path: &Path) -> Option<String> {
     let mut start = Vec::new();
-    File::open(path).ok()?.take(64).read_to_end(&mut start).ok()?;
+    File::open(path)
+        .ok()?
+        .take(64)
+        .read_to_end(&mut start)
+        .ok()?;
     let line = start.split(|byte| *byte == b'\n').next()?.to_vec();
     String::from_utf8(line).ok()
 }

@@ -30,7 +30,7 @@ fn check(text: &str) -> Vec<String> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&path, mode).expect("a mode");
     assert!(!text.is_empty() && Catalogue::load(&path).is_ok_and(|c| c.path == path));
-    Catalogue::check(Path::new(&path))
+    Catalogue::check(Path::new(&path), super::tests::NOW_MS)
         .iter()
         .map(|c| c.render(false))
         .collect()

@@ -55,6 +55,16 @@ pub fn stamp(path: &Path, now_ms: i64) -> Result<Stamp> {
     })
 }
 
+/// Reads a file that the catalogue names, after the same checks as for the catalogue itself.
+pub(super) fn read_beside(path: &Path) -> Result<Vec<u8>, Box<Complaint>> {
+    let metadata = path
+        .symlink_metadata()
+        .map_err(|error| unreadable(path, &error))?;
+    check_file(path, &metadata)?;
+    check_parents(path)?;
+    read(path).map(|(content, _)| content)
+}
+
 /// The files that were read.
 pub(super) struct Opened {
     /// Path and content; the main file first.

@@ -9,6 +9,7 @@ use super::exit::ExitKeys;
 use super::intake::PAYLOAD_MAX;
 use super::reader::{Entry, Table};
 use super::retry::{RetryKeys, lint_deadline};
+use super::schedule::{self, Calendars};
 use super::settings::Context;
 use super::source::Place;
 use super::value::{OrNone, Value};
@@ -102,6 +103,7 @@ pub(super) fn read<'a>(
     entry: &Entry<'a>,
     table: &Table<'a>,
     defaults: &JobKeys<'a>,
+    shared: &Calendars<'_>,
     context: &Context,
 ) -> Read<'a> {
     let own = JobKeys::read(table, context);
@@ -138,8 +140,10 @@ pub(super) fn read<'a>(
         guarantee,
         argument_params: command::argument_params(&command),
     };
+    let schedule = schedule::read(entry.key, table, &intake, shared, context);
     let job = Job {
         name: entry.key.to_owned(),
+        schedule,
         description: table
             .get("description")
             .and_then(|v| v.text())

@@ -3,7 +3,7 @@
 //! Rule: a key is added here first; the tests then ask for its line in `jobs.toml.example` and `jobctl.toml.5`.
 
 /// Sections of the document.
-pub(super) const ROOT: &[&str] = &["defaults", "store", "worker", "queue", "job"];
+pub(super) const ROOT: &[&str] = &["defaults", "store", "worker", "queue", "calendar", "job"];
 /// `[store]`
 pub(super) const STORE: &[&str] = &["path", "group", "min_free", "retention"];
 /// `[store] retention`
@@ -35,9 +35,33 @@ pub(super) const SHARED: &[&str] = &[
     "leftovers",
 ];
 /// Keys of `[job.NAME]` that make no sense as a default.
-pub(super) const OWN: &[&str] = &["command", "params", "dedup", "description"];
+pub(super) const OWN: &[&str] = &["command", "params", "dedup", "description", "schedule"];
 /// The key of `[defaults]` that is none of a job.
 pub(super) const TIMEZONE: &str = "timezone";
+/// `[calendar.NAME]`
+pub(super) const CALENDAR: &[&str] = &["weekend", "holidays", "holidays_file", "workdays"];
+/// `[job.NAME.schedule]`
+pub(super) const SCHEDULE: &[&str] = &[
+    "cron",
+    "every",
+    "at",
+    "on",
+    "adjust",
+    "calendar",
+    "timezone",
+    "clock",
+    "gap",
+    "fold",
+    "start",
+    "end",
+    "late_grace",
+    "catch_up",
+    "catch_up_within",
+    "catch_up_max",
+    "overlap",
+    "splay",
+    "params",
+];
 /// `retry`
 pub(super) const RETRY: &[&str] = &[
     "attempts",
@@ -77,14 +101,16 @@ pub(super) fn rlimits() -> Vec<&'static str> {
 /// Every known key as `(section, path inside it)`, with `NAME` for free names: `("job.NAME", "retry.attempts")`.
 pub fn known_keys() -> Vec<(&'static str, String)> {
     let resources = rlimits();
-    let groups: [(&str, &str, &[&str]); 13] = [
+    let groups: [(&str, &str, &[&str]); 15] = [
         ("defaults", "", &[TIMEZONE]),
         ("store", "", STORE),
         ("store", "retention.", RETENTION),
         ("worker", "", WORKER),
         ("queue.NAME", "", QUEUE),
+        ("calendar.NAME", "", CALENDAR),
         ("job.NAME", "", OWN),
         ("job.NAME", "", SHARED),
+        ("job.NAME", "schedule.", SCHEDULE),
         ("job.NAME", "retry.", RETRY),
         ("job.NAME", "dedup.", DEDUP),
         ("job.NAME", "params.NAME.", PARAM),

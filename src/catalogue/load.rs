@@ -9,16 +9,18 @@ use std::sync::Arc;
 use super::complaint::{Complaint, Level, LoadError};
 use super::job::{self, JobKeys, Read};
 use super::reader::{Entry, Table};
-use super::settings::{self, Context, check_name};
+use super::schedule::Calendars;
+use super::settings::{self, Context, DefaultZone, check_name};
 use super::source::{Place, Source};
-use super::{Catalogue, Queue, file, keys};
+use super::{Catalogue, Queue, calendars, file, keys};
 use crate::error::nearest;
 use crate::units::shown;
+use crate::zone_files;
 
 impl Catalogue {
     /// Reads `path` and `jobs.d/*.toml` beside it. Warnings are dropped; see [`Catalogue::check`].
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let (catalogue, complaints) = read(path);
+        let (catalogue, complaints) = read(path, None);
         if complaints.iter().any(|c| c.level == Level::Error) {
             return Err(LoadError {
                 path: path.to_owned(),
@@ -29,13 +31,15 @@ impl Catalogue {
     }
 
     /// All complaints about these files, warnings too; none of level error means that they can be loaded.
-    pub fn check(path: &Path) -> Vec<Complaint> {
-        read(path).1
+    ///
+    /// Some advice about schedules looks ahead from `now_ms`: clock changes, holidays that end, old zone data.
+    pub fn check(path: &Path, now_ms: i64) -> Vec<Complaint> {
+        read(path, Some(now_ms)).1
     }
 }
 
 /// As much of a catalogue as there is, and the complaints by file and line.
-fn read(path: &Path) -> (Catalogue, Vec<Complaint>) {
+fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
     let opened = file::open(path);
     let mut complaints = opened.complaints;
     let files = opened.files.into_iter().enumerate();
@@ -46,10 +50,9 @@ fn read(path: &Path) -> (Catalogue, Vec<Complaint>) {
         .iter()
         .map(|source| (source, source.parse()))
         .collect();
-    let context = Context {
-        base: settings::base_of(path),
-        broken: !complaints.is_empty() || sources.iter().any(Source::has_errors),
-    };
+    let broken = !complaints.is_empty() || sources.iter().any(Source::has_errors);
+    let zones = Arc::new(zone_files::zones());
+    let context = Context::new(settings::base_of(path), broken, zones, now_ms);
     let roots: Vec<Table<'_>> = documents
         .iter()
         .map(|(source, table)| Table::root(source.place(0..0), table))
@@ -62,7 +65,20 @@ fn read(path: &Path) -> (Catalogue, Vec<Complaint>) {
     drop(roots);
     drop(documents);
     complaints.extend(sources.into_iter().flat_map(Source::into_complaints));
+    complaints.extend(context.into_adopted());
+    complaints.extend(now_ms.and_then(|now_ms| old_zone_data(&catalogue, now_ms)));
     (catalogue, complaints)
+}
+
+/// Zones whose rules changed since are known to nobody here.
+fn old_zone_data(catalogue: &Catalogue, now_ms: i64) -> Option<Complaint> {
+    let scheduled = catalogue.jobs.values().any(|job| job.schedule.is_some());
+    let warning = catalogue.zones.age_warning(now_ms).filter(|_| scheduled)?;
+    let (message, hint) = warning.split_once(": ").unwrap_or((&warning, ""));
+    Some(Complaint {
+        level: Level::Warning,
+        ..Complaint::about_file(&catalogue.path, message, Some(hint.to_owned()))
+    })
 }
 
 /// Reads all sections of all files.
@@ -93,12 +109,18 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
     let store = settings::store(section("store", keys::STORE).as_ref(), context);
     let worker = settings::worker(section("worker", keys::WORKER).as_ref());
     let queues = settings::queues(&named(roots, "queue"), context);
-    let jobs = jobs(roots, &inherited, context);
+    let calendars = calendars::calendars(&named(roots, "calendar"), context);
+    let shared = Calendars {
+        calendars: &calendars,
+        timezone: DefaultZone::read(timezone.as_ref(), context),
+    };
+    let jobs = jobs(roots, &inherited, &shared, context);
     check_references(&jobs, &queues, context);
     Catalogue {
         path: std::path::PathBuf::new(),
         stamp: String::new(),
-        timezone: timezone.and_then(|value| settings::timezone(&value)),
+        zones: Arc::clone(&context.zones),
+        timezone: shared.timezone.zone(),
         store,
         worker,
         queues,
@@ -106,6 +128,7 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
             .into_iter()
             .map(|(name, read)| (name, Arc::new(read.job)))
             .collect(),
+        calendars,
     }
 }
 
@@ -136,7 +159,7 @@ fn check_defaults(table: &Table<'_>, known: &[&str]) {
     }
 }
 
-/// The named tables below `[queue]` or `[job]` of all files; a name that was seen before is complained about.
+/// The named tables below `[queue]`, `[calendar]` or `[job]` of all files; a name that was seen before is complained about.
 fn named<'a>(roots: &[Table<'a>], section: &str) -> Vec<Entry<'a>> {
     let mut seen: BTreeMap<&str, Place<'a>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -168,6 +191,7 @@ fn named<'a>(roots: &[Table<'a>], section: &str) -> Vec<Entry<'a>> {
 fn jobs<'a>(
     roots: &[Table<'a>],
     inherited: &JobKeys<'a>,
+    shared: &Calendars<'_>,
     context: &Context,
 ) -> BTreeMap<String, Read<'a>> {
     let known: Vec<&str> = keys::OWN.iter().chain(keys::SHARED).copied().collect();
@@ -179,7 +203,7 @@ fn jobs<'a>(
         table.check_keys(&known, "a job");
         jobs.insert(
             entry.key.to_owned(),
-            job::read(&entry, &table, inherited, context),
+            job::read(&entry, &table, inherited, shared, context),
         );
     }
     // A default `on_dead` is not for the job that it names: a page about a page that failed helps nobody.

@@ -2,6 +2,7 @@
 //!
 //! Rule: every complaint has file, line and column, and all complaints are reported at once.
 
+mod calendars;
 mod command;
 mod complaint;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod keys;
 mod load;
 mod reader;
 mod retry;
+mod schedule;
 mod settings;
 mod source;
 mod template;
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Class;
 use crate::run::Guarantee;
+use crate::schedule::{Calendar, Rule, Zones};
 
 pub use complaint::{Complaint, Excerpt, Level, LoadError};
 pub use file::{FILE_MAX, Stamp, stamp};
@@ -46,6 +49,8 @@ pub struct Catalogue {
     pub path: PathBuf,
     /// Identity of all its files when they were read.
     pub stamp: String,
+    /// What time zones mean, as of this load.
+    pub zones: Arc<Zones>,
     /// `[defaults] timezone`: zone of times without an offset.
     pub timezone: Option<chrono_tz::Tz>,
     /// `[store]`
@@ -54,6 +59,8 @@ pub struct Catalogue {
     pub worker: WorkerSettings,
     /// `[queue.*]`, with the three built-in queues.
     pub queues: BTreeMap<String, Queue>,
+    /// `[calendar.*]`
+    pub calendars: BTreeMap<String, Arc<Calendar>>,
     /// `[job.*]`
     pub jobs: BTreeMap<String, Arc<Job>>,
 }
@@ -103,6 +110,8 @@ pub struct Job {
     pub name: String,
     /// What it is for, in the operator's words.
     pub description: Option<String>,
+    /// When it is run by the calendar.
+    pub schedule: Option<Schedule>,
     /// What `enqueue` needs to know.
     pub intake: Intake,
     /// What is started.
@@ -136,6 +145,70 @@ pub struct Job {
     /// What happens to processes that outlive the command.
     pub leftovers: Leftovers,
 }
+
+/// `[job.NAME.schedule]`
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// When: a pure function to periods. It knows its zone, its calendar, `start`, `end`, `gap` and `fold`.
+    pub rule: Arc<Rule>,
+    /// The largest delay between the instant of a period and the earliest start of its run, milliseconds.
+    pub splay_ms: i64,
+    /// A period found within this of its instant is simply opened, milliseconds.
+    pub late_grace_ms: i64,
+    /// What becomes of periods that are found later than that.
+    pub catch_up: CatchUp,
+    /// How old a missed period may be to be caught up, milliseconds; `None` is one spacing of the rule.
+    pub catch_up_within_ms: Option<i64>,
+    /// The most periods that are caught up at once.
+    pub catch_up_max: i64,
+    /// What becomes of a period whose predecessor is not done.
+    pub overlap: Overlap,
+    /// Parameters of its runs, checked against the job; defaults are not among them.
+    pub params: BTreeMap<String, String>,
+}
+
+impl Schedule {
+    /// The delay of this period of `job`: always the same one, from 0 to `splay_ms`.
+    pub fn splay_of(&self, job: &str, period_key: &str) -> i64 {
+        crate::schedule::splay_ms(job, period_key, self.splay_ms)
+    }
+
+    /// How long after its instant a missed period may be caught up, milliseconds: what is written, or until the next one.
+    ///
+    /// `None` for the last period of a rule, after which nothing comes.
+    pub fn catch_up_window_ms(&self, instant_ms: i64) -> Option<i64> {
+        self.catch_up_within_ms.or_else(|| {
+            let spacing = self.rule.spacing_ms(instant_ms.saturating_sub(1));
+            spacing.ok().flatten()
+        })
+    }
+}
+
+crate::run::words!(
+    /// What becomes of periods that were missed.
+    CatchUp {
+        /// They are skipped.
+        None = "none",
+        /// The latest one is run, the others are skipped.
+        Latest = "latest",
+        /// All are run, in order, one after another.
+        All = "all",
+    }
+);
+
+crate::run::words!(
+    /// What becomes of a period while runs of earlier ones of the same schedule are waiting or running.
+    Overlap {
+        /// One may wait; further periods are merged into it.
+        Queue = "queue",
+        /// It is skipped.
+        Skip = "skip",
+        /// It runs beside them.
+        Allow = "allow",
+        /// It cancels them, and runs when they are gone.
+        Replace = "replace",
+    }
+);
 
 /// The side of a job that `enqueue` uses. It is also kept in the store, so that an enqueue need not parse the catalogue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -64,6 +64,16 @@ impl<'a> Table<'a> {
             .collect()
     }
 
+    /// The entry of this key, if it is given.
+    pub(super) fn entry(&self, key: &str) -> Option<Entry<'a>> {
+        let (key, value) = self.entries.get_key_value(key)?;
+        Some(Entry {
+            key: key.get_ref(),
+            place: self.place.source.place(key.span()),
+            value: Value::new(key.get_ref(), self.place, value),
+        })
+    }
+
     /// The value of this key, if it is given.
     pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
         let (key, value) = self.entries.get_key_value(key)?;

@@ -2,16 +2,19 @@
 //!
 //! Rule: what is left out has the default that the manual names; each default is written once, here.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::complaint::Complaint;
 use super::reader::{Entry, Table};
-use super::source::Place;
+use super::source::{Place, Source};
 use super::value::{OrNone, Value};
 use super::{Queue, Retention, StoreSettings, WorkerSettings, keys};
-use crate::error::nearest;
+use crate::schedule::Zones;
 use crate::units::{SIZE_MAX, shown};
 
 /// Room that enqueue leaves on the file system: a worker still has to write results, and the operator to log in.
@@ -28,9 +31,36 @@ pub(super) struct Context {
     pub(super) base: PathBuf,
     /// Whether a syntax error was found: then nothing is called missing, it may stand in the broken part.
     pub(super) broken: bool,
+    /// What time zones mean.
+    pub(super) zones: Arc<Zones>,
+    /// When advice is wanted, which looks ahead: from here.
+    pub(super) now_ms: Option<i64>,
+    /// About files that the catalogue names.
+    adopted: RefCell<Vec<Complaint>>,
 }
 
 impl Context {
+    /// For a catalogue in this directory.
+    pub(super) fn new(base: PathBuf, broken: bool, zones: Arc<Zones>, now_ms: Option<i64>) -> Self {
+        Self {
+            base,
+            broken,
+            zones,
+            now_ms,
+            adopted: RefCell::default(),
+        }
+    }
+
+    /// Keeps the complaints about a file that the catalogue names.
+    pub(super) fn adopt(&self, source: Source) {
+        self.adopted.borrow_mut().extend(source.into_complaints());
+    }
+
+    /// The complaints about the files that the catalogue names.
+    pub(super) fn into_adopted(self) -> Vec<Complaint> {
+        self.adopted.into_inner()
+    }
+
     /// An absolute path.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         let joined = self.base.join(text);
@@ -52,21 +82,54 @@ impl Context {
 }
 
 /// `[defaults] timezone`
-pub(super) fn timezone(value: &Value<'_>) -> Option<Tz> {
-    let name = value.filled_text()?;
-    let zone = name.parse().ok();
-    if zone.is_none() {
-        let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let same = names().find(|zone| zone.eq_ignore_ascii_case(name));
-        let hint = match same.or_else(|| nearest(name, names())) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "write a name of the IANA list such as `Asia/Almaty` or `UTC`".to_owned(),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DefaultZone {
+    /// There is none.
+    Missing,
+    /// There is one, and it was complained about.
+    Wrong,
+    /// This one.
+    Named(Tz),
+}
+
+impl DefaultZone {
+    /// Reads it.
+    pub(super) fn read(value: Option<&Value<'_>>, context: &Context) -> Self {
+        let Some(value) = value else {
+            return Self::Missing;
         };
-        value
-            .place
-            .error(format!("unknown time zone `{}`", shown(name)), hint);
+        timezone(value, context).map_or(Self::Wrong, Self::Named)
     }
-    zone
+
+    /// The zone of schedules without one; a wrong one is complained about once, not by each of them.
+    pub(super) fn name(self) -> Option<String> {
+        match self {
+            Self::Missing => None,
+            Self::Wrong => Some("UTC".to_owned()),
+            Self::Named(zone) => Some(zone.name().to_owned()),
+        }
+    }
+
+    /// The zone of times without an offset.
+    pub(super) fn zone(self) -> Option<Tz> {
+        match self {
+            Self::Named(zone) => Some(zone),
+            Self::Missing | Self::Wrong => None,
+        }
+    }
+}
+
+fn timezone(value: &Value<'_>, context: &Context) -> Option<Tz> {
+    let name = value.filled_text()?;
+    let wrong = match context.zones.zone(name) {
+        Ok(_) => match name.parse() {
+            Ok(zone) => return Some(zone),
+            Err(_) => (format!("unknown time zone `{}`", shown(name)), None),
+        },
+        Err(error) => (error.message, error.hint),
+    };
+    value.place.error(wrong.0, wrong.1.unwrap_or_default());
+    None
 }
 
 /// `[store]`

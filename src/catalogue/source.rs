@@ -104,6 +104,11 @@ impl Source {
         complaints
     }
 
+    /// The text, without a byte order mark.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The place of a byte range.
     pub(super) fn place(&self, span: Range<usize>) -> Place<'_> {
         Place {
@@ -216,7 +221,21 @@ pub(super) struct Place<'a> {
     end: usize,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// What stands there.
+    pub(super) fn raw(&self) -> &'a str {
+        self.source
+            .text
+            .get(self.start..self.end)
+            .unwrap_or_default()
+    }
+
+    /// A part of it, counted from its beginning.
+    pub(super) fn part(&self, span: Range<usize>) -> Self {
+        self.source
+            .place(self.start + span.start..self.start + span.end)
+    }
+
     /// Complains: the catalogue cannot be used. An empty hint is none.
     pub(super) fn error(&self, message: impl Into<String>, hint: impl Into<String>) {
         self.complain(Level::Error, message.into(), hint.into());

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::error::{Error, Kind};
 
+/// 2026-11-01T12:00:00Z: when advice is asked for.
+pub(super) const NOW_MS: i64 = 1_793_534_400_000;
+
 /// A directory with a catalogue that only its owner can write.
 struct World(tempfile::TempDir);
 
@@ -36,7 +39,7 @@ impl World {
 
     /// All complaints as `level line:column message | hint`.
     fn check(&self) -> Vec<String> {
-        let complaints = Catalogue::check(&self.path("jobs.toml"));
+        let complaints = Catalogue::check(&self.path("jobs.toml"), NOW_MS);
         let line = |c: &Complaint| {
             let place = format!(
                 "{}:{}",
@@ -529,7 +532,7 @@ fn sections_are_checked_too() {
     #[rustfmt::skip]
     let table = [
         ("[jobs.x]", "error 1:2 unknown key `jobs` | did you mean `job`?"),
-        ("[limit.smtp]\nconcurrency = 1", "error 1:2 unknown key `limit` | a catalogue has `defaults`, `store`, `worker`, `queue` or `job`"),
+        ("[limit.smtp]\nconcurrency = 1", "error 1:2 unknown key `limit` | a catalogue has `defaults`, `store`, `worker`, `queue`, `calendar` or `job`"),
         ("job = 5", "error 1:7 `job` must be a table, not an integer | "),
         ("[[job]]", "error 1:1 `job` must be a table, not a list | "),
         ("[job]\nx = 5", "error 2:5 `x` must be a table, not an integer | "),
@@ -546,7 +549,7 @@ fn sections_are_checked_too() {
         ("[worker]\nslots = 0", "error 2:9 `slots` must be from 1 to 10000 | "),
         ("[defaults]\ntimezone = \"Europe/Berlni\"", "error 2:12 unknown time zone `Europe/Berlni` | did you mean `Europe/Berlin`?"),
         ("[defaults]\ntimezone = \"asia/almaty\"", "error 2:12 unknown time zone `asia/almaty` | did you mean `Asia/Almaty`?"),
-        ("[defaults]\ntimezone = \"+05:00\"", "error 2:12 unknown time zone `+05:00` | write a name of the IANA list"),
+        ("[defaults]\ntimezone = \"+05:00\"", "error 2:12 unknown time zone `+05:00` | use an IANA name such as Europe/Berlin or UTC"),
         ("[defaults]\ncommand = \"a\"", "error 2:1 `command` cannot have a default | move it to the jobs"),
         ("[defaults]\ntimout = \"1s\"", "error 2:1 unknown key `timout` | did you mean `timeout`?"),
         ("[defaults]\nguarantee = \"at-most-once\"\nretry.attempts = 2", "error 3:18 `guarantee` is at-most-once, but"),
@@ -663,7 +666,7 @@ fn columns_count_characters() {
 #[test]
 fn a_complaint_is_rendered_with_its_line_and_a_caret() {
     let world = World::new("[job.x]\ncommand = [\"true\"]\n\ttimeuot = \"1s\" # \u{202e}x\n");
-    let complaints = Catalogue::check(&world.path("jobs.toml"));
+    let complaints = Catalogue::check(&world.path("jobs.toml"), NOW_MS);
     let path = world.path("jobs.toml");
     let expected = format!(
         "error: unknown key `timeuot`\n --> {}:3:2\n 3 | \ttimeuot = \"1s\" # \u{fffd}x\n   | \t^^^^^^^\nhint: did you mean `timeout`?\n",
@@ -739,7 +742,7 @@ fn hostile_files_end_in_few_complaints() {
     ];
     for (name, bytes) in table {
         let world = World::new(bytes);
-        let complaints = Catalogue::check(&world.path("jobs.toml"));
+        let complaints = Catalogue::check(&world.path("jobs.toml"), NOW_MS);
         assert!(
             (1..=100).contains(&complaints.len()),
             "{name}: {}",
@@ -783,7 +786,7 @@ proptest::proptest! {
         }
         let text: String = text.into_iter().collect();
         let world = World::new(&text);
-        for complaint in Catalogue::check(&world.path("jobs.toml")) {
+        for complaint in Catalogue::check(&world.path("jobs.toml"), NOW_MS) {
             let lines = text.lines().count().max(1) + 1;
             proptest::prop_assert!(complaint.line.is_some_and(|line| line <= lines));
             proptest::prop_assert!(!complaint.render(true).is_empty());

@@ -2,6 +2,8 @@
 //!
 //! Rule: a message names the key and the kind of value that is expected; it repeats user text only through `shown`.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -106,6 +108,29 @@ impl<'a> Value<'a> {
             return None;
         }
         Some(text)
+    }
+
+    /// A TOML date or time, or a string that should be one, as text.
+    pub(super) fn moment(&self, what: &str) -> Option<String> {
+        match self.raw {
+            DeValue::Datetime(moment) => Some(moment.to_string()),
+            DeValue::String(_) => self.filled_text().map(str::to_owned),
+            _ => {
+                self.expected(what);
+                None
+            }
+        }
+    }
+
+    /// The place of these bytes of `text`, which is the value; all of it where escapes hide them or none are named.
+    pub(super) fn piece(&self, text: &str, span: Range<usize>) -> Place<'a> {
+        let found = self.place.raw().find(text);
+        match found {
+            Some(at) if !span.is_empty() && span.end <= text.len() => {
+                self.place.part(at + span.start..at + span.end)
+            }
+            _ => self.place,
+        }
     }
 
     /// A boolean.

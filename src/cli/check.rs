@@ -23,10 +23,8 @@ pub struct Args {
 /// Checks; 78 when the catalogue cannot be used, 0 also with warnings.
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let path = args.file.unwrap_or_else(|| context.catalogue_path());
-    let (catalogue, complaints) = match Catalogue::load(&path) {
-        Ok(catalogue) => (Some(catalogue), Catalogue::check(&path)),
-        Err(wrong) => (None, wrong.complaints),
-    };
+    let complaints = Catalogue::check(&path, context.now_ms());
+    let catalogue = Catalogue::load(&path).ok();
     if context.screen.json() {
         let names = |catalogue: &Catalogue| catalogue.jobs.keys().cloned().collect::<Vec<_>>();
         let body = json!({

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::intake::{Request, payload_of, trace_context, unknown_job};
 use crate::store::{Create, NewRun, Settings, Store};
 use crate::units::{format_size, shown};
+use crate::zone_files;
 
 /// Longest payload on the command line, bytes: the kernel takes 128 KiB for one argument.
 const ARGUMENT_MAX: usize = 64 << 10;
@@ -92,6 +93,8 @@ impl RequestArgs {
             traceparent: trace_context(&traceparent),
             ..self.request(job)?
         };
+        let zones = (self.at.is_some() || self.deadline.is_some()).then(zone_files::zones);
+        request.zones = zones.as_ref();
         request.payload = self.payload.as_deref().map(read_payload).transpose()?;
         let path = context.catalogue_path();
         let now_ms = context.now_ms();

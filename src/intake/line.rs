@@ -106,6 +106,7 @@ impl<'a> Line<'a> {
             traceparent: None,
             trigger: None,
             parent: None,
+            zones: None,
         }
     }
 }

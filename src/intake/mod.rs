@@ -14,6 +14,7 @@ pub use text::trace_context;
 use crate::catalogue::{Intake, check_dedup_key};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::run::{RunId, Trigger};
+use crate::schedule::Zones;
 use crate::store::{NewRun, Settings};
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
@@ -57,6 +58,8 @@ pub struct Request<'a> {
     pub trigger: Option<Trigger>,
     /// The run that causes this one.
     pub parent: Option<RunId>,
+    /// What time zones mean, for times without an offset; `None` is the data inside the program.
+    pub zones: Option<&'a Zones>,
 }
 
 impl Request<'_> {
@@ -95,8 +98,13 @@ impl Request<'_> {
             intake.check_payload(self.job, payload.len() as u64)?;
         }
         let params = intake.resolve_params(self.job, self.params)?;
-        let (due_ms, wait_set_ms) = due(self.delay, self.at, settings, now_ms)?;
-        let deadline_ms = deadline(self.deadline, intake.deadline_ms, due_ms, settings)?;
+        let (due_ms, wait_set_ms) = due(self.delay, self.at, (settings, self.zones), now_ms)?;
+        let deadline_ms = deadline(
+            self.deadline,
+            intake.deadline_ms,
+            due_ms,
+            (settings, self.zones),
+        )?;
         let window_ms = self.dedup_window.map(window).transpose()?;
         let dedup = dedup(self.job, self.dedup_key, window_ms, intake, &params)?;
         Ok(NewRun {
@@ -157,11 +165,27 @@ fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
     Err(Error::new(Kind::NotFound, format!("unknown queue `{}`", shown(queue))).hint(hint))
 }
 
+/// A time, read in the catalogue's zone where it has no offset.
+fn time(text: &str, (settings, zones): (&Settings, Option<&Zones>)) -> Result<i64> {
+    let Some(name) = settings.timezone else {
+        return parse_time(text, None);
+    };
+    let zone = match zones {
+        Some(zones) => zones.zone(name.name()),
+        None => Zones::bundled().zone(name.name()),
+    };
+    let zone = zone.map_err(|wrong| Error {
+        hint: wrong.hint,
+        ..Error::new(Kind::Io, wrong.message)
+    })?;
+    parse_time(text, Some(&zone))
+}
+
 /// Earliest start, and for a relative wait the time that it counts from.
 fn due(
     delay: Option<&str>,
     at: Option<&str>,
-    settings: &Settings,
+    settings: (&Settings, Option<&Zones>),
     now_ms: i64,
 ) -> Result<(i64, Option<i64>)> {
     match (delay, at) {
@@ -171,7 +195,7 @@ fn due(
             ms => Ok((now_ms.saturating_add(ms), Some(now_ms))),
         },
         // What should have started in the past starts now.
-        (None, Some(at)) => Ok((parse_time(at, settings.timezone)?.max(now_ms), None)),
+        (None, Some(at)) => Ok((time(at, settings)?.max(now_ms), None)),
         (Some(_), Some(_)) => Err(Error::new(
             Kind::Usage,
             "a delay and a start time are both given",
@@ -185,14 +209,14 @@ fn deadline(
     given: Option<&str>,
     of_job: Option<i64>,
     due_ms: i64,
-    settings: &Settings,
+    settings: (&Settings, Option<&Zones>),
 ) -> Result<Option<i64>> {
     let Some(text) = given else {
         return Ok(of_job.map(|ms| due_ms.saturating_add(ms)));
     };
     // A time has a date with `-`, which no duration has.
     let deadline_ms = if text.contains('-') {
-        parse_time(text, settings.timezone)?
+        time(text, settings)?
     } else {
         due_ms.saturating_add(parse_duration(text)?)
     };

@@ -66,6 +66,7 @@ fn job(command: catalogue::Command) -> Job {
         pass_env: Vec::new(),
         secrets: BTreeMap::new(),
         output_max: 10 << 20,
+        schedule: None,
         leftovers: Leftovers::Kill,
     }
 }

@@ -9,8 +9,8 @@
 
 use chrono::{DateTime, TimeZone, Utc};
 use croner::parser::{CronParser, Seconds};
-use proptest::prelude::*;
 use jobctl::schedule::Rule;
+use proptest::prelude::*;
 
 use super::helpers::{ZONES, cron, ms, text};
 

@@ -1,8 +1,8 @@
 //! Random rules: nothing panics or hangs, days agree with brute force, every answer is in order.
 
 use chrono::{Datelike, NaiveDate};
-use proptest::prelude::*;
 use jobctl::schedule::{Calendar, CalendarSpec, Rule, RuleSpec, Zones, import_ics};
+use proptest::prelude::*;
 
 use super::helpers::{ZONES, cron, rule};
 

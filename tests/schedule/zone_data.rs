@@ -109,7 +109,10 @@ fn offsets_agree_with_chrono_tz_except_where_rules_changed() {
             .flat_map(|at| [at - 1, at])
             .filter(|at| (from..until).contains(at));
         if let Some(first) = grid.chain(around).filter(|at| differs(*at)).min() {
-            differing.push(format!("{name} {}", jobctl::schedule::utc_text(first * 1000)));
+            differing.push(format!(
+                "{name} {}",
+                jobctl::schedule::utc_text(first * 1000)
+            ));
         }
     }
     assert_eq!(differing, CHANGED);

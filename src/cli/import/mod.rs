@@ -240,6 +240,7 @@ impl Checker {
         let mut request = line.request();
         request.initiator = request.initiator.or(Some(&self.initiator));
         request.traceparent = trace_context(&self.traceparent);
+        request.zones = Some(&self.catalogue.zones);
         let intake = &find(&self.catalogue, request.job)?.intake;
         request
             .prepare(intake, &self.settings, now_ms, self.keys.next())
