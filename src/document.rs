@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{BackoffKind, Command, Job, Pattern, Secret, Template};
+use crate::catalogue::{BackoffKind, Command, Job, Pattern, Schedule, Secret, Template};
 use crate::run::RunId;
+use crate::schedule::{Preview, Rule};
 use crate::store::{AttemptRow, DeadLetter, Pause, QueueRow, RunDetail, RunRow, WorkerRow};
 use crate::units::format_utc;
 
@@ -195,11 +196,39 @@ pub fn job_item(job: &Job, pause: Option<&Pause>) -> Value {
         "description": job.description,
         "queue": job.intake.queue,
         "priority": job.intake.priority,
-        "schedule": null,
+        "schedule": job.schedule.as_ref().map(|schedule| schedule.rule.words()),
         "paused": pause.is_some(),
         "paused_at": maybe_time(pause.map(|pause| pause.paused_ms)),
         "paused_by": pause.map(|pause| pause.paused_by.as_str()),
         "pause_reason": pause.and_then(|pause| pause.reason.as_deref()),
+    })
+}
+
+/// A period that is due, as `next` shows it.
+pub fn period(job: Option<&str>, rule: &Rule, preview: &Preview) -> Value {
+    let period = &preview.period;
+    json!({
+        "job": job,
+        "due": time(period.instant_ms),
+        "local": rule.zone().local_text(period.instant_ms),
+        "period": period.key,
+        "business_date": period.business_date.to_string(),
+        "note": (!preview.notes.is_empty()).then(|| preview.notes.join("; ")),
+    })
+}
+
+fn schedule(schedule: &Schedule) -> Value {
+    let rule = &schedule.rule;
+    json!({
+        "timezone": rule.zone().name(),
+        "calendar": some_text(rule.calendar().name()),
+        "late_grace_ms": schedule.late_grace_ms,
+        "catch_up": schedule.catch_up,
+        "catch_up_within_ms": schedule.catch_up_within_ms,
+        "catch_up_max": schedule.catch_up_max,
+        "overlap": schedule.overlap,
+        "splay_ms": schedule.splay_ms,
+        "params": schedule.params,
     })
 }
 
@@ -244,6 +273,7 @@ pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
         .map(|rlimit| (rlimit.resource.to_string(), json!(rlimit.limit)))
         .collect();
     let more = json!({
+        "schedule_detail": job.schedule.as_ref().map(schedule),
         "command": command,
         "shell": shell,
         "cwd": job.cwd.as_ref().map(|cwd| cwd.to_string_lossy()),

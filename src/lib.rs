@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;
+pub mod crontab;
 pub mod document;
 pub mod error;
 pub mod intake;

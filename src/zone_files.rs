@@ -32,6 +32,21 @@ pub fn zones() -> Zones {
     Zones::new(Some(system_zones(std::env::var_os("TZDIR"))))
 }
 
+/// Names that this machine gives its own zone, the likeliest first; none may be one. Only for drafts that a human reads.
+pub fn machine_zones() -> Vec<String> {
+    let variable = std::env::var("TZ").ok();
+    let link = std::fs::read_link("/etc/localtime").ok();
+    let linked = link.as_deref().and_then(Path::to_str).and_then(|path| {
+        let (_, name) = path.split_once("zoneinfo/")?;
+        Some(name.trim_start_matches("posix/").to_owned())
+    });
+    let written = std::fs::read_to_string("/etc/timezone").ok();
+    let written = written.map(|text| text.trim().to_owned());
+    let variable = variable.map(|text| text.trim_start_matches(':').to_owned());
+    let all = [variable, linked, written].into_iter().flatten();
+    all.filter(|name| !name.is_empty()).collect()
+}
+
 /// The first line of a file of 100 KiB.
 fn first_line(path: &Path) -> Option<String> {
     let mut start = Vec::new();

@@ -104,12 +104,22 @@ impl EnvironmentKeys {
 
 /// Complains about a name that is none of a variable, or that is not the catalogue's to set.
 fn check_variable(name: &str, place: super::source::Place<'_>) {
+    if let Some((message, hint)) = refusal(name) {
+        place.error(message, hint);
+    }
+}
+
+/// Why a job cannot be given this variable.
+pub fn refused_variable(name: &str) -> Option<String> {
+    refusal(name).map(|(message, _)| message)
+}
+
+fn refusal(name: &str) -> Option<(String, &'static str)> {
     let good = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     let starts = name.bytes().next().is_some_and(good);
     if name.len() > 255 || !starts || !name.bytes().all(|b| good(b) || b.is_ascii_digit()) {
         let hint = "use letters, digits and `_`, the first no digit";
-        place.error(format!("bad name `{}` of a variable", shown(name)), hint);
-        return;
+        return Some((format!("bad name `{}` of a variable", shown(name)), hint));
     }
     let cause = if name.starts_with("JOBCTL_") {
         "jobctl sets the variables `JOBCTL_*` itself"
@@ -118,13 +128,11 @@ fn check_variable(name: &str, place: super::source::Place<'_>) {
     } else if name.starts_with("LISTEN_") || matches!(name, "NOTIFY_SOCKET" | "JOURNAL_STREAM") {
         "it is between systemd and the worker"
     } else {
-        return;
+        return None;
     };
     let hint = "set it inside the command, for instance with `env`, if the command really needs it";
-    place.error(
-        format!("variable `{name}` cannot be given to a job: {cause}"),
-        hint,
-    );
+    let message = format!("variable `{name}` cannot be given to a job: {cause}");
+    Some((message, hint))
 }
 
 fn twice(name: &str, place: super::source::Place<'_>) {

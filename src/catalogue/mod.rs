@@ -37,6 +37,7 @@ use crate::run::Guarantee;
 use crate::schedule::{Calendar, Rule, Zones};
 
 pub use complaint::{Complaint, Excerpt, Level, LoadError};
+pub use environment::refused_variable;
 pub use file::{FILE_MAX, Stamp, stamp};
 pub use intake::{PARAM_MAX, PAYLOAD_MAX, check_dedup_key};
 pub use keys::known_keys;

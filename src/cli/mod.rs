@@ -6,12 +6,14 @@ mod act;
 mod check;
 mod completions;
 mod context;
+mod convert;
 mod dlq;
 mod enqueue;
 mod ids;
 mod import;
 mod jobs;
 mod migrate;
+mod next;
 mod progress;
 mod prune;
 mod queues;
@@ -60,8 +62,12 @@ pub enum Command {
     Jobs(jobs::Args),
     /// List, show, retry and discard dead runs
     Dlq(dlq::Args),
+    /// Turn crontabs and holiday calendars into text for the catalogue
+    Import(convert::Args),
     /// Bring the store to the schema of this version
     Migrate(migrate::Args),
+    /// Show when a schedule runs next, also one that is in no catalogue
+    Next(next::Args),
     /// Remove ended runs and their output
     Prune(prune::Args),
     /// Queues and what is in them
@@ -88,8 +94,10 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Completions(args)) => Ok(completions::run(&args, context)),
         Some(Command::Dlq(args)) => dlq::run(args, context),
         Some(Command::Enqueue(args)) => enqueue::run(args, context),
+        Some(Command::Import(args)) => convert::run(args, context),
         Some(Command::Jobs(args)) => jobs::run(args, context),
         Some(Command::Migrate(args)) => migrate::run(args, context),
+        Some(Command::Next(args)) => next::run(&args, context),
         Some(Command::Prune(args)) => prune::run(&args, context),
         Some(Command::Queues(args)) => queues::run(&args, context),
         Some(Command::Run(args)) => run::run(args, context),

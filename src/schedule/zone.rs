@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::civil::{CALENDAR_END_S, CivilS, UtcMs};
+use super::civil::{CALENDAR_END_S, CivilS, UtcMs, moment_of, write_offset};
 
 /// Spans are kept until one year behind the end of the calendar.
 const TABLE_END_S: i64 = CALENDAR_END_S + 366 * 86_400;
@@ -144,6 +144,14 @@ impl Zone {
     pub fn civil_at(&self, instant_ms: UtcMs) -> CivilS {
         let utc_s = instant_ms.div_euclid(1000);
         self.spans[self.index_at(utc_s)].civil(utc_s)
+    }
+
+    /// The wall clock reading at this instant with its offset, as RFC 3339: `2027-03-28T03:00:00+02:00`.
+    pub fn local_text(&self, instant_ms: UtcMs) -> String {
+        let civil = moment_of(self.civil_at(instant_ms));
+        let mut text = civil.format("%Y-%m-%dT%H:%M:%S").to_string();
+        write_offset(&mut text, self.offset_s(instant_ms));
+        text
     }
 
     /// Which occurrence the reading `civil` is in the span at `index` (which must contain it).

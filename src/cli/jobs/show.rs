@@ -1,6 +1,6 @@
 //! `jobctl jobs show`: everything that the catalogue says about one job, defaults included.
 
-use crate::catalogue::{Catalogue, Command, Job, Param, Secret};
+use crate::catalogue::{Catalogue, Command, Job, Param, Schedule, Secret};
 use crate::cli::{Context, when};
 use crate::document;
 use crate::error::Error;
@@ -60,6 +60,11 @@ fn fields(job: &Job, rank: Option<i64>, pause: Option<&Pause>, now_ms: i64) -> V
     let rank = rank.map_or_else(String::new, |rank| format!(" (rank {rank})"));
     let queue = format!("{}{rank}, priority {}", intake.queue, intake.priority);
     add("queue", Some(queue));
+    add("schedule", job.schedule.as_ref().map(words::schedule));
+    add(
+        "next",
+        job.schedule.as_ref().map(|schedule| next(schedule, now_ms)),
+    );
     add("params", lines(intake.params.iter().map(param)));
     add(
         "payload",
@@ -105,6 +110,19 @@ fn fields(job: &Job, rank: Option<i64>, pause: Option<&Pause>, now_ms: i64) -> V
     );
     add("leftovers", Some(job.leftovers.to_string()));
     fields
+}
+
+/// When the first period after now is due, in the zone of the schedule.
+fn next(schedule: &Schedule, now_ms: i64) -> String {
+    match schedule.rule.next(now_ms) {
+        Ok(Some(period)) => {
+            let local = schedule.rule.zone().local_text(period.instant_ms);
+            let relative = when::relative(period.instant_ms, now_ms);
+            format!("{local} ({relative}), period {}", period.key)
+        }
+        Ok(None) => "never again".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> Option<String> {

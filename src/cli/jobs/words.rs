@@ -4,7 +4,8 @@
 
 use crate::attempt::Class;
 use crate::catalogue::{
-    BackoffKind, Command, Dedup, ExitRules, Jitter, Job, Pattern, Resource, Rlimit, Template,
+    BackoffKind, CatchUp, Command, Dedup, ExitRules, Jitter, Job, Overlap, Pattern, Resource,
+    Rlimit, Schedule, Template,
 };
 use crate::units::{format_duration, format_size};
 
@@ -32,6 +33,46 @@ fn quote(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// The rule, and what becomes of periods that are late or overlap.
+pub(super) fn schedule(schedule: &Schedule) -> String {
+    let mut lines = vec![schedule.rule.words()];
+    let calendar = schedule.rule.calendar().name();
+    if !calendar.is_empty() {
+        lines.push(format!("calendar {calendar}"));
+    }
+    let grace = format_duration(schedule.late_grace_ms);
+    let within = match schedule.catch_up_within_ms {
+        Some(ms) => format!("not older than {}", format_duration(ms)),
+        None => "not older than one spacing".to_owned(),
+    };
+    lines.push(match schedule.catch_up {
+        CatchUp::None => format!("skipped if it is missed by over {grace}"),
+        CatchUp::Latest => {
+            format!("caught up if it is missed by over {grace}: the latest, {within}")
+        }
+        CatchUp::All => format!(
+            "caught up if it is missed by over {grace}: up to {}, {within}",
+            schedule.catch_up_max
+        ),
+    });
+    lines.push(match schedule.overlap {
+        Overlap::Queue => "while one is running, one more waits".to_owned(),
+        Overlap::Skip => "skipped while one is waiting or running".to_owned(),
+        Overlap::Allow => "beside others that are running".to_owned(),
+        Overlap::Replace => "cancels one that is waiting or running".to_owned(),
+    });
+    if schedule.splay_ms > 0 {
+        let splay = format_duration(schedule.splay_ms);
+        lines.push(format!(
+            "delayed by up to {splay}, always the same for a period"
+        ));
+    }
+    for (name, value) in &schedule.params {
+        lines.push(format!("{name} = {value}"));
+    }
+    lines.join("\n")
 }
 
 /// `3 attempts, 10s doubling up to 1h, full jitter; ...`
