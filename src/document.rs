@@ -5,8 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::catalogue::{BackoffKind, Command, Job, Pattern, Secret, Template};
 use crate::run::RunId;
-use crate::store::{AttemptRow, DeadLetter, QueueRow, RunDetail, RunRow, WorkerRow};
+use crate::store::{AttemptRow, DeadLetter, Pause, QueueRow, RunDetail, RunRow, WorkerRow};
 use crate::units::format_utc;
 
 /// The document `jobctl.<name>/1` with the fields of `body`.
@@ -187,13 +188,138 @@ pub fn worker(worker: &WorkerRow, busy: i64, alive: Option<bool>, user: Option<&
     })
 }
 
+/// A job in a list.
+pub fn job_item(job: &Job, pause: Option<&Pause>) -> Value {
+    json!({
+        "job": job.name,
+        "description": job.description,
+        "queue": job.intake.queue,
+        "priority": job.intake.priority,
+        "schedule": null,
+        "paused": pause.is_some(),
+        "paused_at": maybe_time(pause.map(|pause| pause.paused_ms)),
+        "paused_by": pause.map(|pause| pause.paused_by.as_str()),
+        "pause_reason": pause.and_then(|pause| pause.reason.as_deref()),
+    })
+}
+
+/// All that the catalogue says about a job, defaults included; of secrets only where they come from.
+pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
+    let intake = &job.intake;
+    let mut body = job_item(job, pause);
+    let (command, shell) = match &job.command {
+        Command::Argv(templates) => (
+            json!(
+                templates
+                    .iter()
+                    .map(Template::to_string)
+                    .collect::<Vec<_>>()
+            ),
+            Value::Null,
+        ),
+        Command::Shell { script, shell } => (json!(script), json!(shell)),
+    };
+    let params: Map<String, Value> = intake
+        .params
+        .iter()
+        .map(|(name, param)| {
+            (
+                name.clone(),
+                json!({ "required": param.required, "default": param.default }),
+            )
+        })
+        .collect();
+    let dedup = intake
+        .dedup
+        .as_ref()
+        .map(|dedup| json!({ "key": dedup.key.to_string(), "window_ms": dedup.window_ms }));
+    let secrets: Map<String, Value> = job
+        .secrets
+        .iter()
+        .map(|(name, secret)| (name.clone(), secret_source(secret)))
+        .collect();
+    let rlimits: Map<String, Value> = job
+        .rlimits
+        .iter()
+        .map(|rlimit| (rlimit.resource.to_string(), json!(rlimit.limit)))
+        .collect();
+    let more = json!({
+        "command": command,
+        "shell": shell,
+        "cwd": job.cwd.as_ref().map(|cwd| cwd.to_string_lossy()),
+        "params": params,
+        "payload_max": intake.payload_max,
+        "dedup": dedup,
+        "guarantee": intake.guarantee,
+        "retry": retry(job),
+        "timeout_ms": job.timeout_ms,
+        "grace_ms": job.grace_ms,
+        "deadline_ms": intake.deadline_ms,
+        "exit": {
+            "success": job.exit.success.as_deref().unwrap_or(&[0]),
+            "transient": job.exit.transient,
+            "permanent": job.exit.permanent,
+            "rate_limited": job.exit.rate_limited,
+            "patterns": job.exit.patterns.iter().map(pattern).collect::<Vec<_>>(),
+        },
+        "on_dead": job.on_dead,
+        "env": job.env,
+        "pass_env": job.pass_env,
+        "secrets": secrets,
+        "umask": job.umask.map(|umask| format!("{umask:03o}")),
+        "rlimits": rlimits,
+        "output_max": job.output_max,
+        "leftovers": job.leftovers,
+    });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    body
+}
+
+fn retry(job: &Job) -> Value {
+    let (kind, base_ms, factor, waits_ms) = match &job.backoff.kind {
+        BackoffKind::Fixed(ms) => ("fixed", Some(*ms), None, None),
+        BackoffKind::Exponential { base_ms, factor } => {
+            ("exponential", Some(*base_ms), Some(*factor), None)
+        }
+        BackoffKind::List(waits) => ("list", None, None, Some(waits)),
+    };
+    json!({
+        "attempts": job.intake.attempts,
+        "backoff": kind,
+        "base_ms": base_ms,
+        "factor": factor,
+        "waits_ms": waits_ms,
+        "max_ms": job.backoff.max_ms,
+        "jitter": job.backoff.jitter,
+        "max_crashes": job.intake.max_crashes,
+        "rate_limited_for_ms": job.rate_limited_for_ms,
+    })
+}
+
+fn pattern(pattern: &Pattern) -> Value {
+    json!({ "match": pattern.regex.as_str(), "class": pattern.class, "wait_ms": pattern.wait_ms })
+}
+
+fn secret_source(secret: &Secret) -> Value {
+    match secret {
+        Secret::File(path) => json!({ "file": path.to_string_lossy() }),
+        Secret::Env(variable) => json!({ "env": variable }),
+    }
+}
+
 /// What came of a request about one run.
 pub fn handled(run: RunId, done: bool, reason: Option<&str>) -> Value {
     json!({ "run": run, "done": done, "reason": reason })
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

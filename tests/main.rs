@@ -3,5 +3,7 @@
 mod cli;
 mod crash;
 mod enqueue;
+mod idle;
 mod invariants;
+mod store;
 mod world;

@@ -93,6 +93,16 @@ impl Template {
     }
 }
 
+impl std::fmt::Display for Template {
+    /// As it is written in a catalogue.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|segment| match segment {
+            Segment::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Segment::Param(name) => write!(f, "{{{name}}}"),
+        })
+    }
+}
+
 impl Dedup {
     /// The key of these parameters.
     ///

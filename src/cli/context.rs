@@ -29,10 +29,12 @@ const SYSTEM_CATALOGUE: &str = "/etc/jobctl/jobs.toml";
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Catalogue of jobs [env: JOBCTL_CATALOGUE] [default: /etc/jobctl/jobs.toml]
+    /// Catalogue of jobs.
     #[arg(long, global = true, value_name = "FILE")]
+    #[arg(help = "Catalogue of jobs [env: JOBCTL_CATALOGUE] [default: /etc/jobctl/jobs.toml]")]
     pub catalogue: Option<PathBuf>,
-    /// State directory with database and output [env: JOBCTL_STATE] [default: /var/lib/jobctl]
+    /// State directory with database and output.
+    #[arg(help = "State directory [env: JOBCTL_STATE] [default: /var/lib/jobctl]")]
     #[arg(id = STATE_DIR, long = "state", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Print one JSON document

@@ -3,6 +3,7 @@
 //! Rule: commands decide nothing that the store or the core decides, and print only through [`Screen`].
 
 mod act;
+mod check;
 mod completions;
 mod context;
 mod dlq;
@@ -51,9 +52,11 @@ pub struct Cli {
 /// Every command; one file each.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check a catalogue: every mistake at once, with its place
+    Check(check::Args),
     /// Enqueue a run of a job, or many from a file
     Enqueue(enqueue::Args),
-    /// Jobs of the catalogue: pause and resume them
+    /// List and show the jobs of the catalogue, pause and resume them
     Jobs(jobs::Args),
     /// List, show, retry and discard dead runs
     Dlq(dlq::Args),
@@ -81,6 +84,7 @@ pub enum Command {
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
     match command {
         None | Some(Command::Status(_)) => status::run(context),
+        Some(Command::Check(args)) => check::run(args, context),
         Some(Command::Completions(args)) => Ok(completions::run(&args, context)),
         Some(Command::Dlq(args)) => dlq::run(args, context),
         Some(Command::Enqueue(args)) => enqueue::run(args, context),

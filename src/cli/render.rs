@@ -64,6 +64,11 @@ impl Screen {
         self.json
     }
 
+    /// Whether standard output is in colours.
+    pub fn color(&self) -> bool {
+        self.color_out
+    }
+
     /// Whether notices are not wanted.
     pub fn quiet(&self) -> bool {
         self.quiet
@@ -86,16 +91,7 @@ impl Screen {
 
     fn json_line(&mut self, value: &Value) {
         // C1 and bidirectional controls are legal in JSON, but a terminal acts on them.
-        let mut line = String::new();
-        for c in value.to_string().chars() {
-            if safe::acts(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    line += &format!("\\u{unit:04x}");
-                }
-            } else {
-                line.push(c);
-            }
-        }
+        let line = safe::json(&value.to_string());
         self.raw(line.as_bytes());
         self.raw(b"\n");
     }

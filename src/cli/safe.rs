@@ -14,6 +14,21 @@ pub(super) fn lines(text: &str) -> String {
     escape(text, |c| c == '\n' || c == '\t')
 }
 
+/// JSON as it was written by `serde_json`, with escapes where a terminal would act: the same value.
+pub(super) fn json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// Output of a command, in pieces of any size: as [`lines`], with bytes that are no UTF-8 as `\xHH`.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -82,7 +97,7 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
 }
 
 /// Whether a terminal may act on this character instead of showing it.
-pub(super) fn acts(c: char) -> bool {
+fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}'
@@ -105,6 +120,14 @@ mod tests {
             assert_eq!(line(text), shown);
         }
         assert_eq!(lines("a\n\tb\x08"), "a\n\tb\\x08");
+    }
+
+    #[test]
+    fn json_keeps_its_value() {
+        let text = "\"a\u{9b}\u{202e}é\"";
+        assert_eq!(json(text), "\"a\\u009b\\u202eé\"");
+        let value: String = serde_json::from_str(&json(text)).unwrap();
+        assert_eq!(value, "a\u{9b}\u{202e}é");
     }
 
     #[test]

@@ -28,11 +28,6 @@ pub(super) fn relative(at_ms: i64, now_ms: i64) -> String {
     }
 }
 
-/// As [`relative`]; `-` for none.
-pub(super) fn relative_or_dash(at_ms: Option<i64>, now_ms: i64) -> String {
-    at_ms.map_or_else(|| "-".to_owned(), |at_ms| relative(at_ms, now_ms))
-}
-
 /// `2026-11-05 06:00:12 +05:00` in the zone of whoever looks.
 pub(super) fn local(at_ms: i64) -> String {
     match Local.timestamp_millis_opt(at_ms).earliest() {
@@ -85,6 +80,5 @@ mod tests {
         assert_eq!(relative(1000, 1900), "now");
         assert_eq!(relative(1000, 62_000), "1m ago");
         assert_eq!(relative(8000, 1000), "in 7s");
-        assert_eq!(relative_or_dash(None, 1000), "-");
     }
 }

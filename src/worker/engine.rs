@@ -312,19 +312,22 @@ impl Engine {
     fn turn_until_done(&mut self) -> Result<()> {
         loop {
             for event in self.shared.inbox.take() {
-                self.hear(event)?;
+                let heard = self.hear(event);
+                self.tolerate(heard)?;
             }
             self.obey_signals();
-            self.look_around()?;
+            let looked = self.look_around();
+            self.tolerate(looked)?;
             self.submit();
-            if self.is_done()? {
-                return Ok(());
+            match self.is_done() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => self.tolerate(Err(error))?,
             }
-            let timeout = self.sleep_time();
-            let ready = self.poll(timeout)?;
-            if ready {
+            if self.poll(self.sleep_time())? {
                 self.watch.drain();
-                self.notice_commits()?;
+                let noticed = self.notice_commits();
+                self.tolerate(noticed)?;
             }
         }
     }

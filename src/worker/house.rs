@@ -30,6 +30,9 @@ const CHECKPOINT_BYTES: u64 = 4 << 20;
 /// Beyond this size the checkpoint waits for readers, so that the log starts anew.
 const RESTART_BYTES: u64 = 64 << 20;
 
+/// Longest wait of a checkpoint for readers.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
+
 /// Pruning is looked at so often.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -81,6 +84,11 @@ impl House {
             |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
         let stop = Arc::new(Inbox::new().map_err(failed)?);
         let busy = Arc::new(AtomicBool::new(false));
+        // A checkpoint that waits for readers holds up all writers: never for long.
+        let open = OpenOptions {
+            busy_wait: CHECKPOINT_WAIT,
+            ..open.clone()
+        };
         let (store, _) = open.open()?;
         let generation = store.catalogue_generation(&catalogue.path.to_string_lossy())?;
         let catalogue = Arc::new(Mutex::new(catalogue));

@@ -1,6 +1,9 @@
 //! `jobctl jobs`: the definitions of the catalogue, and whether their runs may start.
 
+mod list;
 mod pause;
+mod show;
+mod words;
 
 use clap::Subcommand;
 
@@ -15,6 +18,10 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List the jobs of the catalogue
+    List(list::Args),
+    /// Show one job with all that holds for it
+    Show(show::Args),
     /// Keep the runs of a job waiting
     Pause(pause::PauseArgs),
     /// Let the runs of a paused job start again
@@ -24,6 +31,8 @@ enum Verb {
 /// Does what was asked.
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     match args.verb {
+        Verb::List(_) => list::run(context),
+        Verb::Show(args) => show::run(&args, context),
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
     }

@@ -43,7 +43,7 @@ pub(super) struct RetryArgs {
 }
 
 /// Cancels.
-pub(super) fn cancel(args: CancelArgs, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> anyhow::Result<u8> {
     let mut store = context.open_store(Create::Never)?;
     if !confirmed(context, CANCEL, args.runs.len(), args.yes) {
         return Ok(1);
@@ -59,7 +59,7 @@ pub(super) fn cancel(args: CancelArgs, context: &mut Context) -> anyhow::Result<
 }
 
 /// Retries.
-pub(super) fn retry(args: RetryArgs, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> anyhow::Result<u8> {
     let mut store = context.open_store(Create::Never)?;
     if !confirmed(context, RETRY, args.runs.len(), args.yes) {
         return Ok(1);

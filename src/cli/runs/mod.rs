@@ -42,8 +42,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::List(args) => list::run(args, context),
         Verb::Show(args) => show::run(&args, context),
         Verb::Logs(args) => logs::run(&args, context),
-        Verb::Cancel(args) => act::cancel(args, context),
-        Verb::Retry(args) => act::retry(args, context),
+        Verb::Cancel(args) => act::cancel(&args, context),
+        Verb::Retry(args) => act::retry(&args, context),
         Verb::Wait(args) => wait::run(&args, context),
     }
 }

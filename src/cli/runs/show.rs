@@ -132,16 +132,15 @@ fn state(detail: &RunDetail) -> String {
 
 fn counts(detail: &RunDetail) -> String {
     let row = &detail.row;
-    let mut text = format!(
+    let failures = format!(
         "{}; {} of {} failures",
         row.attempts, row.failures, row.max_attempts
     );
-    for (count, word) in [(row.crashes, "crashes"), (row.releases, "releases")] {
-        if count > 0 {
-            text += &format!(", {count} {word}");
-        }
-    }
-    text
+    let rarer = [(row.crashes, "crashes"), (row.releases, "releases")];
+    let rarer = rarer.iter().filter(|(count, _)| *count > 0);
+    let rarer = rarer.map(|(count, word)| format!("{count} {word}"));
+    let all: Vec<String> = std::iter::once(failures).chain(rarer).collect();
+    all.join(", ")
 }
 
 /// `key=value` lines of a JSON object of strings.

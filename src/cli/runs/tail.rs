@@ -54,11 +54,7 @@ impl<'a> Tail<'a> {
             match opened {
                 Ok(file) => {
                     // Watched before it is read: what comes in between is an event.
-                    drop(inotify::add_watch(
-                        &self.changes,
-                        &self.path,
-                        WatchFlags::MODIFY,
-                    ));
+                    let _ = inotify::add_watch(&self.changes, &self.path, WatchFlags::MODIFY);
                     self.file = Some(file);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -385,9 +385,9 @@ impl Lane {
 }
 
 impl super::Store {
-    /// When the next waiting run becomes due or expires, milliseconds; `Some(past)` while any is ready.
-    pub fn next_due(&self, now_ms: i64) -> Result<Option<i64>> {
-        const READY: &str = "SELECT 1 FROM run INDEXED BY run_ready WHERE ready = 1 LIMIT 1";
+    /// When the next delayed run becomes due or a waiting one expires, milliseconds. Ready runs do not count: after a claim
+    /// that took nothing they wait for something else than time.
+    pub fn next_due(&self) -> Result<Option<i64>> {
         const DUE: &str = "
             SELECT due_ms FROM run INDEXED BY run_due
             WHERE state = 'waiting' AND ready = 0 AND worker IS NULL ORDER BY due_ms LIMIT 1";
@@ -395,9 +395,6 @@ impl super::Store {
             SELECT deadline_ms FROM run INDEXED BY run_deadline
             WHERE state = 'waiting' AND deadline_ms IS NOT NULL ORDER BY deadline_ms LIMIT 1";
         let conn = self.connection()?;
-        if conn.prepare_cached(READY)?.exists([])? {
-            return Ok(Some(now_ms));
-        }
         let due: Option<i64> = conn
             .prepare_cached(DUE)?
             .query_row([], |row| row.get(0))

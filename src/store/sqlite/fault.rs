@@ -4,6 +4,13 @@ use rusqlite::ErrorCode;
 
 use crate::error::{Error, Kind};
 
+const DISK_FULL: &str = "the disk is full; nothing was stored";
+
+/// Whether there was no space. Then the commit record was not written, whatever statement says so.
+pub(super) fn is_full(error: &Error) -> bool {
+    error.message == DISK_FULL
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let rusqlite::Error::SqliteFailure(failure, _) = &error else {
@@ -19,7 +26,7 @@ impl From<rusqlite::Error> for Error {
                     .hint("try again; `jobctl workers list` shows who works on it")
                     .retry_after_ms(1000)
             }
-            ErrorCode::DiskFull => Error::new(Kind::Io, "the disk is full; nothing was stored")
+            ErrorCode::DiskFull => Error::new(Kind::Io, DISK_FULL)
                 .hint("free space on the file system of the state directory"),
             ErrorCode::SystemIoFailure => Error::new(
                 Kind::Io,

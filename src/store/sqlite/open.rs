@@ -41,6 +41,9 @@ pub struct OpenOptions {
     pub now_ms: i64,
 }
 
+/// SQLite 3.7.0 to 3.51.2 can lose a commit when a log is reset while another process reads it.
+const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= 3_051_003);
+
 const HINT_RIGHTS: &str =
     "run as the user that owns the state directory, or name another with `--state`";
 
@@ -66,6 +69,10 @@ impl OpenOptions {
                 self.create(&files, &lock_path)?;
                 created = true;
             }
+        }
+        if missing(&files.write_lock)? {
+            let file = lock::open(&files.write_lock, files.modes.file)?;
+            adopt(&files.write_lock, &file, files.modes, files.modes.file)?;
         }
         let mut identity = identify(&files.database)?;
         let mut conn = connect(&files.database, self.busy_wait)?;

@@ -96,9 +96,10 @@ impl Tx<'_> {
             return Ok(Handled::Unknown);
         };
         let Some(after) = before.state.after(Event::Retry) else {
-            return Ok(match dead_only {
-                true => Handled::NoDeadLetter(before.state),
-                false => Handled::Forbidden(before.state),
+            return Ok(if dead_only {
+                Handled::NoDeadLetter(before.state)
+            } else {
+                Handled::Forbidden(before.state)
             });
         };
         let closed = self.close_letter(run, "retried", actor, now_ms)?;

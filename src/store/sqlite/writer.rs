@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 
 use super::Store;
-use super::fault::is_io;
+use super::fault::{is_full, is_io};
 use super::lock::WriteTurn;
 use crate::error::{Error, Kind, Result};
 
@@ -165,7 +165,7 @@ impl Store {
             let error = Error::from(error);
             let rolled_back = !conn.is_autocommit() && conn.execute_batch("ROLLBACK").is_ok();
             self.drop_connection();
-            return Err(if rolled_back && !is_io(&error) {
+            return Err(if is_full(&error) || (rolled_back && !is_io(&error)) {
                 error
             } else {
                 Error::new(

@@ -114,23 +114,24 @@ impl Engine {
             *left = left.saturating_sub(claims.runs.len() as u64);
         }
         let now = clock::monotonic();
-        let work = claims
-            .runs
-            .into_iter()
-            .filter_map(|claimed| {
-                let job = self.prepare(&claimed.job)?;
-                Some(Work {
+        let (mut work, mut unknown) = (Vec::new(), Vec::new());
+        for claimed in claims.runs {
+            match self.prepare(&claimed.job) {
+                Some(job) => work.push(Work {
                     claimed,
                     job,
                     claimed_at: now,
-                })
-            })
-            .collect();
+                }),
+                // The catalogue was loaded anew between the claim and its answer.
+                None => unknown.push(claimed),
+            }
+        }
         self.shared.pool.add(work);
+        self.unclaim(unknown);
         if let Some(run) = self.foreground {
             self.look_after(run)?;
         } else if !self.look {
-            self.next_due_ms = self.store.next_due(clock::wall_ms())?;
+            self.next_due_ms = self.store.next_due()?;
         }
         Ok(())
     }
@@ -161,7 +162,15 @@ impl Engine {
         Some(prepared)
     }
 
-    /// A write failed. What can be waited out is waited out; a lost database is the end.
+    /// Takes a failure of the store for what it is; all others end the worker.
+    pub(super) fn tolerate(&mut self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(error) if matches!(error.kind, Kind::Io | Kind::TryAgain) => self.bear(&error),
+            other => other,
+        }
+    }
+
+    /// The store failed. What can be waited out is waited out; a lost database is the end.
     pub(super) fn bear(&mut self, error: &Error) -> Result<()> {
         log::event(Level::Warn, "store_failed", &[("error", error)]);
         if error.kind == Kind::Io {

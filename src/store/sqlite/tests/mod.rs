@@ -57,6 +57,8 @@ impl Lab {
                 queues: &queues,
                 knows: &|_| true,
                 max,
+                free: max,
+                is_short: &|_| true,
                 idle: true,
             };
             tx.claim(&request, turns)

@@ -222,9 +222,10 @@ impl Model {
                 let Some(id) = self.pick(n) else { return };
                 let handled = lab.write(|tx| tx.discard(id, "ann", now_ms));
                 let run = self.run(id);
-                let expected = match run.open_letter {
-                    true => Handled::Discarded,
-                    false => Handled::NoDeadLetter(run.state.unwrap()),
+                let expected = if run.open_letter {
+                    Handled::Discarded
+                } else {
+                    Handled::NoDeadLetter(run.state.unwrap())
                 };
                 run.open_letter = false;
                 assert_eq!(handled, expected);

@@ -1,0 +1,100 @@
+//! `jobctl check`: every complaint about a catalogue, and what it defines.
+//!
+//! Rule: it reads files only; no store is made or asked, so it also works before anything is installed.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::Context;
+use crate::catalogue::{Catalogue, Complaint, Level};
+use crate::error::Kind;
+
+/// Names are listed in lines of about this width.
+const LINE_COLUMNS: usize = 100;
+
+/// Check a catalogue: every mistake at once, with its place and what to do about it
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which one, instead of `--catalogue`
+    file: Option<PathBuf>,
+}
+
+/// Checks; 78 when the catalogue cannot be used, 0 also with warnings.
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+    let path = args.file.unwrap_or_else(|| context.catalogue_path());
+    let (catalogue, complaints) = match Catalogue::load(&path) {
+        Ok(catalogue) => (Some(catalogue), Catalogue::check(&path)),
+        Err(wrong) => (None, wrong.complaints),
+    };
+    if context.screen.json() {
+        let names = |catalogue: &Catalogue| catalogue.jobs.keys().cloned().collect::<Vec<_>>();
+        let body = json!({
+            "catalogue": path.to_string_lossy(),
+            "items": complaints,
+            "jobs": catalogue.as_ref().map(names),
+        });
+        context.screen.document("check", body);
+    } else {
+        let color = context.screen.color();
+        for complaint in &complaints {
+            context.screen.raw(complaint.render(color).as_bytes());
+            context.screen.raw(b"\n");
+        }
+        let summary = summary(&path, catalogue.as_ref(), &complaints);
+        context.screen.line(&summary);
+        for line in catalogue.iter().flat_map(names) {
+            context.screen.line(&line);
+        }
+    }
+    Ok(match catalogue {
+        Some(_) => 0,
+        None => Kind::Config.exit_code(),
+    })
+}
+
+/// `jobs.toml: 6 jobs, 3 queues, no complaints`
+fn summary(path: &Path, catalogue: Option<&Catalogue>, complaints: &[Complaint]) -> String {
+    let of = |level| complaints.iter().filter(|c| c.level == level).count();
+    let mut parts = Vec::new();
+    if let Some(catalogue) = catalogue {
+        parts.push(count(catalogue.jobs.len(), "job"));
+        parts.push(count(catalogue.queues.len(), "queue"));
+    }
+    match (of(Level::Error), of(Level::Warning)) {
+        (0, 0) => parts.push("no complaints".to_owned()),
+        (errors, warnings) => {
+            let told = [(errors, "error"), (warnings, "warning")];
+            let told = told.into_iter().filter(|(n, _)| *n > 0);
+            parts.extend(told.map(|(n, word)| count(n, word)));
+        }
+    }
+    let end = if catalogue.is_none() {
+        "; it cannot be used"
+    } else {
+        ""
+    };
+    format!("{}: {}{end}", path.display(), parts.join(", "))
+}
+
+fn count(n: usize, word: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {word}{plural}")
+}
+
+/// The names of all jobs, in lines.
+fn names(catalogue: &Catalogue) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let count = catalogue.jobs.len();
+    for (index, name) in catalogue.jobs.keys().enumerate() {
+        let comma = if index + 1 == count { "" } else { "," };
+        match lines.last_mut() {
+            Some(line) if line.len() + name.len() + 2 <= LINE_COLUMNS => {
+                *line += &format!(" {name}{comma}");
+            }
+            Some(_) => lines.push(format!("  {name}{comma}")),
+            None => lines.push(format!("jobs: {name}{comma}")),
+        }
+    }
+    lines
+}

@@ -1,0 +1,138 @@
+//! `jobctl jobs show`: everything that the catalogue says about one job, defaults included.
+
+use crate::catalogue::{Catalogue, Command, Job, Param, Secret};
+use crate::cli::{Context, when};
+use crate::document;
+use crate::error::Error;
+use crate::intake::unknown_job;
+use crate::store::Pause;
+use crate::units::{format_duration, format_size};
+
+use super::{list, words};
+
+/// Show one job with all that holds for it
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which job
+    job: String,
+}
+
+/// Shows.
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
+    let Some(job) = catalogue.jobs.get(&args.job) else {
+        let names: Vec<&str> = catalogue.jobs.keys().map(String::as_str).collect();
+        return Err(unknown_job(&args.job, names.into_iter()).into());
+    };
+    let pauses = list::pauses(context)?;
+    let pause = pauses.get(&job.name);
+    if context.screen.json() {
+        let body = document::job_detail(job, pause);
+        context.screen.document("jobs.show", body);
+        return Ok(0);
+    }
+    let rank = catalogue
+        .queues
+        .get(&job.intake.queue)
+        .map(|queue| queue.rank);
+    context
+        .screen
+        .fields(&fields(job, rank, pause, context.now_ms()));
+    Ok(0)
+}
+
+type Field = (&'static str, String);
+
+fn fields(job: &Job, rank: Option<i64>, pause: Option<&Pause>, now_ms: i64) -> Vec<Field> {
+    let intake = &job.intake;
+    let mut fields = vec![("job", job.name.clone())];
+    let mut add = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
+    add("description", job.description.clone());
+    add("paused", pause.map(|pause| paused(pause, now_ms)));
+    add("command", Some(words::command(&job.command)));
+    if let Command::Shell { shell, .. } = &job.command {
+        add("shell", Some(words::arguments(shell)));
+    }
+    add(
+        "directory",
+        job.cwd.as_ref().map(|cwd| cwd.display().to_string()),
+    );
+    let rank = rank.map_or_else(String::new, |rank| format!(" (rank {rank})"));
+    let queue = format!("{}{rank}, priority {}", intake.queue, intake.priority);
+    add("queue", Some(queue));
+    add("params", lines(intake.params.iter().map(param)));
+    add(
+        "payload",
+        Some(format!("at most {}", format_size(intake.payload_max))),
+    );
+    add("dedup", intake.dedup.as_ref().map(words::dedup));
+    add("guarantee", Some(intake.guarantee.to_string()));
+    add("retry", Some(words::retry(job)));
+    add("timeout", Some(words::timeout(job)));
+    let deadline = intake.deadline_ms.map(format_duration);
+    add(
+        "deadline",
+        deadline.map(|text| format!("{text} after the first due time")),
+    );
+    add("exit", Some(words::exit(&job.exit)));
+    add(
+        "on dead",
+        job.on_dead
+            .as_ref()
+            .map(|name| format!("enqueues `{name}`")),
+    );
+    add(
+        "environment",
+        lines(
+            job.env
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        ),
+    );
+    add(
+        "passed on",
+        Some(job.pass_env.join(", ")).filter(|names| !names.is_empty()),
+    );
+    add("secrets", lines(job.secrets.iter().map(secret)));
+    add("umask", job.umask.map(|umask| format!("{umask:03o}")));
+    add("limits", lines(job.rlimits.iter().map(words::rlimit)));
+    add(
+        "output",
+        Some(format!(
+            "at most {} of an attempt are kept",
+            format_size(job.output_max)
+        )),
+    );
+    add("leftovers", Some(job.leftovers.to_string()));
+    fields
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> Option<String> {
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn paused(pause: &Pause, now_ms: i64) -> String {
+    let since = when::local_and_relative(pause.paused_ms, now_ms);
+    let why = pause
+        .reason
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {why}"));
+    format!("since {since} by {}{why}", pause.paused_by)
+}
+
+fn param((name, param): (&String, &Param)) -> String {
+    match (&param.default, param.required) {
+        (Some(default), _) => format!("{name}, default `{default}`"),
+        (None, true) => format!("{name}, required"),
+        (None, false) => format!("{name}, optional"),
+    }
+}
+
+/// Where it comes from; its value is read by workers alone.
+fn secret((name, secret): (&String, &Secret)) -> String {
+    match secret {
+        Secret::File(path) => format!("{name} from the file {}", path.display()),
+        Secret::Env(variable) => format!("{name} from the worker's variable {variable}"),
+    }
+}

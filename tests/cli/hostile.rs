@@ -1,0 +1,103 @@
+//! Text in the database that would take over a terminal, and output that nobody takes.
+
+use super::world;
+use crate::world::World;
+
+const EVIL: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}evil\nsecond\tline\r\u{7f}";
+
+fn evil() -> World {
+    let world = world();
+    let mut store = world.store();
+    let now_ms = jobctl::clock::wall_ms();
+    let run = world.enqueue_as(|new| {
+        new.job = EVIL.into();
+        new.queue = EVIL.into();
+        new.tenant = EVIL.into();
+        new.params = Some(serde_json::json!({ "a": EVIL }).to_string());
+        new.correlation_id = Some(EVIL.into());
+        new.business_key = Some(EVIL.into());
+        new.initiator = Some(EVIL.into());
+        new.dedup = Some((EVIL.into(), 1000));
+        new.deadline_ms = Some(now_ms - 1);
+    });
+    let buried = store.write(|tx| tx.expire(now_ms)).unwrap();
+    assert_eq!(buried.len(), 1);
+    store
+        .write(|tx| tx.retry(run.run, EVIL, false, now_ms))
+        .unwrap();
+    store.write(|tx| tx.cancel(run.run, EVIL, now_ms)).unwrap();
+    store
+        .write(|tx| tx.pause_job(EVIL, EVIL, Some(EVIL), now_ms))
+        .unwrap();
+    world.enqueue_as(|new| {
+        new.job = EVIL.into();
+        new.queue = EVIL.into();
+        new.deadline_ms = Some(now_ms - 1);
+    });
+    store.write(|tx| tx.expire(now_ms)).unwrap();
+    world.enqueue_as(|new| new.queue = EVIL.into());
+    world
+}
+
+#[test]
+fn no_text_of_the_database_acts_on_a_terminal() {
+    let world = evil();
+    for words in [
+        "status",
+        "runs list",
+        "runs show 1",
+        "runs show 2",
+        "dlq list",
+        "dlq show 1",
+        "dlq show 2",
+        "queues list",
+        "runs retry 99",
+    ] {
+        for json in ["", "--json"] {
+            let said = world.run(&format!("{words} {json}"));
+            for text in [&said.out, &said.err] {
+                let bad = text
+                    .chars()
+                    .find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+                assert_eq!(bad, None, "{words} {json}: {text:?}");
+            }
+        }
+    }
+    let list = world.run("runs list").ok();
+    assert_eq!(
+        list.lines().count(),
+        4,
+        "a newline in a name makes no line: {list}"
+    );
+    let shown = world.run("runs show 1 --json").json(0);
+    assert_eq!(shown["job"], EVIL, "JSON keeps the value");
+    assert_eq!(shown["dead_letters"][0]["closed_by"], EVIL);
+}
+
+#[test]
+fn every_list_survives_a_reader_that_goes_away_and_a_full_disk() {
+    let world = world();
+    let lines: String = (0..3000)
+        .map(|_| "{\"job\":\"ok\",\"delay\":\"1h\"}\n")
+        .collect();
+    world.run_with_input("enqueue -q --from -", lines.as_bytes());
+    for words in [
+        "runs list --limit 3000",
+        "runs list --limit 3000 --json",
+        "status",
+        "queues list",
+    ] {
+        let script = format!("\"$jobctl\" {words} | head -1 | wc -l; echo ${{PIPESTATUS[0]}}");
+        world.shell(&script).is(0, "1\n0\n", "");
+        world.shell(&format!("\"$jobctl\" {words} > /dev/full")).is(
+            74,
+            "",
+            "error: cannot write to standard output: no space left on device\n",
+        );
+        world
+            .shell(&format!("\"$jobctl\" {words} <&- >&- 2>&-"))
+            .is(0, "", "");
+    }
+    let script = "\"$jobctl\" runs show 999999 --json > /dev/full";
+    world.shell(script).is(3, "", "");
+}

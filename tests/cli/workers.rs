@@ -1,0 +1,125 @@
+//! `workers list|stop|kill`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{enqueue, items, show, world};
+use crate::world::{Running, World, until};
+
+fn workers(world: &World) -> Vec<Value> {
+    items(&world.run("workers list --json").json(0), "workers")
+}
+
+/// A worker that is registered.
+fn worker(world: &World) -> Running {
+    let before = if world.state().exists() {
+        workers(world).len()
+    } else {
+        0
+    };
+    let worker = world.start("run-worker -q --slots 2 --queue default");
+    until("it is registered", || {
+        world.state().join("jobctl.db").exists() && workers(world).len() > before
+    });
+    worker
+}
+
+#[test]
+fn a_living_worker_is_listed_with_the_documented_fields() {
+    let world = world();
+    let process = worker(&world);
+    let run = enqueue(&world, "wait");
+    until("it runs", || show(&world, run)["state"] == "running");
+    let seen = &workers(&world)[0];
+    assert_eq!(seen["pid"], process.pid());
+    assert_eq!(seen["queues"], serde_json::json!(["default"]));
+    assert_eq!((&seen["slots"], &seen["busy"]), (&2.into(), &1.into()));
+    assert_eq!(seen["alive"], true);
+    assert!(seen["host"].is_string() && seen["started"].is_string());
+    let text = world.run("workers list").ok();
+    assert!(text.lines().nth(1).unwrap().ends_with("  alive"), "{text}");
+}
+
+#[test]
+fn a_worker_that_is_asked_to_stop_lets_its_run_finish() {
+    let world = world();
+    let process = worker(&world);
+    let run = enqueue(&world, "wait");
+    until("it runs", || show(&world, run)["state"] == "running");
+    let id = workers(&world)[0]["worker"].as_i64().unwrap();
+    let asked = format!("worker {id} was asked to stop\n");
+    world.run(&format!("workers stop {id}")).is(0, &asked, "");
+    fs::write(world.root().join("go"), "").unwrap();
+    assert_eq!(process.end().code, Some(0));
+    assert_eq!(show(&world, run)["state"], "succeeded");
+    world.run("workers list").is(0, "", "no workers\n");
+    world.run("workers stop --all").is(0, "", "no workers\n");
+}
+
+#[test]
+fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
+    let world = world();
+    let hung = worker(&world);
+    let run = enqueue(&world, "wait");
+    until("it runs", || show(&world, run)["state"] == "running");
+    hung.signal("STOP");
+    let id = workers(&world)[0]["worker"].as_i64().unwrap();
+    assert_eq!(
+        workers(&world)[0]["alive"],
+        true,
+        "a stopped process is no dead one"
+    );
+    world.run(&format!("workers kill {id}")).is(
+        0,
+        &format!("worker {id} was killed\n"),
+        "it held 1 runs; the next worker recovers them\n",
+    );
+    assert_eq!(hung.end().code, None);
+    assert_eq!(workers(&world)[0]["alive"], false);
+    let gone = format!(
+        "error: cannot kill worker {id}: its process is gone already\n\
+                        hint: any other worker recovers its runs\n"
+    );
+    world.run(&format!("workers kill {id}")).is(4, "", &gone);
+    let gone = gone.replace("kill", "stop").replace("its process", "it");
+    world.run(&format!("workers stop {id}")).is(4, "", &gone);
+    fs::write(world.root().join("go"), "").unwrap();
+    let _other = worker(&world);
+    until("it is recovered", || {
+        show(&world, run)["state"] == "succeeded"
+    });
+    assert_eq!(show(&world, run)["crashes"], 1);
+}
+
+#[test]
+fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
+    let world = world();
+    let mut store = world.store();
+    let row = jobctl::store::WorkerRow {
+        worker: jobctl::run::WorkerId(5),
+        pid: i64::from(std::process::id()),
+        pid_start: 1,
+        boot_id: jobctl::clock::boot_id(),
+        host: "here".into(),
+        uid: 0,
+        queues: String::new(),
+        slots: 1,
+        started_ms: 0,
+        stop_ms: None,
+    };
+    store.write(|tx| tx.add_worker(&row)).unwrap();
+    let err = world.run("workers kill 5").fails(4);
+    assert!(err.contains("its process is gone already"), "{err}");
+}
+
+#[test]
+fn an_unknown_worker_is_exit_3() {
+    let world = world();
+    enqueue(&world, "ok");
+    let message = "error: unknown worker 9\n\
+                   hint: `jobctl workers list` shows those that are registered\n";
+    world.run("workers kill 9").is(3, "", message);
+    world.run("workers stop 9").is(3, "", message);
+    assert_eq!(world.run("workers stop").code, Some(2));
+}

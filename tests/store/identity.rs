@@ -1,0 +1,114 @@
+//! A database that is removed, moved or replaced while it is open is noticed before anything is acknowledged.
+
+use std::fs;
+
+use jobctl::error::Kind;
+
+use crate::invariants;
+use crate::world::{World, new_run};
+
+#[test]
+fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
+    let world = World::new();
+    let mut store = world.store();
+    let (from, to) = (
+        world.state().join("jobctl.db"),
+        world.root().join("moved.db"),
+    );
+    let error = store
+        .write(|tx| {
+            fs::rename(&from, &to).unwrap();
+            tx.enqueue(&new_run("a", 0), 0)
+        })
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Io);
+    assert!(
+        error.message.contains("was removed while it was open"),
+        "{error}"
+    );
+    // Nor anything after it.
+    assert_eq!(
+        store
+            .write(|tx| tx.enqueue(&new_run("a", 0), 0))
+            .unwrap_err()
+            .kind,
+        Kind::Io
+    );
+}
+
+#[test]
+fn a_replaced_file_is_noticed() {
+    let world = World::new();
+    let mut store = world.store();
+    let path = world.state().join("jobctl.db");
+    let copy = world.root().join("copy.db");
+    fs::copy(&path, &copy).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    let error = store
+        .write(|tx| tx.enqueue(&new_run("a", 0), 0))
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Io);
+    assert!(
+        error.message.contains("was replaced by another file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_removed_database_is_never_replaced_by_an_empty_one() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    world.enqueue("a");
+    for suffix in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(
+            world.state().join(format!("jobctl.db{suffix}")),
+        ));
+    }
+    for words in ["enqueue a", "run-worker --drain", "runs list"] {
+        let said = world.run(words);
+        assert_eq!(said.code, Some(74), "{words}: {}", said.err);
+        assert!(
+            said.err.contains("is missing, but store"),
+            "{words}: {}",
+            said.err
+        );
+    }
+    assert!(!world.state().join("jobctl.db").exists());
+}
+
+#[test]
+fn the_database_of_another_store_is_refused() {
+    let (world, other) = (
+        World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n"),
+        World::new(),
+    );
+    world.enqueue("a");
+    drop(other.store());
+    for suffix in ["-wal", "-shm"] {
+        drop(fs::remove_file(
+            world.state().join(format!("jobctl.db{suffix}")),
+        ));
+    }
+    fs::copy(
+        other.state().join("jobctl.db"),
+        world.state().join("jobctl.db"),
+    )
+    .unwrap();
+    let said = world.run("enqueue a");
+    assert_eq!(said.code, Some(74), "{}", said.err);
+    assert!(
+        said.err.contains("lived here; nothing was changed"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_run_number_is_never_given_twice() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    world.enqueue("a");
+    world.enqueue("a");
+    let conn = invariants::open(&world);
+    conn.execute_batch("DELETE FROM run; DELETE FROM depth")
+        .unwrap();
+    assert_eq!(world.enqueue("a").0, 3);
+}

@@ -1,0 +1,6 @@
+//! The facts of SQLite and of file systems that cost data when ignored, each shown on the real thing.
+
+mod disk;
+mod identity;
+mod permissions;
+mod turns;

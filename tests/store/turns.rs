@@ -1,0 +1,68 @@
+//! Writers take turns; nobody is told BUSY before ten seconds.
+
+use std::fs::{self, File};
+
+use fs2::FileExt;
+
+use crate::invariants;
+use crate::world::{Running, World, until};
+
+/// Whether a process has this file open.
+fn holds(process: &Running, name: &str) -> bool {
+    let fds = format!("/proc/{}/fd", process.pid());
+    let Ok(fds) = fs::read_dir(fds) else {
+        return false;
+    };
+    fds.flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok())
+        .any(|path| path.file_name().is_some_and(|file| file == name))
+}
+
+#[test]
+fn an_enqueue_waits_for_a_foreign_writer() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    drop(world.store());
+    let foreign = invariants::open(&world);
+    foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let enqueue = world.start("enqueue a");
+    // It has its turn and meets the foreign lock.
+    until("it has its turn", || holds(&enqueue, "write.lock"));
+    foreign.execute_batch("COMMIT").unwrap();
+    enqueue.end().is(0, "1\n", "");
+}
+
+#[test]
+fn a_writer_that_never_lets_go_is_exit_75_and_nothing_is_stored() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    drop(world.store());
+    let lock = File::create(world.state().join("write.lock")).unwrap();
+    FileExt::lock_exclusive(&lock).unwrap();
+    let said = world.run("enqueue a");
+    assert_eq!(said.code, Some(75), "{}", said.err);
+    assert!(
+        said.err
+            .starts_with("error: the store was busy for 10 s; nothing was stored\nhint: "),
+        "{}",
+        said.err
+    );
+    drop(lock);
+    assert_eq!(
+        invariants::number(&invariants::open(&world), "SELECT count(*) FROM run"),
+        0
+    );
+    world.run("enqueue a").is(0, "1\n", "");
+}
+
+#[test]
+fn a_reader_that_stays_does_not_stop_writers() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    world.enqueue("a");
+    let reader = invariants::open(&world);
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM run")
+        .unwrap();
+    world.run("enqueue a").is(0, "2\n", "");
+    assert_eq!(world.run("run-worker --drain -q").code, Some(0));
+    reader.execute_batch("COMMIT").unwrap();
+    invariants::hold(&world);
+}
