@@ -64,6 +64,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         let body = json!({ "run": run, "job": args.job, "state": state });
         context.screen.document("run", body);
     }
+    if summary.attempts == 0 && state.is_final() {
+        // A duplicate that had ended, or somebody was faster.
+        let text = format!("nothing was started here: run {run} is {state} already");
+        context.screen.say(&text);
+    }
     match wait::exit_code(state) {
         Some(code) => Ok(code),
         None => {
