@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 /// Enqueues and works.
-pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
     let Order { store, new, .. } = args
@@ -69,11 +69,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         let text = format!("nothing was started here: run {run} is {state} already");
         context.screen.say(&text);
     }
-    match wait::exit_code(state) {
-        Some(code) => Ok(code),
-        None => {
-            context.screen.say(&format!("run {run} stays in the queue"));
-            Ok(wait::INTERRUPTED)
-        }
-    }
+    let Some(code) = wait::exit_code(state) else {
+        context.screen.say(&format!("run {run} stays in the queue"));
+        return Ok(wait::INTERRUPTED);
+    };
+    Ok(code)
 }
