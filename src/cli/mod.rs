@@ -15,6 +15,7 @@ mod migrate;
 mod progress;
 mod prune;
 mod queues;
+mod quick;
 mod render;
 mod request;
 mod run;
@@ -30,7 +31,7 @@ mod wait;
 mod when;
 mod workers;
 
-use clap::{Arg, Args as _, CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, Parser, Subcommand};
 
 pub use context::{Context, Global};
 pub use render::{Screen, report_panics};
@@ -105,17 +106,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
 /// `--state DIR` belongs to every command but cannot be one of clap's global options: `runs list --state S` is the filter
 /// that scripts rely on. There the directory is given before `runs`.
 pub fn command() -> clap::Command {
-    with_state(Cli::command())
-}
-
-/// The tree with `enqueue` alone: somebody waits for that command, and to build all the others costs as much as storing
-/// the run.
-fn enqueue_command() -> clap::Command {
-    let enqueue = enqueue::Args::augment_args(clap::Command::new("enqueue"));
-    with_state(Global::augment_args(clap::Command::new("jobctl")).subcommand(enqueue))
-}
-
-fn with_state(command: clap::Command) -> clap::Command {
+    let command = Cli::command();
     let state = command
         .get_arguments()
         .find(|arg| arg.get_id() == context::STATE_DIR)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, FromArgMatches};
 
-use super::{Cli, Command, Global, Screen, command, context, enqueue, enqueue_command};
+use super::{Cli, Screen, command, context, quick};
 use crate::error::{Error, Kind};
 use crate::units::shown;
 
@@ -37,26 +37,11 @@ impl Stop {
 
 /// Parses the arguments of the process, its name included.
 pub fn parse(args: &[OsString]) -> Result<Cli, Stop> {
-    quick(args).map_or_else(|| whole(args), Ok)
+    quick::enqueue(args).map_or_else(|| whole(args), Ok)
 }
 
-/// `enqueue`, parsed by a tree of its own; `None` for everything else, for help and for mistakes, which need all commands.
-fn quick(args: &[OsString]) -> Option<Cli> {
-    if args.get(1)? != "enqueue" {
-        return None;
-    }
-    let matches = enqueue_command().try_get_matches_from(args).ok()?;
-    let (_, own) = matches.subcommand()?;
-    let mut global = Global::from_arg_matches(&matches).ok()?;
-    global.state_dir = state_dir(&matches);
-    let command = Command::Enqueue(enqueue::Args::from_arg_matches(own).ok()?);
-    Some(Cli {
-        global,
-        command: Some(command),
-    })
-}
-
-fn whole(args: &[OsString]) -> Result<Cli, Stop> {
+/// As [`parse`], by the whole tree.
+pub(super) fn whole(args: &[OsString]) -> Result<Cli, Stop> {
     let matches = command().try_get_matches_from(args).map_err(stop)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(stop)?;
     cli.global.state_dir = state_dir(&matches);
@@ -177,35 +162,4 @@ fn words(value: &ContextValue) -> String {
         other => other.to_string(),
     };
     shown(&text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_quick_parser_of_enqueue_agrees_with_the_whole_tree() {
-        for line in [
-            "jobctl enqueue job",
-            "jobctl enqueue job --param a=b --param c=d --payload -1 --priority -5 --json -q",
-            "jobctl enqueue --state /s --catalogue /c --color always --wait job",
-            "jobctl enqueue job --wait=5s --request-id r --delay 5m --deadline 1h --tenant t",
-            "jobctl enqueue --from - -v",
-        ] {
-            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            let quick = quick(&args).map(|cli| format!("{cli:?}"));
-            let whole = whole(&args).map(|cli| format!("{cli:?}"));
-            assert_eq!(quick, whole.ok(), "{line}");
-            assert!(quick.is_some());
-        }
-        for line in [
-            "jobctl enqueue",
-            "jobctl enqueue --help",
-            "jobctl enqueue job --at 1 --delay 1",
-            "jobctl runs list",
-        ] {
-            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            assert!(quick(&args).is_none(), "{line}");
-        }
-    }
 }
