@@ -233,3 +233,91 @@ fn run_bodies(
 fn bug(message: &str) -> Error {
     Error::new(Kind::Bug, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Create, OpenOptions};
+
+    fn store(dir: &tempfile::TempDir) -> Store {
+        let options = OpenOptions {
+            dir: dir.path().join("state"),
+            group: None,
+            create: Create::IfMissing,
+            busy_wait: Duration::from_secs(5),
+            now_ms: 0,
+        };
+        options.open().unwrap().0
+    }
+
+    fn pause(job: &'static str) -> Body<'static> {
+        Box::new(move |tx| {
+            let sql = "INSERT INTO pause (job, paused_ms, paused_by) VALUES (?1, 0, 'test')";
+            tx.conn.execute(sql, [job])?;
+            Ok(())
+        })
+    }
+
+    fn paused(store: &Store) -> Vec<String> {
+        let mut jobs: Vec<String> = store.paused_jobs().unwrap().into_iter().collect();
+        jobs.sort();
+        jobs
+    }
+
+    #[test]
+    fn one_failure_in_a_group_costs_the_others_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        let refused: Body<'_> = Box::new(|tx| {
+            pause("half")(tx)?;
+            Err(Error::new(Kind::Refused, "no"))
+        });
+        let answers = store.write_group(vec![pause("a"), refused, pause("b"), pause("a")]);
+        let kinds: Vec<Option<Kind>> = answers
+            .iter()
+            .map(|answer| answer.as_ref().err().map(|error| error.kind))
+            .collect();
+        // The last breaks the primary key.
+        assert_eq!(kinds, [None, Some(Kind::Refused), None, Some(Kind::Bug)]);
+        assert_eq!(paused(&store), ["a", "b"]);
+    }
+
+    #[test]
+    fn after_a_rollback_inside_a_group_nothing_is_stored_and_nothing_is_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        // What SQLite itself does on FULL, IOERR and NOMEM.
+        let rolls_back: Body<'_> = Box::new(|tx| Ok(tx.conn.execute_batch("ROLLBACK")?));
+        let answers = store.write_group(vec![pause("a"), rolls_back, pause("b")]);
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!(paused(&store), [""; 0]);
+        assert!(store.write_group(vec![pause("c")])[0].is_ok());
+        assert_eq!(paused(&store), ["c"]);
+    }
+
+    #[test]
+    fn a_panic_is_an_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        let error = store.write::<()>(|_| panic!("a defect")).unwrap_err();
+        assert_eq!(error.kind, Kind::Bug);
+        store.write(|tx| pause("a")(tx)).unwrap();
+        assert_eq!(paused(&store), ["a"]);
+    }
+
+    #[test]
+    fn a_schema_that_changed_under_us_stops_every_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        store
+            .connection()
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        let error = store.write(|tx| pause("a")(tx)).unwrap_err();
+        assert_eq!(error.kind, Kind::TryAgain);
+        assert_eq!(paused(&store), [""; 0]);
+    }
+}
