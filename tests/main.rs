@@ -5,5 +5,7 @@ mod crash;
 mod enqueue;
 mod idle;
 mod invariants;
+mod readme;
 mod store;
+mod tidy;
 mod world;
