@@ -27,7 +27,7 @@ impl Stop {
     pub fn report(self, screen: &mut Screen) -> u8 {
         match self {
             Stop::Text(text) => {
-                screen.line(text.trim_end());
+                screen.text(&text);
                 screen.report(Ok(0))
             }
             Stop::Usage(error) => screen.report(Err((*error).into())),
@@ -133,8 +133,9 @@ fn hint(error: &clap::Error) -> Option<String> {
             return Some(format!("use one of {valid}"));
         }
     }
-    let usage = error.get(ContextKind::Usage)?.to_string();
-    let usage = usage.trim().strip_prefix("Usage:")?.split_whitespace();
+    let usage = error.render().to_string();
+    let usage = usage.lines().find_map(|line| line.strip_prefix("Usage:"))?;
+    let usage = usage.split_whitespace();
     Some(format!(
         "call it as `{}`",
         usage.collect::<Vec<_>>().join(" ")

@@ -53,6 +53,17 @@ fn drain(world: &World) {
     );
 }
 
+/// Works everything, with its retries.
+fn drain_all(world: &World) {
+    let said = world.run("run-worker -q --drain=all");
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(0), ""),
+        "{}",
+        said.err
+    );
+}
+
 /// One run as JSON.
 fn show(world: &World, run: i64) -> Value {
     world.run(&format!("runs show {run} --json")).json(0)
