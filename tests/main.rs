@@ -3,6 +3,9 @@
 mod cli;
 mod crash;
 mod enqueue;
+mod idle;
 mod invariants;
+mod readme;
 mod store;
+mod tidy;
 mod world;

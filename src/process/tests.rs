@@ -34,6 +34,7 @@ fn subreaper() {
 
 fn job(command: catalogue::Command) -> Job {
     Job {
+        description: None,
         name: "test".into(),
         intake: catalogue::Intake {
             queue: "default".into(),

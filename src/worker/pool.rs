@@ -118,6 +118,11 @@ impl Pool {
         self.arrived.notify_all();
     }
 
+    /// Number of slots.
+    pub(super) fn slots(&self) -> usize {
+        self.controls.len()
+    }
+
     /// (idle slots, queued runs).
     pub(super) fn load(&self) -> (usize, usize) {
         let state = self.state();

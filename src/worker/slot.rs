@@ -58,7 +58,9 @@ impl Slot {
         while let Some(work) = shared.pool.next(self.index) {
             let ended = self.attempt(work);
             shared.pool.clear(self.index);
-            shared.inbox.push(Event::Ended(Box::new(ended)));
+            let (_, queued) = shared.pool.load();
+            let urgent = queued < shared.pool.slots();
+            shared.inbox.leave(Event::Ended(Box::new(ended)), urgent);
         }
         if let Some(tee) = self.capture.take_tee() {
             tee.finish();

@@ -19,7 +19,8 @@ pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
     pub(super) conn: &'c Connection,
-    depth: BTreeMap<(String, String), Depth>,
+    /// By queue, then tenant.
+    depth: BTreeMap<String, BTreeMap<String, Depth>>,
 }
 
 /// Change of the depth counters of one (queue, tenant).
@@ -62,8 +63,14 @@ impl Tx<'_> {
     /// Notes that a run of this queue and tenant left one counter for another.
     pub(super) fn count(&mut self, queue: &str, tenant: &str, from: Depth, to: Depth) {
         // Looked up by reference first: a batch has few lanes and many runs.
-        let key = (queue.to_owned(), tenant.to_owned());
-        let depth = self.depth.entry(key).or_default();
+        let tenants = match self.depth.get_mut(queue) {
+            Some(tenants) => tenants,
+            None => self.depth.entry(queue.to_owned()).or_default(),
+        };
+        let depth = match tenants.get_mut(tenant) {
+            Some(depth) => depth,
+            None => tenants.entry(tenant.to_owned()).or_default(),
+        };
         depth.ready += to.ready - from.ready;
         depth.delayed += to.delayed - from.delayed;
         depth.running += to.running - from.running;
@@ -77,15 +84,17 @@ impl Tx<'_> {
                 ready   = ready   + excluded.ready,
                 delayed = delayed + excluded.delayed,
                 running = running + excluded.running";
-        for ((queue, tenant), depth) in std::mem::take(&mut self.depth) {
-            if depth != Depth::NONE {
-                self.conn.prepare_cached(SQL)?.execute((
-                    &queue,
-                    &tenant,
-                    depth.ready,
-                    depth.delayed,
-                    depth.running,
-                ))?;
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        for (queue, tenants) in std::mem::take(&mut self.depth) {
+            for (tenant, depth) in tenants {
+                if depth != Depth::NONE {
+                    let Depth {
+                        ready,
+                        delayed,
+                        running,
+                    } = depth;
+                    statement.execute((&queue, &tenant, ready, delayed, running))?;
+                }
             }
         }
         Ok(())
@@ -223,4 +232,92 @@ fn run_bodies(
 
 fn bug(message: &str) -> Error {
     Error::new(Kind::Bug, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Create, OpenOptions};
+
+    fn store(dir: &tempfile::TempDir) -> Store {
+        let options = OpenOptions {
+            dir: dir.path().join("state"),
+            group: None,
+            create: Create::IfMissing,
+            busy_wait: Duration::from_secs(5),
+            now_ms: 0,
+        };
+        options.open().unwrap().0
+    }
+
+    fn pause(job: &'static str) -> Body<'static> {
+        Box::new(move |tx| {
+            let sql = "INSERT INTO pause (job, paused_ms, paused_by) VALUES (?1, 0, 'test')";
+            tx.conn.execute(sql, [job])?;
+            Ok(())
+        })
+    }
+
+    fn paused(store: &Store) -> Vec<String> {
+        let mut jobs: Vec<String> = store.paused_jobs().unwrap().into_iter().collect();
+        jobs.sort();
+        jobs
+    }
+
+    #[test]
+    fn one_failure_in_a_group_costs_the_others_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        let refused: Body<'_> = Box::new(|tx| {
+            pause("half")(tx)?;
+            Err(Error::new(Kind::Refused, "no"))
+        });
+        let answers = store.write_group(vec![pause("a"), refused, pause("b"), pause("a")]);
+        let kinds: Vec<Option<Kind>> = answers
+            .iter()
+            .map(|answer| answer.as_ref().err().map(|error| error.kind))
+            .collect();
+        // The last breaks the primary key.
+        assert_eq!(kinds, [None, Some(Kind::Refused), None, Some(Kind::Bug)]);
+        assert_eq!(paused(&store), ["a", "b"]);
+    }
+
+    #[test]
+    fn after_a_rollback_inside_a_group_nothing_is_stored_and_nothing_is_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        // What SQLite itself does on FULL, IOERR and NOMEM.
+        let rolls_back: Body<'_> = Box::new(|tx| Ok(tx.conn.execute_batch("ROLLBACK")?));
+        let answers = store.write_group(vec![pause("a"), rolls_back, pause("b")]);
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!(paused(&store), [""; 0]);
+        assert!(store.write_group(vec![pause("c")])[0].is_ok());
+        assert_eq!(paused(&store), ["c"]);
+    }
+
+    #[test]
+    fn a_panic_is_an_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        let error = store.write::<()>(|_| panic!("a defect")).unwrap_err();
+        assert_eq!(error.kind, Kind::Bug);
+        store.write(|tx| pause("a")(tx)).unwrap();
+        assert_eq!(paused(&store), ["a"]);
+    }
+
+    #[test]
+    fn a_schema_that_changed_under_us_stops_every_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        store
+            .connection()
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        let error = store.write(|tx| pause("a")(tx)).unwrap_err();
+        assert_eq!(error.kind, Kind::TryAgain);
+        assert_eq!(paused(&store), [""; 0]);
+    }
 }

@@ -131,7 +131,7 @@ impl Engine {
         if let Some(run) = self.foreground {
             self.look_after(run)?;
         } else if !self.look {
-            self.next_due_ms = self.store.next_due(clock::wall_ms())?;
+            self.next_due_ms = self.store.next_due()?;
         }
         Ok(())
     }
