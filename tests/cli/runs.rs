@@ -274,6 +274,7 @@ fn the_exit_code_of_a_wait_says_how_the_run_ended() {
             "",
             &format!("run {delayed} is still waiting; it was not cancelled\n"),
         );
+    world.run(&format!("runs cancel {delayed}")).ok();
     let waiter = world.start(&format!("runs wait {ok}"));
     drain(&world);
     waiter.end().is(0, "succeeded\n", "");
