@@ -6,4 +6,5 @@ mod enqueue;
 mod idle;
 mod invariants;
 mod store;
+mod worker;
 mod world;

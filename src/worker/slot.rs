@@ -20,6 +20,7 @@ use crate::store::Claimed;
 
 use super::ended::Ended;
 use super::engine::Event;
+use super::identity::make_dir;
 use super::inbox::Inbox;
 use super::pool::{Pool, Work};
 
@@ -124,6 +125,10 @@ impl Slot {
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
         let checkpoint = contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
+        if let Some(parent) = checkpoint.parent() {
+            // An earlier command may have removed it; work and output directories come back by themselves too.
+            drop(make_dir(parent));
+        }
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {
             run: claimed.run,
