@@ -5,6 +5,8 @@ mod crash;
 mod enqueue;
 mod idle;
 mod invariants;
+mod readme;
 mod store;
+mod tidy;
 mod worker;
 mod world;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, FromArgMatches};
 
-use super::{Cli, Screen, command, context};
+use super::{Cli, Screen, command, context, quick};
 use crate::error::{Error, Kind};
 use crate::units::shown;
 
@@ -37,6 +37,11 @@ impl Stop {
 
 /// Parses the arguments of the process, its name included.
 pub fn parse(args: &[OsString]) -> Result<Cli, Stop> {
+    quick::enqueue(args).map_or_else(|| whole(args), Ok)
+}
+
+/// As [`parse`], by the whole tree.
+pub(super) fn whole(args: &[OsString]) -> Result<Cli, Stop> {
     let matches = command().try_get_matches_from(args).map_err(stop)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(stop)?;
     cli.global.state_dir = state_dir(&matches);

@@ -60,8 +60,9 @@ impl Slot {
         let shared = Arc::clone(&self.shared);
         while let Some(work) = shared.pool.next(self.index) {
             let ended = self.attempt(work);
-            shared.pool.clear(self.index, || {
-                shared.inbox.push(Event::Ended(Box::new(ended)));
+            shared.pool.clear(self.index, |queued| {
+                let urgent = queued < shared.pool.slots();
+                shared.inbox.leave(Event::Ended(Box::new(ended)), urgent);
             });
         }
         if let Some(tee) = self.capture.take_tee() {

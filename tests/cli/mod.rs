@@ -1,5 +1,6 @@
 //! Commands, by exact output of the real binary.
 
+mod catalogue;
 mod dlq;
 mod hostile;
 mod jobs;
