@@ -8,4 +8,5 @@ mod invariants;
 mod readme;
 mod store;
 mod tidy;
+mod worker;
 mod world;

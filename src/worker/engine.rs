@@ -78,7 +78,7 @@ pub fn run(options: Options, reload: Reload) -> Result<Summary> {
 }
 
 /// How far stopping has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     No,
     /// No more claims; runs go on until the instant.
@@ -87,6 +87,18 @@ enum Stop {
     Term,
     /// Runs were killed.
     Kill,
+}
+
+impl Stop {
+    /// The order of the stages. A later end of the same stage is no progress: it would put the end off for ever.
+    fn stage(self) -> u8 {
+        match self {
+            Stop::No => 0,
+            Stop::Graceful(_) => 1,
+            Stop::Term => 2,
+            Stop::Kill => 3,
+        }
+    }
 }
 
 struct Engine {
@@ -288,7 +300,8 @@ impl Engine {
     fn work(mut self) -> Result<Summary> {
         let result = self.turn_until_done();
         if result.is_err() {
-            // The store is lost: what we run is nobody's any more.
+            // The store is lost: what we run is nobody's any more, and what waits for a slot is not started.
+            drop(self.shared.pool.take_back(None));
             self.shared.pool.send_all(Command::Kill);
         }
         self.shared.pool.close();

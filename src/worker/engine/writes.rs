@@ -100,7 +100,8 @@ impl Engine {
     pub(super) fn write_entry(&self, ended: Arc<Ended>, tries: u32) -> Entry {
         let worker = self.identity.worker;
         let catalogue = Arc::clone(&self.catalogue);
-        let keep = self.foreground == Some(ended.claimed.run) && self.stop < Stop::Term;
+        let keep = self.foreground == Some(ended.claimed.run)
+            && matches!(self.stop, Stop::No | Stop::Graceful(_));
         let shared = Arc::clone(&self.shared);
         let (value, answer) = slot_for::<Outcome>();
         let written = Arc::clone(&ended);
