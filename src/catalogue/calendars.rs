@@ -119,7 +119,7 @@ fn refuse_line(place: Place<'_>, text: &mut String, error: &RuleError) {
     let span = error.span.clone();
     match text.get(span.clone()) {
         Some(wrong) if !wrong.is_empty() => {
-            text.replace_range(span.clone(), &" ".repeat(span.len()))
+            text.replace_range(span.clone(), &" ".repeat(span.len()));
         }
         // Cannot happen; better no file than no end.
         _ => text.clear(),

@@ -3,12 +3,12 @@
 //! Rule: a system state that exists is used or refused, never replaced by a second one.
 
 use std::ffi::OsString;
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Screen;
+use super::store_section::StoreSection;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Create, OpenOptions, Store};
@@ -18,9 +18,6 @@ pub(super) const STATE_DIR: &str = "state_dir";
 
 /// A process that a user waits for: BUSY must not reach them before this.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
-
-/// Largest catalogue file, as its reader has it.
-const CATALOGUE_MAX: u64 = 1 << 20;
 
 const SYSTEM_STATE: &str = "/var/lib/jobctl";
 const SYSTEM_CATALOGUE: &str = "/etc/jobctl/jobs.toml";
@@ -152,6 +149,26 @@ impl Context {
         })
     }
 
+    /// The store, if there is one. Where its place is given, the catalogue is not read for this.
+    pub(super) fn existing_store(&self) -> Result<Option<Store>> {
+        let options = match &self.state {
+            Some(dir) => OpenOptions {
+                dir: dir.clone(),
+                group: shared_by(dir),
+                create: Create::Never,
+                busy_wait: BUSY_WAIT,
+                now_ms: self.now_ms(),
+            },
+            None => self.open_options(Create::Never, BUSY_WAIT)?,
+        };
+        match options.open() {
+            Ok((store, _)) => Ok(Some(store)),
+            // None, or not ours: whoever makes it will be told which.
+            Err(error) if error.kind == Kind::Unavailable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens the store; making it is announced.
     pub fn open_store(&mut self, create: Create) -> anyhow::Result<Store> {
         let (store, created) = self.open_options(create, BUSY_WAIT)?.open()?;
@@ -172,76 +189,10 @@ impl Context {
             .unwrap_or_else(|| uid.to_string())
     }
 
-    /// `[store]` of the catalogue, read without judging the rest: a mistake in a job must not keep an operator from looking.
+    /// `[store]` of the catalogue; none where there is no catalogue and none was named.
     fn store_section(&self) -> Result<StoreSection> {
-        let path = self.catalogue_path();
-        let explicit = self.catalogue.is_some();
-        let text = match read_catalogue(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !explicit => {
-                return Ok(StoreSection::default());
-            }
-            Err(error) => {
-                let error = Error::io("read the catalogue", &path, &error);
-                return Err(Error {
-                    kind: Kind::Config,
-                    ..error
-                }
-                .hint("name the state directory with `--state`, or mend the catalogue"));
-            }
-        };
-        StoreSection::of(&text).map_err(|cause| {
-            Error::new(
-                Kind::Config,
-                format!("cannot read `[store]` of `{}`: {cause}", path.display()),
-            )
-            .hint(format!(
-                "`jobctl check {}` shows where; or use `--state`",
-                path.display()
-            ))
-        })
+        StoreSection::read(&self.catalogue_path(), self.catalogue.is_some())
     }
-}
-
-/// `[store]`, as far as it says where the store is.
-#[derive(Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(default)]
-struct StoreSection {
-    path: Option<PathBuf>,
-    group: Option<String>,
-}
-
-impl StoreSection {
-    fn of(text: &str) -> std::result::Result<Self, String> {
-        #[derive(Default, serde::Deserialize)]
-        #[serde(default)]
-        struct Sections {
-            store: StoreSection,
-        }
-        // Most catalogues say nothing about it, and parsing a thousand jobs costs more than the enqueue.
-        if !["store", "\\u", "\\U"]
-            .iter()
-            .any(|sign| text.contains(sign))
-        {
-            return Ok(Self::default());
-        }
-        toml::from_str::<Sections>(text)
-            .map(|sections| sections.store)
-            .map_err(|error| error.message().to_owned())
-    }
-}
-
-fn read_catalogue(path: &Path) -> std::io::Result<String> {
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
-    let mut text = String::new();
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    file.take(CATALOGUE_MAX).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// A variable of the environment; an empty one counts as none.
@@ -380,20 +331,5 @@ mod tests {
             default_catalogue(true, &env(&home), &yes),
             Path::new(SYSTEM_CATALOGUE)
         );
-    }
-
-    #[test]
-    fn the_store_section_is_read_even_where_jobs_are_wrong() {
-        let at = |text| StoreSection::of(text).map(|section| section.path);
-        let path = Some(PathBuf::from("/a"));
-        assert_eq!(at("[job.x]\ncommand = 3"), Ok(None));
-        assert_eq!(at("no toml at all"), Ok(None));
-        assert_eq!(
-            at("[store]\npath = '/a'\nnew = 1\n[job.x]\nnonsense = 1"),
-            Ok(path.clone())
-        );
-        assert_eq!(at("[\"\\u0073tore\"]\npath = '/a'"), Ok(path));
-        assert!(at("[store]\npath = 3").is_err());
-        assert!(at("[store\n").is_err());
     }
 }

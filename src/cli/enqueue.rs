@@ -17,16 +17,16 @@ use crate::store::{Enqueued, Store, Tx};
 use crate::units::{format_utc, parse_duration};
 
 /// Enqueue a run of a job, or many from a file
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Job of the catalogue
     #[arg(required_unless_present = "from")]
-    job: Option<String>,
+    pub(super) job: Option<String>,
     #[command(flatten)]
-    request: RequestArgs,
+    pub(super) request: RequestArgs,
     /// Id of this request: repeating it finds the first run, and resumes an import
     #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
+    pub(super) request_id: Option<String>,
     /// Wait for the run to end, at most so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     wait: Option<String>,
@@ -71,7 +71,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
     match wait {
         Some(limit) => super::wait::wait(&order.store, answer.run, limit, context),
-        None => Ok(0),
+        None => {
+            // The end of the process closes it, in a tenth of the time.
+            std::mem::forget(order.store);
+            Ok(0)
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod next;
 mod progress;
 mod prune;
 mod queues;
+mod quick;
 mod render;
 mod request;
 mod run;
@@ -25,6 +26,7 @@ mod runs;
 mod safe;
 mod signals;
 mod status;
+mod store_section;
 mod table;
 mod usage;
 mod wait;
@@ -90,7 +92,7 @@ pub enum Command {
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
     match command {
         None | Some(Command::Status(_)) => status::run(context),
-        Some(Command::Check(args)) => check::run(args, context),
+        Some(Command::Check(args)) => Ok(check::run(&args, context)),
         Some(Command::Completions(args)) => Ok(completions::run(&args, context)),
         Some(Command::Dlq(args)) => dlq::run(args, context),
         Some(Command::Enqueue(args)) => enqueue::run(args, context),
@@ -100,7 +102,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Next(args)) => next::run(&args, context),
         Some(Command::Prune(args)) => prune::run(&args, context),
         Some(Command::Queues(args)) => queues::run(&args, context),
-        Some(Command::Run(args)) => run::run(args, context),
+        Some(Command::Run(args)) => run::run(&args, context),
         Some(Command::RunWorker(args)) => run_worker::run(args, context),
         Some(Command::Runs(args)) => runs::run(args, context),
         Some(Command::Workers(args)) => workers::run(args, context),

@@ -96,15 +96,21 @@ impl Screen {
         self.raw(b"\n");
     }
 
-    /// Prints lines of data, made safe.
+    /// Prints a line of data, made safe: whatever it quotes, it stays one line.
     pub fn line(&mut self, text: &str) {
-        self.raw(safe::lines(text).as_bytes());
+        self.raw(safe::line(text).as_bytes());
+        self.raw(b"\n");
+    }
+
+    /// Prints lines of data, made safe, up to the last that is not empty.
+    pub fn text(&mut self, text: &str) {
+        self.raw(safe::lines(text.trim_end_matches('\n')).as_bytes());
         self.raw(b"\n");
     }
 
     /// Prints a line of data in a colour.
     pub fn painted(&mut self, text: &str, paint: Paint) {
-        let text = safe::lines(text);
+        let text = safe::line(text);
         let text = if self.color_out {
             paint.wrap(&text)
         } else {
@@ -162,14 +168,14 @@ impl Screen {
     /// A notice on standard error; not with `-q`.
     pub fn say(&mut self, text: &str) {
         if !self.quiet {
-            talk(&safe::lines(text));
+            talk(&safe::line(text));
         }
     }
 
     /// A notice on standard error; only with `-v`.
     pub fn detail(&mut self, text: &str) {
         if self.verbose {
-            talk(&safe::lines(text));
+            talk(&safe::line(text));
         }
     }
 
@@ -180,7 +186,7 @@ impl Screen {
         } else {
             "warning:".to_owned()
         };
-        talk(&format!("{word} {}", safe::lines(text)));
+        talk(&format!("{word} {}", safe::line(text)));
     }
 
     /// Asks a yes-or-no question where somebody can answer it; elsewhere the answer is yes.

@@ -99,7 +99,7 @@ impl RequestArgs {
         let path = context.catalogue_path();
         let now_ms = context.now_ms();
         let stamp = catalogue::stamp(&path, now_ms)?;
-        let store = existing_store(context)?;
+        let store = context.existing_store()?;
         let kept = match &store {
             Some(store) => store.kept(&path.to_string_lossy(), &stamp.text, job)?,
             None => None,
@@ -171,22 +171,6 @@ pub(super) fn guard_disk(store: &Store, settings: &Settings, queue: &str) -> Res
     let ranks: Vec<i64> = settings.ranks.values().copied().collect();
     let rank = settings.ranks.get(queue).copied().unwrap_or(i64::MAX);
     store.guard_disk(settings.min_free, &ranks, rank)
-}
-
-/// The store, if there is one.
-pub(super) fn existing_store(context: &mut Context) -> anyhow::Result<Option<Store>> {
-    match context.open_store(Create::Never) {
-        Ok(store) => Ok(Some(store)),
-        // None, or not ours: whoever makes it will be told which.
-        Err(error)
-            if error
-                .downcast_ref::<Error>()
-                .is_some_and(|e| e.kind == Kind::Unavailable) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 fn split(text: &str) -> Result<(String, String)> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, FromArgMatches};
 
-use super::{Cli, Screen, command, context};
+use super::{Cli, Screen, command, context, quick};
 use crate::error::{Error, Kind};
 use crate::units::shown;
 
@@ -27,7 +27,7 @@ impl Stop {
     pub fn report(self, screen: &mut Screen) -> u8 {
         match self {
             Stop::Text(text) => {
-                screen.line(text.trim_end());
+                screen.text(&text);
                 screen.report(Ok(0))
             }
             Stop::Usage(error) => screen.report(Err((*error).into())),
@@ -37,6 +37,11 @@ impl Stop {
 
 /// Parses the arguments of the process, its name included.
 pub fn parse(args: &[OsString]) -> Result<Cli, Stop> {
+    quick::enqueue(args).map_or_else(|| whole(args), Ok)
+}
+
+/// As [`parse`], by the whole tree.
+pub(super) fn whole(args: &[OsString]) -> Result<Cli, Stop> {
     let matches = command().try_get_matches_from(args).map_err(stop)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(stop)?;
     cli.global.state_dir = state_dir(&matches);
@@ -128,8 +133,9 @@ fn hint(error: &clap::Error) -> Option<String> {
             return Some(format!("use one of {valid}"));
         }
     }
-    let usage = error.get(ContextKind::Usage)?.to_string();
-    let usage = usage.trim().strip_prefix("Usage:")?.split_whitespace();
+    let usage = error.render().to_string();
+    let usage = usage.lines().find_map(|line| line.strip_prefix("Usage:"))?;
+    let usage = usage.split_whitespace();
     Some(format!(
         "call it as `{}`",
         usage.collect::<Vec<_>>().join(" ")

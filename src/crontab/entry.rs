@@ -20,11 +20,11 @@ pub(super) struct Settings {
     /// In the order in which they were set first.
     env: Vec<(String, String)>,
     pub(super) shell: String,
-    /// CRON_TZ
+    /// `CRON_TZ`
     pub(super) timezone: Option<String>,
-    /// Why CRON_TZ cannot be used.
+    /// Why `CRON_TZ` cannot be used.
     pub(super) wrong_zone: Option<String>,
-    /// RANDOM_DELAY
+    /// `RANDOM_DELAY`
     pub(super) delay_minutes: u32,
     /// The job that MAILTO became.
     pub(super) mail_job: Option<String>,

@@ -23,6 +23,7 @@ pub(super) enum Line {
 }
 
 const BLANKS: [char; 2] = [' ', '\t'];
+const QUOTES: [char; 2] = ['"', '\''];
 
 impl Line {
     /// Reads a line without its end.
@@ -48,12 +49,10 @@ impl Line {
 
 /// `NAME = value`; name and value may be quoted, blanks around `=` do not count.
 fn variable(text: &str) -> Option<(String, String)> {
-    let (name, after) = match text.chars().next()? {
-        quote @ ('"' | '\'') => text[1..].split_once(quote)?,
-        _ => {
-            let end = text.find(|c: char| c == '=' || BLANKS.contains(&c))?;
-            text.split_at(end)
-        }
+    let (name, after) = if let Some(quote) = text.chars().next().filter(|c| QUOTES.contains(c)) {
+        text[1..].split_once(quote)?
+    } else {
+        text.split_at(text.find(|c: char| c == '=' || BLANKS.contains(&c))?)
     };
     let value = after.trim_start_matches(BLANKS).strip_prefix('=')?;
     let is_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
@@ -61,7 +60,7 @@ fn variable(text: &str) -> Option<(String, String)> {
         return None;
     }
     let value = value.trim_matches(BLANKS).trim_end();
-    let inner = ['"', '\''].into_iter().find_map(|quote| {
+    let inner = QUOTES.into_iter().find_map(|quote| {
         let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
         (value.len() >= 2).then_some(inner)
     });

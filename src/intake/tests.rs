@@ -1,3 +1,5 @@
+//! Claims about requests: what becomes of them, and what is refused in which words.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

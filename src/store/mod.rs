@@ -105,6 +105,8 @@ pub struct Claims {
     pub full: bool,
     /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
     pub wants_idle: bool,
+    /// The fence of the next run taken; 0 before the first.
+    pub(crate) fence: i64,
 }
 
 /// A run in the hands of a worker.
@@ -163,13 +165,8 @@ pub struct Claimed {
 impl Claimed {
     /// Whether the next death of its worker would make it poison, so that it must run alone.
     pub fn must_be_alone(&self) -> bool {
-        must_be_alone(self.crashes, self.max_crashes)
+        self.crashes > 0 && self.crashes >= self.max_crashes - 1
     }
-}
-
-/// Whether a run with so many crashes must run alone: its next one counts as poison.
-pub(crate) fn must_be_alone(crashes: i64, max_crashes: i64) -> bool {
-    crashes > 0 && crashes >= max_crashes - 1
 }
 
 /// A started attempt that has not ended yet.

@@ -43,6 +43,9 @@ const NOTE_AFTER: Duration = Duration::from_millis(100);
 /// A run claimed ahead that found no slot within this time goes back to the queue.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// So much work, by the median of past runs, may wait here for a slot.
+const AHEAD_MS: i64 = 10;
+
 /// While every slot has work, ended attempts wait so long for company in one transaction.
 const LINGER: Duration = Duration::from_millis(5);
 
@@ -75,7 +78,7 @@ pub fn run(options: Options, reload: Reload) -> Result<Summary> {
 }
 
 /// How far stopping has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     No,
     /// No more claims; runs go on until the instant.
@@ -84,6 +87,18 @@ enum Stop {
     Term,
     /// Runs were killed.
     Kill,
+}
+
+impl Stop {
+    /// The order of the stages. A later end of the same stage is no progress: it would put the end off for ever.
+    fn stage(self) -> u8 {
+        match self {
+            Stop::No => 0,
+            Stop::Graceful(_) => 1,
+            Stop::Term => 2,
+            Stop::Kill => 3,
+        }
+    }
 }
 
 struct Engine {
@@ -285,7 +300,8 @@ impl Engine {
     fn work(mut self) -> Result<Summary> {
         let result = self.turn_until_done();
         if result.is_err() {
-            // The store is lost: what we run is nobody's any more.
+            // The store is lost: what we run is nobody's any more, and what waits for a slot is not started.
+            drop(self.shared.pool.take_back(None));
             self.shared.pool.send_all(Command::Kill);
         }
         self.shared.pool.close();
@@ -324,7 +340,10 @@ impl Engine {
                 Ok(false) => {}
                 Err(error) => self.tolerate(Err(error))?,
             }
-            if self.poll(self.sleep_time())? {
+            self.shared.inbox.set_lazy(self.is_comfortable());
+            let committed = self.poll(self.sleep_time());
+            self.shared.inbox.set_lazy(false);
+            if committed? {
                 self.watch.drain();
                 let noticed = self.notice_commits();
                 self.tolerate(noticed)?;
@@ -374,6 +393,12 @@ impl Engine {
         Ok(true)
     }
 
+    /// Every slot has more work waiting: what ends can wait for company.
+    fn is_comfortable(&self) -> bool {
+        let (idle, queued) = self.shared.pool.load();
+        idle == 0 && queued >= self.slots.len()
+    }
+
     fn sleep_time(&self) -> Duration {
         let now = clock::monotonic();
         let mut until = self.next_tick;
@@ -383,6 +408,8 @@ impl Engine {
         } else if self.outstanding == 0 {
             if let Some(since) = self.ended_since {
                 at(since + LINGER);
+            } else if self.is_comfortable() {
+                at(now + LINGER);
             }
             if self.shared.pool.has_unnoted() {
                 at(now + NOTE_AFTER);

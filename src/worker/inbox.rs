@@ -1,6 +1,7 @@
 //! Events for the worker's main thread, with a descriptor that its poll loop waits on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::event::EventfdFlags;
@@ -10,6 +11,7 @@ use rustix::event::EventfdFlags;
 pub(super) struct Inbox<T> {
     events: Mutex<Vec<T>>,
     wake: OwnedFd,
+    lazy: AtomicBool,
 }
 
 impl<T> Inbox<T> {
@@ -18,20 +20,34 @@ impl<T> Inbox<T> {
         Ok(Self {
             events: Mutex::new(Vec::new()),
             wake: rustix::event::eventfd(0, flags)?,
+            lazy: AtomicBool::new(false),
         })
     }
 
-    /// Adds an event; wakes the reader only for the first one.
+    /// Adds an event and wakes the reader.
     pub(super) fn push(&self, event: T) {
-        let first = {
-            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-            events.push(event);
-            events.len() == 1
-        };
-        if first {
-            // A full counter is as good: the reader wakes.
-            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
+        // A full counter is as good: the reader wakes.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Says that the reader looks by itself within milliseconds and need not be woken by [`Inbox::leave`].
+    pub(super) fn set_lazy(&self, lazy: bool) {
+        self.lazy.store(lazy, Ordering::SeqCst);
+    }
+
+    /// Adds an event; wakes the reader only if it is not lazy, or if `urgent`.
+    pub(super) fn leave(&self, event: T, urgent: bool) {
+        if urgent || !self.lazy.load(Ordering::SeqCst) {
+            return self.push(event);
         }
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event);
     }
 
     /// Whether anything waits.

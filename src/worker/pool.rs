@@ -98,9 +98,12 @@ impl Pool {
         }
     }
 
-    /// The slot's work is over. Before the main thread hears of it, so that it sees the slot free.
-    pub(super) fn clear(&self, slot: usize) {
-        self.state().active[slot] = None;
+    /// The slot's work is over; `report` tells the main thread, given the number of queued runs. Under the lock, so that it never sees a free slot whose
+    /// attempt it has not heard of (it would end and forget it), nor hears of one whose slot is not yet free.
+    pub(super) fn clear(&self, slot: usize, report: impl FnOnce(usize)) {
+        let mut state = self.state();
+        state.active[slot] = None;
+        report(state.queue.len());
     }
 
     /// Adds claimed runs.
@@ -116,6 +119,11 @@ impl Pool {
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.arrived.notify_all();
+    }
+
+    /// Number of slots.
+    pub(super) fn slots(&self) -> usize {
+        self.controls.len()
     }
 
     /// (idle slots, queued runs).

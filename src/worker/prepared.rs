@@ -54,11 +54,11 @@ impl Prepared {
         durations.push_back(duration_ms);
     }
 
-    /// Whether its runs may be claimed ahead of a free slot.
-    pub(super) fn is_short(&self) -> bool {
+    /// The median duration, milliseconds, of a job whose runs may be claimed ahead of a free slot; `None` for others.
+    pub(super) fn short_ms(&self) -> Option<i64> {
         let intake = &self.job.intake;
         if intake.guarantee == Guarantee::AtMostOnce || intake.deadline_ms.is_some() {
-            return false;
+            return None;
         }
         let durations = self
             .durations_ms
@@ -67,6 +67,7 @@ impl Prepared {
         let mut sorted: Vec<i64> = durations.iter().copied().collect();
         drop(durations);
         sorted.sort_unstable();
-        sorted.len() >= SAMPLES_MIN && sorted[sorted.len() / 2] < SHORT_MS
+        let median_ms = *sorted.get(sorted.len() / 2)?;
+        (sorted.len() >= SAMPLES_MIN && median_ms < SHORT_MS).then_some(median_ms)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{drain, enqueue, field, items, show, world};
+use super::{drain, drain_all, enqueue, field, items, show, world};
 use crate::world::World;
 
 /// Dead: 1 and 2 `bad` (permanent), 3 `flaky` (exhausted).
@@ -11,7 +11,7 @@ fn graveyard() -> World {
     for job in ["bad", "bad", "flaky"] {
         enqueue(&world, job);
     }
-    world.run("run-worker -q --drain=all").ok();
+    drain_all(&world);
     world
 }
 
@@ -90,7 +90,7 @@ fn letters_are_retried_by_id_job_reason_fingerprint_or_all() {
     world
         .run("dlq retry --reason exhausted")
         .is(0, "run 3 waits for a worker again\n", "");
-    world.run("run-worker -q --drain=all").ok();
+    drain_all(&world);
     assert_eq!(open(&world).len(), 3);
     let print = world.run("dlq show 1 --json").json(0)["fingerprint"]
         .as_str()

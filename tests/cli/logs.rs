@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 
-use super::{drain, enqueue, world};
+use super::{drain, drain_all, enqueue, world};
 use crate::world::World;
 
 const LOUD: &str = r#"
@@ -47,7 +47,7 @@ fn each_attempt_has_its_own_output_and_the_last_is_the_default() {
         "",
         &format!("error: run {run} was not started yet\nhint: `--follow` waits for it\n"),
     );
-    world.run("run-worker -q --drain=all").ok();
+    drain_all(&world);
     world.run(&format!("runs logs {run}")).is(0, "try 2\n", "");
     world
         .run(&format!("runs logs {run} --attempt 1"))
@@ -70,7 +70,7 @@ fn a_log_that_was_removed_is_replaced_by_the_end_that_the_store_keeps() {
         enqueue(&world, "long"),
         enqueue(&world, "silent"),
     );
-    world.run("run-worker -q --drain=all").ok();
+    drain_all(&world);
     fs::remove_dir_all(world.state().join("output")).unwrap();
     world
         .run(&format!("runs logs {short}"))
@@ -107,7 +107,7 @@ fn following_goes_on_through_later_attempts() {
     let world = World::with_catalogue(LOUD);
     let run = enqueue(&world, "twice");
     let follower = world.start(&format!("runs logs -f {run}"));
-    world.run("run-worker -q --drain=all").ok();
+    drain_all(&world);
     follower.end().is(0, "try 1\ntry 2\n", "attempt 2\n");
 }
 

@@ -1,5 +1,6 @@
 //! Commands, by exact output of the real binary.
 
+mod catalogue;
 mod dlq;
 mod hostile;
 mod jobs;
@@ -44,6 +45,17 @@ fn enqueue(world: &World, words: &str) -> i64 {
 /// Works everything that can be worked.
 fn drain(world: &World) {
     let said = world.run("run-worker -q --drain");
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (Some(0), ""),
+        "{}",
+        said.err
+    );
+}
+
+/// Works everything, with its retries.
+fn drain_all(world: &World) {
+    let said = world.run("run-worker -q --drain=all");
     assert_eq!(
         (said.code, said.out.as_str()),
         (Some(0), ""),

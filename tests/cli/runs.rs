@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{drain, enqueue, field, items, show, world};
+use super::{drain, drain_all, enqueue, field, items, show, world};
 use crate::world::{World, until};
 
 #[test]
@@ -274,11 +274,12 @@ fn the_exit_code_of_a_wait_says_how_the_run_ended() {
             "",
             &format!("run {delayed} is still waiting; it was not cancelled\n"),
         );
+    world.run(&format!("runs cancel {delayed}")).ok();
     let waiter = world.start(&format!("runs wait {ok}"));
     drain(&world);
     waiter.end().is(0, "succeeded\n", "");
     world.run(&format!("runs wait {bad}")).is(101, "dead\n", "");
-    world.run("run-worker -q --drain=all --queue default").ok();
+    drain_all(&world);
     let said = world.run(&format!("runs wait {flaky} --json")).json(101);
     assert_eq!(
         (said["schema"].as_str(), said["reason"].as_str()),

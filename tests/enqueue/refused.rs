@@ -247,11 +247,10 @@ fn a_foreign_database_is_exit_69_and_left_alone() {
     let path = world.state().join("jobctl.db");
     std::fs::write(&path, "not a database").unwrap();
     let said = world.run("enqueue plain").fails(69);
-    assert!(
-        said.starts_with(
-            "error: `jobctl.db` was not made by jobctl, or is damaged; the file was not changed\n"
-        ),
-        "{said}"
+    assert_eq!(
+        said,
+        "error: `jobctl.db` is not a database; it was not changed\n\
+         hint: name another state directory with `--state`, or restore a backup\n"
     );
     assert_eq!(std::fs::read(&path).unwrap(), b"not a database");
 }

@@ -226,7 +226,7 @@ fn a_repeated_request_id_is_answered_with_its_run() {
         (&document["run"], &document["duplicate"]),
         (&1.into(), &true.into())
     );
-    world.run("enqueue once --request-id r1").is(
+    world.run("enqueue free --request-id r1").is(
         4,
         "",
         "error: request id `r1` belongs to job `plain`; nothing was enqueued\nhint: give each request an id of its own\n",
@@ -313,7 +313,7 @@ fn a_wait_ends_with_the_run_or_in_time() {
     let said = world.run("enqueue plain --wait=50ms");
     said.is(124, "2\n", "run 2 is still waiting; it was not cancelled\n");
     for (state, code) in [("succeeded", 0), ("dead", 101), ("cancelled", 102)] {
-        let mut waiting = world.start("enqueue once --param id=w --wait");
+        let mut waiting = world.start(&format!("enqueue once --param id={state} --wait"));
         let mut line = String::new();
         let out = waiting.child().stdout.take().unwrap();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();

@@ -50,9 +50,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if let Some(tail) = &letter.output_tail {
         context.screen.line("");
         context.screen.painted("last output:", Paint::Strong);
-        context
-            .screen
-            .line(String::from_utf8_lossy(tail).trim_end_matches('\n'));
+        context.screen.text(&String::from_utf8_lossy(tail));
     }
     Ok(0)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::progress::Progress;
-use super::request::{existing_store, find};
+use super::request::find;
 use super::signals::Signals;
 use super::{Context, Screen};
 use crate::catalogue::{self, Catalogue};
@@ -74,7 +74,7 @@ pub(super) fn run(
     };
     let mut source = Source::open(from)?;
     let signals = Signals::new()?;
-    let done = match (&request_id, existing_store(context)?) {
+    let done = match (&request_id, context.existing_store()?) {
         (Some(id), Some(store)) => store.import_progress(id)?,
         _ => ImportProgress::default(),
     };

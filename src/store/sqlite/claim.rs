@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
-use crate::store::{Burial, ClaimRequest, Claimed, Claims, Waiting, must_be_alone};
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, Waiting};
 
 /// Delayed runs made ready per transaction.
 const PROMOTE_MAX: i64 = 1000;
@@ -115,15 +115,27 @@ impl Tx<'_> {
             let Some((lane, run)) = tenant.front(self, queue, wanted)? else {
                 continue;
             };
-            // Read before it is taken: a run that must be alone stays where it is until the worker is idle.
-            let (crashes, max_crashes) = self.crashes_of(run)?;
-            let alone = must_be_alone(crashes, max_crashes);
-            if alone && !(request.idle && claims.runs.is_empty()) {
-                claims.wants_idle = true;
+            // Beyond the free slots only what is short: anything else would wait here while another worker is idle.
+            if claims.runs.len() >= request.free && !(request.is_short)(&tenant.lanes[lane].job) {
+                claims.full = true;
                 return Ok(());
             }
             tenant.lanes[lane].rows.pop_front();
-            claims.runs.push(self.take(run, request)?);
+            if claims.fence == 0 {
+                // A number for each run that may be taken; what is left over is never used. Not before there is one: a
+                // claim that takes nothing writes nothing and wakes nobody.
+                claims.fence = self.fences(request.max as i64)?;
+            }
+            let claimed = self.take(run, request, claims.fence)?;
+            claims.fence += 1;
+            let alone = claimed.must_be_alone();
+            if alone && !(request.idle && claims.runs.is_empty()) {
+                // It stays where it is until the worker is idle.
+                self.unclaim(claimed.run, claimed.fence)?;
+                claims.wants_idle = true;
+                return Ok(());
+            }
+            claims.runs.push(claimed);
             turns.0.insert(queue.to_owned(), tenant.name.clone());
             if alone {
                 claims.wants_idle = true;
@@ -214,16 +226,7 @@ impl Tx<'_> {
         Ok((tenants, None))
     }
 
-    fn crashes_of(&self, run: i64) -> Result<(i64, i64)> {
-        const SQL: &str = "SELECT crashes, max_crashes FROM run WHERE id = ?1";
-        let row = self
-            .conn
-            .prepare_cached(SQL)?
-            .query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(row)
-    }
-
-    fn take(&mut self, run: i64, request: &ClaimRequest<'_>) -> Result<Claimed> {
+    fn take(&mut self, run: i64, request: &ClaimRequest<'_>, fence: i64) -> Result<Claimed> {
         const SQL: &str = "
             UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3
             WHERE id = ?1 AND state = 'waiting' AND ready = 1
@@ -231,7 +234,6 @@ impl Tx<'_> {
                 guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
                 correlation_id, initiator, business_key, traceparent, exit_code, last_error";
         debug_assert_eq!(State::Waiting.after(Event::Claim), Some(State::Running));
-        let fence = self.fences(1)?;
         let (mut claimed, has_payload) = self
             .conn
             .prepare_cached(SQL)?
@@ -284,7 +286,8 @@ impl Tx<'_> {
             return Ok(None);
         };
         self.count(&queue, &tenant, Depth::DELAYED, Depth::READY);
-        self.take(run.0, request).map(Some)
+        let fence = self.fences(1)?;
+        self.take(run.0, request, fence).map(Some)
     }
 
     fn payload_of(&self, run: RunId) -> Result<Vec<u8>> {
@@ -430,15 +433,17 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// State and due time of a run.
-    pub fn state_and_due(&self, run: RunId) -> Result<Option<(State, i64)>> {
-        const SQL: &str = "SELECT state, due_ms FROM run WHERE id = ?1";
-        let row: Option<(String, i64)> = self
+    /// State of a run, its due time, and the worker that runs or keeps it.
+    pub fn whereabouts(&self, run: RunId) -> Result<Option<(State, i64, Option<WorkerId>)>> {
+        const SQL: &str = "SELECT state, due_ms, worker FROM run WHERE id = ?1";
+        let row: Option<(String, i64, Option<i64>)> = self
             .connection()?
             .prepare_cached(SQL)?
-            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        Ok(row.and_then(|(state, due_ms)| Some((State::from_word(&state)?, due_ms))))
+        Ok(row.and_then(|(state, due_ms, worker)| {
+            Some((State::from_word(&state)?, due_ms, worker.map(WorkerId)))
+        }))
     }
 
     /// Names of the paused jobs.

@@ -46,7 +46,8 @@ impl From<rusqlite::Error> for Error {
             ErrorCode::NotADatabase => Error::new(
                 Kind::Unavailable,
                 "`jobctl.db` is not a database; it was not changed",
-            ),
+            )
+            .hint("name another state directory with `--state`, or restore a backup"),
             ErrorCode::CannotOpen => Error::new(Kind::Unavailable, "the database cannot be opened"),
             _ => Error::new(Kind::Bug, format!("the store failed unexpectedly: {error}")),
         }

@@ -34,6 +34,15 @@ struct Last<'a> {
     error: Option<&'a str>,
 }
 
+/// A running run, as far as a transition needs it.
+struct Held {
+    queue: String,
+    tenant: String,
+    job: String,
+    cancel: bool,
+    limited_ms: Option<i64>,
+}
+
 /// Columns that every way out of `running` sets.
 struct Counted {
     failures: i64,
@@ -82,30 +91,25 @@ impl Tx<'_> {
         keep: bool,
         now_ms: i64,
     ) -> Result<(Outcome, Option<Burial>)> {
-        const LOOK: &str = "
-            SELECT queue, tenant, job, cancel_ms IS NOT NULL, limited_ms FROM run
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let row = self
-            .conn
-            .prepare_cached(LOOK)?
-            .query_row(params![holder.run.0, holder.fence.0], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get::<_, bool>(3)?,
-                    row.get::<_, Option<i64>>(4)?,
-                ))
-            })
-            .optional()?;
-        let Some((queue, tenant, job, cancel, limited_ms)) = row else {
+        if verdict == Verdict::Succeed {
+            let Some((queue, tenant)) = self.succeed(holder, report, now_ms)? else {
+                return Ok((self.already_ended(holder)?, None));
+            };
+            self.end_attempt(holder, report, judged)?;
+            self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
+            return Ok((Outcome::Moved(State::Succeeded), None));
+        }
+        let Some(held) = self.held(holder)? else {
             return Ok((self.already_ended(holder)?, None));
         };
-        let verdict = match verdict {
-            Verdict::Succeed => Verdict::Succeed,
-            _ if cancel => Verdict::Cancel,
-            other => other,
-        };
+        let Held {
+            queue,
+            tenant,
+            job,
+            cancel,
+            limited_ms,
+        } = held;
+        let verdict = if cancel { Verdict::Cancel } else { verdict };
         self.end_attempt(holder, report, judged)?;
         let error = judged.error.as_deref();
         let last = Last {
@@ -115,10 +119,7 @@ impl Tx<'_> {
         };
         let mut burial = None;
         let (event, waiting) = match verdict {
-            Verdict::Succeed => {
-                self.succeed(holder, report, now_ms)?;
-                (Event::Succeed, None)
-            }
+            Verdict::Succeed => return Err(super::claim::no_such_move("end a run twice")),
             Verdict::Cancel => {
                 self.cancel_running(holder, report, error, now_ms)?;
                 (Event::Cancel, None)
@@ -211,14 +212,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn succeed(&self, holder: Holder, report: &Report, now_ms: i64) -> Result<()> {
+    /// Queue and tenant of the run that succeeded; `None` where the claim is gone.
+    fn succeed(
+        &self,
+        holder: Holder,
+        report: &Report,
+        now_ms: i64,
+    ) -> Result<Option<(String, String)>> {
         const SQL: &str = "
             UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = ?4,
                 started_ms = coalesce(started_ms, ?5), exit_code = ?6, result = ?7, limited_ms = NULL
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
+            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant";
         let results = &report.said.results;
         let result = (!results.is_empty()).then(|| format!("[{}]", results.join(",")));
-        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let values = params![
             holder.run.0,
             holder.fence.0,
             holder.attempt,
@@ -226,8 +234,27 @@ impl Tx<'_> {
             report.started_ms,
             report.ending.exit_code(),
             result
-        ])?;
-        exactly_one(changed, "let a run succeed")
+        ];
+        let moved = statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(moved.optional()?)
+    }
+
+    /// What a transition needs to know of a run that is still held.
+    fn held(&self, holder: Holder) -> Result<Option<Held>> {
+        const SQL: &str = "
+            SELECT queue, tenant, job, cancel_ms IS NOT NULL, limited_ms FROM run
+            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let held = statement.query_row([holder.run.0, holder.fence.0], |row| {
+            Ok(Held {
+                queue: row.get(0)?,
+                tenant: row.get(1)?,
+                job: row.get(2)?,
+                cancel: row.get(3)?,
+                limited_ms: row.get(4)?,
+            })
+        });
+        Ok(held.optional()?)
     }
 
     fn cancel_running(
@@ -423,30 +450,21 @@ impl Tx<'_> {
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'transient', ?8)
             ON CONFLICT (run, number) DO UPDATE SET ended_ms = excluded.ended_ms, ending = excluded.ending,
                 class = excluded.class, error = excluded.error";
-        const LOOK: &str = "
-            SELECT queue, tenant, job, cancel_ms IS NOT NULL, limited_ms FROM run
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         const CRASHES: &str = "UPDATE run SET crashes = crashes + ?2 WHERE id = ?1";
         const CANCEL: &str = "
             UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4, ended_ms = ?5,
                 last_error = ?6, reason = 'cancelled'
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let row = self
-            .conn
-            .prepare_cached(LOOK)?
-            .query_row(params![holder.run.0, holder.fence.0], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get::<_, bool>(3)?,
-                    row.get::<_, Option<i64>>(4)?,
-                ))
-            })
-            .optional()?;
-        let Some((queue, tenant, job, cancel, limited_ms)) = row else {
+        let Some(held) = self.held(holder)? else {
             return Ok((Outcome::Fenced, None));
         };
+        let Held {
+            queue,
+            tenant,
+            job,
+            cancel,
+            limited_ms,
+        } = held;
         self.conn.prepare_cached(ATTEMPT)?.execute(params![
             holder.run.0,
             holder.attempt,

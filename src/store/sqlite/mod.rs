@@ -19,6 +19,7 @@ mod pause;
 mod prune;
 mod queues;
 mod recover;
+mod request;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -35,12 +36,12 @@ use rusqlite::Connection;
 pub use catalogue::Settings;
 pub use claim::Turns;
 pub use disk::rank_accepted;
-pub use enqueue::ImportProgress;
 pub use finish::Holder;
 pub use ledger::{Entry, Ledger};
 pub use open::{Create, OpenOptions};
 pub use prune::{Pruned, Pruning};
 pub use recover::Death;
+pub use request::ImportProgress;
 pub use watch::Watch;
 pub use writer::Tx;
 

@@ -4,7 +4,7 @@
 //! always damage and never taken for a new store.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,11 +62,13 @@ impl OpenOptions {
         let lock_path = files.dir.join("store.lock");
         let mut lock = self.lock(&files, &lock_path, Mode::Shared)?;
         let mut created = false;
+        let mut alone = false;
         if missing(&files.database)? {
             drop(lock);
             lock = self.lock(&files, &lock_path, Mode::Exclusive)?;
+            alone = true;
             if missing(&files.database)? {
-                self.create(&files, &lock_path)?;
+                self.create(&files, &lock, &lock_path)?;
                 created = true;
             }
         }
@@ -90,6 +92,7 @@ impl OpenOptions {
             drop(conn);
             drop(lock);
             lock = self.lock(&files, &lock_path, Mode::Exclusive)?;
+            alone = true;
             conn = connect(&files.database, self.busy_wait)?;
             let version = version_of(&conn)?;
             if version < VERSION {
@@ -99,10 +102,12 @@ impl OpenOptions {
             identity = identify(&files.database)?;
         }
         let uuid: String = conn.query_row("SELECT uuid FROM store", [], |row| row.get(0))?;
-        self.check_uuid(&lock_path, &uuid)?;
-        let lock = lock::acquire(lock, Mode::Shared, self.busy_wait)
-            .map_err(|error| Error::io("lock", &lock_path, &error))?
-            .ok_or_else(|| busy_schema(self.busy_wait))?;
+        self.check_uuid(&lock, &lock_path, &uuid)?;
+        if alone {
+            lock = lock::acquire(lock, Mode::Shared, self.busy_wait)
+                .map_err(|error| Error::io("lock", &lock_path, &error))?
+                .ok_or_else(|| busy_schema(self.busy_wait))?;
+        }
         let store = Store {
             conn: Some(conn),
             files,
@@ -133,8 +138,8 @@ impl OpenOptions {
     }
 
     /// Makes the database under another name and links it into place; the lock file remembers that it existed.
-    fn create(&self, files: &Files, lock_path: &Path) -> Result<()> {
-        let known = read_uuid(lock_path)?;
+    fn create(&self, files: &Files, lock: &fs::File, lock_path: &Path) -> Result<()> {
+        let known = read_uuid(lock, lock_path)?;
         if let Some(uuid) = known {
             return Err(Error::new(
                 Kind::Io,
@@ -187,8 +192,8 @@ impl OpenOptions {
         made
     }
 
-    fn check_uuid(&self, lock_path: &Path, uuid: &str) -> Result<()> {
-        match read_uuid(lock_path)? {
+    fn check_uuid(&self, lock: &fs::File, lock_path: &Path, uuid: &str) -> Result<()> {
+        match read_uuid(lock, lock_path)? {
             Some(known) if known == uuid => Ok(()),
             Some(known) => Err(Error::new(
                 Kind::Io,
@@ -225,9 +230,13 @@ fn busy_schema(wait: Duration) -> Error {
     .retry_after_ms(1000)
 }
 
-fn read_uuid(lock_path: &Path) -> Result<Option<String>> {
-    let text =
-        fs::read_to_string(lock_path).map_err(|error| Error::io("read", lock_path, &error))?;
+/// What the lock file remembers; read through the descriptor that holds the lock.
+fn read_uuid(lock: &fs::File, path: &Path) -> Result<Option<String>> {
+    let mut bytes = [0u8; 64];
+    let length = lock
+        .read_at(&mut bytes, 0)
+        .map_err(|error| Error::io("read", path, &error))?;
+    let text = String::from_utf8_lossy(&bytes[..length]);
     let text = text.trim();
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }

@@ -19,7 +19,8 @@ pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
     pub(super) conn: &'c Connection,
-    depth: BTreeMap<(String, String), Depth>,
+    /// By queue, then tenant.
+    depth: BTreeMap<String, BTreeMap<String, Depth>>,
 }
 
 /// Change of the depth counters of one (queue, tenant).
@@ -62,8 +63,14 @@ impl Tx<'_> {
     /// Notes that a run of this queue and tenant left one counter for another.
     pub(super) fn count(&mut self, queue: &str, tenant: &str, from: Depth, to: Depth) {
         // Looked up by reference first: a batch has few lanes and many runs.
-        let key = (queue.to_owned(), tenant.to_owned());
-        let depth = self.depth.entry(key).or_default();
+        let tenants = match self.depth.get_mut(queue) {
+            Some(tenants) => tenants,
+            None => self.depth.entry(queue.to_owned()).or_default(),
+        };
+        let depth = match tenants.get_mut(tenant) {
+            Some(depth) => depth,
+            None => tenants.entry(tenant.to_owned()).or_default(),
+        };
         depth.ready += to.ready - from.ready;
         depth.delayed += to.delayed - from.delayed;
         depth.running += to.running - from.running;
@@ -77,15 +84,17 @@ impl Tx<'_> {
                 ready   = ready   + excluded.ready,
                 delayed = delayed + excluded.delayed,
                 running = running + excluded.running";
-        for ((queue, tenant), depth) in std::mem::take(&mut self.depth) {
-            if depth != Depth::NONE {
-                self.conn.prepare_cached(SQL)?.execute((
-                    &queue,
-                    &tenant,
-                    depth.ready,
-                    depth.delayed,
-                    depth.running,
-                ))?;
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        for (queue, tenants) in std::mem::take(&mut self.depth) {
+            for (tenant, depth) in tenants {
+                if depth != Depth::NONE {
+                    let Depth {
+                        ready,
+                        delayed,
+                        running,
+                    } = depth;
+                    statement.execute((&queue, &tenant, ready, delayed, running))?;
+                }
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Engine, Event, LINGER, NOTE_AFTER, Stop};
+use super::{AHEAD_MS, Engine, Event, LINGER, NOTE_AFTER, Stop};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::run::Fence;
@@ -29,16 +29,29 @@ impl Engine {
                 (0, 0)
             };
         }
-        let ahead = if self.foreground.is_some() {
-            0
-        } else {
-            2 * self.slots.len()
-        };
+        let ahead = self.ahead();
         let mut max = (free + ahead).saturating_sub(queued.saturating_sub(idle));
         if let Some(left) = self.left_to_claim {
             max = max.min(usize::try_from(left).unwrap_or(usize::MAX));
         }
         (max, free)
+    }
+
+    /// How many runs may wait here for a slot: as many as will start well within [`PATIENCE`], by what their jobs took.
+    fn ahead(&self) -> usize {
+        let slots = self.slots.len();
+        let longest_ms = self
+            .prepared
+            .values()
+            .filter_map(|job| job.short_ms())
+            .max();
+        match longest_ms {
+            Some(longest_ms) if self.foreground.is_none() => {
+                let rounds = AHEAD_MS / longest_ms.max(1);
+                slots * (rounds as usize).clamp(2, 16)
+            }
+            _ => 0,
+        }
     }
 
     /// Sends what is to be written, and the next claim with it, into one transaction.
@@ -54,9 +67,7 @@ impl Engine {
         if self.reconcile {
             self.give_back_unknown();
         }
-        let (idle, queued) = self.shared.pool.load();
-        // While the slots have work, ended attempts wait for company.
-        let comfortable = idle == 0 && queued >= self.slots.len().div_ceil(2);
+        let comfortable = self.is_comfortable();
         let waited = self
             .ended_since
             .is_some_and(|since| now.duration_since(since) >= LINGER);
@@ -89,7 +100,8 @@ impl Engine {
     pub(super) fn write_entry(&self, ended: Arc<Ended>, tries: u32) -> Entry {
         let worker = self.identity.worker;
         let catalogue = Arc::clone(&self.catalogue);
-        let keep = self.foreground == Some(ended.claimed.run) && self.stop < Stop::Term;
+        let keep = self.foreground == Some(ended.claimed.run)
+            && matches!(self.stop, Stop::No | Stop::Graceful(_));
         let shared = Arc::clone(&self.shared);
         let (value, answer) = slot_for::<Outcome>();
         let written = Arc::clone(&ended);
@@ -142,7 +154,7 @@ impl Engine {
         let short: HashSet<String> = self
             .prepared
             .iter()
-            .filter(|(_, prepared)| prepared.is_short())
+            .filter(|(_, prepared)| prepared.short_ms().is_some())
             .map(|(name, _)| name.clone())
             .collect();
         let foreground = self.foreground;

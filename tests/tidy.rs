@@ -1,0 +1,320 @@
+//! Style that the machine keeps: arrows between layers, what each file begins with, what must not be left over.
+//!
+//! Rule: every exception is named here with its reason; a new one is a decision, not a repair.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::world::World;
+
+/// Files that only decide: values and `now` in, a decision out. `catalogue` reads its files in the three named below.
+const CORE: &[&str] = &[
+    "attempt.rs",
+    "document.rs",
+    "error.rs",
+    "run.rs",
+    "units.rs",
+    "catalogue/",
+    "crontab/",
+    "intake/",
+    "policy/",
+    "schedule/",
+];
+
+/// Of the core, what touches the file system: a catalogue is judged by who can write it.
+const READS_FILES: &[&str] = &["catalogue/file.rs", "catalogue/trust.rs"];
+
+/// Longest file without its tests; a longer one is asking to be split.
+const LINES_MAX: usize = 450;
+
+/// Longer for a reason.
+const LONG: &[(&str, &str)] = &[
+    (
+        "store/sqlite/claim.rs",
+        "the claim and what it needs to know of lanes",
+    ),
+    (
+        "store/sqlite/finish.rs",
+        "one statement for each way out of running, on one screen each",
+    ),
+    (
+        "store/sqlite/open.rs",
+        "every refusal of a store, in the order in which it is looked at",
+    ),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below a directory with this ending, as (path from there, text).
+fn files(dir: &str, ending: &str) -> Vec<(String, String)> {
+    let base = root().join(dir);
+    let mut found = Vec::new();
+    let mut dirs: Vec<PathBuf> = vec![base.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let name = path.strip_prefix(&base).expect("below it");
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                found.push((name.to_string_lossy().into_owned(), text));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty());
+    found
+}
+
+/// The code of a file: without its tests and comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let tests = "\n#[cfg(test)]\nmod tests {";
+    let text = text.split(tests).next().unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+}
+
+fn is_test(file: &str) -> bool {
+    file.ends_with("/tests.rs") || file.contains("/tests/") || file == "catalogue/documents.rs"
+}
+
+fn is_below(file: &str, places: &[&str]) -> bool {
+    places
+        .iter()
+        .any(|place| file == *place || (place.ends_with('/') && file.starts_with(place)))
+}
+
+/// Complains about every line of code in these files that holds one of the words.
+#[track_caller]
+fn nowhere(files: impl Iterator<Item = (String, String)>, words: &[&str]) {
+    let mut found = Vec::new();
+    for (file, text) in files {
+        for line in code(&text) {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{file}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+fn source(wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (String, String)> {
+    let all = files("src", ".rs").into_iter();
+    all.filter(move |(file, _)| !is_test(file) && wanted(file))
+}
+
+#[test]
+fn the_core_does_nothing() {
+    nowhere(
+        source(|file| is_below(file, CORE)),
+        &[
+            "rusqlite",
+            "std::process",
+            "std::thread",
+            "crate::clock",
+            "crate::process",
+            "crate::worker",
+            "crate::cli",
+        ],
+    );
+    let decides = |file: &str| is_below(file, CORE) && !READS_FILES.contains(&file);
+    nowhere(
+        source(decides),
+        &["std::fs", "fs::read", "File::open", "rustix::"],
+    );
+}
+
+#[test]
+fn only_the_store_knows_sqlite() {
+    nowhere(
+        source(|file| !file.starts_with("store/sqlite/")),
+        &["rusqlite", "SELECT ", "INSERT INTO", "PRAGMA "],
+    );
+}
+
+#[test]
+fn the_store_knows_nobody_above_it_and_no_clock() {
+    let words = [
+        "crate::cli",
+        "crate::worker",
+        "crate::process",
+        "clock::wall_ms",
+        "clock::monotonic",
+    ];
+    nowhere(source(|file| file.starts_with("store/")), &words);
+}
+
+#[test]
+fn layers_know_only_those_below() {
+    nowhere(
+        source(|file| file.starts_with("process/")),
+        &["crate::cli", "crate::worker", "crate::store"],
+    );
+    nowhere(source(|file| file.starts_with("worker/")), &["crate::cli"]);
+    nowhere(
+        source(|file| file.starts_with("observe/")),
+        &["crate::cli", "crate::worker", "crate::store"],
+    );
+}
+
+#[test]
+fn only_two_files_print() {
+    let prints = ["cli/render.rs", "observe/log.rs"];
+    nowhere(
+        source(|file| !prints.contains(&file)),
+        &[
+            "println!",
+            "print!(",
+            "dbg!",
+            "stdout().lock",
+            "stderr().lock",
+        ],
+    );
+}
+
+#[test]
+fn unsafe_code_is_in_one_file() {
+    let words = ["unsafe ", "unsafe{", "allow(unsafe"];
+    nowhere(source(|file| file != "process/spawn.rs"), &words);
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for dir in ["src", "tests", "benches"] {
+        if !root().join(dir).exists() {
+            continue;
+        }
+        for (file, text) in files(dir, ".rs") {
+            assert!(
+                text.starts_with("//! "),
+                "{dir}/{file} begins without `//!`"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    // In two pieces, so that this file does not name them.
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("X", "XX"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+    ];
+    let mut left = Vec::new();
+    for dir in ["src", "tests", "man"] {
+        let all = files(dir, "").into_iter();
+        left.extend(all.filter(|(_, text)| words.iter().any(|word| text.contains(word))));
+    }
+    for paper in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "jobs.toml.example",
+        "Cargo.toml",
+    ] {
+        let text = fs::read_to_string(root().join(paper)).expect("a paper");
+        if words.iter().any(|word| text.contains(word)) {
+            left.push((paper.to_owned(), text));
+        }
+    }
+    let names: Vec<&String> = left.iter().map(|(file, _)| file).collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn files_are_short_enough_to_read() {
+    for (file, text) in source(|_| true) {
+        let tests = "\n#[cfg(test)]\nmod tests {";
+        let lines = text.split(tests).next().unwrap_or_default().lines().count();
+        let named = LONG.iter().any(|(long, _)| *long == file);
+        assert!(
+            lines <= LINES_MAX || named,
+            "{file} has {lines} lines without its tests"
+        );
+    }
+    for (file, _) in LONG {
+        assert!(root().join("src").join(file).exists(), "{file} is no more");
+    }
+}
+
+#[test]
+fn tests_named_in_the_architecture_exist() {
+    let paper = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the paper");
+    let section = paper.split("\n## Invariants").nth(1).expect("a section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let mut code = files("src", ".rs");
+    code.extend(files("tests", ".rs"));
+    let mut named = 0;
+    for name in section
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.matches('_').count() > 2)
+    {
+        named += 1;
+        let function = format!("fn {name}(");
+        assert!(
+            code.iter().any(|(_, text)| text.contains(&function)),
+            "no test `{name}`"
+        );
+    }
+    assert!(named > 20, "{named}");
+}
+
+#[test]
+fn files_named_in_the_architecture_exist() {
+    let paper = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the paper");
+    let section = paper.split("\n## Modules").nth(1).expect("a section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut named = Vec::new();
+    for row in rows {
+        let (name, _) = row.split_once('`').expect("a name");
+        assert!(root().join("src").join(name).exists(), "no `src/{name}`");
+        named.push(name.to_owned());
+    }
+    for entry in fs::read_dir(root().join("src")).expect("src") {
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
+        let is_named = named.iter().any(|it| it.trim_end_matches('/') == name);
+        assert!(
+            is_named || name == "lib.rs",
+            "`src/{name}` is not in the map"
+        );
+    }
+}
+
+/// Every job of the example, with what it needs and how it ends.
+#[test]
+fn the_jobs_of_the_example_run() {
+    let example = fs::read_to_string(root().join("jobs.toml.example")).expect("the example");
+    let mut world = World::with_catalogue(&example);
+    world.set("JOBCTL_STATE", "");
+    let checked = world.run("check --json").json(0);
+    assert_eq!(checked["items"], serde_json::json!([]));
+    fs::write(world.root().join("analytics-mended"), "").expect("written");
+    let jobs = [
+        ("analytics", "--payload 1", "counted: 1"),
+        ("charge", "--param order=7", "charged -- 7"),
+        ("dump", "", "dump.tar.gz"),
+        ("page-operator", "--payload 1", "run  is dead:\n1"),
+        ("thumbnail", "--param image=a", "thumbnail of a at 128x128"),
+        ("welcome-email", "--param to=a", "welcome mail sent, to=a"),
+    ];
+    let names: Vec<&str> = jobs.iter().map(|(job, ..)| *job).collect();
+    assert_eq!(checked["jobs"], serde_json::json!(names));
+    for (job, options, last) in jobs {
+        let said = world.run(&format!("-q run {job} {options}"));
+        assert_eq!(said.code, Some(0), "{job}: {}{}", said.out, said.err);
+        assert!(said.out.trim_end().ends_with(last), "{job}: {}", said.out);
+    }
+}
