@@ -306,7 +306,25 @@ fn the_jobs_of_the_example_run() {
         ("analytics", "--payload 1", "counted: 1"),
         ("charge", "--param order=7", "charged -- 7"),
         ("dump", "", "dump.tar.gz"),
+        ("hr-sync", "", "HR records are up to date"),
+        (
+            "month-report-almaty",
+            "",
+            "report of Almaty for the period by hand",
+        ),
+        (
+            "month-report-berlin",
+            "--param branch=Berlin",
+            "report of Berlin for the period by hand",
+        ),
+        (
+            "month-report-new-york",
+            "",
+            "report of New York for the period by hand",
+        ),
+        ("nightly-reconciliation", "", "books of today are balanced"),
         ("page-operator", "--payload 1", "run  is dead:\n1"),
+        ("rates", "", "rates of today"),
         ("thumbnail", "--param image=a", "thumbnail of a at 128x128"),
         ("welcome-email", "--param to=a", "welcome mail sent, to=a"),
     ];

@@ -26,9 +26,12 @@ fn switched_on() -> String {
 fn check(text: &str) -> Vec<String> {
     let world = tempfile::tempdir().expect("a directory");
     let path = world.path().join("jobs.toml");
-    std::fs::write(&path, text).expect("written");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&path, mode).expect("a mode");
+    let holidays = world.path().join("holidays-us.txt");
+    for (path, text) in [(&path, text), (&holidays, "2027-07-05 # observed\n")] {
+        std::fs::write(path, text).expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path, mode).expect("a mode");
+    }
     assert!(!text.is_empty() && Catalogue::load(&path).is_ok_and(|c| c.path == path));
     Catalogue::check(Path::new(&path), super::tests::NOW_MS)
         .iter()
@@ -41,7 +44,7 @@ fn keys_of(table: &DeTable<'_>, prefix: &str, found: &mut BTreeSet<String>) {
     for (key, value) in table {
         let free = matches!(
             prefix,
-            "job." | "queue." | "job.NAME.params." | "job.NAME.secrets."
+            "job." | "queue." | "calendar." | "job.NAME.params." | "job.NAME.secrets."
         );
         let path = format!("{prefix}{}", if free { "NAME" } else { key.get_ref() });
         found.insert(path.clone());
@@ -55,7 +58,7 @@ fn keys_of(table: &DeTable<'_>, prefix: &str, found: &mut BTreeSet<String>) {
             .chain([value.get_ref()])
             .filter_map(DeValue::as_table)
         {
-            if path != "job.NAME.env" {
+            if !matches!(path.as_str(), "job.NAME.env" | "job.NAME.schedule.params") {
                 keys_of(inner, &format!("{path}."), found);
             }
         }

@@ -81,7 +81,7 @@ pub(super) fn write(lines: &[Line], system: bool, surroundings: &Surroundings<'_
             Line::Comment(text) => writer.say(text),
             Line::Variable(name, value) => writer.variable(number, name, value),
             Line::Entry { times, rest } => writer.entry(number, times, rest, system),
-            Line::Wrong(why) => writer.leave(number, why, None),
+            Line::Wrong(text, why) => writer.leave(number, why, text),
         }
     }
     writer.end(system)
@@ -100,11 +100,9 @@ impl Writer<'_> {
     }
 
     /// A line that is in the draft as a comment only.
-    fn leave(&mut self, line: usize, why: &str, text: Option<&str>) {
+    fn leave(&mut self, line: usize, why: &str, text: &str) {
         self.say(&format!(" line {line} was not taken over: {why}"));
-        if let Some(text) = text {
-            self.say(&format!("   {text}"));
-        }
+        self.say(&format!("   {text}"));
         self.leftovers.push(Leftover {
             line,
             message: why.to_owned(),
@@ -121,7 +119,7 @@ impl Writer<'_> {
                 }
                 Err(error) => {
                     self.settings.wrong_zone = Some(error.message.clone());
-                    self.leave(line, &error.message, Some(&format!("CRON_TZ={value}")));
+                    self.leave(line, &error.message, &format!("CRON_TZ={value}"));
                 }
             },
             "SHELL" if !value.is_empty() => value.clone_into(&mut self.settings.shell),
@@ -130,7 +128,7 @@ impl Writer<'_> {
                 Err(_) => self.leave(
                     line,
                     "it is no number of minutes",
-                    Some(&format!("RANDOM_DELAY={value}")),
+                    &format!("RANDOM_DELAY={value}"),
                 ),
             },
             "LOGNAME" | "USER" => self.say(&format!(
@@ -144,7 +142,7 @@ impl Writer<'_> {
                 self.say(&format!(" {name}={value}: has no meaning here"));
             }
             _ => match crate::catalogue::refused_variable(name) {
-                Some(why) => self.leave(line, &why, Some(&format!("{name}={value}"))),
+                Some(why) => self.leave(line, &why, &format!("{name}={value}")),
                 None => self.settings.set(name, value),
             },
         }
@@ -177,7 +175,7 @@ impl Writer<'_> {
             match user_and_command(rest) {
                 Some((user, command)) => (Some(user), command),
                 None => {
-                    return self.leave(line, "there is no user before the command", Some(&whole));
+                    return self.leave(line, "there is no user before the command", &whole);
                 }
             }
         } else {
@@ -185,7 +183,7 @@ impl Writer<'_> {
         };
         if let Some(why) = &self.settings.wrong_zone {
             let why = format!("its CRON_TZ is wrong: {why}");
-            return self.leave(line, &why, Some(&whole));
+            return self.leave(line, &why, &whole);
         }
         let defaults = self.defaults.get_or_insert_with(|| self.settings.clone());
         let entry = Entry {
@@ -201,9 +199,14 @@ impl Writer<'_> {
                     self.users.insert(user.to_owned());
                 }
                 self.jobs += 1;
+                // Comments stay with the job below them; jobs are apart.
+                let last = self.body.trim_end().rsplit('\n').next().unwrap_or_default();
+                if !last.starts_with('#') {
+                    self.blank();
+                }
                 self.body.push_str(&text);
             }
-            Err(why) => self.leave(line, &why, Some(&whole)),
+            Err(why) => self.leave(line, &why, &whole),
         }
     }
 

@@ -18,8 +18,8 @@ pub(super) enum Line {
         /// The rest of the line.
         rest: String,
     },
-    /// None of these, and why.
-    Wrong(&'static str),
+    /// None of these: its text, and why.
+    Wrong(String, &'static str),
 }
 
 const BLANKS: [char; 2] = [' ', '\t'];
@@ -37,13 +37,14 @@ impl Line {
             return Self::Comment(comment.trim_end().to_owned());
         }
         if text.contains(['\0', '\u{fffd}']) {
-            return Self::Wrong("it is not UTF-8 text");
+            return Self::Wrong(text.to_owned(), "it is not UTF-8 text");
         }
         if let Some((name, value)) = variable(text) {
             return Self::Variable(name, value);
         }
         // SUSE and cronie: a `-` before the minute keeps the start out of the log.
         entry(text.strip_prefix('-').unwrap_or(text))
+            .unwrap_or_else(|why| Self::Wrong(text.trim_end().to_owned(), why))
     }
 }
 
@@ -67,13 +68,13 @@ fn variable(text: &str) -> Option<(String, String)> {
     Some((name.to_owned(), inner.unwrap_or(value).to_owned()))
 }
 
-fn entry(text: &str) -> Line {
+fn entry(text: &str) -> Result<Line, &'static str> {
     let count = if text.starts_with('@') { 1 } else { 5 };
     let mut times: Vec<&str> = Vec::with_capacity(count);
     let mut rest = text;
     for _ in 0..count {
         let Some(end) = rest.find(BLANKS) else {
-            return Line::Wrong(match (count, times.is_empty()) {
+            return Err(match (count, times.is_empty()) {
                 (1, _) => "there is no command after the macro",
                 (_, true) => "it is neither a variable nor a line with five fields and a command",
                 _ => "it has less than five fields and a command",
@@ -84,12 +85,12 @@ fn entry(text: &str) -> Line {
         rest = after.trim_start_matches(BLANKS);
     }
     if rest.trim_end().is_empty() {
-        return Line::Wrong("there is no command");
+        return Err("there is no command");
     }
-    Line::Entry {
+    Ok(Line::Entry {
         times: times.join(" "),
         rest: rest.to_owned(),
-    }
+    })
 }
 
 /// The user and the command of a line of a system crontab.
@@ -160,6 +161,7 @@ mod tests {
             times: times.to_owned(),
             rest: rest.to_owned(),
         };
+        let wrong = |text: &'static str, why| (text, Line::Wrong(text.trim_end().to_owned(), why));
         let variable = |name: &str, value: &str| Line::Variable(name.to_owned(), value.to_owned());
         for (text, line) in [
             ("", Line::Empty),
@@ -175,15 +177,12 @@ mod tests {
             ("\t0  6\t* * 1-5   run  x ", entry("0 6 * * 1-5", "run  x ")),
             ("-*/5 * * * * x", entry("*/5 * * * *", "x")),
             ("@daily root x", entry("@daily", "root x")),
-            (
-                "0 6 * * *",
-                Line::Wrong("it has less than five fields and a command"),
-            ),
-            ("0 6 * * * ", Line::Wrong("there is no command")),
-            ("@daily", Line::Wrong("there is no command after the macro")),
-            (
+            wrong("0 6 * * *", "it has less than five fields and a command"),
+            wrong("0 6 * * * ", "there is no command"),
+            wrong("@daily", "there is no command after the macro"),
+            wrong(
                 "hello",
-                Line::Wrong("it is neither a variable nor a line with five fields and a command"),
+                "it is neither a variable nor a line with five fields and a command",
             ),
         ] {
             assert_eq!(Line::of(text), line, "{text:?}");

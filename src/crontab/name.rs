@@ -65,9 +65,10 @@ fn stem(command: &str) -> String {
             words.next();
             continue;
         }
+        let program = word.rsplit('/').next().unwrap_or(word);
         let is_text = word.bytes().any(|b| b.is_ascii_alphabetic());
         let assigns = word.contains('=') && !word.starts_with('/');
-        if !is_text || assigns || word.starts_with('-') || WRAPPERS.contains(&word) {
+        if !is_text || assigns || word.starts_with('-') || WRAPPERS.contains(&program) {
             continue;
         }
         // A duration of `timeout`, a lock file of `flock`, a variable.

@@ -38,7 +38,10 @@ impl Rule {
             match (&period.kind, shown.last_mut()) {
                 (PeriodKind::Due, _) => {
                     skipped.append(&mut notes);
-                    let notes = std::mem::take(&mut skipped);
+                    let mut notes = std::mem::take(&mut skipped);
+                    // A change of the offset was seen by the skipped one, too.
+                    let mut seen = std::collections::BTreeSet::new();
+                    notes.retain(|note: &String| seen.insert(note.clone()));
                     shown.push(Preview { period, notes });
                 }
                 (PeriodKind::Merged { .. }, Some(owner)) => owner.notes.append(&mut notes),

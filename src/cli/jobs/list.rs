@@ -31,7 +31,19 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
         let path = catalogue.path.display();
         context.screen.say(&format!("no jobs in `{path}`"));
     }
-    let mut table = Table::new(&["~JOB", "~QUEUE", ">PRIORITY", "PAUSED", "~DESCRIPTION"]);
+    let scheduled = catalogue.jobs.values().any(|job| job.schedule.is_some());
+    let mut table = if scheduled {
+        Table::new(&[
+            "~JOB",
+            "~QUEUE",
+            ">PRIORITY",
+            "PAUSED",
+            "~SCHEDULE",
+            "~DESCRIPTION",
+        ])
+    } else {
+        Table::new(&["~JOB", "~QUEUE", ">PRIORITY", "PAUSED", "~DESCRIPTION"])
+    };
     for job in catalogue.jobs.values() {
         let since = match pauses.get(&job.name) {
             Some(pause) => when::relative(pause.paused_ms, context.now_ms()),
@@ -42,13 +54,19 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
         } else {
             Paint::Bad
         };
-        table.painted([
-            (&job.name, Paint::Plain),
-            (&job.intake.queue, Paint::Plain),
-            (&job.intake.priority.to_string(), Paint::Plain),
-            (&since, color),
-            (job.description.as_deref().unwrap_or("-"), Paint::Plain),
-        ]);
+        let priority = job.intake.priority.to_string();
+        let name = (job.name.as_str(), Paint::Plain);
+        let queue = (job.intake.queue.as_str(), Paint::Plain);
+        let priority = (priority.as_str(), Paint::Plain);
+        let since = (since.as_str(), color);
+        let description = (job.description.as_deref().unwrap_or("-"), Paint::Plain);
+        if scheduled {
+            let words = job.schedule.as_ref().map(|schedule| schedule.rule.words());
+            let schedule = (words.as_deref().unwrap_or("-"), Paint::Plain);
+            table.painted([name, queue, priority, since, schedule, description]);
+        } else {
+            table.painted([name, queue, priority, since, description]);
+        }
     }
     context.screen.table(&table);
     Ok(0)

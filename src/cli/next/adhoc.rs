@@ -96,6 +96,10 @@ impl RuleArgs {
             end: self.end.clone(),
             splay_ms: None,
         };
+        if self.timezone.is_none() {
+            return Err(Error::new(Kind::Usage, "a rule needs a time zone")
+                .hint("add `--timezone ZONE`, for instance `--timezone Europe/Berlin`"));
+        }
         Rule::new(&spec, zones).map_err(|error| refused(&error))
     }
 
