@@ -135,6 +135,8 @@ struct Written<'a> {
     table: Table<'a>,
     /// The elements of `at` that are left in the specification.
     at: Vec<Value<'a>>,
+    /// Whether something was complained about: then there is no rule, and no advice about it.
+    refused: bool,
 }
 
 fn rule(
@@ -147,18 +149,18 @@ fn rule(
         place: entry.place,
         table: table.clone(),
         at: Vec::new(),
+        refused: false,
     };
     let mut spec = written.spec(shared, context)?;
-    let mut complaints = 0;
     loop {
         match Rule::new(&spec, &context.zones) {
-            Ok(rule) if complaints == 0 => {
+            Ok(rule) if !written.refused => {
                 written.lint(&rule, context);
                 return Some(rule);
             }
             Ok(_) => return None,
             Err(error) => {
-                complaints += 1;
+                written.refused = true;
                 written.complain(&error, &spec, context);
                 if !written.without(&error, &mut spec) {
                     return None;
@@ -183,9 +185,11 @@ impl<'a> Written<'a> {
         let unread = (given("cron") && cron.is_none())
             || (given("every") && every_ms.is_none())
             || (given("at") && at.is_none());
-        let calendar = table.get("calendar").map(|value| {
-            calendar(&value, shared, context).unwrap_or_else(|| Arc::new(Calendar::plain()))
-        });
+        let named = table.get("calendar");
+        let calendar = named
+            .as_ref()
+            .and_then(|value| calendar(value, shared, context));
+        self.refused |= named.is_some() && calendar.is_none();
         let own = text("timezone").or_else(|| given("timezone").then(|| "UTC".to_owned()));
         let moment = |key: &str| table.get(key)?.moment(DATE);
         let spec = RuleSpec {

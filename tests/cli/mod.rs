@@ -7,6 +7,7 @@ mod jobs;
 mod logs;
 mod prune;
 mod runs;
+mod schedule;
 mod skeleton;
 mod status;
 mod workers;

@@ -6,6 +6,7 @@
 mod cases;
 mod changes;
 mod croner_diff;
+mod crontab;
 mod every_zone;
 mod fuzz;
 mod helpers;
