@@ -351,7 +351,7 @@ fn wrong_values_are_errors_at_their_place() {
     #[rustfmt::skip]
     let table = [
         ("timeuot = \"1s\"", "error 3:1 unknown key `timeuot` | did you mean `timeout`?"),
-        ("schedule = {}", "error 3:1 unknown key `schedule` | a job has `command`, "),
+        ("slo = {}", "error 3:1 unknown key `slo` | a job has `command`, "),
         ("timeout = 30", "error 3:11 `timeout` has no unit | add a unit: `\"30s\"`, "),
         ("timeout = \"30\"", "error 3:11 `timeout`: bad duration `30`: a number has no unit | add a unit: `30s`"),
         ("timeout = \"1y\"", "error 3:11 `timeout`: bad duration `1y`: `y` is no unit | a year has no"),

@@ -335,13 +335,13 @@ fn jobs_list_and_show_say_rules_in_words() {
     );
     assert_eq!(list[2]["schedule"], Value::Null);
     let text = world.run("jobs show almaty").ok();
-    let schedule = "schedule:    at 06:00 on the first business day of each month, Asia/Almaty\n             \
-        calendar kz\n             \
-        caught up if it is missed by over 1m: up to 3, not older than one spacing\n             \
-        cancels one that is waiting or running\n             \
-        delayed by up to 2m, always the same for a period\n             \
+    let schedule = "schedule:  at 06:00 on the first business day of each month, Asia/Almaty\n           \
+        calendar kz\n           \
+        caught up if it is missed by over 1m: up to 3, not older than one spacing\n           \
+        cancels one that is waiting or running\n           \
+        delayed by up to 2m, always the same for a period\n           \
         branch = Almaty\n\
-        next:        ";
+        next:      ";
     assert!(text.contains(schedule), "{text}");
     let shown = world.run("jobs show almaty --json").json(0);
     assert_eq!(

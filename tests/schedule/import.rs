@@ -81,7 +81,7 @@ fn anything_else_is_refused_with_its_line() {
     for text in [
         "hello",
         "BEGIN:VCALENDAR",
-        "BEGIN:VTODO\nEND:VTODO",
+        "BEGIN:VJOURNAL\nEND:VJOURNAL",
         "END:VCALENDAR",
         "DTSTART:20260101",
     ] {
