@@ -5,6 +5,7 @@ mod crash;
 mod enqueue;
 mod idle;
 mod invariants;
+mod man;
 mod readme;
 mod store;
 mod tidy;
