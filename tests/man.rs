@@ -87,7 +87,7 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|sub| !sub.is_hide_set())
 }
 
-/// One of the sections that clap_mangen renders.
+/// One of the sections that `clap_mangen` renders.
 fn section(
     command: &Command,
     render: impl Fn(&Man, &mut Vec<u8>) -> std::io::Result<()>,
