@@ -59,6 +59,7 @@ fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn stop(error: clap::Error) -> Stop {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
