@@ -72,6 +72,9 @@ the catalogue, see \fBjobctl.toml\fR(5)
 the state directory: jobctl.db, lock files, output of the runs
 "#;
 
+const SEE_ALSO: &str =
+    ".SH \"SEE ALSO\"\n\\fBjobctl\\fR(1) for the options of every command and the exit codes\n";
+
 /// Every page: file name and content.
 fn pages() -> Vec<(String, String)> {
     let mut tree = jobctl::cli::command();
@@ -87,6 +90,13 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|sub| !sub.is_hide_set())
 }
 
+fn about(command: &Command) -> String {
+    command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
 /// One of the sections that `clap_mangen` renders.
 fn section(
     command: &Command,
@@ -98,10 +108,7 @@ fn section(
 }
 
 fn head(command: &Command, name: &str) -> String {
-    let about = command
-        .get_about()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let about = about(command);
     let title = name.to_uppercase().replace('-', "\\-");
     let version = env!("CARGO_PKG_VERSION");
     let name = name.replace('-', "\\-");
@@ -125,34 +132,26 @@ fn body(command: &Command) -> String {
 }
 
 fn main_page(tree: &Command) -> String {
-    let mut text = head(tree, "jobctl") + &body(tree) + ".SH COMMANDS\n";
-    for command in visible(tree) {
-        let about = command
-            .get_about()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+    let line = |command: &Command| {
         let name = command.get_name().replace('-', "\\-");
-        text += &format!(".TP\n\\fBjobctl\\-{name}\\fR(1)\n{about}\n");
-    }
-    without_registers(&(text + MORE))
+        format!(".TP\n\\fBjobctl\\-{name}\\fR(1)\n{}\n", about(command))
+    };
+    let commands: Vec<String> = visible(tree).map(line).collect();
+    let (head, body, commands) = (head(tree, "jobctl"), body(tree), commands.concat());
+    plain(&format!("{head}{body}.SH COMMANDS\n{commands}{MORE}"))
 }
 
 /// A command with its verbs; the options of every command stand in `jobctl(1)` alone.
 fn page(command: &Command) -> String {
     let name = format!("jobctl-{}", command.get_name());
-    let mut text = head(command, &name) + &body(&own(command));
-    for verb in visible(command) {
-        let about = verb
-            .get_about()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+    let verb = |verb: &Command| {
         let title = format!("{} {}", name.replace('-', " "), verb.get_name()).to_uppercase();
         let body = body(&own(verb)).replace(".SH ", ".SS ");
-        text += &format!(".SH \"{title}\"\n{about}\n{body}");
-    }
-    text +=
-        ".SH \"SEE ALSO\"\n\\fBjobctl\\fR(1) for the options of every command and the exit codes\n";
-    without_registers(&text)
+        format!(".SH \"{title}\"\n{}\n{body}", about(verb))
+    };
+    let verbs: Vec<String> = visible(command).map(verb).collect();
+    let (head, body, verbs) = (head(command, &name), body(&own(command)), verbs.concat());
+    plain(&format!("{head}{body}{verbs}{SEE_ALSO}"))
 }
 
 fn own(command: &Command) -> Command {
@@ -167,12 +166,12 @@ fn own(command: &Command) -> Command {
 }
 
 /// Without the lines that set up quotes for old formatters, which every section repeats.
-fn without_registers(text: &str) -> String {
+fn plain(text: &str) -> String {
     let lines = text
         .lines()
         .filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
-    let lines = lines.map(|line| line.replace("\\*(Aq", "\\(aq"));
-    lines.map(|line| format!("{}\n", line.trim_end())).collect()
+    let lines: Vec<&str> = lines.map(str::trim_end).collect();
+    lines.join("\n").replace("\\*(Aq", "\\(aq") + "\n"
 }
 
 fn directory() -> PathBuf {

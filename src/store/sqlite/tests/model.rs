@@ -112,7 +112,10 @@ impl Model {
         self.past.push(claimed);
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm per step, read from top to bottom"
+    )]
     fn apply(&mut self, lab: &mut Lab, step: &Step) {
         let now_ms = lab.now_ms;
         match *step {
