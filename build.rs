@@ -1,6 +1,7 @@
-//! Links the binary at a fixed address.
+//! Makes the binary quick to start: an enqueue is a process of two milliseconds.
 //!
-//! A relocatable binary patches 200 pages of tables at each start: a millisecond, half of what an enqueue takes.
+//! A relocatable binary patches 200 pages of tables at each start, and each shared library costs a tenth of a millisecond. So
+//! the binary has a fixed address and its own copy of the unwinder.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -8,5 +9,6 @@ fn main() {
         |variable: &str, value: &str| std::env::var(variable).is_ok_and(|found| found == value);
     if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
         println!("cargo::rustc-link-arg-bins=-no-pie");
+        println!("cargo::rustc-link-lib=dylib=gcc_eh");
     }
 }
