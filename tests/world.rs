@@ -122,6 +122,11 @@ impl World {
         Running(Some(command.spawn().expect("the binary starts")))
     }
 
+    /// Starts a prepared command and leaves it running.
+    pub(crate) fn start_command(mut command: Command) -> Running {
+        Running(Some(command.spawn().expect("the binary starts")))
+    }
+
     /// Runs a script with the binary as `$jobctl`, for redirections and pipes.
     pub(crate) fn shell(&self, script: &str) -> Said {
         Said::of(self.script(script).output().expect("the shell starts"))

@@ -21,8 +21,11 @@ pub struct Args {
 }
 
 /// Checks; 78 when the catalogue cannot be used, 0 also with warnings.
-pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
-    let path = args.file.unwrap_or_else(|| context.catalogue_path());
+pub(super) fn run(args: &Args, context: &mut Context) -> u8 {
+    let path = args
+        .file
+        .clone()
+        .unwrap_or_else(|| context.catalogue_path());
     let (catalogue, complaints) = match Catalogue::load(&path) {
         Ok(catalogue) => (Some(catalogue), Catalogue::check(&path)),
         Err(wrong) => (None, wrong.complaints),
@@ -47,10 +50,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
             context.screen.line(&line);
         }
     }
-    Ok(match catalogue {
+    match catalogue {
         Some(_) => 0,
         None => Kind::Config.exit_code(),
-    })
+    }
 }
 
 /// `jobs.toml: 6 jobs, 3 queues, no complaints`
@@ -90,7 +93,9 @@ fn names(catalogue: &Catalogue) -> Vec<String> {
         let comma = if index + 1 == count { "" } else { "," };
         match lines.last_mut() {
             Some(line) if line.len() + name.len() + 2 <= LINE_COLUMNS => {
-                *line += &format!(" {name}{comma}");
+                for piece in [" ", name, comma] {
+                    line.push_str(piece);
+                }
             }
             Some(_) => lines.push(format!("  {name}{comma}")),
             None => lines.push(format!("jobs: {name}{comma}")),

@@ -86,7 +86,7 @@ pub enum Command {
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
     match command {
         None | Some(Command::Status(_)) => status::run(context),
-        Some(Command::Check(args)) => check::run(args, context),
+        Some(Command::Check(args)) => Ok(check::run(&args, context)),
         Some(Command::Completions(args)) => Ok(completions::run(&args, context)),
         Some(Command::Dlq(args)) => dlq::run(args, context),
         Some(Command::Enqueue(args)) => enqueue::run(args, context),
@@ -94,7 +94,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Migrate(args)) => migrate::run(args, context),
         Some(Command::Prune(args)) => prune::run(&args, context),
         Some(Command::Queues(args)) => queues::run(&args, context),
-        Some(Command::Run(args)) => run::run(args, context),
+        Some(Command::Run(args)) => run::run(&args, context),
         Some(Command::RunWorker(args)) => run_worker::run(args, context),
         Some(Command::Runs(args)) => runs::run(args, context),
         Some(Command::Workers(args)) => workers::run(args, context),

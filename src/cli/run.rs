@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 /// Enqueues and works.
-pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
     let Order { store, new, .. } = args
@@ -64,11 +64,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         let body = json!({ "run": run, "job": args.job, "state": state });
         context.screen.document("run", body);
     }
-    match wait::exit_code(state) {
-        Some(code) => Ok(code),
-        None => {
-            context.screen.say(&format!("run {run} stays in the queue"));
-            Ok(wait::INTERRUPTED)
-        }
+    if summary.attempts == 0 && state.is_final() {
+        // A duplicate that had ended, or somebody was faster.
+        let text = format!("nothing was started here: run {run} is {state} already");
+        context.screen.say(&text);
     }
+    let Some(code) = wait::exit_code(state) else {
+        context.screen.say(&format!("run {run} stays in the queue"));
+        return Ok(wait::INTERRUPTED);
+    };
+    Ok(code)
 }

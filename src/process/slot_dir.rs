@@ -72,7 +72,7 @@ impl SlotDir {
 
     /// Empties the directory and writes the payload; returns it opened for standard input.
     pub fn prepare(&mut self, payload: Option<&[u8]>) -> io::Result<Option<OwnedFd>> {
-        if self.empty().is_err() {
+        if !self.is_in_place() || self.empty().is_err() {
             // Removed, moved or replaced with its parents: begin anew.
             self.root = open_root(&self.path)?;
             self.empty()?;
@@ -93,6 +93,14 @@ impl SlotDir {
     pub fn remove(self) {
         let _ = remove_content(self.root.as_fd());
         let _ = std::fs::remove_dir(&self.path);
+    }
+
+    /// Whether the path still names the directory that we hold: a command may have moved it with its parents.
+    fn is_in_place(&self) -> bool {
+        let held = rustix::fs::fstat(&self.root);
+        let named = rustix::fs::stat(&self.path);
+        matches!((held, named), (Ok(held), Ok(named))
+            if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino))
     }
 
     fn empty(&self) -> io::Result<()> {

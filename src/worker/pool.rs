@@ -98,9 +98,12 @@ impl Pool {
         }
     }
 
-    /// The slot's work is over. Before the main thread hears of it, so that it sees the slot free.
-    pub(super) fn clear(&self, slot: usize) {
-        self.state().active[slot] = None;
+    /// The slot's work is over; `report` tells the main thread, given the number of queued runs. Under the lock, so that it never sees a free slot whose
+    /// attempt it has not heard of (it would end and forget it), nor hears of one whose slot is not yet free.
+    pub(super) fn clear(&self, slot: usize, report: impl FnOnce(usize)) {
+        let mut state = self.state();
+        state.active[slot] = None;
+        report(state.queue.len());
     }
 
     /// Adds claimed runs.
@@ -139,14 +142,14 @@ impl Pool {
     /// Takes queued runs back: all, or all if the first waits longer than `patience` for a slot.
     pub(super) fn take_back(&self, patience: Option<std::time::Duration>) -> Vec<Claimed> {
         let mut state = self.state();
-        let stale = match (patience, state.queue.front()) {
+        let overdue = match (patience, state.queue.front()) {
             (Some(patience), Some(first)) => {
                 clock::monotonic().duration_since(first.claimed_at) > patience
             }
             (None, _) => true,
             (_, None) => false,
         };
-        if stale {
+        if overdue {
             state.queue.drain(..).map(|work| work.claimed).collect()
         } else {
             Vec::new()

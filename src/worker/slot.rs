@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attempt::{Ending, Report, Said};
+use crate::attempt::{Class, Ending, Report, Said};
 use crate::clock;
+use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
 use crate::process::marks::StartMarks;
@@ -18,6 +20,7 @@ use crate::store::Claimed;
 
 use super::ended::Ended;
 use super::engine::Event;
+use super::identity::make_dir;
 use super::inbox::Inbox;
 use super::pool::{Pool, Work};
 
@@ -57,10 +60,10 @@ impl Slot {
         let shared = Arc::clone(&self.shared);
         while let Some(work) = shared.pool.next(self.index) {
             let ended = self.attempt(work);
-            shared.pool.clear(self.index);
-            let (_, queued) = shared.pool.load();
-            let urgent = queued < shared.pool.slots();
-            shared.inbox.leave(Event::Ended(Box::new(ended)), urgent);
+            shared.pool.clear(self.index, |queued| {
+                let urgent = queued < shared.pool.slots();
+                shared.inbox.leave(Event::Ended(Box::new(ended)), urgent);
+            });
         }
         if let Some(tee) = self.capture.take_tee() {
             tee.finish();
@@ -71,11 +74,16 @@ impl Slot {
     fn attempt(&mut self, work: Work) -> Ended {
         let Work { claimed, job, .. } = work;
         let (report, started, stuck) = match self.run(&claimed, &job.launch, &job.job) {
-            Ok((outcome, said)) => {
+            Ok((outcome, said, checkpoint)) => {
                 let started = outcome.spawned.is_some();
                 let stuck = outcome.stuck.clone();
                 job.observe(outcome.ended_ms - outcome.started_ms);
-                (outcome.into_report(said), started, stuck)
+                let report = outcome.into_report(said);
+                // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
+                if policy::classify(&report, &job.job.exit).class == Class::Success {
+                    drop(contract::remove_checkpoint(&checkpoint));
+                }
+                (report, started, stuck)
             }
             Err(ending) => (not_started(ending), false, Vec::new()),
         };
@@ -100,7 +108,7 @@ impl Slot {
             Ending,
         >,
         job: &crate::catalogue::Job,
-    ) -> Result<(Outcome, Said), Ending> {
+    ) -> Result<(Outcome, Said, PathBuf), Ending> {
         let shared = &self.shared;
         let (plan, base) = launch.as_ref().map_err(Ending::clone)?;
         let params: BTreeMap<String, String> = match &claimed.params {
@@ -118,6 +126,10 @@ impl Slot {
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
         let checkpoint = contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
+        if let Some(parent) = checkpoint.parent() {
+            // An earlier command may have removed it; work and output directories come back by themselves too.
+            drop(make_dir(parent));
+        }
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {
             run: claimed.run,
@@ -187,11 +199,7 @@ impl Slot {
             },
         );
         let said = self.dir.said(self.capture.redactor());
-        if outcome.ending == Ending::Exited(0) {
-            // What stays is found by nobody: the run is over.
-            drop(contract::remove_checkpoint(&checkpoint));
-        }
-        Ok((outcome, said))
+        Ok((outcome, said, checkpoint))
     }
 }
 

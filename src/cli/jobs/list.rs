@@ -33,11 +33,11 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     }
     let mut table = Table::new(&["~JOB", "~QUEUE", ">PRIORITY", "PAUSED", "~DESCRIPTION"]);
     for job in catalogue.jobs.values() {
-        let paused = match pauses.get(&job.name) {
+        let since = match pauses.get(&job.name) {
             Some(pause) => when::relative(pause.paused_ms, context.now_ms()),
             None => "-".to_owned(),
         };
-        let paint = if paused == "-" {
+        let color = if since == "-" {
             Paint::Plain
         } else {
             Paint::Bad
@@ -46,7 +46,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
             (&job.name, Paint::Plain),
             (&job.intake.queue, Paint::Plain),
             (&job.intake.priority.to_string(), Paint::Plain),
-            (&paused, paint),
+            (&since, color),
             (job.description.as_deref().unwrap_or("-"), Paint::Plain),
         ]);
     }

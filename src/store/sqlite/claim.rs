@@ -115,6 +115,11 @@ impl Tx<'_> {
             let Some((lane, run)) = tenant.front(self, queue, wanted)? else {
                 continue;
             };
+            // Beyond the free slots only what is short: anything else would wait here while another worker is idle.
+            if claims.runs.len() >= request.free && !(request.is_short)(&tenant.lanes[lane].job) {
+                claims.full = true;
+                return Ok(());
+            }
             tenant.lanes[lane].rows.pop_front();
             if claims.fence == 0 {
                 // A number for each run that may be taken; what is left over is never used. Not before there is one: a
@@ -428,15 +433,17 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// State and due time of a run.
-    pub fn state_and_due(&self, run: RunId) -> Result<Option<(State, i64)>> {
-        const SQL: &str = "SELECT state, due_ms FROM run WHERE id = ?1";
-        let row: Option<(String, i64)> = self
+    /// State of a run, its due time, and the worker that runs or keeps it.
+    pub fn whereabouts(&self, run: RunId) -> Result<Option<(State, i64, Option<WorkerId>)>> {
+        const SQL: &str = "SELECT state, due_ms, worker FROM run WHERE id = ?1";
+        let row: Option<(String, i64, Option<i64>)> = self
             .connection()?
             .prepare_cached(SQL)?
-            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        Ok(row.and_then(|(state, due_ms)| Some((State::from_word(&state)?, due_ms))))
+        Ok(row.and_then(|(state, due_ms, worker)| {
+            Some((State::from_word(&state)?, due_ms, worker.map(WorkerId)))
+        }))
     }
 
     /// Names of the paused jobs.

@@ -18,7 +18,7 @@ pub(super) const ENQUEUE_FLOOR_BYTES: u64 = 64 << 20;
 /// Which queues may still be enqueued to, given how much is free.
 ///
 /// Below `min_free` the least important ranks are refused first: of n ranks, the first `n x free / min_free` (rounded up)
-/// are accepted; below [`ENQUEUE_FLOOR_BYTES`] none.
+/// are accepted; below 64 MiB none.
 pub fn rank_accepted(free: u64, min_free: u64, ranks: &[i64], rank: i64) -> bool {
     if free < ENQUEUE_FLOOR_BYTES {
         return false;

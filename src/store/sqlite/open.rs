@@ -378,15 +378,12 @@ fn modes(group: Option<&str>) -> Result<Modes> {
         });
     };
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let gid = groups
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name))
-                .then(|| fields.nth(1)?.parse().ok())
-                .flatten()
-        })
-        .next();
+    let gid = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
+    });
     match gid.or_else(|| name.parse().ok()) {
         Some(gid) => Ok(Modes {
             file: 0o660,

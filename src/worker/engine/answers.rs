@@ -114,20 +114,21 @@ impl Engine {
             *left = left.saturating_sub(claims.runs.len() as u64);
         }
         let now = clock::monotonic();
-        let (mut work, mut unknown) = (Vec::new(), Vec::new());
+        let mut work = Vec::new();
+        let mut back = Vec::new();
         for claimed in claims.runs {
+            // While the claim was under way a stop was asked for, or a catalogue loaded that has no such job.
             match self.prepare(&claimed.job) {
-                Some(job) => work.push(Work {
+                Some(job) if self.stop == Stop::No => work.push(Work {
                     claimed,
                     job,
                     claimed_at: now,
                 }),
-                // The catalogue was loaded anew between the claim and its answer.
-                None => unknown.push(claimed),
+                _ => back.push(claimed),
             }
         }
         self.shared.pool.add(work);
-        self.unclaim(unknown);
+        self.unclaim(back);
         if let Some(run) = self.foreground {
             self.look_after(run)?;
         } else if !self.look {
@@ -138,9 +139,12 @@ impl Engine {
 
     /// The run of the foreground: its next start, or its end by somebody else's hand.
     pub(super) fn look_after(&mut self, run: RunId) -> Result<()> {
-        match self.store.state_and_due(run)? {
-            Some((State::Waiting, due_ms)) => self.next_due_ms = Some(due_ms),
-            Some((State::Running, _)) => {}
+        match self.store.whereabouts(run)? {
+            Some((State::Waiting, due_ms, Some(keeper))) if keeper == self.identity.worker => {
+                self.next_due_ms = Some(due_ms);
+            }
+            // A duplicate is somebody else's run: a commit tells that it moved, no clock does.
+            Some((State::Waiting | State::Running, ..)) => {}
             Some(_) | None => self.begin_stop(Stop::Graceful(clock::monotonic())),
         }
         Ok(())

@@ -29,7 +29,7 @@ impl Engine {
     }
 
     pub(super) fn begin_stop(&mut self, stop: Stop) {
-        if stop <= self.stop {
+        if stop.stage() <= self.stop.stage() {
             return;
         }
         let word = match stop {
@@ -55,6 +55,8 @@ impl Engine {
         match (self.reload)() {
             Ok(catalogue) => {
                 self.catalogue = Arc::new(catalogue);
+                self.stop_after =
+                    Duration::from_millis(self.catalogue.worker.stop_after_ms.max(0) as u64);
                 self.prepared.clear();
                 self.order_queues();
                 self.house.use_catalogue(Arc::clone(&self.catalogue));
