@@ -59,8 +59,12 @@ fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
     })
 }
 
+<<<<<<< HEAD
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn stop(error: clap::Error) -> Stop {
+=======
+fn stop(error: &clap::Error) -> Stop {
+>>>>>>> cli
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Stop::Text(error.render().to_string())
