@@ -112,14 +112,7 @@ impl Model {
         self.past.push(claimed);
     }
 
-<<<<<<< HEAD
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm per step, read from top to bottom"
-    )]
-=======
     #[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
->>>>>>> cli
     fn apply(&mut self, lab: &mut Lab, step: &Step) {
         let now_ms = lab.now_ms;
         match *step {
