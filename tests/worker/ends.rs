@@ -82,12 +82,11 @@ fn the_first_rule_that_matches_decides_the_class_of_an_ending() {
             USED_UP,
         ),
     ];
-    let text: String = cases
-        .iter()
-        .enumerate()
+    let texts = cases.iter().enumerate();
+    let text: Vec<String> = texts
         .map(|(n, (text, _))| format!("[job.case-{n}]\nretry.attempts = 1\n{text}\n"))
         .collect();
-    let world = world(&text);
+    let world = world(&text.concat());
     let runs: Vec<RunId> = (0..cases.len())
         .map(|n| {
             let job = format!("case-{n}");

@@ -149,7 +149,7 @@ fn what_cannot_start_says_why_and_is_permanent() {
     ];
     let mut text = fs::read_to_string(world.catalogue()).unwrap();
     for (n, (program, keys, _)) in cases.iter().enumerate() {
-        text += &format!("[job.c{n}]\ncommand = ['{program}']\n{keys}\n");
+        text = format!("{text}[job.c{n}]\ncommand = ['{program}']\n{keys}\n");
     }
     world.write_catalogue(&text);
     let runs: Vec<RunId> = (0..cases.len())
@@ -366,7 +366,7 @@ fn whatever_happens_to_its_directory_the_next_run_has_a_good_one() {
         "mv $JOBCTL_STATE/work $JOBCTL_STATE/elsewhere",
     ];
     let names: Vec<String> = (0..harms.len()).map(|n| format!("harm-{n}")).collect();
-    let mut commands: Vec<(&str, &str)> = names.iter().map(|it| it.as_str()).zip(harms).collect();
+    let mut commands: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(harms).collect();
     commands.push(("good", good));
     let world = world(&jobs("", &commands));
     fs::write(world.home().join("precious"), "error_class=permanent\n").unwrap();

@@ -37,10 +37,11 @@ fn world(jobs: &str) -> World {
 
 /// Catalogue text of jobs that share these keys: `(name, command for the shell)`.
 fn jobs(keys: &str, commands: &[(&str, &str)]) -> String {
-    commands
+    let texts: Vec<String> = commands
         .iter()
         .map(|(name, command)| format!("[job.{name}]\ncommand = '''{command}'''\n{keys}\n"))
-        .collect()
+        .collect();
+    texts.concat()
 }
 
 /// `jobctl enqueue WORDS`.

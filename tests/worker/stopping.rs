@@ -1,4 +1,8 @@
 //! Workers that are told to stop, runs that are cancelled, and what happens when the ground goes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how long a stop takes is measured"
+)]
 
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
@@ -459,7 +463,7 @@ fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
     type Harm = fn(&World);
     let harms: [(&str, Harm); 4] = [
         ("removed", |world| {
-            fs::remove_file(world.state().join("jobctl.db")).unwrap()
+            fs::remove_file(world.state().join("jobctl.db")).unwrap();
         }),
         ("moved", |world| {
             fs::rename(

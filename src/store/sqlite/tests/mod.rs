@@ -1,5 +1,6 @@
 //! Claims about the operator's verbs; each with two runs at least, because a statement without WHERE passes with one.
 
+mod claim;
 mod model;
 mod operate;
 mod prune;
