@@ -1,6 +1,8 @@
 //! Properties over all zones of the database, 2020 to 2040, for rules of every kind.
 //!
-//! Rule: what is expected is found by brute force over minutes and dates, never by the engine itself.
+//! Rule: what is expected is found by brute force over minutes and dates, never by the engine itself. Each run looks at
+//! every zone and every kind of rule, but at one in nine of their pairs; all of them, for some minutes:
+//! `cargo test --release every_zone -- --ignored`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -11,6 +13,24 @@ use jobctl::schedule::{CivilS, Period, PeriodKind, Resolved, Rule, RuleSpec, Zon
 use super::helpers::{ZONES, at, cron, ms, on, rule};
 
 const DAY_MS: i64 = 86_400_000;
+
+/// Which pairs of a zone and a kind of rule are looked at.
+#[derive(Clone, Copy)]
+enum Pairs {
+    All,
+    /// One in nine, so that each zone and each kind has some.
+    Some,
+}
+
+impl Pairs {
+    /// The kinds for the zone of this number.
+    fn of<T>(self, zone: usize, kinds: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+        let chosen =
+            move |kind: usize| matches!(self, Self::All) || (zone + kind).is_multiple_of(9);
+        let kinds = kinds.into_iter().enumerate();
+        kinds.filter_map(move |(kind, value)| chosen(kind).then_some(value))
+    }
+}
 
 /// One zone for each different course of offsets from 2020 to 2040.
 fn different_zones() -> Vec<Arc<Zone>> {
@@ -233,9 +253,19 @@ fn assert_in_order(periods: &[Period], what: &str) {
 
 #[test]
 fn fixed_times_lose_and_double_nothing() {
+    check_fixed_times(Pairs::Some);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn fixed_times_lose_and_double_nothing_in_all_pairs() {
+    check_fixed_times(Pairs::All);
+}
+
+fn check_fixed_times(pairs: Pairs) {
     let (from, until) = years();
-    for zone in different_zones() {
-        for kind in fixed_kinds(zone.name()) {
+    for (number, zone) in different_zones().into_iter().enumerate() {
+        for kind in pairs.of(number, fixed_kinds(zone.name())) {
             let what = format!("{} {:?}", zone.name(), kind.spec.cron);
             let rule = rule(&kind.spec);
             // Dense rules around changes, sparse ones over all years.
@@ -263,8 +293,18 @@ fn fixed_times_lose_and_double_nothing() {
 
 #[test]
 fn readings_are_every_instant_that_matches() {
-    for zone in different_zones() {
-        for (line, matches) in READINGS {
+    check_readings(Pairs::Some);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn readings_are_every_instant_that_matches_in_all_pairs() {
+    check_readings(Pairs::All);
+}
+
+fn check_readings(pairs: Pairs) {
+    for (number, zone) in different_zones().into_iter().enumerate() {
+        for (line, matches) in pairs.of(number, READINGS) {
             let rule = rule(&cron(line, zone.name()));
             for change in changes(&zone) {
                 let (after, until) = (change - 2 * DAY_MS, change + 2 * DAY_MS);
@@ -283,13 +323,23 @@ fn readings_are_every_instant_that_matches() {
 
 #[test]
 fn asking_from_inside_a_change_gives_the_same_periods() {
+    check_inside(Pairs::Some);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn asking_from_inside_a_change_gives_the_same_periods_in_all_pairs() {
+    check_inside(Pairs::All);
+}
+
+fn check_inside(pairs: Pairs) {
     let minute = 60_000;
-    for zone in different_zones() {
+    for (number, zone) in different_zones().into_iter().enumerate() {
         let name = zone.name();
         let fixed = fixed_kinds(name).into_iter().map(|kind| kind.spec);
         let readings = READINGS[..4].iter().map(|(line, _)| cron(line, name));
         let specs = fixed.chain(readings).chain(other_kinds(name));
-        for spec in specs {
+        for spec in pairs.of(number, specs) {
             let rule = rule(&spec);
             for change in changes(&zone) {
                 let (after, until) = (change - DAY_MS, change + DAY_MS);
@@ -311,9 +361,19 @@ fn asking_from_inside_a_change_gives_the_same_periods() {
 
 #[test]
 fn pieces_join_to_the_whole() {
+    check_pieces(Pairs::Some);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn pieces_join_to_the_whole_in_all_pairs() {
+    check_pieces(Pairs::All);
+}
+
+fn check_pieces(pairs: Pairs) {
     let (from, until) = years();
-    for zone in different_zones() {
-        for spec in other_kinds(zone.name()) {
+    for (number, zone) in different_zones().into_iter().enumerate() {
+        for spec in pairs.of(number, other_kinds(zone.name())) {
             let rule = rule(&spec);
             let until = if spec.every_ms == Some(300_000) {
                 from + 20 * DAY_MS

@@ -69,7 +69,7 @@ fn day_matches(fields: &[&str], date: NaiveDate) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn lines_agree_with_brute_force_in_utc(line in line(), from in 1_600_000_000i64..2_200_000_000) {
