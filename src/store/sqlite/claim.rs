@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::lanes::{first_lane_behind, next_lane};
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
@@ -165,28 +166,12 @@ impl Tx<'_> {
         open: &dyn Fn(&str) -> bool,
         max: usize,
     ) -> Result<(VecDeque<Tenant>, Option<String>)> {
-        // The head of the next lane: one seek in the index, however long the lanes are.
-        const NEXT_LANE: &str = "
-            SELECT tenant, job FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND (tenant, job) > (?2, ?3)
-            ORDER BY tenant, job LIMIT 1";
-        const NEXT_TENANT: &str = "
-            SELECT tenant, job FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant > ?2
-            ORDER BY tenant, job LIMIT 1";
-        let mut next_lane = self.conn.prepare_cached(NEXT_LANE)?;
-        let lane = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let mut tenants: VecDeque<Tenant> = VecDeque::new();
         let mut visited = 0;
         let mut last_tenant = None;
-        // Job names are never empty, so ("", "") stands before every lane.
         let mut found = match after {
-            Some(after) => self
-                .conn
-                .prepare_cached(NEXT_TENANT)?
-                .query_row([queue, after], lane)
-                .optional()?,
-            None => next_lane.query_row([queue, "", ""], lane).optional()?,
+            Some(after) => first_lane_behind(self.conn, queue, after)?,
+            None => next_lane(self.conn, queue, "", "")?,
         };
         while let Some((tenant, job)) = found {
             if upto.is_some_and(|upto| tenant.as_str() > upto) {
@@ -219,9 +204,7 @@ impl Tx<'_> {
                 visited += 1;
                 last_tenant = Some(tenant.clone());
             }
-            found = next_lane
-                .query_row([queue, &tenant, &job], lane)
-                .optional()?;
+            found = next_lane(self.conn, queue, &tenant, &job)?;
         }
         Ok((tenants, None))
     }
