@@ -325,7 +325,10 @@ fn version_of(conn: &Connection) -> Result<i64> {
     let application: i64 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(|error| not_ours(Error::from(error)))?;
-    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    // Cached: the write transaction asks again.
+    let version: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
     if application != APPLICATION_ID {
         return Err(not_ours(Error::new(Kind::Unavailable, "")));
     }
