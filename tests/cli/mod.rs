@@ -9,6 +9,7 @@ mod prune;
 mod runs;
 mod skeleton;
 mod status;
+mod terminal;
 mod workers;
 
 use serde_json::Value;

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::lanes::{first_lane_behind, next_lane};
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
@@ -165,29 +166,12 @@ impl Tx<'_> {
         open: &dyn Fn(&str) -> bool,
         max: usize,
     ) -> Result<(VecDeque<Tenant>, Option<String>)> {
-        // The head of the next lane: one or two seeks in the index, however long the lanes are. A comparison of row values
-        // would say the same in one statement, but SQLite then reads through the whole lane that it stands on.
-        const NEXT_JOB: &str = "
-            SELECT tenant, job FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job > ?3
-            ORDER BY job LIMIT 1";
-        const NEXT_TENANT: &str = "
-            SELECT tenant, job FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant > ?2
-            ORDER BY tenant, job LIMIT 1";
-        let mut next_job = self.conn.prepare_cached(NEXT_JOB)?;
-        let mut next_tenant = self.conn.prepare_cached(NEXT_TENANT)?;
-        let lane = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let mut tenants: VecDeque<Tenant> = VecDeque::new();
         let mut visited = 0;
         let mut last_tenant = None;
         let mut found = match after {
-            Some(after) => next_tenant.query_row([queue, after], lane).optional()?,
-            // The tenant without a name comes first; job names are never empty.
-            None => match next_job.query_row([queue, "", ""], lane).optional()? {
-                None => next_tenant.query_row([queue, ""], lane).optional()?,
-                first => first,
-            },
+            Some(after) => first_lane_behind(self.conn, queue, after)?,
+            None => next_lane(self.conn, queue, "", "")?,
         };
         while let Some((tenant, job)) = found {
             if upto.is_some_and(|upto| tenant.as_str() > upto) {
@@ -220,13 +204,7 @@ impl Tx<'_> {
                 visited += 1;
                 last_tenant = Some(tenant.clone());
             }
-            found = match next_job
-                .query_row([queue, &tenant, &job], lane)
-                .optional()?
-            {
-                None => next_tenant.query_row([queue, &tenant], lane).optional()?,
-                next => next,
-            };
+            found = next_lane(self.conn, queue, &tenant, &job)?;
         }
         Ok((tenants, None))
     }
@@ -384,7 +362,8 @@ impl Lane {
             return Ok(());
         }
         let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        // Runs that were enqueued together have the same order key: among them the id decides.
+        // Runs that were enqueued together have the same order key: among them the id decides. Two statements, for the reason
+        // given in `lanes`.
         if let Some((key, run)) = self.last {
             let mut statement = tx.conn.prepare_cached(EQUAL)?;
             let values = params![queue, tenant, self.job, key, run, page as i64];
