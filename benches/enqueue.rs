@@ -10,6 +10,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -106,7 +107,8 @@ fn many_jobs(_: &Path) {
     println!("with 1,000 jobs in the catalogue");
     let mut catalogue = JOB.to_owned();
     for n in 0..998 {
-        catalogue += &format!(
+        let _ = write!(
+            catalogue,
             "[job.job-{n}]\ncommand = [\"/bin/echo\", \"{{to}}\"]\ntimeout = \"30s\"\nparams = {{ to = {{ required = true }} }}\n"
         );
     }

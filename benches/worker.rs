@@ -149,7 +149,7 @@ fn throughput() {
 }
 
 fn run_xargs(xargs: &Path, runs: u64, slots: u64) -> Duration {
-    let numbers: String = (0..runs).map(|i| format!("{i}\n")).collect();
+    let numbers = vec!["x"; runs as usize].join("\n");
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), numbers).expect("written");
     let start = Instant::now();
@@ -260,7 +260,11 @@ fn claim() {
     let tenants = |i: u64, now_ms| new_run("true", &format!("t{}", i % 1000), now_ms);
     let blocked = |i: u64, now_ms: i64| {
         // Those in front are of a job that nobody knows.
-        let job = if i % 1000 == 0 { "true" } else { "unknown" };
+        let job = if i.is_multiple_of(1000) {
+            "true"
+        } else {
+            "unknown"
+        };
         new_run(
             job,
             "",
@@ -288,7 +292,7 @@ fn claim() {
     });
     add("1,000 tenants", &|store| fill(store, many, tenants));
     add("all but one in 1,000 blocked", &|store| {
-        fill(store, many, blocked)
+        fill(store, many, blocked);
     });
     let mut times = vec![Vec::new(); stores.len()];
     let mut turns: Vec<Turns> = stores.iter().map(|_| Turns::default()).collect();
@@ -345,10 +349,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.0);
-        drop(rustix::process::kill_process(
-            pid,
-            rustix::process::Signal::TERM,
-        ));
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         drop(self.0.wait());
     }
 }
@@ -408,7 +409,7 @@ fn idle() {
     };
     let before = cpu();
     std::thread::sleep(Duration::from_secs(10));
-    let used = cpu() - before;
+    let used = cpu().saturating_sub(before);
     let status = fs::read_to_string(format!("/proc/{}/status", worker.pid())).expect("a worker");
     let rss = status
         .lines()

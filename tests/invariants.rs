@@ -78,7 +78,7 @@ type Depths = BTreeMap<(String, String), (i64, i64, i64)>;
 
 fn depths(conn: &Connection, sql: &str) -> Depths {
     let mut statement = conn.prepare(sql).expect(sql);
-    let rows = statement
+    statement
         .query_map([], |row| {
             Ok((
                 (row.get(0)?, row.get(1)?),
@@ -88,8 +88,7 @@ fn depths(conn: &Connection, sql: &str) -> Depths {
         .expect(sql)
         .map(|row| row.expect(sql))
         .filter(|(_, counts)| *counts != (0, 0, 0))
-        .collect();
-    rows
+        .collect()
 }
 
 fn counted(conn: &Connection) -> Depths {

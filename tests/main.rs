@@ -1,10 +1,20 @@
 //! Integration tests: one binary, one module per claim area.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::too_many_lines,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "tests start processes, look at the clock, and tell whole stories"
+)]
 
 mod cli;
 mod crash;
 mod enqueue;
 mod idle;
 mod invariants;
+mod man;
 mod readme;
 mod store;
 mod tidy;

@@ -16,13 +16,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A state directory and a catalogue of their own.
-pub struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
 }
 
 impl World {
     /// With this `jobs.toml`.
-    pub fn fresh(catalogue: &str) -> Self {
+    pub(crate) fn fresh(catalogue: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let world = Self { dir };
         let path = world.catalogue();
@@ -32,38 +32,38 @@ impl World {
     }
 
     /// With this `jobs.toml`, old enough to be kept in the store by the first enqueue.
-    pub fn new(catalogue: &str) -> Self {
+    pub(crate) fn new(catalogue: &str) -> Self {
         let world = Self::fresh(catalogue);
         // A catalogue that was just written is not kept, because it could change within the clock's grain.
         std::thread::sleep(Duration::from_millis(2100));
         world
     }
 
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn catalogue(&self) -> PathBuf {
+    pub(crate) fn catalogue(&self) -> PathBuf {
         self.root().join("jobs.toml")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.root().join("state")
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.state().join("jobctl.db")
     }
 
     /// `jobctl` in this world.
-    pub fn jobctl(&self, args: &[&str]) -> Program {
+    pub(crate) fn jobctl(&self, args: &[&str]) -> Program {
         Program::new(env!("CARGO_BIN_EXE_jobctl"), args)
             .env("JOBCTL_STATE", self.state())
             .env("JOBCTL_CATALOGUE", self.catalogue())
     }
 
     /// A connection that stays open, as a worker has one: without it each process would be the last to close.
-    pub fn stay_open(&self) -> rusqlite::Connection {
+    pub(crate) fn stay_open(&self) -> rusqlite::Connection {
         let conn = rusqlite::Connection::open(self.database()).expect("the store");
         conn.query_row("SELECT count(*) FROM store", [], |_| Ok(()))
             .expect("a read");
@@ -73,14 +73,14 @@ impl World {
 
 /// A command to be run many times.
 #[derive(Clone)]
-pub struct Program {
+pub(crate) struct Program {
     path: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
 
 impl Program {
-    pub fn new(path: impl Into<PathBuf>, args: &[&str]) -> Self {
+    pub(crate) fn new(path: impl Into<PathBuf>, args: &[&str]) -> Self {
         let args = args.iter().map(OsString::from).collect();
         Self {
             path: path.into(),
@@ -90,12 +90,12 @@ impl Program {
     }
 
     #[must_use]
-    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command
             .args(&self.args)
@@ -106,7 +106,7 @@ impl Program {
     }
 
     /// Runs it to its end.
-    pub fn time(&self) -> Duration {
+    pub(crate) fn time(&self) -> Duration {
         let mut command = self.command();
         let start = Instant::now();
         let status = command.status().expect("it starts");
@@ -122,7 +122,7 @@ impl Program {
 }
 
 /// Runs all in turn, so many times; the times of each, sorted.
-pub fn in_turn(rounds: usize, programs: &[&Program]) -> Vec<Times> {
+pub(crate) fn in_turn(rounds: usize, programs: &[&Program]) -> Vec<Times> {
     let mut times = vec![Vec::with_capacity(rounds); programs.len()];
     for _ in 0..rounds {
         for (program, times) in programs.iter().zip(&mut times) {
@@ -134,25 +134,25 @@ pub fn in_turn(rounds: usize, programs: &[&Program]) -> Vec<Times> {
 
 /// Times of one program, sorted.
 #[derive(Clone)]
-pub struct Times(Vec<Duration>);
+pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    pub fn new(mut times: Vec<Duration>) -> Self {
+    pub(crate) fn new(mut times: Vec<Duration>) -> Self {
         times.sort();
         Self(times)
     }
 
-    pub fn median(&self) -> Duration {
+    pub(crate) fn median(&self) -> Duration {
         self.at(0.5)
     }
 
-    pub fn at(&self, share: f64) -> Duration {
+    pub(crate) fn at(&self, share: f64) -> Duration {
         self.0[((self.0.len() - 1) as f64 * share) as usize]
     }
 }
 
 /// One line of a table: median, tenth and 99th percentile, ratio to a baseline.
-pub fn line(name: &str, times: &Times, baseline: Option<(&str, &Times)>) {
+pub(crate) fn line(name: &str, times: &Times, baseline: Option<(&str, &Times)>) {
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     let ratio = baseline.map_or_else(String::new, |(name, base)| {
         format!("  {:.2} x {name}", ms(times.median()) / ms(base.median()))
@@ -166,7 +166,7 @@ pub fn line(name: &str, times: &Times, baseline: Option<(&str, &Times)>) {
 }
 
 /// The program in `benches/baseline.rs`, built as jobctl itself.
-pub fn baseline() -> PathBuf {
+pub(crate) fn baseline() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--release", "--example", "baseline"]);
@@ -182,7 +182,7 @@ pub fn baseline() -> PathBuf {
 }
 
 /// A program of the machine, if it is there.
-pub fn installed(name: &str) -> Option<PathBuf> {
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|dir| dir.join(name))
@@ -190,7 +190,7 @@ pub fn installed(name: &str) -> Option<PathBuf> {
 }
 
 /// A number of the environment.
-pub fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     let given = std::env::var(name).ok();
     given
         .and_then(|text| text.replace('_', "").parse().ok())

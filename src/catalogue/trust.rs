@@ -68,10 +68,8 @@ pub(super) fn check_parents(path: &Path) -> Result<(), Box<Complaint>> {
         return Ok(());
     }
     let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-    let real = absolute
-        .parent()
-        .map_or_else(|| Ok(PathBuf::from("/")), std::fs::canonicalize);
-    let real = real.map_err(|error| unreadable(path, &error))?;
+    let parent = absolute.parent().unwrap_or(Path::new("/"));
+    let real = real_directory(parent).map_err(|error| unreadable(path, &error))?;
     let given = absolute.ancestors().skip(1);
     let other = real
         .ancestors()
@@ -105,6 +103,16 @@ pub(super) fn check_parents(path: &Path) -> Result<(), Box<Complaint>> {
         }
     }
     Ok(())
+}
+
+/// The directory without symbolic links on its way; each name is looked at once where there are none.
+fn real_directory(directory: &Path) -> std::io::Result<PathBuf> {
+    for part in directory.ancestors() {
+        if part.ends_with("..") || part.symlink_metadata()?.is_symlink() {
+            return directory.canonicalize();
+        }
+    }
+    Ok(directory.to_owned())
 }
 
 /// Whether what the catalogue says would be run as root.

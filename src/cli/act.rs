@@ -2,9 +2,12 @@
 //!
 //! Rule: what is refused for one run stops no other; the exit code is 0 only if everything was done.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::ids::unknown_run;
+use super::signals::Signals;
 use super::{Context, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
@@ -69,58 +72,125 @@ pub(super) fn on_each(
     runs: &[RunId],
     apply: impl Fn(&mut Tx<'_>, RunId, i64) -> Result<Handled>,
 ) -> anyhow::Result<u8> {
-    let mut items = Vec::with_capacity(runs.len());
-    let mut refusals: Vec<Error> = Vec::new();
+    let signals = Signals::new()?;
+    let mut seen = HashSet::new();
+    let runs: Vec<RunId> = runs
+        .iter()
+        .copied()
+        .filter(|run| seen.insert(*run))
+        .collect();
+    let mut report = Report {
+        verb,
+        all: runs.len(),
+        items: Vec::new(),
+        refusals: Vec::new(),
+    };
     for slice in runs.chunks(SLICE) {
+        if let Some(code) = signals.pending() {
+            report.interrupted(context);
+            return Ok(code);
+        }
         let now_ms = context.now_ms();
-        let handled: Vec<Handled> =
-            store.write(|tx| slice.iter().map(|run| apply(tx, *run, now_ms)).collect())?;
+        let handled: Vec<Handled> = store
+            .write(|tx| slice.iter().map(|run| apply(tx, *run, now_ms)).collect())
+            .map_err(|error| report.broken(error))?;
         for (run, handled) in slice.iter().zip(handled) {
-            match refusal(store, verb, *run, handled, now_ms)? {
-                None => {
-                    let note = note(handled);
-                    items.push(document::handled(*run, true, note));
-                    if !context.screen.json() && runs.len() <= MANY {
-                        context.screen.line(&sentence(verb, *run, handled));
-                    }
-                }
-                Some(error) => {
-                    items.push(document::handled(*run, false, Some(&error.message)));
-                    refusals.push(error);
-                }
-            }
+            let refusal = refusal(store, verb, *run, handled, now_ms)?;
+            report.add(*run, handled, refusal, context);
         }
     }
-    let done = runs.len() - refusals.len();
-    if !context.screen.json() && runs.len() > MANY {
-        context.screen.line(&format!("{} {done} runs", verb.done));
+    report.end(context)
+}
+
+/// What came of it so far.
+struct Report {
+    verb: Verb,
+    all: usize,
+    items: Vec<Value>,
+    refusals: Vec<Error>,
+}
+
+impl Report {
+    fn add(&mut self, run: RunId, handled: Handled, refusal: Option<Error>, context: &mut Context) {
+        let reason = match &refusal {
+            Some(error) => Some(error.message.as_str()),
+            None => note(handled),
+        };
+        self.items
+            .push(document::handled(run, refusal.is_none(), reason));
+        match refusal {
+            Some(error) => self.refusals.push(error),
+            None if context.screen.json() || self.all > MANY => {}
+            None => context.screen.line(&sentence(self.verb, run, handled)),
+        }
     }
-    let Some(first) = refusals.first() else {
+
+    fn details(&self) -> Map<String, Value> {
+        Map::from_iter([("items".to_owned(), Value::Array(self.items.clone()))])
+    }
+
+    fn print(&self, context: &mut Context) {
+        let Verb { document, done, .. } = self.verb;
         if context.screen.json() {
             context
                 .screen
-                .document(verb.document, json!({ "items": items }));
+                .document(document, json!({ "items": self.items }));
+        } else if self.all > MANY {
+            let n = self.items.len() - self.refusals.len();
+            context.screen.line(&format!("{done} {n} runs"));
         }
-        return Ok(0);
-    };
-    let error = if runs.len() == 1 {
-        first.clone()
-    } else {
+    }
+
+    /// Some slices are stored: a script must learn which.
+    fn broken(&self, error: Error) -> Error {
+        match self.items.len() {
+            0 => error,
+            n => {
+                let message = format!(
+                    "{n} of {} runs were handled, then: {}",
+                    self.all, error.message
+                );
+                Error {
+                    kind: Kind::Failed,
+                    message,
+                    ..error
+                }
+                .details(self.details())
+            }
+        }
+    }
+
+    fn interrupted(&self, context: &mut Context) {
+        self.print(context);
+        let (n, all) = (self.items.len(), self.all);
+        context.screen.say(&format!(
+            "interrupted after {n} of {all} runs; the others were left alone"
+        ));
+    }
+
+    fn end(&self, context: &mut Context) -> anyhow::Result<u8> {
+        let Some(first) = self.refusals.first() else {
+            self.print(context);
+            return Ok(0);
+        };
+        if self.all == 1 {
+            return Err(first.clone().details(self.details()).into());
+        }
         if !context.screen.json() {
-            for refusal in refusals.iter().take(MANY) {
+            self.print(context);
+            for refusal in self.refusals.iter().take(MANY) {
                 context.screen.warn(&refusal.message);
             }
         }
-        let same = refusals.iter().all(|refusal| refusal.kind == first.kind);
+        let same = self
+            .refusals
+            .iter()
+            .all(|refusal| refusal.kind == first.kind);
         let kind = if same { first.kind } else { Kind::Failed };
-        let (refused, all) = (refusals.len(), runs.len());
-        Error::new(
-            kind,
-            format!("{refused} of {all} runs could not be {}", verb.done),
-        )
-    };
-    let details = Map::from_iter([("items".to_owned(), Value::Array(items))]);
-    Err(error.details(details).into())
+        let (refused, all, done) = (self.refusals.len(), self.all, self.verb.done);
+        let error = Error::new(kind, format!("{refused} of {all} runs could not be {done}"));
+        Err(error.details(self.details()).into())
+    }
 }
 
 fn note(handled: Handled) -> Option<&'static str> {

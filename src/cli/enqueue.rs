@@ -69,14 +69,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     } else {
         context.screen.line(&answer.run.to_string());
     }
-    match wait {
-        Some(limit) => super::wait::wait(&order.store, answer.run, limit, context),
-        None => {
-            // The end of the process closes it, in a tenth of the time.
-            std::mem::forget(order.store);
-            Ok(0)
-        }
+    if let Some(limit) = wait {
+        return super::wait::wait(&order.store, answer.run, limit, context);
     }
+    // The end of the process closes it, in a tenth of the time.
+    std::mem::forget(order.store);
+    Ok(0)
 }
 
 /// The longest wait; `None` is for ever.

@@ -4,8 +4,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Context, Paint, Table, when};
+use crate::catalogue::Catalogue;
 use crate::document;
-use crate::store::{Create, QueueRow};
+use crate::error::Result;
+use crate::store::{Create, QueueRow, Store};
 
 /// Queues and what is in them
 #[derive(Debug, clap::Args)]
@@ -29,7 +31,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 
 fn list(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
-    let queues = store.queues(context.now_ms())?;
+    let queues = all(&store, context)?;
     if context.screen.json() {
         let items: Vec<_> = queues.iter().map(document::queue).collect();
         context.screen.document("queues", json!({ "items": items }));
@@ -42,6 +44,26 @@ fn list(context: &mut Context) -> anyhow::Result<u8> {
     }
     context.screen.table(&table(&queues));
     Ok(0)
+}
+
+/// The queues of the store; until a worker has read the catalogue, their ranks and the empty ones come from its file.
+pub(super) fn all(store: &Store, context: &Context) -> Result<Vec<QueueRow>> {
+    let mut queues = store.queues(context.now_ms())?;
+    if queues.iter().any(|row| row.rank.is_some()) {
+        return Ok(queues);
+    }
+    let Ok(catalogue) = Catalogue::load(&context.catalogue_path()) else {
+        return Ok(queues);
+    };
+    for (name, queue) in &catalogue.queues {
+        if let Some(row) = queues.iter_mut().find(|row| row.queue == *name) {
+            row.rank = Some(queue.rank);
+        } else {
+            queues.push(QueueRow::empty(name.clone(), Some(queue.rank)));
+        }
+    }
+    queues.sort_by_key(QueueRow::place);
+    Ok(queues)
 }
 
 /// The table of `queues list` and `status`.

@@ -14,7 +14,7 @@ pub struct Args {}
 /// Shows.
 pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
-    let queues = store.queues(context.now_ms())?;
+    let queues = queues::all(&store, context)?;
     let workers = workers::seen(&store)?;
     let pauses = store.pauses()?;
     let dead = store.count_dead(&DeadFilter::default())?;

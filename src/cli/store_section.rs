@@ -84,11 +84,7 @@ fn cut_out(text: &str) -> Option<&str> {
         let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[start..].lines().next()?.trim();
         match line.as_bytes().first() {
-            _ if line == "[store]" => {
-                if header.replace(start).is_some() {
-                    return None;
-                }
-            }
+            _ if line == "[store]" && header.is_none() => header = Some(start),
             // Another header or key that may belong to it, or a list over several lines.
             Some(b'[' | b's' | b'"' | b'\'' | b']' | b',') => return None,
             _ => {}

@@ -42,8 +42,10 @@ pub fn parse(args: &[OsString]) -> Result<Cli, Stop> {
 
 /// As [`parse`], by the whole tree.
 pub(super) fn whole(args: &[OsString]) -> Result<Cli, Stop> {
-    let matches = command().try_get_matches_from(args).map_err(stop)?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(stop)?;
+    let matches = command()
+        .try_get_matches_from(args)
+        .map_err(|error| stop(&error))?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| stop(&error))?;
     cli.global.state_dir = state_dir(&matches);
     Ok(cli)
 }
@@ -59,12 +61,12 @@ fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
     })
 }
 
-fn stop(error: clap::Error) -> Stop {
+fn stop(error: &clap::Error) -> Stop {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Stop::Text(error.render().to_string())
         }
-        _ => Stop::Usage(Box::new(usage(&error))),
+        _ => Stop::Usage(Box::new(usage(error))),
     }
 }
 

@@ -85,24 +85,24 @@ impl<'a> Line<'a> {
 
     /// The request of this line.
     pub fn request(&mut self) -> Request<'_> {
-        fn text<'t>(field: &'t Option<Text<'_>>) -> Option<&'t str> {
-            field.as_ref().map(|text| &*text.0)
+        fn text<'t>(field: Option<&'t Text<'_>>) -> Option<&'t str> {
+            field.map(|text| &*text.0)
         }
         Request {
             job: &self.job.0,
             params: std::mem::take(&mut self.params.0),
             payload: self.payload.map(|raw| raw.get().as_bytes().to_vec()),
-            queue: text(&self.queue),
+            queue: text(self.queue.as_ref()),
             priority: self.priority,
-            delay: text(&self.delay),
-            at: text(&self.at),
-            deadline: text(&self.deadline),
-            dedup_key: text(&self.dedup_key),
-            dedup_window: text(&self.dedup_window),
-            tenant: text(&self.tenant),
-            correlation_id: text(&self.correlation_id),
-            initiator: text(&self.initiator),
-            business_key: text(&self.business_key),
+            delay: text(self.delay.as_ref()),
+            at: text(self.at.as_ref()),
+            deadline: text(self.deadline.as_ref()),
+            dedup_key: text(self.dedup_key.as_ref()),
+            dedup_window: text(self.dedup_window.as_ref()),
+            tenant: text(self.tenant.as_ref()),
+            correlation_id: text(self.correlation_id.as_ref()),
+            initiator: text(self.initiator.as_ref()),
+            business_key: text(self.business_key.as_ref()),
             traceparent: None,
             trigger: None,
             parent: None,

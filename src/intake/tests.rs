@@ -196,6 +196,7 @@ fn a_run_that_could_never_start_is_refused() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn bad_values_are_refused_with_a_hint() {
     let long = "x".repeat(257);
     let too_long = format!(

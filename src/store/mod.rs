@@ -12,8 +12,8 @@ pub use rows::{
     RunFilter, RunRow,
 };
 pub use sqlite::{
-    Create, Death, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning, Settings,
-    Store, Turns, Tx, Watch, rank_accepted,
+    Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning,
+    Settings, Store, Turns, Tx, Watch, Write, rank_accepted,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

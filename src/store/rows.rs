@@ -200,6 +200,25 @@ pub struct QueueRow {
     pub oldest_ready_ms: Option<i64>,
 }
 
+impl QueueRow {
+    /// A queue in which nothing is.
+    pub fn empty(queue: String, rank: Option<i64>) -> Self {
+        Self {
+            queue,
+            rank,
+            ready: 0,
+            delayed: 0,
+            running: 0,
+            oldest_ready_ms: None,
+        }
+    }
+
+    /// Sorts by rank, queues without one last, and by name.
+    pub fn place(&self) -> (i64, String) {
+        (self.rank.unwrap_or(i64::MAX), self.queue.clone())
+    }
+}
+
 /// A paused job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {

@@ -5,6 +5,7 @@
 
 mod answers;
 mod notice;
+mod start;
 mod writes;
 
 use std::collections::HashMap;
@@ -18,21 +19,17 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
-use crate::process::capture::Tee;
 use crate::process::control::Command;
-use crate::process::{SlotDir, marks::StartMarks, spawn};
 use crate::run::RunId;
 use crate::store::{Claims, Ledger, Outcome, Store, Turns, Waiting, Watch};
 
 use super::ended::Ended;
 use super::house::{self, House};
-use super::identity::{self, Identity};
-use super::inbox::Inbox;
-use super::pool::Pool;
+use super::identity::Identity;
 use super::prepared::Prepared;
 use super::signals::SignalPipe;
-use super::slot::{Shared, Slot};
-use super::{Drain, Foreground, Options, Reload, Summary};
+use super::slot::Shared;
+use super::{Drain, Options, Reload, Summary};
 
 /// How often the worker looks around without being woken.
 const TICK: Duration = Duration::from_secs(1);
@@ -154,136 +151,6 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(options: Options, reload: Reload) -> Result<Self> {
-        let now_ms = clock::wall_ms();
-        let (mut store, _) = options.open.open()?;
-        let state_dir: Arc<std::path::Path> = store.dir().into();
-        // Before anything is started: signals that arrive from now on are counted.
-        let signals =
-            SignalPipe::new(&[signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
-        let hangups = SignalPipe::new(&[signal_hook::consts::SIGHUP])?;
-        // Descriptors that we inherited are not our commands'.
-        if let Err(error) = spawn::seal_descriptors() {
-            log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
-        }
-        // A limit on file sizes shall drop output, not end the worker.
-        let too_large = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        drop(signal_hook::flag::register(
-            signal_hook::consts::SIGXFSZ,
-            too_large,
-        ));
-        if let Err(error) = spawn::become_subreaper() {
-            log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
-        }
-        for name in ["work", "output", "checkpoints"] {
-            identity::make_dir(&state_dir.join(name))?;
-        }
-        let label = options.queues.join(",");
-        let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;
-        let io = |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
-        let marks = StartMarks::create(identity.marks_path.clone()).map_err(io)?;
-        let shared = Arc::new(Shared {
-            pool: Pool::new(options.slots as usize).map_err(io)?,
-            inbox: Inbox::new().map_err(io)?,
-            marks,
-            state_dir: Arc::clone(&state_dir),
-            uuid: store.uuid().to_owned(),
-        });
-        let mut summary = Summary::default();
-        let catalogue = Arc::clone(&options.catalogue);
-        let worker = identity.worker;
-        store.write(|tx| tx.keep_catalogue(&catalogue, now_ms))?;
-        if let Some(Foreground { new, .. }) = &options.foreground {
-            let enqueued = store.write(|tx| {
-                let enqueued = tx.enqueue(new, now_ms)?;
-                if !enqueued.duplicate {
-                    tx.keep_for(enqueued.run, worker)?;
-                }
-                Ok(enqueued)
-            })?;
-            summary.foreground = Some(enqueued.run);
-        }
-        let (reader, _) = options.open.open()?;
-        let watch = reader.watch()?;
-        let ledger = Arc::new(Ledger::start(store)?);
-        let house = House::start(
-            &options.open,
-            Arc::clone(&ledger),
-            worker,
-            Arc::clone(&catalogue),
-            Arc::clone(&shared),
-            options.foreground.is_some(),
-        )?;
-        let mut slots = Vec::new();
-        for index in 0..options.slots as usize {
-            let dir = SlotDir::open(&state_dir, worker, index as u32).map_err(io)?;
-            let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
-            let tee = shown.then(tee_stdout).transpose().map_err(io)?;
-            let slot = Slot::new(index, Arc::clone(&shared), dir, tee);
-            let thread = std::thread::Builder::new()
-                .name(format!("slot-{index}"))
-                .spawn(move || slot.work())
-                .map_err(io)?;
-            slots.push(thread);
-        }
-        let now = clock::monotonic();
-        let mut engine = Self {
-            identity,
-            shared,
-            ledger,
-            store: reader,
-            watch,
-            house,
-            reload,
-            signals,
-            hangups,
-            slots,
-            catalogue,
-            prepared: HashMap::new(),
-            queue_names: options.queues,
-            queues: Arc::default(),
-            turns: Arc::default(),
-            ended: Vec::new(),
-            ended_since: None,
-            retry_at: None,
-            stuck: Vec::new(),
-            outstanding: 0,
-            look: true,
-            alone: false,
-            reconcile: false,
-            data_version: 0,
-            next_due_ms: None,
-            next_tick: now + TICK,
-            clock_offset_ms: now_ms - clock::boottime_ms(),
-            restart_waits: true,
-            cancels_looked_at: now,
-            look_for_cancels: false,
-            stop: Stop::No,
-            stop_after: options.stop_after,
-            drain: options.drain,
-            house_looked: false,
-            dry: false,
-            left_to_claim: options.max_runs,
-            foreground: summary.foreground,
-            summary,
-        };
-        engine.order_queues();
-        engine.data_version = engine.store.data_version()?;
-        if engine.foreground.is_none() {
-            let queues = engine.queues.join(",");
-            log::event(
-                Level::Info,
-                "worker_started",
-                &[
-                    ("worker", &worker),
-                    ("queues", &queues),
-                    ("slots", &options.slots),
-                ],
-            );
-        }
-        Ok(engine)
-    }
-
     /// The queues that are served, by rank and name.
     fn order_queues(&mut self) {
         let mut queues: Vec<(i64, String)> = self
@@ -449,9 +316,4 @@ impl Engine {
             Err(error) => Err(Error::new(Kind::Failed, format!("cannot wait: {error}"))),
         }
     }
-}
-
-/// Copies output to our standard output.
-fn tee_stdout() -> std::io::Result<Tee> {
-    Tee::start(rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?.into())
 }

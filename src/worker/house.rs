@@ -34,7 +34,7 @@ const RESTART_BYTES: u64 = 64 << 20;
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
 
 /// Pruning is looked at so often.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
 /// Rows that a slice of a prune looks at: some milliseconds.
 const PRUNE_PAGE: i64 = 500;

@@ -57,6 +57,10 @@ impl Identity {
     ) -> Result<Self> {
         let state = store.dir().to_owned();
         make_dir(&workers_dir(&state))?;
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method itself is not general over the lifetime of the transaction"
+        )]
         let worker = store.write(|tx| tx.next_worker_id())?;
         let lock_path = lock_path(&state, worker);
         let temporary = lock_path.with_extension("new");

@@ -142,14 +142,14 @@ impl Pool {
     /// Takes queued runs back: all, or all if the first waits longer than `patience` for a slot.
     pub(super) fn take_back(&self, patience: Option<std::time::Duration>) -> Vec<Claimed> {
         let mut state = self.state();
-        let stale = match (patience, state.queue.front()) {
+        let overdue = match (patience, state.queue.front()) {
             (Some(patience), Some(first)) => {
                 clock::monotonic().duration_since(first.claimed_at) > patience
             }
             (None, _) => true,
             (_, None) => false,
         };
-        if stale {
+        if overdue {
             state.queue.drain(..).map(|work| work.claimed).collect()
         } else {
             Vec::new()

@@ -29,7 +29,6 @@ fn the_bare_command_is_status() {
 #[test]
 fn queues_are_listed_by_rank_with_the_documented_fields() {
     let world = world();
-    drain(&world);
     enqueue(&world, "ok");
     let queues = items(&world.run("queues list --json").json(0), "queues");
     let names: Vec<&str> = queues

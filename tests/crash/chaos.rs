@@ -1,7 +1,8 @@
 //! Ten thousand runs over three workers that are stopped and killed all the time.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the moments are random, not the conditions"
+    clippy::disallowed_macros,
+    reason = "the moments are random, not the conditions; the seed is printed"
 )]
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ impl Random {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn ten_thousand_runs_survive_workers_that_are_killed() {
     const RUNS: i64 = 10_000;
     let seed = std::env::var("JOBCTL_TEST_SEED")
@@ -94,9 +96,9 @@ fn ten_thousand_runs_survive_workers_that_are_killed() {
         assert!(matches!(worker.end().code, Some(0) | None));
     }
 
-    let mut seen: HashMap<i64, i64> = HashMap::new();
+    let mut effects_of: HashMap<i64, i64> = HashMap::new();
     for line in fs::read_to_string(&effects).unwrap().lines() {
-        *seen.entry(line.parse().unwrap()).or_default() += 1;
+        *effects_of.entry(line.parse().unwrap()).or_default() += 1;
     }
     let mut rows = conn
         .prepare("SELECT id, state, attempts, crashes + releases FROM run")
@@ -114,7 +116,7 @@ fn ten_thousand_runs_survive_workers_that_are_killed() {
     let (mut count, mut lost) = (0, 0);
     for row in rows {
         let (run, state, attempts, interrupted) = row.unwrap();
-        let effects = seen.get(&run).copied().unwrap_or(0);
+        let effects = effects_of.get(&run).copied().unwrap_or(0);
         assert_eq!(state, "succeeded", "run {run}");
         assert_eq!(attempts, interrupted + 1, "run {run}");
         assert!(

@@ -99,17 +99,16 @@ impl super::Store {
     /// The settings and the enqueue side of one job, if the catalogue at `path` was kept with this stamp and has the job.
     pub fn kept(&self, path: &str, stamp: &str, job: &str) -> Result<Option<(Settings, Intake)>> {
         const SQL: &str = "
-            SELECT catalogue.settings, catalogue_job.intake
-            FROM catalogue JOIN catalogue_job ON catalogue_job.path = catalogue.path
-            WHERE catalogue.path = ?1 AND catalogue.stamp = ?2 AND catalogue_job.job = ?3";
-        let texts: Option<(String, String)> = self
+            SELECT settings, (SELECT intake FROM catalogue_job WHERE path = ?1 AND job = ?3)
+            FROM catalogue WHERE path = ?1 AND stamp = ?2";
+        let texts: Option<(String, Option<String>)> = self
             .connection()?
             .prepare_cached(SQL)?
             .query_row([path, stamp, job], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         Ok(texts.and_then(|(settings, intake)| {
             let settings = serde_json::from_str(&settings).ok()?;
-            Some((settings, serde_json::from_str(&intake).ok()?))
+            Some((settings, serde_json::from_str(&intake?).ok()?))
         }))
     }
 

@@ -283,10 +283,6 @@ impl Tx<'_> {
     }
 
     /// Defer, release: the attempt counts as started; what else counts is in `counted`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the columns that a return to waiting sets"
-    )]
     fn back_to_waiting(
         &mut self,
         holder: Holder,

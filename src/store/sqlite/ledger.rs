@@ -12,12 +12,18 @@ use crate::error::{Error, Kind, Result};
 /// A transaction that has this many entries takes no further batch.
 const GROUP_MAX: usize = 256;
 
+/// What an [`Entry`] writes.
+pub type Write = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>;
+
+/// Who gets the answer to an [`Entry`].
+pub type Done = Box<dyn FnOnce(Result<()>) + Send>;
+
 /// A write and who wants to know.
 pub struct Entry {
     /// What is written.
-    pub body: Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>,
+    pub body: Write,
     /// Gets the answer once it is durable.
-    pub done: Box<dyn FnOnce(Result<()>) + Send>,
+    pub done: Done,
 }
 
 /// Handle of the writer thread; ends it when dropped, after all that was submitted.

@@ -85,7 +85,7 @@ pub(super) fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result
 }
 
 /// The writers' queue: held around BEGIN..COMMIT by every process. Opened anew for each transaction, so that its close
-/// (IN_CLOSE_WRITE) tells waiting workers that something was committed.
+/// (`IN_CLOSE_WRITE`) tells waiting workers that something was committed.
 pub(super) struct WriteTurn(File);
 
 impl WriteTurn {

@@ -37,7 +37,7 @@ pub use catalogue::Settings;
 pub use claim::Turns;
 pub use disk::rank_accepted;
 pub use finish::Holder;
-pub use ledger::{Entry, Ledger};
+pub use ledger::{Done, Entry, Ledger, Write};
 pub use open::{Create, OpenOptions};
 pub use prune::{Pruned, Pruning};
 pub use recover::Death;

@@ -325,7 +325,10 @@ fn version_of(conn: &Connection) -> Result<i64> {
     let application: i64 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(|error| not_ours(Error::from(error)))?;
-    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    // Cached: the write transaction asks again.
+    let version: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
     if application != APPLICATION_ID {
         return Err(not_ours(Error::new(Kind::Unavailable, "")));
     }
@@ -378,15 +381,12 @@ fn modes(group: Option<&str>) -> Result<Modes> {
         });
     };
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let gid = groups
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name))
-                .then(|| fields.nth(1)?.parse().ok())
-                .flatten()
-        })
-        .next();
+    let gid = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
+    });
     match gid.or_else(|| name.parse().ok()) {
         Some(gid) => Ok(Modes {
             file: 0o660,

@@ -58,7 +58,7 @@ impl super::Store {
                 queues.push(row);
             }
         }
-        queues.sort_by_key(|row| (row.rank.unwrap_or(i64::MAX), row.queue.clone()));
+        queues.sort_by_key(QueueRow::place);
         Ok(queues)
     }
 

@@ -9,7 +9,7 @@ use super::{AHEAD_MS, Engine, Event, LINGER, NOTE_AFTER, Stop};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::run::Fence;
-use crate::store::{Burial, ClaimRequest, Claimed, Claims, Entry, Outcome, Start, Tx};
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, Entry, Outcome, Start, Write};
 use crate::worker::ended::{Ended, follow_up};
 
 impl Engine {
@@ -134,10 +134,7 @@ impl Engine {
         }))
     }
 
-    pub(super) fn noted_entry(
-        &self,
-        body: Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>,
-    ) -> Entry {
+    pub(super) fn noted_entry(&self, body: Write) -> Entry {
         let shared = Arc::clone(&self.shared);
         Entry {
             body,

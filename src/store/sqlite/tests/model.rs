@@ -112,6 +112,7 @@ impl Model {
         self.past.push(claimed);
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
     fn apply(&mut self, lab: &mut Lab, step: &Step) {
         let now_ms = lab.now_ms;
         match *step {

@@ -98,15 +98,15 @@ fn the_newest_ended_runs_are_kept_by_number() {
 fn a_run_whose_dedup_key_still_refuses_stays() {
     let mut lab = Lab::new();
     let hold = |new: &mut super::NewRun| new.dedup = Some(("k".into(), 60_000));
-    let held = succeed(&mut lab, hold);
+    let keeper = succeed(&mut lab, hold);
     let free = succeed(&mut lab, |new| new.dedup = Some(("other".into(), 1)));
     lab.now_ms += 1000;
     assert_eq!(prune(&mut lab, ALL, 10), [free.0]);
-    assert_eq!(lab.enqueue(hold), held, "the key still refuses");
+    assert_eq!(lab.enqueue(hold), keeper, "the key still refuses");
     lab.now_ms += 60_000;
-    assert_eq!(prune(&mut lab, ALL, 10), [held.0]);
+    assert_eq!(prune(&mut lab, ALL, 10), [keeper.0]);
     assert_eq!(lab.count_rows("dedup"), 0);
-    assert_ne!(lab.enqueue(hold), held);
+    assert_ne!(lab.enqueue(hold), keeper);
 }
 
 #[test]

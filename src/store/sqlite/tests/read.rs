@@ -68,7 +68,7 @@ fn every_run_is_shown_as_what_it_is_and_found_by_it() {
         assert_eq!(by_job, [pair]);
     }
     let several = list(&lab, |filter| {
-        filter.shown = vec![Shown::Dead, Shown::Running, Shown::Ready]
+        filter.shown = vec![Shown::Dead, Shown::Running, Shown::Ready];
     });
     assert_eq!(
         several.iter().map(|pair| pair.0).collect::<Vec<_>>(),

@@ -1,0 +1,179 @@
+//! The birth of a worker: signals, registration, threads.
+//!
+//! Rule: signals are counted before anything is registered, and the lock is held before the row exists.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+
+use super::{Engine, Stop, TICK};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::observe::log::{self, Level};
+use crate::process::capture::Tee;
+use crate::process::{SlotDir, marks::StartMarks, spawn};
+use crate::run::{RunId, WorkerId};
+use crate::store::{Ledger, NewRun, Store};
+use crate::worker::house::House;
+use crate::worker::identity::{self, Identity};
+use crate::worker::inbox::Inbox;
+use crate::worker::pool::Pool;
+use crate::worker::signals::SignalPipe;
+use crate::worker::slot::{Shared, Slot};
+use crate::worker::{Options, Reload, Summary};
+
+impl Engine {
+    pub(super) fn start(options: Options, reload: Reload) -> Result<Self> {
+        let now_ms = clock::wall_ms();
+        let (mut store, _) = options.open.open()?;
+        let signals = SignalPipe::new(&[SIGTERM, SIGINT])?;
+        let hangups = SignalPipe::new(&[SIGHUP])?;
+        prepare_process();
+        for name in ["work", "output", "checkpoints"] {
+            identity::make_dir(&store.dir().join(name))?;
+        }
+        let label = options.queues.join(",");
+        let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;
+        let worker = identity.worker;
+        let shared = Arc::new(Shared {
+            pool: Pool::new(options.slots as usize).map_err(|error| failed(&error))?,
+            inbox: Inbox::new().map_err(|error| failed(&error))?,
+            marks: StartMarks::create(identity.marks_path.clone())
+                .map_err(|error| failed(&error))?,
+            state_dir: store.dir().into(),
+            uuid: store.uuid().to_owned(),
+        });
+        let catalogue = Arc::clone(&options.catalogue);
+        store.write(|tx| tx.keep_catalogue(&catalogue, now_ms))?;
+        let foreground = match &options.foreground {
+            Some(wanted) => Some(enqueue_for(&mut store, worker, &wanted.new, now_ms)?),
+            None => None,
+        };
+        let (reader, _) = options.open.open()?;
+        let watch = reader.watch()?;
+        let ledger = Arc::new(Ledger::start(store)?);
+        let house = House::start(
+            &options.open,
+            Arc::clone(&ledger),
+            worker,
+            Arc::clone(&catalogue),
+            Arc::clone(&shared),
+            foreground.is_some(),
+        )?;
+        let slots = start_slots(&options, worker, &shared)?;
+        let now = clock::monotonic();
+        let mut engine = Self {
+            identity,
+            shared,
+            ledger,
+            watch,
+            house,
+            reload,
+            signals,
+            hangups,
+            slots,
+            catalogue,
+            prepared: HashMap::new(),
+            queue_names: options.queues,
+            queues: Arc::default(),
+            turns: Arc::default(),
+            ended: Vec::new(),
+            ended_since: None,
+            retry_at: None,
+            stuck: Vec::new(),
+            outstanding: 0,
+            look: true,
+            alone: false,
+            reconcile: false,
+            data_version: reader.data_version()?,
+            store: reader,
+            next_due_ms: None,
+            next_tick: now + TICK,
+            clock_offset_ms: now_ms - clock::boottime_ms(),
+            restart_waits: true,
+            cancels_looked_at: now,
+            look_for_cancels: false,
+            stop: Stop::No,
+            stop_after: options.stop_after,
+            drain: options.drain,
+            house_looked: false,
+            dry: false,
+            left_to_claim: options.max_runs,
+            foreground,
+            summary: Summary {
+                foreground,
+                ..Summary::default()
+            },
+        };
+        engine.order_queues();
+        if foreground.is_none() {
+            let queues = engine.queues.join(",");
+            let fields: [(&str, &dyn std::fmt::Display); 3] = [
+                ("worker", &worker),
+                ("queues", &queues),
+                ("slots", &options.slots),
+            ];
+            log::event(Level::Info, "worker_started", &fields);
+        }
+        Ok(engine)
+    }
+}
+
+/// What a process that runs other people's commands sets for itself.
+fn prepare_process() {
+    // Descriptors that we inherited are not our commands'.
+    if let Err(error) = spawn::seal_descriptors() {
+        log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
+    }
+    // A limit on file sizes shall drop output, not end the worker.
+    let too_large = Arc::new(AtomicBool::new(false));
+    drop(signal_hook::flag::register(SIGXFSZ, too_large));
+    if let Err(error) = spawn::become_subreaper() {
+        log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
+    }
+}
+
+/// Stores the run of the foreground so that only this worker takes it; a duplicate stays with whoever has it.
+fn enqueue_for(store: &mut Store, worker: WorkerId, new: &NewRun, now_ms: i64) -> Result<RunId> {
+    store.write(|tx| {
+        let enqueued = tx.enqueue(new, now_ms)?;
+        if !enqueued.duplicate {
+            tx.keep_for(enqueued.run, worker)?;
+        }
+        Ok(enqueued.run)
+    })
+}
+
+fn start_slots(
+    options: &Options,
+    worker: WorkerId,
+    shared: &Arc<Shared>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
+    let start = |index: u32| {
+        let dir = SlotDir::open(&shared.state_dir, worker, index)?;
+        let tee = shown.then(tee_stdout).transpose()?;
+        let slot = Slot::new(index as usize, Arc::clone(shared), dir, tee);
+        std::thread::Builder::new()
+            .name(format!("slot-{index}"))
+            .spawn(move || slot.work())
+    };
+    (0..options.slots)
+        .map(|index| start(index).map_err(|error| failed(&error)))
+        .collect()
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    Error::new(
+        Kind::Failed,
+        format!("cannot start: {}", crate::error::os_words(error)),
+    )
+}
+
+/// Copies output to our standard output.
+fn tee_stdout() -> std::io::Result<Tee> {
+    Tee::start(rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?.into())
+}

@@ -1,0 +1,208 @@
+//! The manual pages in `man/` say what the command line really takes.
+//!
+//! They are made from the tree that parses: `cargo test -- --ignored regenerate_man_pages` writes them anew. Rule: nothing in
+//! `man/*.1` is edited by hand; what no option says stands in the texts below.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Command;
+use clap_mangen::Man;
+
+/// Sections of `jobctl(1)` behind the options.
+const MORE: &str = r#".SH "EXIT STATUS"
+.TP
+0
+done
+.TP
+1
+failed
+.TP
+2
+wrong arguments
+.TP
+3
+no such job, run, queue or worker
+.TP
+4
+refused by a rule
+.TP
+69
+the store cannot be reached or is not ours
+.TP
+70
+a defect in jobctl
+.TP
+74
+input or output error
+.TP
+75
+nothing was stored, try again: queue full, store busy
+.TP
+76
+unknown whether it was stored: repeat with the same \fB\-\-request\-id\fR
+.TP
+77
+no permission
+.TP
+78
+bad catalogue
+.PP
+With \fB\-\-wait\fR, and of \fBjobctl run\fR and \fBjobctl runs wait\fR: 0 succeeded, 101 dead, 102 cancelled, 124 the wait
+timed out, 130 interrupted.
+.SH ENVIRONMENT
+.TP
+\fBJOBCTL_CATALOGUE\fR, \fBJOBCTL_STATE\fR
+as \fB\-\-catalogue\fR and \fB\-\-state\fR
+.TP
+\fBCONFIGURATION_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
+set by systemd(1): where catalogue and state are, unless the above say so
+.TP
+\fBXDG_CONFIG_HOME\fR, \fBXDG_STATE_HOME\fR
+where catalogue and state of a user are
+.TP
+\fBNO_COLOR\fR
+no colours
+.SH FILES
+.TP
+/etc/jobctl/jobs.toml
+the catalogue, see \fBjobctl.toml\fR(5)
+.TP
+/var/lib/jobctl
+the state directory: jobctl.db, lock files, output of the runs
+"#;
+
+const SEE_ALSO: &str =
+    ".SH \"SEE ALSO\"\n\\fBjobctl\\fR(1) for the options of every command and the exit codes\n";
+
+/// Every page: file name and content.
+fn pages() -> Vec<(String, String)> {
+    let mut tree = jobctl::cli::command();
+    tree.build();
+    let mut pages = vec![("jobctl.1".to_owned(), main_page(&tree))];
+    for command in visible(&tree) {
+        pages.push((format!("jobctl-{}.1", command.get_name()), page(command)));
+    }
+    pages
+}
+
+fn visible(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|sub| !sub.is_hide_set())
+}
+
+fn about(command: &Command) -> String {
+    command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+/// One of the sections that `clap_mangen` renders.
+fn section(
+    command: &Command,
+    render: impl Fn(&Man, &mut Vec<u8>) -> std::io::Result<()>,
+) -> String {
+    let mut text = Vec::new();
+    render(&Man::new(command.clone()), &mut text).expect("a section");
+    String::from_utf8(text).expect("UTF-8")
+}
+
+fn head(command: &Command, name: &str) -> String {
+    let about = about(command);
+    let title = name.to_uppercase().replace('-', "\\-");
+    let version = env!("CARGO_PKG_VERSION");
+    let name = name.replace('-', "\\-");
+    format!(".TH {title} 1 \"\" \"jobctl {version}\" \"jobctl\"\n.SH NAME\n{name} \\- {about}\n")
+}
+
+fn body(command: &Command) -> String {
+    let synopsis = section(command, |man, out| man.render_synopsis_section(out));
+    let description = if command.get_long_about().is_some() {
+        section(command, |man, out| man.render_description_section(out))
+    } else {
+        String::new()
+    };
+    let options = section(command, |man, out| man.render_options_section(out));
+    let options = if options.lines().any(|line| line.starts_with(".TP")) {
+        options
+    } else {
+        String::new()
+    };
+    format!("{synopsis}{description}{options}")
+}
+
+fn main_page(tree: &Command) -> String {
+    let line = |command: &Command| {
+        let name = command.get_name().replace('-', "\\-");
+        format!(".TP\n\\fBjobctl\\-{name}\\fR(1)\n{}\n", about(command))
+    };
+    let commands: Vec<String> = visible(tree).map(line).collect();
+    let (head, body, commands) = (head(tree, "jobctl"), body(tree), commands.concat());
+    plain(&format!("{head}{body}.SH COMMANDS\n{commands}{MORE}"))
+}
+
+/// A command with its verbs; the options of every command stand in `jobctl(1)` alone.
+fn page(command: &Command) -> String {
+    let name = format!("jobctl-{}", command.get_name());
+    let verb = |verb: &Command| {
+        let title = format!("{} {}", name.replace('-', " "), verb.get_name()).to_uppercase();
+        let body = body(&own(verb)).replace(".SH ", ".SS ");
+        format!(".SH \"{title}\"\n{}\n{body}", about(verb))
+    };
+    let verbs: Vec<String> = visible(command).map(verb).collect();
+    let (head, body, verbs) = (head(command, &name), body(&own(command)), verbs.concat());
+    plain(&format!("{head}{body}{verbs}{SEE_ALSO}"))
+}
+
+fn own(command: &Command) -> Command {
+    let elsewhere = |arg: &clap::Arg| {
+        arg.get_help_heading() == Some("Global options") || arg.get_id() == "help"
+    };
+    let hide = |arg: clap::Arg| {
+        let hidden = elsewhere(&arg) || arg.is_hide_set();
+        arg.hide(hidden)
+    };
+    command.clone().mut_args(hide)
+}
+
+/// Without the lines that set up quotes for old formatters, which every section repeats.
+fn plain(text: &str) -> String {
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
+    let lines: Vec<&str> = lines.map(str::trim_end).collect();
+    lines.join("\n").replace("\\*(Aq", "\\(aq") + "\n"
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("man")
+}
+
+#[test]
+fn the_manual_pages_are_those_of_the_real_options() {
+    let pages = pages();
+    for (name, page) in &pages {
+        let kept = fs::read_to_string(directory().join(name)).unwrap_or_default();
+        assert!(
+            kept == *page,
+            "man/{name} is old: `cargo test -- --ignored regenerate_man_pages`"
+        );
+    }
+    for entry in fs::read_dir(directory()).expect("man") {
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8");
+        let known = pages.iter().any(|(page, _)| *page == name) || !name.ends_with(".1");
+        assert!(known, "man/{name} is of no command");
+    }
+}
+
+#[test]
+#[ignore = "writes man/*.1 anew"]
+fn regenerate_man_pages() {
+    for (name, page) in pages() {
+        fs::write(directory().join(name), page).expect("a page is written");
+    }
+}
