@@ -118,7 +118,7 @@ impl Family<'_> {
 
     /// Sends SIGTERM to orphans that may have missed it: one that a shell forked as the signal came was not there yet, or
     /// still had the shell's handler. Older ones had theirs, and a child of a survivor may be at its cleaning up.
-    pub(super) fn remind(&self, survivors: &[Stat], termed_ms: i64) {
+    pub(super) fn remind(survivors: &[Stat], termed_ms: i64) {
         let since = proc_fs::ticks_at(termed_ms - FORK_WITHIN_MS);
         for stat in survivors {
             if stat.start_ticks >= since && stat.parent == std::process::id() as i32 {

@@ -266,7 +266,7 @@ impl<'a> Watch<'a> {
             // Nobody who is known to be left holds the pipe: then only its end is awaited.
             let tick = if survivors.is_empty() { LINGER } else { pause };
             if let (Some(termed_ms), true) = (self.termed_ms, now >= remind_at) {
-                self.family.remind(&survivors, termed_ms);
+                Family::remind(&survivors, termed_ms);
                 // Once more: the first may have met the same window between fork and exec.
                 remind_at = if remind_at == begun {
                     begun + LINGER
