@@ -13,14 +13,11 @@ fn workers(world: &World) -> Vec<Value> {
 
 /// A worker that is registered.
 fn worker(world: &World) -> Running {
-    let before = if world.state().exists() {
-        workers(world).len()
-    } else {
-        0
-    };
     let worker = world.start("run-worker -q --slots 2 --queue default");
+    let pid = worker.pid();
     until("it is registered", || {
-        world.state().join("jobctl.db").exists() && workers(world).len() > before
+        let exists = world.state().join("jobctl.db").exists();
+        exists && workers(world).iter().any(|seen| seen["pid"] == pid)
     });
     worker
 }
