@@ -350,20 +350,35 @@ impl Tenant {
 
 impl Lane {
     fn fill(&mut self, tx: &Tx<'_>, queue: &str, tenant: &str, page: usize) -> Result<()> {
-        const SQL: &str = "
+        const EQUAL: &str = "
             SELECT order_key, id FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND (order_key, id) > (?4, ?5)
-            ORDER BY order_key, id LIMIT ?6";
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key = ?4 AND id > ?5
+            ORDER BY id LIMIT ?6";
+        const BEHIND: &str = "
+            SELECT order_key, id FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key > ?4
+            ORDER BY order_key, id LIMIT ?5";
         if !self.rows.is_empty() || self.ended {
             return Ok(());
         }
-        let (key, run) = self.last.unwrap_or((i64::MIN, i64::MIN));
-        let mut statement = tx.conn.prepare_cached(SQL)?;
-        let rows = statement.query_map(
-            params![queue, tenant, self.job, key, run, page as i64],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        self.rows = rows.collect::<Result<_, _>>()?;
+        let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        // Runs that were enqueued together have the same order key: among them the id decides.
+        if let Some((key, run)) = self.last {
+            let mut statement = tx.conn.prepare_cached(EQUAL)?;
+            let values = params![queue, tenant, self.job, key, run, page as i64];
+            self.rows = statement
+                .query_map(values, pair)?
+                .collect::<Result<_, _>>()?;
+        }
+        let missing = page - self.rows.len();
+        if missing > 0 {
+            let behind = self.last.map_or(i64::MIN, |(key, _)| key);
+            let mut statement = tx.conn.prepare_cached(BEHIND)?;
+            let values = params![queue, tenant, self.job, behind, missing as i64];
+            for row in statement.query_map(values, pair)? {
+                self.rows.push_back(row?);
+            }
+        }
         self.last = self.rows.back().copied().or(self.last);
         self.ended = self.rows.len() < page;
         Ok(())
