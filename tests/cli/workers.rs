@@ -59,7 +59,9 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
     let world = world();
     let hung = worker(&world);
     let run = enqueue(&world, "wait");
-    until("it runs", || show(&world, run)["state"] == "running");
+    // Claimed is not started: only the command's own word tells.
+    let logs = format!("runs logs {run}");
+    until("its command runs", || world.run(&logs).out == "started\n");
     hung.signal("STOP");
     let id = workers(&world)[0]["worker"].as_i64().unwrap();
     assert_eq!(
