@@ -24,6 +24,9 @@ const SLICE_TIME: Duration = Duration::from_millis(10);
 /// Rows of the first slice; later ones follow from how long it took.
 const FIRST_SLICE: i64 = 200;
 
+/// Above this the log is copied into the database, so that it does not grow with the work.
+const LOG_BYTES: u64 = 64 << 20;
+
 /// Rows read at once where nothing is locked.
 const PAGE: i64 = 20_000;
 
@@ -128,6 +131,9 @@ fn remove(
         }
         .clamp(20, 20_000);
         let (files, bytes) = remove_logs(store.dir(), &pruned.runs);
+        if store.wal_bytes() >= LOG_BYTES {
+            store.checkpoint(false)?;
+        }
         removed.runs += pruned.runs.len() as u64;
         removed.files += files;
         removed.bytes += bytes;

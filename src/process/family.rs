@@ -14,6 +14,9 @@ use crate::clock;
 /// The kernel needs microseconds to end a process, unless the process is in an uninterruptible wait.
 const KILL_WITHIN: Duration = Duration::from_secs(2);
 
+/// From a fork to the child's own handlers, on a busy machine.
+const FORK_WITHIN_MS: i64 = 50;
+
 /// More processes than any sane job leaves; bounds the time of one pass.
 const PASS_MAX: usize = 10_000;
 
@@ -110,6 +113,17 @@ impl Family<'_> {
         }
         for signal in signals {
             let _ = rustix::process::kill_process_group(self.leader, signal);
+        }
+    }
+
+    /// Sends SIGTERM to orphans that may have missed it: one that a shell forked as the signal came was not there yet, or
+    /// still had the shell's handler. Older ones had theirs, and a child of a survivor may be at its cleaning up.
+    pub(super) fn remind(survivors: &[Stat], termed_ms: i64) {
+        let since = proc_fs::ticks_at(termed_ms - FORK_WITHIN_MS);
+        for stat in survivors {
+            if stat.start_ticks >= since && stat.parent == std::process::id() as i32 {
+                proc_fs::signal(stat.pid, stat.start_ticks, &[Signal::TERM, Signal::CONT]);
+            }
         }
     }
 

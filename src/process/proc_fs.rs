@@ -213,6 +213,11 @@ pub(super) fn reap(pid: i32) {
 /// Ticks per second of `start_ticks`; Linux shows all programs 100, except on two extinct architectures.
 const TICK_MS: i64 = 10;
 
+/// Ticks since boot at a time of the boot clock.
+pub(super) fn ticks_at(boottime_ms: i64) -> u64 {
+    (boottime_ms.max(0) / TICK_MS) as u64
+}
+
 /// Start time of a process that was started between two readings of the boot clock, in ticks.
 ///
 /// The kernel derives it from the same clock, so that it is known without reading `/proc` unless a tick passed meanwhile.

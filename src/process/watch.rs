@@ -81,6 +81,8 @@ pub(super) struct Watch<'a> {
     capture: &'a mut Capture,
     phase: Phase,
     why: Option<Why>,
+    /// When SIGTERM was sent, in milliseconds since boot.
+    termed_ms: Option<i64>,
 }
 
 impl<'a> Watch<'a> {
@@ -108,6 +110,7 @@ impl<'a> Watch<'a> {
             // A timeout beyond the clock's range is none.
             phase: Phase::Running(limits.timeout.and_then(|limit| begun.checked_add(limit))),
             why: None,
+            termed_ms: None,
         }
     }
 
@@ -160,6 +163,7 @@ impl<'a> Watch<'a> {
     fn terminate(&mut self, why: Why) {
         self.why = Some(why);
         self.phase = Phase::Grace(after(self.limits.grace));
+        self.termed_ms = Some(clock::boottime_ms());
         self.family.terminate();
     }
 
@@ -244,6 +248,8 @@ impl<'a> Watch<'a> {
     /// Gives those that outlived the command a moment to end by themselves: the rest of the grace when it was stopped,
     /// else [`LINGER`] (`exec > >(tee log)` is such a one). Returns who is left.
     fn linger(&mut self, silent: &mut bool, spare: bool) -> Vec<proc_fs::Stat> {
+        let begun = clock::monotonic();
+        let mut remind_at = begun;
         let mut until = after(LINGER);
         match self.phase {
             Phase::Grace(grace_over) => until = until.max(grace_over),
@@ -259,6 +265,15 @@ impl<'a> Watch<'a> {
             }
             // Nobody who is known to be left holds the pipe: then only its end is awaited.
             let tick = if survivors.is_empty() { LINGER } else { pause };
+            if let (Some(termed_ms), true) = (self.termed_ms, now >= remind_at) {
+                Family::remind(&survivors, termed_ms);
+                // Once more: the first may have met the same window between fork and exec.
+                remind_at = if remind_at == begun {
+                    begun + LINGER
+                } else {
+                    until
+                };
+            }
             pause = (pause * 2).min(Duration::from_millis(50));
             let ready = self.wait(Some((now + tick).min(until)), !*silent, false);
             if ready.commanded {

@@ -139,18 +139,22 @@ impl Pool {
         )
     }
 
-    /// Takes queued runs back: all, or all if the first waits longer than `patience` for a slot.
+    /// Takes queued runs back: all, or those that no idle slot is about to take if they wait longer than `patience`.
     pub(super) fn take_back(&self, patience: Option<std::time::Duration>) -> Vec<Claimed> {
         let mut state = self.state();
-        let overdue = match (patience, state.queue.front()) {
-            (Some(patience), Some(first)) => {
-                clock::monotonic().duration_since(first.claimed_at) > patience
+        // An idle slot may only be slow to wake.
+        let idle = state.active.iter().filter(|it| it.is_none()).count();
+        let spared = patience.map_or(0, |_| idle.min(state.queue.len()));
+        let overdue = match (patience, state.queue.get(spared)) {
+            (Some(patience), Some(work)) => {
+                clock::monotonic().duration_since(work.claimed_at) > patience
             }
             (None, _) => true,
             (_, None) => false,
         };
         if overdue {
-            state.queue.drain(..).map(|work| work.claimed).collect()
+            let taken = state.queue.drain(spared..);
+            taken.map(|work| work.claimed).collect()
         } else {
             Vec::new()
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::clock;
+use crate::error::{Error, Kind};
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
@@ -20,6 +21,7 @@ use crate::store::Claimed;
 
 use super::ended::Ended;
 use super::engine::Event;
+use super::house::Found;
 use super::identity::make_dir;
 use super::inbox::Inbox;
 use super::pool::{Pool, Work};
@@ -58,6 +60,7 @@ impl Slot {
     /// Works until the pool closes.
     pub(super) fn work(mut self) {
         let shared = Arc::clone(&self.shared);
+        let _panic = TellPanic(Arc::clone(&shared));
         while let Some(work) = shared.pool.next(self.index) {
             let ended = self.attempt(work);
             shared.pool.clear(self.index, |queued| {
@@ -200,6 +203,21 @@ impl Slot {
         );
         let said = self.dir.said(self.capture.redactor());
         Ok((outcome, said, checkpoint))
+    }
+}
+
+/// A slot that panicked would keep its run for ever: the worker ends, and others recover what it held.
+struct TellPanic(Arc<Shared>);
+
+impl Drop for TellPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let defect = Error::new(
+                Kind::Bug,
+                "a slot panicked; its run belongs to whoever recovers it",
+            );
+            self.0.inbox.push(Event::House(Found::Lost(defect)));
+        }
     }
 }
 

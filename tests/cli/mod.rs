@@ -10,6 +10,7 @@ mod runs;
 mod schedule;
 mod skeleton;
 mod status;
+mod terminal;
 mod workers;
 
 use serde_json::Value;

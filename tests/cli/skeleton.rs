@@ -160,3 +160,35 @@ fn the_catalogue_says_where_the_state_is() {
     world.run("-q migrate --state there").ok();
     assert!(world.root().join("there/jobctl.db").exists());
 }
+
+#[test]
+fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
+    let world = World::new();
+    world.run("migrate -q").ok();
+    let database = world.state().join("jobctl.db");
+    let newer = rusqlite::Connection::open(&database).unwrap();
+    newer.pragma_update(None, "user_version", 9).unwrap();
+    drop(newer);
+    for words in ["migrate", "status", "runs list"] {
+        world.run(words).is(
+            69,
+            "",
+            "error: `jobctl.db` has schema 9 and this jobctl knows up to 1; the file was not changed\n\
+             hint: install the version of jobctl that last worked on it, or a newer one\n",
+        );
+    }
+    fs::remove_dir_all(world.state()).unwrap();
+    fs::create_dir(world.state()).unwrap();
+    let other = rusqlite::Connection::open(&database).unwrap();
+    other
+        .execute_batch("CREATE TABLE diary (day TEXT)")
+        .unwrap();
+    drop(other);
+    let before = fs::read(&database).unwrap();
+    let err = world.run("runs list").fails(69);
+    assert!(
+        err.starts_with("error: `jobctl.db` was not made by jobctl"),
+        "{err}"
+    );
+    assert_eq!(fs::read(&database).unwrap(), before);
+}

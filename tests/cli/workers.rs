@@ -13,14 +13,11 @@ fn workers(world: &World) -> Vec<Value> {
 
 /// A worker that is registered.
 fn worker(world: &World) -> Running {
-    let before = if world.state().exists() {
-        workers(world).len()
-    } else {
-        0
-    };
     let worker = world.start("run-worker -q --slots 2 --queue default");
+    let pid = worker.pid();
     until("it is registered", || {
-        world.state().join("jobctl.db").exists() && workers(world).len() > before
+        let exists = world.state().join("jobctl.db").exists();
+        exists && workers(world).iter().any(|seen| seen["pid"] == pid)
     });
     worker
 }
@@ -62,7 +59,9 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
     let world = world();
     let hung = worker(&world);
     let run = enqueue(&world, "wait");
-    until("it runs", || show(&world, run)["state"] == "running");
+    // Claimed is not started: only the command's own word tells.
+    let logs = format!("runs logs {run}");
+    until("its command runs", || world.run(&logs).out == "started\n");
     hung.signal("STOP");
     let id = workers(&world)[0]["worker"].as_i64().unwrap();
     assert_eq!(

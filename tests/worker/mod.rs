@@ -9,7 +9,7 @@ use jobctl::run::{RunId, State};
 use jobctl::store::RunDetail;
 
 use crate::invariants;
-use crate::world::{Running, World, until};
+use crate::world::{PATIENCE, Running, World, until};
 
 mod ends;
 mod environment;
@@ -146,7 +146,13 @@ impl Worker {
     /// Waits for its end; exit code and log.
     #[track_caller]
     fn end(mut self) -> (Option<i32>, String) {
-        until("the worker ends", || self.has_ended());
+        let begun = jobctl::clock::monotonic();
+        until("the worker ends", || {
+            let ended = self.has_ended();
+            let late = begun.elapsed() > PATIENCE.mul_f32(0.9);
+            assert!(ended || !late, "the worker goes on: {}", self.log());
+            ended
+        });
         let code = self.running.child().wait().expect("a status").code();
         (code, self.log())
     }

@@ -150,6 +150,23 @@ fn a_second_signal_terms_at_once_and_a_third_kills() {
 }
 
 #[test]
+fn what_is_forked_after_the_sigterm_does_not_use_up_the_grace() {
+    let world = world(&jobs(
+        "grace = '1h'",
+        &[(
+            "forks",
+            "trap 'sleep 60 & exit 7' TERM; touch $HOME/started; while :; do sleep 0.01; done",
+        )],
+    ));
+    let run = enqueue(&world, "forks");
+    let worker = worker(&world, "");
+    until_exists(&world, "started");
+    worker.stop();
+    was_released(&show(&world, run), 1);
+    nothing_is_left(&world);
+}
+
+#[test]
 fn a_command_that_succeeds_after_its_sigterm_has_succeeded() {
     let world = world(&jobs(
         "grace = '1h'",
@@ -492,8 +509,12 @@ fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
         enqueue(&world, "next --delay 1h");
         let worker = worker(&world, "");
         until_exists(&world, "pid");
-        let uuid_held = invariants::marked_processes(&world);
-        assert!(!uuid_held.is_empty());
+        let mut children = Vec::new();
+        // In the moment of an exec a process shows no environment.
+        until("two processes", || {
+            children = invariants::marked_processes(&world);
+            children.len() == 2
+        });
         let begun = Instant::now();
         harm(&world);
         let (code, log) = worker.end();
@@ -505,7 +526,7 @@ fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
             .filter(|line| line.starts_with("error: "))
             .collect();
         assert_eq!(errors.len(), 1, "{name}: {log}");
-        for pid in uuid_held {
+        for pid in children {
             let gone = !fs::read_to_string(format!("/proc/{pid}/stat"))
                 .is_ok_and(|stat| !stat.contains(") Z "));
             assert!(gone, "{name}: {pid} lives");

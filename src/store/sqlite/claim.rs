@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::lanes::{first_lane_behind, next_lane};
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
@@ -165,28 +166,12 @@ impl Tx<'_> {
         open: &dyn Fn(&str) -> bool,
         max: usize,
     ) -> Result<(VecDeque<Tenant>, Option<String>)> {
-        // The head of the next lane: one seek in the index, however long the lanes are.
-        const NEXT_LANE: &str = "
-            SELECT tenant, job FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND (tenant, job) > (?2, ?3)
-            ORDER BY tenant, job LIMIT 1";
-        const NEXT_TENANT: &str = "
-            SELECT tenant, job FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant > ?2
-            ORDER BY tenant, job LIMIT 1";
-        let mut next_lane = self.conn.prepare_cached(NEXT_LANE)?;
-        let lane = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
         let mut tenants: VecDeque<Tenant> = VecDeque::new();
         let mut visited = 0;
         let mut last_tenant = None;
-        // Job names are never empty, so ("", "") stands before every lane.
         let mut found = match after {
-            Some(after) => self
-                .conn
-                .prepare_cached(NEXT_TENANT)?
-                .query_row([queue, after], lane)
-                .optional()?,
-            None => next_lane.query_row([queue, "", ""], lane).optional()?,
+            Some(after) => first_lane_behind(self.conn, queue, after)?,
+            None => next_lane(self.conn, queue, "", "")?,
         };
         while let Some((tenant, job)) = found {
             if upto.is_some_and(|upto| tenant.as_str() > upto) {
@@ -219,9 +204,7 @@ impl Tx<'_> {
                 visited += 1;
                 last_tenant = Some(tenant.clone());
             }
-            found = next_lane
-                .query_row([queue, &tenant, &job], lane)
-                .optional()?;
+            found = next_lane(self.conn, queue, &tenant, &job)?;
         }
         Ok((tenants, None))
     }
@@ -367,20 +350,36 @@ impl Tenant {
 
 impl Lane {
     fn fill(&mut self, tx: &Tx<'_>, queue: &str, tenant: &str, page: usize) -> Result<()> {
-        const SQL: &str = "
+        const EQUAL: &str = "
             SELECT order_key, id FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND (order_key, id) > (?4, ?5)
-            ORDER BY order_key, id LIMIT ?6";
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key = ?4 AND id > ?5
+            ORDER BY id LIMIT ?6";
+        const BEHIND: &str = "
+            SELECT order_key, id FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key > ?4
+            ORDER BY order_key, id LIMIT ?5";
         if !self.rows.is_empty() || self.ended {
             return Ok(());
         }
-        let (key, run) = self.last.unwrap_or((i64::MIN, i64::MIN));
-        let mut statement = tx.conn.prepare_cached(SQL)?;
-        let rows = statement.query_map(
-            params![queue, tenant, self.job, key, run, page as i64],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        self.rows = rows.collect::<Result<_, _>>()?;
+        let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        // Runs that were enqueued together have the same order key: among them the id decides. Two statements, for the reason
+        // given in `lanes`.
+        if let Some((key, run)) = self.last {
+            let mut statement = tx.conn.prepare_cached(EQUAL)?;
+            let values = params![queue, tenant, self.job, key, run, page as i64];
+            self.rows = statement
+                .query_map(values, pair)?
+                .collect::<Result<_, _>>()?;
+        }
+        let missing = page - self.rows.len();
+        if missing > 0 {
+            let behind = self.last.map_or(i64::MIN, |(key, _)| key);
+            let mut statement = tx.conn.prepare_cached(BEHIND)?;
+            let values = params![queue, tenant, self.job, behind, missing as i64];
+            for row in statement.query_map(values, pair)? {
+                self.rows.push_back(row?);
+            }
+        }
         self.last = self.rows.back().copied().or(self.last);
         self.ended = self.rows.len() < page;
         Ok(())

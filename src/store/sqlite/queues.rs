@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
+use super::lanes::next_lane;
 use crate::error::Result;
 use crate::store::QueueRow;
 
@@ -93,25 +94,19 @@ fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)
 
 /// The earliest due time among the first runs of the queue's lanes.
 fn oldest_head(conn: &Connection, queue: &str) -> Result<Option<i64>> {
-    // One seek per lane, however long the lanes are.
-    const SQL: &str = "
-        SELECT tenant, job, due_ms FROM run INDEXED BY run_ready
-        WHERE ready = 1 AND queue = ?1 AND (tenant, job) > (?2, ?3)
-        ORDER BY tenant, job, order_key, id LIMIT 1";
-    let mut statement = conn.prepare_cached(SQL)?;
-    let mut lane = (String::new(), String::new());
+    const HEAD: &str = "
+        SELECT due_ms FROM run INDEXED BY run_ready
+        WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 ORDER BY order_key, id LIMIT 1";
+    let mut statement = conn.prepare_cached(HEAD)?;
     let mut oldest: Option<i64> = None;
+    let mut at = (String::new(), String::new());
     for _ in 0..LANES_MAX {
-        let head: Option<(String, String, i64)> = statement
-            .query_row(params![queue, lane.0, lane.1], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        let Some((tenant, job, due_ms)) = head else {
+        let Some((tenant, job)) = next_lane(conn, queue, &at.0, &at.1)? else {
             break;
         };
+        let due_ms: i64 = statement.query_row([queue, &tenant, &job], |row| row.get(0))?;
         oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
-        lane = (tenant, job);
+        at = (tenant, job);
     }
     Ok(oldest)
 }

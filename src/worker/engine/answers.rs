@@ -128,6 +128,10 @@ impl Engine {
             }
         }
         self.shared.pool.add(work);
+        if !back.is_empty() && self.foreground.is_some() {
+            // Nobody here can work it any more.
+            self.begin_stop(Stop::Graceful(now));
+        }
         self.unclaim(back);
         if let Some(run) = self.foreground {
             self.look_after(run)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{AHEAD_MS, Engine, Event, LINGER, NOTE_AFTER, Stop};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::run::Fence;
+use crate::run::{Fence, RunId, State};
 use crate::store::{Burial, ClaimRequest, Claimed, Claims, Entry, Outcome, Start, Write};
 use crate::worker::ended::{Ended, follow_up};
 
@@ -195,6 +195,19 @@ impl Engine {
         }
     }
 
+    /// Gives one claim back; the run of the foreground goes on being ours unless we stop.
+    fn unclaim_entry(&self, run: RunId, fence: Fence) -> Entry {
+        let worker = self.identity.worker;
+        let keep = self.stop == Stop::No && self.foreground == Some(run);
+        self.noted_entry(Box::new(move |tx| {
+            let outcome = tx.unclaim(run, fence)?;
+            if keep && outcome == Outcome::Moved(State::Waiting) {
+                tx.keep_for(run, worker)?;
+            }
+            Ok(())
+        }))
+    }
+
     pub(super) fn unclaim(&mut self, runs: Vec<Claimed>) {
         if runs.is_empty() {
             return;
@@ -204,11 +217,7 @@ impl Engine {
         }
         let entries: Vec<Entry> = runs
             .into_iter()
-            .map(|claimed| {
-                self.noted_entry(Box::new(move |tx| {
-                    tx.unclaim(claimed.run, claimed.fence).map(drop)
-                }))
-            })
+            .map(|claimed| self.unclaim_entry(claimed.run, claimed.fence))
             .collect();
         self.outstanding += entries.len();
         self.look = true;
@@ -228,9 +237,7 @@ impl Engine {
         let entries: Vec<Entry> = held
             .into_iter()
             .filter(|(_, fence, _)| !known.contains(fence))
-            .map(|(run, fence, _)| {
-                self.noted_entry(Box::new(move |tx| tx.unclaim(run, fence).map(drop)))
-            })
+            .map(|(run, fence, _)| self.unclaim_entry(run, fence))
             .collect();
         self.outstanding += entries.len();
         self.ledger.submit(entries);
