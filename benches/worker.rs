@@ -84,6 +84,8 @@ fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {
         initiator: None,
         business_key: None,
         traceparent: None,
+        period: None,
+        after: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod policy;
 pub mod process;
 pub mod run;
 pub mod schedule;
+pub mod scheduler;
 pub mod store;
 pub mod units;
 pub mod worker;

@@ -90,7 +90,7 @@ words!(
         Delayed = "delayed",
         /// Waits for its next attempt after one that ended badly.
         Retrying = "retrying",
-        /// Due, but something forbids the claim (a paused job, for instance).
+        /// Due, but something forbids the claim: its job is paused, or it waits for another run.
         Blocked = "blocked",
         /// See [`State::Running`].
         Running = "running",
@@ -172,10 +172,23 @@ words!(
     Trigger {
         /// `enqueue` or `run`.
         Manual = "manual",
+        /// The calendar: a period of the job's schedule.
+        Period = "period",
         /// The death of another run whose job has `on_dead`.
         OnDead = "on_dead",
     }
 );
+
+/// The period that a run works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunPeriod {
+    /// Canonical and unique in the job.
+    pub key: String,
+    /// Its instant, without splay, milliseconds.
+    pub scheduled_ms: i64,
+    /// The date that the work is about, `2026-11-22`.
+    pub business_date: String,
+}
 
 words!(
     /// How often a run's command may be started.

@@ -206,6 +206,8 @@ pub(crate) fn new_run(job: &str, now_ms: i64) -> NewRun {
         initiator: None,
         business_key: None,
         traceparent: None,
+        period: None,
+        after: Vec::new(),
     }
 }
 

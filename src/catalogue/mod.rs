@@ -173,16 +173,6 @@ impl Schedule {
     pub fn splay_of(&self, job: &str, period_key: &str) -> i64 {
         crate::schedule::splay_ms(job, period_key, self.splay_ms)
     }
-
-    /// How long after its instant a missed period may be caught up, milliseconds: what is written, or until the next one.
-    ///
-    /// `None` for the last period of a rule, after which nothing comes.
-    pub fn catch_up_window_ms(&self, instant_ms: i64) -> Option<i64> {
-        self.catch_up_within_ms.or_else(|| {
-            let spacing = self.rule.spacing_ms(instant_ms.saturating_sub(1));
-            spacing.ok().flatten()
-        })
-    }
 }
 
 crate::run::words!(

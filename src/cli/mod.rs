@@ -24,6 +24,7 @@ mod run;
 mod run_worker;
 mod runs;
 mod safe;
+mod schedule;
 mod signals;
 mod status;
 mod store_section;
@@ -80,6 +81,8 @@ pub enum Command {
     RunWorker(run_worker::Args),
     /// List, show, follow, cancel, retry and wait for runs
     Runs(runs::Args),
+    /// Open the periods of all schedules until stopped
+    Schedule(schedule::Args),
     /// Show queues, workers and dead letters at a glance
     Status(status::Args),
     /// List, stop and kill workers
@@ -105,6 +108,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Run(args)) => run::run(&args, context),
         Some(Command::RunWorker(args)) => run_worker::run(args, context),
         Some(Command::Runs(args)) => runs::run(args, context),
+        Some(Command::Schedule(args)) => schedule::run(&args, context),
         Some(Command::Workers(args)) => workers::run(args, context),
     }
 }

@@ -132,6 +132,8 @@ impl Request<'_> {
             initiator: self.initiator.map(str::to_owned),
             business_key: self.business_key.map(str::to_owned),
             traceparent: self.traceparent.map(str::to_owned),
+            period: None,
+            after: Vec::new(),
         })
     }
 }

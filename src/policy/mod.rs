@@ -4,8 +4,13 @@
 
 mod backoff;
 mod classify;
+mod clock;
+mod periods;
 mod verdict;
 
 pub use backoff::delay_ms;
 pub use classify::{Judged, classify};
+pub use clock::{ClockGuard, Reading, Suspicion, Times};
+pub(crate) use periods::is_late;
+pub use periods::{Backlog, Fate, PeriodResult, SkipReason, Unfinished, judge};
 pub use verdict::{Budget, Verdict, verdict};

@@ -16,7 +16,7 @@ use crate::attempt::Ending;
 use crate::catalogue::{Job, Secret};
 use crate::clock;
 use crate::error::os_words;
-use crate::run::{Fence, RunId, Trigger};
+use crate::run::{Fence, RunId, RunPeriod, Trigger};
 
 /// Passed on where set.
 const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ"];
@@ -75,6 +75,10 @@ pub struct RunFacts<'a> {
     pub trigger: Trigger,
     /// Latest useful start, milliseconds UTC.
     pub deadline_ms: Option<i64>,
+    /// The period of a schedule that the run works.
+    pub period: Option<&'a RunPeriod>,
+    /// Instant of the last period of the job that succeeded, milliseconds UTC.
+    pub previous_success_ms: Option<i64>,
     /// Given at enqueue.
     pub correlation_id: Option<&'a str>,
     /// Given at enqueue.
@@ -225,6 +229,9 @@ fn own_variables(facts: &RunFacts<'_>) -> Result<Vec<CString>, Ending> {
         }
     }
     let deadline = facts.deadline_ms.and_then(rfc3339);
+    let period = facts.period;
+    let scheduled_for = period.and_then(|period| rfc3339(period.scheduled_ms));
+    let previous_success = facts.previous_success_ms.and_then(rfc3339);
     let last_error = facts.last_error.map(cut_error);
     let texts = [
         ("JOBCTL_RUN_JOB", Some(facts.job)),
@@ -233,6 +240,19 @@ fn own_variables(facts: &RunFacts<'_>) -> Result<Vec<CString>, Ending> {
         ("JOBCTL_RUN_IDEMPOTENCY_KEY", Some(facts.idempotency_key)),
         ("JOBCTL_RUN_TRIGGER", Some(facts.trigger.word())),
         ("JOBCTL_RUN_DEADLINE", deadline.as_deref()),
+        ("JOBCTL_RUN_SCHEDULED_FOR", scheduled_for.as_deref()),
+        (
+            "JOBCTL_RUN_PERIOD",
+            period.map(|period| period.key.as_str()),
+        ),
+        (
+            "JOBCTL_RUN_BUSINESS_DATE",
+            period.map(|period| period.business_date.as_str()),
+        ),
+        (
+            "JOBCTL_RUN_PREVIOUS_SUCCESS_AT",
+            previous_success.as_deref(),
+        ),
         ("JOBCTL_RUN_CORRELATION_ID", facts.correlation_id),
         ("JOBCTL_RUN_INITIATOR", facts.initiator),
         ("JOBCTL_RUN_BUSINESS_KEY", facts.business_key),

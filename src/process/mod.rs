@@ -13,6 +13,7 @@ mod family;
 pub mod leftovers;
 pub mod marks;
 mod proc_fs;
+pub mod signals;
 mod slot_dir;
 pub mod spawn;
 pub mod supervise;

@@ -160,6 +160,16 @@ impl Rule {
         &self.days.calendar
     }
 
+    /// Whether keys are instants or days, so that they come in the order of their instants whatever a calendar says.
+    pub fn keys_are_instants_or_days(&self) -> bool {
+        !matches!(self.days.on, Some(DayRule::OfUnit(_)))
+    }
+
+    /// Whether the rule is one of elapsed time.
+    pub fn is_elapsed(&self) -> bool {
+        matches!(self.source, Source::Every { .. })
+    }
+
     /// Whether the rule asks its calendar.
     pub(super) fn uses_calendar(&self) -> bool {
         use super::unit::{Adjust, Counted};

@@ -79,6 +79,14 @@ impl Zone {
         }
     }
 
+    /// A zone from its spans, which follow each other without a hole.
+    pub(super) fn from_spans(name: &str, spans: Vec<Span>) -> Self {
+        Self {
+            name: name.to_owned(),
+            spans,
+        }
+    }
+
     /// Reads compiled zone data (`TZif`).
     ///
     /// # Errors

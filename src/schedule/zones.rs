@@ -104,6 +104,15 @@ impl Zones {
         }
     }
 
+    /// The bundled database, in which this one zone is replaced.
+    pub(super) fn with(zone: Zone) -> Self {
+        let zones = Self::bundled();
+        let mut loaded = zones.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.insert(zone.name().to_owned(), Arc::new(zone));
+        drop(loaded);
+        zones
+    }
+
     /// Both versions, and which one is in use.
     pub fn versions(&self) -> &Versions {
         &self.versions

@@ -2,14 +2,18 @@
 //!
 //! Rule: nothing above this module knows SQL or SQLite, and `now` is always a parameter.
 
-use crate::run::{Fence, Guarantee, Reason, RunId, State, Trigger, WorkerId};
+use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, WorkerId};
 
 mod rows;
+mod schedule_rows;
 mod sqlite;
 
 pub use rows::{
     AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Pause, PruneRule, QueueRow, RunDetail,
     RunFilter, RunRow,
+};
+pub use schedule_rows::{
+    Agenda, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, VersionRow,
 };
 pub use sqlite::{
     Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning,
@@ -63,6 +67,17 @@ pub struct NewRun {
     pub business_key: Option<String>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
+    /// The period of a schedule that it works.
+    pub period: Option<RunPeriod>,
+    /// Runs that must end before this one may start.
+    pub after: Vec<RunId>,
+}
+
+impl NewRun {
+    /// Whether it can be claimed at once.
+    pub(crate) fn is_ready(&self, now_ms: i64) -> bool {
+        self.due_ms <= now_ms && self.after.is_empty()
+    }
 }
 
 /// The answer to an enqueue.
@@ -160,6 +175,10 @@ pub struct Claimed {
     pub last_exit_code: Option<i64>,
     /// Error of the attempt before.
     pub last_error: Option<String>,
+    /// The period of a schedule that it works.
+    pub period: Option<RunPeriod>,
+    /// Instant of the last period of its job that succeeded, milliseconds.
+    pub previous_success_ms: Option<i64>,
 }
 
 impl Claimed {

@@ -2,7 +2,7 @@
 //!
 //! Rule: plain data as it is stored; how it looks is decided in `document` and `cli`.
 
-use crate::run::{Guarantee, Reason, RunId, Shown, State, Trigger, WorkerId};
+use crate::run::{Guarantee, Reason, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
 
 /// A run, as lists show it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +61,8 @@ pub struct RunRow {
     pub business_key: Option<String>,
     /// Who asked for it.
     pub initiator: Option<String>,
+    /// The period of a schedule that it works.
+    pub period: Option<RunPeriod>,
 }
 
 /// A run with all that is known of it.

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::process::control::Command;
+use crate::process::signals::SignalPipe;
 use crate::run::RunId;
 use crate::store::{Claims, Ledger, Outcome, Store, Turns, Waiting, Watch};
 
@@ -27,7 +28,6 @@ use super::ended::Ended;
 use super::house::{self, House};
 use super::identity::Identity;
 use super::prepared::Prepared;
-use super::signals::SignalPipe;
 use super::slot::Shared;
 use super::{Drain, Options, Reload, Summary};
 

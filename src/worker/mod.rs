@@ -11,7 +11,6 @@ mod inbox;
 mod pool;
 mod prepared;
 mod reaper;
-mod signals;
 mod slot;
 
 use std::sync::Arc;

@@ -147,6 +147,8 @@ impl Slot {
             fence: claimed.fence,
             trigger: claimed.trigger,
             deadline_ms: claimed.deadline_ms,
+            period: claimed.period.as_ref(),
+            previous_success_ms: claimed.previous_success_ms,
             correlation_id: claimed.correlation_id.as_deref(),
             initiator: claimed.initiator.as_deref(),
             business_key: claimed.business_key.as_deref(),

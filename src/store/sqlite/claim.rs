@@ -33,7 +33,7 @@ impl Tx<'_> {
             UPDATE run SET ready = 1, wait_set_ms = NULL
             WHERE id IN (
                 SELECT id FROM run INDEXED BY run_due
-                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND due_ms <= ?1
+                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 AND due_ms <= ?1
                 ORDER BY due_ms LIMIT ?2)
             RETURNING queue, tenant";
         let mut statement = self.conn.prepare_cached(SQL)?;
@@ -52,7 +52,7 @@ impl Tx<'_> {
             UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
             WHERE id IN (
                 SELECT id FROM run INDEXED BY run_due
-                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND due_ms > ?1 AND wait_set_ms > ?1
+                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 AND due_ms > ?1 AND wait_set_ms > ?1
                 LIMIT ?2)";
         let changed = self
             .conn
@@ -215,7 +215,8 @@ impl Tx<'_> {
             WHERE id = ?1 AND state = 'waiting' AND ready = 1
             RETURNING id, fence, job, queue, tenant, attempts + 1, failures, crashes, max_attempts, max_crashes,
                 guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
-                correlation_id, initiator, business_key, traceparent, exit_code, last_error";
+                correlation_id, initiator, business_key, traceparent, exit_code, last_error,
+                period, scheduled_ms, business_date";
         debug_assert_eq!(State::Waiting.after(Event::Claim), Some(State::Running));
         let (mut claimed, has_payload) = self
             .conn
@@ -223,6 +224,9 @@ impl Tx<'_> {
             .query_row(params![run, request.worker.0, fence], claimed_row)?;
         if has_payload {
             claimed.payload = Some(self.payload_of(claimed.run)?);
+        }
+        if claimed.period.is_some() {
+            claimed.previous_success_ms = self.succeeded_ms(&claimed.job)?;
         }
         self.count(
             &claimed.queue,
@@ -257,7 +261,7 @@ impl Tx<'_> {
     ) -> Result<Option<Claimed>> {
         const SQL: &str = "
             UPDATE run SET ready = 1, worker = NULL
-            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 RETURNING queue, tenant";
+            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0 RETURNING queue, tenant";
         let mut statement = self.conn.prepare_cached(SQL)?;
         let row: Option<(String, String)> = statement
             .query_row(params![run.0, request.worker.0, now_ms], |row| {
@@ -310,6 +314,8 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
         traceparent: row.get(21)?,
         last_exit_code: row.get(22)?,
         last_error: row.get(23)?,
+        period: super::runs::period_of(row, 24)?,
+        previous_success_ms: None,
     };
     Ok((claimed, row.get(14)?))
 }
@@ -392,7 +398,7 @@ impl super::Store {
     pub fn next_due(&self) -> Result<Option<i64>> {
         const DUE: &str = "
             SELECT due_ms FROM run INDEXED BY run_due
-            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL ORDER BY due_ms LIMIT 1";
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 ORDER BY due_ms LIMIT 1";
         const DEADLINE: &str = "
             SELECT deadline_ms FROM run INDEXED BY run_deadline
             WHERE state = 'waiting' AND deadline_ms IS NOT NULL ORDER BY deadline_ms LIMIT 1";
@@ -416,8 +422,11 @@ impl super::Store {
             SELECT queue, job, count(*), NULL FROM run INDEXED BY run_ready WHERE ready = 1
             GROUP BY queue, job
             UNION ALL
+            SELECT queue, job, count(*), NULL FROM run INDEXED BY run_gated
+            WHERE gates > 0 AND state = 'waiting' AND worker IS NULL GROUP BY queue, job
+            UNION ALL
             SELECT queue, job, count(*), min(due_ms) FROM run INDEXED BY run_due
-            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL GROUP BY queue, job";
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 GROUP BY queue, job";
         let mut statement = self.connection()?.prepare_cached(SQL)?;
         let rows = statement
             .query_map([], |row| {

@@ -100,8 +100,8 @@ impl Tx<'_> {
             let answer = match fates.get_mut(index).map(std::mem::take) {
                 None | Some(Fate::New) => {
                     let answer = rows.insert(run, now_ms)?;
-                    let ready = answer.due_ms <= now_ms;
-                    self.count(&run.queue, &run.tenant, Depth::NONE, Depth::waiting(ready));
+                    let waiting = Depth::waiting(run.is_ready(now_ms));
+                    self.count(&run.queue, &run.tenant, Depth::NONE, waiting);
                     answer
                 }
                 Some(Fate::Existing(existing)) => existing,
@@ -175,6 +175,7 @@ struct Rows<'c> {
     conn: &'c Connection,
     run: CachedStatement<'c>,
     payload: CachedStatement<'c>,
+    gate: CachedStatement<'c>,
 }
 
 impl<'c> Rows<'c> {
@@ -183,23 +184,27 @@ impl<'c> Rows<'c> {
             INSERT INTO run (
                 job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, wait_set_ms, deadline_ms,
                 max_attempts, max_crashes, guarantee, params, has_payload, idempotency_key, dedup_key,
-                trigger, parent, correlation_id, initiator, business_key, traceparent
+                trigger, parent, correlation_id, initiator, business_key, traceparent,
+                period, scheduled_ms, business_date, gates
             ) VALUES (
                 ?1, ?2, ?3, ?4, 'waiting', ?5, ?6, ?7, ?8, ?9, ?10,
                 ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                ?18, ?19, ?20, ?21, ?22, ?23
+                ?18, ?19, ?20, ?21, ?22, ?23,
+                ?24, ?25, ?26, ?27
             )";
+        const GATE: &str = "INSERT INTO gate (run, successor) VALUES (?1, ?2)";
         const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
         Ok(Self {
             conn,
             run: conn.prepare_cached(SQL)?,
             payload: conn.prepare_cached(PAYLOAD)?,
+            gate: conn.prepare_cached(GATE)?,
         })
     }
 
     fn insert(&mut self, run: &NewRun, now_ms: i64) -> Result<Enqueued> {
         let due_ms = run.due_ms.max(now_ms);
-        let ready = due_ms <= now_ms;
+        let ready = run.is_ready(now_ms);
         let order_key = due_ms.saturating_add(run.priority.saturating_mul(PRIORITY_STEP_MS));
         self.run.execute(params![
             run.job,
@@ -225,10 +230,17 @@ impl<'c> Rows<'c> {
             run.initiator,
             run.business_key,
             run.traceparent,
+            run.period.as_ref().map(|period| &period.key),
+            run.period.as_ref().map(|period| period.scheduled_ms),
+            run.period.as_ref().map(|period| &period.business_date),
+            run.after.len() as i64,
         ])?;
         let id = self.conn.last_insert_rowid();
         if let Some(payload) = &run.payload {
             self.payload.execute(params![id, payload])?;
+        }
+        for before in &run.after {
+            self.gate.execute(params![before.0, id])?;
         }
         Ok(Enqueued {
             run: RunId(id),

@@ -10,7 +10,10 @@ use crate::error::{Error, Kind, Result};
 pub(super) const APPLICATION_ID: i64 = 0x6a6f_6263;
 
 /// All schema changes; version n is the n-th.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_queue.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_queue.sql"),
+    include_str!("migrations/0002_schedules.sql"),
+];
 
 /// The schema version that this jobctl writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -17,11 +17,13 @@ mod migrate;
 mod open;
 mod operate;
 mod pause;
+mod periods;
 mod prune;
 mod queues;
 mod recover;
 mod request;
 mod runs;
+mod schedules;
 #[cfg(test)]
 mod tests;
 mod watch;

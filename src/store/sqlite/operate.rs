@@ -87,11 +87,11 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Handled> {
         const SQL: &str = "
-            UPDATE run SET state = 'waiting', ready = 1, worker = NULL, fence = ?3,
+            UPDATE run SET state = 'waiting', ready = (gates = 0), worker = NULL, fence = ?3,
                 due_ms = ?4, order_key = ?4 + priority * ?5, wait_set_ms = NULL, deadline_ms = NULL,
                 failures = 0, crashes = 0, releases = 0, limited_ms = NULL,
                 ended_ms = NULL, cancel_ms = NULL, cancel_by = NULL, reason = NULL, result = NULL
-            WHERE id = ?1 AND state = ?2";
+            WHERE id = ?1 AND state = ?2 RETURNING ready";
         let Some(before) = self.before(run)? else {
             return Ok(Handled::Unknown);
         };
@@ -112,15 +112,18 @@ impl Tx<'_> {
             ));
         }
         let fence = self.fences(1)?;
-        let changed = self.conn.prepare_cached(SQL)?.execute(params![
-            run.0,
-            before.state.word(),
-            fence,
-            now_ms,
-            PRIORITY_STEP_MS
-        ])?;
-        exactly_one(changed, "retry a run")?;
-        self.count(&before.queue, &before.tenant, Depth::NONE, Depth::READY);
+        let values = params![run.0, before.state.word(), fence, now_ms, PRIORITY_STEP_MS];
+        // It stays behind the runs that it waited for, if they have not ended.
+        let ready: bool = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row(values, |row| row.get(0))?;
+        self.count(
+            &before.queue,
+            &before.tenant,
+            Depth::NONE,
+            Depth::waiting(ready),
+        );
         Ok(Handled::Moved(after))
     }
 }

@@ -81,7 +81,7 @@ fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)
     const SQL: &str = "
         SELECT queue, count(*), min(due_ms) FROM (
             SELECT queue, due_ms FROM run INDEXED BY run_due
-            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2)
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2)
         GROUP BY queue";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement

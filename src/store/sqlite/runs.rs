@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::dead;
 use super::writer::Tx;
 use crate::error::Result;
-use crate::run::{Guarantee, RunId, Shown, State, Trigger, WorkerId};
+use crate::run::{Guarantee, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
 use crate::store::{AttemptRow, RunDetail, RunFilter, RunRow};
 
 /// Most attempts and dead letters that are read of one run, the newest: operators can retry without end.
@@ -19,18 +19,31 @@ const WAITING_FEW: i64 = 10_000;
 const COLUMNS: &str = "
     run.id, job, queue, tenant, priority, state, attempts, failures, crashes, releases, created_ms, due_ms, started_ms,
     ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key, correlation_id,
-    business_key, initiator, max_attempts";
+    business_key, initiator, max_attempts, period, scheduled_ms, business_date";
 
 /// What an operator reads for a run; `:now_ms` decides what is due.
 const SHOWN: &str = "
     CASE WHEN state <> 'waiting' THEN state
          WHEN due_ms > :now_ms AND (failures > 0 OR limited_ms IS NOT NULL) THEN 'retrying'
          WHEN due_ms > :now_ms THEN 'delayed'
+         WHEN gates > 0 THEN 'blocked'
          WHEN EXISTS (SELECT 1 FROM pause WHERE pause.job = run.job) THEN 'blocked'
          ELSE 'ready' END";
 
 /// Number of columns in [`COLUMNS`]; what a query adds comes behind them.
-const N: usize = 26;
+const N: usize = 29;
+
+/// The period of a run, from three columns.
+pub(super) fn period_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<RunPeriod>> {
+    let Some(key) = row.get(at)? else {
+        return Ok(None);
+    };
+    Ok(Some(RunPeriod {
+        key,
+        scheduled_ms: row.get(at + 1)?,
+        business_date: row.get(at + 2)?,
+    }))
+}
 
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let state: String = row.get(5)?;
@@ -64,6 +77,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         business_key: row.get(23)?,
         initiator: row.get(24)?,
         max_attempts: row.get(25)?,
+        period: period_of(row, 26)?,
     })
 }
 
@@ -182,7 +196,9 @@ fn narrow(conn: &Connection, filter: &RunFilter) -> Result<String> {
             Shown::Ready | Shown::Delayed | Shown::Retrying | Shown::Blocked if waiting <= WAITING_FEW => "
                 SELECT id FROM run INDEXED BY run_ready WHERE ready = 1
                 UNION ALL
-                SELECT id FROM run INDEXED BY run_due WHERE state = 'waiting' AND ready = 0 AND worker IS NULL
+                SELECT id FROM run INDEXED BY run_due WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0
+                UNION ALL
+                SELECT id FROM run INDEXED BY run_gated WHERE gates > 0 AND state = 'waiting'
                 UNION ALL
                 SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'waiting'",
             _ => return Ok(ALL.to_owned()),

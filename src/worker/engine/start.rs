@@ -14,6 +14,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::process::capture::Tee;
+use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, marks::StartMarks, spawn};
 use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NewRun, Store};
@@ -21,7 +22,6 @@ use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
 use crate::worker::pool::Pool;
-use crate::worker::signals::SignalPipe;
 use crate::worker::slot::{Shared, Slot};
 use crate::worker::{Options, Reload, Summary};
 

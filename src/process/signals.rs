@@ -7,14 +7,14 @@ use std::os::unix::net::UnixStream;
 use crate::error::{Error, Kind, Result};
 
 /// One kind of request by signal.
-pub(super) struct SignalPipe {
+pub struct SignalPipe {
     reader: UnixStream,
     ids: Vec<signal_hook::SigId>,
 }
 
 impl SignalPipe {
     /// Collects these signals; each one counts.
-    pub(super) fn new(signals: &[i32]) -> Result<Self> {
+    pub fn new(signals: &[i32]) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::new(Kind::Failed, format!("cannot listen for signals: {error}"))
         };
@@ -30,7 +30,7 @@ impl SignalPipe {
     }
 
     /// How many arrived since the last call.
-    pub(super) fn take(&mut self) -> usize {
+    pub fn take(&mut self) -> usize {
         let mut bytes = [0u8; 64];
         let mut count = 0;
         while let Ok(n @ 1..) = self.reader.read(&mut bytes) {

@@ -1,0 +1,385 @@
+//! What becomes of a due period: opened, skipped, merged or caught up.
+//!
+//! Rule: decided when the period is found, from its instant, the job's policies and the runs of the schedule that have not
+//! ended; nothing is decided twice.
+
+use crate::catalogue::{CatchUp, Overlap, Schedule};
+use crate::run::{RunId, words};
+use crate::schedule::{Period, PeriodKind, PeriodsError};
+
+words!(
+    /// What a period came to.
+    PeriodResult {
+        /// It has a run.
+        Opened = "opened",
+        /// It has none, for a [`SkipReason`].
+        Skipped = "skipped",
+        /// The run of another period does its work.
+        Merged = "merged",
+        /// It was found late and has a run all the same.
+        CaughtUp = "caught_up",
+    }
+);
+
+words!(
+    /// Why a period has no run of its own.
+    SkipReason {
+        /// Its reading of the wall clock did not exist, and the rule says `gap = "skip"`.
+        Gap = "gap",
+        /// It was found late, and `catch_up` does not want it.
+        Late = "late",
+        /// An earlier run of the schedule had not ended.
+        Overlap = "overlap",
+        /// The job was paused.
+        Paused = "paused",
+        /// More periods were missed than `catch_up_max`.
+        CatchUpMax = "catch_up_max",
+        /// The job was taken out of the catalogue before the period was found.
+        Removed = "removed",
+    }
+);
+
+/// Runs that a schedule opened and that have not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The latest period that has a waiting run, and that run.
+    pub waiting: Option<(RunId, String)>,
+    /// The running ones.
+    pub running: Vec<RunId>,
+}
+
+impl Unfinished {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_none() && self.running.is_empty()
+    }
+
+    /// What a run must wait for that shall come after all of them.
+    fn all(&self) -> Vec<RunId> {
+        let waiting = self.waiting.iter().map(|(run, _)| *run);
+        self.running.iter().copied().chain(waiting).collect()
+    }
+}
+
+/// What is decided about a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It gets a run.
+    Open {
+        /// It was found late.
+        caught_up: bool,
+        /// Runs that must end before it may start.
+        after: Vec<RunId>,
+        /// Waiting and running runs of the schedule are cancelled first.
+        replace: bool,
+    },
+    /// It gets none.
+    Skip(SkipReason),
+    /// Another period's run does its work.
+    Merge {
+        /// The key of that period.
+        into: String,
+        /// Why it has no run of its own, where that is not the rule itself.
+        reason: Option<SkipReason>,
+    },
+}
+
+/// Which of the periods that were missed are still wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// Late periods before this instant are skipped as late.
+    late_before_ms: i64,
+    /// Late periods before this instant are more than `catch_up_max`.
+    beyond_max_ms: i64,
+}
+
+/// Periods that are asked for at a time.
+const PAGE: usize = 10_000;
+
+impl Backlog {
+    /// Nothing was missed.
+    pub const NONE: Self = Self {
+        late_before_ms: i64::MIN,
+        beyond_max_ms: i64::MIN,
+    };
+
+    /// Judges what lies between `watermark_ms` and `now_ms`.
+    ///
+    /// # Errors
+    /// Those of the rule.
+    pub fn of(schedule: &Schedule, watermark_ms: i64, now_ms: i64) -> Result<Self, PeriodsError> {
+        let within_ms = schedule
+            .catch_up_within_ms
+            .map(|within_ms| now_ms.saturating_sub(within_ms));
+        let late_before_ms = match (schedule.catch_up, within_ms) {
+            (CatchUp::None, _) => i64::MAX,
+            (CatchUp::All, Some(within_ms)) => within_ms,
+            // Until the next one is due: that is one spacing.
+            (CatchUp::Latest | CatchUp::All, _) => {
+                let latest_ms = latest(schedule, watermark_ms, now_ms)?;
+                latest_ms.max(within_ms.unwrap_or(i64::MIN))
+            }
+        };
+        let mut backlog = Self {
+            late_before_ms,
+            beyond_max_ms: i64::MIN,
+        };
+        if schedule.catch_up == CatchUp::All {
+            backlog.beyond_max_ms = newest(schedule, watermark_ms.max(late_before_ms - 1), now_ms)?;
+        }
+        Ok(backlog)
+    }
+}
+
+/// Calls `see` with the instant of each due period.
+fn each_due(
+    schedule: &Schedule,
+    after_ms: i64,
+    until_ms: i64,
+    mut see: impl FnMut(i64),
+) -> Result<(), PeriodsError> {
+    let mut after_ms = after_ms;
+    loop {
+        let page = schedule.rule.periods(after_ms, until_ms, PAGE)?;
+        for period in page.iter().filter(|period| period.is_due()) {
+            see(period.instant_ms);
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE => after_ms = last.instant_ms,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn latest(schedule: &Schedule, after_ms: i64, until_ms: i64) -> Result<i64, PeriodsError> {
+    let mut latest_ms = i64::MIN;
+    each_due(schedule, after_ms, until_ms, |at_ms| latest_ms = at_ms)?;
+    Ok(latest_ms)
+}
+
+/// The instant of the oldest among the newest `catch_up_max` late periods.
+fn newest(schedule: &Schedule, after_ms: i64, now_ms: i64) -> Result<i64, PeriodsError> {
+    let max = usize::try_from(schedule.catch_up_max).unwrap_or(1);
+    let mut newest = std::collections::VecDeque::with_capacity(max.min(PAGE));
+    let late_until_ms = now_ms.saturating_sub(schedule.late_grace_ms) - 1;
+    each_due(schedule, after_ms, late_until_ms, |at_ms| {
+        if newest.len() == max {
+            newest.pop_front();
+        }
+        newest.push_back(at_ms);
+    })?;
+    Ok(newest.front().copied().unwrap_or(i64::MIN))
+}
+
+/// Decides about one period.
+pub fn judge(
+    period: &Period,
+    schedule: &Schedule,
+    backlog: &Backlog,
+    paused: bool,
+    unfinished: &Unfinished,
+    now_ms: i64,
+) -> Fate {
+    match &period.kind {
+        PeriodKind::SkippedGap => return Fate::Skip(SkipReason::Gap),
+        PeriodKind::Merged { into } => {
+            return Fate::Merge {
+                into: into.clone(),
+                reason: None,
+            };
+        }
+        PeriodKind::Due => {}
+    }
+    if paused {
+        return Fate::Skip(SkipReason::Paused);
+    }
+    let late = is_late(period, schedule, now_ms);
+    if late && period.instant_ms < backlog.late_before_ms {
+        return Fate::Skip(SkipReason::Late);
+    }
+    if late && period.instant_ms < backlog.beyond_max_ms {
+        return Fate::Skip(SkipReason::CatchUpMax);
+    }
+    let open = |after, replace| Fate::Open {
+        caught_up: late,
+        after,
+        replace,
+    };
+    if late && schedule.catch_up == CatchUp::All {
+        return open(unfinished.all(), false);
+    }
+    match schedule.overlap {
+        _ if unfinished.is_empty() => open(Vec::new(), false),
+        Overlap::Allow => open(Vec::new(), false),
+        Overlap::Skip => Fate::Skip(SkipReason::Overlap),
+        Overlap::Replace => open(unfinished.running.clone(), true),
+        Overlap::Queue => match &unfinished.waiting {
+            Some((_, into)) => Fate::Merge {
+                into: into.clone(),
+                reason: Some(SkipReason::Overlap),
+            },
+            None => open(unfinished.running.clone(), false),
+        },
+    }
+}
+
+/// Whether it was found later than `late_grace` after its instant.
+pub(crate) fn is_late(period: &Period, schedule: &Schedule, now_ms: i64) -> bool {
+    now_ms.saturating_sub(period.instant_ms) > schedule.late_grace_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::schedule::{Rule, RuleSpec, Zones};
+
+    const HOUR: i64 = 3_600_000;
+
+    fn hourly(change: impl FnOnce(&mut Schedule)) -> Schedule {
+        let spec = RuleSpec {
+            cron: Some("0 * * * *".to_owned()),
+            timezone: Some("UTC".to_owned()),
+            ..RuleSpec::default()
+        };
+        let mut schedule = Schedule {
+            rule: Arc::new(Rule::new(&spec, &Zones::bundled()).unwrap()),
+            splay_ms: 0,
+            late_grace_ms: 60_000,
+            catch_up: CatchUp::Latest,
+            catch_up_within_ms: None,
+            catch_up_max: 24,
+            overlap: Overlap::Queue,
+            params: BTreeMap::new(),
+        };
+        change(&mut schedule);
+        schedule
+    }
+
+    /// What becomes of the hours 1 to 10, found together at 10:20: opened, or the word of why not.
+    fn found(schedule: &Schedule, paused: bool) -> Vec<String> {
+        let now_ms = 10 * HOUR + HOUR / 3;
+        let backlog = Backlog::of(schedule, 0, now_ms).unwrap();
+        let mut unfinished = Unfinished::default();
+        let mut words = Vec::new();
+        for period in schedule.rule.periods(0, now_ms, 100).unwrap() {
+            let fate = judge(&period, schedule, &backlog, paused, &unfinished, now_ms);
+            words.push(match fate {
+                Fate::Open {
+                    caught_up, after, ..
+                } => {
+                    unfinished.waiting = Some((RunId(period.instant_ms / HOUR), period.key));
+                    let after: Vec<i64> = after.iter().map(|run| run.0).collect();
+                    format!("{}{after:?}", if caught_up { "late" } else { "open" })
+                }
+                Fate::Skip(reason) => reason.to_string(),
+                Fate::Merge { into, .. } => into,
+            });
+        }
+        words
+    }
+
+    #[test]
+    fn none_runs_nothing_that_is_late() {
+        let schedule = hourly(|schedule| schedule.catch_up = CatchUp::None);
+        assert_eq!(found(&schedule, false), ["late"; 10]);
+    }
+
+    #[test]
+    fn latest_runs_the_newest_alone() {
+        let mut want = ["late"; 10];
+        want[9] = "late[]";
+        assert_eq!(found(&hourly(|_| {}), false), want);
+        // Beyond the window even that one is too old.
+        let schedule = hourly(|schedule| schedule.catch_up_within_ms = Some(10 * 60_000));
+        assert_eq!(found(&schedule, false), ["late"; 10]);
+        // A wide window does not make more of it.
+        let schedule = hourly(|schedule| schedule.catch_up_within_ms = Some(24 * HOUR));
+        assert_eq!(found(&schedule, false), want);
+    }
+
+    #[test]
+    fn a_newer_period_in_its_grace_supersedes_the_missed_ones() {
+        let schedule = hourly(|schedule| schedule.late_grace_ms = HOUR);
+        let mut want = ["late"; 10];
+        want[9] = "open[]";
+        assert_eq!(found(&schedule, false), want);
+    }
+
+    #[test]
+    fn all_runs_one_after_another_within_window_and_number() {
+        let schedule = hourly(|schedule| {
+            schedule.catch_up = CatchUp::All;
+            schedule.catch_up_within_ms = Some(4 * HOUR);
+        });
+        let want = [
+            "late", "late", "late", "late", "late", "late", "late[]", "late[7]", "late[8]",
+            "late[9]",
+        ];
+        assert_eq!(found(&schedule, false), want);
+        let schedule = hourly(|schedule| {
+            schedule.catch_up = CatchUp::All;
+            schedule.catch_up_within_ms = Some(4 * HOUR);
+            schedule.catch_up_max = 2;
+        });
+        let want = [
+            "late",
+            "late",
+            "late",
+            "late",
+            "late",
+            "late",
+            "catch_up_max",
+            "catch_up_max",
+            "late[]",
+            "late[9]",
+        ];
+        assert_eq!(found(&schedule, false), want);
+    }
+
+    #[test]
+    fn a_paused_job_opens_nothing() {
+        assert_eq!(found(&hourly(|_| {}), true), ["paused"; 10]);
+    }
+
+    #[test]
+    fn overlap_decides_about_a_period_in_time() {
+        let now_ms = HOUR;
+        let busy = Unfinished {
+            waiting: None,
+            running: vec![RunId(7)],
+        };
+        let waiting = Unfinished {
+            waiting: Some((RunId(8), "before".into())),
+            running: vec![RunId(7)],
+        };
+        let open = |after: &[i64], replace| Fate::Open {
+            caught_up: false,
+            after: after.iter().map(|run| RunId(*run)).collect(),
+            replace,
+        };
+        let merged = Fate::Merge {
+            into: "before".into(),
+            reason: Some(SkipReason::Overlap),
+        };
+        for (overlap, when_busy, when_waiting) in [
+            (Overlap::Queue, open(&[7], false), merged),
+            (
+                Overlap::Skip,
+                Fate::Skip(SkipReason::Overlap),
+                Fate::Skip(SkipReason::Overlap),
+            ),
+            (Overlap::Allow, open(&[], false), open(&[], false)),
+            (Overlap::Replace, open(&[7], true), open(&[7], true)),
+        ] {
+            let schedule = hourly(|schedule| schedule.overlap = overlap);
+            let period = schedule.rule.next(0).unwrap().unwrap();
+            let backlog = Backlog::of(&schedule, 0, now_ms).unwrap();
+            let fate = |unfinished| judge(&period, &schedule, &backlog, false, unfinished, now_ms);
+            assert_eq!(fate(&Unfinished::default()), open(&[], false), "{overlap}");
+            assert_eq!(fate(&busy), when_busy, "{overlap}");
+            assert_eq!(fate(&waiting), when_waiting, "{overlap}");
+        }
+    }
+}

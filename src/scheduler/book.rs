@@ -1,0 +1,114 @@
+//! The schedules of a catalogue, ready to be opened.
+//!
+//! Rule: the digest of an entry covers everything that opening one of its periods uses, so two processes with equal digests
+//! open the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::catalogue::{Catalogue, Intake, Schedule};
+use crate::error::{Error, Kind, Result};
+use crate::policy::Backlog;
+use crate::schedule::StoredRule;
+use crate::store::Settings;
+
+/// All schedules of one load.
+pub(super) struct Book {
+    /// Path of the catalogue.
+    pub(super) path: String,
+    /// Identity of its files.
+    pub(super) stamp: String,
+    /// What every enqueue needs.
+    pub(super) settings: Settings,
+    /// Release of the zone data.
+    pub(super) data_version: String,
+    /// By name.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// A job with a schedule.
+pub(super) struct Entry {
+    pub(super) job: String,
+    pub(super) schedule: Schedule,
+    pub(super) intake: Intake,
+    pub(super) digest: String,
+    /// The offsets of its zone, shared by all entries of that zone.
+    zone: Arc<str>,
+    /// What was missed, as it was found; kept until all of it is decided.
+    pub(super) backlog: Option<(i64, Backlog)>,
+}
+
+impl Book {
+    pub(super) fn of(catalogue: &Catalogue) -> Result<Self> {
+        let mut zones: HashMap<String, Arc<str>> = HashMap::new();
+        let mut entries = Vec::new();
+        for (name, job) in &catalogue.jobs {
+            let Some(schedule) = &job.schedule else {
+                continue;
+            };
+            let zone = schedule.rule.zone();
+            let zone = zones
+                .entry(zone.name().to_owned())
+                .or_insert_with(|| zone.offsets_text().into());
+            let digest = digest(schedule, &job.intake, zone)?;
+            entries.push(Entry {
+                job: name.clone(),
+                schedule: schedule.clone(),
+                intake: job.intake.clone(),
+                digest,
+                zone: Arc::clone(zone),
+                backlog: None,
+            });
+        }
+        Ok(Self {
+            path: catalogue.path.to_string_lossy().into_owned(),
+            stamp: catalogue.stamp.clone(),
+            settings: Settings::of(catalogue),
+            data_version: catalogue.zones.versions().used().to_owned(),
+            entries,
+        })
+    }
+
+    pub(super) fn has(&self, job: &str) -> bool {
+        self.entries
+            .binary_search_by(|entry| entry.job.as_str().cmp(job))
+            .is_ok()
+    }
+}
+
+impl Entry {
+    pub(super) fn stored(&self) -> StoredRule {
+        StoredRule {
+            rule: self.schedule.rule.normalised(),
+            zone: self.zone.to_string(),
+        }
+    }
+}
+
+fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
+    let facts = json!({
+        "rule": schedule.rule.normalised(),
+        "splay_ms": schedule.splay_ms,
+        "late_grace_ms": schedule.late_grace_ms,
+        "catch_up": schedule.catch_up,
+        "catch_up_within_ms": schedule.catch_up_within_ms,
+        "catch_up_max": schedule.catch_up_max,
+        "overlap": schedule.overlap,
+        "params": schedule.params,
+        "intake": intake,
+    });
+    let facts = serde_json::to_vec(&facts)
+        .map_err(|error| Error::new(Kind::Bug, format!("cannot write a schedule: {error}")))?;
+    let mut hasher = Sha256::new();
+    hasher.update(zone);
+    hasher.update(facts);
+    let digest = hasher.finalize();
+    let mut text = String::with_capacity(32);
+    for byte in &digest[..16] {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,274 @@
+//! Puts the schedules of a load in force, inside a transaction.
+//!
+//! Rule: an old rule is followed up to the moment of the change, a new one from then on: nothing is replayed. A key that both
+//! rules have is decided once, whichever of them comes to it first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::catalogue::Schedule;
+use crate::error::{Error, Kind, Result};
+use crate::policy::{Backlog, PeriodResult, SkipReason};
+use crate::schedule::{Period, PeriodsError, Rule};
+use crate::store::{NewVersion, PeriodRow, Tx};
+
+use super::book::Entry;
+use super::open::{Now, Opened, next_of, open_passed, open_version};
+use super::stretch::split;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// How one schedule came into force.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// It was in force already; or only something beside its rule changed.
+    Kept {
+        watermark_ms: i64,
+        next_ms: Option<i64>,
+    },
+    /// It begins now.
+    Begun {
+        next_ms: Option<i64>,
+        /// It replaces another rule.
+        changed: bool,
+        /// What the old rule still decided, and what would have been lost between the two.
+        rows: Vec<PeriodRow>,
+    },
+    /// The old rule has more to decide than fits into one transaction: come again.
+    Unfinished(Vec<PeriodRow>),
+    /// The rule cannot be asked.
+    Failed(String),
+}
+
+fn bug(error: PeriodsError) -> Error {
+    Error::new(Kind::Bug, error.to_string())
+}
+
+/// Puts one schedule in force.
+pub(super) fn apply(
+    tx: &mut Tx<'_>,
+    entry: &Entry,
+    data_version: &str,
+    now: Now<'_>,
+    budget: &mut usize,
+) -> Result<Applied> {
+    let in_force = tx.schedule(&entry.job)?;
+    let Some((row, version)) = in_force.and_then(|row| row.version.map(|version| (row, version)))
+    else {
+        return begin(tx, entry, data_version, now.now_ms, false, Vec::new());
+    };
+    if row.digest == entry.digest {
+        return Ok(Applied::Kept {
+            watermark_ms: row.watermark_ms,
+            next_ms: row.next_ms,
+        });
+    }
+    let stored = entry.stored();
+    let old = tx
+        .version(version)?
+        .ok_or_else(|| Error::new(Kind::Bug, format!("schedule version {version} is gone")))?;
+    if old.stored == stored {
+        tx.keep_digest(&entry.job, &entry.digest)?;
+        return Ok(Applied::Kept {
+            watermark_ms: row.watermark_ms,
+            next_ms: row.next_ms,
+        });
+    }
+    // A rule that this jobctl cannot read any more has nothing left to say.
+    let old_rule = Rule::from_stored(&old.stored).ok();
+    let mut rows = Vec::new();
+    if let Some(rule) = &old_rule {
+        let schedule = Schedule {
+            rule: Arc::new(rule.clone()),
+            ..entry.schedule.clone()
+        };
+        match open_version(tx, entry, &schedule, (&row, version), now, budget)? {
+            Opened::Done {
+                more: true, rows, ..
+            } => return Ok(Applied::Unfinished(rows)),
+            Opened::Done { rows: decided, .. } => rows = decided,
+            Opened::Stale => {}
+            Opened::Failed(message) => return Ok(Applied::Failed(message)),
+        }
+    }
+    let from_ms = now.now_ms.max(row.watermark_ms);
+    if let Some(rule) = &old_rule {
+        take_apart(tx, &entry.job, rule, &entry.schedule.rule, from_ms)?;
+    }
+    tx.end_version(&entry.job, from_ms)?;
+    let begun = begin(tx, entry, data_version, from_ms, true, rows)?;
+    let (
+        Applied::Begun {
+            mut rows, next_ms, ..
+        },
+        Some(rule),
+    ) = (begun, old_rule)
+    else {
+        return Ok(Applied::Failed("the schedule did not begin".to_owned()));
+    };
+    let passed = passed_over(&rule, &entry.schedule.rule, from_ms).map_err(bug)?;
+    if let (Some(first), Some(begun)) = (passed.first(), tx.schedule(&entry.job)?) {
+        let backlog = Backlog::of(&entry.schedule, first.instant_ms - 1, from_ms).map_err(bug)?;
+        for period in &passed {
+            let version = begun.version.unwrap_or_default();
+            match open_passed(tx, entry, version, period, backlog, now)? {
+                Ok(decided) => rows.extend(decided),
+                Err(message) => return Ok(Applied::Failed(message)),
+            }
+        }
+    }
+    Ok(Applied::Begun {
+        next_ms,
+        changed: true,
+        rows,
+    })
+}
+
+fn begin(
+    tx: &mut Tx<'_>,
+    entry: &Entry,
+    data_version: &str,
+    from_ms: i64,
+    changed: bool,
+    rows: Vec<PeriodRow>,
+) -> Result<Applied> {
+    let next_ms = match next_of(&entry.schedule, from_ms) {
+        Ok(next_ms) => next_ms,
+        Err(error) => return Ok(Applied::Failed(error.to_string())),
+    };
+    tx.begin_version(&NewVersion {
+        job: &entry.job,
+        stored: &entry.stored(),
+        data_version,
+        digest: &entry.digest,
+        from_ms,
+        next_ms,
+    })?;
+    Ok(Applied::Begun {
+        next_ms,
+        changed,
+        rows,
+    })
+}
+
+/// How far around the moment of a change equal keys can lie on both sides of it: offsets and holidays move days.
+fn window_ms(rule: &Rule) -> i64 {
+    if rule.keys_are_instants_or_days() {
+        2 * DAY_MS
+    } else {
+        32 * DAY_MS
+    }
+}
+
+/// Periods that are asked for on either side of a change.
+const AROUND_MAX: usize = 10_000;
+
+fn around(rule: &Rule, from_ms: i64, until_ms: i64) -> Result<Vec<Period>, PeriodsError> {
+    let mut periods = rule.periods(from_ms, until_ms, AROUND_MAX)?;
+    periods.retain(Period::is_due);
+    Ok(periods)
+}
+
+/// Periods of the new rule in the past whose keys the old rule still had in the future.
+fn passed_over(old: &Rule, new: &Rule, now_ms: i64) -> Result<Vec<Period>, PeriodsError> {
+    if old.is_elapsed() || new.is_elapsed() {
+        return Ok(Vec::new());
+    }
+    let window_ms = window_ms(new);
+    let ahead: HashSet<String> = around(old, now_ms, now_ms + window_ms)?
+        .into_iter()
+        .map(|period| period.key)
+        .collect();
+    let mut passed = around(new, now_ms - window_ms, now_ms)?;
+    passed.retain(|period| ahead.contains(&period.key));
+    Ok(passed)
+}
+
+/// Gives periods that the new rule will come to again rows of their own, so that the unique index knows them.
+fn take_apart(tx: &mut Tx<'_>, job: &str, old: &Rule, new: &Rule, now_ms: i64) -> Result<()> {
+    if old.is_elapsed() || new.is_elapsed() {
+        return Ok(());
+    }
+    let window_ms = window_ms(new);
+    let ahead: HashSet<String> = around(new, now_ms, now_ms + window_ms)
+        .map_err(bug)?
+        .into_iter()
+        .map(|period| period.key)
+        .collect();
+    for period in around(old, now_ms - window_ms, now_ms).map_err(bug)? {
+        if !ahead.contains(&period.key) {
+            continue;
+        }
+        let Some(row) = tx.period_at(job, period.instant_ms)? else {
+            continue;
+        };
+        if row.count > 1
+            && let Some(apart) = split(&row, old, &period.key).map_err(bug)?
+        {
+            replace(tx, &row, [apart.before, Some(apart.period), apart.behind])?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes rows in the place of one that they were made from.
+pub(super) fn replace<const N: usize>(
+    tx: &mut Tx<'_>,
+    row: &PeriodRow,
+    parts: [Option<PeriodRow>; N],
+) -> Result<()> {
+    tx.remove_period(&row.job, &row.period)?;
+    for part in parts.into_iter().flatten() {
+        tx.add_period(&part)?;
+    }
+    Ok(())
+}
+
+/// Takes a schedule out of force. What it missed is accounted for: nobody can run it any more.
+pub(super) fn remove(tx: &mut Tx<'_>, job: &str, now: Now<'_>) -> Result<()> {
+    let Some(row) = tx.schedule(job)? else {
+        return Ok(());
+    };
+    let until_ms = now.now_ms.max(row.watermark_ms);
+    let version = match row.version {
+        Some(version) => tx.version(version)?,
+        None => None,
+    };
+    if let Some(version) = version
+        && let Ok(rule) = Rule::from_stored(&version.stored)
+    {
+        for missed in missed(job, &rule, (version.version, row.watermark_ms), now).map_err(bug)? {
+            tx.add_period(&missed)?;
+        }
+    }
+    tx.end_version(job, until_ms)?;
+    tx.advance(job, until_ms, None)
+}
+
+/// Rows for everything that was due and that nobody will run.
+fn missed(
+    job: &str,
+    rule: &Rule,
+    (version, after_ms): (i64, i64),
+    now: Now<'_>,
+) -> Result<Vec<PeriodRow>, PeriodsError> {
+    let mut rows: Vec<PeriodRow> = Vec::new();
+    let mut after_ms = after_ms;
+    loop {
+        let page = rule.periods(after_ms, now.now_ms, AROUND_MAX)?;
+        for period in &page {
+            let row = PeriodRow {
+                reason: Some(SkipReason::Removed),
+                ..PeriodRow::of(job, period, PeriodResult::Skipped, version, now.wall_ms)
+            };
+            match rows.last_mut() {
+                Some(last) if rule.keys_are_instants_or_days() => last.extend(&row),
+                _ => rows.push(row),
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() >= AROUND_MAX => after_ms = last.instant_ms,
+            _ => return Ok(rows),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Who opens periods first: the holder of `scheduler.lock`. The kernel frees it when the process dies, however it dies.
+//!
+//! Rule: the lock only saves work. Two processes that both believe they lead open nothing twice.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use fs2::FileExt;
+
+use crate::error::{Error, Kind, Result};
+
+/// Path of the lock.
+pub fn lock_path(state: &Path) -> PathBuf {
+    state.join("scheduler.lock")
+}
+
+fn open(path: &Path, mode: u32) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| Error::io("open the lock file", path, &error))
+}
+
+/// Whether some process holds the lock; `None` where we may not look.
+pub fn is_led(state: &Path) -> Option<bool> {
+    let path = lock_path(state);
+    if !path.exists() {
+        return Some(false);
+    }
+    let file = open(&path, 0o600).ok()?;
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => Some(false),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+            Some(true)
+        }
+        Err(_) => None,
+    }
+}
+
+/// A place in the queue of those who want to lead.
+pub(super) struct Candidate {
+    lock: Option<File>,
+    /// Ready to read when a thread of ours has got the lock.
+    news: UnixStream,
+    got: std::sync::mpsc::Receiver<std::io::Result<File>>,
+}
+
+impl Candidate {
+    /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
+    pub(super) fn new(state: &Path, mode: u32) -> Result<Self> {
+        let path = lock_path(state);
+        let file = open(&path, mode)?;
+        let failed = |error: &std::io::Error| {
+            Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
+        };
+        let (news, mut bell) = UnixStream::pair().map_err(|error| failed(&error))?;
+        news.set_nonblocking(true).map_err(|error| failed(&error))?;
+        let (sender, got) = std::sync::mpsc::sync_channel(1);
+        let lock = match FileExt::try_lock_exclusive(&file) {
+            Ok(()) => Some(file),
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                std::thread::Builder::new()
+                    .name("lead".into())
+                    .stack_size(64 * 1024)
+                    .spawn(move || {
+                        let locked = loop {
+                            match FileExt::lock_exclusive(&file) {
+                                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                                other => break other.map(|()| file),
+                            }
+                        };
+                        drop(sender.send(locked));
+                        let _ = bell.write_all(b"!");
+                    })
+                    .map_err(|error| failed(&error))?;
+                None
+            }
+            Err(error) => return Err(Error::io("lock", &path, &error)),
+        };
+        Ok(Self { lock, news, got })
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Whether the lock was got just now.
+    pub(super) fn has_taken_over(&mut self) -> bool {
+        if self.lock.is_some() {
+            return false;
+        }
+        if let Ok(Ok(file)) = self.got.try_recv() {
+            self.lock = Some(file);
+        }
+        self.lock.is_some()
+    }
+
+    /// Readable when there is news; only of use while waiting.
+    pub(super) fn news(&self) -> BorrowedFd<'_> {
+        self.news.as_fd()
+    }
+}

@@ -1,0 +1,26 @@
+//! The scheduler: opens every period of every schedule exactly once.
+//!
+//! `planner` knows what is due and opens it (`open`), whatever process it runs in; `change` puts a catalogue in force; `watch`
+//! is the process around it: signals, timer, leadership (`leader`).
+
+mod accept;
+mod book;
+mod change;
+mod leader;
+mod open;
+mod planner;
+mod stretch;
+mod timer;
+mod watch;
+
+use crate::catalogue::Catalogue;
+use crate::error::Result;
+
+pub use accept::{Accepted, accept_clock, jump_words};
+pub use leader::{is_led, lock_path};
+pub use planner::{Counts, Next, Planner, Ticked};
+pub use stretch::{Split, split};
+pub use watch::{once, run};
+
+/// Loads the catalogue anew; given by whoever knows where it is.
+pub type Reload = Box<dyn Fn() -> Result<Catalogue> + Send>;

@@ -1,0 +1,218 @@
+//! What each due period came to, and the runs of a schedule that have not ended.
+//!
+//! Rule: a period is decided once: its row and its run are written in one transaction, and the unique index on (job, period)
+//! refuses a second one.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::writer::Tx;
+use crate::error::Result;
+use crate::policy::{PeriodResult, SkipReason, Unfinished};
+use crate::run::RunId;
+use crate::store::{PeriodFilter, PeriodRow};
+
+/// Waiting runs that one period replaces; there are more only after `overlap` was changed.
+const REPLACED_MAX: i64 = 1000;
+
+const COLUMNS: &str = "
+    job, period, due_ms, last_period, last_due_ms, count, business_date, result, reason, into_period, run, version,
+    decided_ms";
+
+fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
+    let result: String = row.get(7)?;
+    let reason: Option<String> = row.get(8)?;
+    Ok(PeriodRow {
+        job: row.get(0)?,
+        period: row.get(1)?,
+        due_ms: row.get(2)?,
+        last_period: row.get(3)?,
+        last_due_ms: row.get(4)?,
+        count: row.get(5)?,
+        business_date: row.get(6)?,
+        // The schema's CHECK lets no other word in.
+        result: PeriodResult::from_word(&result).unwrap_or(PeriodResult::Skipped),
+        reason: reason.as_deref().and_then(SkipReason::from_word),
+        into: row.get(9)?,
+        run: row.get::<_, Option<i64>>(10)?.map(RunId),
+        version: row.get(11)?,
+        decided_ms: row.get(12)?,
+    })
+}
+
+fn period(conn: &Connection, job: &str, key: &str) -> Result<Option<PeriodRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM period WHERE job = ?1 AND period = ?2");
+    let mut statement = conn.prepare_cached(&sql)?;
+    Ok(statement.query_row([job, key], period_row).optional()?)
+}
+
+impl Tx<'_> {
+    /// The row that begins with this period.
+    pub fn period(&self, job: &str, key: &str) -> Result<Option<PeriodRow>> {
+        period(self.conn, job, key)
+    }
+
+    /// The row of a job that covers an instant.
+    pub fn period_at(&self, job: &str, at_ms: i64) -> Result<Option<PeriodRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms <= ?2
+             ORDER BY due_ms DESC, id DESC LIMIT 1"
+        );
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let row = statement
+            .query_row(params![job, at_ms], period_row)
+            .optional()?;
+        Ok(row.filter(|row| row.last_due_ms >= at_ms))
+    }
+
+    /// The last row of a job, by instant.
+    pub fn last_period(&self, job: &str) -> Result<Option<PeriodRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 ORDER BY due_ms DESC, id DESC LIMIT 1"
+        );
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        Ok(statement.query_row([job], period_row).optional()?)
+    }
+
+    /// Adds a row.
+    pub fn add_period(&mut self, row: &PeriodRow) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO period (job, period, due_ms, last_period, last_due_ms, count, business_date, result, reason,
+                into_period, run, version, decided_ms)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        self.conn.prepare_cached(SQL)?.execute(params![
+            row.job,
+            row.period,
+            row.due_ms,
+            row.last_period,
+            row.last_due_ms,
+            row.count,
+            row.business_date,
+            row.result.word(),
+            row.reason.map(SkipReason::word),
+            row.into,
+            row.run.map(|run| run.0),
+            row.version,
+            row.decided_ms,
+        ])?;
+        Ok(())
+    }
+
+    /// Writes a row that begins with the same period anew.
+    pub fn change_period(&mut self, row: &PeriodRow) -> Result<()> {
+        self.remove_period(&row.job, &row.period)?;
+        self.add_period(row)
+    }
+
+    /// Removes the row that begins with this period, to write others in its place.
+    pub fn remove_period(&mut self, job: &str, key: &str) -> Result<()> {
+        const SQL: &str = "DELETE FROM period WHERE job = ?1 AND period = ?2";
+        self.conn.prepare_cached(SQL)?.execute([job, key])?;
+        Ok(())
+    }
+
+    /// Runs that the schedule of a job opened and that have not ended.
+    pub fn unfinished(&self, job: &str) -> Result<Unfinished> {
+        const WAITING: &str = "
+            SELECT id, period FROM run INDEXED BY run_scheduled
+            WHERE trigger = 'period' AND state IN ('waiting', 'running') AND state = 'waiting' AND job = ?1 ORDER BY scheduled_ms DESC, id DESC LIMIT 1";
+        const RUNNING: &str = "
+            SELECT id FROM run INDEXED BY run_scheduled
+            WHERE trigger = 'period' AND state IN ('waiting', 'running') AND state = 'running' AND job = ?1 ORDER BY id";
+        let waiting = self
+            .conn
+            .prepare_cached(WAITING)?
+            .query_row([job], |row| Ok((RunId(row.get(0)?), row.get(1)?)))
+            .optional()?;
+        let mut statement = self.conn.prepare_cached(RUNNING)?;
+        let running = statement
+            .query_map([job], |row| Ok(RunId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(Unfinished { waiting, running })
+    }
+
+    /// Cancels what the schedule of a job opened and what has not ended: waiting runs at once.
+    pub fn cancel_unfinished(&mut self, job: &str, actor: &str, now_ms: i64) -> Result<Vec<RunId>> {
+        const SQL: &str = "
+            SELECT id FROM run INDEXED BY run_scheduled
+            WHERE trigger = 'period' AND state IN ('waiting', 'running') AND job = ?1 LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let runs: Vec<RunId> = statement
+            .query_map(params![job, REPLACED_MAX], |row| Ok(RunId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        for run in &runs {
+            self.cancel(*run, actor, now_ms)?;
+        }
+        Ok(runs)
+    }
+
+    /// Whether a job is paused.
+    pub fn is_paused(&self, job: &str) -> Result<bool> {
+        const SQL: &str = "SELECT EXISTS (SELECT 1 FROM pause WHERE job = ?1)";
+        Ok(self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([job], |row| row.get(0))?)
+    }
+}
+
+impl super::Store {
+    /// What periods came to, the newest first.
+    pub fn list_periods(&self, filter: &PeriodFilter) -> Result<Vec<PeriodRow>> {
+        let order = match filter.job {
+            Some(_) => "INDEXED BY period_job WHERE job = :job",
+            None => "WHERE :job IS NULL",
+        };
+        let by = match filter.job {
+            Some(_) => "due_ms DESC, id DESC",
+            None => "id DESC",
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM period {order} AND (:result IS NULL OR result = :result)
+             ORDER BY {by} LIMIT :limit OFFSET :offset"
+        );
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map(
+                named_params! {
+                    ":job": filter.job, ":result": filter.result.map(PeriodResult::word),
+                    ":limit": filter.limit, ":offset": filter.offset,
+                },
+                period_row,
+            )?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// The row that begins with this period.
+    pub fn period(&self, job: &str, key: &str) -> Result<Option<PeriodRow>> {
+        period(self.connection()?, job, key)
+    }
+
+    /// The next rows of a job behind an (instant, key), in order: for walking the whole history in pages.
+    pub fn periods_after(
+        &self,
+        job: &str,
+        (due_ms, key): (i64, &str),
+        limit: i64,
+    ) -> Result<Vec<PeriodRow>> {
+        // Rows of one instant first, then those behind it: one statement with a row value would read from the start.
+        let same = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms = ?2 AND period > ?3
+             ORDER BY period"
+        );
+        let behind = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms > ?2
+             ORDER BY due_ms, period LIMIT ?3"
+        );
+        let conn = self.connection()?;
+        let mut statement = conn.prepare_cached(&same)?;
+        let mut rows: Vec<PeriodRow> = statement
+            .query_map(params![job, due_ms, key], period_row)?
+            .collect::<Result<_, _>>()?;
+        let mut statement = conn.prepare_cached(&behind)?;
+        for row in statement.query_map(params![job, due_ms, limit], period_row)? {
+            rows.push(row?);
+        }
+        Ok(rows)
+    }
+}

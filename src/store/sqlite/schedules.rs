@@ -1,0 +1,243 @@
+//! Schedules in force, the versions of their rules, and the scheduler's own row.
+//!
+//! Rule: a version is never changed but for its end; rules and zone data are kept once, by their digest.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
+
+use super::open::hex;
+use super::writer::Tx;
+use crate::error::Result;
+use crate::schedule::StoredRule;
+use crate::store::{Agenda, NewVersion, ScheduleRow, SchedulerRow, VersionRow};
+
+const COLUMNS: &str = "job, version, digest, watermark_ms, next_ms, succeeded_ms";
+
+fn schedule_row(row: &Row<'_>) -> rusqlite::Result<ScheduleRow> {
+    Ok(ScheduleRow {
+        job: row.get(0)?,
+        version: row.get(1)?,
+        digest: row.get(2)?,
+        watermark_ms: row.get(3)?,
+        next_ms: row.get(4)?,
+        succeeded_ms: row.get(5)?,
+    })
+}
+
+fn schedule(conn: &Connection, job: &str) -> Result<Option<ScheduleRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM schedule WHERE job = ?1");
+    let mut statement = conn.prepare_cached(&sql)?;
+    Ok(statement.query_row([job], schedule_row).optional()?)
+}
+
+fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    let text = |at| -> rusqlite::Result<String> {
+        let bytes: Vec<u8> = row.get(at)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Ok(VersionRow {
+        version: row.get(0)?,
+        from_ms: row.get(1)?,
+        until_ms: row.get(2)?,
+        stored: StoredRule {
+            rule: text(3)?,
+            zone: text(4)?,
+        },
+        data_version: row.get(5)?,
+    })
+}
+
+const VERSION: &str = "
+    SELECT schedule_version.id, from_ms, until_ms, rule.body, zone.body, data_version
+    FROM schedule_version
+    JOIN content AS rule ON rule.digest = schedule_version.rule
+    JOIN content AS zone ON zone.digest = schedule_version.zone";
+
+impl Tx<'_> {
+    /// The schedule of a job.
+    pub fn schedule(&self, job: &str) -> Result<Option<ScheduleRow>> {
+        schedule(self.conn, job)
+    }
+
+    /// Jobs that have a schedule in force.
+    pub fn scheduled_jobs(&self) -> Result<Vec<String>> {
+        const SQL: &str = "SELECT job FROM schedule WHERE version IS NOT NULL ORDER BY job";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let jobs = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(jobs)
+    }
+
+    /// One version of a schedule.
+    pub fn version(&self, version: i64) -> Result<Option<VersionRow>> {
+        let sql = format!("{VERSION} WHERE schedule_version.id = ?1");
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        Ok(statement.query_row([version], version_row).optional()?)
+    }
+
+    /// Puts a new version in force; the watermark stands at its beginning.
+    pub fn begin_version(&mut self, new: &NewVersion<'_>) -> Result<i64> {
+        const SQL: &str = "
+            INSERT INTO schedule_version (job, from_ms, rule, zone, data_version) VALUES (?1, ?2, ?3, ?4, ?5)
+            RETURNING id";
+        const IN_FORCE: &str = "
+            INSERT INTO schedule (job, version, digest, watermark_ms, next_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT (job) DO UPDATE SET version = excluded.version, digest = excluded.digest,
+                watermark_ms = excluded.watermark_ms, next_ms = excluded.next_ms";
+        let rule = self.keep_content(new.stored.rule.as_bytes())?;
+        let zone = self.keep_content(new.stored.zone.as_bytes())?;
+        let version: i64 = self.conn.prepare_cached(SQL)?.query_row(
+            params![new.job, new.from_ms, rule, zone, new.data_version],
+            |row| row.get(0),
+        )?;
+        self.conn.prepare_cached(IN_FORCE)?.execute(params![
+            new.job,
+            version,
+            new.digest,
+            new.from_ms,
+            new.next_ms
+        ])?;
+        Ok(version)
+    }
+
+    /// Ends the version in force of a job at an instant; it has no schedule then.
+    pub fn end_version(&mut self, job: &str, until_ms: i64) -> Result<()> {
+        const SQL: &str = "
+            UPDATE schedule_version SET until_ms = max(?2, from_ms)
+            WHERE id = (SELECT version FROM schedule WHERE job = ?1)";
+        const NONE: &str = "UPDATE schedule SET version = NULL, next_ms = NULL WHERE job = ?1";
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![job, until_ms])?;
+        self.conn.prepare_cached(NONE)?.execute([job])?;
+        Ok(())
+    }
+
+    /// The rule is the same, but something else that opening a period uses has changed.
+    pub fn keep_digest(&mut self, job: &str, digest: &str) -> Result<()> {
+        const SQL: &str = "UPDATE schedule SET digest = ?2 WHERE job = ?1";
+        self.conn.prepare_cached(SQL)?.execute([job, digest])?;
+        Ok(())
+    }
+
+    /// Every period up to `watermark_ms` has its row now.
+    pub fn advance(&mut self, job: &str, watermark_ms: i64, next_ms: Option<i64>) -> Result<()> {
+        const SQL: &str = "UPDATE schedule SET watermark_ms = ?2, next_ms = ?3 WHERE job = ?1";
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![job, watermark_ms, next_ms])?;
+        Ok(())
+    }
+
+    /// Instant of the last period of a job that succeeded, milliseconds.
+    pub(super) fn succeeded_ms(&self, job: &str) -> Result<Option<i64>> {
+        const SQL: &str = "SELECT succeeded_ms FROM schedule WHERE job = ?1";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        Ok(statement
+            .query_row([job], |row| row.get(0))
+            .optional()?
+            .flatten())
+    }
+
+    /// This process opens periods from now on.
+    pub fn lead(&mut self, pid: u32, host: &str, now_ms: i64) -> Result<()> {
+        const SQL: &str = "UPDATE scheduler SET pid = ?1, host = ?2, started_ms = ?3";
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![pid, host, now_ms])?;
+        Ok(())
+    }
+
+    /// Remembers which catalogue schedules were loaded from.
+    pub fn loaded_from(&mut self, path: &str) -> Result<()> {
+        const SQL: &str = "UPDATE scheduler SET catalogue = ?1";
+        self.conn.prepare_cached(SQL)?.execute([path])?;
+        Ok(())
+    }
+
+    /// Remembers what is known of the clock.
+    pub fn keep_clock(&mut self, clock: &str) -> Result<()> {
+        const SQL: &str = "UPDATE scheduler SET clock = ?1";
+        self.conn.prepare_cached(SQL)?.execute([clock])?;
+        Ok(())
+    }
+
+    /// Records that an operator believes the clock.
+    pub fn accept_clock(&mut self, accepted: &str) -> Result<()> {
+        const SQL: &str = "UPDATE scheduler SET accepted = ?1";
+        self.conn.prepare_cached(SQL)?.execute([accepted])?;
+        Ok(())
+    }
+
+    fn keep_content(&self, body: &[u8]) -> Result<String> {
+        const SQL: &str =
+            "INSERT INTO content (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let digest = hex(&Sha256::digest(body)[..16]);
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![digest, body])?;
+        Ok(digest)
+    }
+}
+
+impl super::Store {
+    /// The schedule of a job.
+    pub fn schedule(&self, job: &str) -> Result<Option<ScheduleRow>> {
+        schedule(self.connection()?, job)
+    }
+
+    /// All schedules, also those that are not in force any more, by job.
+    pub fn schedules(&self) -> Result<Vec<ScheduleRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM schedule ORDER BY job");
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map([], schedule_row)?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// Every version of a job's schedule, the oldest first.
+    pub fn versions(&self, job: &str) -> Result<Vec<VersionRow>> {
+        let sql = format!("{VERSION} WHERE job = ?1 ORDER BY from_ms, schedule_version.id");
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map([job], version_row)?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// How many schedules are in force, and what is next.
+    pub fn agenda(&self) -> Result<Agenda> {
+        const COUNT: &str = "SELECT count(*) FROM schedule WHERE version IS NOT NULL";
+        const NEXT: &str = "
+            SELECT next_ms, job FROM schedule WHERE next_ms IS NOT NULL ORDER BY next_ms, job LIMIT 1";
+        let conn = self.connection()?;
+        let next = conn
+            .prepare_cached(NEXT)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(Agenda {
+            schedules: conn
+                .prepare_cached(COUNT)?
+                .query_row([], |row| row.get(0))?,
+            next,
+        })
+    }
+
+    /// The scheduler's own row.
+    pub fn scheduler(&self) -> Result<SchedulerRow> {
+        const SQL: &str = "SELECT pid, host, started_ms, catalogue, clock, accepted FROM scheduler";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        Ok(statement.query_row([], |row| {
+            Ok(SchedulerRow {
+                pid: row.get(0)?,
+                host: row.get(1)?,
+                started_ms: row.get(2)?,
+                catalogue: row.get(3)?,
+                clock: row.get(4)?,
+                accepted: row.get(5)?,
+            })
+        })?)
+    }
+}
