@@ -9,7 +9,7 @@ use crate::catalogue::{BackoffKind, Command, Job, Pattern, Schedule, Secret, Tem
 use crate::run::RunId;
 use crate::schedule::{Preview, Rule};
 use crate::store::{AttemptRow, DeadLetter, Pause, QueueRow, RunDetail, RunRow, WorkerRow};
-use crate::units::format_utc;
+use crate::units::{format_utc, hex};
 
 /// The document `jobctl.<name>/1` with the fields of `body`.
 pub fn document(name: &str, body: Value) -> Value {
@@ -343,14 +343,6 @@ fn secret_source(secret: &Secret) -> Value {
 /// What came of a request about one run.
 pub fn handled(run: RunId, done: bool, reason: Option<&str>) -> Value {
     json!({ "run": run, "done": done, "reason": reason })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

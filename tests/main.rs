@@ -17,6 +17,7 @@ mod invariants;
 mod man;
 mod readme;
 mod schedule;
+mod scheduler;
 mod store;
 mod tidy;
 mod worker;

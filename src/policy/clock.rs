@@ -74,6 +74,7 @@ impl ClockGuard {
 
     /// Goes on with what an earlier process knew. After a boot only a clock that went back is suspicious: forwards, the
     /// machine was simply off.
+    #[must_use]
     pub fn resume(self, boot_id: &str, now: Reading) -> Self {
         if self.boot_id == boot_id {
             return self;

@@ -376,7 +376,9 @@ mod tests {
             let schedule = hourly(|schedule| schedule.overlap = overlap);
             let period = schedule.rule.next(0).unwrap().unwrap();
             let backlog = Backlog::of(&schedule, 0, now_ms).unwrap();
-            let fate = |unfinished| judge(&period, &schedule, &backlog, false, unfinished, now_ms);
+            let fate = |unfinished: &Unfinished| {
+                judge(&period, &schedule, &backlog, false, unfinished, now_ms)
+            };
             assert_eq!(fate(&Unfinished::default()), open(&[], false), "{overlap}");
             assert_eq!(fate(&busy), when_busy, "{overlap}");
             assert_eq!(fate(&waiting), when_waiting, "{overlap}");

@@ -17,6 +17,7 @@ use crate::catalogue::{Job, Secret};
 use crate::clock;
 use crate::error::os_words;
 use crate::run::{Fence, RunId, RunPeriod, Trigger};
+use crate::units::hex;
 
 /// Passed on where set.
 const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ"];
@@ -310,15 +311,6 @@ fn rfc3339(ms: i64) -> Option<String> {
 /// A child of the given trace context, or the root of a new trace.
 fn traceparent(given: Option<&str>) -> String {
     let random = clock::random_bytes::<24>();
-    let hex = |bytes: &[u8]| -> String {
-        use std::fmt::Write as _;
-        bytes
-            .iter()
-            .fold(String::with_capacity(32), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
-    };
     let span = hex(&random[..8]);
     match given.and_then(trace_of) {
         Some((trace, flags)) => format!("00-{trace}-{span}-{flags}"),

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_no_zone_is_refused() {
-        for text in ["", "x", "0 3600\n0 7200", "0"] {
+        for text in ["", "x", "0 3600\n7 0\n7 7200", "0"] {
             assert_eq!(Zone::from_offsets_text("UTC", text), None, "{text:?}");
         }
     }

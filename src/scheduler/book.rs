@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::policy::Backlog;
 use crate::schedule::StoredRule;
 use crate::store::Settings;
+use crate::units::hex;
 
 /// All schedules of one load.
 pub(super) struct Book {
@@ -105,10 +106,5 @@ fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     hasher.update(zone);
     hasher.update(facts);
-    let digest = hasher.finalize();
-    let mut text = String::with_capacity(32);
-    for byte in &digest[..16] {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    Ok(text)
+    Ok(hex(&hasher.finalize()[..16]))
 }

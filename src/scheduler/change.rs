@@ -40,6 +40,7 @@ pub(super) enum Applied {
     Failed(String),
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn bug(error: PeriodsError) -> Error {
     Error::new(Kind::Bug, error.to_string())
 }
@@ -55,7 +56,7 @@ pub(super) fn apply(
     let in_force = tx.schedule(&entry.job)?;
     let Some((row, version)) = in_force.and_then(|row| row.version.map(|version| (row, version)))
     else {
-        return begin(tx, entry, data_version, now.now_ms, false, Vec::new());
+        return begin(tx, entry, data_version, now.at_ms, false, Vec::new());
     };
     if row.digest == entry.digest {
         return Ok(Applied::Kept {
@@ -91,7 +92,7 @@ pub(super) fn apply(
             Opened::Failed(message) => return Ok(Applied::Failed(message)),
         }
     }
-    let from_ms = now.now_ms.max(row.watermark_ms);
+    let from_ms = now.at_ms.max(row.watermark_ms);
     if let Some(rule) = &old_rule {
         take_apart(tx, &entry.job, rule, &entry.schedule.rule, from_ms)?;
     }
@@ -229,7 +230,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, job: &str, now: Now<'_>) -> Result<()> {
     let Some(row) = tx.schedule(job)? else {
         return Ok(());
     };
-    let until_ms = now.now_ms.max(row.watermark_ms);
+    let until_ms = now.at_ms.max(row.watermark_ms);
     let version = match row.version {
         Some(version) => tx.version(version)?,
         None => None,
@@ -255,7 +256,7 @@ fn missed(
     let mut rows: Vec<PeriodRow> = Vec::new();
     let mut after_ms = after_ms;
     loop {
-        let page = rule.periods(after_ms, now.now_ms, AROUND_MAX)?;
+        let page = rule.periods(after_ms, now.at_ms, AROUND_MAX)?;
         for period in &page {
             let row = PeriodRow {
                 reason: Some(SkipReason::Removed),

@@ -42,7 +42,7 @@ pub(super) enum Opened {
 #[derive(Clone, Copy)]
 pub(super) struct Now<'a> {
     /// What the time is for this schedule, milliseconds.
-    pub(super) now_ms: i64,
+    pub(super) at_ms: i64,
     /// Wall clock, milliseconds: when runs are stored and become due.
     pub(super) wall_ms: i64,
     pub(super) settings: &'a Settings,
@@ -78,20 +78,20 @@ pub(super) fn open_version(
     let failed = |error: PeriodsError| Ok(Opened::Failed(error.to_string()));
     let periods = match schedule
         .rule
-        .periods(in_force.watermark_ms, now.now_ms, LOOK_MAX)
+        .periods(in_force.watermark_ms, now.at_ms, LOOK_MAX)
     {
         Ok(periods) => periods,
         Err(error) => return failed(error),
     };
     // What was missed is judged as of the moment when it was found.
-    let missed = |first: &Period| is_late(first, schedule, now.now_ms);
+    let missed = |first: &Period| is_late(first, schedule, now.at_ms);
     let (found_ms, backlog) = match (entry.backlog, periods.first()) {
         (Some((found_ms, backlog)), _) => (found_ms, Ok(backlog)),
         (None, Some(first)) if missed(first) => (
-            now.now_ms,
-            Backlog::of(schedule, in_force.watermark_ms, now.now_ms),
+            now.at_ms,
+            Backlog::of(schedule, in_force.watermark_ms, now.at_ms),
         ),
-        (None, _) => (now.now_ms, Ok(Backlog::NONE)),
+        (None, _) => (now.at_ms, Ok(Backlog::NONE)),
     };
     let backlog = match backlog {
         Ok(backlog) => backlog,
@@ -165,7 +165,7 @@ pub(super) fn open_passed(
         schedule: &entry.schedule,
         version,
         now,
-        found_ms: now.now_ms,
+        found_ms: now.at_ms,
         backlog,
         paused: tx.is_paused(&entry.job)?,
         unfinished: tx.unfinished(&entry.job)?,

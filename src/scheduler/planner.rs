@@ -71,8 +71,9 @@ pub struct Planner {
     calendar: Agenda,
     elapsed: Agenda,
     guard: ClockGuard,
-    /// The offset of the jump that the store knows of.
-    kept_suspicion: Option<Option<i64>>,
+    /// Whether the store knows of this clock, and of this jump.
+    kept_clock: bool,
+    kept_jump: Option<i64>,
 }
 
 impl Planner {
@@ -93,7 +94,8 @@ impl Planner {
             calendar: Agenda::new(),
             elapsed: Agenda::new(),
             guard,
-            kept_suspicion: None,
+            kept_clock: false,
+            kept_jump: None,
         };
         planner.put_in_force(catalogue, now)?;
         Ok(planner)
@@ -475,13 +477,13 @@ impl Planner {
 
     /// Writes what is known of the clock when a jump begins or ends; otherwise it goes with the next period.
     fn keep_clock(&mut self) -> Result<()> {
-        let suspicion = self.guard.suspicion().map(|seen| seen.offset_ms);
-        if self.kept_suspicion == Some(suspicion) {
+        let jump = self.guard.suspicion().map(|seen| seen.offset_ms);
+        if self.kept_clock && self.kept_jump == jump {
             return Ok(());
         }
         let guard = guard_text(&self.guard)?;
         self.store.write(|tx| tx.keep_clock(&guard))?;
-        self.kept_suspicion = Some(suspicion);
+        (self.kept_clock, self.kept_jump) = (true, jump);
         Ok(())
     }
 }
@@ -500,7 +502,7 @@ fn time_of(times: Times, elapsed: bool) -> i64 {
 
 fn now_of(times: Times, now: Reading, elapsed: bool, book: &Book) -> Now<'_> {
     Now {
-        now_ms: time_of(times, elapsed),
+        at_ms: time_of(times, elapsed),
         wall_ms: now.wall_ms,
         settings: &book.settings,
     }

@@ -36,9 +36,8 @@ impl Timer {
         };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         match timerfd_settime(&self.0, flags, &time) {
-            Ok(_) => Ok(()),
-            // Tells once more that the clock was set; the timer is armed.
-            Err(rustix::io::Errno::CANCELED) => Ok(()),
+            // The error tells once more that the clock was set; the timer is armed.
+            Ok(_) | Err(rustix::io::Errno::CANCELED) => Ok(()),
             Err(error) => Err(failed("set", error)),
         }
     }

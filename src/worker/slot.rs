@@ -18,6 +18,7 @@ use crate::process::marks::StartMarks;
 use crate::process::supervise::{Launch, Limits, Outcome};
 use crate::process::{SlotDir, contract, leftovers, supervise};
 use crate::store::Claimed;
+use crate::units::hex;
 
 use super::ended::Ended;
 use super::engine::Event;
@@ -235,16 +236,6 @@ fn not_started(ending: Ending) -> Report {
         leaked: 0,
         said: Said::default(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// What the worker's own file system refused; it may work later.

@@ -5,13 +5,13 @@
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::open::hex;
 use super::writer::{Depth, Tx};
 use crate::attempt::{EndingKind, Report};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
 use crate::store::{Burial, Outcome, Start};
+use crate::units::hex;
 
 /// A claim, as every write about a running run names it.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ use super::lock::{self, Mode};
 use super::migrate::{APPLICATION_ID, VERSION, migrate};
 use super::{FileId, Files, Modes, Store};
 use crate::error::{Error, Kind, Result};
+use crate::units::hex;
 
 /// What may happen to the store while it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -484,14 +485,4 @@ fn refuse_network(dir: &Path) -> Result<()> {
         )
         .hint("put the state on a local disk: SQLite's locks do not hold across hosts")),
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -5,11 +5,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
-use super::open::hex;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::schedule::StoredRule;
 use crate::store::{Agenda, NewVersion, ScheduleRow, SchedulerRow, VersionRow};
+use crate::units::hex;
 
 const COLUMNS: &str = "job, version, digest, watermark_ms, next_ms, succeeded_ms";
 

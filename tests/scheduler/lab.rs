@@ -1,0 +1,209 @@
+//! A scheduler over a real store with time in the test's hands, and what must hold of its periods.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jobctl::catalogue::Catalogue;
+use jobctl::observe::log::{self, Format, Level};
+use jobctl::policy::Reading;
+use jobctl::schedule::Rule;
+use jobctl::scheduler::{Planner, Ticked};
+use jobctl::store::{PeriodFilter, PeriodRow};
+use jobctl::units::parse_time;
+
+use crate::invariants;
+use crate::world::World;
+
+/// The boot of all these tests.
+pub(crate) const BOOT: &str = "boot";
+
+pub(crate) const SECOND: i64 = 1000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
+
+/// An instant, from RFC 3339.
+pub(crate) fn instant(text: &str) -> i64 {
+    parse_time(text, None).expect("a time")
+}
+
+/// Both clocks at an instant of a machine that was booted in 1970 and whose clock is right.
+pub(crate) fn at(text: &str) -> Reading {
+    right(instant(text))
+}
+
+pub(crate) fn right(wall_ms: i64) -> Reading {
+    Reading {
+        wall_ms,
+        boot_ms: wall_ms,
+    }
+}
+
+/// A world whose jobs do nothing; `schedules` are the lines of their sections.
+pub(crate) fn world(schedules: &[(&str, &str)]) -> World {
+    let world = World::new();
+    write(&world, schedules);
+    world
+}
+
+/// Writes the catalogue anew.
+pub(crate) fn write(world: &World, schedules: &[(&str, &str)]) {
+    let mut text = String::from("[defaults]\ntimezone = \"UTC\"\n");
+    for (job, lines) in schedules {
+        text.push_str(&format!("[job.{job}]\ncommand = [\"true\"]\n"));
+        if !lines.is_empty() {
+            text.push_str(&format!("[job.{job}.schedule]\n{lines}\n"));
+        }
+    }
+    world.write_catalogue(&text);
+}
+
+pub(crate) fn catalogue(world: &World) -> Catalogue {
+    match Catalogue::load(&world.catalogue()) {
+        Ok(catalogue) => catalogue,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// A scheduler that starts at this moment.
+pub(crate) fn planner(world: &World, now: Reading) -> Planner {
+    log::configure(Format::Words, Level::Error);
+    Planner::start(world.store(), &catalogue(world), BOOT, now).expect("it starts")
+}
+
+/// Opens what is due, as the leader does.
+pub(crate) fn tick(planner: &mut Planner, now: Reading) -> Ticked {
+    planner.tick(now, 0).expect("it opens")
+}
+
+/// All rows of a job, the oldest first.
+pub(crate) fn rows(world: &World, job: &str) -> Vec<PeriodRow> {
+    let filter = PeriodFilter {
+        job: Some(job.to_owned()),
+        limit: 1_000_000,
+        ..PeriodFilter::default()
+    };
+    let mut rows = world.store().list_periods(&filter).expect("rows");
+    rows.reverse();
+    rows
+}
+
+/// The rows of a job in short: `2026-11-22T06:00[UTC] opened`, `... x7 skipped late`.
+pub(crate) fn told(world: &World, job: &str) -> Vec<String> {
+    let short = |row: &PeriodRow| {
+        let mut text = row.period.clone();
+        if row.count > 1 {
+            text.push_str(&format!(" to {} x{}", row.last_period, row.count));
+        }
+        text.push_str(&format!(" {}", row.result));
+        if let Some(reason) = row.reason {
+            text.push_str(&format!(" {reason}"));
+        }
+        if let Some(into) = &row.into {
+            text.push_str(&format!(" into {into}"));
+        }
+        text
+    };
+    rows(world, job).iter().map(short).collect()
+}
+
+/// Ends the oldest unfinished run of a job, as a worker would.
+pub(crate) fn succeed(world: &World, run: i64) {
+    let conn = invariants::open(world);
+    let changed = conn.execute(
+        "UPDATE run SET state = 'succeeded', ready = 0, attempts = 1, ended_ms = due_ms WHERE id = ?1 AND gates = 0",
+        [run],
+    );
+    assert_eq!(changed, Ok(1));
+}
+
+/// What must hold of every history of periods: each is told exactly once, each has at most one run, and opened ones have one.
+pub(crate) fn exactly_once(world: &World) {
+    let conn = invariants::open(world);
+    let none = |what: &str, sql: &str| {
+        let rows = invariants::number(&conn, &format!("SELECT count(*) FROM ({sql})"));
+        assert_eq!(rows, 0, "{what}");
+    };
+    none(
+        "one run per period",
+        "SELECT 1 FROM run WHERE trigger = 'period' GROUP BY job, period HAVING count(*) > 1",
+    );
+    none(
+        "every run of the calendar is told",
+        "SELECT 1 FROM run WHERE trigger = 'period'
+         AND NOT EXISTS (SELECT 1 FROM period WHERE period.run = run.id AND period.job = run.job AND period.period = run.period)",
+    );
+    none(
+        "opened means a run",
+        "SELECT 1 FROM period WHERE (result IN ('opened', 'caught_up')) <> (run IS NOT NULL)",
+    );
+    none(
+        "one row per run",
+        "SELECT 1 FROM period WHERE run IS NOT NULL GROUP BY run HAVING count(*) > 1",
+    );
+    let store = world.store();
+    for schedule in store.schedules().expect("schedules") {
+        let mut expected = BTreeSet::new();
+        for version in store.versions(&schedule.job).expect("versions") {
+            let rule = Rule::from_stored(&version.stored).expect("a rule");
+            let until_ms = version.until_ms.unwrap_or(schedule.watermark_ms);
+            expected.extend(
+                keys(&rule, version.from_ms, until_ms)
+                    .into_iter()
+                    .map(|(key, _)| key),
+            );
+        }
+        let told = keys_told(world, &schedule.job);
+        let doubled: Vec<_> = told.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(doubled.is_empty(), "{}: {doubled:?}", schedule.job);
+        let missing: Vec<_> = expected
+            .iter()
+            .filter(|key| !told.contains_key(*key))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{}: no row for {missing:?}",
+            schedule.job
+        );
+    }
+}
+
+/// How often each key of a job is told, stretches taken apart by the rule that they come from.
+fn keys_told(world: &World, job: &str) -> BTreeMap<String, usize> {
+    let store = world.store();
+    let versions = store.versions(job).expect("versions");
+    let mut told = BTreeMap::new();
+    for row in rows(world, job) {
+        let version = versions
+            .iter()
+            .find(|version| version.version == row.version);
+        let version = version.expect("the version of a row");
+        let rule = Rule::from_stored(&version.stored).expect("a rule");
+        let all = keys(&rule, row.due_ms - 1, row.last_due_ms);
+        let from = all.iter().position(|(key, _)| *key == row.period);
+        let to = all.iter().position(|(key, _)| *key == row.last_period);
+        let (Some(from), Some(to)) = (from, to) else {
+            panic!("{job}: its rule does not have {row:?}");
+        };
+        assert_eq!((to + 1 - from) as i64, row.count, "{job}: {row:?}");
+        for (key, _) in &all[from..=to] {
+            *told.entry(key.clone()).or_insert(0) += 1;
+        }
+    }
+    told
+}
+
+fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Vec<(String, i64)> {
+    let mut keys = Vec::new();
+    let mut after_ms = after_ms;
+    loop {
+        let page = rule.periods(after_ms, until_ms, 50_000).expect("periods");
+        keys.extend(
+            page.iter()
+                .map(|period| (period.key.clone(), period.instant_ms)),
+        );
+        match page.last() {
+            Some(last) if page.len() >= 50_000 => after_ms = last.instant_ms,
+            _ => return keys,
+        }
+    }
+}

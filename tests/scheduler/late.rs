@@ -1,0 +1,220 @@
+//! Downtime: what becomes of periods that nobody opened in time.
+
+use super::lab::{
+    DAY, HOUR, MINUTE, at, exactly_once, instant, planner, right, rows, tick, told, world,
+};
+
+/// What a daily job at 06:00 came to after a week without a scheduler, started again on day 8 at noon.
+fn after_a_week(lines: &str) -> Vec<String> {
+    let world = world(&[("report", &format!("cron = '0 6 * * *'\n{lines}"))]);
+    drop(planner(&world, at("2026-11-01T12:00:00Z")));
+    let now = at("2026-11-08T12:00:00Z");
+    tick(&mut planner(&world, now), now);
+    exactly_once(&world);
+    told(&world, "report")
+}
+
+#[test]
+fn none_skips_a_week_in_one_row() {
+    assert_eq!(
+        after_a_week("catch_up = 'none'"),
+        ["2026-11-02T06:00[UTC] to 2026-11-08T06:00[UTC] x7 skipped late"]
+    );
+}
+
+#[test]
+fn latest_runs_the_last_one() {
+    let want = [
+        "2026-11-02T06:00[UTC] to 2026-11-07T06:00[UTC] x6 skipped late",
+        "2026-11-08T06:00[UTC] caught_up",
+    ];
+    assert_eq!(after_a_week(""), want);
+    assert_eq!(
+        after_a_week("catch_up = 'latest'\ncatch_up_within = '30d'"),
+        want
+    );
+    // Six hours late, and five are allowed.
+    assert_eq!(
+        after_a_week("catch_up_within = '5h'"),
+        ["2026-11-02T06:00[UTC] to 2026-11-08T06:00[UTC] x7 skipped late"]
+    );
+}
+
+#[test]
+fn all_runs_what_window_and_number_allow() {
+    assert_eq!(
+        after_a_week("catch_up = 'all'\ncatch_up_within = '30d'\ncatch_up_max = 3"),
+        [
+            "2026-11-02T06:00[UTC] to 2026-11-05T06:00[UTC] x4 skipped catch_up_max",
+            "2026-11-06T06:00[UTC] caught_up",
+            "2026-11-07T06:00[UTC] caught_up",
+            "2026-11-08T06:00[UTC] caught_up",
+        ]
+    );
+    assert_eq!(
+        after_a_week("catch_up = 'all'\ncatch_up_within = '2d'"),
+        [
+            "2026-11-02T06:00[UTC] to 2026-11-06T06:00[UTC] x5 skipped late",
+            "2026-11-07T06:00[UTC] caught_up",
+            "2026-11-08T06:00[UTC] caught_up",
+        ]
+    );
+    // The default window is one spacing.
+    assert_eq!(
+        after_a_week("catch_up = 'all'"),
+        [
+            "2026-11-02T06:00[UTC] to 2026-11-07T06:00[UTC] x6 skipped late",
+            "2026-11-08T06:00[UTC] caught_up",
+        ]
+    );
+}
+
+#[test]
+fn caught_up_runs_wait_for_each_other_in_order() {
+    let world = world(&[(
+        "report",
+        "cron = '0 6 * * *'\ncatch_up = 'all'\ncatch_up_within = '30d'\noverlap = 'skip'",
+    )]);
+    drop(planner(&world, at("2026-11-01T12:00:00Z")));
+    let now = at("2026-11-04T12:00:00Z");
+    tick(&mut planner(&world, now), now);
+    let runs: Vec<i64> = rows(&world, "report")
+        .iter()
+        .filter_map(|row| Some(row.run?.0))
+        .collect();
+    assert_eq!(runs.len(), 3);
+    let gates = || -> Vec<i64> {
+        let conn = crate::invariants::open(&world);
+        let mut statement = conn.prepare("SELECT gates FROM run ORDER BY id").unwrap();
+        let gates = statement.query_map([], |row| row.get(0)).unwrap();
+        gates.map(Result::unwrap).collect()
+    };
+    assert_eq!(gates(), [0, 1, 1]);
+    super::lab::succeed(&world, runs[0]);
+    assert_eq!(gates(), [0, 0, 1]);
+    super::lab::succeed(&world, runs[1]);
+    assert_eq!(gates(), [0, 0, 0]);
+}
+
+#[test]
+fn within_the_grace_it_is_simply_opened() {
+    for (late, want) in [(60_000, "opened"), (60_001, "skipped late")] {
+        let world = world(&[("report", "cron = '0 6 * * *'\ncatch_up = 'none'")]);
+        let mut planner = planner(&world, at("2026-11-01T05:00:00Z"));
+        tick(&mut planner, right(instant("2026-11-01T06:00:00Z") + late));
+        assert_eq!(
+            told(&world, "report"),
+            [format!("2026-11-01T06:00[UTC] {want}")]
+        );
+    }
+}
+
+#[test]
+fn a_week_of_seconds_is_three_rows_and_one_run() {
+    let world = world(&[("tick", "every = '1s'")]);
+    let start = instant("2026-11-01T00:00:00Z");
+    drop(planner(&world, right(start)));
+    let now = right(start + 7 * DAY);
+    let mut planner = planner(&world, now);
+    let ticked = tick(&mut planner, now);
+    let counts = ticked.counts;
+    assert_eq!(
+        (counts.opened, counts.skipped, counts.merged),
+        (1, 604_739, 60)
+    );
+    assert_eq!(
+        told(&world, "tick"),
+        [
+            "2026-11-01T00:00:01Z to 2026-11-07T23:58:59Z x604739 skipped late",
+            "2026-11-07T23:59:00Z opened",
+            "2026-11-07T23:59:01Z to 2026-11-08T00:00:00Z x60 merged overlap into 2026-11-07T23:59:00Z",
+        ]
+    );
+}
+
+#[test]
+fn a_paused_job_says_so() {
+    let world = world(&[("report", "cron = '0 6 * * *'")]);
+    let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
+    world.run("jobs pause report --reason migration").ok();
+    for day in 1..=3 {
+        tick(
+            &mut planner,
+            right(instant("2026-11-01T06:00:00Z") + day * DAY),
+        );
+    }
+    world.run("jobs resume report").ok();
+    tick(&mut planner, right(instant("2026-11-05T06:00:00Z")));
+    assert_eq!(
+        told(&world, "report"),
+        [
+            "2026-11-02T06:00[UTC] to 2026-11-04T06:00[UTC] x3 skipped paused",
+            "2026-11-05T06:00[UTC] opened",
+        ]
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn a_reading_that_does_not_exist_is_told() {
+    let skip = "cron = '30 2 * * *'\ntimezone = 'Europe/Berlin'\ngap = 'skip'";
+    let merge = "cron = '0,30 2 * * *'\ntimezone = 'Europe/Berlin'";
+    let world = world(&[("skip", skip), ("merge", merge)]);
+    let mut planner = planner(&world, at("2027-03-27T12:00:00Z"));
+    for hour in 0..20 {
+        tick(
+            &mut planner,
+            right(instant("2027-03-27T12:00:00Z") + hour * HOUR),
+        );
+    }
+    assert_eq!(
+        told(&world, "skip"),
+        ["2027-03-28T02:30[Europe/Berlin] skipped gap"]
+    );
+    assert_eq!(
+        told(&world, "merge"),
+        [
+            "2027-03-28T02:00[Europe/Berlin] opened",
+            "2027-03-28T02:30[Europe/Berlin] merged into 2027-03-28T02:00[Europe/Berlin]",
+        ]
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn ten_thousand_due_together_are_all_opened() {
+    let names: Vec<String> = (0..2_000).map(|n| format!("job-{n:04}")).collect();
+    let jobs: Vec<(&str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), "cron = '0 6 * * *'"))
+        .collect();
+    let world = world(&jobs);
+    let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
+    let ticked = tick(&mut planner, at("2026-11-02T06:00:00Z"));
+    assert_eq!(ticked.counts.opened, 2_000);
+    assert_eq!(ticked.next.wall_ms, Some(instant("2026-11-03T06:00:00Z")));
+    exactly_once(&world);
+}
+
+#[test]
+fn a_splayed_run_is_due_later_and_everything_else_is_not() {
+    let world = world(&[("report", "cron = '0 6 * * *'\nsplay = '10m'")]);
+    let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
+    let six = instant("2026-11-02T06:00:00Z");
+    tick(&mut planner, right(six));
+    let row = &rows(&world, "report")[0];
+    let run = world
+        .store()
+        .show_run(row.run.unwrap(), six)
+        .unwrap()
+        .unwrap();
+    let splay = run.row.due_ms - six;
+    assert!((0..=10 * MINUTE).contains(&splay), "{splay}");
+    assert_eq!(
+        splay,
+        jobctl::schedule::splay_ms("report", &row.period, 10 * MINUTE)
+    );
+    let period = run.row.period.unwrap();
+    assert_eq!((period.scheduled_ms, row.due_ms), (six, six));
+    assert_eq!(period.business_date, "2026-11-02");
+}

@@ -1,0 +1,8 @@
+//! The scheduler: exactly one run per period, whatever happens to processes, clocks and catalogues.
+
+mod changes;
+mod lab;
+mod late;
+mod overlap;
+mod process;
+mod simulation;

@@ -1,0 +1,141 @@
+//! What becomes of a period while earlier runs of its schedule have not ended.
+
+use jobctl::run::State;
+use jobctl::scheduler::Planner;
+
+use super::lab::{HOUR, exactly_once, instant, planner, right, rows, succeed, tick, told, world};
+use crate::invariants;
+use crate::world::World;
+
+const START: &str = "2026-11-02T00:00:00Z";
+
+fn hourly(overlap: &str) -> (World, Planner) {
+    let world = world(&[(
+        "sync",
+        &format!("cron = '0 * * * *'\noverlap = '{overlap}'"),
+    )]);
+    let planner = planner(&world, right(instant(START)));
+    (world, planner)
+}
+
+fn hour(planner: &mut Planner, hour: i64) {
+    tick(planner, right(instant(START) + hour * HOUR));
+}
+
+fn set_running(world: &World, run: i64) {
+    let conn = invariants::open(world);
+    let sql = "UPDATE run SET state = 'running', ready = 0, worker = 1, fence = 9 WHERE id = ?1 AND gates = 0";
+    assert_eq!(conn.execute(sql, [run]), Ok(1));
+}
+
+fn run(world: &World, run: i64) -> (State, i64) {
+    let conn = invariants::open(world);
+    let sql = "SELECT state, gates FROM run WHERE id = ?1";
+    let row = conn.query_row(sql, [run], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?))
+    });
+    let (state, gates) = row.unwrap();
+    (State::from_word(&state).unwrap(), gates)
+}
+
+#[test]
+fn queue_lets_one_wait_and_merges_the_rest_into_it() {
+    let (world, mut planner) = hourly("queue");
+    hour(&mut planner, 1);
+    set_running(&world, 1);
+    for n in 2..=4 {
+        hour(&mut planner, n);
+    }
+    assert_eq!(
+        told(&world, "sync"),
+        [
+            "2026-11-02T01:00:00Z opened",
+            "2026-11-02T02:00:00Z opened",
+            "2026-11-02T03:00:00Z to 2026-11-02T04:00:00Z x2 merged overlap into 2026-11-02T02:00:00Z",
+        ]
+    );
+    // It waits for the running one, also when that one is retried.
+    assert_eq!(run(&world, 2), (State::Waiting, 1));
+    succeed(&world, 1);
+    assert_eq!(run(&world, 2), (State::Waiting, 0));
+    exactly_once(&world);
+}
+
+#[test]
+fn skip_leaves_out_what_overlaps() {
+    let (world, mut planner) = hourly("skip");
+    hour(&mut planner, 1);
+    hour(&mut planner, 2);
+    succeed(&world, 1);
+    hour(&mut planner, 3);
+    assert_eq!(
+        told(&world, "sync"),
+        [
+            "2026-11-02T01:00:00Z opened",
+            "2026-11-02T02:00:00Z skipped overlap",
+            "2026-11-02T03:00:00Z opened",
+        ]
+    );
+}
+
+#[test]
+fn allow_lets_them_run_side_by_side() {
+    let (world, mut planner) = hourly("allow");
+    for n in 1..=3 {
+        hour(&mut planner, n);
+    }
+    assert_eq!(told(&world, "sync").len(), 3);
+    assert!((1..=3).all(|id| run(&world, id) == (State::Waiting, 0)));
+}
+
+#[test]
+fn replace_cancels_what_waits_and_follows_what_runs() {
+    let (world, mut planner) = hourly("replace");
+    hour(&mut planner, 1);
+    hour(&mut planner, 2);
+    assert_eq!(run(&world, 1).0, State::Cancelled);
+    assert_eq!(run(&world, 2), (State::Waiting, 0));
+    set_running(&world, 2);
+    hour(&mut planner, 3);
+    // The old one is asked to end; the new one cannot be claimed before its processes are gone.
+    assert_eq!(run(&world, 2).0, State::Running);
+    let conn = invariants::open(&world);
+    let asked = "SELECT count(*) FROM run WHERE id = 2 AND cancel_ms IS NOT NULL AND cancel_by = 'schedule'";
+    assert_eq!(invariants::number(&conn, asked), 1);
+    assert_eq!(run(&world, 3), (State::Waiting, 1));
+    succeed(&world, 2);
+    assert_eq!(run(&world, 3), (State::Waiting, 0));
+    exactly_once(&world);
+}
+
+#[test]
+fn manual_and_dead_runs_do_not_count() {
+    let (world, mut planner) = hourly("skip");
+    world.run("enqueue sync").ok();
+    hour(&mut planner, 1);
+    let first = rows(&world, "sync")[0].run.unwrap();
+    invariants::open(&world)
+        .execute(
+            "UPDATE run SET state = 'dead', ready = 0, ended_ms = 1 WHERE id = ?1",
+            [first.0],
+        )
+        .unwrap();
+    hour(&mut planner, 2);
+    assert!(rows(&world, "sync").iter().all(|row| row.run.is_some()));
+}
+
+#[test]
+fn a_cancelled_predecessor_opens_the_gate_too() {
+    let (world, mut planner) = hourly("queue");
+    hour(&mut planner, 1);
+    set_running(&world, 1);
+    hour(&mut planner, 2);
+    assert_eq!(run(&world, 2), (State::Waiting, 1));
+    invariants::open(&world)
+        .execute(
+            "UPDATE run SET state = 'cancelled', worker = NULL, ended_ms = 1 WHERE id = 1",
+            [],
+        )
+        .unwrap();
+    assert_eq!(run(&world, 2), (State::Waiting, 0));
+}

@@ -1,0 +1,282 @@
+//! The real process: precise, alone or with others, under signals.
+
+use std::time::{Duration, Instant};
+
+use super::lab::{exactly_once, told, write};
+use crate::invariants;
+use crate::world::{Running, World, until};
+
+fn number(world: &World, sql: &str) -> i64 {
+    invariants::number(&invariants::open(world), sql)
+}
+
+fn periods(world: &World) -> i64 {
+    if !world.state().join("scheduler.lock").exists() {
+        return 0;
+    }
+    number(world, "SELECT coalesce(sum(count), 0) FROM period")
+}
+
+fn every_second() -> World {
+    super::lab::world(&[("tick", "every = '1s'\noverlap = 'allow'")])
+}
+
+/// Starts a scheduler and waits until its log says this.
+fn start(world: &World) -> Running {
+    let mut command = world.command(["schedule"]);
+    command.stderr(std::process::Stdio::null());
+    World::start_command(command)
+}
+
+/// The pid of the process that leads, as the store knows it.
+fn leader(world: &World) -> u32 {
+    let store = world.store();
+    let pid = store.scheduler().expect("a row").pid;
+    u32::try_from(pid.unwrap_or_default()).expect("a pid")
+}
+
+#[test]
+fn it_opens_at_the_instant_and_stops_on_term() {
+    let world = every_second();
+    let scheduler = world.start("schedule");
+    until("three periods", || periods(&world) >= 3);
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let started = "event=scheduler_started schedules=1 role=leader";
+    assert!(said.err.contains(started), "{}", said.err);
+    assert!(
+        said.err.ends_with("event=scheduler_stopped\n"),
+        "{}",
+        said.err
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn two_of_them_under_kills_and_stops_open_each_second_once() {
+    let world = every_second();
+    let begin = Instant::now();
+    let mut processes = vec![start(&world), start(&world)];
+    let mut n: u64 = 0;
+    // Twenty seconds, in which every process is killed, stopped or told to end again and again.
+    while begin.elapsed() < Duration::from_secs(20) {
+        n += 1;
+        std::thread::sleep(Duration::from_millis(150 + 97 * n % 700));
+        let victim = usize::try_from(n % 2).expect("small");
+        match n % 5 {
+            0 | 1 => {
+                processes[victim].signal("KILL");
+                drop(std::mem::replace(&mut processes[victim], start(&world)));
+            }
+            2 => processes[victim].signal("STOP"),
+            3 => {
+                processes[1 - victim].signal("CONT");
+                processes[victim].signal("CONT");
+            }
+            _ => {
+                processes[victim].signal("CONT");
+                processes[victim].signal("TERM");
+                drop(std::mem::replace(&mut processes[victim], start(&world)));
+            }
+        }
+    }
+    let before = periods(&world);
+    assert!(before >= 15, "{before}");
+    for process in &processes {
+        process.signal("CONT");
+    }
+    until("it goes on", || periods(&world) > before + 1);
+    drop(processes);
+    exactly_once(&world);
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_standby_takes_over_at_once() {
+    let world = every_second();
+    let first = start(&world);
+    until("a leader", || {
+        periods(&world) >= 1 && leader(&world) == first.pid()
+    });
+    let second = start(&world);
+    until("one more", || periods(&world) >= 2);
+    first.signal("KILL");
+    until("the second leads", || leader(&world) == second.pid());
+    let before = periods(&world);
+    until("it opens", || periods(&world) > before);
+    exactly_once(&world);
+}
+
+#[test]
+fn a_stopped_leader_delays_nothing_beyond_two_seconds() {
+    let world = every_second();
+    let first = start(&world);
+    until("a leader", || {
+        periods(&world) >= 1 && leader(&world) == first.pid()
+    });
+    let _second = start(&world);
+    first.signal("STOP");
+    let before = periods(&world);
+    until("five more", || periods(&world) >= before + 5);
+    first.signal("CONT");
+    let late = "SELECT max(decided_ms - due_ms) FROM period WHERE run IS NOT NULL";
+    // A second of patience, and what a loaded machine adds.
+    assert!(number(&world, late) < 5000, "{}", number(&world, late));
+    exactly_once(&world);
+}
+
+#[test]
+fn hup_loads_the_catalogue_and_a_wrong_one_changes_nothing() {
+    let world = every_second();
+    let scheduler = world.start("schedule");
+    until("a period", || periods(&world) >= 1);
+    world.write_catalogue("[job.tick]\ncommand = 7\n");
+    scheduler.signal("HUP");
+    let before = periods(&world);
+    until("it goes on", || periods(&world) > before + 1);
+    write(&world, &[("tock", "every = '1s'\noverlap = 'allow'")]);
+    scheduler.signal("HUP");
+    until("the new job", || {
+        number(&world, "SELECT count(*) FROM period WHERE job = 'tock'") >= 2
+    });
+    let tick = "SELECT version FROM schedule WHERE job = 'tick' AND version IS NOT NULL";
+    assert_eq!(number(&world, &format!("SELECT count(*) FROM ({tick})")), 0);
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert!(said.err.contains("event=catalogue_refused"), "{}", said.err);
+    assert!(
+        said.err.contains("event=schedule_removed job=tick"),
+        "{}",
+        said.err
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn what_another_process_loaded_is_loaded_here_too() {
+    let world = every_second();
+    let scheduler = start(&world);
+    until("a period", || periods(&world) >= 1);
+    write(&world, &[("tock", "every = '1s'\noverlap = 'allow'")]);
+    world.run("-q schedule --once").ok();
+    until("the new job", || {
+        number(&world, "SELECT count(*) FROM period WHERE job = 'tock'") >= 2
+    });
+    drop(scheduler);
+    exactly_once(&world);
+}
+
+#[test]
+fn another_catalogue_stops_the_scheduler_that_has_the_older_one() {
+    let world = every_second();
+    let scheduler = world.start("schedule");
+    until("a period", || periods(&world) >= 1);
+    let other = world.root().join("other.toml");
+    let text = std::fs::read_to_string(world.catalogue()).expect("a catalogue");
+    std::fs::write(&other, text.replace("'1s'", "'2s'")).expect("another");
+    world
+        .run(&format!("--catalogue {} schedule --once", other.display()))
+        .ok();
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(78), "{}", said.err);
+    assert!(
+        said.err.contains("was loaded from another catalogue"),
+        "{}",
+        said.err
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn once_opens_what_is_due_and_exits() {
+    let world = every_second();
+    world
+        .run("schedule --once")
+        .is(0, "opened 0, caught up 0, skipped 0, merged 0\n", "");
+    until("a second", || {
+        let said = world.run("schedule --once --json").ok();
+        said.contains("\"opened\":1") || said.contains("\"opened\": 1")
+    });
+    assert!(!told(&world, "tick").is_empty());
+    exactly_once(&world);
+}
+
+#[test]
+fn it_works_while_workers_are_down_and_a_run_is_told_its_period() {
+    let world = World::with_catalogue(
+        "[defaults]\ntimezone = \"Asia/Almaty\"\n[job.tick]\n\
+         command = 'env | grep -E \"^JOBCTL_RUN_(SCHEDULED_FOR|PERIOD|BUSINESS_DATE|PREVIOUS_SUCCESS_AT|TRIGGER)=\" | sort >> $HOME/seen; echo >> $HOME/seen'\n\
+         [job.tick.schedule]\nevery = '1s'\n",
+    );
+    let scheduler = start(&world);
+    until("two periods", || periods(&world) >= 2);
+    drop(scheduler);
+    world.run("-q run-worker --drain").ok();
+    let scheduler = start(&world);
+    let before = periods(&world);
+    until("another", || periods(&world) > before);
+    drop(scheduler);
+    world.run("-q run-worker --drain").ok();
+    let seen = std::fs::read_to_string(world.home().join("seen")).expect("it ran");
+    let runs: Vec<&str> = seen
+        .split("\n\n")
+        .filter(|run| !run.trim().is_empty())
+        .collect();
+    assert!(runs.len() >= 2, "{seen}");
+    let value = |run: &str, name: &str| -> Option<String> {
+        let line = run
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("JOBCTL_RUN_{name}=")))?;
+        Some(line.to_owned())
+    };
+    let first = runs[0];
+    let last = runs[runs.len() - 1];
+    assert_eq!(value(first, "TRIGGER").as_deref(), Some("period"));
+    assert_eq!(value(first, "PREVIOUS_SUCCESS_AT"), None);
+    let for_first = value(first, "SCHEDULED_FOR").expect("its instant");
+    assert_eq!(
+        value(first, "PERIOD"),
+        Some(for_first.replace(".000Z", "Z")),
+        "an `every` period is its instant"
+    );
+    let before_last = value(runs[runs.len() - 2], "SCHEDULED_FOR");
+    assert_eq!(value(last, "PREVIOUS_SUCCESS_AT"), before_last);
+    assert_eq!(
+        value(first, "BUSINESS_DATE").map(|date| date.len()),
+        Some(10)
+    );
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_removed_database_ends_it() {
+    let world = every_second();
+    let scheduler = world.start("schedule");
+    until("a period", || periods(&world) >= 1);
+    std::fs::rename(world.state().join("jobctl.db"), world.root().join("moved")).expect("a move");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(74), "{}", said.err);
+    assert!(
+        said.err.contains("was removed while it was open"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_wrong_catalogue_is_refused_at_the_start() {
+    let world = super::lab::world(&[("tick", "cron = '61 * * * *'")]);
+    let said = world.run("schedule");
+    assert_eq!(said.code, Some(78));
+    assert!(!world.state().exists());
+}
+
+#[test]
+fn accepting_a_clock_that_nobody_doubts_is_no_error() {
+    let world = every_second();
+    world.run("schedule --once").ok();
+    world
+        .run("schedule --accept-clock")
+        .is(0, "nothing is held\n", "");
+}
