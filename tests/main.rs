@@ -18,6 +18,7 @@ mod man;
 mod readme;
 mod schedule;
 mod store;
+mod systemd;
 mod tidy;
 mod worker;
 mod world;

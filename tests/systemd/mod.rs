@@ -1,0 +1,6 @@
+//! Under systemd: the unit files, and what a process says to the manager that started it.
+
+mod manager;
+mod worker;
+
+pub(crate) use manager::Manager;
