@@ -21,6 +21,12 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The monotonic clock in the unit and from the zero that a service manager compares with.
+pub fn monotonic_usec() -> i64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    t.tv_sec * 1_000_000 + t.tv_nsec / 1000
+}
+
 /// Milliseconds since boot, suspended time included; does not step with the wall clock.
 pub fn boottime_ms() -> i64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

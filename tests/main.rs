@@ -19,6 +19,7 @@ mod readme;
 mod schedule;
 mod scheduler;
 mod store;
+mod systemd;
 mod tidy;
 mod worker;
 mod world;

@@ -58,6 +58,9 @@ as \fB\-\-catalogue\fR and \fB\-\-state\fR
 \fBCONFIGURATION_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
 set by systemd(1): where catalogue and state are, unless the above say so
 .TP
+\fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
+set by systemd(1): whom a worker tells how it is; see \fBjobctl\-run\-worker\fR(1)
+.TP
 \fBXDG_CONFIG_HOME\fR, \fBXDG_STATE_HOME\fR
 where catalogue and state of a user are
 .TP
@@ -71,6 +74,27 @@ the catalogue, see \fBjobctl.toml\fR(5)
 /var/lib/jobctl
 the state directory: jobctl.db, lock files, output of the runs
 "#;
+
+/// Sections of single commands, before `SEE ALSO`.
+const MORE_OF: &[(&str, &str)] = &[(
+    "run-worker",
+    r".SH SIGNALS
+.TP
+SIGTERM, SIGINT
+Claim no more and let running commands go on for \fB[worker] stop_after\fR, then end them and give their runs back.
+A second signal ends them at once, a third kills them.
+.TP
+SIGHUP
+Load the catalogue anew.
+One with mistakes is refused, and the old one stays.
+.SH SYSTEMD
+Where \fBNOTIFY_SOCKET\fR is set, as in a unit of \fBType=notify\fR, the worker tells the service manager when it is ready, how
+many slots are busy, when it loads the catalogue, and when it begins to stop.
+While it stops it asks for more time, so that \fBTimeoutStopSec=\fR need not be as long as \fBstop_after\fR.
+With \fBWATCHDOG_USEC\fR its main loop shows that it lives, twice in this time.
+The unit \fBjobctl\-worker@.service\fR works one queue, named by its instance.
+",
+)];
 
 const SEE_ALSO: &str =
     ".SH \"SEE ALSO\"\n\\fBjobctl\\fR(1) for the options of every command and the exit codes\n";
@@ -151,7 +175,9 @@ fn page(command: &Command) -> String {
     };
     let verbs: Vec<String> = visible(command).map(verb).collect();
     let (head, body, verbs) = (head(command, &name), body(&own(command)), verbs.concat());
-    plain(&format!("{head}{body}{verbs}{SEE_ALSO}"))
+    let more = MORE_OF.iter().find(|(of, _)| *of == command.get_name());
+    let more = more.map_or("", |(_, text)| text);
+    plain(&format!("{head}{body}{verbs}{more}{SEE_ALSO}"))
 }
 
 fn own(command: &Command) -> Command {

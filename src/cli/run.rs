@@ -10,6 +10,7 @@ use super::{Context, wait};
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind};
+use crate::observe::notify::Notify;
 use crate::store::Create;
 use crate::worker::{self, Foreground, Options};
 
@@ -43,6 +44,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         slots: 1,
         max_runs: None,
         drain: None,
+        // Of a service it is a part, not the whole.
+        notify: Notify::default(),
         foreground: Some(Foreground {
             new,
             show_output: !json,

@@ -7,6 +7,7 @@ use super::Context;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, nearest};
 use crate::observe::log::{self, Format, Level};
+use crate::observe::notify::Notify;
 use crate::store::Create;
 use crate::worker::{self, Drain, Options, Summary};
 
@@ -60,6 +61,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
             DrainArg::Now => Drain::Now,
             DrainArg::All => Drain::All,
         }),
+        notify: Notify::from_env(),
         foreground: None,
     };
     let drained = options.drain.is_some();

@@ -1,3 +1,4 @@
 //! What jobctl says about itself while it works.
 
 pub mod log;
+pub mod notify;

@@ -6,6 +6,7 @@
 mod answers;
 mod notice;
 mod start;
+mod tell;
 mod writes;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
+use crate::observe::notify::Notify;
 use crate::process::control::Command;
 use crate::process::signals::SignalPipe;
 use crate::run::RunId;
@@ -148,6 +150,18 @@ struct Engine {
     left_to_claim: Option<u64>,
     foreground: Option<RunId>,
     summary: Summary,
+
+    /// Who is told how we are, and when to tell again.
+    notify: Notify,
+    tell_at: Instant,
+    /// What the store last refused, until it takes something again.
+    trouble: Option<String>,
+    /// Why the newest catalogue was refused.
+    refused: Option<String>,
+    /// The longest grace of any catalogue that we had.
+    longest_grace: Duration,
+    /// A stop that goes on after this is stuck.
+    stop_ends: Option<Instant>,
 }
 
 impl Engine {
@@ -165,7 +179,9 @@ impl Engine {
     }
 
     fn work(mut self) -> Result<Summary> {
+        self.tell_ready();
         let result = self.turn_until_done();
+        self.tell_end(&result);
         if result.is_err() {
             // The store is lost: what we run is nobody's any more, and what waits for a slot is not started.
             drop(self.shared.pool.take_back(None));
@@ -202,6 +218,7 @@ impl Engine {
             let looked = self.look_around();
             self.tolerate(looked)?;
             self.submit();
+            self.tell();
             match self.is_done() {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
@@ -290,6 +307,9 @@ impl Engine {
         }
         if let Stop::Graceful(end) = self.stop {
             at(end);
+        }
+        if let Some(ping) = self.notify.watchdog_at() {
+            at(ping);
         }
         let mut wait = until.saturating_duration_since(now);
         if let Some(due_ms) = self.next_due_ms {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::error::Result;
+use crate::observe::notify::Notify;
 use crate::run::RunId;
 use crate::store::{NewRun, OpenOptions, Waiting};
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub drain: Option<Drain>,
     /// How long a stopping worker lets its runs go on.
     pub stop_after: Duration,
+    /// Who is told how the worker is.
+    pub notify: Notify,
     /// Works this run and nothing else.
     pub foreground: Option<Foreground>,
 }

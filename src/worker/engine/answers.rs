@@ -65,6 +65,7 @@ impl Engine {
     ) -> Result<()> {
         match answer {
             Ok(outcome) => {
+                self.trouble = None;
                 self.shared.marks.done(ended.claimed.fence);
                 ended.log(outcome);
                 if ended.claimed.must_be_alone() {
@@ -107,6 +108,7 @@ impl Engine {
                 return Ok(());
             }
         };
+        self.trouble = None;
         self.dry = claims.runs.is_empty() && !claims.wants_idle && !claims.full;
         self.alone = claims.wants_idle;
         self.look |= claims.full || claims.wants_idle;
@@ -181,6 +183,7 @@ impl Engine {
     /// The store failed. What can be waited out is waited out; a lost database is the end.
     pub(super) fn bear(&mut self, error: &Error) -> Result<()> {
         log::event(Level::Warn, "store_failed", &[("error", error)]);
+        self.trouble = Some(error.to_string());
         if error.kind == Kind::Io {
             self.store.check_identity()?;
             if self.store.release_reserve() {

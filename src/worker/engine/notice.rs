@@ -42,6 +42,7 @@ impl Engine {
             log::event(Level::Info, "worker_stopping", &[("how", &word)]);
         }
         self.stop = stop;
+        self.tell_stop();
         match stop {
             Stop::Term => self.shared.pool.send_all(Command::Release),
             Stop::Kill => self.shared.pool.send_all(Command::Kill),
@@ -52,6 +53,7 @@ impl Engine {
     }
 
     pub(super) fn load_catalogue(&mut self) {
+        self.tell_reload();
         match (self.reload)() {
             Ok(catalogue) => {
                 self.catalogue = Arc::new(catalogue);
@@ -59,6 +61,8 @@ impl Engine {
                     Duration::from_millis(self.catalogue.worker.stop_after_ms.max(0) as u64);
                 self.prepared.clear();
                 self.order_queues();
+                self.note_graces();
+                self.refused = None;
                 self.house.use_catalogue(Arc::clone(&self.catalogue));
                 self.look = true;
                 let (catalogue, now_ms) = (Arc::clone(&self.catalogue), clock::wall_ms());
@@ -72,8 +76,10 @@ impl Engine {
             }
             Err(error) => {
                 log::event(Level::Error, "catalogue_refused", &[("error", &error)]);
+                self.refused = Some(error.to_string());
             }
         }
+        self.tell_ready();
     }
 
     /// Another process committed: there may be work, a cancel, or a request to stop.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
@@ -103,12 +104,19 @@ impl Engine {
             dry: false,
             left_to_claim: options.max_runs,
             foreground,
+            notify: options.notify,
+            tell_at: now,
+            trouble: None,
+            refused: None,
+            longest_grace: Duration::ZERO,
+            stop_ends: None,
             summary: Summary {
                 foreground,
                 ..Summary::default()
             },
         };
         engine.order_queues();
+        engine.note_graces();
         if foreground.is_none() {
             let queues = engine.queues.join(",");
             let fields: [(&str, &dyn std::fmt::Display); 3] = [
