@@ -117,6 +117,7 @@ fn the_core_does_nothing() {
             "crate::clock",
             "crate::process",
             "crate::worker",
+            "crate::scheduler",
             "crate::cli",
         ],
     );
@@ -140,6 +141,7 @@ fn the_store_knows_nobody_above_it_and_no_clock() {
     let words = [
         "crate::cli",
         "crate::worker",
+        "crate::scheduler",
         "crate::process",
         "clock::wall_ms",
         "clock::monotonic",
@@ -154,6 +156,10 @@ fn layers_know_only_those_below() {
         &["crate::cli", "crate::worker", "crate::store"],
     );
     nowhere(source(|file| file.starts_with("worker/")), &["crate::cli"]);
+    nowhere(
+        source(|file| file.starts_with("scheduler/")),
+        &["crate::cli", "crate::worker"],
+    );
     nowhere(
         source(|file| file.starts_with("observe/")),
         &["crate::cli", "crate::worker", "crate::store"],

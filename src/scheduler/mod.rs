@@ -4,11 +4,14 @@
 //! is the process around it: signals, timer, leadership (`leader`).
 
 mod accept;
+mod agenda;
 mod book;
 mod change;
 mod leader;
+mod load;
 mod open;
 mod planner;
+mod report;
 mod stretch;
 mod timer;
 mod watch;
@@ -17,8 +20,10 @@ use crate::catalogue::Catalogue;
 use crate::error::Result;
 
 pub use accept::{Accepted, accept_clock, jump_words};
+pub use agenda::Next;
 pub use leader::{is_led, lock_path};
-pub use planner::{Counts, Next, Planner, Ticked};
+pub use planner::{Planner, Ticked};
+pub use report::Counts;
 pub use stretch::{Split, split};
 pub use watch::{once, run};
 

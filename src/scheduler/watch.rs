@@ -3,6 +3,7 @@
 //! Rule: nothing but the poll waits for time, and every turn of the loop ends with a look at what is due, so that a signal, a
 //! step of the clock or a resume from suspend can only make it look earlier.
 
+use std::fmt::Write as _;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,15 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
+use crate::observe::notify::Notify;
 use crate::policy::Reading;
 use crate::process::signals::SignalPipe;
 use crate::store::OpenOptions;
+use crate::units::format_utc;
 
+use super::agenda::Next;
 use super::leader::Candidate;
-use super::planner::{Next, Planner};
+use super::planner::Planner;
 use super::timer::Timer;
 use super::{Accepted, Counts, Reload};
 
@@ -55,6 +59,11 @@ struct Scheduler {
     generation: Option<i64>,
     data_version: i64,
     held: bool,
+    notify: Notify,
+    /// Why the last try to open something failed.
+    trouble: Option<String>,
+    /// Why the last reload was refused.
+    refused: Option<String>,
 }
 
 /// Opens periods until SIGTERM or SIGINT.
@@ -76,14 +85,14 @@ pub fn run(open: &OpenOptions, catalogue: &Catalogue, reload: Reload) -> Result<
         stops,
         hangups,
         reload,
-        next: Next {
-            wall_ms: None,
-            boot_ms: None,
-        },
+        next: Next::default(),
         next_tick: clock::monotonic() + TICK,
         retry_at: None,
         generation,
         held: false,
+        notify: Notify::from_env(),
+        trouble: None,
+        refused: None,
     };
     scheduler.work()
 }
@@ -157,13 +166,20 @@ impl Scheduler {
             self.lead()?;
         }
         let mut accepted = None;
+        let status = self.status();
+        self.notify.ready(&status);
         loop {
+            self.notify.watchdog();
             if self.stops.take() > 0 {
+                self.notify.stopping();
                 log::event(Level::Info, "scheduler_stopped", &[]);
                 return Ok(());
             }
             if self.hangups.take() > 0 {
+                self.notify.reloading();
                 self.load();
+                let status = self.status();
+                self.notify.ready(&status);
             }
             if self.candidate.has_taken_over() {
                 log::event(Level::Info, "scheduler_leads", &[]);
@@ -179,7 +195,12 @@ impl Scheduler {
             if self.retry_at.is_none_or(|at| now >= at) {
                 self.retry_at = None;
                 let opened = self.open();
+                self.trouble = opened.as_ref().err().map(ToString::to_string);
                 self.tolerate(opened)?;
+            }
+            if self.notify.is_heard() {
+                let status = self.status();
+                self.notify.status(&status);
             }
             self.wait()?;
         }
@@ -191,6 +212,27 @@ impl Scheduler {
         } else {
             "standby"
         }
+    }
+
+    /// What `systemctl status` shows.
+    fn status(&self) -> String {
+        let mut status = format!("{}; {} schedules", self.role(), self.planner.schedules());
+        if let Some((job, at_ms)) = self.planner.first() {
+            let _ = write!(status, "; next {job} at {}", format_utc(at_ms));
+        }
+        if let Some(seen) = self.planner.guard().suspicion() {
+            let jump = super::accept::jump_words(seen.jump_ms);
+            let _ = write!(status, "; calendar rules are held: the clock jumped {jump}");
+        }
+        for (what, why) in [
+            ("store", &self.trouble),
+            ("catalogue refused", &self.refused),
+        ] {
+            if let Some(why) = why {
+                let _ = write!(status, "; {what}: {why}");
+            }
+        }
+        status
     }
 
     /// Tells everybody who opens periods now.
@@ -245,6 +287,7 @@ impl Scheduler {
     fn load(&mut self) {
         match (self.reload)() {
             Ok(catalogue) => {
+                self.refused = None;
                 let loaded = self.planner.load(&catalogue, read_clocks());
                 match loaded {
                     Ok(()) => {
@@ -263,7 +306,10 @@ impl Scheduler {
                     self.generation = generation;
                 }
             }
-            Err(error) => log::event(Level::Error, "catalogue_refused", &[("error", &error)]),
+            Err(error) => {
+                log::event(Level::Error, "catalogue_refused", &[("error", &error)]);
+                self.refused = Some(error.to_string());
+            }
         }
     }
 
@@ -350,6 +396,9 @@ impl Scheduler {
         let now = clock::monotonic();
         let mut until = self.next_tick;
         if let Some(at) = self.retry_at {
+            until = until.min(at);
+        }
+        if let Some(at) = self.notify.watchdog_at() {
             until = until.min(at);
         }
         let mut wait = until.saturating_duration_since(now);

@@ -1,6 +1,7 @@
 //! Under systemd: the unit files, and what a process says to the manager that started it.
 
 mod manager;
+mod scheduler;
 mod units;
 mod worker;
 

@@ -443,7 +443,10 @@ impl Tx<'_> {
     ) -> Result<(Outcome, Option<Burial>)> {
         const ATTEMPT: &str = "
             INSERT INTO attempt (run, number, fence, worker, started_ms, ended_ms, ending, class, error)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'transient', ?8)
+            VALUES (?1, ?2, ?3, ?4,
+                -- The start is known from a file's time only, and that clock of the kernel lags a little.
+                max(?5, coalesce((SELECT ended_ms FROM attempt WHERE run = ?1 AND number = ?2 - 1), ?5)),
+                ?6, ?7, 'transient', ?8)
             ON CONFLICT (run, number) DO UPDATE SET ended_ms = excluded.ended_ms, ending = excluded.ending,
                 class = excluded.class, error = excluded.error";
         const CRASHES: &str = "UPDATE run SET crashes = crashes + ?2 WHERE id = ?1";

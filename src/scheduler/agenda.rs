@@ -1,0 +1,83 @@
+//! What is next: schedules by their next instant.
+//!
+//! Rule: pure. Rules of the calendar and rules of elapsed time have agendas of their own, because their times can differ.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::policy::{Reading, Times};
+
+/// A schedule, by its place in the book, and its next instant, milliseconds.
+pub(super) type Due = (i64, usize);
+
+type Heap = BinaryHeap<Reverse<Due>>;
+
+/// When to come again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Next {
+    /// By the wall clock, milliseconds; `None` if nothing is planned.
+    pub wall_ms: Option<i64>,
+    /// At the latest, by the boot clock, milliseconds: elapsed time does not follow the wall clock.
+    pub boot_ms: Option<i64>,
+}
+
+/// All that is planned.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    calendar: Heap,
+    elapsed: Heap,
+}
+
+impl Agenda {
+    pub(super) fn plan(&mut self, index: usize, at_ms: i64, elapsed: bool) {
+        let heap = if elapsed {
+            &mut self.elapsed
+        } else {
+            &mut self.calendar
+        };
+        heap.push(Reverse((at_ms, index)));
+    }
+
+    /// Takes what has been due for `lag_ms`, the earliest first, at most so many.
+    pub(super) fn take_due(&mut self, times: Times, lag_ms: i64, max: usize) -> Vec<Due> {
+        let mut due = Vec::new();
+        let heaps = [
+            (&mut self.calendar, times.calendar_ms),
+            (&mut self.elapsed, Some(times.elapsed_ms)),
+        ];
+        for (heap, now_ms) in heaps {
+            // While the calendar is held nothing of it is due.
+            let Some(now_ms) = now_ms else {
+                continue;
+            };
+            while due.len() < max
+                && let Some(&Reverse((at_ms, index))) = heap.peek()
+                && at_ms.saturating_add(lag_ms) <= now_ms
+            {
+                heap.pop();
+                due.push((at_ms, index));
+            }
+        }
+        due
+    }
+
+    /// The earliest of all.
+    pub(super) fn first(&self) -> Option<Due> {
+        let heads = [self.calendar.peek(), self.elapsed.peek()];
+        let first = heads.into_iter().flatten().map(|Reverse(due)| *due);
+        first.min()
+    }
+
+    /// When something will have been due for `lag_ms`.
+    pub(super) fn next(&self, times: Times, now: Reading, lag_ms: i64) -> Next {
+        let first = |heap: &Heap| {
+            let Reverse((at_ms, _)) = heap.peek()?;
+            Some(at_ms.saturating_add(lag_ms))
+        };
+        Next {
+            wall_ms: first(&self.calendar),
+            boot_ms: first(&self.elapsed)
+                .map(|at_ms| now.boot_ms.saturating_add(at_ms - times.elapsed_ms)),
+        }
+    }
+}
