@@ -12,6 +12,7 @@ pub mod environment;
 mod family;
 pub mod leftovers;
 pub mod marks;
+pub mod memory;
 mod proc_fs;
 pub mod signals;
 mod slot_dir;

@@ -24,6 +24,7 @@ mod spacing;
 mod spec;
 mod splay;
 mod stored;
+mod times;
 mod unit;
 mod walk;
 mod words;

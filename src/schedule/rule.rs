@@ -3,7 +3,7 @@
 //! Rule: whatever `Rule::new` accepts can be asked for periods without an error that depends on the rule; every
 //! contradiction of keys is refused here, with the key that is to blame.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::NaiveDate;
 
@@ -15,6 +15,7 @@ use super::line::Line;
 use super::on::{self, DayRule};
 use super::refuse::{choice, policies, refuse_contradictions, zone_of};
 use super::spec::{Field, RuleError, RuleSpec};
+use super::times::walker;
 use super::walk::{RuleDays, Times};
 use super::zone::{Resolved, Zone};
 use super::zones::Zones;
@@ -64,6 +65,9 @@ pub struct Rule {
     /// Whether the specification named a calendar.
     pub(super) has_calendar: bool,
 }
+
+/// Shared by all rules without a calendar.
+static PLAIN: LazyLock<Arc<Calendar>> = LazyLock::new(|| Arc::new(Calendar::plain()));
 
 /// The most times of `at`: one for each minute of a day.
 const MAX_TIMES: usize = 1440;
@@ -121,10 +125,7 @@ impl Rule {
                     .as_ref()
                     .map_or_else(LineDays::all, |line| line.days.clone()),
                 on: day_rule,
-                calendar: spec
-                    .calendar
-                    .clone()
-                    .unwrap_or_else(|| Arc::new(Calendar::plain())),
+                calendar: spec.calendar.clone().unwrap_or_else(|| Arc::clone(&PLAIN)),
             },
             line: line.map(Box::new),
             zone,
@@ -206,17 +207,14 @@ impl Rule {
 }
 
 fn cron_source(line: &Line) -> Result<Source, RuleError> {
-    let schedule = line
-        .times_for_cron()
-        .parse::<cron::Schedule>()
-        .map_err(|error| {
-            // Cannot happen: the line was checked. An error message all the same, not a panic.
-            RuleError::new(
-                Field::Cron,
-                format!("the times of this line cannot be walked: {error}"),
-            )
-        })?;
-    let times = Times::Cron(Arc::new(schedule));
+    let schedule = walker(&line.times_for_cron()).map_err(|error| {
+        // Cannot happen: the line was checked. An error message all the same, not a panic.
+        RuleError::new(
+            Field::Cron,
+            format!("the times of this line cannot be walked: {error}"),
+        )
+    })?;
+    let times = Times::Cron(schedule);
     Ok(if line.is_reading() {
         Source::Readings(times)
     } else {

@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::catalogue::{Catalogue, Intake, Schedule};
 use crate::error::{Error, Kind, Result};
 use crate::policy::Backlog;
-use crate::schedule::StoredRule;
+use crate::schedule::{Rule, StoredRule};
 use crate::store::Settings;
 use crate::units::hex;
 
@@ -34,7 +35,7 @@ pub(super) struct Book {
 pub(super) struct Entry {
     pub(super) job: String,
     pub(super) schedule: Schedule,
-    pub(super) intake: Intake,
+    pub(super) intake: Arc<Intake>,
     pub(super) digest: String,
     /// The offsets of its zone, shared by all entries of that zone.
     zone: Arc<str>,
@@ -45,7 +46,9 @@ pub(super) struct Entry {
 impl Book {
     pub(super) fn of(catalogue: &Catalogue) -> Result<Self> {
         let mut zones: HashMap<String, Arc<str>> = HashMap::new();
-        let mut entries = Vec::new();
+        let mut rules = HashMap::new();
+        let mut intakes = HashMap::new();
+        let mut entries = Vec::with_capacity(catalogue.jobs.len());
         for (name, job) in &catalogue.jobs {
             let Some(schedule) = &job.schedule else {
                 continue;
@@ -55,10 +58,20 @@ impl Book {
                 .entry(zone.name().to_owned())
                 .or_insert_with(|| zone.offsets_text().into());
             let digest = digest(schedule, &job.intake, zone)?;
+            // Copies, so that nothing of the catalogue stays; equal ones are one.
+            let rule = rules
+                .entry((schedule.rule.normalised(), schedule.splay_ms))
+                .or_insert_with(|| Arc::new(Rule::clone(&schedule.rule)));
+            let intake = intakes
+                .entry(to_json(&job.intake)?)
+                .or_insert_with(|| Arc::new(job.intake.clone()));
             entries.push(Entry {
                 job: name.clone(),
-                schedule: schedule.clone(),
-                intake: job.intake.clone(),
+                schedule: Schedule {
+                    rule: Arc::clone(rule),
+                    ..schedule.clone()
+                },
+                intake: Arc::clone(intake),
                 digest,
                 zone: Arc::clone(zone),
                 backlog: None,
@@ -89,6 +102,11 @@ impl Entry {
     }
 }
 
+fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::new(Kind::Bug, format!("cannot write a schedule: {error}")))
+}
+
 fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
     let facts = json!({
         "rule": schedule.rule.normalised(),
@@ -101,10 +119,8 @@ fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
         "params": schedule.params,
         "intake": intake,
     });
-    let facts = serde_json::to_vec(&facts)
-        .map_err(|error| Error::new(Kind::Bug, format!("cannot write a schedule: {error}")))?;
     let mut hasher = Sha256::new();
     hasher.update(zone);
-    hasher.update(facts);
+    hasher.update(to_json(&facts)?);
     Ok(hex(&hasher.finalize()[..16]))
 }

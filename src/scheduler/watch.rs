@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::observe::notify::Notify;
 use crate::policy::Reading;
+use crate::process::memory;
 use crate::process::signals::SignalPipe;
 use crate::store::OpenOptions;
 use crate::units::format_utc;
@@ -70,12 +71,14 @@ struct Scheduler {
 ///
 /// # Errors
 /// [`Kind::Io`] when the database was removed or replaced; what stopped it otherwise.
-pub fn run(open: &OpenOptions, catalogue: &Catalogue, reload: Reload) -> Result<()> {
+pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<()> {
     let stops = SignalPipe::new(&[SIGTERM, SIGINT])?;
     let hangups = SignalPipe::new(&[SIGHUP])?;
     let (store, _) = open.open()?;
     let candidate = Candidate::new(store.dir(), store.file_mode())?;
-    let planner = Planner::start(store, catalogue, &clock::boot_id(), read_clocks())?;
+    let planner = Planner::start(store, &catalogue, &clock::boot_id(), read_clocks())?;
+    drop(catalogue);
+    memory::give_back();
     let generation = generation(&planner)?;
     let mut scheduler = Scheduler {
         data_version: planner.store().data_version()?,
@@ -302,6 +305,8 @@ impl Scheduler {
                         log::event(Level::Error, "catalogue_not_loaded", &[("error", &error)]);
                     }
                 }
+                drop(catalogue);
+                memory::give_back();
                 if let Ok(generation) = generation(&self.planner) {
                     self.generation = generation;
                 }
