@@ -1,5 +1,7 @@
 //! Downtime: what becomes of periods that nobody opened in time.
 
+use jobctl::store::{PruneRule, Pruning};
+
 use super::lab::{
     DAY, HOUR, MINUTE, at, exactly_once, instant, planner, right, rows, tick, told, world,
 };
@@ -217,4 +219,39 @@ fn a_splayed_run_is_due_later_and_everything_else_is_not() {
     let period = run.row.period.unwrap();
     assert_eq!((period.scheduled_ms, row.due_ms), (six, six));
     assert_eq!(period.business_date, "2026-11-02");
+}
+
+#[test]
+fn pruned_periods_leave_a_history_that_still_adds_up() {
+    let world = world(&[(
+        "report",
+        "cron = '0 6 * * *'\noverlap = 'allow'\ncatch_up = 'none'",
+    )]);
+    let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
+    for day in 1..=9 {
+        tick(
+            &mut planner,
+            right(instant("2026-11-01T06:00:00Z") + day * DAY),
+        );
+    }
+    // The first three ran; the fourth still waits, so its row stays.
+    for run in 1..=3 {
+        super::lab::succeed(&world, run);
+    }
+    let rule = PruneRule {
+        ended_before_ms: Some(instant("2026-11-09T00:00:00Z")),
+        upto: None,
+    };
+    let mut store = world.store();
+    let mut at = Some(Pruning::default());
+    while let Some(from) = at {
+        let now_ms = instant("2026-11-10T12:00:00Z");
+        let slice = store.write(|tx| tx.prune(&rule, &from, 2, now_ms)).unwrap();
+        at = slice.next;
+    }
+    assert_eq!(told(&world, "report")[0], "2026-11-05T06:00[UTC] opened");
+    assert_eq!(told(&world, "report").len(), 6);
+    exactly_once(&world);
+    tick(&mut planner, super::lab::at("2026-11-11T06:00:00Z"));
+    exactly_once(&world);
 }

@@ -280,3 +280,28 @@ fn accepting_a_clock_that_nobody_doubts_is_no_error() {
         .run("schedule --accept-clock")
         .is(0, "nothing is held\n", "");
 }
+
+#[test]
+fn a_store_that_is_held_delays_periods_and_loses_none() {
+    let world = every_second();
+    let scheduler = start(&world);
+    until("a period", || periods(&world) >= 1);
+    let lock = std::fs::File::open(world.state().join("write.lock")).expect("the lock");
+    fs2::FileExt::lock_exclusive(&lock).expect("our turn");
+    let before = periods(&world);
+    let held = Instant::now();
+    until("four seconds", || held.elapsed() > Duration::from_secs(4));
+    assert!(periods(&world) <= before + 1, "nobody could write");
+    drop(lock);
+    until("all of them", || periods(&world) >= before + 4);
+    scheduler.signal("TERM");
+    drop(scheduler.end());
+    let conn = invariants::open(&world);
+    let order = "SELECT count(*) FROM run AS a JOIN run AS b ON b.id = a.id + 1 WHERE b.scheduled_ms <= a.scheduled_ms";
+    assert_eq!(invariants::number(&conn, order), 0, "in order");
+    assert_eq!(
+        invariants::number(&conn, "SELECT count(*) FROM period WHERE run IS NULL"),
+        0
+    );
+    exactly_once(&world);
+}

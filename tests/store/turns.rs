@@ -39,18 +39,49 @@ fn a_writer_that_never_lets_go_is_exit_75_and_nothing_is_stored() {
     FileExt::lock_exclusive(&lock).unwrap();
     let said = world.run("enqueue a");
     assert_eq!(said.code, Some(75), "{}", said.err);
-    assert!(
-        said.err
-            .starts_with("error: the store was busy for 10 s; nothing was stored\nhint: "),
-        "{}",
-        said.err
-    );
+    let pid = std::process::id();
+    let want = format!("error: the store was busy for 10 s: process {pid} (`");
+    assert!(said.err.starts_with(&want), "{}", said.err);
+    let rest = "holds it; nothing was stored\nhint: try again; look at what process";
+    assert!(said.err.contains(rest), "{}", said.err);
     drop(lock);
     assert_eq!(
         invariants::number(&invariants::open(&world), "SELECT count(*) FROM run"),
         0
     );
     world.run("enqueue a").is(0, "1\n", "");
+}
+
+#[test]
+fn a_stopped_process_that_holds_the_store_is_named() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    drop(world.store());
+    drop(world.run("enqueue a"));
+    let lock = world.state().join("write.lock");
+    let script = format!("exec flock --no-fork {} sleep 60", lock.display());
+    let mut holder = world.spawn_shell(&script);
+    let pid = holder.id();
+    let free = || FileExt::try_lock_exclusive(&File::open(&lock).unwrap()).is_ok();
+    until("it is held", || !free());
+    let stop = |signal: &str| {
+        let kill = std::process::Command::new("/bin/kill")
+            .args([signal, &pid.to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    };
+    stop("-STOP");
+    let said = world.run("enqueue a");
+    assert_eq!(said.code, Some(75), "{}", said.err);
+    let want = format!("process {pid} (`sleep`), which is stopped, holds it; nothing was stored");
+    assert!(said.err.contains(&want), "{}", said.err);
+    assert!(
+        said.err.contains(&format!("kill -CONT {pid}")),
+        "{}",
+        said.err
+    );
+    stop("-KILL");
+    drop(holder.wait());
+    world.run("enqueue a").is(0, "2\n", "");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! descriptor of it would cancel SQLite's own POSIX locks.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -84,6 +84,36 @@ pub(super) fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result
     }
 }
 
+/// A process that holds a lock.
+struct Holder {
+    pid: u32,
+    name: String,
+    stopped: bool,
+}
+
+/// Who holds the lock of a file now, as far as the kernel tells us.
+fn holder(path: &Path) -> Option<Holder> {
+    let meta = std::fs::metadata(path).ok()?;
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    // `5: FLOCK  ADVISORY  WRITE 4711 08:02:131 0 EOF`; those who wait have `->` behind the number.
+    let file = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let pid: u32 = locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&file.as_str()))
+            .then(|| fields[4].parse().ok())?
+    })?;
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (name, rest) = stat.rsplit_once(')')?;
+    let (_, name) = name.split_once('(')?;
+    Some(Holder {
+        pid,
+        name: name.chars().map(crate::units::visible).collect(),
+        stopped: rest.trim_start().starts_with(['T', 't']),
+    })
+}
+
 /// The writers' queue: held around BEGIN..COMMIT by every process. Opened anew for each transaction, so that its close
 /// (`IN_CLOSE_WRITE`) tells waiting workers that something was committed.
 pub(super) struct WriteTurn(File);
@@ -94,12 +124,23 @@ impl WriteTurn {
         let file = open(path, mode)?;
         match acquire(file, Mode::Exclusive, wait) {
             Ok(Some(file)) => Ok(Self(file)),
-            Ok(None) => Err(Error::new(
-                Kind::TryAgain,
-                format!("the store was busy for {} s; nothing was stored", wait.as_secs()),
-            )
-            .hint("find who holds `write.lock` (`fuser -v write.lock` in the state directory); a stopped process keeps it")
-            .retry_after_ms(1000)),
+            Ok(None) => {
+                let busy = format!("the store was busy for {} s", wait.as_secs());
+                let error = match holder(path) {
+                    Some(Holder { pid, name, stopped }) => {
+                        let state = if stopped { ", which is stopped," } else { "" };
+                        let what = format!("{busy}: process {pid} (`{name}`){state} holds it; nothing was stored");
+                        Error::new(Kind::TryAgain, what).hint(if stopped {
+                            format!("let it go on (`kill -CONT {pid}`) or end it (`kill -KILL {pid}`): no work is lost by either")
+                        } else {
+                            format!("try again; look at what process {pid} does if it stays so")
+                        })
+                    }
+                    None => Error::new(Kind::TryAgain, format!("{busy}; nothing was stored"))
+                        .hint("find who holds `write.lock` (`fuser -v write.lock` in the state directory); a stopped process keeps it"),
+                };
+                Err(error.retry_after_ms(1000))
+            }
             Err(error) => Err(Error::io("lock", path, &error)),
         }
     }

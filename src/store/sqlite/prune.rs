@@ -1,7 +1,9 @@
-//! Removes ended runs with all that belongs to them, in slices that hold up nobody.
+//! Removes ended runs with all that belongs to them, and what periods came to,, in slices that hold up nobody.
 //!
 //! Rule: a run with an open dead letter, or with a dedup key that still refuses enqueues, always stays. The rows go first and
 //! the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
+
+use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, named_params, params};
 
@@ -23,6 +25,8 @@ enum Phase {
     Dedup(i64, String, String),
     /// Request ids behind this one.
     Requests(String),
+    /// Rows of periods behind this one.
+    Periods(i64),
 }
 
 impl Default for Phase {
@@ -64,6 +68,7 @@ impl Tx<'_> {
                 Some(self.prune_dedup(*hash, job, key, limit, now_ms)?),
             ),
             Phase::Requests(after) => (Vec::new(), self.prune_requests(rule, after, limit)?),
+            Phase::Periods(after) => (Vec::new(), self.prune_periods(rule, *after, limit)?),
         };
         Ok(Pruned {
             runs,
@@ -220,7 +225,7 @@ impl Tx<'_> {
             WHERE request.id > ?1 ORDER BY request.id LIMIT ?2";
         const DELETE: &str = "DELETE FROM request WHERE id = ?1";
         let Some(before_ms) = rule.ended_before_ms else {
-            return Ok(None);
+            return Ok(Some(Phase::Periods(0)));
         };
         let mut statement = self.conn.prepare_cached(LOOK)?;
         let rows: Vec<(String, bool)> = statement
@@ -233,10 +238,56 @@ impl Tx<'_> {
                 self.conn.prepare_cached(DELETE)?.execute([id])?;
             }
         }
+        let last = rows.into_iter().next_back();
+        Ok(Some(
+            last.map_or(Phase::Periods(0), |(id, _)| Phase::Requests(id)),
+        ))
+    }
+
+    /// Rows of periods older than the age whose run is gone. The last one of a schedule stays. An audit begins behind what
+    /// was removed: the versions say so.
+    fn prune_periods(&mut self, rule: &PruneRule, after: i64, limit: i64) -> Result<Option<Phase>> {
+        const LOOK: &str = "
+            SELECT id, job, last_due_ms,
+                last_due_ms < ?3 AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = period.run)
+                    AND EXISTS (SELECT 1 FROM period AS later INDEXED BY period_job
+                        WHERE later.job = period.job AND later.due_ms > period.due_ms)
+            FROM period WHERE id > ?1 ORDER BY id LIMIT ?2";
+        const DELETE: &str = "DELETE FROM period WHERE id = ?1";
+        const FROM: &str = "
+            UPDATE schedule_version SET from_ms = min(?2, coalesce(until_ms, ?2)) WHERE job = ?1 AND from_ms < ?2";
+        const OVER: &str = "
+            DELETE FROM schedule_version WHERE job = ?1 AND until_ms < ?2
+                AND NOT EXISTS (SELECT 1 FROM period WHERE period.job = ?1 AND version = schedule_version.id)";
+        let Some(before_ms) = rule.ended_before_ms else {
+            return Ok(None);
+        };
+        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let rows: Vec<(i64, String, i64, bool)> = statement
+            .query_map(params![after, limit, before_ms], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        let mut upto: BTreeMap<&str, i64> = BTreeMap::new();
+        for (id, job, last_due_ms, over) in &rows {
+            if *over {
+                self.conn.prepare_cached(DELETE)?.execute([id])?;
+                let upto = upto.entry(job).or_insert(*last_due_ms);
+                *upto = (*upto).max(*last_due_ms);
+            }
+        }
+        for (job, upto_ms) in upto {
+            self.conn
+                .prepare_cached(FROM)?
+                .execute(params![job, upto_ms])?;
+            self.conn
+                .prepare_cached(OVER)?
+                .execute(params![job, upto_ms])?;
+        }
         Ok(rows
             .into_iter()
             .next_back()
-            .map(|(id, _)| Phase::Requests(id)))
+            .map(|(id, ..)| Phase::Periods(id)))
     }
 }
 
