@@ -124,7 +124,11 @@ impl Backlog {
             beyond_max_ms: i64::MIN,
         };
         if schedule.catch_up == CatchUp::All {
-            backlog.beyond_max_ms = newest(schedule, watermark_ms.max(late_before_ms - 1), now_ms)?;
+            backlog.beyond_max_ms = newest(
+                schedule,
+                watermark_ms.max(late_before_ms.saturating_sub(1)),
+                now_ms,
+            )?;
         }
         Ok(backlog)
     }
@@ -160,7 +164,9 @@ fn latest(schedule: &Schedule, after_ms: i64, until_ms: i64) -> Result<i64, Peri
 fn newest(schedule: &Schedule, after_ms: i64, now_ms: i64) -> Result<i64, PeriodsError> {
     let max = usize::try_from(schedule.catch_up_max).unwrap_or(1);
     let mut newest = std::collections::VecDeque::with_capacity(max.min(PAGE));
-    let late_until_ms = now_ms.saturating_sub(schedule.late_grace_ms) - 1;
+    let late_until_ms = now_ms
+        .saturating_sub(schedule.late_grace_ms)
+        .saturating_sub(1);
     each_due(schedule, after_ms, late_until_ms, |at_ms| {
         if newest.len() == max {
             newest.pop_front();
@@ -336,6 +342,15 @@ mod tests {
             "late[9]",
         ];
         assert_eq!(found(&schedule, false), want);
+    }
+
+    #[test]
+    fn a_backlog_without_anything_due_is_none() {
+        for catch_up in CatchUp::ALL {
+            let schedule = hourly(|schedule| schedule.catch_up = *catch_up);
+            let backlog = Backlog::of(&schedule, 0, HOUR / 2).unwrap();
+            assert!(backlog.beyond_max_ms < 0);
+        }
     }
 
     #[test]

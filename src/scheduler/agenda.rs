@@ -75,9 +75,53 @@ impl Agenda {
             Some(at_ms.saturating_add(lag_ms))
         };
         Next {
-            wall_ms: first(&self.calendar),
+            // While the calendar is held its past instants wait for something else than the clock.
+            wall_ms: times.calendar_ms.and_then(|_| first(&self.calendar)),
             boot_ms: first(&self.elapsed)
                 .map(|at_ms| now.boot_ms.saturating_add(at_ms - times.elapsed_ms)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Reading = Reading {
+        wall_ms: 1_000,
+        boot_ms: 50,
+    };
+
+    fn times(calendar_ms: Option<i64>) -> Times {
+        Times {
+            calendar_ms,
+            elapsed_ms: 1_000,
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_taken_in_order_and_a_standby_waits_its_lag() {
+        let mut agenda = Agenda::default();
+        for (index, at_ms) in [(0, 900), (1, 100), (2, 1_000), (3, 1_001)] {
+            agenda.plan(index, at_ms, index == 2);
+        }
+        assert_eq!(agenda.first(), Some((100, 1)));
+        assert_eq!(agenda.take_due(times(Some(1_000)), 500, 9), [(100, 1)]);
+        assert_eq!(
+            agenda.take_due(times(Some(1_000)), 0, 9),
+            [(900, 0), (1_000, 2)]
+        );
+        let next = agenda.next(times(Some(1_000)), NOW, 7);
+        assert_eq!((next.wall_ms, next.boot_ms), (Some(1_008), None));
+    }
+
+    #[test]
+    fn a_held_calendar_neither_opens_nor_rings() {
+        let mut agenda = Agenda::default();
+        agenda.plan(0, 10, false);
+        agenda.plan(1, 1_200, true);
+        assert_eq!(agenda.take_due(times(None), 0, 9), []);
+        let next = agenda.next(times(None), NOW, 0);
+        assert_eq!((next.wall_ms, next.boot_ms), (None, Some(250)));
     }
 }

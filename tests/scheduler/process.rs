@@ -305,3 +305,57 @@ fn a_store_that_is_held_delays_periods_and_loses_none() {
     );
     exactly_once(&world);
 }
+
+/// Ticks of 10 ms that a process has used.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let fields: Vec<u64> = fields
+        .split_whitespace()
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    fields[10] + fields[11]
+}
+
+#[test]
+fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
+    let world = super::lab::world(&[("second", "cron = '* * * * * *'\noverlap = 'allow'")]);
+    world.run("schedule --once").ok();
+    // What was believed two days ago by this boot's clock: so the clock has jumped since.
+    let conn = invariants::open(&world);
+    let sql = "SELECT clock FROM scheduler";
+    let clock: String = conn.query_row(sql, [], |row| row.get(0)).expect("a clock");
+    let mut clock: serde_json::Value = serde_json::from_str(&clock).expect("JSON");
+    let offset = clock["offset_ms"].as_i64().expect("an offset");
+    clock["offset_ms"] = (offset - 2 * super::lab::DAY).into();
+    conn.execute("UPDATE scheduler SET clock = ?1", [clock.to_string()])
+        .expect("it is stored");
+    let before = periods(&world);
+    world.run("-q schedule --once").fails(75);
+    let scheduler = world.start("schedule");
+    until("it leads", || leader(&world) == scheduler.pid());
+    let (start, used) = (Instant::now(), ticks(scheduler.pid()));
+    until("three seconds", || start.elapsed() > Duration::from_secs(3));
+    assert_eq!(periods(&world), before, "held");
+    assert!(
+        ticks(scheduler.pid()) - used < 100,
+        "it waits, and does not spin"
+    );
+    let said = world.run("schedule --accept-clock").ok();
+    assert_eq!(
+        said,
+        "accepted: the clock jumped forwards by 2d; schedules go on by it\n"
+    );
+    until("it goes on", || periods(&world) > before + 1);
+    world
+        .run("schedule --accept-clock")
+        .is(0, "nothing is held\n", "");
+    scheduler.signal("TERM");
+    let log = scheduler.end().err;
+    assert!(
+        log.contains("event=clock_jumped jump=\"forwards by 2d\""),
+        "{log}"
+    );
+    assert!(log.contains("event=clock_accepted"), "{log}");
+    exactly_once(&world);
+}
