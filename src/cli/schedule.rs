@@ -7,7 +7,6 @@ use serde_json::json;
 use super::Context;
 use crate::catalogue::Catalogue;
 use crate::error::Error;
-use crate::process::memory::apart;
 use crate::scheduler::{self, jump_words};
 use crate::store::Create;
 
@@ -34,7 +33,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     }
     context.log_to_stderr();
     let path = context.catalogue_path();
-    let catalogue = apart(|| Catalogue::load(&path)).map_err(Error::from)?;
+    let catalogue = Catalogue::load(&path).map_err(Error::from)?;
     let open = context.open_options(Create::AndMigrate, BUSY_WAIT)?;
     if args.once {
         let counts = scheduler::once(&open, &catalogue)?;
@@ -57,7 +56,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     scheduler::run(
         &open,
         catalogue,
-        Box::new(move || Ok(apart(|| Catalogue::load(&path))?)),
+        Box::new(move || Ok(Catalogue::load(&path)?)),
     )?;
     Ok(0)
 }

@@ -1,13 +1,13 @@
 //! Gives memory back to the system after a load: what reads a catalogue needs many times what stays of it.
 //!
-//! Rule: the load is done in a thread of its own, because each thread of glibc has its own arena: then what is freed is not
-//! scattered among what stays.
+//! Rule: what stays is made in a thread of its own, because each thread of glibc has its own arena: then what is freed is not
+//! scattered among what stays. Not the other way round: only the main thread's arena gives back its end.
 #![allow(
     unsafe_code,
     reason = "the allocator has no safe name for this; see `ARCHITECTURE.md`"
 )]
 
-/// Does work that needs much memory for a short time. What shall stay of it is to be copied by the caller.
+/// Makes what shall stay, while much that shall not is in memory.
 ///
 /// # Panics
 /// If the work does, or no thread can be started.

@@ -33,14 +33,14 @@ pub(super) struct Book {
 
 /// A job with a schedule.
 pub(super) struct Entry {
-    pub(super) job: String,
+    pub(super) job: Box<str>,
     pub(super) schedule: Schedule,
     pub(super) intake: Arc<Intake>,
-    pub(super) digest: String,
+    digest: [u8; 16],
     /// The offsets of its zone, shared by all entries of that zone.
     zone: Arc<str>,
     /// What was missed, as it was found; kept until all of it is decided.
-    pub(super) backlog: Option<(i64, Backlog)>,
+    pub(super) backlog: Option<Box<(i64, Backlog)>>,
 }
 
 impl Book {
@@ -66,7 +66,7 @@ impl Book {
                 .entry(to_json(&job.intake)?)
                 .or_insert_with(|| Arc::new(job.intake.clone()));
             entries.push(Entry {
-                job: name.clone(),
+                job: name.as_str().into(),
                 schedule: Schedule {
                     rule: Arc::clone(rule),
                     ..schedule.clone()
@@ -88,12 +88,17 @@ impl Book {
 
     pub(super) fn has(&self, job: &str) -> bool {
         self.entries
-            .binary_search_by(|entry| entry.job.as_str().cmp(job))
+            .binary_search_by(|entry| (*entry.job).cmp(job))
             .is_ok()
     }
 }
 
 impl Entry {
+    /// As the store keeps it.
+    pub(super) fn digest(&self) -> String {
+        hex(&self.digest)
+    }
+
     pub(super) fn stored(&self) -> StoredRule {
         StoredRule {
             rule: self.schedule.rule.normalised(),
@@ -107,7 +112,7 @@ fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::new(Kind::Bug, format!("cannot write a schedule: {error}")))
 }
 
-fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
+fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<[u8; 16]> {
     let facts = json!({
         "rule": schedule.rule.normalised(),
         "splay_ms": schedule.splay_ms,
@@ -122,5 +127,7 @@ fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
     let mut hasher = Sha256::new();
     hasher.update(zone);
     hasher.update(to_json(&facts)?);
-    Ok(hex(&hasher.finalize()[..16]))
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hasher.finalize()[..16]);
+    Ok(digest)
 }

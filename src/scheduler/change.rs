@@ -58,7 +58,7 @@ pub(super) fn apply(
     else {
         return begin(tx, entry, data_version, now.at_ms, false, Vec::new());
     };
-    if row.digest == entry.digest {
+    if row.digest == entry.digest() {
         return Ok(Applied::Kept {
             watermark_ms: row.watermark_ms,
             next_ms: row.next_ms,
@@ -69,7 +69,7 @@ pub(super) fn apply(
         .version(version)?
         .ok_or_else(|| Error::new(Kind::Bug, format!("schedule version {version} is gone")))?;
     if old.stored == stored {
-        tx.keep_digest(&entry.job, &entry.digest)?;
+        tx.keep_digest(&entry.job, &entry.digest())?;
         return Ok(Applied::Kept {
             watermark_ms: row.watermark_ms,
             next_ms: row.next_ms,
@@ -141,7 +141,7 @@ fn begin(
         job: &entry.job,
         stored: &entry.stored(),
         data_version,
-        digest: &entry.digest,
+        digest: &entry.digest(),
         from_ms,
         next_ms,
     })?;

@@ -6,6 +6,7 @@ use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::observe::log::{self, Level};
 use crate::policy::{Reading, Times};
+use crate::process::memory::apart;
 use crate::store::Store;
 
 use super::agenda::Agenda;
@@ -24,7 +25,7 @@ impl Planner {
     /// # Errors
     /// Those of the store.
     pub fn load(&mut self, catalogue: &Catalogue, now: Reading) -> Result<()> {
-        let book = Book::of(catalogue)?;
+        let book = apart(|| Book::of(catalogue))?;
         let before = std::mem::replace(&mut self.book, book);
         let result = self.put_in_force(catalogue, now);
         if result.is_err() {

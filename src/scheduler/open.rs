@@ -60,7 +60,7 @@ pub(super) fn open(
     else {
         return Ok(Opened::Stale);
     };
-    if row.digest != entry.digest {
+    if row.digest != entry.digest() {
         return Ok(Opened::Stale);
     }
     open_version(tx, entry, &entry.schedule, (&row, version), now, budget)
@@ -85,7 +85,7 @@ pub(super) fn open_version(
     };
     // What was missed is judged as of the moment when it was found.
     let missed = |first: &Period| is_late(first, schedule, now.at_ms);
-    let (found_ms, backlog) = match (entry.backlog, periods.first()) {
+    let (found_ms, backlog) = match (entry.backlog.as_deref().copied(), periods.first()) {
         (Some((found_ms, backlog)), _) => (found_ms, Ok(backlog)),
         (None, Some(first)) if missed(first) => (
             now.at_ms,

@@ -6,6 +6,7 @@
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::policy::{Backlog, ClockGuard, Reading, Times};
+use crate::process::memory::apart;
 use crate::store::{Store, Tx};
 
 use super::agenda::{Agenda, Due, Next};
@@ -58,7 +59,7 @@ impl Planner {
         };
         let mut planner = Self {
             store,
-            book: Book::of(catalogue)?,
+            book: apart(|| Book::of(catalogue))?,
             agenda: Agenda::default(),
             guard,
             kept_clock: false,
@@ -166,7 +167,7 @@ impl Planner {
                 }
             };
             match row {
-                Some(row) if row.digest == entry.digest && row.watermark_ms >= at_ms => {
+                Some(row) if row.digest == entry.digest() && row.watermark_ms >= at_ms => {
                     if let Some(next_ms) = row.next_ms {
                         self.plan(index, next_ms);
                     }
@@ -246,7 +247,7 @@ impl Planner {
                 continue;
             };
             if let Ok(backlog) = Backlog::of(&entry.schedule, row.watermark_ms, now_ms) {
-                self.book.entries[index].backlog = Some((now_ms, backlog));
+                self.book.entries[index].backlog = Some(Box::new((now_ms, backlog)));
             }
         }
         Ok(())
@@ -277,7 +278,7 @@ impl Planner {
                 }
             }
             Opened::Stale => {
-                ticked.stale.push(entry.job.clone());
+                ticked.stale.push(entry.job.to_string());
                 self.plan(index, at_ms.max(now.wall_ms) + FAILED_MS);
             }
             Opened::Failed(message) => {

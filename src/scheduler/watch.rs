@@ -78,6 +78,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     let candidate = Candidate::new(store.dir(), store.file_mode())?;
     let planner = Planner::start(store, &catalogue, &clock::boot_id(), read_clocks())?;
     drop(catalogue);
+    planner.store().shrink()?;
     memory::give_back();
     let generation = generation(&planner)?;
     let mut scheduler = Scheduler {
@@ -306,6 +307,7 @@ impl Scheduler {
                     }
                 }
                 drop(catalogue);
+                drop(self.planner.store().shrink());
                 memory::give_back();
                 if let Ok(generation) = generation(&self.planner) {
                     self.generation = generation;

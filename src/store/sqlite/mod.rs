@@ -147,6 +147,11 @@ impl Store {
         Ok(all)
     }
 
+    /// Forgets what was read: the next reads fetch it again.
+    pub fn shrink(&self) -> Result<()> {
+        Ok(self.connection()?.release_memory()?)
+    }
+
     /// Lets the log's file shrink to this when it starts anew, so that its size tells what is in it.
     pub fn limit_log(&self, bytes: u64) -> Result<()> {
         self.connection()?.pragma_update_and_check(
