@@ -172,6 +172,18 @@ fn every_counts_elapsed_time_from_start_or_the_epoch() {
 }
 
 #[test]
+fn the_first_local_day_of_1970_is_no_border() {
+    let spec = cron("30 20 * * *", "America/New_York");
+    assert_eq!(
+        keys(&spec, "1970-01-01T00:00:00Z", 2),
+        [
+            "1969-12-31T20:30[America/New_York]",
+            "1970-01-01T20:30[America/New_York]"
+        ]
+    );
+}
+
+#[test]
 fn start_and_end_are_inclusive_business_dates() {
     let spec = RuleSpec {
         start: Some("2026-01-02".to_owned()),
