@@ -218,15 +218,17 @@ fn wrapping(base: Piece<'_>, kind: Kind, first: u32, last: u32) -> RuleError {
             format!("{from}-{to}")
         }
     };
-    base.error(format!(
+    // From Sunday as 7, all days are behind it.
+    let hint = if first > top {
+        format!("write `{}`", run(kind.min, last))
+    } else {
+        format!("write `{},{}`", run(first, top), run(kind.min, last))
+    };
+    let message = format!(
         "the range `{}` of the {} field runs backwards",
         base.text, kind.name
-    ))
-    .hint(format!(
-        "write `{},{}`",
-        run(first, top),
-        run(kind.min, last)
-    ))
+    );
+    base.error(message).hint(hint)
 }
 
 fn not_understood(piece: Piece<'_>, kind: Kind) -> RuleError {

@@ -196,6 +196,7 @@ mod tests {
         let cases = [
             ("0 22-2 * * *", 2..6, "write `22-23,0-2`"),
             ("0 0 * * FRI-SUN", 8..15, "write `5-6,0`"),
+            ("0 0 * * 7-1", 8..11, "write `0-1`"),
             ("0 0 ? * *", 4..5, "write `*`"),
             ("61 0 * * *", 0..2, "the minute field goes from 0 to 59"),
             ("0 0 * * 8", 8..9, "the day of week field goes from 0 to 7"),
