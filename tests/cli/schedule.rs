@@ -251,6 +251,10 @@ fn wrong_rules_are_exit_2_and_name_the_option() {
             "error: bad duration `-5m`: a number was expected\nhint: write for instance `250ms`, `30s`, `5m`, `2h30m`, `1d` or `2w`\n",
         ),
         (
+            "--every|5m|--timezone|UTC|-n|many",
+            "error: bad value `many` for `--count <N>`: invalid digit found in string; nothing was done\n",
+        ),
+        (
             "--every|5|--timezone|UTC",
             "error: bad duration `5`: a number has no unit\nhint: add a unit: `5s`, `5m` or `5h`\n",
         ),
