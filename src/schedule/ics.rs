@@ -115,10 +115,13 @@ fn begin(content: &Content, stack: &[String]) -> Result<(), IcsError> {
 
 fn read_property(index: usize, content: &Content, event: &mut Event) -> Result<(), IcsError> {
     match content.name.as_str() {
+        "DTSTART" if event.start.is_some() => return second(content),
+        "DTEND" if event.end.is_some() => return second(content),
+        "DURATION" if event.days.is_some() => return second(content),
+        "RRULE" if event.rrule.is_some() => return second(content),
         "DTSTART" => event.start = Some(all_day(content)?),
         "DTEND" => event.end = Some(all_day(content)?),
         "DURATION" => event.days = Some(duration_days(content)?),
-        "RRULE" if event.rrule.is_some() => return fail(content.line, "a second RRULE"),
         "RRULE" => event.rrule = Some(index),
         "EXDATE" => {
             for part in content.value.split(',') {
@@ -139,6 +142,11 @@ fn read_property(index: usize, content: &Content, event: &mut Event) -> Result<(
         _ => {}
     }
     Ok(())
+}
+
+/// A property that an event may have once.
+fn second(content: &Content) -> Result<(), IcsError> {
+    fail(content.line, format!("a second {}", content.name))
 }
 
 /// A value that is a date without a time.
