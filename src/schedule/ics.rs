@@ -200,6 +200,7 @@ fn yearly(content: &Content, start: Option<NaiveDate>) -> Result<Yearly, IcsErro
         ..Yearly::default()
     };
     let mut is_yearly = false;
+    let (mut by_month, mut by_day) = (false, false);
     for part in content.value.split(';').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let number = value
@@ -224,13 +225,25 @@ fn yearly(content: &Content, start: Option<NaiveDate>) -> Result<Yearly, IcsErro
                 true
             }
             "WKST" => true,
-            "BYMONTH" => number.is_some() && number == start.map(|date| date.month() as i32),
-            "BYMONTHDAY" => number.is_some() && number == start.map(|date| date.day() as i32),
+            "BYMONTH" => {
+                by_month = true;
+                number.is_some() && number == start.map(|date| date.month() as i32)
+            }
+            "BYMONTHDAY" => {
+                by_day = true;
+                number.is_some() && number == start.map(|date| date.day() as i32)
+            }
             _ => false,
         };
         if !known {
             return fail(content.line, format!("`{part}` of RRULE is not supported"));
         }
+    }
+    if by_day && !by_month {
+        return fail(
+            content.line,
+            "BYMONTHDAY of RRULE without BYMONTH is a day of every month",
+        );
     }
     if is_yearly {
         Ok(rule)

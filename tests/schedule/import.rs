@@ -77,6 +77,11 @@ fn anything_else_is_refused_with_its_line() {
             "DTSTART;VALUE=DATE:20260102\nDTSTART;VALUE=DATE:20260103",
             5,
         ),
+        // Without BYMONTH, the first of every month.
+        (
+            "DTSTART;VALUE=DATE:20260101\nRRULE:FREQ=YEARLY;BYMONTHDAY=1",
+            5,
+        ),
     ];
     for (event, line) in cases {
         let error = import_ics(&file(event), 2025, 2027).unwrap_err();
