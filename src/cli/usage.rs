@@ -86,7 +86,8 @@ fn usage(error: &clap::Error) -> Error {
         ErrorKind::InvalidValue if value.is_empty() => format!("`{given}` needs a value"),
         ErrorKind::InvalidValue => format!("bad value `{value}` for `{given}`"),
         ErrorKind::ValueValidation => match std::error::Error::source(error) {
-            Some(source) => source.to_string(),
+            Some(source) if source.is::<Error>() => source.to_string(),
+            Some(source) => format!("bad value `{value}` for `{given}`: {source}"),
             None => format!("bad value `{value}` for `{given}`"),
         },
         ErrorKind::ArgumentConflict if text(ContextKind::PriorArg) == given => {

@@ -110,6 +110,9 @@ impl LineDays {
                 item.error("`L` as day of week means Saturday to some and the last to others");
             return Err(error.hint("write `SAT`, or `5L` for the last Friday of the month"));
         }
+        if item.text.starts_with('#') {
+            return Err(field::lacks_number(item, WEEKDAY));
+        }
         if let Some((day, nth)) = item.text.split_once('#') {
             let weekday = field::value(cut(day.len()), WEEKDAY)? % 7;
             let Some(n @ 1..=5) = field::number(nth) else {

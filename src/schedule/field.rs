@@ -146,9 +146,22 @@ fn add_item(item: Piece<'_>, kind: Kind, numbers: &mut Numbers) -> Result<(), Ru
         Some((base, step)) => (base, Some(step)),
         None => (item, None),
     };
+    let is_empty = |piece: Option<Piece<'_>>| piece.is_some_and(|piece| piece.text.is_empty());
+    let ends = base.cut('-');
+    if [
+        Some(base),
+        step,
+        ends.map(|(low, _)| low),
+        ends.map(|(_, high)| high),
+    ]
+    .into_iter()
+    .any(is_empty)
+    {
+        return Err(lacks_number(item, kind));
+    }
     let (low, high) = if base.text == "*" {
         (kind.min, kind.max)
-    } else if let Some((low, high)) = base.cut('-') {
+    } else if let Some((low, high)) = ends {
         let (first, last) = (value(low, kind)?, value(high, kind)?);
         if first > last {
             return Err(wrapping(base, kind, first, last));
@@ -218,15 +231,40 @@ fn wrapping(base: Piece<'_>, kind: Kind, first: u32, last: u32) -> RuleError {
             format!("{from}-{to}")
         }
     };
-    base.error(format!(
+    // From Sunday as 7, all days are behind it.
+    let hint = if first > top {
+        format!("write `{}`", run(kind.min, last))
+    } else {
+        format!("write `{},{}`", run(first, top), run(kind.min, last))
+    };
+    let message = format!(
         "the range `{}` of the {} field runs backwards",
         base.text, kind.name
-    ))
-    .hint(format!(
-        "write `{},{}`",
-        run(first, top),
-        run(kind.min, last)
-    ))
+    );
+    base.error(message).hint(hint)
+}
+
+/// An item such as `1-` or `#2`.
+pub(super) fn lacks_number(item: Piece<'_>, kind: Kind) -> RuleError {
+    let message = format!(
+        "a number is missing in `{}` of the {} field",
+        item.text, kind.name
+    );
+    item.error(message).hint(forms(kind))
+}
+
+/// What may be written.
+fn forms(kind: Kind) -> String {
+    format!(
+        "a field is `*`, numbers from {} to {}{}, ranges `a-b`, steps `a-b/n`, joined by commas",
+        kind.min,
+        kind.max,
+        if kind.names.is_empty() {
+            ""
+        } else {
+            " or names"
+        },
+    )
 }
 
 fn not_understood(piece: Piece<'_>, kind: Kind) -> RuleError {
@@ -246,11 +284,6 @@ fn not_understood(piece: Piece<'_>, kind: Kind) -> RuleError {
         b"?" => error.hint("write `*`"),
         [b'h', ..] => error.hint("write a number, and use `splay` to spread starts"),
         _ if lower.contains('~') => error.hint("write a number, and use `splay` to spread starts"),
-        _ => error.hint(format!(
-            "a field is `*`, numbers from {} to {}{}, ranges `a-b`, steps `a-b/n`, joined by commas",
-            kind.min,
-            kind.max,
-            if kind.names.is_empty() { "" } else { " or names" },
-        )),
+        _ => error.hint(forms(kind)),
     }
 }

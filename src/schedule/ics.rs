@@ -115,10 +115,13 @@ fn begin(content: &Content, stack: &[String]) -> Result<(), IcsError> {
 
 fn read_property(index: usize, content: &Content, event: &mut Event) -> Result<(), IcsError> {
     match content.name.as_str() {
+        "DTSTART" if event.start.is_some() => return second(content),
+        "DTEND" if event.end.is_some() => return second(content),
+        "DURATION" if event.days.is_some() => return second(content),
+        "RRULE" if event.rrule.is_some() => return second(content),
         "DTSTART" => event.start = Some(all_day(content)?),
         "DTEND" => event.end = Some(all_day(content)?),
         "DURATION" => event.days = Some(duration_days(content)?),
-        "RRULE" if event.rrule.is_some() => return fail(content.line, "a second RRULE"),
         "RRULE" => event.rrule = Some(index),
         "EXDATE" => {
             for part in content.value.split(',') {
@@ -139,6 +142,11 @@ fn read_property(index: usize, content: &Content, event: &mut Event) -> Result<(
         _ => {}
     }
     Ok(())
+}
+
+/// A property that an event may have once.
+fn second(content: &Content) -> Result<(), IcsError> {
+    fail(content.line, format!("a second {}", content.name))
 }
 
 /// A value that is a date without a time.
@@ -192,6 +200,7 @@ fn yearly(content: &Content, start: Option<NaiveDate>) -> Result<Yearly, IcsErro
         ..Yearly::default()
     };
     let mut is_yearly = false;
+    let (mut by_month, mut by_day) = (false, false);
     for part in content.value.split(';').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let number = value
@@ -216,13 +225,25 @@ fn yearly(content: &Content, start: Option<NaiveDate>) -> Result<Yearly, IcsErro
                 true
             }
             "WKST" => true,
-            "BYMONTH" => number.is_some() && number == start.map(|date| date.month() as i32),
-            "BYMONTHDAY" => number.is_some() && number == start.map(|date| date.day() as i32),
+            "BYMONTH" => {
+                by_month = true;
+                number.is_some() && number == start.map(|date| date.month() as i32)
+            }
+            "BYMONTHDAY" => {
+                by_day = true;
+                number.is_some() && number == start.map(|date| date.day() as i32)
+            }
             _ => false,
         };
         if !known {
             return fail(content.line, format!("`{part}` of RRULE is not supported"));
         }
+    }
+    if by_day && !by_month {
+        return fail(
+            content.line,
+            "BYMONTHDAY of RRULE without BYMONTH is a day of every month",
+        );
     }
     if is_yearly {
         Ok(rule)

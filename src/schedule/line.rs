@@ -191,12 +191,36 @@ mod tests {
         (error.message, error.span, error.hint.unwrap_or_default())
     }
 
+    const FORMS: &str =
+        "a field is `*`, numbers from 0 to 59, ranges `a-b`, steps `a-b/n`, joined by commas";
+
+    #[test]
+    fn what_is_missing_is_said() {
+        for (text, message) in [
+            (
+                "1- 0 * * *",
+                "a number is missing in `1-` of the minute field",
+            ),
+            (
+                "0 0 * * #2",
+                "a number is missing in `#2` of the day of week field",
+            ),
+        ] {
+            assert_eq!(error(text).0, message);
+        }
+    }
+
     #[test]
     fn errors_point_at_their_bytes() {
         let cases = [
             ("0 22-2 * * *", 2..6, "write `22-23,0-2`"),
             ("0 0 * * FRI-SUN", 8..15, "write `5-6,0`"),
+            ("0 0 * * 7-1", 8..11, "write `0-1`"),
             ("0 0 ? * *", 4..5, "write `*`"),
+            ("1- 0 * * *", 0..2, FORMS),
+            ("0,-5 0 * * *", 2..4, FORMS),
+            ("*/ 0 * * *", 0..2, FORMS),
+            ("/5 0 * * *", 0..2, FORMS),
             ("61 0 * * *", 0..2, "the minute field goes from 0 to 59"),
             ("0 0 * * 8", 8..9, "the day of week field goes from 0 to 7"),
             ("0 0 * JANUARY *", 6..13, "names have three letters: `JAN`"),

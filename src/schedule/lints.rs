@@ -2,9 +2,9 @@
 //!
 //! Rule: a lint never changes what a rule does; what is certainly wrong is an error of `Rule::new` instead.
 
-use super::civil::UtcMs;
+use super::civil::{CivilS, UtcMs, date_of};
 use super::on::DayRule;
-use super::rule::{Gap, Rule, Source};
+use super::rule::{Gap, Rule, Source, is_within};
 use super::spec::Field;
 use super::walk::Walk;
 
@@ -152,13 +152,15 @@ impl Rule {
         let zone = self.walked_zone();
         let now_s = now.div_euclid(1000);
         let until_s = now.saturating_add(LOOK_AHEAD_MS).div_euclid(1000);
-        let (index, (from, to)) = (0..zone.spans().len())
+        let (index, civil) = (0..zone.spans().len())
             .skip(zone.index_at(now_s) + 1)
             .take_while(|index| zone.spans()[*index].start_s < until_s)
             .filter_map(|index| zone.gap_before(index).map(|gap| (index, gap)))
-            .find(|(_, (from, to))| Walk::new(times, &self.days).first_in(*from, *to).is_some())?;
-        let mut walk = Walk::new(times, &self.days);
-        let (civil, _) = walk.first_in(from, to)?;
+            .find_map(|(index, (from, to))| {
+                let (civil, _) = Walk::new(times, &self.days).first_in(from, to)?;
+                self.spans_moment(civil, zone.spans()[index].start_s)
+                    .then_some((index, civil))
+            })?;
         let at = super::civil::civil_text(civil).replace('T', " at ");
         let runs = if self.gap == Gap::Skip {
             "it is skipped".to_owned()
@@ -175,6 +177,13 @@ impl Rule {
             format!("{at} does not exist in {}: {runs}", zone.name()),
             "choose a time outside the clock change, or `clock = \"utc\"`",
         ))
+    }
+
+    /// Whether a nominal time that is due at this instant is between `start` and `end`.
+    fn spans_moment(&self, civil: CivilS, instant_s: i64) -> bool {
+        is_within(self, date_of(civil))
+            && self.start.is_none_or(|start| start.floor_s() <= instant_s)
+            && self.end.is_none_or(|end| instant_s <= end.ceiling_s())
     }
 
     fn calendar_lints(&self, now: UtcMs) -> Option<Lint> {

@@ -263,7 +263,8 @@ fn every_source(ms: i64, start: Option<&Bound>, zone: &Zone) -> Result<Source, R
     let anchor_s = start.map_or(0, |start| start.first_instant_s(zone));
     Ok(Source::Every {
         step_s: ms / 1000,
-        anchor_s: anchor_s.clamp(0, CALENDAR_END_S),
+        // A start before 1970, in the east also midnight of its first day, still is where the steps are counted from.
+        anchor_s: anchor_s.min(CALENDAR_END_S),
     })
 }
 

@@ -12,6 +12,9 @@ use super::days::LineDays;
 use super::on::{DayRule, OfUnit};
 use super::unit::{adjusted, nth_day};
 
+/// The day on which times of day are searched.
+const SOME_DAY_S: CivilS = 1000 * DAY_S;
+
 /// The times of day of a rule.
 #[derive(Debug, Clone)]
 pub(super) enum Times {
@@ -26,9 +29,15 @@ impl Times {
     fn first_from(&self, from: CivilS) -> Option<CivilS> {
         match self {
             Self::Cron(schedule) => {
-                // `cron` sees civil time as if it were UTC: there it is right, and has no gaps or folds.
-                let before = DateTime::from_timestamp(from.checked_sub(1)?, 0)?;
-                let found = schedule.after(&before).next()?.timestamp();
+                // `cron` sees civil time as if it were UTC: there it is right, and has no gaps or folds. Its days are
+                // all alike, and it knows none before 1970, which in the west has one: the search is on one day.
+                let moved = from - from.rem_euclid(DAY_S) - SOME_DAY_S;
+                let before = DateTime::from_timestamp(from - moved - 1, 0)?;
+                let found = schedule
+                    .after(&before)
+                    .next()?
+                    .timestamp()
+                    .checked_add(moved)?;
                 (found >= from).then_some(found)
             }
             Self::List(times) => {

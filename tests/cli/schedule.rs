@@ -208,6 +208,18 @@ fn holidays_come_from_a_file() {
 }
 
 #[test]
+fn a_day_rule_may_begin_with_a_negative_number() {
+    assert_eq!(
+        due(
+            "--at|06:00|--on|-2 business day of month|--timezone|UTC",
+            "2026-01-01T00:00:00Z",
+            "1"
+        ),
+        ["2026-01-29T06:00:00.000Z"]
+    );
+}
+
+#[test]
 fn wrong_rules_are_exit_2_and_name_the_option() {
     for (options, message) in [
         (
@@ -229,6 +241,18 @@ fn wrong_rules_are_exit_2_and_name_the_option() {
         (
             "--at|06:00|--every|5m|--timezone|UTC",
             "error: bad `--at`: `at` contradicts `every`: a schedule has one of them\nhint: make two jobs\n",
+        ),
+        (
+            "--cron|-1 0 * * *|--timezone|UTC",
+            "error: bad `--cron`: a number is missing in `-1` of the minute field\nhint: a field is `*`, numbers from 0 to 59, ranges `a-b`, steps `a-b/n`, joined by commas\n",
+        ),
+        (
+            "--every|-5m|--timezone|UTC",
+            "error: bad duration `-5m`: a number was expected\nhint: write for instance `250ms`, `30s`, `5m`, `2h30m`, `1d` or `2w`\n",
+        ),
+        (
+            "--every|5m|--timezone|UTC|-n|many",
+            "error: bad value `many` for `--count <N>`: invalid digit found in string; nothing was done\n",
         ),
         (
             "--every|5|--timezone|UTC",

@@ -73,6 +73,15 @@ fn anything_else_is_refused_with_its_line() {
         ("DTSTART;VALUE=DATE:20260102\nDTEND;VALUE=DATE:20260101", 3),
         ("DTSTART;VALUE=DATE:20260102\nDURATION:PT5H", 5),
         ("garbage", 4),
+        (
+            "DTSTART;VALUE=DATE:20260102\nDTSTART;VALUE=DATE:20260103",
+            5,
+        ),
+        // Without BYMONTH, the first of every month.
+        (
+            "DTSTART;VALUE=DATE:20260101\nRRULE:FREQ=YEARLY;BYMONTHDAY=1",
+            5,
+        ),
     ];
     for (event, line) in cases {
         let error = import_ics(&file(event), 2025, 2027).unwrap_err();

@@ -152,6 +152,35 @@ fn every_counts_elapsed_time_from_start_or_the_epoch() {
         (first.key.as_str(), first.business_date.to_string().as_str()),
         ("2026-06-30T22:00:00Z", "2026-07-01")
     );
+    // Midnight of 1970-01-01 in Berlin is before the epoch: the steps are counted from it all the same.
+    assert_eq!(
+        keys(
+            &every(86_400_000, Some("1970-01-01")),
+            "2026-01-01T00:00:00Z",
+            1
+        ),
+        ["2026-01-01T23:00:00Z"]
+    );
+    assert_eq!(
+        keys(
+            &every(7 * 86_400_000, Some("1969-12-28T06:00:00Z")),
+            "1970-01-01T00:00:00Z",
+            1
+        ),
+        ["1970-01-04T06:00:00Z"]
+    );
+}
+
+#[test]
+fn the_first_local_day_of_1970_is_no_border() {
+    let spec = cron("30 20 * * *", "America/New_York");
+    assert_eq!(
+        keys(&spec, "1970-01-01T00:00:00Z", 2),
+        [
+            "1969-12-31T20:30[America/New_York]",
+            "1970-01-01T20:30[America/New_York]"
+        ]
+    );
 }
 
 #[test]

@@ -42,6 +42,28 @@ fn check_says_what_people_get_wrong() {
             vec![LintKind::InsideGap],
         ),
         (cron("30 2 1 * *", "Europe/Berlin"), vec![]),
+        // The next gap is on 2027-03-28.
+        (
+            RuleSpec {
+                start: Some("2027-03-29".to_owned()),
+                ..cron("30 2 * * *", "Europe/Berlin")
+            },
+            vec![],
+        ),
+        (
+            RuleSpec {
+                end: Some("2027-03-28T01:00:00Z".to_owned()),
+                ..cron("30 2 * * *", "Europe/Berlin")
+            },
+            vec![LintKind::InsideGap],
+        ),
+        (
+            RuleSpec {
+                end: Some("2027-03-28T00:00:00Z".to_owned()),
+                ..cron("30 2 * * *", "Europe/Berlin")
+            },
+            vec![],
+        ),
         (cron("30 * * * *", "Europe/Berlin"), vec![]),
         (
             RuleSpec {

@@ -14,16 +14,16 @@ use crate::units::{parse_duration, shown};
 #[command(next_help_heading = "A rule to try")]
 pub(super) struct RuleArgs {
     /// A crontab line of five or six fields, or a macro
-    #[arg(long, value_name = "LINE")]
+    #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
     cron: Option<String>,
     /// Elapsed time between two periods
-    #[arg(long, value_name = "DUR")]
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     every: Option<String>,
     /// Times of day
     #[arg(long, value_name = "TIMES", value_delimiter = ',')]
     at: Option<Vec<String>>,
     /// Day rule, such as 'first business day of month'
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
     on: Option<String>,
     /// What to do with a day that is not worked: none, following, preceding, modified-following, modified-preceding
     #[arg(long, value_name = "HOW")]
