@@ -34,20 +34,24 @@ pub(super) struct Book {
 /// A job with a schedule.
 pub(super) struct Entry {
     pub(super) job: Box<str>,
-    pub(super) schedule: Schedule,
-    pub(super) intake: Arc<Intake>,
-    digest: [u8; 16],
-    /// The offsets of its zone, shared by all entries of that zone.
-    zone: Arc<str>,
+    pub(super) plan: Arc<Plan>,
     /// What was missed, as it was found; kept until all of it is decided.
     pub(super) backlog: Option<Box<(i64, Backlog)>>,
+}
+
+/// Everything that opening a period uses, besides the name of the job; shared by all jobs for which it is the same.
+pub(super) struct Plan {
+    pub(super) schedule: Schedule,
+    pub(super) intake: Intake,
+    pub(super) digest: String,
+    /// The offsets of its zone.
+    zone: Arc<str>,
 }
 
 impl Book {
     pub(super) fn of(catalogue: &Catalogue) -> Result<Self> {
         let mut zones: HashMap<String, Arc<str>> = HashMap::new();
-        let mut rules = HashMap::new();
-        let mut intakes = HashMap::new();
+        let mut plans: HashMap<String, Arc<Plan>> = HashMap::new();
         let mut entries = Vec::with_capacity(catalogue.jobs.len());
         for (name, job) in &catalogue.jobs {
             let Some(schedule) = &job.schedule else {
@@ -58,22 +62,21 @@ impl Book {
                 .entry(zone.name().to_owned())
                 .or_insert_with(|| zone.offsets_text().into());
             let digest = digest(schedule, &job.intake, zone)?;
-            // Copies, so that nothing of the catalogue stays; equal ones are one.
-            let rule = rules
-                .entry((schedule.rule.normalised(), schedule.splay_ms))
-                .or_insert_with(|| Arc::new(Rule::clone(&schedule.rule)));
-            let intake = intakes
-                .entry(to_json(&job.intake)?)
-                .or_insert_with(|| Arc::new(job.intake.clone()));
+            let plan = plans.entry(digest).or_insert_with_key(|digest| {
+                Arc::new(Plan {
+                    // Copies, so that nothing of the catalogue stays.
+                    schedule: Schedule {
+                        rule: Arc::new(Rule::clone(&schedule.rule)),
+                        ..schedule.clone()
+                    },
+                    intake: job.intake.clone(),
+                    digest: digest.clone(),
+                    zone: Arc::clone(zone),
+                })
+            });
             entries.push(Entry {
                 job: name.as_str().into(),
-                schedule: Schedule {
-                    rule: Arc::clone(rule),
-                    ..schedule.clone()
-                },
-                intake: Arc::clone(intake),
-                digest,
-                zone: Arc::clone(zone),
+                plan: Arc::clone(plan),
                 backlog: None,
             });
         }
@@ -93,12 +96,7 @@ impl Book {
     }
 }
 
-impl Entry {
-    /// As the store keeps it.
-    pub(super) fn digest(&self) -> String {
-        hex(&self.digest)
-    }
-
+impl Plan {
     pub(super) fn stored(&self) -> StoredRule {
         StoredRule {
             rule: self.schedule.rule.normalised(),
@@ -112,7 +110,7 @@ fn to_json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::new(Kind::Bug, format!("cannot write a schedule: {error}")))
 }
 
-fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<[u8; 16]> {
+fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<String> {
     let facts = json!({
         "rule": schedule.rule.normalised(),
         "splay_ms": schedule.splay_ms,
@@ -127,7 +125,5 @@ fn digest(schedule: &Schedule, intake: &Intake, zone: &str) -> Result<[u8; 16]> 
     let mut hasher = Sha256::new();
     hasher.update(zone);
     hasher.update(to_json(&facts)?);
-    let mut digest = [0; 16];
-    digest.copy_from_slice(&hasher.finalize()[..16]);
-    Ok(digest)
+    Ok(hex(&hasher.finalize()[..16]))
 }

@@ -58,18 +58,18 @@ pub(super) fn apply(
     else {
         return begin(tx, entry, data_version, now.at_ms, false, Vec::new());
     };
-    if row.digest == entry.digest() {
+    if row.digest == entry.plan.digest {
         return Ok(Applied::Kept {
             watermark_ms: row.watermark_ms,
             next_ms: row.next_ms,
         });
     }
-    let stored = entry.stored();
+    let stored = entry.plan.stored();
     let old = tx
         .version(version)?
         .ok_or_else(|| Error::new(Kind::Bug, format!("schedule version {version} is gone")))?;
     if old.stored == stored {
-        tx.keep_digest(&entry.job, &entry.digest())?;
+        tx.keep_digest(&entry.job, &entry.plan.digest)?;
         return Ok(Applied::Kept {
             watermark_ms: row.watermark_ms,
             next_ms: row.next_ms,
@@ -81,7 +81,7 @@ pub(super) fn apply(
     if let Some(rule) = &old_rule {
         let schedule = Schedule {
             rule: Arc::new(rule.clone()),
-            ..entry.schedule.clone()
+            ..entry.plan.schedule.clone()
         };
         match open_version(tx, entry, &schedule, (&row, version), now, budget)? {
             Opened::Done {
@@ -94,7 +94,7 @@ pub(super) fn apply(
     }
     let from_ms = now.at_ms.max(row.watermark_ms);
     if let Some(rule) = &old_rule {
-        take_apart(tx, &entry.job, rule, &entry.schedule.rule, from_ms)?;
+        take_apart(tx, &entry.job, rule, &entry.plan.schedule.rule, from_ms)?;
     }
     tx.end_version(&entry.job, from_ms)?;
     let begun = begin(tx, entry, data_version, from_ms, true, rows)?;
@@ -107,9 +107,10 @@ pub(super) fn apply(
     else {
         return Ok(Applied::Failed("the schedule did not begin".to_owned()));
     };
-    let passed = passed_over(&rule, &entry.schedule.rule, from_ms).map_err(bug)?;
+    let passed = passed_over(&rule, &entry.plan.schedule.rule, from_ms).map_err(bug)?;
     if let (Some(first), Some(begun)) = (passed.first(), tx.schedule(&entry.job)?) {
-        let backlog = Backlog::of(&entry.schedule, first.instant_ms - 1, from_ms).map_err(bug)?;
+        let backlog =
+            Backlog::of(&entry.plan.schedule, first.instant_ms - 1, from_ms).map_err(bug)?;
         for period in &passed {
             let version = begun.version.unwrap_or_default();
             match open_passed(tx, entry, version, period, backlog, now)? {
@@ -133,15 +134,15 @@ fn begin(
     changed: bool,
     rows: Vec<PeriodRow>,
 ) -> Result<Applied> {
-    let next_ms = match next_of(&entry.schedule, from_ms) {
+    let next_ms = match next_of(&entry.plan.schedule, from_ms) {
         Ok(next_ms) => next_ms,
         Err(error) => return Ok(Applied::Failed(error.to_string())),
     };
     tx.begin_version(&NewVersion {
         job: &entry.job,
-        stored: &entry.stored(),
+        stored: &entry.plan.stored(),
         data_version,
-        digest: &entry.digest(),
+        digest: &entry.plan.digest,
         from_ms,
         next_ms,
     })?;

@@ -51,7 +51,7 @@ impl Planner {
                 let mut budget = ROWS_MAX;
                 let mut applied = Vec::new();
                 for entry in book.entries.iter().skip(first).take(LOAD_MAX) {
-                    let now = now_of(times, now, entry.schedule.rule.is_elapsed(), book);
+                    let now = now_of(times, now, entry.plan.schedule.rule.is_elapsed(), book);
                     let result = apply(tx, entry, &book.data_version, now, &mut budget)?;
                     let again = matches!(result, Applied::Unfinished(_));
                     applied.push(result);
@@ -78,7 +78,7 @@ impl Planner {
                 next_ms,
             } => match next_ms {
                 Some(next_ms) => Some(next_ms),
-                None => next_of(&self.book.entries[index].schedule, watermark_ms)
+                None => next_of(&self.book.entries[index].plan.schedule, watermark_ms)
                     .ok()
                     .flatten(),
             },

@@ -60,10 +60,17 @@ pub(super) fn open(
     else {
         return Ok(Opened::Stale);
     };
-    if row.digest != entry.digest() {
+    if row.digest != entry.plan.digest {
         return Ok(Opened::Stale);
     }
-    open_version(tx, entry, &entry.schedule, (&row, version), now, budget)
+    open_version(
+        tx,
+        entry,
+        &entry.plan.schedule,
+        (&row, version),
+        now,
+        budget,
+    )
 }
 
 /// As [`open`], by the rule of any version.
@@ -162,7 +169,7 @@ pub(super) fn open_passed(
 ) -> Result<Result<Vec<PeriodRow>, String>> {
     let mut opener = Opener {
         entry,
-        schedule: &entry.schedule,
+        schedule: &entry.plan.schedule,
         version,
         now,
         found_ms: now.at_ms,
@@ -323,7 +330,7 @@ pub(super) fn period_run(
         ..Request::default()
     };
     let key = clock::random_bytes();
-    let mut run = request.prepare(&entry.intake, now.settings, now.wall_ms, key)?;
+    let mut run = request.prepare(&entry.plan.intake, now.settings, now.wall_ms, key)?;
     // After a jump back of the clock elapsed time is ahead of it; nobody shall wait for that.
     let instant_ms = period.instant_ms.min(now.wall_ms);
     let due_ms = instant_ms.saturating_add(schedule.splay_of(&entry.job, &period.key));

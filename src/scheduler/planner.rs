@@ -106,7 +106,7 @@ impl Planner {
     }
 
     pub(super) fn plan(&mut self, index: usize, at_ms: i64) {
-        let elapsed = self.book.entries[index].schedule.rule.is_elapsed();
+        let elapsed = self.book.entries[index].plan.schedule.rule.is_elapsed();
         self.agenda.plan(index, at_ms, elapsed);
     }
 
@@ -167,7 +167,7 @@ impl Planner {
                 }
             };
             match row {
-                Some(row) if row.digest == entry.digest() && row.watermark_ms >= at_ms => {
+                Some(row) if row.digest == entry.plan.digest && row.watermark_ms >= at_ms => {
                     if let Some(next_ms) = row.next_ms {
                         self.plan(index, next_ms);
                     }
@@ -238,15 +238,15 @@ impl Planner {
     fn find_missed(&mut self, due: &[Due], times: Times) -> Result<()> {
         for &(at_ms, index) in due {
             let entry = &self.book.entries[index];
-            let now_ms = time_of(times, entry.schedule.rule.is_elapsed());
-            let late = now_ms.saturating_sub(at_ms) > entry.schedule.late_grace_ms;
+            let now_ms = time_of(times, entry.plan.schedule.rule.is_elapsed());
+            let late = now_ms.saturating_sub(at_ms) > entry.plan.schedule.late_grace_ms;
             if !late || entry.backlog.is_some() {
                 continue;
             }
             let Some(row) = self.store.schedule(&entry.job)? else {
                 continue;
             };
-            if let Ok(backlog) = Backlog::of(&entry.schedule, row.watermark_ms, now_ms) {
+            if let Ok(backlog) = Backlog::of(&entry.plan.schedule, row.watermark_ms, now_ms) {
                 self.book.entries[index].backlog = Some(Box::new((now_ms, backlog)));
             }
         }
@@ -283,7 +283,7 @@ impl Planner {
             }
             Opened::Failed(message) => {
                 log_failed(&entry.job, &message);
-                let elapsed = entry.schedule.rule.is_elapsed();
+                let elapsed = entry.plan.schedule.rule.is_elapsed();
                 let now_ms = time_of(times, elapsed).max(now.wall_ms).max(at_ms);
                 self.plan(index, now_ms + FAILED_MS);
             }
@@ -336,7 +336,7 @@ fn open_each(
             break;
         }
         let entry = &book.entries[index];
-        let now = now_of(times, now, entry.schedule.rule.is_elapsed(), book);
+        let now = now_of(times, now, entry.plan.schedule.rule.is_elapsed(), book);
         outcomes.push(open(tx, entry, now, budget)?);
     }
     Ok(outcomes)
