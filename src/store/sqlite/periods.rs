@@ -14,11 +14,11 @@ use crate::store::{PeriodFilter, PeriodRow};
 /// Waiting runs that one period replaces; there are more only after `overlap` was changed.
 const REPLACED_MAX: i64 = 1000;
 
-const COLUMNS: &str = "
+pub(super) const COLUMNS: &str = "
     job, period, due_ms, last_period, last_due_ms, count, business_date, result, reason, into_period, run, version,
     decided_ms";
 
-fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
+pub(super) fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
     let result: String = row.get(7)?;
     let reason: Option<String> = row.get(8)?;
     Ok(PeriodRow {
