@@ -51,19 +51,6 @@ impl Tx<'_> {
         period(self.conn, job, key)
     }
 
-    /// The row of a job that covers an instant.
-    pub fn period_at(&self, job: &str, at_ms: i64) -> Result<Option<PeriodRow>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms <= ?2
-             ORDER BY due_ms DESC, id DESC LIMIT 1"
-        );
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let row = statement
-            .query_row(params![job, at_ms], period_row)
-            .optional()?;
-        Ok(row.filter(|row| row.last_due_ms >= at_ms))
-    }
-
     /// The last row of a job, by instant.
     pub fn last_period(&self, job: &str) -> Result<Option<PeriodRow>> {
         let sql = format!(
