@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::catalogue::{BackoffKind, Command, Job, Pattern, Schedule, Secret, Template};
 use crate::run::RunId;
 use crate::schedule::{Preview, Rule};
-use crate::store::{AttemptRow, DeadLetter, Pause, QueueRow, RunDetail, RunRow, WorkerRow};
+use crate::store::{
+    AttemptRow, DeadLetter, Pause, PeriodRow, QueueRow, RunDetail, RunRow, WorkerRow,
+};
 use crate::units::{format_utc, hex};
 
 /// The document `jobctl.<name>/1` with the fields of `body`.
@@ -216,6 +218,35 @@ pub fn period(job: Option<&str>, rule: &Rule, preview: &Preview) -> Value {
         "business_date": period.business_date.to_string(),
         "note": (!preview.notes.is_empty()).then(|| preview.notes.join("; ")),
     })
+}
+
+/// What a period, or several in a row, came to.
+pub fn period_row(row: &PeriodRow) -> Value {
+    json!({
+        "job": row.job,
+        "period": row.period,
+        "last_period": row.last_period,
+        "count": row.count,
+        "due": time(row.due_ms),
+        "last_due": time(row.last_due_ms),
+        "result": row.result,
+        "reason": row.reason,
+        "into": row.into,
+        "run": row.run,
+        "business_date": row.business_date,
+        "decided": time(row.decided_ms),
+        "late_ms": row.run.map(|_| row.decided_ms - row.due_ms),
+    })
+}
+
+/// What came of a request to work a period.
+pub fn worked(job: &str, period: &str, run: Option<RunId>, refused: Option<&str>) -> Value {
+    json!({ "job": job, "period": period, "run": run, "done": refused.is_none(), "reason": refused })
+}
+
+/// Something that an audit found.
+pub fn finding(job: &str, period: Option<&str>, finding: &str, detail: &str) -> Value {
+    json!({ "job": job, "period": period, "finding": finding, "detail": detail })
 }
 
 fn schedule(schedule: &Schedule) -> Value {

@@ -363,6 +363,12 @@ pub(crate) fn visible(c: char) -> char {
     if acts { '\u{fffd}' } else { c }
 }
 
+/// A number of things: `1 period`, `2 periods`.
+pub fn counted(n: i64, thing: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{plural}")
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

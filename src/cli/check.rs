@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Context;
 use crate::catalogue::{Catalogue, Complaint, Level};
 use crate::error::Kind;
+use crate::units::counted;
 
 /// Names are listed in lines of about this width.
 const LINE_COLUMNS: usize = 100;
@@ -59,15 +60,15 @@ fn summary(path: &Path, catalogue: Option<&Catalogue>, complaints: &[Complaint])
     let of = |level| complaints.iter().filter(|c| c.level == level).count();
     let mut parts = Vec::new();
     if let Some(catalogue) = catalogue {
-        parts.push(count(catalogue.jobs.len(), "job"));
-        parts.push(count(catalogue.queues.len(), "queue"));
+        parts.push(counted(catalogue.jobs.len() as i64, "job"));
+        parts.push(counted(catalogue.queues.len() as i64, "queue"));
     }
     match (of(Level::Error), of(Level::Warning)) {
         (0, 0) => parts.push("no complaints".to_owned()),
         (errors, warnings) => {
             let told = [(errors, "error"), (warnings, "warning")];
             let told = told.into_iter().filter(|(n, _)| *n > 0);
-            parts.extend(told.map(|(n, word)| count(n, word)));
+            parts.extend(told.map(|(n, word)| counted(n as i64, word)));
         }
     }
     let end = if catalogue.is_none() {
@@ -76,11 +77,6 @@ fn summary(path: &Path, catalogue: Option<&Catalogue>, complaints: &[Complaint])
         ""
     };
     format!("{}: {}{end}", path.display(), parts.join(", "))
-}
-
-fn count(n: usize, word: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {word}{plural}")
 }
 
 /// The names of all jobs, in lines.

@@ -14,6 +14,7 @@ mod import;
 mod jobs;
 mod migrate;
 mod next;
+mod periods;
 mod progress;
 mod prune;
 mod queues;
@@ -25,6 +26,7 @@ mod run_worker;
 mod runs;
 mod safe;
 mod schedule;
+mod scheduler;
 mod signals;
 mod status;
 mod store_section;
@@ -71,6 +73,8 @@ pub enum Command {
     Migrate(migrate::Args),
     /// Show when a schedule runs next, also one that is in no catalogue
     Next(next::Args),
+    /// List, audit and work the periods of schedules
+    Periods(periods::Args),
     /// Remove ended runs and their output
     Prune(prune::Args),
     /// Queues and what is in them
@@ -83,7 +87,7 @@ pub enum Command {
     Runs(runs::Args),
     /// Open the periods of all schedules until stopped
     Schedule(schedule::Args),
-    /// Show queues, workers and dead letters at a glance
+    /// Show queues, workers, the scheduler and dead letters at a glance
     Status(status::Args),
     /// List, stop and kill workers
     Workers(workers::Args),
@@ -103,6 +107,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Jobs(args)) => jobs::run(args, context),
         Some(Command::Migrate(args)) => migrate::run(args, context),
         Some(Command::Next(args)) => next::run(&args, context),
+        Some(Command::Periods(args)) => periods::run(args, context),
         Some(Command::Prune(args)) => prune::run(&args, context),
         Some(Command::Queues(args)) => queues::run(&args, context),
         Some(Command::Run(args)) => run::run(&args, context),

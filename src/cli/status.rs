@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::scheduler::Outlook;
 use super::workers::{self, Seen};
 use super::{Context, Paint, queues};
 use crate::document;
 use crate::store::{Create, DeadFilter, Pause, QueueRow};
 
-/// Show queues, workers and dead letters at a glance
+/// Show queues, workers, the scheduler and dead letters at a glance
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
@@ -18,11 +19,12 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let workers = workers::seen(&store)?;
     let pauses = store.pauses()?;
     let dead = store.count_dead(&DeadFilter::default())?;
+    let scheduler = Outlook::of(&store, context)?;
     if context.screen.json() {
         let body = json!({
             "queues": queues.iter().map(document::queue).collect::<Vec<Value>>(),
             "workers": workers.iter().map(Seen::document).collect::<Vec<Value>>(),
-            "scheduler": null,
+            "scheduler": scheduler.document(),
             "dead": dead,
             "alerts": [],
             "paused_jobs": pauses.iter().map(|pause| &pause.job).collect::<Vec<_>>(),
@@ -37,7 +39,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     context
         .screen
         .table(&workers::table(&workers, context.now_ms()));
-    notes(context, &queues, &workers, &pauses, dead);
+    notes(context, &queues, &workers, &scheduler, &pauses, dead);
     Ok(0)
 }
 
@@ -46,6 +48,7 @@ fn notes(
     context: &mut Context,
     queues: &[QueueRow],
     workers: &[Seen],
+    scheduler: &Outlook,
     pauses: &[Pause],
     dead: i64,
 ) {
@@ -65,6 +68,9 @@ fn notes(
         context
             .screen
             .painted("no worker: `jobctl run-worker` starts one", paint);
+    }
+    for (line, paint) in scheduler.lines(context.now_ms()) {
+        context.screen.painted(&line, paint);
     }
     for pause in pauses {
         let why = pause

@@ -13,6 +13,7 @@ mod ics;
 mod ics_lines;
 mod line;
 mod lints;
+mod lookup;
 mod normal;
 mod notes;
 mod on;

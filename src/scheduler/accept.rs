@@ -41,7 +41,7 @@ pub fn accept_clock(open: &OpenOptions) -> Result<Option<i64>> {
     let (mut store, _) = open.open()?;
     let now = read_clocks();
     let boot_id = clock::boot_id();
-    let Some(jump_ms) = held(&store, &boot_id, now)? else {
+    let Some(Held { jump_ms, .. }) = held(&store, &boot_id, now)? else {
         return Ok(None);
     };
     let accepted = Accepted {
@@ -59,17 +59,33 @@ pub fn accept_clock(open: &OpenOptions) -> Result<Option<i64>> {
 pub fn jump_words(jump_ms: i64) -> String {
     let way = if jump_ms < 0 { "back" } else { "forwards" };
     // To the second: nobody reads more of an hour.
-    let length_ms = jump_ms.abs() / 1000 * 1000;
+    let length_ms = (jump_ms.abs() + 500) / 1000 * 1000;
     format!("{way} by {}", crate::units::format_duration(length_ms))
 }
 
-/// The jump for which calendar rules are held, milliseconds, as a scheduler would see it now.
-pub(super) fn held(store: &Store, boot_id: &str, now: Reading) -> Result<Option<i64>> {
+/// Calendar rules are held for a jump of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// How far it jumped, milliseconds; negative for backwards.
+    pub jump_ms: i64,
+    /// Until when it is not believed at the latest, milliseconds by the wall clock.
+    pub until_ms: i64,
+}
+
+/// Whether calendar rules are held, as a scheduler would see it now.
+///
+/// # Errors
+/// Those of the store.
+pub fn held(store: &Store, boot_id: &str, now: Reading) -> Result<Option<Held>> {
     let kept = store.scheduler()?.clock;
     let Some(guard) = kept.and_then(|text| serde_json::from_str::<ClockGuard>(&text).ok()) else {
         return Ok(None);
     };
     let mut guard = guard.resume(boot_id, now);
     guard.look(now);
-    Ok(guard.suspicion().map(|seen| seen.jump_ms))
+    let held = guard.suspicion().zip(guard.held_until_boot_ms());
+    Ok(held.map(|(seen, until_boot_ms)| Held {
+        jump_ms: seen.jump_ms,
+        until_ms: now.wall_ms + (until_boot_ms - now.boot_ms),
+    }))
 }

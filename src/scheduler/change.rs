@@ -94,7 +94,13 @@ pub(super) fn apply(
     }
     let from_ms = now.at_ms.max(row.watermark_ms);
     if let Some(rule) = &old_rule {
-        take_apart(tx, &entry.job, rule, &entry.plan.schedule.rule, from_ms)?;
+        take_apart(
+            tx,
+            &entry.job,
+            (rule, version),
+            &entry.plan.schedule.rule,
+            from_ms,
+        )?;
     }
     tx.end_version(&entry.job, from_ms)?;
     let begun = begin(tx, entry, data_version, from_ms, true, rows)?;
@@ -165,10 +171,9 @@ fn window_ms(rule: &Rule) -> i64 {
 /// Periods that are asked for on either side of a change.
 const AROUND_MAX: usize = 10_000;
 
-fn around(rule: &Rule, from_ms: i64, until_ms: i64) -> Result<Vec<Period>, PeriodsError> {
-    let mut periods = rule.periods(from_ms, until_ms, AROUND_MAX)?;
-    periods.retain(Period::is_due);
-    Ok(periods)
+fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Result<HashSet<String>, PeriodsError> {
+    let periods = rule.periods(after_ms, until_ms, AROUND_MAX)?;
+    Ok(periods.into_iter().map(|period| period.key).collect())
 }
 
 /// Periods of the new rule in the past whose keys the old rule still had in the future.
@@ -177,37 +182,36 @@ fn passed_over(old: &Rule, new: &Rule, now_ms: i64) -> Result<Vec<Period>, Perio
         return Ok(Vec::new());
     }
     let window_ms = window_ms(new);
-    let ahead: HashSet<String> = around(old, now_ms, now_ms + window_ms)?
-        .into_iter()
-        .map(|period| period.key)
-        .collect();
-    let mut passed = around(new, now_ms - window_ms, now_ms)?;
+    // What is merged or skipped by one rule may be due by the other.
+    let ahead = keys(old, now_ms, now_ms + window_ms)?;
+    let mut passed = new.periods(now_ms - window_ms, now_ms, AROUND_MAX)?;
     passed.retain(|period| ahead.contains(&period.key));
     Ok(passed)
 }
 
 /// Gives periods that the new rule will come to again rows of their own, so that the unique index knows them.
-fn take_apart(tx: &mut Tx<'_>, job: &str, old: &Rule, new: &Rule, now_ms: i64) -> Result<()> {
+fn take_apart(
+    tx: &mut Tx<'_>,
+    job: &str,
+    (old, version): (&Rule, i64),
+    new: &Rule,
+    now_ms: i64,
+) -> Result<()> {
     if old.is_elapsed() || new.is_elapsed() {
         return Ok(());
     }
     let window_ms = window_ms(new);
-    let ahead: HashSet<String> = around(new, now_ms, now_ms + window_ms)
-        .map_err(bug)?
-        .into_iter()
-        .map(|period| period.key)
-        .collect();
-    for period in around(old, now_ms - window_ms, now_ms).map_err(bug)? {
+    let ahead = keys(new, now_ms, now_ms + window_ms).map_err(bug)?;
+    let told = old.periods(now_ms - window_ms, now_ms, AROUND_MAX);
+    for period in told.map_err(bug)? {
         if !ahead.contains(&period.key) {
             continue;
         }
-        let Some(row) = tx.period_at(job, period.instant_ms)? else {
-            continue;
-        };
-        if row.count > 1
-            && let Some(apart) = split(&row, old, &period.key).map_err(bug)?
-        {
-            replace(tx, &row, [apart.before, Some(apart.period), apart.behind])?;
+        for row in tx.stretches(job, version, period.instant_ms)? {
+            if let Some(apart) = split(&row, old, &period.key).map_err(bug)? {
+                replace(tx, &row, [apart.before, Some(apart.period), apart.behind])?;
+                break;
+            }
         }
     }
     Ok(())
@@ -239,7 +243,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, job: &str, now: Now<'_>) -> Result<()> {
     if let Some(version) = version
         && let Ok(rule) = Rule::from_stored(&version.stored)
     {
-        for missed in missed(job, &rule, (version.version, row.watermark_ms), now).map_err(bug)? {
+        for missed in missed(tx, job, &rule, (version.version, row.watermark_ms), now)? {
             tx.add_period(&missed)?;
         }
     }
@@ -249,24 +253,32 @@ pub(super) fn remove(tx: &mut Tx<'_>, job: &str, now: Now<'_>) -> Result<()> {
 
 /// Rows for everything that was due and that nobody will run.
 fn missed(
+    tx: &Tx<'_>,
     job: &str,
     rule: &Rule,
     (version, after_ms): (i64, i64),
     now: Now<'_>,
-) -> Result<Vec<PeriodRow>, PeriodsError> {
+) -> Result<Vec<PeriodRow>> {
     let mut rows: Vec<PeriodRow> = Vec::new();
     let mut after_ms = after_ms;
+    let mut joins = false;
     loop {
-        let page = rule.periods(after_ms, now.at_ms, AROUND_MAX)?;
+        let page = rule.periods(after_ms, now.at_ms, AROUND_MAX).map_err(bug)?;
         for period in &page {
+            // Told under an older version, before its instant moved.
+            if !rule.keys_are_instants() && tx.period(job, &period.key)?.is_some() {
+                joins = false;
+                continue;
+            }
             let row = PeriodRow {
                 reason: Some(SkipReason::Removed),
                 ..PeriodRow::of(job, period, PeriodResult::Skipped, version, now.wall_ms)
             };
             match rows.last_mut() {
-                Some(last) if rule.keys_are_instants_or_days() => last.extend(&row),
+                Some(last) if joins => last.extend(&row),
                 _ => rows.push(row),
             }
+            joins = rule.keys_are_instants_or_days();
         }
         match page.last() {
             Some(last) if page.len() >= AROUND_MAX => after_ms = last.instant_ms,

@@ -5,26 +5,33 @@
 
 mod accept;
 mod agenda;
+mod audit;
 mod book;
 mod change;
 mod leader;
 mod load;
+mod manual;
 mod open;
 mod planner;
 mod report;
 mod stretch;
 mod timer;
+mod told;
+mod walk;
 mod watch;
 
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 
-pub use accept::{Accepted, accept_clock, jump_words};
+pub use accept::{Accepted, Held, accept_clock, held, jump_words};
 pub use agenda::Next;
+pub use audit::{Audited, audit};
 pub use leader::{is_led, lock_path};
+pub use manual::{Order, Worked, work_period};
 pub use planner::{Planner, Ticked};
 pub use report::Counts;
 pub use stretch::{Split, split};
+pub use walk::{Finding, Trouble};
 pub use watch::{once, run};
 
 /// Loads the catalogue anew; given by whoever knows where it is.

@@ -3,7 +3,9 @@
 //! Rule: the rows, the runs and the watermark are written together; what the store says is in force decides, not what this
 //! process remembers.
 
-use crate::catalogue::Schedule;
+use std::collections::BTreeMap;
+
+use crate::catalogue::{Intake, Schedule};
 use crate::clock;
 use crate::error::Result;
 use crate::intake::Request;
@@ -266,7 +268,19 @@ impl Opener<'_, '_> {
         replace: bool,
     ) -> Result<Result<RunId, String>> {
         let job = &self.entry.job;
-        let run = match period_run(self.entry, self.schedule, period, self.now, Trigger::Period) {
+        let wanted = Wanted {
+            job,
+            intake: &self.entry.plan.intake,
+            params: &self.schedule.params,
+            period: RunPeriod {
+                key: period.key.clone(),
+                scheduled_ms: period.instant_ms,
+                business_date: period.business_date.to_string(),
+            },
+            delay_ms: self.schedule.splay_of(job, &period.key),
+            trigger: Trigger::Period,
+        };
+        let run = match period_run(wanted, self.now.settings, self.now.wall_ms) {
             Ok(run) => run,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -310,39 +324,43 @@ impl Opener<'_, '_> {
     }
 }
 
+/// A period that shall be worked.
+pub(super) struct Wanted<'a> {
+    pub(super) job: &'a str,
+    pub(super) intake: &'a Intake,
+    /// Parameters that the schedule gives.
+    pub(super) params: &'a BTreeMap<String, String>,
+    pub(super) period: RunPeriod,
+    /// How long after its instant it may start, milliseconds.
+    pub(super) delay_ms: i64,
+    pub(super) trigger: Trigger,
+}
+
 /// The run that works a period.
 pub(super) fn period_run(
-    entry: &Entry,
-    schedule: &Schedule,
-    period: &Period,
-    now: Now<'_>,
-    trigger: Trigger,
+    wanted: Wanted<'_>,
+    settings: &Settings,
+    wall_ms: i64,
 ) -> Result<crate::store::NewRun> {
-    let params = schedule
-        .params
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let given = wanted.params.iter();
     let request = Request {
-        job: &entry.job,
-        params,
-        trigger: Some(trigger),
+        job: wanted.job,
+        params: given
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        trigger: Some(wanted.trigger),
         ..Request::default()
     };
     let key = clock::random_bytes();
-    let mut run = request.prepare(&entry.plan.intake, now.settings, now.wall_ms, key)?;
+    let mut run = request.prepare(wanted.intake, settings, wall_ms, key)?;
     // After a jump back of the clock elapsed time is ahead of it; nobody shall wait for that.
-    let instant_ms = period.instant_ms.min(now.wall_ms);
-    let due_ms = instant_ms.saturating_add(schedule.splay_of(&entry.job, &period.key));
-    let moved_ms = due_ms.max(now.wall_ms) - run.due_ms;
+    let instant_ms = wanted.period.scheduled_ms.min(wall_ms);
+    let due_ms = instant_ms.saturating_add(wanted.delay_ms);
+    let moved_ms = due_ms.max(wall_ms) - run.due_ms;
     run.due_ms += moved_ms;
     run.deadline_ms = run.deadline_ms.map(|deadline_ms| deadline_ms + moved_ms);
     // The period itself is what must not be doubled.
     run.dedup = None;
-    run.period = Some(RunPeriod {
-        key: period.key.clone(),
-        scheduled_ms: period.instant_ms,
-        business_date: period.business_date.to_string(),
-    });
+    run.period = Some(wanted.period);
     Ok(run)
 }

@@ -91,7 +91,7 @@ fn first(row: &PeriodRow, rule: &Rule) -> Result<Split, PeriodsError> {
 }
 
 /// Calls `see` with each period of a row, from its first to its last, until it says stop.
-fn each(
+pub(super) fn each(
     row: &PeriodRow,
     rule: &Rule,
     mut see: impl FnMut(&Period) -> bool,

@@ -13,7 +13,8 @@ pub use rows::{
     RunFilter, RunRow,
 };
 pub use schedule_rows::{
-    Agenda, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, VersionRow,
+    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
+    VersionRow, VersionRows,
 };
 pub use sqlite::{
     Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning,

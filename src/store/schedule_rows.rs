@@ -170,3 +170,42 @@ pub struct Agenda {
     /// The next instant of any, milliseconds, and its job.
     pub next: Option<(i64, String)>,
 }
+
+/// The rows of a job that come from one version of its schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRows {
+    /// The version.
+    pub version: i64,
+    /// How many rows.
+    pub rows: i64,
+    /// Instant of the first, milliseconds.
+    pub first_due_ms: i64,
+}
+
+/// A run that a row names and that works something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignRun {
+    /// The period of the row.
+    pub period: String,
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: String,
+    /// The period that it works.
+    pub works: Option<String>,
+}
+
+/// A run of the calendar that the row of its period does not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UntoldRun {
+    /// Its period.
+    pub period: String,
+    /// The run.
+    pub run: RunId,
+    /// Instant of the period by the run, milliseconds.
+    pub scheduled_ms: Option<i64>,
+    /// Whether a row begins with the period.
+    pub has_row: bool,
+    /// The run that this row names.
+    pub told: Option<RunId>,
+}

@@ -1,5 +1,9 @@
 //! Text in the database that would take over a terminal, and output that nobody takes.
 
+use jobctl::policy::PeriodResult;
+use jobctl::schedule::StoredRule;
+use jobctl::store::{NewVersion, PeriodRow, Tx};
+
 use super::world;
 use crate::world::World;
 
@@ -36,7 +40,41 @@ fn evil() -> World {
     });
     store.write(|tx| tx.expire(now_ms)).unwrap();
     world.enqueue_as(|new| new.queue = EVIL.into());
+    store.write(evil_periods).unwrap();
     world
+}
+
+fn evil_periods(tx: &mut Tx<'_>) -> Result<(), jobctl::error::Error> {
+    let evil = StoredRule {
+        rule: EVIL.into(),
+        zone: EVIL.into(),
+    };
+    let version = tx.begin_version(&NewVersion {
+        job: EVIL,
+        stored: &evil,
+        data_version: EVIL,
+        digest: EVIL,
+        from_ms: 0,
+        next_ms: Some(1),
+    })?;
+    for (period, result) in [(EVIL, PeriodResult::Opened), ("", PeriodResult::Merged)] {
+        tx.add_period(&PeriodRow {
+            job: EVIL.into(),
+            period: period.into(),
+            due_ms: 1,
+            last_period: EVIL.into(),
+            last_due_ms: 1,
+            count: 2,
+            business_date: EVIL.into(),
+            result,
+            reason: None,
+            into: Some(EVIL.into()),
+            run: None,
+            version: version + i64::try_from(period.len()).unwrap_or(0),
+            decided_ms: 1,
+        })?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -52,6 +90,8 @@ fn no_text_of_the_database_acts_on_a_terminal() {
         "dlq show 2",
         "queues list",
         "runs retry 99",
+        "periods list",
+        "periods audit",
     ] {
         for json in ["", "--json"] {
             let said = world.run(&format!("{words} {json}"));
@@ -69,6 +109,9 @@ fn no_text_of_the_database_acts_on_a_terminal() {
         4,
         "a newline in a name makes no line: {list}"
     );
+    assert_eq!(world.run("periods list").ok().lines().count(), 3);
+    let found = world.run("periods audit --json").json(1);
+    assert_eq!(found["items"][0]["job"], EVIL);
     let shown = world.run("runs show 1 --json").json(0);
     assert_eq!(shown["job"], EVIL, "JSON keeps the value");
     assert_eq!(shown["dead_letters"][0]["closed_by"], EVIL);
@@ -86,6 +129,7 @@ fn every_list_survives_a_reader_that_goes_away_and_a_full_disk() {
         "runs list --limit 3000 --json",
         "status",
         "queues list",
+        "periods audit",
     ] {
         let script = format!("\"$jobctl\" {words} | head -1 | wc -l; echo ${{PIPESTATUS[0]}}");
         world.shell(&script).is(0, "1\n0\n", "");

@@ -5,6 +5,7 @@ mod dlq;
 mod hostile;
 mod jobs;
 mod logs;
+mod periods;
 mod prune;
 mod runs;
 mod schedule;

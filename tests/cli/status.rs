@@ -1,6 +1,13 @@
 //! `status`, the bare command, `queues list`, `completions`.
 
+use jobctl::policy::Reading;
+use jobctl::scheduler::Planner;
+use serde_json::{Value, json};
+
 use super::{drain, enqueue, items, world};
+use crate::invariants;
+use crate::scheduler::lab;
+use crate::world::{World, until};
 
 #[test]
 fn the_bare_command_is_status() {
@@ -21,9 +28,164 @@ fn the_bare_command_is_status() {
     assert_eq!(status["schema"], "jobctl.status/1");
     assert_eq!(status["dead"], 1);
     assert_eq!(status["queues"][2]["delayed"], 1);
-    for (name, value) in [("workers", "[]"), ("scheduler", "null"), ("alerts", "[]")] {
+    for (name, value) in [("workers", "[]"), ("alerts", "[]")] {
         assert_eq!(status[name].to_string(), value);
     }
+    let nothing = json!({
+        "alive": false,
+        "pid": null,
+        "host": null,
+        "since": null,
+        "schedules": 0,
+        "next": null,
+        "held": null,
+        "overdue": 0,
+    });
+    assert_eq!(status["scheduler"], nothing);
+}
+
+/// The line of `status` that begins with this, and the object of `status --json`.
+fn scheduler(world: &World, begin: &str) -> (String, Value) {
+    let out = world.run("status").ok();
+    let line = out.lines().find(|line| line.starts_with(begin));
+    let line = line.unwrap_or_else(|| panic!("{out}")).to_owned();
+    let document = world.run("status --json").json(0);
+    (line, document["scheduler"].clone())
+}
+
+#[test]
+fn schedules_without_a_scheduler_are_told() {
+    let world = lab::world(&[("report", "every = '1d'"), ("other", "")]);
+    drop(world.store());
+    // Nobody has read the catalogue but us.
+    let (line, status) = scheduler(&world, "no scheduler");
+    assert_eq!(
+        line,
+        "no scheduler: 1 schedule waits; `jobctl schedule` starts one"
+    );
+    assert_eq!(
+        (&status["alive"], &status["schedules"]),
+        (&json!(false), &json!(1))
+    );
+    assert_eq!(status["next"], Value::Null);
+    lab::write(
+        &world,
+        &[("report", "every = '1d'"), ("other", "every = '2d'")],
+    );
+    assert_eq!(world.run("schedule --once").code, Some(0));
+    let (line, status) = scheduler(&world, "no scheduler");
+    assert_eq!(
+        line,
+        "no scheduler: 2 schedules wait; `jobctl schedule` starts one"
+    );
+    assert_eq!(
+        (&status["schedules"], &status["overdue"]),
+        (&json!(2), &json!(0))
+    );
+    assert_eq!(status["pid"], Value::Null);
+    let due = status["next"]["due"].as_str().unwrap();
+    assert!(due.ends_with("T00:00:00.000Z"), "{due}");
+    assert!(
+        world
+            .run("status --color always")
+            .ok()
+            .contains("\x1b[31mno scheduler: 2")
+    );
+}
+
+#[test]
+fn a_scheduler_that_runs_is_told_with_what_is_next() {
+    let world = lab::world(&[("report", "every = '366d'")]);
+    let running = world.start("schedule");
+    until("a scheduler leads", || {
+        world.run("status --json").code == Some(0)
+            && world.run("status --json").json(0)["scheduler"]["pid"] == running.pid()
+    });
+    let (line, status) = scheduler(&world, "scheduler: ");
+    let begin = format!(
+        "scheduler: pid {}, 1 schedule, next report in ",
+        running.pid()
+    );
+    assert!(line.starts_with(&begin) && line.ends_with('d'), "{line}");
+    assert_eq!(
+        (&status["alive"], &status["overdue"]),
+        (&json!(true), &json!(0))
+    );
+    assert_eq!(status["next"]["job"], "report");
+    assert!(status["host"].is_string() && status["since"].is_string());
+    assert_eq!(status["held"], Value::Null);
+    // It does not look, and what it should have opened is long past.
+    running.signal("STOP");
+    let conn = invariants::open(&world);
+    conn.execute("UPDATE schedule SET next_ms = next_ms - 366 * 86400000", [])
+        .unwrap();
+    let (line, status) = scheduler(&world, "scheduler: ");
+    assert!(
+        line.contains(", 1 schedule, 1 overdue, the first is report by "),
+        "{line}"
+    );
+    assert_eq!(
+        (&status["alive"], &status["overdue"]),
+        (&json!(true), &json!(1))
+    );
+    assert!(
+        world
+            .run("status --color always")
+            .ok()
+            .contains("\x1b[31mscheduler: pid")
+    );
+    // Whatever it wrote about itself, it is dead.
+    running.signal("KILL");
+    drop(running);
+    let (line, status) = scheduler(&world, "no scheduler");
+    assert_eq!(
+        line,
+        "no scheduler: 1 schedule waits; `jobctl schedule` starts one"
+    );
+    assert_eq!(
+        (&status["pid"], &status["since"]),
+        (&Value::Null, &Value::Null)
+    );
+    // Without schedules there is nothing to say.
+    lab::write(&world, &[("report", "")]);
+    assert_eq!(world.run("schedule --once").code, Some(0));
+    assert!(!world.run("status").ok().contains("schedule"));
+}
+
+#[test]
+fn held_calendar_rules_are_told_until_when() {
+    let world = lab::world(&[("report", "cron = '0 6 * * *'")]);
+    let now_ms = jobctl::clock::wall_ms();
+    // The clock was two days behind until a moment ago.
+    let before = Reading {
+        wall_ms: now_ms - 2 * lab::DAY,
+        boot_ms: jobctl::clock::boottime_ms(),
+    };
+    let boot_id = jobctl::clock::boot_id();
+    let mut planner =
+        Planner::start(world.store(), &lab::catalogue(&world), &boot_id, before).unwrap();
+    planner.tick(before, 0).unwrap();
+    drop(planner);
+    let (line, status) = scheduler(&world, "calendar rules");
+    assert!(
+        line.starts_with("calendar rules are held until ")
+            && line.ends_with(
+                ": the clock jumped forwards by 2d; `jobctl schedule --accept-clock` if it is right"
+            ),
+        "{line}"
+    );
+    // Other than the tests' own slowness there is nothing between the two readings.
+    let jump_ms = status["held"]["jump_ms"].as_i64().unwrap();
+    assert!((jump_ms - 2 * lab::DAY).abs() < 10_000, "{jump_ms}");
+    let until_ms = lab::instant(status["held"]["until"].as_str().unwrap());
+    assert!(
+        (until_ms - now_ms - 5 * lab::MINUTE).abs() < 60_000,
+        "{status}"
+    );
+    world.run("schedule --once").fails(75);
+    world.run("schedule --accept-clock").ok();
+    assert_eq!(world.run("schedule --once").code, Some(0));
+    assert_eq!(scheduler(&world, "no scheduler").1["held"], Value::Null);
 }
 
 #[test]

@@ -198,11 +198,11 @@ fn every_that_changes_goes_on_without_a_double() {
     exactly_once(&world);
 }
 
-/// A store whose schedule was put in force with zone data in which the zone is `offset_s` away from the real ones.
-fn with_zone_data(world: &World, job: &str, offset_s: i64) {
+/// A store whose schedule was put in force with zone data that give the zone these offsets.
+fn with_zone_data(world: &World, job: &str, offsets: &str) {
     let conn = crate::invariants::open(world);
     conn.execute_batch(&format!(
-        "INSERT INTO content (digest, body) VALUES ('other', CAST('0 {offset_s}' AS BLOB));
+        "INSERT INTO content (digest, body) VALUES ('other', CAST('{offsets}' AS BLOB));
          UPDATE schedule_version SET zone = 'other' WHERE job = '{job}';
          UPDATE schedule SET digest = 'other' WHERE job = '{job}';"
     ))
@@ -222,7 +222,7 @@ fn new_zone_data_neither_lose_nor_double_a_day() {
             "cron = '0 9 * * *'\ntimezone = 'Europe/Berlin'\noverlap = 'allow'",
         )]);
         drop(planner(&world, at("2026-11-02T12:00:00Z")));
-        with_zone_data(&world, "report", offset_s);
+        with_zone_data(&world, "report", &format!("0 {offset_s}"));
         // The old rule opens what is due by it; then the new data come.
         let mut planner = planner(&world, at(now));
         tick(&mut planner, at("2026-11-03T12:00:00Z"));
@@ -240,6 +240,78 @@ fn new_zone_data_neither_lose_nor_double_a_day() {
         );
         exactly_once(&world);
     }
+}
+
+#[test]
+fn a_key_inside_a_row_of_several_is_not_told_again() {
+    let world = world(&[(
+        "report",
+        "at = ['02:00', '02:15', '02:30']\ncatch_up = 'none'\noverlap = 'allow'",
+    )]);
+    drop(planner(&world, at("2026-11-01T12:00:00Z")));
+    // The old data say UTC+1, and that the clock was put from two to three on the third: all three were at 01:00 UTC.
+    let change = instant("2026-11-03T01:00:00Z") / 1000;
+    with_zone_data(&world, "report", &format!("0 3600\n{change} 7200"));
+    // The new ones say UTC: they are still to come.
+    let mut planner = planner(&world, at("2026-11-03T01:10:00Z"));
+    tick(&mut planner, at("2026-11-03T02:00:00Z"));
+    tick(&mut planner, at("2026-11-03T02:15:00Z"));
+    tick(&mut planner, at("2026-11-03T02:30:00Z"));
+    tick(&mut planner, at("2026-11-04T02:00:00Z"));
+    assert_eq!(
+        told(&world, "report"),
+        [
+            "2026-11-02T02:00[UTC] to 2026-11-02T02:30[UTC] x3 skipped late",
+            "2026-11-03T02:00[UTC] skipped late",
+            "2026-11-03T02:15[UTC] merged into 2026-11-03T02:00[UTC]",
+            "2026-11-03T02:30[UTC] merged into 2026-11-03T02:00[UTC]",
+            "2026-11-04T02:00[UTC] opened",
+        ]
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn a_merged_time_that_moves_into_the_past_is_not_lost() {
+    let world = world(&[(
+        "report",
+        "at = ['02:00', '02:15', '02:30']\noverlap = 'allow'",
+    )]);
+    drop(planner(&world, at("2026-11-02T12:00:00Z")));
+    // The old data say UTC-2, and that the clock is put from two to three on the third: all three are at 04:00 UTC.
+    let change = instant("2026-11-03T04:00:00Z") / 1000;
+    with_zone_data(&world, "report", &format!("0 -7200\n{change} -3600"));
+    // The new ones say UTC: they have just passed.
+    let mut planner = planner(&world, at("2026-11-03T02:30:30Z"));
+    tick(&mut planner, at("2026-11-03T12:00:00Z"));
+    assert_eq!(
+        told(&world, "report"),
+        [
+            "2026-11-03T02:00[UTC] to 2026-11-03T02:15[UTC] x2 skipped late",
+            "2026-11-03T02:30[UTC] opened",
+        ]
+    );
+    exactly_once(&world);
+}
+
+#[test]
+fn a_removed_job_does_not_miss_what_was_told_before_its_hour_moved() {
+    let daily = "cron = '0 9 * * *'\ntimezone = 'Europe/Berlin'\noverlap = 'allow'";
+    let world = world(&[("report", daily)]);
+    drop(planner(&world, at("2026-11-02T12:00:00Z")));
+    with_zone_data(&world, "report", "0 7200");
+    // Opened at 07:00 by the old data; the new ones have it at 08:00 once more.
+    drop(planner(&world, at("2026-11-03T07:30:00Z")));
+    write(&world, &[("other", "")]);
+    drop(planner(&world, at("2026-11-04T12:00:00Z")));
+    assert_eq!(
+        told(&world, "report"),
+        [
+            "2026-11-03T09:00[Europe/Berlin] caught_up",
+            "2026-11-04T09:00[Europe/Berlin] skipped removed",
+        ]
+    );
+    exactly_once(&world);
 }
 
 #[test]

@@ -143,14 +143,13 @@ pub(crate) fn exactly_once(world: &World) {
     let store = world.store();
     for schedule in store.schedules().expect("schedules") {
         let mut expected = BTreeSet::new();
+        let mut periods = 0;
         for version in store.versions(&schedule.job).expect("versions") {
             let rule = Rule::from_stored(&version.stored).expect("a rule");
             let until_ms = version.until_ms.unwrap_or(schedule.watermark_ms);
-            expected.extend(
-                keys(&rule, version.from_ms, until_ms)
-                    .into_iter()
-                    .map(|(key, _)| key),
-            );
+            let keys = keys(&rule, version.from_ms, until_ms);
+            periods += keys.len();
+            expected.extend(keys.into_iter().map(|(key, _)| key));
         }
         let told = keys_told(world, &schedule.job);
         let doubled: Vec<_> = told.iter().filter(|(_, times)| **times > 1).collect();
@@ -164,6 +163,10 @@ pub(crate) fn exactly_once(world: &World) {
             "{}: no row for {missing:?}",
             schedule.job
         );
+        // What users have for this says the same.
+        let audited = jobctl::scheduler::audit(&store, &schedule).expect("an audit");
+        assert_eq!(audited.findings, [], "{}", schedule.job);
+        assert_eq!(audited.periods, i64::try_from(periods).expect("few"));
     }
 }
 

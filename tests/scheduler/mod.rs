@@ -1,7 +1,7 @@
 //! The scheduler: exactly one run per period, whatever happens to processes, clocks and catalogues.
 
 mod changes;
-mod lab;
+pub(crate) mod lab;
 mod late;
 mod overlap;
 mod process;

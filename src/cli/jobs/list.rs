@@ -8,7 +8,7 @@ use crate::catalogue::Catalogue;
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::{Error, Kind};
-use crate::store::{Create, Pause};
+use crate::store::{Create, Pause, Store};
 
 /// List the jobs of the catalogue
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub(super) struct Args {}
 /// Lists.
 pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
-    let pauses = pauses(context)?;
+    let pauses = pauses(store(context)?.as_ref())?;
     if context.screen.json() {
         let items: Vec<_> = catalogue
             .jobs
@@ -72,15 +72,18 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The pauses of the store by job; none where there is no store yet.
-pub(super) fn pauses(context: &mut Context) -> anyhow::Result<BTreeMap<String, Pause>> {
-    let opened = context.open_store(Create::Never);
-    let store = match opened {
-        Ok(store) => store,
-        Err(error) if is_no_store(&error, context) => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error),
-    };
-    let pauses = store.pauses()?;
+/// The store; `None` where there is none yet.
+pub(super) fn store(context: &mut Context) -> anyhow::Result<Option<Store>> {
+    match context.open_store(Create::Never) {
+        Ok(store) => Ok(Some(store)),
+        Err(error) if is_no_store(&error, context) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The pauses of the store by job.
+pub(super) fn pauses(store: Option<&Store>) -> anyhow::Result<BTreeMap<String, Pause>> {
+    let pauses = store.map(Store::pauses).transpose()?.unwrap_or_default();
     Ok(pauses
         .into_iter()
         .map(|pause| (pause.job.clone(), pause))

@@ -1,14 +1,18 @@
 //! `jobctl jobs show`: everything that the catalogue says about one job, defaults included.
 
 use crate::catalogue::{Catalogue, Command, Job, Param, Schedule, Secret};
+use crate::cli::periods::why;
 use crate::cli::{Context, when};
 use crate::document;
 use crate::error::Error;
 use crate::intake::unknown_job;
-use crate::store::Pause;
+use crate::store::{Pause, PeriodFilter, PeriodRow};
 use crate::units::{format_duration, format_size};
 
 use super::{list, words};
+
+/// So many of the last periods are shown.
+const PERIODS: i64 = 3;
 
 /// Show one job with all that holds for it
 #[derive(Debug, clap::Args)]
@@ -24,7 +28,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         let names: Vec<&str> = catalogue.jobs.keys().map(String::as_str).collect();
         return Err(unknown_job(&args.job, names.into_iter()).into());
     };
-    let pauses = list::pauses(context)?;
+    let store = list::store(context)?;
+    let pauses = list::pauses(store.as_ref())?;
     let pause = pauses.get(&job.name);
     if context.screen.json() {
         let body = document::job_detail(job, pause);
@@ -35,15 +40,29 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         .queues
         .get(&job.intake.queue)
         .map(|queue| queue.rank);
+    let periods = match &store {
+        Some(store) => store.list_periods(&PeriodFilter {
+            job: Some(job.name.clone()),
+            limit: PERIODS,
+            ..PeriodFilter::default()
+        })?,
+        None => Vec::new(),
+    };
     context
         .screen
-        .fields(&fields(job, rank, pause, context.now_ms()));
+        .fields(&fields(job, rank, pause, &periods, context.now_ms()));
     Ok(0)
 }
 
 type Field = (&'static str, String);
 
-fn fields(job: &Job, rank: Option<i64>, pause: Option<&Pause>, now_ms: i64) -> Vec<Field> {
+fn fields(
+    job: &Job,
+    rank: Option<i64>,
+    pause: Option<&Pause>,
+    periods: &[PeriodRow],
+    now_ms: i64,
+) -> Vec<Field> {
     let intake = &job.intake;
     let mut fields = vec![("job", job.name.clone())];
     let mut add = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
@@ -64,6 +83,10 @@ fn fields(job: &Job, rank: Option<i64>, pause: Option<&Pause>, now_ms: i64) -> V
     add(
         "next",
         job.schedule.as_ref().map(|schedule| next(schedule, now_ms)),
+    );
+    add(
+        "periods",
+        lines(periods.iter().map(|row| period(row, now_ms))),
     );
     add("params", lines(intake.params.iter().map(param)));
     add(
@@ -123,6 +146,23 @@ fn next(schedule: &Schedule, now_ms: i64) -> String {
         Ok(None) => "never again".to_owned(),
         Err(error) => error.to_string(),
     }
+}
+
+/// What a period came to, or several in a row.
+fn period(row: &PeriodRow, now_ms: i64) -> String {
+    let key = match row.count {
+        1 => row.period.clone(),
+        n => format!("{}..{} ({n})", row.period, row.last_period),
+    };
+    let run = row
+        .run
+        .map_or_else(String::new, |run| format!(", run {run}"));
+    let why = match why(row) {
+        why if why.is_empty() => why,
+        why => format!(": {why}"),
+    };
+    let when = when::relative(row.last_due_ms, now_ms);
+    format!("{key} {}{why}{run} ({when})", row.result)
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> Option<String> {

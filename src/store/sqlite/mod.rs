@@ -10,6 +10,7 @@ mod disk;
 mod enqueue;
 mod fault;
 mod finish;
+mod history;
 mod lanes;
 mod ledger;
 mod lock;

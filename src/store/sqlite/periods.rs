@@ -14,11 +14,11 @@ use crate::store::{PeriodFilter, PeriodRow};
 /// Waiting runs that one period replaces; there are more only after `overlap` was changed.
 const REPLACED_MAX: i64 = 1000;
 
-const COLUMNS: &str = "
+pub(super) const COLUMNS: &str = "
     job, period, due_ms, last_period, last_due_ms, count, business_date, result, reason, into_period, run, version,
     decided_ms";
 
-fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
+pub(super) fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
     let result: String = row.get(7)?;
     let reason: Option<String> = row.get(8)?;
     Ok(PeriodRow {
@@ -49,19 +49,6 @@ impl Tx<'_> {
     /// The row that begins with this period.
     pub fn period(&self, job: &str, key: &str) -> Result<Option<PeriodRow>> {
         period(self.conn, job, key)
-    }
-
-    /// The row of a job that covers an instant.
-    pub fn period_at(&self, job: &str, at_ms: i64) -> Result<Option<PeriodRow>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms <= ?2
-             ORDER BY due_ms DESC, id DESC LIMIT 1"
-        );
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let row = statement
-            .query_row(params![job, at_ms], period_row)
-            .optional()?;
-        Ok(row.filter(|row| row.last_due_ms >= at_ms))
     }
 
     /// The last row of a job, by instant.

@@ -1,4 +1,4 @@
-//! Removes ended runs with all that belongs to them, and what periods came to,, in slices that hold up nobody.
+//! Removes ended runs with all that belongs to them, and what periods came to, in slices that hold up nobody.
 //!
 //! Rule: a run with an open dead letter, or with a dedup key that still refuses enqueues, always stays. The rows go first and
 //! the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.

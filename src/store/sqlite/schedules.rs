@@ -225,6 +225,15 @@ impl super::Store {
         })
     }
 
+    /// How many schedules have a period that was due before an instant and is not opened.
+    pub fn overdue(&self, before_ms: i64) -> Result<i64> {
+        const SQL: &str = "SELECT count(*) FROM schedule WHERE next_ms < ?1";
+        Ok(self
+            .connection()?
+            .prepare_cached(SQL)?
+            .query_row([before_ms], |row| row.get(0))?)
+    }
+
     /// The scheduler's own row.
     pub fn scheduler(&self) -> Result<SchedulerRow> {
         const SQL: &str = "SELECT pid, host, started_ms, catalogue, clock, accepted FROM scheduler";

@@ -1,0 +1,658 @@
+//! Compares the rows of one version of a schedule with the periods that its rule has.
+//!
+//! Rule: pure; rows come in as a stream, and what other versions tell is asked through a function. Both sides are walked once
+//! and in order, so a year of seconds needs no more memory than a page of them.
+
+use std::collections::VecDeque;
+
+use crate::error::Result;
+use crate::policy::PeriodResult;
+use crate::run::words;
+use crate::schedule::{Period, PeriodsError, Rule};
+use crate::store::PeriodRow;
+use crate::units::format_utc;
+
+use super::stretch::each;
+use super::told::defect;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Periods that are asked for at a time.
+const PAGE: usize = 10_000;
+
+words!(
+    /// What is wrong with a period.
+    Trouble {
+        /// The rule has it, and no row tells what it came to.
+        Missing = "missing",
+        /// It is told twice, or has two runs.
+        Doubled = "doubled",
+        /// A row tells of it, and its rule does not have it.
+        Unknown = "unknown",
+        /// A row says that it holds more or fewer periods than there are.
+        WrongCount = "wrong_count",
+        /// Its row names a run that is not its own, or none where there must be one.
+        WrongRun = "wrong_run",
+        /// Its version of the schedule cannot be read.
+        Unreadable = "unreadable",
+    }
+);
+
+/// Something that an audit found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The job.
+    pub job: String,
+    /// The period, or the first of several; `None` if a whole version is meant.
+    pub period: Option<String>,
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// In words.
+    pub detail: String,
+}
+
+/// Findings of one job; equal ones in a row become one.
+pub(super) struct Findings {
+    job: String,
+    list: Vec<Finding>,
+    last: Option<Repeated>,
+}
+
+struct Repeated {
+    trouble: Trouble,
+    cause: String,
+    first: String,
+    first_ms: i64,
+    last: String,
+    count: i64,
+}
+
+impl Findings {
+    pub(super) fn new(job: &str) -> Self {
+        Self {
+            job: job.to_owned(),
+            list: Vec::new(),
+            last: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, period: Option<&str>, trouble: Trouble, detail: String) {
+        self.list.push(Finding {
+            job: self.job.clone(),
+            period: period.map(str::to_owned),
+            trouble,
+            detail,
+        });
+    }
+
+    /// A period that follows the one before at once.
+    fn period(&mut self, period: &Period, trouble: Trouble, cause: String) {
+        match &mut self.last {
+            Some(last) if last.trouble == trouble && last.cause == cause => {
+                last.last.clone_from(&period.key);
+                last.count += 1;
+            }
+            _ => {
+                self.end_row();
+                self.last = Some(Repeated {
+                    trouble,
+                    cause,
+                    first: period.key.clone(),
+                    first_ms: period.instant_ms,
+                    last: period.key.clone(),
+                    count: 1,
+                });
+            }
+        }
+    }
+
+    /// What follows is not next to the last finding.
+    fn end_row(&mut self) {
+        let Some(last) = self.last.take() else {
+            return;
+        };
+        let detail = match last.count {
+            1 => format!("{}, due {}", last.cause, format_utc(last.first_ms)),
+            n => format!(
+                "{}, {n} periods up to `{}`, the first due {}",
+                last.cause,
+                last.last,
+                format_utc(last.first_ms)
+            ),
+        };
+        self.add(Some(&last.first), last.trouble, detail);
+    }
+
+    pub(super) fn into_list(mut self) -> Vec<Finding> {
+        self.end_row();
+        self.list
+    }
+}
+
+/// Gives the rows of one version in order, given the last one; no more rows are an empty page.
+pub(super) type Fetch<'a> = dyn FnMut(Option<&PeriodRow>) -> Result<Vec<PeriodRow>> + 'a;
+
+/// Rows that come in pages.
+pub(super) struct Stream<'a> {
+    fetch: Box<Fetch<'a>>,
+    page: VecDeque<PeriodRow>,
+    last: Option<PeriodRow>,
+    ended: bool,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(
+        fetch: impl FnMut(Option<&PeriodRow>) -> Result<Vec<PeriodRow>> + 'a,
+    ) -> Self {
+        Self {
+            fetch: Box::new(fetch),
+            page: VecDeque::new(),
+            last: None,
+            ended: false,
+        }
+    }
+
+    /// The next row, if it begins up to this instant.
+    fn up_to(&mut self, at_ms: i64) -> Result<Option<PeriodRow>> {
+        if self.page.is_empty() && !self.ended {
+            self.page = (self.fetch)(self.last.as_ref())?.into();
+            self.ended = self.page.is_empty();
+            self.last = self.page.back().cloned().or_else(|| self.last.take());
+        }
+        match self.page.front() {
+            Some(row) if row.due_ms <= at_ms => Ok(self.page.pop_front()),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A version and the time for which every period of it must be told.
+pub(super) struct Part<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) version: i64,
+    /// Later than this ...
+    pub(super) from_ms: i64,
+    /// ... up to this.
+    pub(super) until_ms: i64,
+}
+
+/// Which rows tell of a period besides those of this version that hold it.
+pub(super) type Others<'a> = dyn Fn(&Period) -> Result<Vec<PeriodRow>> + 'a;
+
+/// Walks one version; how many periods it has.
+pub(super) fn walk(
+    part: &Part<'_>,
+    rows: &mut Stream<'_>,
+    others: &Others<'_>,
+    findings: &mut Findings,
+) -> Result<i64> {
+    let mut walk = Walk {
+        part,
+        others,
+        findings,
+        moves: part.rule.keys_are_instants_or_days() && !part.rule.keys_are_instants(),
+        at_ms: i64::MIN,
+        starting: Vec::new(),
+        open: Vec::new(),
+        periods: 0,
+    };
+    while let Some(row) = rows.up_to(part.from_ms)? {
+        walk.before(row)?;
+    }
+    let mut after_ms = part.from_ms;
+    loop {
+        let page = ask(part.rule, after_ms, part.until_ms, PAGE)?;
+        for period in &page {
+            walk.see(period, rows)?;
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE => after_ms = last.instant_ms,
+            _ => break,
+        }
+    }
+    walk.pass(part.until_ms, rows)?;
+    for open in std::mem::take(&mut walk.open) {
+        walk.alone(&open.row)?;
+    }
+    while let Some(row) = rows.up_to(i64::MAX)? {
+        walk.check_run(&row);
+        walk.alone(&row)?;
+    }
+    Ok(walk.periods)
+}
+
+/// The periods of a rule; none behind the end of the calendar.
+fn ask(rule: &Rule, after_ms: i64, until_ms: i64, limit: usize) -> Result<Vec<Period>> {
+    if until_ms <= after_ms {
+        return Ok(Vec::new());
+    }
+    match rule.periods(after_ms, until_ms, limit) {
+        Err(PeriodsError::BeyondCalendar) => Ok(Vec::new()),
+        other => other.map_err(defect),
+    }
+}
+
+struct Walk<'a> {
+    part: &'a Part<'a>,
+    others: &'a Others<'a>,
+    findings: &'a mut Findings,
+    /// Whether a key can be told by a row of another version, beside one of this.
+    moves: bool,
+    /// The instant that is looked at.
+    at_ms: i64,
+    /// Rows that begin at this instant and whose period was not met.
+    starting: Vec<PeriodRow>,
+    /// Rows that were begun and not ended.
+    open: Vec<Open>,
+    /// How many the rule has.
+    periods: i64,
+}
+
+struct Open {
+    row: PeriodRow,
+    /// Of its periods.
+    seen: i64,
+}
+
+impl Walk<'_> {
+    /// A row that begins before the time of its version: it was passed over by a change, or what is before was pruned.
+    fn before(&mut self, row: PeriodRow) -> Result<()> {
+        self.check_run(&row);
+        let first = at(self.part.rule, row.due_ms, &row.period)?;
+        if let Some(first) = &first {
+            let mut others = (self.others)(first)?;
+            others.retain(|other| other.period != row.period);
+            for other in others {
+                self.doubled(first, [&row, &other]);
+                self.findings.end_row();
+            }
+        }
+        if first.is_none() || row.last_due_ms <= self.part.from_ms {
+            return self.alone(&row);
+        }
+        let mut seen = 0;
+        each(&row, self.part.rule, |period| {
+            seen += i64::from(period.instant_ms <= self.part.from_ms);
+            period.instant_ms <= self.part.from_ms && seen <= row.count
+        })
+        .map_err(defect)?;
+        self.open.push(Open { row, seen });
+        Ok(())
+    }
+
+    /// The next period of the rule.
+    fn see(&mut self, period: &Period, rows: &mut Stream<'_>) -> Result<()> {
+        self.periods += 1;
+        if period.instant_ms > self.at_ms {
+            self.pass(period.instant_ms - 1, rows)?;
+            self.at_ms = period.instant_ms;
+            while let Some(row) = rows.up_to(period.instant_ms)? {
+                self.starting.push(row);
+            }
+        }
+        let begins = self
+            .starting
+            .iter()
+            .position(|row| row.period == period.key);
+        if let Some(index) = begins {
+            let row = self.starting.swap_remove(index);
+            self.check_run(&row);
+            self.open.push(Open { row, seen: 0 });
+        }
+        self.judge(period)?;
+        let mut index = 0;
+        while let Some(open) = self.open.get_mut(index) {
+            open.seen += 1;
+            if open.row.last_period == period.key {
+                let open = self.open.swap_remove(index);
+                self.end(&open, period);
+            } else {
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last period of a row.
+    fn end(&mut self, Open { row, seen }: &Open, last: &Period) {
+        if row.last_due_ms != last.instant_ms {
+            self.unknown(&row.last_period, row.last_due_ms);
+        }
+        if *seen != row.count {
+            wrong_count(self.findings, row, &seen.to_string());
+        }
+    }
+
+    /// Whether a period is told exactly once.
+    fn judge(&mut self, period: &Period) -> Result<()> {
+        let told = self.open.len();
+        let edge = self.moves && period.instant_ms <= self.part.from_ms + 2 * DAY_MS;
+        let mut others = if told == 0 || edge {
+            (self.others)(period)?
+        } else {
+            Vec::new()
+        };
+        others.retain(|other| !self.open.iter().any(|open| open.row.period == other.period));
+        let tellers: Vec<PeriodRow> = match told + others.len() {
+            0 => {
+                let cause = format!("no row tells of it (version {})", self.part.version);
+                self.findings.period(period, Trouble::Missing, cause);
+                return Ok(());
+            }
+            1 => {
+                self.findings.end_row();
+                return Ok(());
+            }
+            _ => {
+                let own = self.open.iter().map(|open| open.row.clone());
+                own.chain(others).collect()
+            }
+        };
+        for pair in tellers.windows(2) {
+            if let [one, other] = pair {
+                self.doubled(period, [one, other]);
+            }
+        }
+        Ok(())
+    }
+
+    fn doubled(&mut self, period: &Period, [one, other]: [&PeriodRow; 2]) {
+        let cause = format!("told by {} and by {}", name(one), name(other));
+        self.findings.period(period, Trouble::Doubled, cause);
+    }
+
+    /// Everything up to an instant was seen: what began or should have ended by then is not of this rule.
+    fn pass(&mut self, until_ms: i64, rows: &mut Stream<'_>) -> Result<()> {
+        for row in std::mem::take(&mut self.starting) {
+            self.unknown(&row.period, row.due_ms);
+        }
+        while let Some(row) = rows.up_to(until_ms)? {
+            self.unknown(&row.period, row.due_ms);
+        }
+        if self
+            .open
+            .iter()
+            .any(|open| open.row.last_due_ms <= until_ms)
+        {
+            for open in std::mem::take(&mut self.open) {
+                if open.row.last_due_ms <= until_ms {
+                    self.unknown(&open.row.last_period, open.row.last_due_ms);
+                } else {
+                    self.open.push(open);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A row outside the time of its version, compared with the rule on its own.
+    fn alone(&mut self, row: &PeriodRow) -> Result<()> {
+        if at(self.part.rule, row.due_ms, &row.period)?.is_none() {
+            self.unknown(&row.period, row.due_ms);
+            return Ok(());
+        }
+        let (mut seen, mut ended) = (0, false);
+        each(row, self.part.rule, |period| {
+            seen += 1;
+            ended = period.instant_ms == row.last_due_ms && period.key == row.last_period;
+            !ended && seen <= row.count
+        })
+        .map_err(defect)?;
+        if ended && seen != row.count {
+            wrong_count(self.findings, row, &seen.to_string());
+        } else if seen > row.count {
+            wrong_count(self.findings, row, "more");
+        } else if !ended {
+            self.unknown(&row.last_period, row.last_due_ms);
+        }
+        Ok(())
+    }
+
+    fn unknown(&mut self, key: &str, at_ms: i64) {
+        let version = self.part.version;
+        let detail = format!(
+            "its rule (version {version}) has no such period at {}",
+            format_utc(at_ms)
+        );
+        self.findings.add(Some(key), Trouble::Unknown, detail);
+    }
+
+    fn check_run(&mut self, row: &PeriodRow) {
+        let needs = matches!(row.result, PeriodResult::Opened | PeriodResult::CaughtUp);
+        let detail = match (needs, row.run) {
+            (true, None) => format!("it is {} and names no run", row.result),
+            (false, Some(run)) => format!("it is {} and names run {run}", row.result),
+            _ => return,
+        };
+        self.findings
+            .add(Some(&row.period), Trouble::WrongRun, detail);
+    }
+}
+
+fn wrong_count(findings: &mut Findings, row: &PeriodRow, seen: &str) {
+    let detail = format!("{} says {}, its rule has {seen}", name(row), row.count);
+    findings.add(Some(&row.period), Trouble::WrongCount, detail);
+}
+
+/// The period of a rule at an instant with this key.
+fn at(rule: &Rule, at_ms: i64, key: &str) -> Result<Option<Period>> {
+    let periods = ask(rule, at_ms.saturating_sub(1), at_ms, PAGE)?;
+    Ok(periods.into_iter().find(|period| period.key == key))
+}
+
+/// A row in a sentence.
+fn name(row: &PeriodRow) -> String {
+    if row.count == 1 {
+        return format!("`{}` ({})", row.period, row.result);
+    }
+    format!("`{}` to `{}` ({})", row.period, row.last_period, row.result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::SkipReason;
+    use crate::schedule::{RuleSpec, Zones};
+
+    const HOUR: i64 = 3_600_000;
+    /// 1970-01-06: where hours are counted from.
+    const BASE: i64 = 5 * DAY_MS;
+
+    /// Hours with fixed keys, so that they could move.
+    fn hourly() -> Rule {
+        let spec = RuleSpec {
+            cron: Some("0 0-23 * * *".to_owned()),
+            timezone: Some("UTC".to_owned()),
+            ..RuleSpec::default()
+        };
+        Rule::new(&spec, &Zones::bundled()).unwrap()
+    }
+
+    /// One row for these hours.
+    fn row(rule: &Rule, hours: std::ops::RangeInclusive<i64>) -> PeriodRow {
+        let periods = rule
+            .periods(
+                BASE + hours.start() * HOUR - 1,
+                BASE + hours.end() * HOUR,
+                1000,
+            )
+            .unwrap();
+        let rows = periods.iter().map(|period| PeriodRow {
+            reason: Some(SkipReason::Late),
+            ..PeriodRow::of("job", period, PeriodResult::Skipped, 1, 0)
+        });
+        rows.reduce(|mut row, next| {
+            row.extend(&next);
+            row
+        })
+        .unwrap()
+    }
+
+    /// The hour of a key, or the key.
+    fn hour(key: &str) -> &str {
+        let hour = key.strip_prefix("1970-01-06T");
+        hour.and_then(|hour| hour.strip_suffix(":00[UTC]"))
+            .unwrap_or(key)
+    }
+
+    /// What is found when hours 1 to 10 must be told, and how often others were asked.
+    fn found(rows: Vec<PeriodRow>, others: &Others<'_>) -> (Vec<String>, usize) {
+        let rule = hourly();
+        let part = Part {
+            rule: &rule,
+            version: 1,
+            from_ms: BASE,
+            until_ms: BASE + 10 * HOUR,
+        };
+        let asked = std::cell::Cell::new(0);
+        let mut findings = Findings::new("job");
+        // Page by page, two rows each.
+        let mut rows = rows.into_iter();
+        let mut stream = Stream::new(|_| Ok(rows.by_ref().take(2).collect()));
+        let periods = walk(
+            &part,
+            &mut stream,
+            &|period| {
+                asked.set(asked.get() + 1);
+                others(period)
+            },
+            &mut findings,
+        );
+        assert_eq!(periods.unwrap(), 10);
+        drop(stream);
+        let found = findings.into_list().into_iter().map(|finding| {
+            let key = finding.period.unwrap();
+            format!("{} {}", finding.trouble, hour(&key))
+        });
+        (found.collect(), asked.get())
+    }
+
+    fn alone(rows: Vec<PeriodRow>) -> Vec<String> {
+        found(rows, &|_| Ok(Vec::new())).0
+    }
+
+    #[test]
+    fn rows_that_follow_each_other_are_fine() {
+        let rule = hourly();
+        for borders in [vec![], vec![1], vec![9], vec![3, 4, 7], (1..10).collect()] {
+            let starts = std::iter::once(1).chain(borders.iter().map(|border| border + 1));
+            let ends = borders.iter().copied().chain([10]);
+            let rows: Vec<PeriodRow> = starts.zip(ends).map(|(a, b)| row(&rule, a..=b)).collect();
+            assert!(alone(rows).is_empty(), "{borders:?}");
+        }
+    }
+
+    #[test]
+    fn gaps_and_doubles_are_named_once_each() {
+        let rule = hourly();
+        let rows = |parts: &[std::ops::RangeInclusive<i64>]| {
+            parts.iter().map(|part| row(&rule, part.clone())).collect()
+        };
+        for (parts, want) in [
+            (rows(&[]), vec!["missing 01"]),
+            (rows(&[2..=10]), vec!["missing 01"]),
+            (
+                rows(&[1..=3, 5..=6, 9..=10]),
+                vec!["missing 04", "missing 07"],
+            ),
+            (rows(&[1..=5, 4..=10]), vec!["doubled 04"]),
+            (
+                rows(&[1..=10, 3..=3, 5..=6]),
+                vec!["doubled 03", "doubled 05"],
+            ),
+        ] {
+            assert_eq!(alone(parts), want);
+        }
+    }
+
+    #[test]
+    fn rows_reach_over_both_ends() {
+        let rule = hourly();
+        assert!(alone(vec![row(&rule, 0..=0), row(&rule, 1..=10)]).is_empty());
+        assert!(
+            alone(vec![
+                row(&rule, 0..=7),
+                row(&rule, 8..=8),
+                row(&rule, 9..=20)
+            ])
+            .is_empty()
+        );
+        assert!(alone(vec![row(&rule, 0..=30)]).is_empty());
+        assert!(alone(vec![row(&rule, 1..=10), row(&rule, 12..=14)]).is_empty());
+        let count = |rows: [std::ops::RangeInclusive<i64>; 2], which: usize| {
+            let mut rows = rows.map(|part| row(&rule, part));
+            rows[which].count += 1;
+            alone(rows.into())
+        };
+        assert_eq!(count([0..=0, 1..=10], 0), ["wrong_count 00"]);
+        assert_eq!(count([0..=5, 6..=10], 0), ["wrong_count 00"]);
+        assert_eq!(count([1..=5, 6..=12], 1), ["wrong_count 06"]);
+        assert_eq!(count([1..=10, 11..=12], 1), ["wrong_count 11"]);
+    }
+
+    #[test]
+    fn what_is_not_of_the_rule_is_unknown_wherever_it_lies() {
+        let rule = hourly();
+        let whole = row(&rule, 1..=10);
+        for at_ms in [
+            -HOUR / 2,
+            HOUR / 2,
+            5 * HOUR,
+            5 * HOUR + 1,
+            10 * HOUR,
+            11 * HOUR,
+            i64::MAX,
+        ] {
+            let stranger = PeriodRow {
+                period: "x".to_owned(),
+                last_period: "x".to_owned(),
+                due_ms: at_ms.saturating_add(BASE),
+                last_due_ms: at_ms.saturating_add(BASE),
+                ..row(&rule, 1..=1)
+            };
+            let mut rows = vec![whole.clone(), stranger];
+            rows.sort_by_key(|row| row.due_ms);
+            assert_eq!(alone(rows), ["unknown x"], "{at_ms}");
+        }
+        // A first instant of long ago must not make it walk from there.
+        let long = PeriodRow {
+            due_ms: i64::MIN,
+            ..whole
+        };
+        assert_eq!(alone(vec![long]), ["unknown 01", "missing 01"]);
+    }
+
+    #[test]
+    fn other_versions_are_asked_where_it_matters() {
+        let rule = hourly();
+        // What is not told here may be told there.
+        let there = row(&rule, 3..=3);
+        let told = |period: &Period| {
+            let found = hour(&period.key) == "03";
+            Ok(Vec::from_iter(found.then(|| there.clone())))
+        };
+        let rows = || vec![row(&rule, 1..=2), row(&rule, 4..=10)];
+        assert_eq!(found(rows(), &told).0, [""; 0]);
+        // Near the border each key could have moved over it.
+        let twice = vec![row(&rule, 1..=10)];
+        assert_eq!(found(twice, &told), (vec!["doubled 03".to_owned()], 10));
+        let passed = vec![row(&rule, -4..=-4), row(&rule, 1..=10)];
+        let here = |period: &Period| {
+            let found = period.instant_ms < BASE;
+            Ok(Vec::from_iter(found.then(|| there.clone())))
+        };
+        assert!(found(passed, &here).0[0].starts_with("doubled 1970-01-05T20"));
+    }
+
+    #[test]
+    fn a_row_names_a_run_if_and_only_if_it_was_opened() {
+        let rule = hourly();
+        let mut rows = vec![row(&rule, 1..=1), row(&rule, 2..=10)];
+        rows[0].run = Some(crate::run::RunId(1));
+        assert_eq!(alone(rows.clone()), ["wrong_run 01"]);
+        rows[0].result = PeriodResult::CaughtUp;
+        assert!(alone(rows.clone()).is_empty());
+        rows[0].run = None;
+        assert_eq!(alone(rows), ["wrong_run 01"]);
+    }
+}

@@ -1,0 +1,143 @@
+//! Reads the history of a schedule as an audit and an operator need it: by version, by instant, and with the runs.
+//!
+//! Rule: nothing is changed here; what is read inside one snapshot fits together.
+
+use rusqlite::{Connection, params};
+
+use super::periods::{COLUMNS, period_row};
+use super::writer::Tx;
+use crate::error::Result;
+use crate::run::RunId;
+use crate::store::{ForeignRun, PeriodRow, UntoldRun, VersionRows};
+
+fn stretches(conn: &Connection, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>> {
+    // Rows of one version follow each other: what begins at the instant, and the last that begins before.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms = ?3 AND version = ?2
+         UNION ALL SELECT * FROM (
+            SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms < ?3 AND version = ?2
+            ORDER BY due_ms DESC, last_due_ms DESC LIMIT 1)"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut found = Vec::new();
+    for row in statement.query_map(params![job, version, at_ms], period_row)? {
+        let row = row?;
+        if row.count > 1 && row.last_due_ms >= at_ms {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+impl Tx<'_> {
+    /// The rows of several periods, of one version, that cover an instant.
+    pub fn stretches(&self, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>> {
+        stretches(self.conn, job, version, at_ms)
+    }
+}
+
+impl super::Store {
+    /// Answers of one moment: whatever others commit meanwhile is not seen.
+    pub fn snapshot<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let transaction = self.connection()?.unchecked_transaction()?;
+        let answer = read(self);
+        // Nothing was written: there is nothing to lose.
+        drop(transaction);
+        answer
+    }
+
+    /// The rows of several periods, of one version, that cover an instant.
+    pub fn stretches(&self, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>> {
+        stretches(self.connection()?, job, version, at_ms)
+    }
+
+    /// Which versions the rows of a job are from.
+    pub fn row_versions(&self, job: &str) -> Result<Vec<VersionRows>> {
+        const SQL: &str = "
+            SELECT version, count(*), min(due_ms) FROM period INDEXED BY period_job WHERE job = ?1
+            GROUP BY version ORDER BY version";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([job], |row| {
+                Ok(VersionRows {
+                    version: row.get(0)?,
+                    rows: row.get(1)?,
+                    first_due_ms: row.get(2)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// The next rows of one version behind an (instant, key), in order; at most `limit` and the rest of the last instant.
+    pub fn version_rows_after(
+        &self,
+        job: &str,
+        version: i64,
+        (due_ms, key): (i64, &str),
+        limit: i64,
+    ) -> Result<Vec<PeriodRow>> {
+        // Rows of one instant first, then those behind it: one statement with a row value would read from the start.
+        let same = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job
+             WHERE job = ?1 AND version = ?2 AND due_ms = ?3 AND period > ?4 ORDER BY period"
+        );
+        let behind = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job
+             WHERE job = ?1 AND version = ?2 AND due_ms > ?3 ORDER BY due_ms, period LIMIT ?4"
+        );
+        let conn = self.connection()?;
+        let mut statement = conn.prepare_cached(&same)?;
+        let mut rows: Vec<PeriodRow> = statement
+            .query_map(params![job, version, due_ms, key], period_row)?
+            .collect::<Result<_, _>>()?;
+        let mut statement = conn.prepare_cached(&behind)?;
+        for row in statement.query_map(params![job, version, due_ms, limit], period_row)? {
+            rows.push(row?);
+        }
+        Ok(rows)
+    }
+
+    /// Runs that rows of a job name and that work something else.
+    pub fn foreign_runs(&self, job: &str) -> Result<Vec<ForeignRun>> {
+        const SQL: &str = "
+            SELECT period.period, run.id, run.job, run.period
+            FROM period INDEXED BY period_job JOIN run ON run.id = period.run
+            WHERE period.job = ?1 AND (run.job <> ?1 OR run.period IS NOT period.period)
+            ORDER BY period.due_ms";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let runs = statement
+            .query_map([job], |row| {
+                Ok(ForeignRun {
+                    period: row.get(0)?,
+                    run: RunId(row.get(1)?),
+                    job: row.get(2)?,
+                    works: row.get(3)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(runs)
+    }
+
+    /// Runs of the calendar that no row names which begins with their period.
+    pub fn untold_runs(&self, job: &str) -> Result<Vec<UntoldRun>> {
+        const SQL: &str = "
+            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL, period.run
+            FROM run INDEXED BY run_job LEFT JOIN period ON period.job = run.job AND period.period = run.period
+            WHERE run.job = ?1 AND run.trigger = 'period' AND run.period IS NOT NULL AND period.run IS NOT run.id
+            ORDER BY run.id";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let runs = statement
+            .query_map([job], |row| {
+                Ok(UntoldRun {
+                    period: row.get(0)?,
+                    run: RunId(row.get(1)?),
+                    scheduled_ms: row.get(2)?,
+                    has_row: row.get(3)?,
+                    told: row.get::<_, Option<i64>>(4)?.map(RunId),
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(runs)
+    }
+}
