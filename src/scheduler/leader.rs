@@ -2,32 +2,20 @@
 //!
 //! Rule: the lock only saves work. Two processes that both believe they lead open nothing twice.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use fs2::FileExt;
 
 use crate::error::{Error, Kind, Result};
+use crate::store::open_lock;
 
 /// Path of the lock.
 pub fn lock_path(state: &Path) -> PathBuf {
     state.join("scheduler.lock")
-}
-
-fn open(path: &Path, mode: u32) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(mode)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| Error::io("open the lock file", path, &error))
 }
 
 /// Whether some process holds the lock; `None` where we may not look.
@@ -36,7 +24,7 @@ pub fn is_led(state: &Path) -> Option<bool> {
     if !path.exists() {
         return Some(false);
     }
-    let file = open(&path, 0o600).ok()?;
+    let file = open_lock(&path, 0o600).ok()?;
     match FileExt::try_lock_shared(&file) {
         Ok(()) => Some(false),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
@@ -58,7 +46,7 @@ impl Candidate {
     /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
     pub(super) fn new(state: &Path, mode: u32) -> Result<Self> {
         let path = lock_path(state);
-        let file = open(&path, mode)?;
+        let file = open_lock(&path, mode)?;
         let failed = |error: &std::io::Error| {
             Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
         };

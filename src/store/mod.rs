@@ -16,6 +16,7 @@ pub use schedule_rows::{
     Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
     VersionRow, VersionRows,
 };
+pub(crate) use sqlite::open_lock;
 pub use sqlite::{
     Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning,
     Settings, Store, Turns, Tx, Watch, Write, rank_accepted,

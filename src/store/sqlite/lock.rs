@@ -23,7 +23,7 @@ pub(super) enum Mode {
 }
 
 /// Opens a lock file, creating it with `mode`; never follows a link, never leaks into children.
-pub(super) fn open(path: &Path, mode: u32) -> Result<File> {
+pub(crate) fn open(path: &Path, mode: u32) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)

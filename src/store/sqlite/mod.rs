@@ -42,6 +42,7 @@ pub use claim::Turns;
 pub use disk::rank_accepted;
 pub use finish::Holder;
 pub use ledger::{Done, Entry, Ledger, Write};
+pub(crate) use lock::open as open_lock;
 pub use open::{Create, OpenOptions};
 pub use prune::{Pruned, Pruning};
 pub use recover::Death;
