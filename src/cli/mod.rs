@@ -8,6 +8,7 @@ mod completions;
 mod context;
 mod convert;
 mod dlq;
+mod doctor;
 mod enqueue;
 mod ids;
 mod import;
@@ -67,6 +68,8 @@ pub enum Command {
     Jobs(jobs::Args),
     /// List, show, retry and discard dead runs
     Dlq(dlq::Args),
+    /// Look for what is wrong with this installation, and try its promises
+    Doctor(doctor::Args),
     /// Turn crontabs and holiday calendars into text for the catalogue
     Import(convert::Args),
     /// Bring the store to the schema of this version
@@ -102,6 +105,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Check(args)) => Ok(check::run(&args, context)),
         Some(Command::Completions(args)) => Ok(completions::run(&args, context)),
         Some(Command::Dlq(args)) => dlq::run(args, context),
+        Some(Command::Doctor(args)) => doctor::run(&args, context),
         Some(Command::Enqueue(args)) => enqueue::run(args, context),
         Some(Command::Import(args)) => convert::run(args, context),
         Some(Command::Jobs(args)) => jobs::run(args, context),

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod dlq;
+mod doctor;
 mod hostile;
 mod jobs;
 mod logs;

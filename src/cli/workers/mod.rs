@@ -50,6 +50,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Its id.
+    pub(super) fn id(&self) -> WorkerId {
+        self.row.worker
+    }
+
     /// Its JSON.
     pub(super) fn document(&self) -> Value {
         document::worker(&self.row, self.busy, self.alive, self.user.as_deref())

@@ -27,6 +27,7 @@ mod runs;
 mod schedules;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watch;
 mod workers;
 mod writer;
@@ -43,10 +44,11 @@ pub use disk::rank_accepted;
 pub use finish::Holder;
 pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
-pub use open::{Create, OpenOptions};
+pub use open::{Create, OpenOptions, is_network, sqlite_version};
 pub use prune::{Pruned, Pruning};
 pub use recover::Death;
 pub use request::ImportProgress;
+pub use verify::Violation;
 pub use watch::Watch;
 pub use writer::Tx;
 
@@ -125,6 +127,19 @@ impl Store {
             .connection()?
             .prepare_cached("PRAGMA data_version")?
             .query_row([], |row| row.get(0))?)
+    }
+
+    /// Waits for a turn to write, at most so long, and gives it back; the error that a writer would get then names who
+    /// holds it.
+    pub fn who_writes(&self, wait: Duration) -> Result<Option<Error>> {
+        match lock::WriteTurn::take(&self.files.write_lock, self.files.modes.file, wait) {
+            Ok(turn) => {
+                drop(turn);
+                Ok(None)
+            }
+            Err(error) if error.kind == Kind::TryAgain => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Bytes of the write-ahead log.

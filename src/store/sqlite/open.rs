@@ -456,21 +456,32 @@ fn make_dir(dir: &Path, modes: Modes, create: Create) -> Result<PathBuf> {
     made.map(|()| dir)
 }
 
+/// Network file systems, by their magic numbers in statfs(2).
+const NETWORK: &[(u64, &str)] = &[
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x517b, "SMB"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636f, "OCFS2"),
+];
+
+/// Whether this magic number of statfs(2) is of a network file system, on which no state may be.
+pub fn is_network(magic: u64) -> bool {
+    NETWORK.iter().any(|(number, _)| *number == magic)
+}
+
+/// Version of SQLite, which is compiled in.
+pub fn sqlite_version() -> String {
+    rusqlite::version().to_owned()
+}
+
 /// Refuses file systems on which locks or shared memory do not hold between hosts.
 fn refuse_network(dir: &Path) -> Result<()> {
-    // Magic numbers of statfs(2).
-    const NETWORK: &[(u64, &str)] = &[
-        (0x6969, "NFS"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB2"),
-        (0x517b, "SMB"),
-        (0x0102_1997, "9p"),
-        (0x00c3_6400, "Ceph"),
-        (0x5346_414f, "AFS"),
-        (0x0bd0_0bd0, "Lustre"),
-        (0x0116_1970, "GFS2"),
-        (0x7461_636f, "OCFS2"),
-    ];
     let fs = rustix::fs::statfs(dir)
         .map_err(|error| Error::io("look at", dir, &std::io::Error::from(error)))?;
     let magic = fs.f_type as u64 & 0xffff_ffff;

@@ -1,0 +1,213 @@
+//! `jobctl doctor`: what is wrong with this installation, or will be, and what to do about it.
+//!
+//! Rule: it looks and changes nothing; every finding says what to do.
+
+mod life;
+mod place;
+mod selftest;
+mod trial;
+
+use serde_json::{Value, json};
+
+use super::{Context, Paint};
+use crate::error::Kind;
+use crate::store::Store;
+use crate::units::counted;
+
+/// Look at everything that jobctl depends on: place and rights of the state, file system, disk, clock, zone data, limits,
+/// workers, scheduler. Exit code 1 when something is wrong, 0 otherwise, also with warnings
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Look at every row of the store too: is anything lost, doubled or damaged?
+    #[arg(long)]
+    pub verify: bool,
+    /// Try what is promised in a directory of its own beside the state, for some seconds: processes are killed, and nothing
+    /// that was acknowledged may be lost
+    #[arg(long, conflicts_with = "verify")]
+    pub selftest: bool,
+}
+
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        }
+    }
+}
+
+/// What was found about one thing.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    /// What was looked at, in a word.
+    check: &'static str,
+    level: Level,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            check,
+            level: Level::Ok,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(super) fn warning(
+        check: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            level: Level::Warning,
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    pub(super) fn error(
+        check: &'static str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            level: Level::Error,
+            ..Self::warning(check, message, hint)
+        }
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "check": self.check,
+            "level": self.level.word(),
+            "file": null,
+            "line": null,
+            "column": null,
+            "message": self.message,
+            "hint": self.hint,
+        })
+    }
+}
+
+/// Looks.
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    if args.selftest {
+        let findings = selftest::run(context)?;
+        return Ok(show("doctor.selftest", &findings, context));
+    }
+    let mut findings = place::look(context);
+    match open(context) {
+        Ok(Some(store)) => {
+            findings.extend(life::look(&store, context));
+            if args.verify {
+                findings.extend(verify(&store));
+            }
+        }
+        Ok(None) => findings.push(Finding::ok("store", "there is none yet")),
+        Err(error) => {
+            let hint = error.hint.clone().unwrap_or_else(|| "see above".to_owned());
+            findings.push(Finding::error("store", error.message, hint));
+        }
+    }
+    Ok(show("doctor", &findings, context))
+}
+
+/// The store; `None` before first use.
+fn open(context: &Context) -> Result<Option<Store>, crate::error::Error> {
+    let place = context.state_place()?;
+    if !place.dir.join("store.lock").exists() && !place.dir.join("jobctl.db").exists() {
+        return Ok(None);
+    }
+    let options = context.open_options(crate::store::Create::Never, place::PATIENCE)?;
+    options.open().map(|(store, _)| Some(store))
+}
+
+fn verify(store: &Store) -> Vec<Finding> {
+    const HINT: &str =
+        "stop all jobctl processes, keep a copy of the state directory, and report this";
+    let mut findings = match store.verify() {
+        Ok(violations) if violations.is_empty() => {
+            let n = Store::claims() as i64;
+            vec![Finding::ok("rows", format!("{} hold", counted(n, "claim")))]
+        }
+        Ok(violations) => violations
+            .into_iter()
+            .map(|violation| {
+                let rows = violation.rows.join(", ");
+                let message = format!("not so: {}: {rows}", violation.claim);
+                Finding::error("rows", message, HINT)
+            })
+            .collect(),
+        Err(error) => vec![Finding::error("rows", error.message, HINT)],
+    };
+    findings.push(match store.snapshot(audited) {
+        Ok((periods, 0)) => Finding::ok(
+            "periods",
+            format!("{} told once each", counted(periods, "period")),
+        ),
+        Ok((_, wrong)) => Finding::error(
+            "periods",
+            format!("{} wrong", counted(wrong, "period")),
+            "see `jobctl periods audit`",
+        ),
+        Err(error) => Finding::error("periods", error.message, HINT),
+    });
+    findings
+}
+
+/// Periods that had to be told, and what is wrong with them.
+fn audited(store: &Store) -> crate::error::Result<(i64, i64)> {
+    let (mut periods, mut wrong) = (0, 0);
+    for schedule in store.schedules()? {
+        let audited = crate::scheduler::audit(store, &schedule)?;
+        periods += audited.periods;
+        wrong += audited.findings.len() as i64;
+    }
+    Ok((periods, wrong))
+}
+
+fn show(name: &str, findings: &[Finding], context: &mut Context) -> u8 {
+    let worst = findings.iter().map(|finding| finding.level).max();
+    if context.screen.json() {
+        let items: Vec<Value> = findings.iter().map(Finding::document).collect();
+        context.screen.document(name, json!({ "items": items }));
+    } else {
+        for finding in findings {
+            let paint = match finding.level {
+                Level::Ok => Paint::Plain,
+                Level::Warning => Paint::Dim,
+                Level::Error => Paint::Bad,
+            };
+            let line = format!(
+                "{:<8} {:<11} {}",
+                finding.level.word(),
+                finding.check,
+                finding.message
+            );
+            context.screen.painted(&line, paint);
+            if let Some(hint) = &finding.hint {
+                context
+                    .screen
+                    .line(&format!("{:<8} {:<11} hint: {hint}", "", ""));
+            }
+        }
+    }
+    if worst == Some(Level::Error) {
+        Kind::Failed.exit_code()
+    } else {
+        0
+    }
+}

@@ -1,0 +1,324 @@
+//! Where jobctl is: state directory, file system, disk, clock, zone data, limits of the process, catalogue.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Resource;
+
+use super::Finding;
+use crate::catalogue::{Catalogue, Level};
+use crate::cli::Context;
+use crate::schedule::Zones;
+use crate::store::{is_network, sqlite_version};
+use crate::units::{counted, format_utc, hex};
+
+/// How long the doctor waits for a store that is busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A year of milliseconds: so far zone data are compared.
+const YEAR_MS: i64 = 366 * 86_400_000;
+
+/// 2024-01-01: a clock before this was never set.
+const SET_MS: i64 = 1_704_067_200_000;
+
+/// Descriptors that a process needs besides those of its slots, and for each slot.
+const FILES: (u64, u64) = (64, 8);
+
+pub(super) fn look(context: &Context) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let catalogue = catalogue(context, &mut findings);
+    match context.state_place() {
+        Ok(place) => {
+            state(&place.dir, place.group.is_some(), &mut findings);
+            let min_free = catalogue.as_ref().map_or(1 << 30, |it| it.store.min_free);
+            findings.push(file_system(&place.dir));
+            findings.push(disk(&place.dir, min_free));
+        }
+        Err(error) => {
+            let hint = error
+                .hint
+                .unwrap_or_else(|| "name it with `--state`".to_owned());
+            findings.push(Finding::error("state", error.message, hint));
+        }
+    }
+    findings.push(Finding::ok(
+        "sqlite",
+        format!("{}, compiled in", sqlite_version()),
+    ));
+    findings.push(clock(context.now_ms()));
+    findings.extend(zones(catalogue.as_ref(), context.now_ms()));
+    findings.push(limits(catalogue.as_ref()));
+    findings.push(processes());
+    findings
+}
+
+fn catalogue(context: &Context, findings: &mut Vec<Finding>) -> Option<Catalogue> {
+    let path = context.catalogue_path();
+    if !path.exists() {
+        findings.push(Finding::warning(
+            "catalogue",
+            format!("`{}` does not exist", path.display()),
+            "write one, or name it with `--catalogue`; `jobs.toml.example` shows every key",
+        ));
+        return None;
+    }
+    let complaints = Catalogue::check(&path, context.now_ms());
+    let errors = complaints
+        .iter()
+        .filter(|it| it.level == Level::Error)
+        .count() as i64;
+    let warnings = complaints.len() as i64 - errors;
+    findings.push(match (errors, warnings) {
+        (0, 0) => Finding::ok("catalogue", format!("`{}`", path.display())),
+        (0, n) => Finding::warning(
+            "catalogue",
+            format!("`{}`: {}", path.display(), counted(n, "warning")),
+            "see `jobctl check`",
+        ),
+        (n, _) => Finding::error(
+            "catalogue",
+            format!(
+                "`{}`: {}; it cannot be used",
+                path.display(),
+                counted(n, "error")
+            ),
+            "see `jobctl check`",
+        ),
+    });
+    Catalogue::load(&path).ok()
+}
+
+/// Rights of the state directory and of what is in it.
+fn state(dir: &Path, shared: bool, findings: &mut Vec<Finding>) {
+    let meta = match fs::metadata(dir) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("`{}` will be made on first use", dir.display());
+            findings.push(Finding::ok("state", message));
+            return;
+        }
+        Err(error) => {
+            let message = format!("cannot look at `{}`: {error}", dir.display());
+            findings.push(Finding::error(
+                "state",
+                message,
+                "run as the user that owns it",
+            ));
+            return;
+        }
+    };
+    let (dir_mode, file_mode) = if shared {
+        (0o2770, 0o660)
+    } else {
+        (0o700, 0o600)
+    };
+    let me = rustix::process::geteuid().as_raw();
+    if meta.mode() & 0o7777 & !dir_mode != 0 {
+        findings.push(Finding::error(
+            "state",
+            format!(
+                "`{}` has mode {:o}: others may read or write in it",
+                dir.display(),
+                meta.mode() & 0o7777
+            ),
+            format!("chmod {dir_mode:o} {}", dir.display()),
+        ));
+    } else if meta.uid() != me && me != 0 && !shared {
+        findings.push(Finding::error(
+            "state",
+            format!("`{}` belongs to user {}", dir.display(), meta.uid()),
+            "run as that user, or name another directory with `--state`",
+        ));
+    } else {
+        findings.push(Finding::ok("state", format!("`{}`", dir.display())));
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries {
+        let Ok(meta) = entry.metadata() else { continue };
+        let odd = meta.mode() & 0o777 & !file_mode != 0;
+        if meta.is_file() && odd {
+            let path = entry.path();
+            findings.push(Finding::error(
+                "state",
+                format!("`{}` has mode {:o}", path.display(), meta.mode() & 0o777),
+                format!("chmod {file_mode:o} {}", path.display()),
+            ));
+        }
+    }
+}
+
+/// The nearest directory that exists.
+fn existing(dir: &Path) -> &Path {
+    dir.ancestors()
+        .find(|dir| dir.exists())
+        .unwrap_or(Path::new("/"))
+}
+
+fn file_system(dir: &Path) -> Finding {
+    // Magic numbers of statfs(2).
+    const KNOWN: &[(u64, &str)] = &[
+        (0xef53, "ext4"),
+        (0x5846_5342, "xfs"),
+        (0x9123_683e, "btrfs"),
+        (0x2fc1_2fc1, "zfs"),
+        (0xf2f5_2010, "f2fs"),
+        (0x794c_7630, "overlayfs"),
+    ];
+    const MEMORY: &[(u64, &str)] = &[(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
+    let Ok(found) = rustix::fs::statfs(existing(dir)) else {
+        return Finding::warning(
+            "file system",
+            "cannot be looked at",
+            "look at the rights of the directories above",
+        );
+    };
+    let magic = found.f_type as u64 & 0xffff_ffff;
+    let name =
+        |list: &[(u64, &'static str)]| list.iter().find(|(it, _)| *it == magic).map(|it| it.1);
+    if let Some(name) = name(MEMORY) {
+        return Finding::warning(
+            "file system",
+            format!("{name}: everything is lost when the machine is switched off"),
+            "put the state on a disk",
+        );
+    }
+    if let Some(name) = name(KNOWN) {
+        return Finding::ok("file system", format!("{name}, local"));
+    }
+    if is_network(magic) {
+        return Finding::error(
+            "file system",
+            "a network file system: SQLite's locks do not hold across hosts",
+            "put the state on a local disk",
+        );
+    }
+    let number = hex(&(magic as u32).to_be_bytes());
+    Finding::warning(
+        "file system",
+        format!("of an unknown kind (0x{number})"),
+        "`jobctl doctor --selftest` tries what is promised on it",
+    )
+}
+
+fn disk(dir: &Path, min_free: u64) -> Finding {
+    let Ok(stat) = rustix::fs::statvfs(existing(dir)) else {
+        return Finding::warning("disk", "cannot be looked at", "look at `df`");
+    };
+    let free = stat.f_bavail * stat.f_frsize;
+    let mib = free >> 20;
+    if stat.f_files > 0 && stat.f_favail < 1000 {
+        return Finding::error(
+            "disk",
+            format!("{} left", counted(stat.f_favail as i64, "inode")),
+            "remove files: each attempt keeps its output in one",
+        );
+    }
+    if free < min_free {
+        return Finding::error(
+            "disk",
+            format!(
+                "{mib} MiB free, less than `[store] min_free`: the least important queues are refused"
+            ),
+            "free some: `jobctl prune --older-than 7d`",
+        );
+    }
+    Finding::ok("disk", format!("{mib} MiB free"))
+}
+
+fn clock(now_ms: i64) -> Finding {
+    if now_ms < SET_MS {
+        return Finding::error(
+            "clock",
+            format!("it is {}: the clock was never set", format_utc(now_ms)),
+            "set it, or start a time service",
+        );
+    }
+    Finding::ok("clock", format_utc(now_ms))
+}
+
+fn zones(catalogue: Option<&Catalogue>, now_ms: i64) -> Vec<Finding> {
+    let own;
+    let zones: &Zones = if let Some(catalogue) = catalogue {
+        &catalogue.zones
+    } else {
+        own = crate::zone_files::zones();
+        &own
+    };
+    let versions = zones.versions();
+    let system = versions.system.as_deref().unwrap_or("none");
+    let mut findings = vec![match zones.age_warning(now_ms) {
+        Some(warning) => Finding::warning("zone data", warning, "install a newer `tzdata`"),
+        None => Finding::ok(
+            "zone data",
+            format!(
+                "system {system}, bundled {}; {} is used",
+                versions.bundled,
+                versions.used()
+            ),
+        ),
+    }];
+    let jobs = catalogue
+        .into_iter()
+        .flat_map(|catalogue| catalogue.jobs.values());
+    let used = jobs.filter_map(|job| Some(job.schedule.as_ref()?.rule.zone().name().to_owned()));
+    for zone in used.collect::<std::collections::BTreeSet<_>>() {
+        if let Some(at_ms) = zones.first_difference(&zone, now_ms, now_ms + YEAR_MS) {
+            findings.push(Finding::warning(
+                "zone data",
+                format!(
+                    "system and bundled data differ about {zone} from {} on; {} is used",
+                    format_utc(at_ms),
+                    versions.used()
+                ),
+                "bring the older of both up to date, so that other programs agree",
+            ));
+        }
+    }
+    findings
+}
+
+fn limits(catalogue: Option<&Catalogue>) -> Finding {
+    let slots = catalogue.and_then(|catalogue| catalogue.worker.slots);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let needed = FILES.0 + FILES.1 * u64::from(slots.unwrap_or(cores));
+    let files = rustix::process::getrlimit(Resource::Nofile).current;
+    let size = rustix::process::getrlimit(Resource::Fsize).current;
+    if files.is_some_and(|files| files < needed) {
+        return Finding::error(
+            "limits",
+            format!(
+                "{} open files are allowed, a worker needs {needed}",
+                files.unwrap_or_default()
+            ),
+            "raise it: `ulimit -n`, or `LimitNOFILE=` of the unit",
+        );
+    }
+    if let Some(size) = size {
+        return Finding::warning(
+            "limits",
+            format!(
+                "files may not grow beyond {} MiB: the database neither",
+                size >> 20
+            ),
+            "raise it: `ulimit -f`, or `LimitFSIZE=` of the unit",
+        );
+    }
+    let files = files.map_or_else(|| "any number of".to_owned(), |files| files.to_string());
+    Finding::ok("limits", format!("{files} open files"))
+}
+
+/// What dead workers left is found in `/proc`.
+fn processes() -> Finding {
+    let own = fs::read("/proc/self/environ").is_ok() && fs::read("/proc/1/stat").is_ok();
+    if own {
+        Finding::ok("processes", "`/proc` can be read")
+    } else {
+        Finding::warning(
+            "processes",
+            "`/proc` hides other processes: what a dead worker left running may not be found",
+            "mount it without `hidepid`, or run workers under systemd",
+        )
+    }
+}
