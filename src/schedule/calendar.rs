@@ -18,6 +18,8 @@ pub struct Calendar {
     holidays: Vec<NaiveDate>,
     /// Sorted, each once.
     workdays: Vec<NaiveDate>,
+    /// First and last day of each stretch with a holiday in which no day is worked; sorted.
+    closures: Vec<(NaiveDate, NaiveDate)>,
     /// The most days in a row that are not worked.
     longest_closure: u32,
 }
@@ -30,6 +32,7 @@ impl Calendar {
             weekend: 0b110_0000,
             holidays: Vec::new(),
             workdays: Vec::new(),
+            closures: Vec::new(),
             longest_closure: 2,
         }
     }
@@ -56,6 +59,7 @@ impl Calendar {
             list.dedup();
             list.shrink_to_fit();
         }
+        calendar.closures = calendar.find_closures();
         calendar.longest_closure = calendar.find_longest_closure();
         Ok(calendar)
     }
@@ -106,20 +110,35 @@ impl Calendar {
 
     /// The first business day from `date` on.
     pub(super) fn following(&self, date: NaiveDate) -> Option<NaiveDate> {
-        self.search(date, NaiveDate::succ_opt)
+        match self.closure_of(date) {
+            Some((_, last)) => last.succ_opt(),
+            None => self.search(date, NaiveDate::succ_opt),
+        }
     }
 
     /// The last business day up to `date`.
     pub(super) fn preceding(&self, date: NaiveDate) -> Option<NaiveDate> {
-        self.search(date, NaiveDate::pred_opt)
+        match self.closure_of(date) {
+            Some((first, _)) => first.pred_opt(),
+            None => self.search(date, NaiveDate::pred_opt),
+        }
     }
 
+    /// The closure with a holiday that contains this date. A list of holidays may close many years: nobody walks through
+    /// them day by day.
+    fn closure_of(&self, date: NaiveDate) -> Option<(NaiveDate, NaiveDate)> {
+        let behind = self.closures.partition_point(|(first, _)| *first <= date);
+        let closure = self.closures[behind.checked_sub(1)?];
+        (date <= closure.1).then_some(closure)
+    }
+
+    /// A closure without a holiday is part of one week.
     fn search(
         &self,
         mut date: NaiveDate,
         step: impl Fn(&NaiveDate) -> Option<NaiveDate>,
     ) -> Option<NaiveDate> {
-        for _ in 0..=self.longest_closure {
+        for _ in 0..7 {
             if self.is_business_day(date) {
                 return Some(date);
             }
@@ -143,38 +162,32 @@ impl Calendar {
         ]
     }
 
-    fn find_longest_closure(&self) -> u32 {
-        let closed_from = |mut date: NaiveDate| {
-            let mut count = 0;
-            while !self.is_business_day(date) {
-                count += 1;
-                match date.succ_opt() {
-                    Some(next) => date = next,
-                    None => break,
-                }
-            }
-            (count, date)
-        };
-        // Weekends alone: bits that follow each other in two weeks.
-        let two_weeks = u32::from(self.weekend) | u32::from(self.weekend) << 7;
-        let mut longest = (0..7)
-            .map(|day| (two_weeks >> day).trailing_ones())
-            .max()
-            .unwrap_or(0);
-        let mut open_again = NaiveDate::MIN;
-        for holiday in &self.holidays {
-            if *holiday < open_again {
+    fn find_closures(&self) -> Vec<(NaiveDate, NaiveDate)> {
+        let closed = |date: &NaiveDate| !self.is_business_day(*date);
+        let mut closures: Vec<(NaiveDate, NaiveDate)> = Vec::new();
+        for holiday in self.holidays.iter().filter(|date| closed(date)) {
+            if closures.last().is_some_and(|(_, last)| holiday <= last) {
                 continue;
             }
-            let mut first = *holiday;
-            while let Some(before) = first.pred_opt().filter(|day| !self.is_business_day(*day)) {
+            let (mut first, mut last) = (*holiday, *holiday);
+            while let Some(before) = first.pred_opt().filter(closed) {
                 first = before;
             }
-            let (count, until) = closed_from(first);
-            longest = longest.max(count);
-            open_again = until;
+            while let Some(next) = last.succ_opt().filter(closed) {
+                last = next;
+            }
+            closures.push((first, last));
         }
-        longest
+        closures
+    }
+
+    fn find_longest_closure(&self) -> u32 {
+        // Weekends alone: bits that follow each other in two weeks.
+        let two_weeks = u32::from(self.weekend) | u32::from(self.weekend) << 7;
+        let weekends = (0..7).map(|day| (two_weeks >> day).trailing_ones());
+        let days = |(first, last): &(NaiveDate, NaiveDate)| (*last - *first).num_days() as u32 + 1;
+        let closures = self.closures.iter().map(days);
+        weekends.chain(closures).max().unwrap_or(0)
     }
 }
 
@@ -215,6 +228,30 @@ mod tests {
         assert_eq!(with(&[], &[]), 0);
         assert_eq!(with(&[], &["sun", "mon"]), 2);
         assert_eq!(with(&["2026-01-02", "2026-01-05"], &["sat", "sun"]), 4);
+    }
+
+    #[test]
+    fn long_closures_are_jumped_over() {
+        let days = date("1980-01-02").iter_days();
+        let days = days.take_while(|day| *day < date("2090-01-01"));
+        let text = days.map(|day| day.to_string() + "\n").collect();
+        let calendar = Calendar::new(&CalendarSpec {
+            holidays_file: Some(text),
+            workdays: vec!["2026-02-28".to_owned()],
+            ..CalendarSpec::default()
+        })
+        .unwrap();
+        let next = |text: &str| calendar.following(date(text)).unwrap().to_string();
+        let last = |text: &str| calendar.preceding(date(text)).unwrap().to_string();
+        assert_eq!(next("1980-01-01"), "1980-01-01");
+        assert_eq!(next("1980-01-02"), "2026-02-28");
+        assert_eq!(next("2026-02-28"), "2026-02-28");
+        // 2090-01-01 is a Sunday.
+        assert_eq!(next("2026-03-01"), "2090-01-02");
+        assert_eq!(last("2026-02-27"), "1980-01-01");
+        assert_eq!(last("2090-01-01"), "2026-02-28");
+        assert_eq!(last("2090-01-08"), "2090-01-06");
+        assert_eq!(calendar.longest_closure(), 23_318);
     }
 
     #[test]
