@@ -13,6 +13,7 @@ pub mod intake;
 pub mod observe;
 pub mod policy;
 pub mod process;
+pub mod recovery;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;

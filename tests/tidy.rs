@@ -157,6 +157,10 @@ fn layers_know_only_those_below() {
     );
     nowhere(source(|file| file.starts_with("worker/")), &["crate::cli"]);
     nowhere(
+        source(|file| file.starts_with("recovery/")),
+        &["crate::cli", "crate::worker", "crate::scheduler"],
+    );
+    nowhere(
         source(|file| file.starts_with("scheduler/")),
         &["crate::cli", "crate::worker"],
     );

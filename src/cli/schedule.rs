@@ -1,5 +1,6 @@
 //! `jobctl schedule`: opens the periods of all schedules, each exactly once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     scheduler::run(
         &open,
         catalogue,
-        Box::new(move || Ok(Catalogue::load(&path)?)),
+        Arc::new(move || Ok(Catalogue::load(&path)?)),
     )?;
     Ok(0)
 }

@@ -8,6 +8,7 @@ mod agenda;
 mod audit;
 mod book;
 mod change;
+mod house;
 mod leader;
 mod load;
 mod manual;
@@ -19,6 +20,8 @@ mod timer;
 mod told;
 mod walk;
 mod watch;
+
+use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
 use crate::error::Result;
@@ -35,4 +38,4 @@ pub use walk::{Finding, Trouble};
 pub use watch::{once, run};
 
 /// Loads the catalogue anew; given by whoever knows where it is.
-pub type Reload = Box<dyn Fn() -> Result<Catalogue> + Send>;
+pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

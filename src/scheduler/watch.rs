@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +23,7 @@ use crate::store::OpenOptions;
 use crate::units::format_utc;
 
 use super::agenda::Next;
+use super::house::House;
 use super::leader::Candidate;
 use super::planner::Planner;
 use super::timer::Timer;
@@ -81,6 +83,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     planner.store().shrink()?;
     memory::give_back();
     let generation = generation(&planner)?;
+    let _house = House::start(open, Arc::clone(&reload))?;
     let mut scheduler = Scheduler {
         data_version: planner.store().data_version()?,
         planner,

@@ -15,13 +15,12 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::process::capture::remove_logs;
+use crate::recovery::{Reaper, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
 
 use super::engine::Event;
-use super::identity::workers_dir;
 use super::inbox::Inbox;
-use super::reaper;
 use super::slot::Shared;
 
 /// Copying the log into the database begins at this size: 1,000 pages.
@@ -192,7 +191,13 @@ impl Keeper {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        let freed = reaper::reap(&self.store, &self.ledger, self.worker, &catalogue)?;
+        let mut reaper = Reaper {
+            store: &self.store,
+            own: Some(self.worker),
+            catalogue: &|| Some(Arc::clone(&catalogue)),
+            write: &mut |body| self.ledger.call(body),
+        };
+        let freed = reaper.reap()?;
         if freed || !self.looked {
             self.looked = true;
             self.shared

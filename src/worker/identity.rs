@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use fs2::FileExt;
 
 use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::recovery::{lock_path, marks_path, start_ticks, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -21,21 +22,6 @@ pub(super) struct Identity {
     lock: File,
     lock_path: PathBuf,
     pub(super) marks_path: PathBuf,
-}
-
-/// Directory of the workers' lock files.
-pub(super) fn workers_dir(state: &Path) -> PathBuf {
-    state.join("workers")
-}
-
-/// Path of a worker's lock.
-pub(super) fn lock_path(state: &Path, worker: WorkerId) -> PathBuf {
-    workers_dir(state).join(format!("{worker}.lock"))
-}
-
-/// Path of a worker's start marks.
-pub(super) fn marks_path(state: &Path, worker: WorkerId) -> PathBuf {
-    workers_dir(state).join(format!("{worker}.started"))
 }
 
 /// Makes a directory of the state directory if it is missing.
@@ -116,14 +102,4 @@ impl Identity {
         drop(fs::remove_file(&self.marks_path));
         drop(fs::remove_file(&self.lock_path));
     }
-}
-
-/// Start of a process in clock ticks since boot: field 22 of `/proc/PID/stat`, counted behind the last `)`.
-pub(super) fn start_ticks(pid: u32) -> Result<i64> {
-    let path = PathBuf::from(format!("/proc/{pid}/stat"));
-    let text = fs::read(&path).map_err(|error| Error::io("read", &path, &error))?;
-    let text = String::from_utf8_lossy(&text);
-    text.rsplit_once(')')
-        .and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok())
-        .ok_or_else(|| Error::new(Kind::Bug, format!("cannot read `{}`", path.display())))
 }

@@ -10,7 +10,6 @@ mod identity;
 mod inbox;
 mod pool;
 mod prepared;
-mod reaper;
 mod slot;
 
 use std::sync::Arc;

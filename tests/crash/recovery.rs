@@ -169,3 +169,32 @@ fn a_claim_that_was_not_started_counts_nothing() {
         (0, 1)
     );
 }
+
+#[test]
+fn a_scheduler_recovers_the_runs_of_a_dead_worker_too() {
+    let world = World::with_catalogue(
+        "[job.long]\ncommand = \"touch $HOME/started; exec sleep 60\"\non_dead = \"page\"\nguarantee = \"at-most-once\"\n\
+         [job.again]\ncommand = \"touch $HOME/again; exec sleep 60\"\n[job.page]\ncommand = [\"/bin/true\"]\n",
+    );
+    let (long, again) = (RunId(1), RunId(2));
+    world.run("-q enqueue long").is(0, "1\n", "");
+    world.run("-q enqueue again").is(0, "2\n", "");
+    let worker = world.start("-q run-worker --slots 2");
+    until("both run", || {
+        ["started", "again"]
+            .iter()
+            .all(|name| world.home().join(name).exists())
+    });
+    worker.signal("KILL");
+    drop(worker);
+    let scheduler = world.start("-q schedule");
+    until("one waits again", || state(&world, again) == State::Waiting);
+    assert_eq!(state(&world, long), State::Dead);
+    // What `on_dead` names waits too, and nothing of the dead worker is left.
+    let paged = "SELECT count(*) FROM run WHERE job = 'page' AND state = 'waiting'";
+    assert_eq!(invariants::number(&invariants::open(&world), paged), 1);
+    assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
+    scheduler.signal("TERM");
+    assert_eq!(scheduler.end().code, Some(0));
+    invariants::hold(&world);
+}

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{AHEAD_MS, Engine, Event, LINGER, NOTE_AFTER, Stop};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::recovery::follow_up;
 use crate::run::{Fence, RunId, State};
 use crate::store::{Burial, ClaimRequest, Claimed, Claims, Entry, Outcome, Start, Write};
-use crate::worker::ended::{Ended, follow_up};
+use crate::worker::ended::Ended;
 
 impl Engine {
     /// Whether this worker may take (more) runs now.
