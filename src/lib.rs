@@ -9,6 +9,7 @@ pub mod clock;
 pub mod crontab;
 pub mod document;
 pub mod error;
+pub mod fail_point;
 pub mod intake;
 pub mod observe;
 pub mod policy;

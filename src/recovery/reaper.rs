@@ -13,6 +13,7 @@ use fs2::FileExt;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::Result;
+use crate::fail_point;
 use crate::observe::log::{self, Level};
 use crate::process::{leftovers, marks};
 use crate::run::{RunId, WorkerId};
@@ -82,6 +83,7 @@ impl Reaper<'_> {
         } else {
             leftovers::end_tree(&open, self.store.uuid(), GRACE)
         };
+        fail_point::reach("left_ended");
         let mut blocked: Vec<RunId> = left.remaining.iter().map(|(run, _)| *run).collect();
         blocked.dedup();
         let died_ms = fs::metadata(&marks_path)
@@ -109,6 +111,7 @@ impl Reaper<'_> {
             }
             Ok(recovered)
         }))?;
+        fail_point::reach("recovered");
         log::event(
             Level::Warn,
             "worker_died",

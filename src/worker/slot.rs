@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::clock;
 use crate::error::{Error, Kind};
+use crate::fail_point;
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
@@ -113,6 +114,7 @@ impl Slot {
         >,
         job: &crate::catalogue::Job,
     ) -> Result<(Outcome, Said, PathBuf), Ending> {
+        fail_point::reach("claimed");
         let shared = &self.shared;
         let (plan, base) = launch.as_ref().map_err(Ending::clone)?;
         let params: BTreeMap<String, String> = match &claimed.params {
@@ -194,16 +196,19 @@ impl Slot {
             .marks
             .begin(claimed.run, claimed.fence)
             .map_err(|error| shortage("write its start mark", &error))?;
+        fail_point::reach("marked");
         let outcome = supervise(
             &launch,
             &limits,
             shared.pool.control(self.index),
             &mut self.capture,
             |it| {
+                fail_point::reach("spawned");
                 // If it fails, recovery still finds the process by its environment.
                 let _ = shared.marks.spawned(claimed.run, claimed.fence, *it);
             },
         );
+        fail_point::reach("ended");
         let said = self.dir.said(self.capture.redactor());
         Ok((outcome, said, checkpoint))
     }

@@ -1,4 +1,6 @@
 //! Workers die at any moment; nothing acknowledged is lost and nothing runs twice without saying so.
 
 mod chaos;
+#[cfg(feature = "fail-points")]
+mod points;
 mod recovery;

@@ -5,6 +5,7 @@
 use rusqlite::Connection;
 
 use crate::error::{Error, Kind, Result};
+use crate::fail_point;
 
 /// Marks a SQLite file as ours: "jobc".
 pub(super) const APPLICATION_ID: i64 = 0x6a6f_6263;
@@ -34,7 +35,9 @@ fn apply(conn: &mut Connection, from: i64, migrations: &[&str]) -> Result<()> {
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", migrations.len() as i64)?;
+    fail_point::reach("migrating");
     tx.commit()?;
+    fail_point::reach("migrated");
     Ok(())
 }
 

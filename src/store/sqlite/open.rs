@@ -14,6 +14,7 @@ use super::lock::{self, Mode};
 use super::migrate::{APPLICATION_ID, VERSION, migrate};
 use super::{FileId, Files, Modes, Store};
 use crate::error::{Error, Kind, Result};
+use crate::fail_point;
 use crate::units::hex;
 
 /// What may happen to the store while it is opened.
@@ -98,6 +99,7 @@ impl OpenOptions {
             let version = version_of(&conn)?;
             if version < VERSION {
                 back_up(&conn, &files, version)?;
+                fail_point::reach("backed_up");
                 migrate(&mut conn, version)?;
             }
             identity = identify(&files.database)?;

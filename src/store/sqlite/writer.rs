@@ -12,6 +12,7 @@ use super::Store;
 use super::fault::{is_full, is_io};
 use super::lock::WriteTurn;
 use crate::error::{Error, Kind, Result};
+use crate::fail_point;
 
 /// One unit of work inside a transaction: all of it is stored, or nothing.
 pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
@@ -166,6 +167,7 @@ impl Store {
             }
             return Err(error);
         }
+        fail_point::reach("before_commit");
         // A statement that fails here may yet have committed (seen with I/O errors): only reopening tells.
         if let Err(error) = conn
             .prepare_cached("COMMIT")
@@ -183,6 +185,7 @@ impl Store {
                 )
             });
         }
+        fail_point::reach("after_commit");
         drop(turn);
         self.check_identity()
     }
@@ -226,6 +229,7 @@ fn run_bodies(
             }
         }
         answers.push(Ok(()));
+        fail_point::reach("in_transaction");
     }
     tx.write_depth()
 }
