@@ -193,6 +193,9 @@ impl Keeper {
                 .unwrap_or_else(PoisonError::into_inner),
         );
         let freed = reaper::reap(&self.store, &self.ledger, self.worker, &catalogue)?;
+        if !self.looked {
+            reaper::sweep(&self.store, &self.ledger, self.worker)?;
+        }
         if freed || !self.looked {
             self.looked = true;
             self.shared

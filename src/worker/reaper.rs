@@ -19,7 +19,7 @@ use crate::run::{RunId, WorkerId};
 use crate::store::{Death, Ledger, Recovered, Store, WorkerRow};
 
 use super::ended::follow_up;
-use super::identity::{lock_path, marks_path, start_ticks};
+use super::identity::{lock_path, marks_path, start_ticks, workers_dir};
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -152,7 +152,7 @@ fn recover(
     Ok(recovered.lost + recovered.unclaimed > 0)
 }
 
-/// Removes what a worker whose row is gone left in the state directory.
+/// Removes what a worker whose row is gone left in the state directory; its lock last, which keeps others away.
 fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
     for slot in 0..slots {
         drop(fs::remove_dir_all(
@@ -161,4 +161,60 @@ fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
     }
     drop(fs::remove_file(marks_path(state, worker)));
     drop(fs::remove_file(lock_path(state, worker)));
+}
+
+/// Removes what is left of workers that died between their row and their files, or had only files.
+pub(super) fn sweep(store: &Store, ledger: &Ledger, own: WorkerId) -> Result<()> {
+    let state = store.dir().to_owned();
+    let known = store.workers()?;
+    let mut strange = workers_with_files(&state);
+    strange.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
+    if strange.is_empty() {
+        return Ok(());
+    }
+    // In our turn to write nobody is just being born.
+    ledger.call(move |tx| {
+        for worker in tx.without_row(&strange)? {
+            let lock = fs::OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+                .open(lock_path(&state, worker));
+            let dead = match &lock {
+                Ok(lock) => FileExt::try_lock_exclusive(lock).is_ok(),
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            };
+            if dead {
+                let slots = slots_with_files(&state, worker);
+                forget_files(&state, worker, slots);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The workers that files are named after.
+fn workers_with_files(state: &Path) -> Vec<WorkerId> {
+    let mut workers: Vec<WorkerId> = Vec::new();
+    for dir in [workers_dir(state), state.join("work")] {
+        let numbers = names(&dir).filter_map(|name| name.split('.').next()?.parse().ok());
+        workers.extend(numbers.map(WorkerId));
+    }
+    workers.sort_unstable();
+    workers.dedup();
+    workers
+}
+
+/// One more than the last slot of a worker that has a directory.
+fn slots_with_files(state: &Path, worker: WorkerId) -> i64 {
+    let of_worker = format!("{worker}.");
+    names(&state.join("work"))
+        .filter_map(|name| name.strip_prefix(&of_worker)?.parse::<u32>().ok())
+        .map(|slot| i64::from(slot) + 1)
+        .max()
+        .unwrap_or(0)
+}
+
+fn names(dir: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
