@@ -12,7 +12,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jobctl::error::Kind;
 use jobctl::store::{Create, OpenOptions};
 
 use super::trace::{self, Call};
@@ -561,8 +560,6 @@ impl Image {
 #[derive(Debug, Default)]
 struct Replayed {
     images: u64,
-    /// Refused where nothing was promised yet.
-    refused: u64,
     /// After which a worker ended everything.
     drained: u64,
     violations: Vec<String>,
@@ -605,15 +602,13 @@ fn replay(recording: &Recording, images: u64, drain_every: u64) -> Replayed {
     let mut all = Replayed::default();
     for part in parts {
         all.images += part.images;
-        all.refused += part.refused;
         all.drained += part.drained;
         all.violations.extend(part.violations);
     }
     println!(
-        "{} images of {} steps, {} refused, {} drained, {} violations",
+        "{} images of {} steps, {} drained, {} violations",
         all.images,
         recording.steps.len(),
-        all.refused,
         all.drained,
         all.violations.len()
     );
@@ -654,8 +649,7 @@ fn one(
     part.images += 1;
     let promises: Vec<&Promise> = recording.promises(cut).collect();
     match look(state, &promises, drain) {
-        Ok(Looked::Refused) => part.refused += 1,
-        Ok(Looked::Held) => part.drained += u64::from(drain.is_some()),
+        Ok(()) => part.drained += u64::from(drain.is_some()),
         Err(violation) => {
             part.violations.push(format!(
                 "image {number} (cut before {cut} of {all}, {names:?}): {violation}"
@@ -664,12 +658,8 @@ fn one(
     }
 }
 
-enum Looked {
-    Held,
-    Refused,
-}
-
-fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<Looked, String> {
+/// Opens it and says what is wrong. No cut leaves anything that is refused.
+fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<(), String> {
     let options = OpenOptions {
         dir: state.to_owned(),
         group: None,
@@ -679,9 +669,6 @@ fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<Lo
     };
     let store = match options.open() {
         Ok((store, _)) => store,
-        Err(error) if promises.is_empty() && matches!(error.kind, Kind::Io | Kind::Unavailable) => {
-            return Ok(Looked::Refused);
-        }
         Err(error) => return Err(format!("it does not open: {error}")),
     };
     let conn = invariants::open_in(state);
@@ -722,7 +709,7 @@ fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<Lo
         }
         kept(&conn, promises)?;
     }
-    Ok(Looked::Held)
+    Ok(())
 }
 
 /// Whether every promise is kept.
