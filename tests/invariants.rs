@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -9,7 +10,12 @@ use crate::world::World;
 
 /// Opens the database for reading, as `sqlite3` would.
 pub(crate) fn open(world: &World) -> Connection {
-    let path = world.state().join("jobctl.db");
+    open_in(&world.state())
+}
+
+/// The same of any state directory.
+pub(crate) fn open_in(state: &Path) -> Connection {
+    let path = state.join("jobctl.db");
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .expect("the database opens");
     conn.busy_timeout(crate::world::PATIENCE)
@@ -52,26 +58,67 @@ const NEVER: &[(&str, &str)] = &[
         WHERE earlier.ended_ms > later.started_ms"),
     ("at most once is at most once", "
         SELECT id FROM run WHERE guarantee = 'at-most-once' AND attempts > 1"),
+    ("whoever owns a run is a worker", "
+        SELECT id FROM run WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)"),
+    ("a run has a payload or says that it has none", "
+        SELECT id FROM run WHERE has_payload <> EXISTS (SELECT 1 FROM payload WHERE run = run.id)"),
+    ("nothing tells of a run that is not there", "
+        SELECT run FROM (SELECT run FROM payload UNION ALL SELECT run FROM attempt UNION ALL SELECT run FROM dead_letter)
+        WHERE run NOT IN (SELECT id FROM run)"),
+    ("a run counts the gates that are shut", "
+        SELECT id FROM run WHERE gates <> (SELECT count(*) FROM gate WHERE successor = run.id)"),
+    ("a run that has ended shuts no gate", "
+        SELECT run FROM gate WHERE run NOT IN (SELECT id FROM run WHERE state IN ('waiting', 'running'))"),
+    ("a period has at most one run", "
+        SELECT max(id) FROM run WHERE trigger = 'period' GROUP BY job, period HAVING count(*) > 1"),
+    ("a run of the calendar has its period", "
+        SELECT id FROM run WHERE trigger = 'period' AND NOT EXISTS (
+            SELECT 1 FROM period WHERE period.run = run.id AND period.job = run.job AND period.period = run.period)"),
+    ("a period that was opened has a run", "
+        SELECT id FROM period WHERE (result IN ('opened', 'caught_up')) <> (run IS NOT NULL)"),
+    ("a run works one period", "
+        SELECT run FROM period WHERE run IS NOT NULL GROUP BY run HAVING count(*) > 1"),
+    ("a period has the rule that it came from", "
+        SELECT id FROM period WHERE version NOT IN (SELECT id FROM schedule_version)"),
+    ("a rule is kept with its zone", "
+        SELECT id FROM schedule_version WHERE rule NOT IN (SELECT digest FROM content)
+        OR zone NOT IN (SELECT digest FROM content)"),
 ];
 
 /// Asserts all of them.
 #[track_caller]
 pub(crate) fn hold(world: &World) {
-    let conn = open(world);
+    let broken = broken(&open(world));
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// What does not hold.
+pub(crate) fn broken(conn: &Connection) -> Vec<String> {
     let check: String = conn
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .expect("an integrity check");
-    assert_eq!(check, "ok");
+        .unwrap_or_else(|error| error.to_string());
+    if check != "ok" {
+        return vec![check];
+    }
+    let mut broken = Vec::new();
     for (claim, sql) in NEVER {
-        let mut statement = conn.prepare(sql).expect(claim);
+        let mut statement = conn.prepare_cached(sql).expect(claim);
         let rows: Vec<i64> = statement
             .query_map([], |row| row.get(0))
             .expect(claim)
             .map(|row| row.expect(claim))
             .collect();
-        assert!(rows.is_empty(), "{claim}: not so for {rows:?}");
+        if !rows.is_empty() {
+            broken.push(format!("{claim}: not so for {rows:?}"));
+        }
     }
-    assert_eq!(counted(&conn), recounted(&conn), "depth counters");
+    let (counted, recounted) = (counted(conn), recounted(conn));
+    if counted != recounted {
+        broken.push(format!(
+            "depth counters are {counted:?} and should be {recounted:?}"
+        ));
+    }
+    broken
 }
 
 type Depths = BTreeMap<(String, String), (i64, i64, i64)>;

@@ -12,6 +12,7 @@
 mod cli;
 mod crash;
 mod enqueue;
+mod faults;
 mod idle;
 mod invariants;
 mod man;

@@ -4,7 +4,9 @@
 mod files;
 mod follow_up;
 mod reaper;
+mod sweep;
 
 pub use files::{lock_path, marks_path, start_ticks, workers_dir};
 pub use follow_up::follow_up;
 pub use reaper::{Body, Reaper};
+pub use sweep::{Sweep, sweep};

@@ -166,8 +166,8 @@ fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
     }
 }
 
-/// Removes what a worker whose row is gone left in the state directory.
-fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
+/// Removes what a worker whose row is gone left in the state directory; its lock last, which keeps others away.
+pub(super) fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
     for slot in 0..slots {
         drop(fs::remove_dir_all(
             state.join("work").join(format!("{worker}.{slot}")),

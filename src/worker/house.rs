@@ -15,7 +15,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::process::capture::remove_logs;
-use crate::recovery::{Reaper, workers_dir};
+use crate::recovery::{Reaper, sweep, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
 
@@ -198,6 +198,9 @@ impl Keeper {
             write: &mut |body| self.ledger.call(body),
         };
         let freed = reaper.reap()?;
+        if !self.looked {
+            sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
+        }
         if freed || !self.looked {
             self.looked = true;
             self.shared

@@ -1,7 +1,8 @@
 //! A worker's birth and end: its lock file, its row, its start marks.
 //!
 //! Rule: the lock is held before the file has its name and before the row exists; reapers go by rows, so they never see a
-//! worker whose lock is not yet held. The kernel frees the lock when the process dies, however it dies.
+//! worker whose lock is not yet held. The kernel frees the lock when the process dies, however it dies. Lock files are made
+//! and removed in our turn to write, so that nobody takes a newborn's file for that of a dead one.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -24,6 +25,24 @@ pub(super) struct Identity {
     pub(super) marks_path: PathBuf,
 }
 
+/// Makes a worker's lock file and locks it. One of a worker that died here had no row, and its id is given again.
+fn lock_file(state: &Path, worker: WorkerId) -> Result<File> {
+    let path = lock_path(state, worker);
+    let temporary = path.with_extension("new");
+    drop(fs::remove_file(&temporary));
+    let lock = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(&temporary)
+        .map_err(|error| Error::io("create", &temporary, &error))?;
+    FileExt::try_lock_exclusive(&lock)
+        .and_then(|()| fs::rename(&temporary, &path))
+        .map_err(|error| Error::io("lock", &path, &error))?;
+    Ok(lock)
+}
+
 /// Makes a directory of the state directory if it is missing.
 pub(super) fn make_dir(path: &Path) -> Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
@@ -43,23 +62,11 @@ impl Identity {
     ) -> Result<Self> {
         let state = store.dir().to_owned();
         make_dir(&workers_dir(&state))?;
-        #[expect(
-            clippy::redundant_closure_for_method_calls,
-            reason = "the method itself is not general over the lifetime of the transaction"
-        )]
-        let worker = store.write(|tx| tx.next_worker_id())?;
+        let (worker, lock) = store.write(|tx| {
+            let worker = tx.next_worker_id()?;
+            Ok((worker, lock_file(&state, worker)?))
+        })?;
         let lock_path = lock_path(&state, worker);
-        let temporary = lock_path.with_extension("new");
-        let lock = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(&temporary)
-            .map_err(|error| Error::io("create", &temporary, &error))?;
-        FileExt::try_lock_exclusive(&lock)
-            .and_then(|()| fs::rename(&temporary, &lock_path))
-            .map_err(|error| Error::io("lock", &lock_path, &error))?;
         let pid = std::process::id();
         let row = WorkerRow {
             worker,

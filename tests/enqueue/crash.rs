@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{CATALOGUE, ask, runs, world};
+use crate::faults::can_trace;
 use crate::world::World;
 
 /// A cheap source of numbers; printed by each assertion, so that a failure can be repeated.
@@ -69,9 +70,9 @@ fn an_import_killed_at_any_moment_resumes_with_every_line_once() {
     }
 }
 
-/// `jobctl` under strace with this fault; `None` where strace is not installed.
+/// `jobctl` under strace with this fault; `None` where that was said to be impossible.
 fn with_fault(world: &World, fault: &str, args: &[&str]) -> Option<(i32, serde_json::Value)> {
-    if !std::path::Path::new("/usr/bin/strace").exists() {
+    if !can_trace() {
         return None;
     }
     let mut command = world.command(["unused"; 0]);
@@ -222,7 +223,7 @@ fn an_enqueue_killed_at_any_write_stores_all_or_nothing() {
 }
 
 fn with_kill(world: &World, fault: &str) -> Option<()> {
-    if !std::path::Path::new("/usr/bin/strace").exists() {
+    if !can_trace() {
         return None;
     }
     let call = fault.split(':').next().unwrap();

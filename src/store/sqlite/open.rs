@@ -105,7 +105,7 @@ impl OpenOptions {
             identity = identify(&files.database)?;
         }
         let uuid: String = conn.query_row("SELECT uuid FROM store", [], |row| row.get(0))?;
-        self.check_uuid(&lock, &lock_path, &uuid)?;
+        self.check_uuid(&files, &lock, &lock_path, &uuid)?;
         if alone {
             lock = lock::acquire(lock, Mode::Shared, self.busy_wait)
                 .map_err(|error| Error::io("lock", &lock_path, &error))?
@@ -156,15 +156,8 @@ impl OpenOptions {
         if self.create == Create::Never {
             return Err(no_store(&files.dir));
         }
-        let temporary = files.dir.join(format!(".jobctl.db.{}", std::process::id()));
-        let cleanup = || {
-            for suffix in ["", "-wal", "-shm", "-journal"] {
-                let mut path = temporary.clone().into_os_string();
-                path.push(suffix);
-                drop(fs::remove_file(path));
-            }
-        };
-        cleanup();
+        let temporary = half_made(&files.dir);
+        remove_half_made(&temporary);
         let uuid = hex(&crate::clock::random_bytes::<16>());
         let made = (|| {
             let file = fs::OpenOptions::new()
@@ -186,16 +179,19 @@ impl OpenOptions {
             fs::hard_link(&temporary, &files.database)
                 .or_else(|_| fs::rename(&temporary, &files.database))
                 .map_err(|error| Error::io("create", &files.database, &error))?;
-            fs::write(lock_path, format!("{uuid}\n"))
-                .and_then(|()| fs::File::open(lock_path)?.sync_all())
-                .and_then(|()| fs::File::open(&files.dir)?.sync_all())
-                .map_err(|error| Error::io("write", lock_path, &error))
+            remember(&files.dir, lock_path, &uuid)
         })();
-        cleanup();
+        remove_half_made(&temporary);
         made
     }
 
-    fn check_uuid(&self, lock: &fs::File, lock_path: &Path, uuid: &str) -> Result<()> {
+    fn check_uuid(
+        &self,
+        files: &Files,
+        lock: &fs::File,
+        lock_path: &Path,
+        uuid: &str,
+    ) -> Result<()> {
         match read_uuid(lock, lock_path)? {
             Some(known) if known == uuid => Ok(()),
             Some(known) => Err(Error::new(
@@ -206,10 +202,52 @@ impl OpenOptions {
                 ),
             )
             .hint("put the right file back; to use this one, remove `store.lock`")),
-            None => fs::write(lock_path, format!("{uuid}\n"))
-                .map_err(|error| Error::io("write", lock_path, &error)),
+            // Whoever made it died before the end.
+            None => remember(&files.dir, lock_path, uuid),
         }
     }
+}
+
+/// The name under which a database is made; whoever makes it has the store alone.
+fn half_made(dir: &Path) -> PathBuf {
+    dir.join(".jobctl.db.new")
+}
+
+fn remove_half_made(temporary: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let mut path = temporary.to_owned().into_os_string();
+        path.push(suffix);
+        drop(fs::remove_file(path));
+    }
+}
+
+/// Makes a new database last under its name, and only then has the lock file remember it: what is remembered must be there,
+/// whenever the power goes.
+fn remember(dir: &Path, lock_path: &Path, uuid: &str) -> Result<()> {
+    remove_half_made(&half_made(dir));
+    sync_names(dir)?;
+    fs::write(lock_path, format!("{uuid}\n"))
+        .and_then(|()| fs::File::open(lock_path)?.sync_all())
+        .map_err(|error| Error::io("write", lock_path, &error))
+}
+
+/// Makes the names in a directory last, and its own: it may be new, and so may those above it.
+fn sync_names(dir: &Path) -> Result<()> {
+    let failed = |dir: &Path, error| Error::io("write", dir, &error);
+    let device = fs::metadata(dir).map_err(|error| failed(dir, error))?.dev();
+    for above in dir.ancestors() {
+        let opened = match fs::File::open(above) {
+            Err(error) if above == dir => return Err(failed(above, error)),
+            // Where we may not read we made nothing.
+            Err(_) => break,
+            Ok(opened) => opened,
+        };
+        if opened.metadata().is_ok_and(|meta| meta.dev() != device) {
+            break;
+        }
+        opened.sync_all().map_err(|error| failed(above, error))?;
+    }
+    Ok(())
 }
 
 /// The error of a read-only command where nothing was ever stored.

@@ -38,6 +38,20 @@ impl Tx<'_> {
         Ok(WorkerId(id))
     }
 
+    /// Which of these workers have no row.
+    pub fn without_row(&self, workers: &[WorkerId]) -> Result<Vec<WorkerId>> {
+        const SQL: &str = "SELECT count(*) FROM worker WHERE id = ?1";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let mut without = Vec::new();
+        for &worker in workers {
+            let rows: i64 = statement.query_row([worker.0], |row| row.get(0))?;
+            if rows == 0 {
+                without.push(worker);
+            }
+        }
+        Ok(without)
+    }
+
     /// Registers a worker whose lock is already held.
     pub fn add_worker(&mut self, row: &WorkerRow) -> Result<()> {
         const SQL: &str = "

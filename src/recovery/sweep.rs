@@ -1,0 +1,76 @@
+//! Removes files of workers that nobody knows: they died between their files and their row.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use fs2::FileExt;
+
+use crate::error::Result;
+use crate::run::WorkerId;
+use crate::store::{Store, Tx};
+
+use super::files::{lock_path, workers_dir};
+use super::reaper::forget_files;
+
+/// What is done in our turn to write.
+pub type Sweep = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>;
+
+/// Removes what is left of workers that died between their row and their files, or had only files.
+///
+/// # Errors
+/// Those of the store.
+pub fn sweep(store: &Store, own: WorkerId, write: impl FnOnce(Sweep) -> Result<()>) -> Result<()> {
+    let state = store.dir().to_owned();
+    let known = store.workers()?;
+    let mut strange = workers_with_files(&state);
+    strange.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
+    if strange.is_empty() {
+        return Ok(());
+    }
+    // In our turn to write nobody is just being born.
+    write(Box::new(move |tx| {
+        for worker in tx.without_row(&strange)? {
+            let lock = fs::OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+                .open(lock_path(&state, worker));
+            let dead = match &lock {
+                Ok(lock) => FileExt::try_lock_exclusive(lock).is_ok(),
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            };
+            if dead {
+                let slots = slots_with_files(&state, worker);
+                forget_files(&state, worker, slots);
+            }
+        }
+        Ok(())
+    }))
+}
+
+/// The workers that files are named after.
+fn workers_with_files(state: &Path) -> Vec<WorkerId> {
+    let mut workers: Vec<WorkerId> = Vec::new();
+    for dir in [workers_dir(state), state.join("work")] {
+        let numbers = names(&dir).filter_map(|name| name.split('.').next()?.parse().ok());
+        workers.extend(numbers.map(WorkerId));
+    }
+    workers.sort_unstable();
+    workers.dedup();
+    workers
+}
+
+/// One more than the last slot of a worker that has a directory.
+fn slots_with_files(state: &Path, worker: WorkerId) -> i64 {
+    let of_worker = format!("{worker}.");
+    names(&state.join("work"))
+        .filter_map(|name| name.strip_prefix(&of_worker)?.parse::<u32>().ok())
+        .map(|slot| i64::from(slot) + 1)
+        .max()
+        .unwrap_or(0)
+}
+
+fn names(dir: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}

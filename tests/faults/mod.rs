@@ -1,0 +1,115 @@
+//! Crash safety, proved: processes are killed before each system call that changes something, and the power is cut between
+//! any two writes. After each fault the store must hold what was acknowledged, and everything must come to its end.
+
+mod kill;
+mod power;
+mod trace;
+
+use std::collections::HashMap;
+use std::process::Command;
+
+use rusqlite::Connection;
+
+use crate::invariants;
+use crate::world::{World, until};
+
+/// Whether system calls can be traced here. A machine that cannot proves nothing, so it must be told to skip.
+pub(crate) fn can_trace() -> bool {
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "true"])
+        .status();
+    if status.is_ok_and(|status| status.success()) {
+        return true;
+    }
+    assert!(
+        std::env::var_os("JOBCTL_TEST_WITHOUT_PTRACE").is_some_and(|value| value == "1"),
+        "these tests need `strace` and the right to use it; JOBCTL_TEST_WITHOUT_PTRACE=1 skips them"
+    );
+    println!("SKIPPED: no `strace`, and JOBCTL_TEST_WITHOUT_PTRACE=1");
+    false
+}
+
+/// A small generator with a seed (xorshift64*).
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+struct Told {
+    run: i64,
+    job: String,
+    state: String,
+    attempts: i64,
+    crashes: i64,
+}
+
+fn told(conn: &Connection) -> Vec<Told> {
+    let mut statement = conn
+        .prepare("SELECT id, job, state, attempts, crashes FROM run ORDER BY id")
+        .expect("runs");
+    let rows = statement.query_map([], |row| {
+        Ok(Told {
+            run: row.get(0)?,
+            job: row.get(1)?,
+            state: row.get(2)?,
+            attempts: row.get(3)?,
+            crashes: row.get(4)?,
+        })
+    });
+    rows.expect("runs").map(|row| row.expect("a run")).collect()
+}
+
+/// How often each run had its effect.
+fn effects(world: &World) -> HashMap<i64, i64> {
+    let mut effects = HashMap::new();
+    let text = std::fs::read_to_string(world.root().join("effects")).unwrap_or_default();
+    for line in text.lines() {
+        *effects.entry(line.parse().expect("a run id")).or_default() += 1;
+    }
+    effects
+}
+
+/// No faults any more: workers end everything, and then everything that state can show must hold.
+fn settle(world: &World) {
+    let conn = invariants::open(world);
+    // One may not be enough: a child between its birth and its command keeps the lock of its dead worker for a moment.
+    until("everything has ended", || {
+        let said = world.run("run-worker --drain --slots 2");
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let left = "SELECT (SELECT count(*) FROM run WHERE state IN ('waiting', 'running'))
+            + (SELECT count(*) FROM worker)";
+        invariants::number(&conn, left) == 0
+    });
+    assert_eq!(invariants::marked_processes(world), [0u32; 0]);
+    invariants::hold(world);
+    let effects = effects(world);
+    let runs = told(&conn);
+    for told in &runs {
+        let times = effects.get(&told.run).copied().unwrap_or(0);
+        let fits = match told.state.as_str() {
+            // Exactly once, unless a worker died on it.
+            "succeeded" => {
+                times >= 1 && times <= told.attempts && told.attempts == told.crashes + 1
+            }
+            // At most once.
+            "dead" => times <= 1,
+            _ => times == 0,
+        };
+        assert!(fits, "{told:?} had {times} effects");
+    }
+    for run in effects.keys() {
+        assert!(
+            runs.iter().any(|told| told.run == *run),
+            "run {run} had an effect and is not there"
+        );
+    }
+}
