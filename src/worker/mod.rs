@@ -22,6 +22,7 @@ use crate::observe::notify::Notify;
 use crate::run::RunId;
 use crate::store::{NewRun, OpenOptions, Waiting};
 
+pub use ended::{decide, follow_up};
 pub use engine::run;
 
 /// When a worker ends by itself.
