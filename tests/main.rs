@@ -11,6 +11,7 @@
 
 mod cli;
 mod crash;
+mod dice;
 mod enqueue;
 mod faults;
 mod idle;
@@ -19,6 +20,7 @@ mod man;
 mod readme;
 mod schedule;
 mod scheduler;
+mod simulation;
 mod store;
 mod systemd;
 mod tidy;

@@ -41,6 +41,12 @@ pub fn configure(format: Format, least: Level) {
     LEAST.store(least as u8, Ordering::Relaxed);
 }
 
+/// Writes nothing any more: for simulations, in which things fail on purpose.
+#[doc(hidden)]
+pub fn silence() {
+    LEAST.store(u8::MAX, Ordering::Relaxed);
+}
+
 /// Writes one event: `fields` alternate names and values.
 pub fn event(level: Level, name: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
     if (level as u8) < LEAST.load(Ordering::Relaxed) {

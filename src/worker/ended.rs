@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::attempt::{Ending, Report};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Job};
 use crate::error::Result;
 use crate::observe::log::{self, Level};
 use crate::policy::{self, Budget, Judged, Verdict};
@@ -39,20 +39,7 @@ impl Ended {
 
     /// What the ending means and what becomes of the run.
     pub(super) fn decide(&self) -> (Judged, Verdict) {
-        let job = &self.job.job;
-        let judged = policy::classify(&self.report, &job.exit);
-        let budget = Budget {
-            guarantee: self.claimed.guarantee,
-            failures: self.claimed.failures,
-            max_attempts: self.claimed.max_attempts,
-            deadline_ms: self.claimed.deadline_ms,
-            limited_ms: self.claimed.limited_ms,
-            rate_limited_for_ms: job.rate_limited_for_ms,
-        };
-        let backoff_ms = policy::delay_ms(&job.backoff, self.claimed.failures + 1, self.unit);
-        let now_ms = self.report.ended_ms;
-        let verdict = policy::verdict(&self.report.ending, &judged, &budget, backoff_ms, now_ms);
-        (judged, verdict)
+        decide(&self.claimed, &self.job.job, &self.report, self.unit)
     }
 
     /// Writes the end of the attempt, with the run that a death calls for.
@@ -131,4 +118,21 @@ impl Ended {
             );
         }
     }
+}
+
+/// What the end of an attempt means and what becomes of its run; `unit` in `[0, 1)` spreads the backoff.
+pub fn decide(claimed: &Claimed, job: &Job, report: &Report, unit: f64) -> (Judged, Verdict) {
+    let judged = policy::classify(report, &job.exit);
+    let budget = Budget {
+        guarantee: claimed.guarantee,
+        failures: claimed.failures,
+        max_attempts: claimed.max_attempts,
+        deadline_ms: claimed.deadline_ms,
+        limited_ms: claimed.limited_ms,
+        rate_limited_for_ms: job.rate_limited_for_ms,
+    };
+    let backoff_ms = policy::delay_ms(&job.backoff, claimed.failures + 1, unit);
+    let now_ms = report.ended_ms;
+    let verdict = policy::verdict(&report.ending, &judged, &budget, backoff_ms, now_ms);
+    (judged, verdict)
 }

@@ -21,6 +21,7 @@ use crate::observe::notify::Notify;
 use crate::run::RunId;
 use crate::store::{NewRun, OpenOptions, Waiting};
 
+pub use ended::decide;
 pub use engine::run;
 
 /// When a worker ends by itself.

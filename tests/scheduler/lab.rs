@@ -7,7 +7,7 @@ use jobctl::observe::log::{self, Format, Level};
 use jobctl::policy::Reading;
 use jobctl::schedule::Rule;
 use jobctl::scheduler::{Planner, Ticked};
-use jobctl::store::{PeriodFilter, PeriodRow};
+use jobctl::store::{PeriodFilter, PeriodRow, Store};
 use jobctl::units::parse_time;
 
 use crate::invariants;
@@ -77,12 +77,16 @@ pub(crate) fn tick(planner: &mut Planner, now: Reading) -> Ticked {
 
 /// All rows of a job, the oldest first.
 pub(crate) fn rows(world: &World, job: &str) -> Vec<PeriodRow> {
+    rows_of(&world.store(), job)
+}
+
+fn rows_of(store: &Store, job: &str) -> Vec<PeriodRow> {
     let filter = PeriodFilter {
         job: Some(job.to_owned()),
         limit: 1_000_000,
         ..PeriodFilter::default()
     };
-    let mut rows = world.store().list_periods(&filter).expect("rows");
+    let mut rows = store.list_periods(&filter).expect("rows");
     rows.reverse();
     rows
 }
@@ -140,7 +144,11 @@ pub(crate) fn exactly_once(world: &World) {
         "one row per run",
         "SELECT 1 FROM period WHERE run IS NOT NULL GROUP BY run HAVING count(*) > 1",
     );
-    let store = world.store();
+    told_once(&world.store());
+}
+
+/// Every period of every version is told by one row, and what users have for this says the same.
+pub(crate) fn told_once(store: &Store) {
     for schedule in store.schedules().expect("schedules") {
         let mut expected = BTreeSet::new();
         let mut periods = 0;
@@ -151,7 +159,7 @@ pub(crate) fn exactly_once(world: &World) {
             periods += keys.len();
             expected.extend(keys.into_iter().map(|(key, _)| key));
         }
-        let told = keys_told(world, &schedule.job);
+        let told = keys_told(store, &schedule.job);
         let doubled: Vec<_> = told.iter().filter(|(_, times)| **times > 1).collect();
         assert!(doubled.is_empty(), "{}: {doubled:?}", schedule.job);
         let missing: Vec<_> = expected
@@ -163,19 +171,17 @@ pub(crate) fn exactly_once(world: &World) {
             "{}: no row for {missing:?}",
             schedule.job
         );
-        // What users have for this says the same.
-        let audited = jobctl::scheduler::audit(&store, &schedule).expect("an audit");
+        let audited = jobctl::scheduler::audit(store, &schedule).expect("an audit");
         assert_eq!(audited.findings, [], "{}", schedule.job);
         assert_eq!(audited.periods, i64::try_from(periods).expect("few"));
     }
 }
 
 /// How often each key of a job is told, stretches taken apart by the rule that they come from.
-fn keys_told(world: &World, job: &str) -> BTreeMap<String, usize> {
-    let store = world.store();
+fn keys_told(store: &Store, job: &str) -> BTreeMap<String, usize> {
     let versions = store.versions(job).expect("versions");
     let mut told = BTreeMap::new();
-    for row in rows(world, job) {
+    for row in rows_of(store, job) {
         let version = versions
             .iter()
             .find(|version| version.version == row.version);

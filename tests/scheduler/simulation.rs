@@ -5,30 +5,9 @@ use jobctl::policy::Reading;
 use jobctl::scheduler::Planner;
 
 use super::lab::{HOUR, MINUTE, SECOND, exactly_once, planner, world};
+use crate::dice::Dice;
 use crate::invariants;
 use crate::world::World;
-
-/// A small generator: seeds must give the same story everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From `low` up to and with `high`.
-    fn between(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high - low + 1) as u64) as i64
-    }
-
-    fn percent(&mut self, percent: i64) -> bool {
-        self.between(1, 100) <= percent
-    }
-}
 
 const SCHEDULES: &[(&str, &str)] = &[
     (

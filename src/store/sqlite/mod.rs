@@ -14,6 +14,7 @@ mod history;
 mod lanes;
 mod ledger;
 mod lock;
+mod memory;
 mod migrate;
 mod open;
 mod operate;
@@ -32,6 +33,7 @@ mod watch;
 mod workers;
 mod writer;
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,13 +58,15 @@ use crate::error::{Error, Kind, Result};
 
 /// An open store. One per thread; the worker's writer thread owns one inside its [`Ledger`].
 pub struct Store {
-    conn: Option<Connection>,
+    /// Empty after an error of the disk: whoever needs it next opens it anew.
+    conn: OnceCell<Connection>,
     files: Files,
-    identity: FileId,
+    /// What was opened; `None` for a store in memory, which has no files.
+    identity: Option<FileId>,
     uuid: String,
     busy_wait: Duration,
     /// Held shared as long as the store is open: a migration waits for it.
-    _schema_lock: File,
+    _schema_lock: Option<File>,
 }
 
 /// Paths and modes of a state directory.
@@ -116,9 +120,16 @@ impl Store {
     }
 
     fn connection(&self) -> Result<&Connection> {
-        self.conn
-            .as_ref()
-            .ok_or_else(|| Error::new(Kind::Bug, "the store is closed"))
+        if let Some(conn) = self.conn.get() {
+            return Ok(conn);
+        }
+        self.check_identity()?;
+        let path = &self.files.database;
+        let conn = match self.identity {
+            Some(_) => open::connect(path, self.busy_wait)?,
+            None => memory::connect(path)?,
+        };
+        Ok(self.conn.get_or_init(|| conn))
     }
 
     /// A number that changes when another connection has committed.
@@ -182,8 +193,11 @@ impl Store {
 
     /// Fails when the database is no longer the file that was opened.
     pub fn check_identity(&self) -> Result<()> {
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
         match FileId::of(&self.files.database) {
-            Ok(id) if id == self.identity => Ok(()),
+            Ok(id) if id == identity => Ok(()),
             Ok(_) => Err(self.gone("was replaced by another file")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(self.gone("was removed"))
@@ -204,14 +218,6 @@ impl Store {
     }
 
     fn drop_connection(&mut self) {
-        self.conn = None;
-    }
-
-    fn reopen_if_dropped(&mut self) -> Result<()> {
-        if self.conn.is_none() {
-            self.check_identity()?;
-            self.conn = Some(open::connect(&self.files.database, self.busy_wait)?);
-        }
-        Ok(())
+        drop(self.conn.take());
     }
 }

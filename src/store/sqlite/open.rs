@@ -3,6 +3,7 @@
 //! Rule: a database is made whole under another name and linked into place, so an empty or half-made `jobctl.db` is
 //! always damage and never taken for a new store.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -112,12 +113,12 @@ impl OpenOptions {
                 .ok_or_else(|| busy_schema(self.busy_wait))?;
         }
         let store = Store {
-            conn: Some(conn),
+            conn: OnceCell::from(conn),
             files,
-            identity,
+            identity: Some(identity),
             uuid,
             busy_wait: self.busy_wait,
-            _schema_lock: lock,
+            _schema_lock: Some(lock),
         };
         Ok((store, created))
     }
@@ -329,13 +330,19 @@ pub(super) fn connect(path: &Path, busy_wait: Duration) -> Result<Connection> {
             Error::from(error)
         }
     })?;
+    set_up(&conn, busy_wait)?;
+    Ok(conn)
+}
+
+/// What holds for every connection.
+pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
     conn.busy_timeout(busy_wait)?;
     // The last one to close would else pay for a checkpoint.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_prepared_statement_cache_capacity(128);
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
-    Ok(conn)
+    Ok(())
 }
 
 /// Keeps the database as it was before a migration, in `jobctl.db.schema-N.bak`.

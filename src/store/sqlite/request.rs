@@ -191,8 +191,7 @@ impl super::Store {
     }
 
     /// Whether run `run` exists and carries this idempotency key: tells after a failed COMMIT if it was stored.
-    pub fn has_run(&mut self, run: RunId, idempotency_key: [u8; 16]) -> Result<Option<Enqueued>> {
-        self.reopen_if_dropped()?;
+    pub fn has_run(&self, run: RunId, idempotency_key: [u8; 16]) -> Result<Option<Enqueued>> {
         let found = look_up(self.connection()?, run, idempotency_key)?;
         Ok(found.map(|(_, existing)| existing))
     }

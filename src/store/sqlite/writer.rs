@@ -147,13 +147,17 @@ impl Store {
         }
     }
 
+    /// Waits for our turn; there is none in memory.
+    fn take_turn(&self) -> Result<Option<WriteTurn>> {
+        if self.identity.is_none() {
+            return Ok(None);
+        }
+        let (path, mode) = (&self.files.write_lock, self.files.modes.file);
+        WriteTurn::take(path, mode, self.busy_wait).map(Some)
+    }
+
     fn try_group(&mut self, bodies: Vec<Body<'_>>, answers: &mut Vec<Result<()>>) -> Result<()> {
-        self.reopen_if_dropped()?;
-        let turn = WriteTurn::take(
-            &self.files.write_lock,
-            self.files.modes.file,
-            self.busy_wait,
-        )?;
+        let turn = self.take_turn()?;
         self.check_identity()?;
         let conn = self.connection()?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -309,6 +313,23 @@ mod tests {
         assert_eq!(error.kind, Kind::Bug);
         store.write(|tx| pause("a")(tx)).unwrap();
         assert_eq!(paused(&store), ["a"]);
+    }
+
+    #[test]
+    fn after_an_error_of_the_disk_the_store_is_read_and_written_as_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        store.write(|tx| pause("a")(tx)).unwrap();
+        for job in ["b", "c"] {
+            let failed = store.write::<()>(|tx| {
+                pause(job)(tx)?;
+                Err(Error::new(Kind::Io, "the disk failed"))
+            });
+            assert_eq!(failed.unwrap_err().kind, Kind::Io);
+            assert_eq!(paused(&store), ["a"]);
+        }
+        store.write(|tx| pause("b")(tx)).unwrap();
+        assert_eq!(paused(&store), ["a", "b"]);
     }
 
     #[test]

@@ -1,0 +1,134 @@
+//! The jobs of the simulated shop, in three editions: rules, zones and policies change while periods are open.
+
+use std::sync::{Arc, OnceLock};
+
+use jobctl::catalogue::Catalogue;
+
+use crate::world::World;
+
+/// Jobs that applications enqueue; `alarm` is what a death calls for.
+pub(super) const JOBS: &[&str] = &["mail", "charge", "fragile", "sync", "urgent"];
+
+/// Jobs with a schedule in some edition.
+pub(super) const SCHEDULED: &[&str] = &["books", "close", "elapsed", "hourly", "nightly"];
+
+const COMMON: &str = r#"
+[defaults]
+timezone = "UTC"
+retry.base = "1m"
+[job.mail]
+command = ["true"]
+[job.charge]
+command = ["true"]
+guarantee = "at-most-once"
+on_dead = "alarm"
+[job.fragile]
+command = ["true"]
+retry.attempts = 5
+retry.max_crashes = 2
+[job.sync]
+command = ["true"]
+retry.rate_limited_for = "6h"
+on_dead = "alarm"
+[job.urgent]
+command = ["true"]
+queue = "high"
+deadline = "3h"
+[job.alarm]
+command = ["true"]
+queue = "low"
+[job.books]
+command = ["true"]
+guarantee = "at-most-once"
+[job.close]
+command = ["true"]
+[job.elapsed]
+command = ["true"]
+[job.hourly]
+command = ["true"]
+deadline = "12h"
+[job.nightly]
+command = ["true"]
+"#;
+
+const EDITIONS: [&str; 3] = [
+    r#"
+[job.hourly.schedule]
+cron = "7 0-23/3 * * *"
+timezone = "America/New_York"
+fold = "both"
+overlap = "skip"
+catch_up = "none"
+[job.elapsed.schedule]
+every = "6h"
+overlap = "allow"
+[job.nightly.schedule]
+at = ["02:00", "02:30"]
+timezone = "Europe/Berlin"
+overlap = "queue"
+catch_up = "all"
+catch_up_within = "30h"
+[job.books.schedule]
+cron = "15 2 * * *"
+timezone = "Australia/Lord_Howe"
+overlap = "replace"
+[job.close.schedule]
+cron = "0 1 * * *"
+on = "last business day of month"
+timezone = "Asia/Almaty"
+"#,
+    r#"
+[job.hourly.schedule]
+cron = "37 */4 * * *"
+timezone = "America/New_York"
+overlap = "queue"
+[job.elapsed.schedule]
+every = "5h"
+overlap = "queue"
+catch_up = "all"
+catch_up_within = "1d"
+[job.nightly.schedule]
+at = ["02:30", "03:00"]
+timezone = "Europe/Berlin"
+gap = "skip"
+overlap = "replace"
+[job.close.schedule]
+cron = "0 1 * * *"
+on = "every business day"
+timezone = "Asia/Almaty"
+splay = "2h"
+"#,
+    r#"
+[job.hourly.schedule]
+cron = "7 */3 * * *"
+timezone = "Australia/Lord_Howe"
+overlap = "replace"
+catch_up = "latest"
+[job.nightly.schedule]
+at = ["02:00", "02:30"]
+timezone = "America/New_York"
+overlap = "queue"
+[job.books.schedule]
+cron = "15 2 * * *"
+timezone = "Europe/Berlin"
+overlap = "queue"
+catch_up = "all"
+catch_up_within = "2d"
+"#,
+];
+
+/// All editions, as they would be read from one path one after another.
+pub(super) fn editions() -> &'static [Arc<Catalogue>] {
+    static EDITIONS_READ: OnceLock<Vec<Arc<Catalogue>>> = OnceLock::new();
+    EDITIONS_READ.get_or_init(|| {
+        let world = World::new();
+        let read = |schedules: &&str| {
+            world.write_catalogue(&format!("{COMMON}{schedules}"));
+            match Catalogue::load(&world.catalogue()) {
+                Ok(catalogue) => Arc::new(catalogue),
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        EDITIONS.iter().map(read).collect()
+    })
+}

@@ -1,0 +1,242 @@
+//! The machine that everything runs on: its clocks, its processes, who holds which lock, and what goes wrong.
+//!
+//! Rule: every transaction of every actor goes through [`Host::write`], where it may fail before, inside or after its COMMIT.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jobctl::catalogue::Catalogue;
+use jobctl::error::{Error, Kind, Result};
+use jobctl::policy::Reading;
+use jobctl::run::{Fence, RunId, WorkerId};
+use jobctl::store::{Store, Tx};
+
+use super::catalogues::editions;
+use super::processes::Processes;
+use super::witness::{Actor, Witness};
+use crate::dice::Dice;
+
+pub(super) const SECOND: i64 = 1000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+pub(super) const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
+
+/// The end of a simulated process, wherever it was.
+#[derive(Debug)]
+pub(super) struct Died;
+
+/// What goes on, unless the process dies.
+pub(super) type Life<T> = Result<T, Died>;
+
+/// What a process hears of its transaction.
+#[derive(Debug)]
+pub(super) enum Answer<T> {
+    Stored(T),
+    /// It failed, and nothing is stored.
+    NotStored,
+    /// It failed at COMMIT. This is what was stored: for the story to know, not for the process.
+    Unknown(T),
+}
+
+/// Lines of a story that are shown when it fails.
+const LINES: usize = 60;
+
+pub(super) struct Host {
+    pub(super) dice: Dice,
+    pub(super) witness: Witness,
+    pub(super) processes: Processes,
+    /// Time that nobody can set, milliseconds.
+    pub(super) true_ms: i64,
+    booted_ms: i64,
+    /// The wall clock is so far ahead of it.
+    offset_ms: i64,
+    boots: u32,
+    /// Locks of living workers, stopped ones too.
+    pub(super) locks: BTreeSet<WorkerId>,
+    /// Start marks by worker: files, which stay when it dies.
+    pub(super) marks: BTreeMap<WorkerId, Vec<(RunId, Fence, i64)>>,
+    /// The edition of the catalogue that is on disk.
+    pub(super) edition: usize,
+    /// How often things go wrong, in a thousand; 0 when the faults are over.
+    pub(super) faults: i64,
+    /// How often each point of a crash was hit.
+    pub(super) crashes: BTreeMap<&'static str, u64>,
+    name: String,
+    /// Connections of processes that are gone, for those that come: opening one takes longer than a hundred transactions.
+    spare: Vec<Store>,
+    trace: Option<VecDeque<String>>,
+}
+
+impl Host {
+    pub(super) fn new(seed: u64, start_ms: i64, traced: bool) -> (Self, Store) {
+        let mut dice = Dice(seed);
+        let name = format!("simulation-{seed}-{traced}");
+        let store = Store::in_memory(&name, start_ms).expect("a store");
+        let faults = *dice.pick(&[2, 8, 25]).expect("one");
+        let host = Self {
+            witness: Witness::new(&name),
+            processes: Processes::default(),
+            true_ms: 0,
+            booted_ms: -HOUR,
+            offset_ms: start_ms,
+            boots: 1,
+            locks: BTreeSet::new(),
+            marks: BTreeMap::new(),
+            edition: dice.between(0, editions().len() as i64 - 1) as usize,
+            faults,
+            crashes: BTreeMap::new(),
+            dice,
+            name,
+            spare: Vec::new(),
+            trace: traced.then(VecDeque::new),
+        };
+        (host, store)
+    }
+
+    /// Opens the store, as a new process does.
+    pub(super) fn open(&mut self) -> Store {
+        let spare = self.spare.pop();
+        spare.unwrap_or_else(|| Store::in_memory(&self.name, self.wall_ms()).expect("the store"))
+    }
+
+    /// Takes back the store of a process that is gone.
+    pub(super) fn close(&mut self, store: Store) {
+        self.spare.push(store);
+    }
+
+    pub(super) fn wall_ms(&self) -> i64 {
+        self.true_ms + self.offset_ms
+    }
+
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            wall_ms: self.wall_ms(),
+            boot_ms: self.true_ms - self.booted_ms,
+        }
+    }
+
+    pub(super) fn boot_id(&self) -> String {
+        format!("boot-{}", self.boots)
+    }
+
+    /// The catalogue on disk.
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&editions()[self.edition])
+    }
+
+    /// Time passes.
+    pub(super) fn pass(&mut self, ms: i64) {
+        self.true_ms += ms;
+        self.processes.pass(self.true_ms);
+    }
+
+    /// Somebody sets the wall clock.
+    pub(super) fn set_clock(&mut self, by_ms: i64) {
+        self.offset_ms += by_ms;
+        self.note(|| format!("the wall clock is set by {} s", by_ms / SECOND));
+    }
+
+    /// The machine goes down and comes up: another boot, and nothing runs.
+    pub(super) fn reboot(&mut self) {
+        self.note(|| "the host reboots".to_owned());
+        self.processes.end_all();
+        self.locks.clear();
+        self.true_ms += self.dice.between(MINUTE, 20 * MINUTE);
+        self.booted_ms = self.true_ms;
+        self.boots += 1;
+    }
+
+    /// Tells the story, where somebody listens.
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        let (wall_ms, true_ms) = (self.wall_ms(), self.true_ms);
+        if let Some(trace) = &mut self.trace {
+            if trace.len() == LINES {
+                trace.pop_front();
+            }
+            let wall = jobctl::units::format_utc(wall_ms);
+            trace.push_back(format!(
+                "+{:>9.3} s {wall} {}",
+                true_ms as f64 / 1e3,
+                line()
+            ));
+        }
+    }
+
+    pub(super) fn told(&self) -> String {
+        let lines = self.trace.iter().flatten().cloned();
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether something goes wrong here.
+    pub(super) fn fails(&mut self) -> bool {
+        self.faults > 0 && self.dice.per_mille(self.faults)
+    }
+
+    /// A point at which a process may die.
+    pub(super) fn strike(&mut self, point: &'static str) -> Life<()> {
+        if !self.fails() {
+            return Ok(());
+        }
+        self.note(|| format!("killed: {point}"));
+        *self.crashes.entry(point).or_insert(0) += 1;
+        Err(Died)
+    }
+
+    /// One transaction.
+    pub(super) fn write<T>(
+        &mut self,
+        actor: Actor,
+        store: &mut Store,
+        body: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    ) -> Answer<T> {
+        let fault = if self.fails() {
+            self.dice.between(1, 8)
+        } else {
+            0
+        };
+        match fault {
+            1 => {
+                self.note(|| format!("{actor:?}: the store is busy"));
+                self.while_busy(|| assert!(store.write(body).is_err()));
+            }
+            2..=4 => {
+                // An error of the disk makes it open the database anew.
+                let kind = if fault == 2 { Kind::Io } else { Kind::Failed };
+                let failed = store.write(|tx| {
+                    body(tx)?;
+                    Err::<(), _>(Error::new(kind, "injected"))
+                });
+                self.note(|| format!("{actor:?}: rolled back"));
+                assert_eq!(
+                    failed.map_err(|error| error.message),
+                    Err("injected".into())
+                );
+            }
+            _ => {
+                let stored = match store.write(body) {
+                    Ok(stored) => stored,
+                    Err(error) => panic!("{actor:?}: {error}"),
+                };
+                self.witness.look(actor, &self.processes);
+                if fault > 0 {
+                    self.note(|| format!("{actor:?}: committed, but nobody knows"));
+                    return Answer::Unknown(stored);
+                }
+                return Answer::Stored(stored);
+            }
+        }
+        self.witness.look(Actor::Nobody, &self.processes);
+        Answer::NotStored
+    }
+
+    /// While another process holds the store.
+    pub(super) fn while_busy(&self, meanwhile: impl FnOnce()) {
+        let held = self.witness.conn.execute_batch("BEGIN IMMEDIATE");
+        held.expect("the store was free");
+        meanwhile();
+        self.witness
+            .conn
+            .execute_batch("ROLLBACK")
+            .expect("it ends");
+    }
+}

@@ -1,0 +1,111 @@
+//! A simulated week of a busy host, in which everything goes wrong that can: the real SQL on a store in memory, injected
+//! clocks, one seed for each story.
+//!
+//! Rule: what must hold is asked of the store by plain SQL and of what the commands did, never of the code that is tested. A
+//! story that fails is told again, with its last lines: `SIM_SEED=42 cargo test simulation -- --nocapture` does the same.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jobctl::observe::log;
+
+mod application;
+mod catalogues;
+mod host;
+mod operators;
+mod processes;
+mod reaper;
+mod schedulers;
+mod story;
+mod witness;
+mod worker;
+
+use story::Story;
+
+/// What many stories were made of, so that a simulation in which nothing happens is noticed.
+type Tally = BTreeMap<String, u64>;
+
+/// Plays one story; what happened in it, or what its last lines are.
+fn play(seed: u64, traced: bool) -> Result<Tally, String> {
+    let mut story = Story::new(seed, traced);
+    let played = catch_unwind(AssertUnwindSafe(|| story.play()));
+    let mut tally = Tally::new();
+    for ((from, to), times) in &story.host.witness.moves {
+        tally.insert(format!("{from} to {to}"), *times);
+    }
+    for (point, times) in &story.host.crashes {
+        tally.insert(format!("killed {point}"), *times);
+    }
+    match played {
+        Ok(()) => Ok(tally),
+        Err(_) => Err(story.host.told()),
+    }
+}
+
+/// Plays all of them on every core, and tells again what fails.
+fn play_all(seeds: std::ops::Range<u64>) -> Tally {
+    log::silence();
+    let next = AtomicU64::new(seeds.start);
+    let sum = Mutex::new(Tally::new());
+    let failed = Mutex::new(Vec::new());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || !failed.lock().expect("a list").is_empty() {
+                        return;
+                    }
+                    match play(seed, false) {
+                        Ok(tally) => {
+                            let mut sum = sum.lock().expect("a tally");
+                            for (what, times) in tally {
+                                *sum.entry(what).or_insert(0) += times;
+                            }
+                        }
+                        Err(_) => failed.lock().expect("a list").push(seed),
+                    }
+                }
+            });
+        }
+    });
+    if let Some(seed) = failed.into_inner().expect("a list").first() {
+        retell(*seed);
+    }
+    sum.into_inner().expect("a tally")
+}
+
+/// Plays a story with its trace.
+fn retell(seed: u64) {
+    let told = play(seed, true);
+    if let Err(told) = told {
+        panic!("the last lines of seed {seed}:\n{told}\nSIM_SEED={seed} cargo test simulation");
+    }
+}
+
+/// The seed that somebody wants to see again.
+fn wanted() -> Option<u64> {
+    let seed = std::env::var("SIM_SEED").ok()?;
+    Some(seed.parse().expect("SIM_SEED is a number"))
+}
+
+#[test]
+fn five_hundred_weeks_of_crashes_break_no_invariant() {
+    if let Some(seed) = wanted() {
+        return retell(seed);
+    }
+    let tally = play_all(0..500);
+    println!("{tally:#?}");
+}
+
+/// `cargo test --release -- --ignored fifty_thousand`: some twenty minutes on two cores. `SIM_SEEDS=1000` plays fewer.
+#[test]
+#[ignore = "a soak"]
+fn fifty_thousand_weeks_of_crashes_break_no_invariant() {
+    let seeds = std::env::var("SIM_SEEDS").map_or(50_000, |it| it.parse().expect("a number"));
+    let tally = play_all(1_000..1_000 + seeds);
+    println!("{tally:#?}");
+}

@@ -1,0 +1,103 @@
+//! Operators who cancel, retry, discard, pause, resume and work skipped periods, at any moment.
+
+use jobctl::policy::PeriodResult;
+use jobctl::run::RunId;
+use jobctl::scheduler::{Order, work_period};
+use jobctl::store::{Handled, PeriodFilter, Settings, Store};
+
+use super::catalogues::{JOBS, SCHEDULED};
+use super::host::{Answer, Host};
+use super::witness::Actor;
+
+/// One thing that somebody does.
+pub(super) fn act(host: &mut Host, store: &mut Store) {
+    let now_ms = host.wall_ms();
+    let roll = host.dice.between(1, 100);
+    let Some(run) = some_run(host) else {
+        return;
+    };
+    let write = |host: &mut Host, store: &mut Store, what: &str| {
+        let answer = host.write(Actor::Operator, store, |tx| match roll {
+            1..=30 => tx.cancel(run, "ann", now_ms),
+            31..=50 => tx.retry(run, "ann", true, now_ms),
+            51..=60 => tx.retry(run, "ann", false, now_ms),
+            _ => tx.discard(run, "ann", now_ms),
+        });
+        host.note(|| format!("{what} run {run}: {answer:?}"));
+        if let Answer::Stored(handled) = answer {
+            assert_ne!(handled, Handled::Unknown, "run {run} is known");
+        }
+    };
+    match roll {
+        1..=30 => write(host, store, "cancel"),
+        31..=60 => write(host, store, "retry"),
+        61..=70 => write(host, store, "discard"),
+        71..=85 => pause(host, store),
+        _ => work_skipped(host, store),
+    }
+}
+
+/// A run that is still there, rather a young one.
+fn some_run(host: &mut Host) -> Option<RunId> {
+    let facts = host.witness.facts.iter().rev();
+    let present = facts.filter(|(_, fact)| !fact.gone).take(30);
+    let runs: Vec<RunId> = present.map(|(run, _)| RunId(*run)).collect();
+    host.dice.pick(&runs).copied()
+}
+
+/// Pauses a job, or resumes what is paused.
+fn pause(host: &mut Host, store: &mut Store) {
+    let now_ms = host.wall_ms();
+    let paused = store.pauses().expect("pauses");
+    if let Some(pause) = paused.first() {
+        let job = pause.job.clone();
+        host.write(Actor::Operator, store, |tx| tx.resume_job(&job));
+        return host.note(|| format!("resumed `{job}`"));
+    }
+    let all: Vec<&str> = JOBS.iter().chain(SCHEDULED).copied().collect();
+    let job = *host.dice.pick(&all).expect("a job");
+    host.write(Actor::Operator, store, |tx| {
+        tx.pause_job(job, "ann", None, now_ms)
+    });
+    host.note(|| format!("paused `{job}`"));
+}
+
+/// Lets every job go on.
+pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
+    for pause in store.pauses().expect("pauses") {
+        let job = pause.job;
+        host.write(Actor::Operator, store, |tx| tx.resume_job(&job));
+    }
+}
+
+/// Gives a run to a period that has none.
+fn work_skipped(host: &mut Host, store: &mut Store) {
+    let now_ms = host.wall_ms();
+    let filter = PeriodFilter {
+        result: Some(PeriodResult::Skipped),
+        limit: 5,
+        ..PeriodFilter::default()
+    };
+    let rows = store.list_periods(&filter).expect("rows");
+    let Some(row) = host.dice.pick(&rows) else {
+        return;
+    };
+    let catalogue = host.catalogue();
+    let job = &catalogue.jobs[&row.job];
+    let order = Order {
+        job: &row.job,
+        key: if host.dice.percent(50) {
+            &row.period
+        } else {
+            &row.last_period
+        },
+        intake: &job.intake,
+        schedule: job.schedule.as_ref(),
+        settings: &Settings::of(&catalogue),
+        initiator: "ann",
+    };
+    let worked = work_period(store, order, now_ms);
+    host.witness.look(Actor::Operator, &host.processes);
+    host.note(|| format!("works period {} of `{}`: {worked:?}", order.key, row.job));
+    worked.expect("it is worked, or was");
+}

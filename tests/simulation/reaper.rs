@@ -1,0 +1,163 @@
+//! What a worker does beside its runs: it recovers workers that died, and prunes. And what the dead still write.
+
+use std::collections::HashMap;
+
+use jobctl::attempt::{Class, Ending, Report, Said};
+use jobctl::policy::{Judged, Verdict};
+use jobctl::recovery::follow_up;
+use jobctl::run::{Fence, RunId, WorkerId};
+use jobctl::store::{
+    Claimed, Death, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
+};
+
+use super::host::{Answer, Host, Life};
+use super::witness::Actor;
+use super::worker::Worker;
+
+/// Looks at every other worker and recovers those whose lock is free.
+pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
+    for row in worker.store.workers().expect("workers") {
+        if !host.locks.contains(&row.worker) {
+            // While it is recovered its lock is held, so that one reaper acts.
+            recover(worker, host, &row)?;
+        }
+    }
+    Ok(())
+}
+
+fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
+    let rebooted = row.boot_id != host.boot_id();
+    let held = worker.store.held_by(row.worker).expect("what it held");
+    let marks = host.marks.get(&row.worker).cloned().unwrap_or_default();
+    let open: Vec<(RunId, Fence, i64)> = marks
+        .into_iter()
+        .filter(|(_, fence, _)| held.iter().any(|(_, it, _)| it == fence))
+        .collect();
+    let mut blocked = Vec::new();
+    for &(run, fence, _) in open.iter().filter(|_| !rebooted) {
+        if !host.processes.end_left(run, fence, host.true_ms) {
+            blocked.push(run);
+        }
+    }
+    host.strike("after leftovers were ended, before the recovery")?;
+    let now_ms = host.wall_ms();
+    let started: HashMap<_, _> = open
+        .iter()
+        .map(|(run, fence, at_ms)| ((*run, *fence), now_ms - (host.true_ms - at_ms)))
+        .collect();
+    let death = Death {
+        worker: row.worker,
+        rebooted,
+        started,
+        blocked,
+    };
+    let catalogue = worker.catalogue.clone();
+    let answer = host.write(Actor::Reaper, &mut worker.store, |tx| {
+        let recovered = tx.recover(&death, now_ms)?;
+        for burial in &recovered.buried {
+            follow_up(tx, burial, &catalogue, now_ms)?;
+        }
+        Ok(recovered)
+    });
+    host.strike("after a recovery")?;
+    if let Answer::Stored(recovered) = answer {
+        host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
+        if death.blocked.is_empty() {
+            host.marks.remove(&row.worker);
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is old, in small slices, until it is interrupted.
+pub(super) fn prune(store: &mut Store, host: &mut Host, before_ms: i64) -> Life<()> {
+    let upto = store.beyond_newest(60, 50).expect("a look");
+    let rule = PruneRule {
+        ended_before_ms: Some(before_ms),
+        upto: upto.filter(|_| host.dice.percent(20)),
+    };
+    let mut at = Some(Pruning::default());
+    while let Some(from) = at {
+        let now_ms = host.wall_ms();
+        let pruned = host.write(Actor::Prune, store, |tx| tx.prune(&rule, &from, 40, now_ms));
+        host.strike("between two slices of a prune")?;
+        at = match pruned {
+            Answer::Stored(pruned) => pruned.next,
+            Answer::NotStored | Answer::Unknown(_) => None,
+        };
+    }
+    host.note(|| "pruned".to_owned());
+    Ok(())
+}
+
+/// A claim that somebody dead still remembers: a write that comes too late.
+#[derive(Debug)]
+pub(super) struct Ghost {
+    pub(super) worker: WorkerId,
+    pub(super) claimed: Claimed,
+}
+
+impl Ghost {
+    /// Writes about a claim that is not its any more, which must change nothing. Not before its run was taken away: until
+    /// then it would be the last thing that the worker did.
+    pub(super) fn haunt(&self, host: &mut Host, store: &mut Store) -> bool {
+        let (run, fence) = (self.claimed.run, self.claimed.fence);
+        let held = store.held_by(self.worker).expect("what it held");
+        if held.iter().any(|(_, it, _)| *it == fence) {
+            return false;
+        }
+        let before = host.witness.portrait(run);
+        let now_ms = host.wall_ms();
+        let what = host.dice.between(1, 4);
+        let answer = store.write(|tx| self.write(tx, what, now_ms));
+        host.witness.look(Actor::Nobody, &host.processes);
+        let outcome = answer.expect("it is only refused");
+        host.note(|| {
+            format!(
+                "a late write of worker {} about run {run}: {outcome:?}",
+                self.worker
+            )
+        });
+        let after = host.witness.portrait(run);
+        assert_eq!(before, after, "a stale fence changed run {run}");
+        true
+    }
+
+    fn write(&self, tx: &mut Tx<'_>, what: i64, now_ms: i64) -> jobctl::error::Result<Outcome> {
+        let claimed = &self.claimed;
+        let holder = Holder {
+            run: claimed.run,
+            fence: claimed.fence,
+            worker: self.worker,
+            attempt: claimed.attempt,
+        };
+        let start = Start {
+            run: claimed.run,
+            fence: claimed.fence,
+            attempt: claimed.attempt,
+            started_ms: now_ms,
+        };
+        let verdict = match what {
+            1 => return tx.unclaim(claimed.run, claimed.fence),
+            2 => return tx.note_start(self.worker, &start),
+            3 => Verdict::Succeed,
+            _ => Verdict::Release,
+        };
+        let report = Report {
+            started_ms: now_ms,
+            ended_ms: now_ms,
+            ending: Ending::Exited(0),
+            output_tail: Vec::new(),
+            output_bytes: 0,
+            leaked: 0,
+            said: Said::default(),
+        };
+        let judged = Judged {
+            class: Class::Success,
+            retry_after: None,
+            error: None,
+        };
+        let finished = tx.finish(holder, &report, &judged, verdict, false, now_ms);
+        finished.map(|(outcome, _)| outcome)
+    }
+}

@@ -1,0 +1,262 @@
+//! One seed, one week: three workers, two schedulers, applications and operators on one host, and what goes wrong there. Then
+//! the faults stop, everything must come to an end, and all invariants must hold.
+
+use jobctl::store::Store;
+
+use super::application::{Application, LONGEST_MS};
+use super::catalogues::editions;
+use super::host::{DAY, HOUR, Host, MINUTE, SECOND};
+use super::operators;
+use super::reaper::{Ghost, prune, reap};
+use super::schedulers::Schedulers;
+use super::worker::Worker;
+use crate::scheduler::lab::{instant, told_once};
+
+const WORKERS: usize = 3;
+
+/// What a week lasts.
+const STORY_MS: i64 = 7 * DAY;
+
+/// After the faults everything comes to an end within this: the longest delay, and the waits of a run that is rate limited
+/// again and again.
+const END_MS: i64 = LONGEST_MS + 2 * DAY;
+
+/// Weeks with a change of the clock in some zone of the catalogue, and one at the end of a month.
+const STARTS: &[&str] = &[
+    "2027-03-10T22:00:00Z",
+    "2027-03-24T20:00:00Z",
+    "2027-04-01T09:00:00Z",
+    "2027-09-28T12:00:00Z",
+    "2027-10-28T00:00:00Z",
+    "2027-11-03T03:00:00Z",
+];
+
+pub(super) struct Story {
+    pub(super) host: Host,
+    /// What applications and operators use.
+    store: Store,
+    workers: [Option<Worker>; WORKERS],
+    ghosts: Vec<Ghost>,
+    schedulers: Schedulers,
+    application: Application,
+    /// What is due next may be near: small steps for a while.
+    burst: i64,
+    checked: u64,
+}
+
+impl Story {
+    pub(super) fn new(seed: u64, traced: bool) -> Self {
+        let start_ms = instant(STARTS[seed as usize % STARTS.len()]);
+        let (host, store) = Host::new(seed, start_ms, traced);
+        Self {
+            host,
+            store,
+            workers: [None, None, None],
+            ghosts: Vec::new(),
+            schedulers: Schedulers::new(),
+            application: Application::default(),
+            burst: 0,
+            checked: 0,
+        }
+    }
+
+    /// All of it.
+    pub(super) fn play(&mut self) {
+        while self.host.true_ms < STORY_MS {
+            self.pass();
+            self.disturb();
+            self.act();
+            self.checked += 1;
+            if self.checked.is_multiple_of(100) {
+                self.check();
+            }
+        }
+        self.end();
+    }
+
+    /// Time passes: in bursts of small steps, or up to the better part of an hour.
+    fn pass(&mut self) {
+        if self.burst == 0 && self.host.dice.percent(12) {
+            self.burst = self.host.dice.between(4, 16);
+        }
+        let ms = if self.burst > 0 {
+            self.burst -= 1;
+            self.host.dice.between(1, 4 * SECOND)
+        } else {
+            self.host.dice.between(SECOND, 45 * MINUTE)
+        };
+        self.host.pass(ms);
+    }
+
+    /// What happens to the host and to its clock.
+    fn disturb(&mut self) {
+        let host = &mut self.host;
+        match host.dice.between(1, 3000) {
+            1..=12 => {
+                let by_ms = host.dice.between(-50 * MINUTE, 50 * MINUTE);
+                host.set_clock(by_ms);
+            }
+            13..=16 => {
+                let by_ms = host.dice.between(-DAY, DAY);
+                host.set_clock(by_ms);
+            }
+            17..=18 => {
+                for worker in self.workers.iter_mut().filter_map(Option::take) {
+                    worker.die(host);
+                }
+                self.schedulers.end();
+                host.reboot();
+            }
+            19..=22 => self.schedulers.accept_clock(host),
+            23..=28 => {
+                host.edition = host.dice.between(0, editions().len() as i64 - 1) as usize;
+                host.note(|| "the catalogue is edited".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody does something.
+    fn act(&mut self) {
+        match self.host.dice.between(1, 100) {
+            1..=62 => {
+                let index = self.host.dice.between(0, WORKERS as i64 - 1) as usize;
+                self.work(index);
+            }
+            63..=84 => self.schedulers.step(&mut self.host),
+            85..=93 => self.application.step(&mut self.host, &mut self.store),
+            94..=96 => operators::act(&mut self.host, &mut self.store),
+            97 => self.ask_to_stop(),
+            _ => self.haunt(),
+        }
+    }
+
+    /// A turn of a worker, if it is there and not stopped.
+    fn work(&mut self, index: usize) {
+        let host = &mut self.host;
+        let Some(mut worker) = self.workers[index].take() else {
+            self.workers[index] = Worker::start(host).unwrap_or_default();
+            return;
+        };
+        if host.true_ms < worker.frozen_until_ms {
+            self.workers[index] = Some(worker);
+            return;
+        }
+        if host.fails() {
+            // Stopped by a signal: it keeps its lock, and so its runs.
+            worker.frozen_until_ms = host.true_ms + host.dice.between(SECOND, 6 * HOUR);
+            host.note(|| format!("worker {} is stopped for a while", worker.id));
+        }
+        if host.dice.percent(2) {
+            worker.catalogue = host.catalogue();
+        }
+        let lived = self.turn(&mut worker);
+        let host = &mut self.host;
+        match lived {
+            Ok(true) => self.workers[index] = Some(worker),
+            Ok(false) => drop(worker.die(host)),
+            Err(_) => {
+                host.note(|| format!("worker {} is dead", worker.id));
+                let id = worker.id;
+                let claims = worker.die(host).into_iter();
+                let ghosts = claims.map(|claimed| Ghost {
+                    worker: id,
+                    claimed,
+                });
+                self.ghosts.extend(ghosts);
+            }
+        }
+    }
+
+    fn turn(&mut self, worker: &mut Worker) -> super::host::Life<bool> {
+        let host = &mut self.host;
+        if host.dice.percent(35) {
+            reap(worker, host)?;
+        }
+        if worker.is_idle() && host.faults > 0 && host.dice.per_mille(8) {
+            let before_ms = host.wall_ms() - 2 * DAY;
+            self.application.forget(before_ms, host.wall_ms());
+            prune(&mut worker.store, host, before_ms)?;
+        }
+        worker.step(host)
+    }
+
+    fn ask_to_stop(&mut self) {
+        let index = self.host.dice.between(0, WORKERS as i64 - 1) as usize;
+        if let Some(worker) = &self.workers[index] {
+            let (id, now_ms) = (worker.id, self.host.wall_ms());
+            let actor = super::witness::Actor::Operator;
+            self.host.write(actor, &mut self.store, |tx| {
+                tx.ask_worker_to_stop(id, now_ms)
+            });
+        }
+    }
+
+    fn haunt(&mut self) {
+        let late = |ghost: &mut Ghost| !ghost.haunt(&mut self.host, &mut self.store);
+        self.ghosts.retain_mut(late);
+    }
+
+    /// What must hold at every moment: also that a living worker has what it believes to have.
+    fn check(&self) {
+        self.host.witness.check();
+        for worker in self.workers.iter().flatten() {
+            let held = self.store.held_by(worker.id).expect("what it holds");
+            for (run, fence) in worker.holds() {
+                let held = held.iter().any(|it| (it.0, it.1) == (run, fence));
+                assert!(held, "worker {} lives and has lost run {run}", worker.id);
+            }
+        }
+    }
+
+    /// The faults stop. What is due is opened, and every run comes to an end.
+    fn end(&mut self) {
+        let host = &mut self.host;
+        host.note(|| "the faults stop".to_owned());
+        host.faults = 0;
+        host.processes.let_go();
+        // The clock is right for good, and later than everything that was ever opened.
+        let last_ms = host
+            .witness
+            .number("SELECT coalesce(max(watermark_ms), 0) FROM schedule");
+        let by_ms = (last_ms + 2 * HOUR - host.wall_ms()).max(0);
+        host.set_clock(by_ms);
+        operators::resume_all(host, &mut self.store);
+        self.application.settle(host, &mut self.store);
+        self.schedulers.settle(host);
+        for worker in self.workers.iter_mut().flatten() {
+            worker.frozen_until_ms = 0;
+        }
+        let end_ms = self.host.true_ms + END_MS;
+        let mut turn = 0;
+        while self.left() > 0 || !self.ghosts.is_empty() {
+            self.pass_to_next();
+            assert!(self.host.true_ms < end_ms, "{} runs never end", self.left());
+            self.work(turn % WORKERS);
+            self.haunt();
+            turn += 1;
+        }
+        self.check();
+        self.host.witness.check_end();
+        Application::check(&self.host);
+        told_once(&self.store);
+    }
+
+    fn left(&self) -> i64 {
+        let sql = "SELECT coalesce(sum(ready + delayed + running), 0) FROM depth";
+        self.host.witness.number(sql)
+    }
+
+    /// A little, or as long as nothing can happen.
+    fn pass_to_next(&mut self) {
+        let busy = "SELECT coalesce(sum(ready + running), 0) FROM depth";
+        let next_ms = if self.host.witness.number(busy) > 0 {
+            let stop_ms = self.host.processes.next_stop_ms();
+            stop_ms.map(|stop_ms| (stop_ms - self.host.true_ms).min(MINUTE))
+        } else {
+            let due_ms = self.store.next_due().expect("a look");
+            due_ms.map(|due_ms| (due_ms - self.host.wall_ms()).min(6 * HOUR))
+        };
+        self.host.pass(next_ms.unwrap_or(SECOND).max(SECOND));
+    }
+}
