@@ -29,7 +29,7 @@ command = "echo oh no >&2; exit 65"
 command = "exit 75"
 retry = { attempts = 2, backoff = "fixed", base = "1ms", jitter = "none" }
 [job.wait]
-command = ["/bin/sh", "-c", "echo started; until [ -e \"$0\" ] || ! [ -d \"${0%/*}\" ]; do sleep 0.01; done; echo done", "GO"]
+command = ["/bin/sh", "-c", "echo started; until [ -e \"$0\" ] || ! [ -d \"${{0%/*}}\" ]; do sleep 0.01; done; echo done", "GO"]
 "#;
 
 /// A world with these jobs.
