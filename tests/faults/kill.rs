@@ -693,7 +693,11 @@ fn attach(tid: u32, log: &Path, options: &[&str]) -> Running {
         !status.contains("TracerPid:\t0\n")
     };
     until("it is traced", || {
-        let mut tasks = fs::read_dir(&threads).expect("threads").flatten();
+        // A thread that has ended meanwhile needs no tracer.
+        let Ok(tasks) = fs::read_dir(&threads) else {
+            return true;
+        };
+        let mut tasks = tasks.flatten();
         let this = tid.to_string();
         tasks.all(|task| (!all && task.file_name() != *this) || is_traced(&task.path()))
     });
