@@ -340,6 +340,9 @@ pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
     // The last one to close would else pay for a checkpoint.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // Plans do not depend on values: without this a statement that compares a parameter is prepared anew for each value,
+    // since SQLite looks whether a partial index fits it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(128);
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
     Ok(())
