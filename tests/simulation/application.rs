@@ -22,6 +22,14 @@ struct Wish {
     wished_ms: i64,
 }
 
+impl Wish {
+    /// The id that it is asked with: its own, or the one that the command made.
+    fn request_id(&self) -> Option<String> {
+        let made = || self.made.map(|made| made.to_string());
+        self.id.clone().or_else(made)
+    }
+}
+
 /// Who holds a dedup key, and until when by the wall clock.
 type Keys = BTreeMap<(String, String), (RunId, i64)>;
 
@@ -106,8 +114,8 @@ impl Application {
                 return Ok(existing);
             }
             let answer = tx.enqueue(&wish.new, now_ms)?;
-            if let Some(id) = &wish.id {
-                tx.note_request(id, &wish.new.job, answer.run, now_ms)?;
+            if let Some(id) = wish.request_id() {
+                tx.note_request(&id, &wish.new.job, answer.run, now_ms)?;
             }
             would_be = (!answer.duplicate).then_some(answer.run);
             Ok(answer)
@@ -115,7 +123,7 @@ impl Application {
         let (stored, known) = match answer {
             Answer::Stored(stored) => (Some(stored), true),
             // What it duplicates was durable before.
-            Answer::Unknown(stored) if stored.duplicate && wish.id.is_none() => {
+            Answer::Unknown(stored) if stored.duplicate && wish.request_id().is_none() => {
                 (Some(stored), true)
             }
             Answer::Unknown(stored) => (Some(stored), false),
@@ -130,7 +138,7 @@ impl Application {
             return;
         }
         // Without an id of its own, the command gives one made of where the run would be.
-        if wish.id.is_none() && wish.made.is_none() {
+        if wish.request_id().is_none() {
             let key = wish.new.idempotency_key;
             wish.made = would_be.map(|run| MadeId { run, key });
         }
@@ -202,8 +210,8 @@ fn repeated(tx: &Tx<'_>, wish: &Wish) -> jobctl::error::Result<Option<Enqueued>>
     {
         return Ok(Some(existing));
     }
-    let id = wish.id.as_ref();
-    id.map_or(Ok(None), |id| tx.requested(id, &wish.new.job))
+    let id = wish.request_id();
+    id.map_or(Ok(None), |id| tx.requested(&id, &wish.new.job))
 }
 
 /// The longest time that anything enqueued here waits for its first start.
