@@ -20,7 +20,7 @@ use common::{Program, Times, World, installed, line, setting};
 use jobctl::attempt::{Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
 use jobctl::run::{Guarantee, Trigger, WorkerId};
-use jobctl::store::{ClaimRequest, Create, Holder, NewRun, OpenOptions, Store, Turns};
+use jobctl::store::{ClaimRequest, Create, Holder, NewRun, OpenOptions, ServedQueue, Store, Turns};
 
 const CATALOGUE: &str = "
 [job.true]
@@ -204,7 +204,7 @@ fn engine() {
             }
             tx.promote(now_ms)?;
             tx.expire(now_ms)?;
-            tx.claim(&request(64), &mut turns)
+            tx.claim(&request(64), &mut turns, now_ms)
         });
         let claims = claims.expect("claimed");
         done += claims.runs.len() as u64;
@@ -243,7 +243,7 @@ fn judged() -> Judged {
 }
 
 fn request<'a>(max: usize) -> ClaimRequest<'a> {
-    static QUEUES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    static QUEUES: std::sync::OnceLock<Vec<ServedQueue>> = std::sync::OnceLock::new();
     ClaimRequest {
         worker: WorkerId(1),
         queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
@@ -305,7 +305,7 @@ fn claim() {
                 let start = Instant::now();
                 tx.promote(now_ms)?;
                 tx.expire(now_ms)?;
-                let claims = tx.claim(&request(16), turns)?;
+                let claims = tx.claim(&request(16), turns, now_ms)?;
                 let took = start.elapsed();
                 assert_eq!(claims.runs.len(), 16);
                 for claimed in claims.runs {

@@ -10,6 +10,7 @@ pub mod crontab;
 pub mod document;
 pub mod error;
 pub mod fail_point;
+pub mod flow;
 pub mod intake;
 pub mod observe;
 pub mod policy;

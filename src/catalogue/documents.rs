@@ -42,10 +42,12 @@ fn check(text: &str) -> Vec<String> {
 /// All keys below `table`, with `NAME` for free names.
 fn keys_of(table: &DeTable<'_>, prefix: &str, found: &mut BTreeSet<String>) {
     for (key, value) in table {
-        let free = matches!(
-            prefix,
-            "job." | "queue." | "calendar." | "job.NAME.params." | "job.NAME.secrets."
-        );
+        let free = match prefix {
+            "job." | "queue." | "limit." | "calendar." | "job.NAME.params."
+            | "job.NAME.secrets." => true,
+            "tenants." => value.get_ref().as_table().is_some(),
+            _ => false,
+        };
         let path = format!("{prefix}{}", if free { "NAME" } else { key.get_ref() });
         found.insert(path.clone());
         let elements = value

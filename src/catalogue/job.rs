@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::environment::{EnvironmentKeys, umask};
 use super::exit::ExitKeys;
+use super::flow::FlowKeys;
 use super::intake::PAYLOAD_MAX;
 use super::reader::{Entry, Table};
 use super::retry::{RetryKeys, lint_deadline};
@@ -43,6 +44,7 @@ pub(super) struct JobKeys<'a> {
     environment: EnvironmentKeys,
     output_max: Option<u64>,
     leftovers: Option<Leftovers>,
+    flow: FlowKeys<'a>,
 }
 
 impl<'a> JobKeys<'a> {
@@ -69,6 +71,7 @@ impl<'a> JobKeys<'a> {
             environment: EnvironmentKeys::read(table, context),
             output_max: get("output_max").and_then(|v| v.size(SIZE_MAX)),
             leftovers: get("leftovers").and_then(|v| v.word(Leftovers::ALL, Leftovers::word)),
+            flow: FlowKeys::read(table),
         };
         read.retry.check(read.guarantee);
         read
@@ -96,6 +99,8 @@ pub(super) struct Read<'a> {
     pub(super) queue_place: Place<'a>,
     /// Where its `on_dead` is named, and whether in the job itself.
     pub(super) on_dead_place: Option<(Place<'a>, bool)>,
+    /// Where each of its limits is named.
+    pub(super) limit_places: Vec<Place<'a>>,
 }
 
 /// Reads one `[job.NAME]`. The job is complete even where there were complaints, for the checks that follow.
@@ -125,6 +130,7 @@ pub(super) fn read<'a>(
     let queue = own.queue.or_else(|| defaults.queue.clone());
     let queue_place = queue.as_ref().map_or(entry.place, |(_, place)| *place);
     let environment = own.environment.over(&defaults.environment);
+    let flow = own.flow.over(&defaults.flow);
     let intake = Intake {
         queue: queue.map_or_else(|| "default".to_owned(), |(name, _)| name),
         priority: own.priority.or(defaults.priority).unwrap_or(PRIORITY),
@@ -170,6 +176,7 @@ pub(super) fn read<'a>(
             .leftovers
             .or(defaults.leftovers)
             .unwrap_or(Leftovers::Kill),
+        flow: flow.rules(),
     };
     let on_dead_place = on_dead.map(|(_, place)| (place, on_dead_is_own));
     Read {
@@ -177,6 +184,7 @@ pub(super) fn read<'a>(
         place: entry.place,
         queue_place,
         on_dead_place,
+        limit_places: flow.limit_places(),
     }
 }
 

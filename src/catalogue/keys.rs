@@ -3,7 +3,9 @@
 //! Rule: a key is added here first; the tests then ask for its line in `jobs.toml.example` and `jobctl.toml.5`.
 
 /// Sections of the document.
-pub(super) const ROOT: &[&str] = &["defaults", "store", "worker", "queue", "calendar", "job"];
+pub(super) const ROOT: &[&str] = &[
+    "defaults", "store", "worker", "queue", "limit", "tenants", "calendar", "job",
+];
 /// `[store]`
 pub(super) const STORE: &[&str] = &["path", "group", "min_free", "retention"];
 /// `[store] retention`
@@ -11,7 +13,15 @@ pub(super) const RETENTION: &[&str] = &["age", "runs"];
 /// `[worker]`
 pub(super) const WORKER: &[&str] = &["slots", "stop_after"];
 /// `[queue.NAME]`
-pub(super) const QUEUE: &[&str] = &["rank"];
+pub(super) const QUEUE: &[&str] = &["rank", "max_running", "reserve", "paused"];
+/// `[limit.NAME]`
+pub(super) const LIMIT: &[&str] = &["concurrency", "rate", "burst", "breaker"];
+/// `breaker`
+pub(super) const BREAKER: &[&str] = &["failures", "within", "cooldown"];
+/// `[tenants]`; its tables are tenants.
+pub(super) const TENANTS: &[&str] = &["concurrency"];
+/// `[tenants.NAME]`
+pub(super) const TENANT: &[&str] = &["weight", "concurrency"];
 /// Keys of `[job.NAME]` that may also stand in `[defaults]`.
 pub(super) const SHARED: &[&str] = &[
     "shell",
@@ -33,6 +43,9 @@ pub(super) const SHARED: &[&str] = &[
     "secrets",
     "output_max",
     "leftovers",
+    "limits",
+    "concurrency",
+    "breaker",
 ];
 /// Keys of `[job.NAME]` that make no sense as a default.
 pub(super) const OWN: &[&str] = &["command", "params", "dedup", "description", "schedule"];
@@ -101,17 +114,22 @@ pub(super) fn rlimits() -> Vec<&'static str> {
 /// Every known key as `(section, path inside it)`, with `NAME` for free names: `("job.NAME", "retry.attempts")`.
 pub fn known_keys() -> Vec<(&'static str, String)> {
     let resources = rlimits();
-    let groups: [(&str, &str, &[&str]); 15] = [
+    let groups: [(&str, &str, &[&str]); 20] = [
         ("defaults", "", &[TIMEZONE]),
         ("store", "", STORE),
         ("store", "retention.", RETENTION),
         ("worker", "", WORKER),
         ("queue.NAME", "", QUEUE),
+        ("limit.NAME", "", LIMIT),
+        ("limit.NAME", "breaker.", BREAKER),
+        ("tenants", "", TENANTS),
+        ("tenants.NAME", "", TENANT),
         ("calendar.NAME", "", CALENDAR),
         ("job.NAME", "", OWN),
         ("job.NAME", "", SHARED),
         ("job.NAME", "schedule.", SCHEDULE),
         ("job.NAME", "retry.", RETRY),
+        ("job.NAME", "breaker.", BREAKER),
         ("job.NAME", "dedup.", DEDUP),
         ("job.NAME", "params.NAME.", PARAM),
         ("job.NAME", "exit.", EXIT),

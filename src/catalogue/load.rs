@@ -12,8 +12,9 @@ use super::reader::{Entry, Table};
 use super::schedule::Calendars;
 use super::settings::{self, Context, DefaultZone, check_name};
 use super::source::{Place, Source};
-use super::{Catalogue, Queue, calendars, file, keys};
+use super::{Catalogue, calendars, file, flow, keys};
 use crate::error::nearest;
+use crate::flow::QueueRules;
 use crate::units::shown;
 use crate::zone_files;
 
@@ -108,7 +109,9 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
         .and_then(|table| table.get(keys::TIMEZONE));
     let store = settings::store(section("store", keys::STORE).as_ref(), context);
     let worker = settings::worker(section("worker", keys::WORKER).as_ref());
-    let queues = settings::queues(&named(roots, "queue"), context);
+    let queues = flow::queues(&named(roots, "queue"), context);
+    let limits = flow::limits(&named(roots, "limit"), context);
+    let tenants = flow::tenants(main.and_then(|root| root.get("tenants")).as_ref());
     let calendars = calendars::calendars(&named(roots, "calendar"), context);
     let shared = Calendars {
         calendars: &calendars,
@@ -116,6 +119,7 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
     };
     let jobs = jobs(roots, &inherited, &shared, context);
     check_references(&jobs, &queues, context);
+    flow::check(&jobs, &queues, &limits, context);
     Catalogue {
         path: std::path::PathBuf::new(),
         stamp: String::new(),
@@ -124,6 +128,8 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
         store,
         worker,
         queues,
+        limits,
+        tenants,
         jobs: jobs
             .into_iter()
             .map(|(name, read)| (name, Arc::new(read.job)))
@@ -136,7 +142,9 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
 fn check_sections(root: &Table<'_>) {
     root.check_keys(keys::ROOT, "a catalogue");
     for entry in root.entries() {
-        if !root.place.source.is_main && matches!(entry.key, "defaults" | "store" | "worker") {
+        if !root.place.source.is_main
+            && matches!(entry.key, "defaults" | "store" | "worker" | "tenants")
+        {
             let message = format!("`{}` in a file of `jobs.d`", entry.key);
             entry
                 .place
@@ -219,7 +227,7 @@ fn jobs<'a>(
 /// Checks the names of queues and of `on_dead` jobs.
 fn check_references(
     jobs: &BTreeMap<String, Read<'_>>,
-    queues: &BTreeMap<String, Queue>,
+    queues: &BTreeMap<String, QueueRules>,
     context: &Context,
 ) {
     for (name, read) in jobs {

@@ -10,6 +10,7 @@ mod documents;
 mod environment;
 mod exit;
 mod file;
+mod flow;
 mod intake;
 mod job;
 mod keys;
@@ -33,6 +34,7 @@ use regex::bytes::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Class;
+use crate::flow::{JobRules, LimitRules, QueueRules, Tenants};
 use crate::run::Guarantee;
 use crate::schedule::{Calendar, Rule, Zones};
 
@@ -59,7 +61,11 @@ pub struct Catalogue {
     /// `[worker]`
     pub worker: WorkerSettings,
     /// `[queue.*]`, with the three built-in queues.
-    pub queues: BTreeMap<String, Queue>,
+    pub queues: BTreeMap<String, QueueRules>,
+    /// `[limit.*]`
+    pub limits: BTreeMap<String, LimitRules>,
+    /// `[tenants]`
+    pub tenants: Tenants,
     /// `[calendar.*]`
     pub calendars: BTreeMap<String, Arc<Calendar>>,
     /// `[job.*]`
@@ -95,13 +101,6 @@ pub struct WorkerSettings {
     pub slots: Option<u32>,
     /// How long a stopping worker lets its runs go on before it ends them, milliseconds.
     pub stop_after_ms: i64,
-}
-
-/// `[queue.NAME]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queue {
-    /// Queues are served in this order, smaller first.
-    pub rank: i64,
 }
 
 /// `[job.NAME]`
@@ -145,6 +144,8 @@ pub struct Job {
     pub output_max: u64,
     /// What happens to processes that outlive the command.
     pub leftovers: Leftovers,
+    /// What limits its flow beside others.
+    pub flow: JobRules,
 }
 
 /// `[job.NAME.schedule]`

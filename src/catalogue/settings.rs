@@ -1,9 +1,8 @@
-//! The sections that are not jobs: `[defaults] timezone`, `[store]`, `[worker]`, `[queue.*]`.
+//! The sections that are not about runs: `[defaults] timezone`, `[store]`, `[worker]`.
 //!
 //! Rule: what is left out has the default that the manual names; each default is written once, here.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::complaint::Complaint;
 use super::reader::{Entry, Table};
 use super::source::{Place, Source};
 use super::value::{OrNone, Value};
-use super::{Queue, Retention, StoreSettings, WorkerSettings, keys};
+use super::{Retention, StoreSettings, WorkerSettings, keys};
 use crate::schedule::Zones;
 use crate::units::{SIZE_MAX, shown};
 
@@ -21,8 +20,6 @@ use crate::units::{SIZE_MAX, shown};
 const MIN_FREE: u64 = 1 << 30;
 const RETENTION_AGE_MS: i64 = 30 * 86_400_000;
 const STOP_AFTER_MS: i64 = 30_000;
-/// The queues that exist without a section, with their ranks.
-const BUILT_IN: [(&str, i64); 3] = [("high", 10), ("default", 50), ("low", 90)];
 
 /// What every part of the walker needs to know.
 #[derive(Debug)]
@@ -193,35 +190,6 @@ pub(super) fn worker(table: Option<&Table<'_>>) -> WorkerSettings {
             .and_then(|v| v.duration())
             .unwrap_or(STOP_AFTER_MS),
     }
-}
-
-/// `[queue.*]` of all files, with the built-in queues.
-pub(super) fn queues(sections: &[Entry<'_>], context: &Context) -> BTreeMap<String, Queue> {
-    let built_in = BUILT_IN.map(|(name, rank)| (name.to_owned(), Queue { rank }));
-    let mut queues = BTreeMap::from(built_in);
-    for section in sections {
-        let Some(table) = section.value.table() else {
-            continue;
-        };
-        table.check_keys(keys::QUEUE, "a queue");
-        let rank = match table.get("rank") {
-            Some(value) => value.integer(i64::MIN, i64::MAX),
-            None => queues.get(section.key).map(|queue| queue.rank).or_else(|| {
-                let message = format!("queue `{}` has no rank", shown(section.key));
-                let hint = "add `rank = 50`; smaller ones are served first: high is 10, default 50, low 90";
-                context.missing(section.place, message, hint);
-                None
-            }),
-        };
-        // Without a good rank it still exists, so that no job is told otherwise.
-        queues.insert(
-            section.key.to_owned(),
-            Queue {
-                rank: rank.unwrap_or_default(),
-            },
-        );
-    }
-    queues
 }
 
 /// Complains about a name that is not `[a-z0-9][a-z0-9._-]{0,63}`.

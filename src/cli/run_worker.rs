@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::Context;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, nearest};
+use crate::flow::WEIGHT_MAX;
 use crate::observe::log::{self, Format, Level};
 use crate::observe::notify::Notify;
-use crate::store::Create;
+use crate::store::{Create, ServedQueue};
+use crate::units::shown;
 use crate::worker::{self, Drain, Options, Summary};
 
 /// A worker waits longer for the store than a person does.
@@ -22,8 +24,8 @@ const SLOTS_MAX: u32 = 1024;
 /// catalogue anew.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Queues to serve, by rank whatever their order here [default: all]
-    #[arg(long, value_name = "Q,...", value_delimiter = ',')]
+    /// Queues to serve, by rank whatever their order here [default: all]; with weights, such as `high*4,low`, by weight
+    #[arg(long, value_name = "Q[*W],...", value_delimiter = ',')]
     pub queue: Vec<String>,
     /// Runs at a time [default: `[worker] slots`, else the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SLOTS_MAX)))]
@@ -49,13 +51,15 @@ pub enum DrainArg {
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
-    check_queues(&args.queue, &catalogue)?;
+    let queues = served_queues(&args.queue, &catalogue)?;
+    let slots = args.slots.or(catalogue.worker.slots).unwrap_or_else(cores);
+    warn_of_reserves(&queues, slots, &catalogue);
     let options = Options {
         open: context.open_options(Create::AndMigrate, BUSY_WAIT)?,
-        slots: args.slots.or(catalogue.worker.slots).unwrap_or_else(cores),
+        slots,
         stop_after: Duration::from_millis(catalogue.worker.stop_after_ms.max(0) as u64),
         catalogue,
-        queues: args.queue,
+        queues,
         max_runs: args.max_runs,
         drain: args.drain.map(|drain| match drain {
             DrainArg::Now => Drain::Now,
@@ -86,19 +90,60 @@ fn say_what_is_left(context: &mut Context, summary: &Summary) {
     }
 }
 
-fn check_queues(queues: &[String], catalogue: &Catalogue) -> Result<(), Error> {
+/// Reads `Q` and `Q*W`.
+fn served_queues(texts: &[String], catalogue: &Catalogue) -> Result<Vec<ServedQueue>, Error> {
     let known = || catalogue.queues.keys().map(String::as_str);
-    for queue in queues {
-        if !catalogue.queues.contains_key(queue) {
-            let error = Error::new(Kind::NotFound, format!("unknown queue `{queue}`"));
+    let mut queues: Vec<ServedQueue> = Vec::new();
+    for text in texts {
+        let (name, weight) = match text.split_once('*') {
+            Some((name, weight)) => (name, Some(read_weight(text, weight)?)),
+            None => (text.as_str(), None),
+        };
+        if !catalogue.queues.contains_key(name) {
+            let error = Error::new(Kind::NotFound, format!("unknown queue `{}`", shown(name)));
             let all = known().collect::<Vec<_>>().join(", ");
-            return Err(match nearest(queue, known()) {
+            return Err(match nearest(name, known()) {
                 Some(near) => error.hint(format!("did you mean `{near}`? the queues are {all}")),
                 None => error.hint(format!("the queues are {all}")),
             });
         }
+        if queues.iter().any(|queue| queue.name == name) {
+            let message = format!("queue `{name}` is named twice");
+            return Err(Error::new(Kind::Usage, message).hint("name it once"));
+        }
+        queues.push(ServedQueue {
+            name: name.to_owned(),
+            weight,
+        });
     }
-    Ok(())
+    Ok(queues)
+}
+
+fn read_weight(text: &str, weight: &str) -> Result<i64, Error> {
+    match weight.parse() {
+        Ok(weight) if (1..=WEIGHT_MAX).contains(&weight) => Ok(weight),
+        _ => Err(
+            Error::new(Kind::Usage, format!("bad weight in `{}`", shown(text))).hint(format!(
+                "write the queue and a number from 1 to {WEIGHT_MAX}, such as `high*4`"
+            )),
+        ),
+    }
+}
+
+/// A reserve that leaves nothing for the other queues is hardly meant.
+fn warn_of_reserves(queues: &[ServedQueue], slots: u32, catalogue: &Catalogue) {
+    let served = |name: &String| queues.is_empty() || queues.iter().any(|it| it.name == *name);
+    let reserved: i64 = catalogue
+        .queues
+        .iter()
+        .filter(|(name, _)| served(name))
+        .map(|(_, queue)| queue.reserve)
+        .sum();
+    if reserved >= i64::from(slots) {
+        let fields: [(&str, &dyn std::fmt::Display); 2] =
+            [("reserved", &reserved), ("slots", &slots)];
+        log::event(Level::Warn, "no_slot_without_reserve", &fields);
+    }
 }
 
 fn cores() -> u32 {

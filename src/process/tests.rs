@@ -68,6 +68,7 @@ fn job(command: catalogue::Command) -> Job {
         output_max: 10 << 20,
         schedule: None,
         leftovers: Leftovers::Kill,
+        flow: crate::flow::JobRules::default(),
     }
 }
 

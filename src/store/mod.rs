@@ -95,12 +95,45 @@ pub struct Enqueued {
     pub due_ms: i64,
 }
 
+/// A queue that a worker serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedQueue {
+    /// Its name.
+    pub name: String,
+    /// Runs that are taken from it in one turn beside other queues; without weights the order decides.
+    pub weight: Option<i64>,
+}
+
+impl std::fmt::Display for ServedQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        self.weight.map_or(Ok(()), |weight| write!(f, "*{weight}"))
+    }
+}
+
+impl ServedQueue {
+    /// Names and weights, comma separated.
+    pub fn list(queues: &[Self]) -> String {
+        let words: Vec<String> = queues.iter().map(ToString::to_string).collect();
+        words.join(",")
+    }
+}
+
+impl From<&str> for ServedQueue {
+    fn from(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            weight: None,
+        }
+    }
+}
+
 /// What a worker asks for.
 pub struct ClaimRequest<'a> {
     /// Who asks.
     pub worker: WorkerId,
-    /// Queues in the order in which they are served.
-    pub queues: &'a [String],
+    /// Queues in the order in which they are served; by weight, if any has one.
+    pub queues: &'a [ServedQueue],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
     /// At most this many, ...
@@ -122,6 +155,12 @@ pub struct Claims {
     pub full: bool,
     /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
     pub wants_idle: bool,
+    /// Something ready was passed over that the end of a run may let through.
+    pub gated: bool,
+    /// Something ready was passed over that needs nobody to let it through: time or ends of runs do.
+    pub comes: bool,
+    /// When time alone may open a gate of something that was passed over, milliseconds.
+    pub opens_ms: Option<i64>,
     /// The fence of the next run taken; 0 before the first.
     pub(crate) fence: i64,
 }

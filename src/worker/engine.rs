@@ -24,7 +24,7 @@ use crate::observe::notify::Notify;
 use crate::process::control::Command;
 use crate::process::signals::SignalPipe;
 use crate::run::RunId;
-use crate::store::{Claims, Ledger, Outcome, Store, Turns, Waiting, Watch};
+use crate::store::{Claims, Ledger, Outcome, ServedQueue, Store, Turns, Waiting, Watch};
 
 use super::ended::Ended;
 use super::house::{self, House};
@@ -114,8 +114,8 @@ struct Engine {
 
     catalogue: Arc<Catalogue>,
     prepared: HashMap<String, Arc<Prepared>>,
-    queue_names: Vec<String>,
-    queues: Arc<Vec<String>>,
+    asked_queues: Vec<ServedQueue>,
+    queues: Arc<Vec<ServedQueue>>,
     turns: Arc<Mutex<Turns>>,
 
     /// Ended attempts that are not yet on their way into the store, with the writes tried.
@@ -134,6 +134,12 @@ struct Engine {
     reconcile: bool,
     data_version: i64,
     next_due_ms: Option<i64>,
+    /// The last claim passed something over that an ending may open.
+    gated: bool,
+    /// The last claim passed something over that time or ends of runs let through.
+    comes: bool,
+    /// When time alone opens a gate of something that the last claim passed over.
+    next_open_ms: Option<i64>,
     next_tick: Instant,
     clock_offset_ms: i64,
     restart_waits: bool,
@@ -167,15 +173,19 @@ struct Engine {
 impl Engine {
     /// The queues that are served, by rank and name.
     fn order_queues(&mut self) {
-        let mut queues: Vec<(i64, String)> = self
+        let asked = &self.asked_queues;
+        let served = |name: &String| match asked.iter().find(|queue| queue.name == *name) {
+            Some(queue) => Some(queue.clone()),
+            None => asked.is_empty().then(|| name.as_str().into()),
+        };
+        let mut queues: Vec<(i64, ServedQueue)> = self
             .catalogue
             .queues
             .iter()
-            .filter(|(name, _)| self.queue_names.is_empty() || self.queue_names.contains(name))
-            .map(|(name, queue)| (queue.rank, name.clone()))
+            .filter_map(|(name, queue)| Some((queue.rank, served(name)?)))
             .collect();
-        queues.sort();
-        self.queues = Arc::new(queues.into_iter().map(|(_, name)| name).collect());
+        queues.sort_by(|(a_rank, a), (b_rank, b)| (a_rank, &a.name).cmp(&(b_rank, &b.name)));
+        self.queues = Arc::new(queues.into_iter().map(|(_, queue)| queue).collect());
     }
 
     fn work(mut self) -> Result<Summary> {
@@ -266,11 +276,11 @@ impl Engine {
         // What this worker serves and what time alone will make ready.
         let comes = |it: &Waiting| {
             it.due_ms.is_some()
-                && self.queues.contains(&it.queue)
+                && self.queues.iter().any(|queue| queue.name == it.queue)
                 && self.catalogue.jobs.contains_key(&it.job)
                 && !paused.contains(&it.job)
         };
-        if drain == Drain::All && waiting.iter().any(comes) {
+        if drain == Drain::All && (self.comes || waiting.iter().any(comes)) {
             return Ok(false);
         }
         self.summary.left = waiting;
@@ -312,7 +322,11 @@ impl Engine {
             at(ping);
         }
         let mut wait = until.saturating_duration_since(now);
-        if let Some(due_ms) = self.next_due_ms {
+        if let Some(due_ms) = [self.next_due_ms, self.next_open_ms]
+            .into_iter()
+            .flatten()
+            .min()
+        {
             let until_due = (due_ms - clock::wall_ms()).max(0) as u64;
             wait = wait.min(Duration::from_millis(until_due));
         }

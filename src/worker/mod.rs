@@ -19,7 +19,7 @@ use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::observe::notify::Notify;
 use crate::run::RunId;
-use crate::store::{NewRun, OpenOptions, Waiting};
+use crate::store::{NewRun, OpenOptions, ServedQueue, Waiting};
 
 pub use ended::decide;
 pub use engine::run;
@@ -39,8 +39,8 @@ pub struct Options {
     pub open: OpenOptions,
     /// The catalogue to begin with.
     pub catalogue: Arc<Catalogue>,
-    /// Queues by name; empty for all. They are served by rank.
-    pub queues: Vec<String>,
+    /// Queues; empty for all. They are served by rank, or by weight if any has one.
+    pub queues: Vec<ServedQueue>,
     /// Runs at a time.
     pub slots: u32,
     /// Ends after so many attempts.

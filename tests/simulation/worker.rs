@@ -10,7 +10,7 @@ use jobctl::catalogue::Catalogue;
 use jobctl::recovery::follow_up;
 use jobctl::run::{Fence, RunId, State, WorkerId};
 use jobctl::store::{
-    ClaimRequest, Claimed, Claims, Holder, Outcome, Start, Store, Turns, Tx, WorkerRow,
+    ClaimRequest, Claimed, Claims, Holder, Outcome, ServedQueue, Start, Store, Turns, Tx, WorkerRow,
 };
 use jobctl::worker::decide;
 
@@ -252,7 +252,7 @@ impl Worker {
         }
         let (worker, catalogue) = (self.id, Arc::clone(&self.catalogue));
         let (ended, turns, restart) = (&self.ended, &mut self.turns, self.restart_waits);
-        let queues: Vec<String> = ["high", "default", "low"].map(str::to_owned).to_vec();
+        let queues = ["high", "default", "low"].map(ServedQueue::from);
         let idle = self.active.is_empty() && self.queue.is_empty();
         let answer = host.write(Actor::Worker, &mut self.store, |tx| {
             let mut outcomes = Vec::new();
@@ -279,7 +279,7 @@ impl Worker {
                 is_short: &|job| job == "mail",
                 idle,
             };
-            Ok((outcomes, tx.claim(&request, turns)?))
+            Ok((outcomes, tx.claim(&request, turns, now_ms)?))
         });
         host.strike("after a transaction")?;
         let (outcomes, claims) = match answer {

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::writer::Tx;
 use crate::catalogue::{Catalogue, Intake};
 use crate::error::{Error, Kind, Result};
+use crate::flow::Rules;
 
 /// What `enqueue` needs besides the job.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -79,6 +80,8 @@ impl Tx<'_> {
         for (name, queue) in &catalogue.queues {
             insert.execute(params![name, queue.rank])?;
         }
+        drop(insert);
+        self.keep_rules(&Rules::of(catalogue))?;
         Ok(generation)
     }
 }

@@ -1,13 +1,10 @@
-//! Hands ready runs to a worker: queues by rank, tenants in turn, then each lane in its order.
-//!
-//! A lane is (queue, tenant, job). Whether a lane is open is judged once per claim and before any of its rows is read, so a
-//! million runs of a paused job in front cost one seek.
+//! Moves runs between waiting and running by a worker's hand: promotes, expires, takes; `lane_walk` says which.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::lanes::{first_lane_behind, next_lane};
+use super::flow;
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
@@ -18,13 +15,6 @@ const PROMOTE_MAX: i64 = 1000;
 
 /// Expired runs buried per transaction.
 const EXPIRE_MAX: i64 = 100;
-
-/// Tenants looked at per queue and claim; the next claim goes on behind them.
-const TENANTS_MAX: usize = 256;
-
-/// Where each queue's turn of tenants stands; kept by the worker between claims.
-#[derive(Debug, Default)]
-pub struct Turns(HashMap<String, String>);
 
 impl Tx<'_> {
     /// Makes due runs ready; whether more may be due.
@@ -77,139 +67,12 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Takes up to `max` runs for a worker.
-    pub fn claim(&mut self, request: &ClaimRequest<'_>, turns: &mut Turns) -> Result<Claims> {
-        let mut claims = Claims {
-            full: request.max == 0,
-            ..Claims::default()
-        };
-        let paused = paused_jobs(self.conn)?;
-        let open = |job: &str| !paused.contains(job) && (request.knows)(job);
-        for queue in request.queues {
-            self.claim_from(queue, request, &open, turns, &mut claims)?;
-            if claims.wants_idle || claims.full {
-                break;
-            }
-        }
-        Ok(claims)
-    }
-
-    fn claim_from(
+    pub(super) fn take(
         &mut self,
-        queue: &str,
+        run: i64,
         request: &ClaimRequest<'_>,
-        open: &dyn Fn(&str) -> bool,
-        turns: &mut Turns,
-        claims: &mut Claims,
-    ) -> Result<()> {
-        let wanted = request.max - claims.runs.len();
-        let start = turns.0.get(queue).cloned();
-        let (mut tenants, mut cut) =
-            self.tenants_behind(queue, start.as_deref(), None, open, wanted)?;
-        if let (Some(start), true, true) = (&start, tenants.len() < wanted, cut.is_none()) {
-            let (rest, rest_cut) =
-                self.tenants_behind(queue, None, Some(start), open, wanted - tenants.len())?;
-            tenants.extend(rest);
-            cut = rest_cut;
-        }
-        while let Some(mut tenant) = tenants.pop_front() {
-            let Some((lane, run)) = tenant.front(self, queue, wanted)? else {
-                continue;
-            };
-            // Beyond the free slots only what is short: anything else would wait here while another worker is idle.
-            if claims.runs.len() >= request.free && !(request.is_short)(&tenant.lanes[lane].job) {
-                claims.full = true;
-                return Ok(());
-            }
-            tenant.lanes[lane].rows.pop_front();
-            if claims.fence == 0 {
-                // A number for each run that may be taken; what is left over is never used. Not before there is one: a
-                // claim that takes nothing writes nothing and wakes nobody.
-                claims.fence = self.fences(request.max as i64)?;
-            }
-            let claimed = self.take(run, request, claims.fence)?;
-            claims.fence += 1;
-            let alone = claimed.must_be_alone();
-            if alone && !(request.idle && claims.runs.is_empty()) {
-                // It stays where it is until the worker is idle.
-                self.unclaim(claimed.run, claimed.fence)?;
-                claims.wants_idle = true;
-                return Ok(());
-            }
-            claims.runs.push(claimed);
-            turns.0.insert(queue.to_owned(), tenant.name.clone());
-            if alone {
-                claims.wants_idle = true;
-                return Ok(());
-            }
-            if claims.runs.len() >= request.max {
-                claims.full = true;
-                return Ok(());
-            }
-            tenants.push_back(tenant);
-        }
-        if let Some(last) = cut {
-            // Too many tenants without an open lane: the next claim looks further.
-            turns.0.insert(queue.to_owned(), last);
-            claims.full = true;
-        }
-        Ok(())
-    }
-
-    /// Tenants of a queue that have an open lane: those after `after`, up to and with `upto`; and the last tenant looked at
-    /// where there were too many.
-    fn tenants_behind(
-        &self,
-        queue: &str,
-        after: Option<&str>,
-        upto: Option<&str>,
-        open: &dyn Fn(&str) -> bool,
-        max: usize,
-    ) -> Result<(VecDeque<Tenant>, Option<String>)> {
-        let mut tenants: VecDeque<Tenant> = VecDeque::new();
-        let mut visited = 0;
-        let mut last_tenant = None;
-        let mut found = match after {
-            Some(after) => first_lane_behind(self.conn, queue, after)?,
-            None => next_lane(self.conn, queue, "", "")?,
-        };
-        while let Some((tenant, job)) = found {
-            if upto.is_some_and(|upto| tenant.as_str() > upto) {
-                break;
-            }
-            let new = tenants.back().is_none_or(|last| last.name != tenant);
-            if new && tenants.len() >= max {
-                break;
-            }
-            if new && visited >= TENANTS_MAX {
-                return Ok((tenants, last_tenant));
-            }
-            if open(&job) {
-                if new {
-                    tenants.push_back(Tenant {
-                        name: tenant.clone(),
-                        lanes: Vec::new(),
-                    });
-                }
-                if let Some(last) = tenants.back_mut() {
-                    last.lanes.push(Lane {
-                        job: job.clone(),
-                        rows: VecDeque::new(),
-                        last: None,
-                        ended: false,
-                    });
-                }
-            }
-            if new {
-                visited += 1;
-                last_tenant = Some(tenant.clone());
-            }
-            found = next_lane(self.conn, queue, &tenant, &job)?;
-        }
-        Ok((tenants, None))
-    }
-
-    fn take(&mut self, run: i64, request: &ClaimRequest<'_>, fence: i64) -> Result<Claimed> {
+        fence: i64,
+    ) -> Result<Claimed> {
         const SQL: &str = "
             UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3
             WHERE id = ?1 AND state = 'waiting' AND ready = 1
@@ -252,29 +115,50 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes the waiting run that this worker keeps for itself (`run JOB`), if it is due.
+    /// Takes the waiting run that this worker keeps for itself (`run JOB`), if it is due. Limits hold for it too; a paused job or
+    /// queue does not stop it, since somebody asked for this very run.
     pub fn claim_kept(
         &mut self,
         run: RunId,
         request: &ClaimRequest<'_>,
         now_ms: i64,
-    ) -> Result<Option<Claimed>> {
+    ) -> Result<Claims> {
+        const LOOK: &str = "
+            SELECT queue, tenant, job FROM run
+            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0";
         const SQL: &str = "
             UPDATE run SET ready = 1, worker = NULL
-            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0 RETURNING queue, tenant";
-        let mut statement = self.conn.prepare_cached(SQL)?;
-        let row: Option<(String, String)> = statement
-            .query_row(params![run.0, request.worker.0, now_ms], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            WHERE id = ?1 AND state = 'waiting' AND worker = ?2";
+        let mut claims = Claims::default();
+        let values = params![run.0, request.worker.0, now_ms];
+        let row: Option<(String, String, String)> = self
+            .conn
+            .prepare_cached(LOOK)?
+            .query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        drop(statement);
-        let Some((queue, tenant)) = row else {
-            return Ok(None);
+        let Some((queue, tenant, job)) = row else {
+            return Ok(claims);
         };
+        let rules = self.rules(now_ms)?;
+        let mut gates = flow::gates(self.conn, &rules.rules, now_ms)?;
+        let lane = gates.lane(&queue, &tenant, &job);
+        if let Some(closed) = gates.closed_to_operator(&lane) {
+            claims.opens_ms = closed.until_ms;
+            claims.gated = closed.until_ms.is_none();
+            claims.comes = true;
+            return Ok(claims);
+        }
+        gates.take(&lane);
+        for (subject, throttle) in gates.changed() {
+            self.keep_throttle(subject, throttle)?;
+        }
+        self.conn
+            .prepare_cached(SQL)?
+            .execute([run.0, request.worker.0])?;
         self.count(&queue, &tenant, Depth::DELAYED, Depth::READY);
         let fence = self.fences(1)?;
-        self.take(run.0, request, fence).map(Some)
+        claims.runs.push(self.take(run.0, request, fence)?);
+        Ok(claims)
     }
 
     fn payload_of(&self, run: RunId) -> Result<Vec<u8>> {
@@ -318,78 +202,6 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
         previous_success_ms: None,
     };
     Ok((claimed, row.get(14)?))
-}
-
-/// A tenant with the open lanes that it has in one queue.
-struct Tenant {
-    name: String,
-    lanes: Vec<Lane>,
-}
-
-/// The front rows of one (queue, tenant, job).
-struct Lane {
-    job: String,
-    /// (order key, run), not yet taken.
-    rows: VecDeque<(i64, i64)>,
-    /// The last row read.
-    last: Option<(i64, i64)>,
-    ended: bool,
-}
-
-impl Tenant {
-    /// The lane and run that are next: the smallest order key over all lanes, then the smallest id.
-    fn front(&mut self, tx: &Tx<'_>, queue: &str, wanted: usize) -> Result<Option<(usize, i64)>> {
-        // A tenant with many lanes gives few rows from each.
-        let page = (wanted / self.lanes.len().max(1)).clamp(1, 64);
-        let mut best: Option<(i64, i64, usize)> = None;
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            lane.fill(tx, queue, &self.name, page)?;
-            if let Some(&(key, run)) = lane.rows.front()
-                && best.is_none_or(|(best_key, best_run, _)| (key, run) < (best_key, best_run))
-            {
-                best = Some((key, run, index));
-            }
-        }
-        Ok(best.map(|(_, run, index)| (index, run)))
-    }
-}
-
-impl Lane {
-    fn fill(&mut self, tx: &Tx<'_>, queue: &str, tenant: &str, page: usize) -> Result<()> {
-        const EQUAL: &str = "
-            SELECT order_key, id FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key = ?4 AND id > ?5
-            ORDER BY id LIMIT ?6";
-        const BEHIND: &str = "
-            SELECT order_key, id FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key > ?4
-            ORDER BY order_key, id LIMIT ?5";
-        if !self.rows.is_empty() || self.ended {
-            return Ok(());
-        }
-        let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        // Runs that were enqueued together have the same order key: among them the id decides. Two statements, for the reason
-        // given in `lanes`.
-        if let Some((key, run)) = self.last {
-            let mut statement = tx.conn.prepare_cached(EQUAL)?;
-            let values = params![queue, tenant, self.job, key, run, page as i64];
-            self.rows = statement
-                .query_map(values, pair)?
-                .collect::<Result<_, _>>()?;
-        }
-        let missing = page - self.rows.len();
-        if missing > 0 {
-            let behind = self.last.map_or(i64::MIN, |(key, _)| key);
-            let mut statement = tx.conn.prepare_cached(BEHIND)?;
-            let values = params![queue, tenant, self.job, behind, missing as i64];
-            for row in statement.query_map(values, pair)? {
-                self.rows.push_back(row?);
-            }
-        }
-        self.last = self.rows.back().copied().or(self.last);
-        self.ended = self.rows.len() < page;
-        Ok(())
-    }
 }
 
 impl super::Store {

@@ -5,8 +5,9 @@
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::flow::Ended;
 use super::writer::{Depth, Tx};
-use crate::attempt::{EndingKind, Report};
+use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
@@ -92,11 +93,12 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<(Outcome, Option<Burial>)> {
         if verdict == Verdict::Succeed {
-            let Some((queue, tenant)) = self.succeed(holder, report, now_ms)? else {
+            let Some((queue, tenant, job)) = self.succeed(holder, report, now_ms)? else {
                 return Ok((self.already_ended(holder)?, None));
             };
             self.end_attempt(holder, report, judged)?;
             self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
+            self.note_ending(&job, Ended::Well, now_ms)?;
             return Ok((Outcome::Moved(State::Succeeded), None));
         }
         let Some(held) = self.held(holder)? else {
@@ -110,6 +112,15 @@ impl Tx<'_> {
             limited_ms,
         } = held;
         let verdict = if cancel { Verdict::Cancel } else { verdict };
+        match (judged.class, verdict) {
+            // How it would have ended by itself, nobody knows.
+            (_, Verdict::Cancel | Verdict::Release) => {}
+            (Class::Transient, _) => self.note_ending(&job, Ended::Transiently, now_ms)?,
+            (Class::RateLimited, Verdict::Defer { due_ms, .. }) => {
+                self.note_ending(&job, Ended::RateLimited { until_ms: due_ms }, now_ms)?;
+            }
+            _ => {}
+        }
         self.end_attempt(holder, report, judged)?;
         let error = judged.error.as_deref();
         let last = Last {
@@ -218,11 +229,11 @@ impl Tx<'_> {
         holder: Holder,
         report: &Report,
         now_ms: i64,
-    ) -> Result<Option<(String, String)>> {
+    ) -> Result<Option<(String, String, String)>> {
         const SQL: &str = "
             UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = ?4,
                 started_ms = coalesce(started_ms, ?5), exit_code = ?6, result = ?7, limited_ms = NULL
-            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant";
+            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant, job";
         let results = &report.said.results;
         let result = (!results.is_empty()).then(|| format!("[{}]", results.join(",")));
         let mut statement = self.conn.prepare_cached(SQL)?;
@@ -235,7 +246,7 @@ impl Tx<'_> {
             report.ending.exit_code(),
             result
         ];
-        let moved = statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)));
+        let moved = statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         Ok(moved.optional()?)
     }
 

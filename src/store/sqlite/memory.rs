@@ -46,6 +46,7 @@ impl Store {
             identity: None,
             uuid: name.to_owned(),
             busy_wait: Duration::ZERO,
+            rules: Default::default(),
             _schema_lock: None,
         })
     }

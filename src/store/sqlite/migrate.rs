@@ -14,6 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6a6f_6263;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_schedules.sql"),
+    include_str!("migrations/0004_flow.sql"),
 ];
 
 /// The schema version that this jobctl writes.

@@ -10,7 +10,9 @@ mod disk;
 mod enqueue;
 mod fault;
 mod finish;
+mod flow;
 mod history;
+mod lane_walk;
 mod lanes;
 mod ledger;
 mod lock;
@@ -33,7 +35,7 @@ mod watch;
 mod workers;
 mod writer;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,9 +43,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use catalogue::Settings;
-pub use claim::Turns;
 pub use disk::rank_accepted;
 pub use finish::Holder;
+pub use lane_walk::Turns;
 pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
 pub use open::{Create, OpenOptions, is_network, sqlite_version};
@@ -65,6 +67,8 @@ pub struct Store {
     identity: Option<FileId>,
     uuid: String,
     busy_wait: Duration,
+    /// The rules of the flow, as they were read last.
+    rules: RefCell<flow::KnownRules>,
     /// Held shared as long as the store is open: a migration waits for it.
     _schema_lock: Option<File>,
 }

@@ -118,6 +118,7 @@ impl OpenOptions {
             identity: Some(identity),
             uuid,
             busy_wait: self.busy_wait,
+            rules: Default::default(),
             _schema_lock: Some(lock),
         };
         Ok((store, created))

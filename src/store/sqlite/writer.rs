@@ -3,6 +3,7 @@
 //! Rule: no answer before COMMIT returned and the file is still the one at its path; after every body the connection must
 //! still be inside the transaction, else nothing more runs and nothing counts as stored.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,6 +11,7 @@ use rusqlite::Connection;
 
 use super::Store;
 use super::fault::{is_full, is_io};
+use super::flow::KnownRules;
 use super::lock::WriteTurn;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
@@ -20,6 +22,7 @@ pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
     pub(super) conn: &'c Connection,
+    pub(super) known_rules: &'c RefCell<KnownRules>,
     /// By queue, then tenant.
     depth: BTreeMap<String, BTreeMap<String, Depth>>,
 }
@@ -161,7 +164,7 @@ impl Store {
         self.check_identity()?;
         let conn = self.connection()?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let result = run_bodies(conn, bodies, answers);
+        let result = run_bodies(conn, &self.rules, bodies, answers);
         if let Err(error) = result {
             if !conn.is_autocommit() {
                 drop(conn.execute_batch("ROLLBACK"));
@@ -197,6 +200,7 @@ impl Store {
 
 fn run_bodies(
     conn: &Connection,
+    known_rules: &RefCell<KnownRules>,
     bodies: Vec<Body<'_>>,
     answers: &mut Vec<Result<()>>,
 ) -> Result<()> {
@@ -204,6 +208,7 @@ fn run_bodies(
     let single = bodies.len() == 1;
     let mut tx = Tx {
         conn,
+        known_rules,
         depth: BTreeMap::new(),
     };
     for body in bodies {

@@ -110,6 +110,13 @@ impl Engine {
             self.next_due_ms = None;
             self.look = true;
         }
+        if self
+            .next_open_ms
+            .is_some_and(|opens_ms| opens_ms <= clock::wall_ms())
+        {
+            self.next_open_ms = None;
+            self.look = true;
+        }
         if let Stop::Graceful(until) = self.stop
             && now >= until
         {

@@ -18,7 +18,7 @@ use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, marks::StartMarks, spawn};
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NewRun, Store};
+use crate::store::{Ledger, NewRun, ServedQueue, Store};
 use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
@@ -36,7 +36,7 @@ impl Engine {
         for name in ["work", "output", "checkpoints"] {
             identity::make_dir(&store.dir().join(name))?;
         }
-        let label = options.queues.join(",");
+        let label = ServedQueue::list(&options.queues);
         let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;
         let worker = identity.worker;
         let shared = Arc::new(Shared {
@@ -78,7 +78,7 @@ impl Engine {
             slots,
             catalogue,
             prepared: HashMap::new(),
-            queue_names: options.queues,
+            asked_queues: options.queues,
             queues: Arc::default(),
             turns: Arc::default(),
             ended: Vec::new(),
@@ -92,6 +92,9 @@ impl Engine {
             data_version: reader.data_version()?,
             store: reader,
             next_due_ms: None,
+            gated: false,
+            comes: false,
+            next_open_ms: None,
             next_tick: now + TICK,
             clock_offset_ms: now_ms - clock::boottime_ms(),
             restart_waits: true,
@@ -118,7 +121,7 @@ impl Engine {
         engine.order_queues();
         engine.note_graces();
         if foreground.is_none() {
-            let queues = engine.queues.join(",");
+            let queues = ServedQueue::list(&engine.queues);
             let fields: [(&str, &dyn std::fmt::Display); 3] = [
                 ("worker", &worker),
                 ("queues", &queues),

@@ -9,6 +9,7 @@ use super::{Engine, Stop, TICK};
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::Result;
+use crate::store::ServedQueue;
 use crate::units::format_utc;
 
 /// How long a stop may go on after each turn that asks for it. The loop may wait 30 s for the store in one turn.
@@ -104,7 +105,7 @@ impl Engine {
         text(&Facts {
             slots,
             busy: slots - self.shared.pool.load().0,
-            queues: &self.queues.join(","),
+            queues: &ServedQueue::list(&self.queues),
             blocked: self.stuck.len(),
             trouble: self.trouble.as_deref(),
             refused: self.refused.as_deref(),

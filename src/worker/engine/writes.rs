@@ -171,11 +171,7 @@ impl Engine {
                     idle,
                 };
                 let claims = if let Some(run) = foreground {
-                    let claimed = tx.claim_kept(run, &request, now_ms)?;
-                    Claims {
-                        runs: claimed.into_iter().collect(),
-                        ..Claims::default()
-                    }
+                    tx.claim_kept(run, &request, now_ms)?
                 } else {
                     let more = tx.promote(now_ms)?;
                     let burials: Vec<Burial> = tx.expire(now_ms)?;
@@ -183,7 +179,7 @@ impl Engine {
                         follow_up(tx, burial, &catalogue, now_ms)?;
                     }
                     let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
-                    let mut claims = tx.claim(&request, &mut turns)?;
+                    let mut claims = tx.claim(&request, &mut turns, now_ms)?;
                     claims.full |= more || !burials.is_empty();
                     claims
                 };

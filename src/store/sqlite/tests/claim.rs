@@ -9,14 +9,14 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
         tx.promote(now_ms)?;
         let request = ClaimRequest {
             worker: WORKER,
-            queues: &["default".to_owned()],
+            queues: &["default".into()],
             knows: &|_| true,
             max: 4,
             free,
             is_short: &|job| job == "short",
             idle: false,
         };
-        tx.claim(&request, turns)
+        tx.claim(&request, turns, now_ms)
     });
     claims.unwrap()
 }

@@ -1,6 +1,7 @@
 //! Claims about the operator's verbs; each with two runs at least, because a statement without WHERE passes with one.
 
 mod claim;
+mod flow;
 mod model;
 mod operate;
 mod prune;
@@ -15,7 +16,7 @@ use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
-use crate::store::{ClaimRequest, Claimed, NewRun, Outcome};
+use crate::store::{ClaimRequest, Claimed, NewRun, Outcome, ServedQueue};
 
 /// The worker that tests claim for.
 pub(super) const WORKER: WorkerId = WorkerId(1);
@@ -50,7 +51,7 @@ impl Lab {
     pub(super) fn claim(&mut self, max: usize) -> Vec<Claimed> {
         let now_ms = self.now_ms;
         let turns = &mut self.turns;
-        let queues = ["high".to_owned(), "default".to_owned(), "low".to_owned()];
+        let queues = ["high", "default", "low"].map(ServedQueue::from);
         let claims = self.store.write(|tx| {
             tx.promote(now_ms)?;
             let request = ClaimRequest {
@@ -62,7 +63,7 @@ impl Lab {
                 is_short: &|_| true,
                 idle: true,
             };
-            tx.claim(&request, turns)
+            tx.claim(&request, turns, now_ms)
         });
         claims.unwrap().runs
     }

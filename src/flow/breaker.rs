@@ -1,0 +1,113 @@
+//! A breaker: opens after too many transient endings, lets one run try after the cooldown, closes on success.
+//!
+//! Rule: who the probe is, is stored nowhere: while the breaker is half open at most one run is under way, and how any run
+//! ends then decides. So nothing can be left behind by a crash.
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::BreakerRules;
+
+/// What is stored of a breaker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Transient endings within the window, milliseconds, oldest first.
+    pub failures_ms: Vec<i64>,
+    /// Since when it is open, and when a run may try again.
+    pub open: Option<(i64, i64)>,
+}
+
+impl Breaker {
+    /// Until when nothing may start; `None`: closed or half open.
+    pub fn open_until_ms(&self, now_ms: i64) -> Option<i64> {
+        let (since_ms, until_ms) = self.open?;
+        // A clock that was set back starts the cooldown anew, and makes it no longer.
+        let until_ms = until_ms.min(now_ms.saturating_add(until_ms - since_ms));
+        (until_ms > now_ms).then_some(until_ms)
+    }
+
+    /// Whether one run may try.
+    pub fn is_half_open(&self, now_ms: i64) -> bool {
+        self.open.is_some() && self.open_until_ms(now_ms).is_none()
+    }
+
+    /// An attempt ended well.
+    pub fn succeed(&mut self, now_ms: i64) {
+        if self.is_half_open(now_ms) {
+            *self = Self::default();
+        }
+    }
+
+    /// An attempt had a transient ending; whether this opened the breaker.
+    pub fn fail(&mut self, rules: BreakerRules, now_ms: i64) -> bool {
+        if self.open.is_some() {
+            let opens = self.is_half_open(now_ms);
+            if opens {
+                self.open = Some((now_ms, now_ms.saturating_add(rules.cooldown_ms)));
+            }
+            return opens;
+        }
+        let from_ms = now_ms.saturating_sub(rules.within_ms);
+        self.failures_ms
+            .retain(|&at_ms| at_ms > from_ms && at_ms <= now_ms);
+        self.failures_ms.push(now_ms);
+        let opens = self.failures_ms.len() as i64 >= rules.failures;
+        if opens {
+            self.failures_ms.clear();
+            self.open = Some((now_ms, now_ms.saturating_add(rules.cooldown_ms)));
+        }
+        opens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: BreakerRules = BreakerRules {
+        failures: 3,
+        within_ms: 1_000,
+        cooldown_ms: 5_000,
+    };
+
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::default();
+        assert!(!breaker.fail(RULES, 10_000));
+        assert!(!breaker.fail(RULES, 10_100));
+        assert!(breaker.fail(RULES, 10_200));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_enough_failures_within_the_window_only() {
+        let mut breaker = Breaker::default();
+        for n in 0..20 {
+            assert!(!breaker.fail(RULES, 10_000 + n * 500), "{n}");
+        }
+        assert_eq!(opened().open_until_ms(10_200), Some(15_200));
+        assert!(!opened().is_half_open(15_199));
+    }
+
+    #[test]
+    fn after_the_cooldown_an_ending_decides() {
+        let mut breaker = opened();
+        assert!(breaker.is_half_open(15_200));
+        breaker.succeed(15_300);
+        assert_eq!(breaker, Breaker::default());
+        let mut breaker = opened();
+        assert!(breaker.fail(RULES, 16_000));
+        assert_eq!(breaker.open_until_ms(16_000), Some(21_000));
+    }
+
+    #[test]
+    fn what_started_before_it_opened_decides_nothing_during_the_cooldown() {
+        let mut breaker = opened();
+        breaker.succeed(11_000);
+        assert!(!breaker.fail(RULES, 11_000));
+        assert_eq!(breaker, opened());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_cooldown_longer() {
+        assert_eq!(opened().open_until_ms(0), Some(5_000));
+    }
+}

@@ -1,0 +1,496 @@
+//! The gates between ready runs and free slots, as they stand at one instant.
+//!
+//! Rule: a lane's gates are judged before its rows are read, and each start is counted before the next lane is judged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use super::rules::{Paused, Rules};
+use super::throttle::Throttle;
+
+/// What a gate belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A queue.
+    Queue(String),
+    /// A tenant, over all queues.
+    Tenant(String),
+    /// A job.
+    Job(String),
+    /// A limit that jobs share.
+    Limit(String),
+}
+
+impl Subject {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Queue(name) | Self::Tenant(name) | Self::Job(name) | Self::Limit(name) => name,
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Queue(_) => "queue",
+            Self::Tenant(_) => "tenant",
+            Self::Job(_) => "job",
+            Self::Limit(_) => "limit",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.name())
+    }
+}
+
+/// Running runs of one lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Their queue.
+    pub queue: String,
+    /// Their tenant; empty for none.
+    pub tenant: String,
+    /// Their job.
+    pub job: String,
+}
+
+/// Everything that may stop the runs of one subject.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Whose it is.
+    pub subject: Subject,
+    /// Runs of it that are under way.
+    pub running: i64,
+    /// At most this many.
+    pub cap: Option<i64>,
+    /// Who stopped it.
+    pub paused: Option<Paused>,
+    /// So many starts in so much time.
+    pub rate: Option<super::rate::Rate>,
+    /// Whether it has a breaker.
+    pub has_breaker: bool,
+    /// Its past.
+    pub throttle: Throttle,
+    changed: bool,
+}
+
+/// Why nothing of a subject may start now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody stopped it.
+    Paused,
+    /// As many run as may.
+    Full,
+    /// The rate allows the next start later.
+    Rate,
+    /// A service asked to wait.
+    Waits,
+    /// Its breaker is open.
+    BreakerOpen,
+    /// Its breaker is half open, and the one run that tries is under way.
+    BreakerTries,
+}
+
+/// A closed gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    /// Why.
+    pub why: Why,
+    /// When it opens by itself, milliseconds; `None`: not by time alone.
+    pub until_ms: Option<i64>,
+}
+
+impl Node {
+    fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            running: 0,
+            cap: None,
+            paused: None,
+            rate: None,
+            has_breaker: false,
+            throttle: Throttle::default(),
+            changed: false,
+        }
+    }
+
+    /// All gates of it that are closed.
+    pub fn closed(&self, now_ms: i64) -> impl Iterator<Item = Closed> {
+        let paused = self.paused.as_ref().map(|paused| Closed {
+            why: Why::Paused,
+            until_ms: paused.until_ms,
+        });
+        let waits = self.throttle.waits_until_ms(now_ms).map(|until_ms| Closed {
+            why: Why::Waits,
+            until_ms: Some(until_ms),
+        });
+        let full = self.cap.filter(|&cap| self.running >= cap).map(|_| Closed {
+            why: Why::Full,
+            until_ms: None,
+        });
+        let rate = self.rate.and_then(|rate| {
+            let now_us = now_ms.saturating_mul(1_000);
+            let opens_us = rate.opens_us(self.throttle.arrival_us, now_us);
+            (opens_us > now_us).then(|| Closed {
+                why: Why::Rate,
+                // Up to the next millisecond, so that it is open then.
+                until_ms: Some(opens_us.div_euclid(1_000) + i64::from(opens_us % 1_000 != 0)),
+            })
+        });
+        [paused, waits, self.breaker(now_ms), full, rate]
+            .into_iter()
+            .flatten()
+    }
+
+    fn breaker(&self, now_ms: i64) -> Option<Closed> {
+        let breaker = &self.throttle.breaker;
+        if !self.has_breaker {
+            return None;
+        }
+        if let Some(until_ms) = breaker.open_until_ms(now_ms) {
+            return Some(Closed {
+                why: Why::BreakerOpen,
+                until_ms: Some(until_ms),
+            });
+        }
+        (breaker.is_half_open(now_ms) && self.running > 0).then_some(Closed {
+            why: Why::BreakerTries,
+            until_ms: None,
+        })
+    }
+
+    fn take(&mut self, now_ms: i64) {
+        self.running += 1;
+        if let Some(rate) = self.rate {
+            let now_us = now_ms.saturating_mul(1_000);
+            self.throttle.arrival_us = rate.after_start(self.throttle.arrival_us, now_us);
+            self.changed = true;
+        }
+    }
+}
+
+/// The gates of one lane: places in [`Gates`].
+#[derive(Debug, Clone, Default)]
+pub struct LaneGates(Vec<usize>);
+
+/// All gates at one instant; made lane by lane, as they are asked for.
+#[derive(Debug)]
+pub struct Gates<'r> {
+    rules: &'r Rules,
+    now_ms: i64,
+    throttles: BTreeMap<Subject, Throttle>,
+    paused_jobs: BTreeMap<String, Paused>,
+    /// Runs under way by queue, tenant, job and limit.
+    running: [HashMap<String, i64>; 4],
+    nodes: Vec<Node>,
+    /// Where the node of a queue, tenant, job or limit is.
+    places: [HashMap<String, usize>; 4],
+}
+
+const QUEUE: usize = 0;
+const TENANT: usize = 1;
+const JOB: usize = 2;
+const LIMIT: usize = 3;
+
+impl<'r> Gates<'r> {
+    /// From the rules, what runs, what is stored of the past, and the jobs that operators paused.
+    pub fn new(
+        rules: &'r Rules,
+        running: &[Running],
+        throttles: BTreeMap<Subject, Throttle>,
+        paused_jobs: BTreeMap<String, Paused>,
+        now_ms: i64,
+    ) -> Self {
+        let mut gates = Self {
+            rules,
+            now_ms,
+            throttles,
+            paused_jobs,
+            running: Default::default(),
+            nodes: Vec::new(),
+            places: Default::default(),
+        };
+        for run in running {
+            gates.add(QUEUE, &run.queue);
+            gates.add(TENANT, &run.tenant);
+            gates.add(JOB, &run.job);
+            for limit in rules
+                .jobs
+                .get(&run.job)
+                .into_iter()
+                .flat_map(|job| &job.limits)
+            {
+                gates.add(LIMIT, limit);
+            }
+        }
+        gates
+    }
+
+    fn add(&mut self, kind: usize, name: &str) {
+        match self.running[kind].get_mut(name) {
+            Some(n) => *n += 1,
+            None => {
+                self.running[kind].insert(name.to_owned(), 1);
+            }
+        }
+    }
+
+    /// The gates of a lane.
+    pub fn lane(&mut self, queue: &str, tenant: &str, job: &str) -> LaneGates {
+        let mut gates = vec![self.place(QUEUE, queue), self.place(JOB, job)];
+        if !tenant.is_empty() {
+            gates.push(self.place(TENANT, tenant));
+        }
+        let rules = self.rules;
+        for limit in rules.jobs.get(job).into_iter().flat_map(|job| &job.limits) {
+            gates.push(self.place(LIMIT, limit));
+        }
+        LaneGates(gates)
+    }
+
+    fn place(&mut self, kind: usize, name: &str) -> usize {
+        if let Some(&place) = self.places[kind].get(name) {
+            return place;
+        }
+        let node = self.node(kind, name);
+        let place = self.nodes.len();
+        self.nodes.push(node);
+        self.places[kind].insert(name.to_owned(), place);
+        place
+    }
+
+    fn node(&mut self, kind: usize, name: &str) -> Node {
+        let owned = name.to_owned();
+        let mut node = Node::new(match kind {
+            QUEUE => Subject::Queue(owned),
+            TENANT => Subject::Tenant(owned),
+            JOB => Subject::Job(owned),
+            _ => Subject::Limit(owned),
+        });
+        node.running = self.running[kind].get(name).copied().unwrap_or(0);
+        node.throttle = self.throttles.remove(&node.subject).unwrap_or_default();
+        match kind {
+            QUEUE => {
+                if let Some(rules) = self.rules.queues.get(name) {
+                    node.cap = rules.max_running;
+                    node.paused.clone_from(&rules.paused);
+                }
+            }
+            TENANT => node.cap = self.rules.quota(name).concurrency,
+            JOB => {
+                node.paused = self.paused_jobs.get(name).cloned();
+                if let Some(rules) = self.rules.jobs.get(name) {
+                    node.cap = rules.concurrency;
+                    node.has_breaker = rules.breaker.is_some();
+                }
+            }
+            _ => {
+                if let Some(rules) = self.rules.limits.get(name) {
+                    node.cap = rules.concurrency;
+                    node.rate = rules.rate;
+                    node.has_breaker = rules.breaker.is_some();
+                    node.paused.clone_from(&rules.opened);
+                }
+            }
+        }
+        node
+    }
+
+    /// The instant.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &'r Rules {
+        self.rules
+    }
+
+    /// Every subject of a lane.
+    pub fn nodes<'a>(&'a self, lane: &'a LaneGates) -> impl Iterator<Item = &'a Node> {
+        lane.0.iter().map(|&place| &self.nodes[place])
+    }
+
+    /// What closes the lane, if anything does: a pause before all else, and until when by time alone.
+    pub fn closed(&self, lane: &LaneGates) -> Option<Closed> {
+        let closed = self.nodes(lane).flat_map(|node| node.closed(self.now_ms));
+        closed.reduce(|a, b| Closed {
+            why: if b.why == Why::Paused { b.why } else { a.why },
+            until_ms: a
+                .until_ms
+                .zip(b.until_ms)
+                .map(|(a_ms, b_ms)| a_ms.max(b_ms)),
+        })
+    }
+
+    /// As [`Gates::closed`], for a run that an operator asked for: only what is shared with others stops it.
+    pub fn closed_to_operator(&self, lane: &LaneGates) -> Option<Closed> {
+        let shared = |node: &&Node| matches!(node.subject, Subject::Tenant(_) | Subject::Limit(_));
+        let paused = |node: &Node, closed: &Closed| closed.why == Why::Paused && !shared(&node);
+        let nodes = self.nodes(lane);
+        let mut all = nodes.flat_map(|node| {
+            let closed = node.closed(self.now_ms);
+            closed.filter(move |closed| !paused(node, closed))
+        });
+        all.next()
+    }
+
+    /// Counts a start.
+    pub fn take(&mut self, lane: &LaneGates) {
+        for &place in &lane.0 {
+            self.nodes[place].take(self.now_ms);
+        }
+    }
+
+    /// What has to be stored of the starts that were counted.
+    pub fn changed(&self) -> impl Iterator<Item = (&Subject, &Throttle)> {
+        let changed = self.nodes.iter().filter(|node| node.changed);
+        changed.map(|node| (&node.subject, &node.throttle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{BreakerRules, JobRules, LimitRules, QueueRules, Quota, Rate};
+
+    fn rules() -> Rules {
+        let mut rules = Rules::default();
+        let queue = QueueRules {
+            max_running: Some(5),
+            ..QueueRules::default()
+        };
+        rules.queues.insert("q".into(), queue);
+        let smtp = LimitRules {
+            concurrency: Some(2),
+            breaker: Some(BreakerRules {
+                failures: 1,
+                within_ms: 1_000,
+                cooldown_ms: 1_000,
+            }),
+            ..LimitRules::default()
+        };
+        rules.limits.insert("smtp".into(), smtp);
+        let slow = LimitRules {
+            rate: Some(Rate::parse("10/s").unwrap()),
+            ..LimitRules::default()
+        };
+        rules.limits.insert("slow".into(), slow);
+        for (job, limits, concurrency) in [
+            ("mail", vec!["smtp"], None),
+            ("news", vec!["smtp", "slow"], None),
+            ("one", vec![], Some(1)),
+        ] {
+            let job_rules = JobRules {
+                limits: limits.into_iter().map(String::from).collect(),
+                concurrency,
+                ..JobRules::default()
+            };
+            rules.jobs.insert(job.into(), job_rules);
+        }
+        rules.tenants.each = Quota {
+            concurrency: Some(3),
+            max_waiting: None,
+        };
+        rules
+    }
+
+    fn running(lanes: &[(&str, &str)]) -> Vec<Running> {
+        let run = |&(tenant, job): &(&str, &str)| Running {
+            queue: "q".into(),
+            tenant: tenant.into(),
+            job: job.into(),
+        };
+        lanes.iter().map(run).collect()
+    }
+
+    fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<Closed>) {
+        let lane = gates.lane("q", tenant, job);
+        let mut n = 0;
+        loop {
+            match gates.closed(&lane) {
+                None if n == 100 => return (n, None),
+                None => {
+                    gates.take(&lane);
+                    n += 1;
+                }
+                closed => return (n, closed),
+            }
+        }
+    }
+
+    #[test]
+    fn each_cap_counts_what_runs_and_what_was_just_taken() {
+        let rules = rules();
+        let full = |until_ms| {
+            Some(Closed {
+                why: Why::Full,
+                until_ms,
+            })
+        };
+        let now = running(&[("a", "mail")]);
+        let gates = || Gates::new(&rules, &now, BTreeMap::new(), BTreeMap::new(), 1_000);
+        // The limit: one runs already.
+        assert_eq!(starts(&mut gates(), "", "mail"), (1, full(None)));
+        // The tenant: one of its runs is under way in any job.
+        assert_eq!(starts(&mut gates(), "a", "other"), (2, full(None)));
+        assert_eq!(starts(&mut gates(), "b", "other"), (3, full(None)));
+        // The job, and the queue.
+        assert_eq!(starts(&mut gates(), "", "one"), (1, full(None)));
+        let mut all = gates();
+        assert_eq!(starts(&mut all, "", "other"), (4, full(None)));
+        assert_eq!(starts(&mut all, "", "one"), (0, full(None)));
+    }
+
+    #[test]
+    fn a_rate_says_when_the_next_may_start() {
+        let rules = rules();
+        let mut gates = Gates::new(&rules, &[], BTreeMap::new(), BTreeMap::new(), 1_000);
+        let (n, closed) = starts(&mut gates, "", "news");
+        let rate = Closed {
+            why: Why::Rate,
+            until_ms: Some(1_100),
+        };
+        assert_eq!((n, closed), (1, Some(rate)));
+        let (subject, throttle) = gates.changed().next().unwrap();
+        assert_eq!(subject, &Subject::Limit("slow".into()));
+        let later = BTreeMap::from([(subject.clone(), throttle.clone())]);
+        let mut gates = Gates::new(&rules, &[], later.clone(), BTreeMap::new(), 1_099);
+        assert_eq!(starts(&mut gates, "", "news").0, 0);
+        let mut gates = Gates::new(&rules, &[], later, BTreeMap::new(), 1_100);
+        assert_eq!(starts(&mut gates, "", "news").0, 1);
+    }
+
+    #[test]
+    fn a_half_open_breaker_lets_one_try() {
+        let rules = rules();
+        let mut throttle = Throttle::default();
+        throttle
+            .breaker
+            .fail(rules.limits["smtp"].breaker.unwrap(), 1_000);
+        let throttles = BTreeMap::from([(Subject::Limit("smtp".into()), throttle)]);
+        let at = |now_ms| Gates::new(&rules, &[], throttles.clone(), BTreeMap::new(), now_ms);
+        let (n, closed) = starts(&mut at(1_500), "", "mail");
+        assert_eq!((n, closed.unwrap().why), (0, Why::BreakerOpen));
+        assert_eq!(closed.unwrap().until_ms, Some(2_000));
+        let (n, closed) = starts(&mut at(2_000), "", "mail");
+        assert_eq!((n, closed.unwrap().why), (1, Why::BreakerTries));
+    }
+
+    #[test]
+    fn a_paused_job_starts_nothing() {
+        let rules = rules();
+        let paused = Paused {
+            by: "ann".into(),
+            reason: None,
+            until_ms: Some(9_000),
+        };
+        let paused = BTreeMap::from([("other".to_owned(), paused)]);
+        let mut gates = Gates::new(&rules, &[], BTreeMap::new(), paused, 1_000);
+        let (n, closed) = starts(&mut gates, "", "other");
+        assert_eq!((n, closed.unwrap().until_ms), (0, Some(9_000)));
+    }
+}

@@ -1,0 +1,179 @@
+//! What operators changed without touching the catalogue: it holds until it is taken back, or until its time is over.
+
+use super::rate::Rate;
+use super::rules::{Paused, Rules};
+use crate::error::Result;
+
+crate::run::words!(
+    /// What an operator can change.
+    OverrideKey {
+        /// A queue starts nothing.
+        Paused = "paused",
+        /// Runs of a queue at a time.
+        MaxRunning = "max_running",
+        /// Waiting runs of a queue.
+        MaxWaiting = "max_waiting",
+        /// Runs under a limit at a time.
+        Concurrency = "concurrency",
+        /// Starts under a limit.
+        Rate = "rate",
+        /// The breaker of a limit is open.
+        Opened = "opened",
+    }
+);
+
+impl OverrideKey {
+    /// Whether it belongs to a queue; else to a limit.
+    pub fn is_of_queue(self) -> bool {
+        matches!(self, Self::Paused | Self::MaxRunning | Self::MaxWaiting)
+    }
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// Name of the queue or limit.
+    pub name: String,
+    /// What of it.
+    pub key: OverrideKey,
+    /// The value as text: a number, a rate, `none`, or nothing for a switch.
+    pub value: String,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When, milliseconds.
+    pub set_ms: i64,
+    /// When it ends by itself, milliseconds.
+    pub until_ms: Option<i64>,
+}
+
+/// Rules with what operators changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overridden {
+    /// What holds.
+    pub rules: Rules,
+    /// Until when it does, milliseconds: then an override ends.
+    pub until_ms: Option<i64>,
+}
+
+impl Override {
+    /// Whether it holds.
+    pub fn holds(&self, now_ms: i64) -> bool {
+        self.until_ms.is_none_or(|until_ms| until_ms > now_ms)
+    }
+
+    /// A number, or `none`.
+    fn number(&self) -> Option<i64> {
+        self.value.parse().ok()
+    }
+
+    fn paused(&self) -> Paused {
+        Paused {
+            by: self.by.clone(),
+            reason: self.reason.clone(),
+            until_ms: self.until_ms,
+        }
+    }
+
+    /// The rate that it says, with the burst of the one that it replaces.
+    fn rate(&self, before: Option<Rate>) -> Result<Option<Rate>> {
+        if self.value == "none" {
+            return Ok(None);
+        }
+        let burst = before.map_or(1, |rate| rate.burst);
+        Ok(Some(Rate {
+            burst,
+            ..Rate::parse(&self.value)?
+        }))
+    }
+
+    fn apply(&self, rules: &mut Rules) {
+        if self.key.is_of_queue() {
+            let queue = rules.queues.entry(self.name.clone()).or_default();
+            match self.key {
+                OverrideKey::MaxRunning => queue.max_running = self.number(),
+                OverrideKey::MaxWaiting => queue.max_waiting = self.number(),
+                _ => queue.paused = Some(self.paused()),
+            }
+            return;
+        }
+        // A limit that the catalogue no longer has limits nothing.
+        let Some(limit) = rules.limits.get_mut(&self.name) else {
+            return;
+        };
+        match self.key {
+            OverrideKey::Concurrency => limit.concurrency = self.number(),
+            OverrideKey::Rate => limit.rate = self.rate(limit.rate).unwrap_or(limit.rate),
+            _ => limit.opened = Some(self.paused()),
+        }
+    }
+}
+
+impl Overridden {
+    /// Puts the changes that hold over the rules of the catalogue.
+    pub fn new(mut rules: Rules, overrides: &[Override], now_ms: i64) -> Self {
+        let holding = || overrides.iter().filter(|change| change.holds(now_ms));
+        for change in holding() {
+            change.apply(&mut rules);
+        }
+        Self {
+            rules,
+            until_ms: holding().filter_map(|change| change.until_ms).min(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{LimitRules, QueueRules};
+
+    fn change(name: &str, key: OverrideKey, value: &str, until_ms: Option<i64>) -> Override {
+        Override {
+            name: name.into(),
+            key,
+            value: value.into(),
+            by: "ann".into(),
+            reason: None,
+            set_ms: 0,
+            until_ms,
+        }
+    }
+
+    #[test]
+    fn changes_hold_over_the_catalogue_until_their_time_is_over() {
+        let mut rules = Rules::default();
+        rules.queues.insert("low".into(), QueueRules::default());
+        rules.limits.insert(
+            "smtp".into(),
+            LimitRules {
+                concurrency: Some(3),
+                rate: Some(Rate {
+                    burst: 5,
+                    ..Rate::parse("60/min").unwrap()
+                }),
+                ..LimitRules::default()
+            },
+        );
+        let changes = [
+            change("low", OverrideKey::Paused, "", Some(2_000)),
+            change("low", OverrideKey::MaxRunning, "4", None),
+            change("smtp", OverrideKey::Concurrency, "none", Some(1_500)),
+            change("smtp", OverrideKey::Rate, "10/s", None),
+            change("gone", OverrideKey::Concurrency, "1", None),
+        ];
+        let before = Overridden::new(rules.clone(), &changes, 1_000);
+        assert_eq!(before.until_ms, Some(1_500));
+        assert!(before.rules.queues["low"].paused.is_some());
+        assert_eq!(before.rules.limits["smtp"].concurrency, None);
+        let after = Overridden::new(rules, &changes, 2_000);
+        assert_eq!(after.until_ms, None);
+        assert_eq!(after.rules.queues["low"].paused, None);
+        assert_eq!(after.rules.queues["low"].max_running, Some(4));
+        assert_eq!(after.rules.limits["smtp"].concurrency, Some(3));
+        let rate = after.rules.limits["smtp"].rate.unwrap();
+        assert_eq!((rate.runs, rate.per_ms, rate.burst), (10, 1_000, 5));
+        assert!(!after.rules.limits.contains_key("gone"));
+    }
+}

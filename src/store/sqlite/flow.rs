@@ -1,0 +1,263 @@
+//! The rules of the flow in force, what operators changed, and what limits remember.
+//!
+//! Rule: rules are parsed once per version; everything that changes them changes the version in the same transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::writer::Tx;
+use crate::error::{Error, Kind, Result};
+use crate::flow::{
+    Breaker, Gates, Overridden, Override, OverrideKey, Paused, Rules, Running, Subject, Throttle,
+};
+
+/// The rules that a process knows, and of which version they are.
+#[derive(Debug, Default)]
+pub(super) struct KnownRules {
+    version: Option<i64>,
+    overridden: Arc<Overridden>,
+}
+
+impl KnownRules {
+    /// The rules in force; read again where they changed or an override ended.
+    pub(super) fn in_force(&mut self, conn: &Connection, now_ms: i64) -> Result<Arc<Overridden>> {
+        const VERSION: &str = "SELECT version FROM flow";
+        let version: i64 = conn
+            .prepare_cached(VERSION)?
+            .query_row([], |row| row.get(0))?;
+        let ended = self
+            .overridden
+            .until_ms
+            .is_some_and(|until_ms| until_ms <= now_ms);
+        if self.version != Some(version) || ended {
+            self.overridden = Arc::new(read_rules(conn, now_ms)?);
+            self.version = Some(version);
+        }
+        Ok(Arc::clone(&self.overridden))
+    }
+}
+
+fn read_rules(conn: &Connection, now_ms: i64) -> Result<Overridden> {
+    const SQL: &str = "SELECT rules FROM flow";
+    let text: String = conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?;
+    let rules = serde_json::from_str(&text).map_err(|error| {
+        let message = format!("the rules of the flow in the store cannot be read: {error}");
+        Error::new(Kind::Bug, message).hint("touch the catalogue and send a worker SIGHUP")
+    })?;
+    Ok(Overridden::new(rules, &overrides(conn)?, now_ms))
+}
+
+fn overrides(conn: &Connection) -> Result<Vec<Override>> {
+    const SQL: &str = "
+        SELECT name, key, value, set_by, reason, set_ms, until_ms FROM override ORDER BY kind, name, key";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        let key: String = row.get(1)?;
+        Ok(OverrideKey::from_word(&key).map(|key| {
+            Ok::<_, rusqlite::Error>(Override {
+                name: row.get(0)?,
+                key,
+                value: row.get(2)?,
+                by: row.get(3)?,
+                reason: row.get(4)?,
+                set_ms: row.get(5)?,
+                until_ms: row.get(6)?,
+            })
+        }))
+    })?;
+    let mut overrides = Vec::new();
+    for row in rows {
+        if let Some(change) = row? {
+            overrides.push(change?);
+        }
+    }
+    Ok(overrides)
+}
+
+/// The columns of a throttle, from this one on.
+fn throttle_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Throttle> {
+    let pair = |at: usize| -> rusqlite::Result<Option<(i64, i64)>> {
+        let (first, second): (Option<i64>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
+        Ok(first.zip(second))
+    };
+    let failures: Option<String> = row.get(at + 3)?;
+    Ok(Throttle {
+        arrival_us: row.get(at)?,
+        wait: pair(at + 1)?,
+        breaker: Breaker {
+            failures_ms: failures
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
+            open: pair(at + 4)?,
+        },
+    })
+}
+
+fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>> {
+    const SQL: &str = "
+        SELECT kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms FROM throttle";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
+        let subject = if kind == "job" {
+            Subject::Job(name)
+        } else {
+            Subject::Limit(name)
+        };
+        Ok((subject, throttle_at(row, 2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Everything that runs, by lane.
+fn running(conn: &Connection) -> Result<Vec<Running>> {
+    const SQL: &str = "
+        SELECT queue, tenant, job FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Running {
+            queue: row.get(0)?,
+            tenant: row.get(1)?,
+            job: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn paused_jobs(conn: &Connection) -> Result<BTreeMap<String, Paused>> {
+    const SQL: &str = "SELECT job, paused_by, reason FROM pause";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        let paused = Paused {
+            by: row.get(1)?,
+            reason: row.get(2)?,
+            until_ms: None,
+        };
+        Ok((row.get(0)?, paused))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The gates as they stand now.
+pub(super) fn gates<'r>(conn: &Connection, rules: &'r Rules, now_ms: i64) -> Result<Gates<'r>> {
+    let running = if rules.have_caps() {
+        running(conn)?
+    } else {
+        Vec::new()
+    };
+    let throttles = if rules.limits.is_empty() && rules.jobs.is_empty() {
+        BTreeMap::new()
+    } else {
+        throttles(conn)?
+    };
+    Ok(Gates::new(
+        rules,
+        &running,
+        throttles,
+        paused_jobs(conn)?,
+        now_ms,
+    ))
+}
+
+/// How an attempt ended, as far as limits and breakers mind.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ended {
+    Well,
+    Transiently,
+    /// A service asked to wait until then.
+    RateLimited {
+        until_ms: i64,
+    },
+}
+
+impl Tx<'_> {
+    /// The rules in force, with what operators changed.
+    pub(super) fn rules(&self, now_ms: i64) -> Result<Arc<Overridden>> {
+        self.known_rules.borrow_mut().in_force(self.conn, now_ms)
+    }
+
+    /// Lets the limits of a job, and the job itself, learn from an ending.
+    pub(super) fn note_ending(&self, job: &str, ended: Ended, now_ms: i64) -> Result<()> {
+        let in_force = self.rules(now_ms)?;
+        let rules = &in_force.rules;
+        let Some(job_rules) = rules.jobs.get(job) else {
+            return Ok(());
+        };
+        let limits = job_rules.limits.iter().map(|name| {
+            let breaker = rules.limits.get(name).and_then(|limit| limit.breaker);
+            (Subject::Limit(name.clone()), breaker)
+        });
+        let own = (Subject::Job(job.to_owned()), job_rules.breaker);
+        for (subject, breaker) in limits.chain([own]) {
+            let is_limit = matches!(subject, Subject::Limit(_));
+            let minds =
+                breaker.is_some() || (is_limit && matches!(ended, Ended::RateLimited { .. }));
+            if !minds {
+                continue;
+            }
+            let before = self.throttle(&subject)?;
+            let mut throttle = before.clone();
+            match (ended, breaker) {
+                (Ended::Well, Some(_)) => throttle.breaker.succeed(now_ms),
+                (Ended::Transiently, Some(breaker)) => {
+                    throttle.breaker.fail(breaker, now_ms);
+                }
+                (Ended::RateLimited { until_ms }, _) if is_limit => {
+                    throttle.wait_until(until_ms, now_ms);
+                }
+                _ => {}
+            }
+            if throttle != before {
+                self.keep_throttle(&subject, &throttle)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the rules of a catalogue in force.
+    pub(super) fn keep_rules(&self, rules: &Rules) -> Result<()> {
+        const SQL: &str = "UPDATE flow SET version = version + 1, rules = ?1";
+        let text = serde_json::to_string(rules)
+            .map_err(|error| Error::new(Kind::Bug, format!("cannot write the rules: {error}")))?;
+        self.conn.prepare_cached(SQL)?.execute([text])?;
+        Ok(())
+    }
+
+    /// Stores what a limit or a job remembers.
+    pub(super) fn keep_throttle(&self, subject: &Subject, throttle: &Throttle) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO throttle (kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            ON CONFLICT (kind, name) DO UPDATE SET arrival_us = excluded.arrival_us,
+                wait_set_ms = excluded.wait_set_ms, wait_until_ms = excluded.wait_until_ms,
+                failures = excluded.failures, opened_ms = excluded.opened_ms, closes_ms = excluded.closes_ms";
+        let Breaker { failures_ms, open } = &throttle.breaker;
+        let failures = (!failures_ms.is_empty()).then(|| format!("{failures_ms:?}"));
+        self.conn.prepare_cached(SQL)?.execute(params![
+            subject.kind(),
+            subject.name(),
+            throttle.arrival_us,
+            throttle.wait.map(|(set_ms, _)| set_ms),
+            throttle.wait.map(|(_, until_ms)| until_ms),
+            failures,
+            open.map(|(since_ms, _)| since_ms),
+            open.map(|(_, until_ms)| until_ms),
+        ])?;
+        Ok(())
+    }
+
+    /// What a limit or a job remembers.
+    pub(super) fn throttle(&self, subject: &Subject) -> Result<Throttle> {
+        const SQL: &str = "
+            SELECT arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms
+            FROM throttle WHERE kind = ?1 AND name = ?2";
+        let found = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([subject.kind(), subject.name()], |row| throttle_at(row, 0))
+            .optional()?;
+        Ok(found.unwrap_or_default())
+    }
+}

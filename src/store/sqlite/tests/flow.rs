@@ -1,0 +1,369 @@
+//! Gates, turns, reserves and breakers, through the claim.
+
+use std::collections::BTreeMap;
+
+use super::{Lab, WORKER};
+use crate::attempt::{Class, Ending, Report};
+use crate::flow::{
+    BreakerRules, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, Rules, TenantRules,
+};
+use crate::policy::{Judged, Verdict};
+use crate::store::{ClaimRequest, Claimed, Claims, Holder, ServedQueue};
+
+fn use_rules(lab: &mut Lab, rules: &Rules) {
+    lab.store.write(|tx| tx.keep_rules(rules)).unwrap();
+}
+
+fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
+    let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
+    let claims = lab.store.write(|tx| {
+        tx.promote(now_ms)?;
+        let request = ClaimRequest {
+            worker: WORKER,
+            queues,
+            knows: &|_| true,
+            max,
+            free: max,
+            is_short: &|_| true,
+            idle: true,
+        };
+        tx.claim(&request, turns, now_ms)
+    });
+    claims.unwrap()
+}
+
+fn fill(lab: &mut Lab, n: usize, queue: &str, tenant: &str, job: &str) {
+    for _ in 0..n {
+        lab.enqueue(|run| {
+            queue.clone_into(&mut run.queue);
+            tenant.clone_into(&mut run.tenant);
+            job.clone_into(&mut run.job);
+        });
+    }
+}
+
+fn counts<'a>(claims: &'a Claims, of: impl Fn(&'a Claimed) -> &'a str) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for run in &claims.runs {
+        *counts.entry(of(run)).or_default() += 1;
+    }
+    counts
+}
+
+fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
+    JobRules {
+        limits: limits.iter().map(|&limit| limit.to_owned()).collect(),
+        concurrency,
+        breaker: None,
+    }
+}
+
+fn end(lab: &mut Lab, claimed: &Claimed, class: Class, verdict: Verdict) {
+    let now_ms = lab.now_ms;
+    let holder = Holder {
+        run: claimed.run,
+        fence: claimed.fence,
+        worker: WORKER,
+        attempt: claimed.attempt,
+    };
+    let report = Report {
+        started_ms: now_ms,
+        ended_ms: now_ms,
+        ending: Ending::Exited(i32::from(class != Class::Success)),
+        output_tail: Vec::new(),
+        output_bytes: 0,
+        leaked: 0,
+        said: Default::default(),
+    };
+    let judged = Judged {
+        class,
+        retry_after: None,
+        error: None,
+    };
+    lab.store
+        .write(|tx| tx.finish(holder, &report, &judged, verdict, false, now_ms))
+        .unwrap();
+}
+
+#[test]
+fn caps_of_queue_tenant_job_and_limit_hold_over_claims() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let queue = QueueRules {
+        max_running: Some(6),
+        ..QueueRules::default()
+    };
+    rules.queues.insert("default".into(), queue);
+    let limit = LimitRules {
+        concurrency: Some(3),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("smtp".into(), limit);
+    rules.jobs.insert("mail".into(), job(&["smtp"], None));
+    rules.jobs.insert("news".into(), job(&["smtp"], Some(2)));
+    rules.tenants.each.concurrency = Some(4);
+    use_rules(&mut lab, &rules);
+    for job in ["mail", "news", "other"] {
+        fill(&mut lab, 20, "default", "acme", job);
+    }
+    fill(&mut lab, 20, "default", "", "other");
+    let queues = ["default".into()];
+    let first = claim(&mut lab, &queues, 2);
+    let second = claim(&mut lab, &queues, 100);
+    let all: Vec<&Claimed> = first.runs.iter().chain(&second.runs).collect();
+    let count = |is: &dyn Fn(&Claimed) -> bool| all.iter().filter(|run| is(run)).count();
+    assert_eq!(count(&|_| true), 6);
+    assert!(count(&|run| run.job != "other") <= 3);
+    assert!(count(&|run| run.job == "news") <= 2);
+    assert_eq!(count(&|run| run.tenant == "acme"), 3, "turns are fair");
+    assert!(second.gated && !second.full);
+    assert_eq!(claim(&mut lab, &queues, 100).runs.len(), 0);
+    // What ends makes room, in the same moment.
+    end(&mut lab, all[0], Class::Success, Verdict::Succeed);
+    assert_eq!(claim(&mut lab, &queues, 100).runs.len(), 1);
+}
+
+#[test]
+fn a_rate_lets_one_through_at_its_time() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let limit = LimitRules {
+        rate: Some(Rate::parse("2/s").unwrap()),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("api".into(), limit);
+    rules.jobs.insert("call".into(), job(&["api"], None));
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 10, "default", "", "call");
+    let queues = ["default".into()];
+    let first = claim(&mut lab, &queues, 10);
+    assert_eq!(first.runs.len(), 1);
+    assert_eq!(first.opens_ms, Some(lab.now_ms + 500));
+    lab.now_ms += 499;
+    assert_eq!(claim(&mut lab, &queues, 10).runs.len(), 0);
+    lab.now_ms += 1;
+    assert_eq!(claim(&mut lab, &queues, 10).runs.len(), 1);
+}
+
+#[test]
+fn tenants_get_shares_by_weight_however_much_one_has() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let heavy = TenantRules {
+        weight: Some(3),
+        quota: Quota::default(),
+    };
+    rules.tenants.named.insert("a".into(), heavy);
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 400, "default", "a", "job");
+    fill(&mut lab, 400, "default", "b", "job");
+    let queues = ["default".into()];
+    let mut got = BTreeMap::new();
+    for n in 0..100 {
+        // Small and large claims alike.
+        let claims = claim(&mut lab, &queues, [1, 2, 3, 7][n % 4]);
+        for run in claims.runs {
+            *got.entry(run.tenant).or_insert(0) += 1;
+        }
+    }
+    let share = f64::from(got["a"]) / f64::from(got["b"]);
+    assert!((2.95..=3.05).contains(&share), "{got:?}");
+    // A lone tenant uses everything.
+    let rest = claim(&mut lab, &queues, 1_000);
+    assert_eq!(rest.runs.len(), 800 - (got["a"] + got["b"]) as usize);
+}
+
+#[test]
+fn queues_with_weights_share_and_leave_nothing_idle() {
+    let mut lab = Lab::new();
+    for queue in ["high", "low"] {
+        fill(&mut lab, 100, queue, "", "job");
+    }
+    let queues: Vec<ServedQueue> = [("high", 4), ("low", 1)]
+        .map(|(name, weight)| ServedQueue {
+            name: name.into(),
+            weight: Some(weight),
+        })
+        .to_vec();
+    let mut order = String::new();
+    for _ in 0..20 {
+        let claims = claim(&mut lab, &queues, 1);
+        order.push_str(&claims.runs[0].queue[..1]);
+    }
+    assert_eq!(order, "hhhhlhhhhlhhhhlhhhhl");
+    let all = claim(&mut lab, &queues, 50);
+    assert_eq!(
+        counts(&all, |run| &run.queue),
+        BTreeMap::from([("high", 40), ("low", 10)])
+    );
+    let rest = claim(&mut lab, &queues, 1_000);
+    assert_eq!(rest.runs.len(), 130);
+}
+
+#[test]
+fn a_reserve_is_kept_free_and_used_by_its_queue_only() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let high = QueueRules {
+        rank: 10,
+        reserve: 2,
+        ..QueueRules::default()
+    };
+    rules.queues.insert("high".into(), high);
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 20, "low", "", "job");
+    let queues = ["high".into(), "low".into()];
+    let first = claim(&mut lab, &queues, 4);
+    assert_eq!(first.runs.len(), 2, "two slots stay free");
+    assert!(first.gated && !first.full);
+    assert_eq!(claim(&mut lab, &queues, 2).runs.len(), 0);
+    fill(&mut lab, 1, "high", "", "job");
+    let second = claim(&mut lab, &queues, 2);
+    assert_eq!(
+        counts(&second, |run| &run.queue),
+        BTreeMap::from([("high", 1)])
+    );
+    // One is still kept; what high holds counts for it.
+    assert_eq!(claim(&mut lab, &queues, 1).runs.len(), 0);
+    end(&mut lab, &first.runs[0], Class::Success, Verdict::Succeed);
+    assert_eq!(claim(&mut lab, &queues, 2).runs.len(), 1);
+}
+
+#[test]
+fn a_paused_queue_starts_nothing() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let paused = QueueRules {
+        paused: Some(Paused {
+            by: "catalogue".into(),
+            reason: None,
+            until_ms: None,
+        }),
+        ..QueueRules::default()
+    };
+    rules.queues.insert("low".into(), paused);
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 2, "low", "", "job");
+    fill(&mut lab, 1, "default", "", "job");
+    let queues = ["default".into(), "low".into()];
+    let claims = claim(&mut lab, &queues, 10);
+    assert_eq!(claims.runs.len(), 1);
+    assert!(!claims.comes && !claims.gated && !claims.full);
+}
+
+#[test]
+fn a_breaker_opens_lets_one_try_and_closes() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let limit = LimitRules {
+        breaker: Some(BreakerRules {
+            failures: 3,
+            within_ms: 10_000,
+            cooldown_ms: 5_000,
+        }),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("api".into(), limit);
+    rules.jobs.insert("call".into(), job(&["api"], None));
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 20, "default", "", "call");
+    let queues = ["default".into()];
+    let fails = |lab: &mut Lab, runs: &[Claimed]| {
+        for run in runs {
+            let due_ms = lab.now_ms + 1_000_000;
+            let failure = true;
+            end(
+                lab,
+                run,
+                Class::Transient,
+                Verdict::Defer { due_ms, failure },
+            );
+        }
+    };
+    let first = claim(&mut lab, &queues, 5);
+    fails(&mut lab, &first.runs[..3]);
+    let closed = claim(&mut lab, &queues, 5);
+    assert_eq!(
+        (closed.runs.len(), closed.opens_ms),
+        (0, Some(lab.now_ms + 5_000))
+    );
+    // What had begun before ends meanwhile, and decides nothing.
+    end(&mut lab, &first.runs[3], Class::Success, Verdict::Succeed);
+    fails(&mut lab, &first.runs[4..]);
+    lab.now_ms += 5_000;
+    let probe = claim(&mut lab, &queues, 5);
+    assert_eq!(probe.runs.len(), 1, "one tries");
+    fails(&mut lab, &probe.runs);
+    assert_eq!(
+        claim(&mut lab, &queues, 5).opens_ms,
+        Some(lab.now_ms + 5_000)
+    );
+    lab.now_ms += 5_000;
+    let probe = claim(&mut lab, &queues, 5);
+    end(&mut lab, &probe.runs[0], Class::Success, Verdict::Succeed);
+    assert_eq!(claim(&mut lab, &queues, 5).runs.len(), 5);
+}
+
+#[test]
+fn a_rate_limited_ending_pauses_its_limits_for_the_wait() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let limit = LimitRules {
+        concurrency: Some(5),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("api".into(), limit);
+    for name in ["call", "ask"] {
+        rules.jobs.insert(name.into(), job(&["api"], None));
+    }
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 3, "default", "", "call");
+    fill(&mut lab, 3, "default", "", "ask");
+    let queues = ["default".into()];
+    let first = claim(&mut lab, &queues, 1);
+    let verdict = Verdict::Defer {
+        due_ms: lab.now_ms + 60_000,
+        failure: false,
+    };
+    end(&mut lab, &first.runs[0], Class::RateLimited, verdict);
+    let closed = claim(&mut lab, &queues, 10);
+    assert_eq!(
+        (closed.runs.len(), closed.opens_ms),
+        (0, Some(lab.now_ms + 60_000))
+    );
+    lab.now_ms += 60_000;
+    assert_eq!(claim(&mut lab, &queues, 10).runs.len(), 5);
+}
+
+#[test]
+fn a_walk_over_many_closed_tenants_ends_and_finds_the_open_one() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let limit = LimitRules {
+        concurrency: Some(1),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("one".into(), limit);
+    rules.jobs.insert("closed".into(), job(&["one"], None));
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 1, "default", "", "closed");
+    let queues = ["default".into()];
+    assert_eq!(claim(&mut lab, &queues, 1).runs.len(), 1);
+    for n in 0..700 {
+        fill(&mut lab, 1, "default", &format!("t{n:03}"), "closed");
+    }
+    let rounds = |lab: &mut Lab| {
+        for round in 1.. {
+            let claims = claim(lab, &queues, 4);
+            if !claims.full || !claims.runs.is_empty() {
+                return (round, claims.runs.len());
+            }
+            assert!(round < 10, "it goes around for ever");
+        }
+        unreachable!()
+    };
+    assert_eq!(rounds(&mut lab), (3, 0));
+    assert_eq!(rounds(&mut lab), (3, 0), "also from where it stopped");
+    fill(&mut lab, 1, "default", "t350", "open");
+    assert_eq!(rounds(&mut lab).1, 1);
+}
