@@ -14,6 +14,7 @@ mod crash;
 mod dice;
 mod enqueue;
 mod faults;
+mod flow;
 mod idle;
 mod invariants;
 mod man;

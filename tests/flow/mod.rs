@@ -1,0 +1,4 @@
+//! Limits, shares and reserves, as the side effects of real processes tell them.
+
+mod limits;
+mod shares;
