@@ -15,9 +15,9 @@ use crate::clock;
 use crate::error::Result;
 use crate::fail_point;
 use crate::observe::log::{self, Level};
-use crate::process::{leftovers, marks};
+use crate::process::{last_words, leftovers, marks};
 use crate::run::{RunId, WorkerId};
-use crate::store::{Death, Recovered, Store, Tx, WorkerRow};
+use crate::store::{Cause, Death, Recovered, Store, Tx, WorkerRow};
 
 use super::files::{lock_path, marks_path, start_ticks};
 use super::follow_up::follow_up;
@@ -60,15 +60,22 @@ impl Reaper<'_> {
             if Some(row.worker) == self.own {
                 continue;
             }
-            if let Life::Dead(lock) = look(self.store.dir(), &row, &boot_id) {
-                freed |= self.recover(&row, row.boot_id != boot_id)?;
+            if let Life::Dead(mut lock) = look(self.store.dir(), &row, &boot_id) {
+                let cause = if row.boot_id != boot_id {
+                    Cause::Reboot
+                } else if lock.as_mut().is_some_and(last_words::were_said) {
+                    Cause::Parent
+                } else {
+                    Cause::Unknown
+                };
+                freed |= self.recover(&row, cause)?;
                 drop(lock);
             }
         }
         Ok(freed)
     }
 
-    fn recover(&mut self, row: &WorkerRow, rebooted: bool) -> Result<bool> {
+    fn recover(&mut self, row: &WorkerRow, cause: Cause) -> Result<bool> {
         let state = self.store.dir();
         let marks_path = marks_path(state, row.worker);
         let all = marks::read(&marks_path).unwrap_or_default();
@@ -78,7 +85,7 @@ impl Reaper<'_> {
             .into_iter()
             .filter(|mark| held.iter().any(|(_, fence, _)| *fence == mark.fence))
             .collect();
-        let left = if rebooted {
+        let left = if cause == Cause::Reboot {
             leftovers::LeftOver::default()
         } else {
             leftovers::end_tree(&open, self.store.uuid(), GRACE)
@@ -92,7 +99,7 @@ impl Reaper<'_> {
             .unwrap_or_else(clock::wall_ms);
         let death = Death {
             worker: row.worker,
-            rebooted,
+            cause,
             started: open
                 .iter()
                 .map(|mark| ((mark.run, mark.fence), died_ms))
@@ -118,7 +125,7 @@ impl Reaper<'_> {
             &[
                 ("worker", &worker),
                 ("pid", &row.pid),
-                ("rebooted", &rebooted),
+                ("cause", &cause.word()),
                 ("unclaimed", &recovered.unclaimed),
                 ("lost", &recovered.lost),
                 ("dead", &recovered.buried.len()),
@@ -136,6 +143,7 @@ impl Reaper<'_> {
 fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
     let path = lock_path(state, row.worker);
     let opened = fs::OpenOptions::new()
+        .read(true)
         .write(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open(&path);

@@ -1,5 +1,6 @@
 //! Workers die at any moment; nothing acknowledged is lost and nothing runs twice without saying so.
 
+mod blame;
 mod chaos;
 mod contention;
 #[cfg(feature = "fail-points")]
