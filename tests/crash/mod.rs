@@ -3,6 +3,7 @@
 mod blame;
 mod chaos;
 mod contention;
+mod eight;
 #[cfg(feature = "fail-points")]
 mod points;
 mod recovery;

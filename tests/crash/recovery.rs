@@ -37,34 +37,6 @@ const UNTIL_FILE: &str = r#"
 "#;
 
 #[test]
-fn runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it() {
-    let world = World::with_catalogue(UNTIL_FILE);
-    let runs: Vec<RunId> = (0..8).map(|_| world.enqueue("wait")).collect();
-    let first = world.start("run-worker --slots 8");
-    until("all run", || runs.iter().all(|&run| running(&world, run)));
-    let second = world.start("run-worker --slots 8");
-    until("it is there", || {
-        world.store().workers().unwrap().len() == 2
-    });
-    first.signal("KILL");
-    until("all run again", || {
-        runs.iter()
-            .all(|&run| column(&world, run, "crashes") == 1 && running(&world, run))
-    });
-    fs::write(world.root().join("go"), "").unwrap();
-    until("all ended", || {
-        runs.iter()
-            .all(|&run| state(&world, run) == State::Succeeded)
-    });
-    second.signal("TERM");
-    assert_eq!(second.end().code, Some(0));
-    let starts = fs::read_to_string(world.root().join("starts")).unwrap();
-    assert_eq!(starts.lines().count(), 16);
-    invariants::hold(&world);
-    assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
-}
-
-#[test]
 fn a_stopped_worker_keeps_its_runs() {
     let world = World::with_catalogue(UNTIL_FILE);
     let run = world.enqueue("wait");
