@@ -19,7 +19,7 @@ use crate::process::{last_words, leftovers, marks};
 use crate::run::{RunId, WorkerId};
 use crate::store::{Cause, Death, Recovered, Store, Tx, WorkerRow};
 
-use super::files::{lock_path, marks_path, start_ticks};
+use super::files::{has_ended, lock_path, marks_path, same_process};
 use super::follow_up::follow_up;
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
@@ -29,8 +29,19 @@ const GRACE: Duration = Duration::from_secs(1);
 enum Life {
     /// Its lock is held, or it is another user's.
     Alive,
+    /// Its process has ended and its lock is held: by a child that has not become its command yet.
+    Dying,
     /// Its lock was free and is now ours; `None` where its file is gone.
     Dead(Option<File>),
+}
+
+/// What one look found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Runs became free.
+    pub freed: bool,
+    /// Somebody has died and can be recovered only at a later look.
+    pub dying: bool,
 }
 
 /// A write about a dead worker.
@@ -49,30 +60,36 @@ pub struct Reaper<'a> {
 }
 
 impl Reaper<'_> {
-    /// Looks at every other worker once and recovers the dead; whether runs became free.
+    /// Looks at every other worker once and recovers the dead.
     ///
     /// # Errors
     /// Those of the store; what was not recovered is found again by the next look.
-    pub fn reap(&mut self) -> Result<bool> {
+    pub fn reap(&mut self) -> Result<Reaped> {
         let boot_id = clock::boot_id();
-        let mut freed = false;
+        let mut reaped = Reaped::default();
         for row in self.store.workers()? {
             if Some(row.worker) == self.own {
                 continue;
             }
-            if let Life::Dead(mut lock) = look(self.store.dir(), &row, &boot_id) {
-                let cause = if row.boot_id != boot_id {
-                    Cause::Reboot
-                } else if lock.as_mut().is_some_and(last_words::were_said) {
-                    Cause::Parent
-                } else {
-                    Cause::Unknown
-                };
-                freed |= self.recover(&row, cause)?;
-                drop(lock);
-            }
+            let mut lock = match look(self.store.dir(), &row) {
+                Life::Alive => continue,
+                Life::Dying => {
+                    reaped.dying = true;
+                    continue;
+                }
+                Life::Dead(lock) => lock,
+            };
+            let cause = if row.boot_id != boot_id {
+                Cause::Reboot
+            } else if lock.as_mut().is_some_and(last_words::were_said) {
+                Cause::Parent
+            } else {
+                Cause::Unknown
+            };
+            reaped.freed |= self.recover(&row, cause)?;
+            drop(lock);
         }
-        Ok(freed)
+        Ok(reaped)
     }
 
     fn recover(&mut self, row: &WorkerRow, cause: Cause) -> Result<bool> {
@@ -140,7 +157,7 @@ impl Reaper<'_> {
     }
 }
 
-fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
+fn look(state: &Path, row: &WorkerRow) -> Life {
     let path = lock_path(state, row.worker);
     let opened = fs::OpenOptions::new()
         .read(true)
@@ -150,7 +167,11 @@ fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
     match opened {
         Ok(lock) => {
             if FileExt::try_lock_exclusive(&lock).is_err() {
-                return Life::Alive;
+                return if has_ended(row) {
+                    Life::Dying
+                } else {
+                    Life::Alive
+                };
             }
             // Another reaper may have finished and removed the file between our open and our lock.
             let same = match (lock.metadata(), fs::symlink_metadata(&path)) {
@@ -165,9 +186,11 @@ fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
         }
         // A missing file is tampering, not death: the process itself must be gone.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let pid = u32::try_from(row.pid).unwrap_or(0);
-            let runs = row.boot_id == boot_id && start_ticks(pid).ok() == Some(row.pid_start);
-            if runs { Life::Alive } else { Life::Dead(None) }
+            if same_process(row) {
+                Life::Alive
+            } else {
+                Life::Dead(None)
+            }
         }
         // Another user's worker is not ours to judge.
         Err(_) => Life::Alive,
