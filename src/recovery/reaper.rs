@@ -102,13 +102,24 @@ impl Reaper<'_> {
             .into_iter()
             .filter(|mark| held.iter().any(|(_, fence, _)| *fence == mark.fence))
             .collect();
+        // A command may have removed the file: every claim is looked for by the environment, too.
+        let unmarked = held
+            .iter()
+            .filter(|(_, fence, _)| open.iter().all(|mark| mark.fence != *fence))
+            .map(|&(run, fence, _)| marks::Mark {
+                run,
+                fence,
+                process: None,
+            });
+        let claims: Vec<marks::Mark> = open.iter().copied().chain(unmarked).collect();
         let left = if cause == Cause::Reboot {
             leftovers::LeftOver::default()
         } else {
-            leftovers::end_tree(&open, self.store.uuid(), GRACE)
+            leftovers::end_tree(&claims, self.store.uuid(), GRACE)
         };
         fail_point::reach("left_ended");
         let mut blocked: Vec<RunId> = left.remaining.iter().map(|(run, _)| *run).collect();
+        blocked.sort_unstable();
         blocked.dedup();
         let died_ms = fs::metadata(&marks_path)
             .ok()

@@ -275,3 +275,29 @@ fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
     assert_eq!(state(&world, run), State::Succeeded);
     invariants::hold(&world);
 }
+
+#[test]
+fn a_command_that_removes_the_start_marks_is_found_by_its_environment() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world.enqueue("wait");
+    let first = world.start("-q run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    fs::remove_file(world.state().join("workers/1.started")).unwrap();
+    let old = invariants::marked_processes(&world);
+    first.signal("KILL");
+    drop(first);
+    let second = world.start("-q run-worker --slots 1");
+    until("it runs again", || {
+        running(&world, run) && column(&world, run, "attempts") == 2
+    });
+    let left = invariants::marked_processes(&world);
+    assert!(
+        old.iter().all(|pid| !left.contains(pid)),
+        "{old:?} {left:?}"
+    );
+    fs::write(world.root().join("go"), "").unwrap();
+    until("it ended", || state(&world, run) == State::Succeeded);
+    assert_eq!(column(&world, run, "crashes"), 1);
+    drop(second);
+    invariants::hold(&world);
+}
