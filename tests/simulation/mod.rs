@@ -101,7 +101,7 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
     println!("{tally:#?}");
 }
 
-/// `cargo test --release -- --ignored fifty_thousand`: some twenty minutes on two cores. `SIM_SEEDS=1000` plays fewer.
+/// `cargo test --release -- --ignored --nocapture fifty_thousand`: some twenty minutes on two cores. `SIM_SEEDS=1000` plays fewer.
 #[test]
 #[ignore = "a soak"]
 fn fifty_thousand_weeks_of_crashes_break_no_invariant() {
