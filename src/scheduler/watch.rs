@@ -382,7 +382,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// What can be waited out is waited out; a lost database is the end.
+    /// What can be waited out is waited out; a lost or damaged database is the end.
     fn tolerate(&mut self, result: Result<()>) -> Result<()> {
         let Err(error) = result else {
             return Ok(());
@@ -393,7 +393,7 @@ impl Scheduler {
         }
         log::event(Level::Warn, "store_failed", &[("error", &error)]);
         if error.kind == Kind::Io {
-            self.planner.store().check_identity()?;
+            self.planner.store().may_heal(&error)?;
             if self.planner.store().release_reserve() {
                 log::event(Level::Warn, "disk_reserve_released", &[]);
             }

@@ -45,7 +45,7 @@ pub(super) enum Found {
     Looked { freed: bool },
     /// Somebody loaded a newer catalogue.
     Catalogue,
-    /// The database is gone.
+    /// The database is gone or damaged.
     Lost(Error),
 }
 
@@ -149,7 +149,7 @@ impl Keeper {
         let mut prune_at = clock::monotonic() + PRUNE_EVERY;
         loop {
             if let Err(error) = self.round() {
-                if error.kind == Kind::Io && self.store.check_identity().is_err() {
+                if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
                     return self.shared.inbox.push(Event::House(Found::Lost(error)));
                 }
                 log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);

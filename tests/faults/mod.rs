@@ -1,17 +1,20 @@
 //! Crash safety, proved: processes are killed before each system call that changes something, and the power is cut between
 //! any two writes. After each fault the store must hold what was acknowledged, and everything must come to its end.
 
+mod disk;
 mod kill;
 mod power;
 mod trace;
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
 use crate::invariants;
-use crate::world::{World, until};
+use crate::world::{Running, World, until};
 
 /// Whether system calls can be traced here. A machine that cannot proves nothing, so it must be told to skip.
 pub(crate) fn can_trace() -> bool {
@@ -27,6 +30,34 @@ pub(crate) fn can_trace() -> bool {
     );
     println!("SKIPPED: no `strace`, and JOBCTL_TEST_WITHOUT_PTRACE=1");
     false
+}
+
+/// `strace` on a thread, or with `-f` on a process, once it watches.
+fn attach(tid: u32, log: &Path, options: &[&str]) -> Running {
+    let mut command = Command::new("strace");
+    command.args(options).arg("-o").arg(log);
+    command.args(["-qq", "-p", &tid.to_string()]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let tracer = World::start_command(command);
+    let all = options.contains(&"-f");
+    let threads = format!("/proc/{tid}/task");
+    let is_traced = |task: &Path| {
+        let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+        !status.contains("TracerPid:\t0\n")
+    };
+    until("it is traced", || {
+        // A thread that has ended meanwhile needs no tracer.
+        let Ok(tasks) = fs::read_dir(&threads) else {
+            return true;
+        };
+        let mut tasks = tasks.flatten();
+        let this = tid.to_string();
+        tasks.all(|task| (!all && task.file_name() != *this) || is_traced(&task.path()))
+    });
+    tracer
 }
 
 /// A small generator with a seed (xorshift64*).

@@ -1,6 +1,6 @@
 //! What the main thread hears: ended attempts, answers of the ledger, the housekeeper.
 //!
-//! Rule: a write that failed is kept and tried again; only a lost database ends the worker.
+//! Rule: a write that failed is kept and tried again; only a lost or damaged database ends the worker.
 
 use std::sync::Arc;
 
@@ -180,12 +180,12 @@ impl Engine {
         }
     }
 
-    /// The store failed. What can be waited out is waited out; a lost database is the end.
+    /// The store failed. What can be waited out is waited out; a lost or damaged database is the end.
     pub(super) fn bear(&mut self, error: &Error) -> Result<()> {
         log::event(Level::Warn, "store_failed", &[("error", error)]);
         self.trouble = Some(error.to_string());
         if error.kind == Kind::Io {
-            self.store.check_identity()?;
+            self.store.may_heal(error)?;
             if self.store.release_reserve() {
                 log::event(Level::Warn, "disk_reserve_released", &[]);
             }

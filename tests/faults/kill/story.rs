@@ -3,10 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-use super::super::{settle, told, trace};
+use super::super::{attach, settle, told, trace};
 use super::points::{CALLS, Point, points, some};
 use super::sweep::{CATALOGUE, Swept, end_of, number, tidy};
 use crate::invariants;
@@ -146,34 +144,6 @@ fn thread(pid: u32, name: &str) -> Option<u32> {
         let comm = fs::read_to_string(task.path().join("comm")).ok()?;
         (comm.trim_end() == name).then(|| task.file_name().to_str()?.parse().ok())?
     })
-}
-
-/// `strace` on a thread, or with `-f` on a process, once it watches.
-fn attach(tid: u32, log: &Path, options: &[&str]) -> Running {
-    let mut command = Command::new("strace");
-    command.args(options).arg("-o").arg(log);
-    command.args(["-qq", "-p", &tid.to_string()]);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let tracer = World::start_command(command);
-    let all = options.contains(&"-f");
-    let threads = format!("/proc/{tid}/task");
-    let is_traced = |task: &Path| {
-        let status = fs::read_to_string(task.join("status")).unwrap_or_default();
-        !status.contains("TracerPid:\t0\n")
-    };
-    until("it is traced", || {
-        // A thread that has ended meanwhile needs no tracer.
-        let Ok(tasks) = fs::read_dir(&threads) else {
-            return true;
-        };
-        let mut tasks = tasks.flatten();
-        let this = tid.to_string();
-        tasks.all(|task| (!all && task.file_name() != *this) || is_traced(&task.path()))
-    });
-    tracer
 }
 
 /// Runs that a worker may have started, by their marks.
