@@ -4,4 +4,5 @@ mod damage;
 mod disk;
 mod identity;
 mod permissions;
+mod rows;
 mod turns;

@@ -102,6 +102,10 @@ impl Engine {
             Ok(claims) => claims,
             Err(error) => {
                 self.bear(&error)?;
+                self.refused_claims += u32::from(error.kind == Kind::Bug);
+                if self.refused_claims >= WRITES_MAX {
+                    return Err(error);
+                }
                 self.reconcile = true;
                 self.retry_at = Some(clock::monotonic() + RETRY_WRITE);
                 self.look = true;
@@ -109,6 +113,7 @@ impl Engine {
             }
         };
         self.trouble = None;
+        self.refused_claims = 0;
         self.dry = claims.runs.is_empty() && !claims.wants_idle && !claims.full;
         self.alone = claims.wants_idle;
         self.look |= claims.full || claims.wants_idle;

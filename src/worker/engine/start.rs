@@ -88,6 +88,7 @@ impl Engine {
             look: true,
             alone: false,
             reconcile: false,
+            refused_claims: 0,
             data_version: reader.data_version()?,
             store: reader,
             next_due_ms: None,
