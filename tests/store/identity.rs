@@ -78,6 +78,30 @@ fn a_removed_database_is_never_replaced_by_an_empty_one() {
 }
 
 #[test]
+fn an_old_log_is_not_taken_for_that_of_a_new_database() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    let state = world.state();
+    world.enqueue("a");
+    let reader = invariants::open(&world);
+    world.enqueue("a");
+    let log = fs::read(state.join("jobctl.db-wal")).unwrap();
+    drop(reader);
+    for name in ["jobctl.db", "jobctl.db-shm", "store.lock"] {
+        drop(fs::remove_file(state.join(name)));
+    }
+    fs::write(state.join("jobctl.db-wal"), &log).unwrap();
+    let said = world.run("enqueue a").fails(74);
+    assert!(
+        said.contains("is there without its database; nothing was created"),
+        "{said}"
+    );
+    assert_eq!(fs::read(state.join("jobctl.db-wal")).unwrap(), log);
+    fs::write(state.join("jobctl.db-wal"), "").unwrap();
+    world.run("-q enqueue a").is(0, "1\n", "");
+    invariants::hold(&world);
+}
+
+#[test]
 fn the_database_of_another_store_is_refused() {
     let (world, other) = (
         World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n"),
