@@ -275,12 +275,13 @@ impl Scheduler {
         match suspicion {
             Some(seen) if !self.held => {
                 let jump = super::accept::jump_words(seen.jump_ms);
+                let held = super::accept::held_words(self.planner.guard());
                 log::event(
                     Level::Warn,
                     "clock_jumped",
                     &[
                         ("jump", &jump),
-                        ("held", &"calendar rules, for 5 minutes"),
+                        ("held", &held),
                         ("hint", &"jobctl schedule --accept-clock"),
                     ],
                 );
