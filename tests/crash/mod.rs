@@ -4,4 +4,5 @@ mod chaos;
 mod contention;
 #[cfg(feature = "fail-points")]
 mod points;
+mod races;
 mod recovery;

@@ -75,15 +75,15 @@ impl Random {
 
 /// What a run came to.
 #[derive(Debug)]
-struct Told {
-    run: i64,
+pub(crate) struct Told {
+    pub(crate) run: i64,
     job: String,
-    state: String,
-    attempts: i64,
+    pub(crate) state: String,
+    pub(crate) attempts: i64,
     crashes: i64,
 }
 
-fn told(conn: &Connection) -> Vec<Told> {
+pub(crate) fn told(conn: &Connection) -> Vec<Told> {
     let mut statement = conn
         .prepare("SELECT id, job, state, attempts, crashes FROM run ORDER BY id")
         .expect("runs");
