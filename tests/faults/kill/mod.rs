@@ -21,7 +21,7 @@ use operators::{
 };
 use story::Story;
 use sweep::Swept;
-use upkeep::{MIGRATE, PRUNE, SCHEDULE};
+use upkeep::{ACCEPT, MIGRATE, PRUNE, SCHEDULE};
 use workers::{BIRTH, END, RECOVER, RUN, WORK};
 
 /// The commands, and at how many points the tests kill each.
@@ -45,6 +45,7 @@ const CYCLES: &[(&Cycle, usize)] = &[
     (&STOP, 3),
     (&PAUSE, 3),
     (&RESUME, 3),
+    (&ACCEPT, 4),
 ];
 
 const STORIES: &[(&Story, usize)] = &[(&WORK, 24), (&RECOVER, 12), (&END, 6)];
@@ -115,7 +116,7 @@ fn an_operator_who_is_killed_while_others_work_did_it_or_not() {
 
 #[test]
 fn an_operator_who_is_killed_can_do_it_again() {
-    sweep_some(&[&DISCARD, &RETRY_RUNS, &PAUSE, &RESUME]);
+    sweep_some(&[&DISCARD, &RETRY_RUNS, &PAUSE, &RESUME, &ACCEPT]);
 }
 
 #[test]

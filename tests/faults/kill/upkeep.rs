@@ -35,6 +35,32 @@ pub(super) const SCHEDULE: Cycle = Cycle {
     },
 };
 
+/// A clock that jumped by two days, which nobody has accepted.
+fn doubted(world: &World) {
+    minutes_ago(world);
+    assert_eq!(world.run("schedule --once").code, Some(0));
+    let conn = invariants::open(world);
+    let moved = "UPDATE scheduler SET clock = json_set(clock, '$.offset_ms', clock ->> '$.offset_ms' - 172800000)";
+    assert_eq!(conn.execute(moved, []), Ok(1));
+    assert_eq!(world.run("schedule --once").code, Some(75));
+}
+
+pub(super) const ACCEPT: Cycle = Cycle {
+    name: "schedule --accept-clock",
+    words: "schedule --accept-clock",
+    prepare: doubted,
+    beside: alone,
+    check: |world, out| {
+        assert!(out.is_empty() || out.starts_with("accepted: "), "{out}");
+        if !out.is_empty() {
+            assert_eq!(world.run("schedule --once").code, Some(0));
+        }
+        assert_eq!(world.run("schedule --accept-clock").code, Some(0));
+        assert_eq!(world.run("schedule --once").code, Some(0));
+        lab::exactly_once(world);
+    },
+};
+
 /// A store as the first version of jobctl left it, with two runs.
 fn first_schema(world: &World) {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
