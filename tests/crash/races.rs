@@ -172,7 +172,7 @@ fn a_million_waiting_runs_make_no_command_slow() {
         assert_eq!(world.run(words).code, Some(0), "{words}");
         let took = begun.elapsed();
         println!("{took:>10.1?}  {words}");
-        assert!(took.as_secs() < 5, "{words}: {took:?}");
+        assert!(took.as_secs() < 10, "{words}: {took:?}");
     }
     let conn = invariants::open(&world);
     let done = "SELECT count(*) FROM run WHERE state = 'succeeded'";
