@@ -13,6 +13,7 @@ use rustix::fs::inotify;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::fail_point;
 use crate::observe::log::{self, Level};
 use crate::process::capture::remove_logs;
 use crate::recovery::{Reaper, sweep, workers_dir};
@@ -21,7 +22,7 @@ use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
 
 use super::engine::Event;
 use super::inbox::Inbox;
-use super::slot::Shared;
+use super::slot::{Shared, TellPanic};
 
 /// Copying the log into the database begins at this size: 1,000 pages.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
@@ -50,7 +51,7 @@ pub(super) enum Found {
     },
     /// Somebody loaded a newer catalogue.
     Catalogue,
-    /// The database is gone.
+    /// The database is gone or damaged.
     Lost(Error),
 }
 
@@ -146,6 +147,7 @@ impl House {
 
 impl Keeper {
     fn work(mut self) {
+        let _panic = TellPanic(Arc::clone(&self.shared), "the housekeeper");
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .and_then(|fd| {
                 let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
@@ -156,7 +158,7 @@ impl Keeper {
         let mut prune_at = clock::monotonic() + PRUNE_EVERY;
         loop {
             if let Err(error) = self.round() {
-                if error.kind == Kind::Io && self.store.check_identity().is_err() {
+                if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
                     return self.shared.inbox.push(Event::House(Found::Lost(error)));
                 }
                 log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
@@ -191,6 +193,7 @@ impl Keeper {
     }
 
     fn round(&mut self) -> Result<()> {
+        fail_point::reach("housekeeping");
         self.store.check_identity()?;
         let catalogue = Arc::clone(
             &self

@@ -6,4 +6,5 @@ mod contention;
 mod eight;
 #[cfg(feature = "fail-points")]
 mod points;
+mod races;
 mod recovery;

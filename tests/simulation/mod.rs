@@ -105,12 +105,10 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
 #[test]
 fn what_once_failed_holds() {
     // A row of skipped periods was taken apart by an operator, beside another of the same instant, and then grew over it.
-    for seed in [30_192] {
-        retell(seed);
-    }
+    retell(30_192);
 }
 
-/// `cargo test --release -- --ignored fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,
+/// `cargo test --release -- --ignored --nocapture fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,
 /// `SIM_FROM=20000` others.
 #[test]
 #[ignore = "a soak"]

@@ -165,9 +165,9 @@ fn attempts(rows: &[AttemptRow]) -> Table {
         ">ATTEMPT", "STARTED", ">TOOK", "ENDING", "CLASS", ">WORKER", "~ERROR",
     ]);
     for row in rows {
-        let took = row
-            .ended_ms
-            .map_or_else(String::new, |ms| when::span(ms - row.started_ms));
+        let took = row.ended_ms.map_or_else(String::new, |ms| {
+            when::span(ms.saturating_sub(row.started_ms))
+        });
         let leaked = match row.leaked {
             0 => String::new(),
             n => format!(" ({n} leaked)"),

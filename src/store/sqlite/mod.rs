@@ -206,6 +206,14 @@ impl Store {
         }
     }
 
+    /// Whether this failure may pass: fails when the database is damaged or no longer the file that was opened.
+    pub fn may_heal(&self, error: &Error) -> Result<()> {
+        if fault::is_damaged(error) {
+            return Err(error.clone());
+        }
+        self.check_identity()
+    }
+
     fn gone(&self, how: &str) -> Error {
         Error::new(
             Kind::Io,

@@ -98,12 +98,12 @@ impl Tx<'_> {
             let attempt = if held.noted {
                 held.attempts
             } else {
-                held.attempts + 1
+                held.attempts.saturating_add(1)
             };
             let counts = death.cause == Cause::Unknown;
             let reason = if held.guarantee == Guarantee::AtMostOnce.word() {
                 Some(Reason::Crashed)
-            } else if counts && alone && held.crashes + 1 >= held.max_crashes {
+            } else if counts && alone && held.crashes.saturating_add(1) >= held.max_crashes {
                 Some(Reason::Poison)
             } else {
                 None
