@@ -145,7 +145,7 @@ fn breaker(table: &Table<'_>) -> Option<BreakerRules> {
 
 /// `[tenants]`: what holds for each, and tables of tenants that have rules of their own.
 pub(super) fn tenants(value: Option<&Value<'_>>) -> Tenants {
-    let Some(table) = value.and_then(|value| value.table()) else {
+    let Some(table) = value.and_then(Value::table) else {
         return Tenants::default();
     };
     let mut tenants = Tenants {

@@ -116,7 +116,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Prune(args)) => prune::run(&args, context),
         Some(Command::Queues(args)) => queues::run(&args, context),
         Some(Command::Run(args)) => run::run(&args, context),
-        Some(Command::RunWorker(args)) => run_worker::run(args, context),
+        Some(Command::RunWorker(args)) => run_worker::run(&args, context),
         Some(Command::Runs(args)) => runs::run(args, context),
         Some(Command::Schedule(args)) => schedule::run(&args, context),
         Some(Command::Workers(args)) => workers::run(args, context),

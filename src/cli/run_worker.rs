@@ -48,7 +48,7 @@ pub enum DrainArg {
 }
 
 /// Works.
-pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
     let queues = served_queues(&args.queue, &catalogue)?;

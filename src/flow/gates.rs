@@ -132,9 +132,9 @@ impl Node {
             until_ms: None,
         });
         let rate = self.rate.and_then(|rate| {
-            let now_us = now_ms.saturating_mul(1_000);
-            let opens_us = rate.opens_us(self.throttle.arrival_us, now_us);
-            (opens_us > now_us).then(|| Closed {
+            let at_us = now_ms.saturating_mul(1_000);
+            let opens_us = rate.opens_us(self.throttle.arrival_us, at_us);
+            (opens_us > at_us).then(|| Closed {
                 why: Why::Rate,
                 // Up to the next millisecond, so that it is open then.
                 until_ms: Some(opens_us.div_euclid(1_000) + i64::from(opens_us % 1_000 != 0)),
@@ -165,8 +165,8 @@ impl Node {
     fn take(&mut self, now_ms: i64) {
         self.running += 1;
         if let Some(rate) = self.rate {
-            let now_us = now_ms.saturating_mul(1_000);
-            self.throttle.arrival_us = rate.after_start(self.throttle.arrival_us, now_us);
+            let at_us = now_ms.saturating_mul(1_000);
+            self.throttle.arrival_us = rate.after_start(self.throttle.arrival_us, at_us);
             self.changed = true;
         }
     }

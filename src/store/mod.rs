@@ -156,14 +156,21 @@ pub struct Claims {
     pub full: bool,
     /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
     pub wants_idle: bool,
-    /// Something ready was passed over that the end of a run may let through.
-    pub gated: bool,
-    /// Something ready was passed over that needs nobody to let it through: time or ends of runs do.
-    pub comes: bool,
-    /// When time alone may open a gate of something that was passed over, milliseconds.
-    pub opens_ms: Option<i64>,
+    /// What was passed over.
+    pub passed: PassedOver,
     /// The fence of the next run taken; 0 before the first.
     pub(crate) fence: i64,
+}
+
+/// What a claim passed over, though it was ready.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct PassedOver {
+    /// Something that the end of a run may let through.
+    pub gated: bool,
+    /// Something that needs nobody to let it through: time or ends of runs do.
+    pub comes: bool,
+    /// When time alone may let something through, milliseconds.
+    pub opens_ms: Option<i64>,
 }
 
 /// A run in the hands of a worker.

@@ -24,7 +24,9 @@ use crate::observe::notify::Notify;
 use crate::process::control::Command;
 use crate::process::signals::SignalPipe;
 use crate::run::RunId;
-use crate::store::{Claims, Ledger, Outcome, ServedQueue, Store, Turns, Waiting, Watch};
+use crate::store::{
+    Claims, Ledger, Outcome, PassedOver, ServedQueue, Store, Turns, Waiting, Watch,
+};
 
 use super::ended::Ended;
 use super::house::{self, House};
@@ -137,12 +139,8 @@ struct Engine {
     refused_claims: u32,
     data_version: i64,
     next_due_ms: Option<i64>,
-    /// The last claim passed something over that an ending may open.
-    gated: bool,
-    /// The last claim passed something over that time or ends of runs let through.
-    comes: bool,
-    /// When time alone opens a gate of something that the last claim passed over.
-    next_open_ms: Option<i64>,
+    /// What the last claim passed over.
+    passed: PassedOver,
     next_tick: Instant,
     clock_offset_ms: i64,
     restart_waits: bool,
@@ -286,7 +284,7 @@ impl Engine {
                 && self.catalogue.jobs.contains_key(&it.job)
                 && !paused.contains(&it.job)
         };
-        if drain == Drain::All && (self.comes || waiting.iter().any(comes)) {
+        if drain == Drain::All && (self.passed.comes || waiting.iter().any(comes)) {
             return Ok(false);
         }
         self.summary.left = waiting;
@@ -328,7 +326,7 @@ impl Engine {
             at(ping);
         }
         let mut wait = until.saturating_duration_since(now);
-        if let Some(due_ms) = [self.next_due_ms, self.next_open_ms]
+        if let Some(due_ms) = [self.next_due_ms, self.passed.opens_ms]
             .into_iter()
             .flatten()
             .min()

@@ -143,9 +143,9 @@ impl Tx<'_> {
         let mut gates = flow::gates(self.conn, &rules.rules, now_ms)?;
         let lane = gates.lane(&queue, &tenant, &job);
         if let Some(closed) = gates.closed_to_operator(&lane) {
-            claims.opens_ms = closed.until_ms;
-            claims.gated = closed.until_ms.is_none();
-            claims.comes = true;
+            claims.passed.opens_ms = closed.until_ms;
+            claims.passed.gated = closed.until_ms.is_none();
+            claims.passed.comes = true;
             return Ok(claims);
         }
         gates.take(&lane);

@@ -2,7 +2,7 @@
 //!
 //! Rule: only what concerns files is left out (paths, modes, locks, identity); every statement and transaction is the real one.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Store {
             identity: None,
             uuid: name.to_owned(),
             busy_wait: Duration::ZERO,
-            rules: Default::default(),
+            rules: RefCell::default(),
             _schema_lock: None,
         })
     }

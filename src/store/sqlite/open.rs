@@ -3,7 +3,7 @@
 //! Rule: a database is made whole under another name and linked into place, so an empty or half-made `jobctl.db` is
 //! always damage and never taken for a new store.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ impl OpenOptions {
             identity: Some(identity),
             uuid,
             busy_wait: self.busy_wait,
-            rules: Default::default(),
+            rules: RefCell::default(),
             _schema_lock: Some(lock),
         };
         Ok((store, created))

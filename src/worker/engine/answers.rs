@@ -22,7 +22,7 @@ impl Engine {
             Event::Ended(ended) => {
                 self.summary.attempts += 1;
                 // It may open a gate: then the next claim goes with its end.
-                self.look |= self.gated;
+                self.look |= self.passed.gated;
                 if ended.stuck.is_empty() {
                     self.ended.push((Arc::from(ended), 0));
                     self.ended_since.get_or_insert_with(clock::monotonic);
@@ -119,9 +119,7 @@ impl Engine {
         self.dry = claims.runs.is_empty() && !claims.wants_idle && !claims.full;
         self.alone = claims.wants_idle;
         self.look |= claims.full || claims.wants_idle;
-        self.gated = claims.gated;
-        self.comes = claims.comes;
-        self.next_open_ms = claims.opens_ms;
+        self.passed = claims.passed;
         if let Some(left) = &mut self.left_to_claim {
             *left = left.saturating_sub(claims.runs.len() as u64);
         }
@@ -146,7 +144,7 @@ impl Engine {
         }
         self.unclaim(back);
         if let Some(run) = self.foreground {
-            if claims.gated || claims.opens_ms.is_some() {
+            if claims.passed.gated || claims.passed.opens_ms.is_some() {
                 // It is due and has to wait for others.
                 self.next_due_ms = None;
             } else {

@@ -111,10 +111,11 @@ impl Engine {
             self.look = true;
         }
         if self
-            .next_open_ms
+            .passed
+            .opens_ms
             .is_some_and(|opens_ms| opens_ms <= clock::wall_ms())
         {
-            self.next_open_ms = None;
+            self.passed.opens_ms = None;
             self.look = true;
         }
         if let Stop::Graceful(until) = self.stop

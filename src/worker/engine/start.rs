@@ -17,7 +17,7 @@ use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, marks::StartMarks, spawn};
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NewRun, ServedQueue, Store};
+use crate::store::{Ledger, NewRun, PassedOver, ServedQueue, Store};
 use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
@@ -92,9 +92,7 @@ impl Engine {
             data_version: reader.data_version()?,
             store: reader,
             next_due_ms: None,
-            gated: false,
-            comes: false,
-            next_open_ms: None,
+            passed: PassedOver::default(),
             next_tick: now + TICK,
             clock_offset_ms: now_ms - clock::boottime_ms(),
             restart_waits: true,
@@ -121,15 +119,19 @@ impl Engine {
         engine.order_queues();
         engine.note_graces();
         if foreground.is_none() {
-            let queues = ServedQueue::list(&engine.queues);
-            let fields: [(&str, &dyn std::fmt::Display); 3] = [
-                ("worker", &worker),
-                ("queues", &queues),
-                ("slots", &options.slots),
-            ];
-            log::event(Level::Info, "worker_started", &fields);
+            engine.log_start();
         }
         Ok(engine)
+    }
+
+    fn log_start(&self) {
+        let queues = ServedQueue::list(&self.queues);
+        let fields: [(&str, &dyn std::fmt::Display); 3] = [
+            ("worker", &self.identity.worker),
+            ("queues", &queues),
+            ("slots", &self.slots.len()),
+        ];
+        log::event(Level::Info, "worker_started", &fields);
     }
 }
 

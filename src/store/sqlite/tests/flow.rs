@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Lab, WORKER};
-use crate::attempt::{Class, Ending, Report};
+use crate::attempt::{Class, Ending, Report, Said};
 use crate::flow::{
     BreakerRules, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, Rules, TenantRules,
 };
@@ -73,7 +73,7 @@ fn end(lab: &mut Lab, claimed: &Claimed, class: Class, verdict: Verdict) {
         output_tail: Vec::new(),
         output_bytes: 0,
         leaked: 0,
-        said: Default::default(),
+        said: Said::default(),
     };
     let judged = Judged {
         class,
@@ -116,7 +116,7 @@ fn caps_of_queue_tenant_job_and_limit_hold_over_claims() {
     assert!(count(&|run| run.job != "other") <= 3);
     assert!(count(&|run| run.job == "news") <= 2);
     assert_eq!(count(&|run| run.tenant == "acme"), 3, "turns are fair");
-    assert!(second.gated && !second.full);
+    assert!(second.passed.gated && !second.full);
     assert_eq!(claim(&mut lab, &queues, 100).runs.len(), 0);
     // What ends makes room, in the same moment.
     end(&mut lab, all[0], Class::Success, Verdict::Succeed);
@@ -138,7 +138,7 @@ fn a_rate_lets_one_through_at_its_time() {
     let queues = ["default".into()];
     let first = claim(&mut lab, &queues, 10);
     assert_eq!(first.runs.len(), 1);
-    assert_eq!(first.opens_ms, Some(lab.now_ms + 500));
+    assert_eq!(first.passed.opens_ms, Some(lab.now_ms + 500));
     lab.now_ms += 499;
     assert_eq!(claim(&mut lab, &queues, 10).runs.len(), 0);
     lab.now_ms += 1;
@@ -215,7 +215,7 @@ fn a_reserve_is_kept_free_and_used_by_its_queue_only() {
     let queues = ["high".into(), "low".into()];
     let first = claim(&mut lab, &queues, 4);
     assert_eq!(first.runs.len(), 2, "two slots stay free");
-    assert!(first.gated && !first.full);
+    assert!(first.passed.gated && !first.full);
     assert_eq!(claim(&mut lab, &queues, 2).runs.len(), 0);
     fill(&mut lab, 1, "high", "", "job");
     let second = claim(&mut lab, &queues, 2);
@@ -248,7 +248,7 @@ fn a_paused_queue_starts_nothing() {
     let queues = ["default".into(), "low".into()];
     let claims = claim(&mut lab, &queues, 10);
     assert_eq!(claims.runs.len(), 1);
-    assert!(!claims.comes && !claims.gated && !claims.full);
+    assert!(!claims.passed.comes && !claims.passed.gated && !claims.full);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_breaker_opens_lets_one_try_and_closes() {
     fails(&mut lab, &first.runs[..3]);
     let closed = claim(&mut lab, &queues, 5);
     assert_eq!(
-        (closed.runs.len(), closed.opens_ms),
+        (closed.runs.len(), closed.passed.opens_ms),
         (0, Some(lab.now_ms + 5_000))
     );
     // What had begun before ends meanwhile, and decides nothing.
@@ -295,7 +295,7 @@ fn a_breaker_opens_lets_one_try_and_closes() {
     assert_eq!(probe.runs.len(), 1, "one tries");
     fails(&mut lab, &probe.runs);
     assert_eq!(
-        claim(&mut lab, &queues, 5).opens_ms,
+        claim(&mut lab, &queues, 5).passed.opens_ms,
         Some(lab.now_ms + 5_000)
     );
     lab.now_ms += 5_000;
@@ -328,7 +328,7 @@ fn a_rate_limited_ending_pauses_its_limits_for_the_wait() {
     end(&mut lab, &first.runs[0], Class::RateLimited, verdict);
     let closed = claim(&mut lab, &queues, 10);
     assert_eq!(
-        (closed.runs.len(), closed.opens_ms),
+        (closed.runs.len(), closed.passed.opens_ms),
         (0, Some(lab.now_ms + 60_000))
     );
     lab.now_ms += 60_000;

@@ -1,0 +1,61 @@
+//! Slots of a worker that are kept free for queues with a reserve.
+
+use rusqlite::params;
+
+use super::writer::Tx;
+use crate::error::Result;
+use crate::flow::Rules;
+use crate::run::WorkerId;
+use crate::store::ClaimRequest;
+
+/// Slots that are kept for queues with a reserve.
+pub(super) struct Reserves<'a>(Vec<(&'a str, usize)>);
+
+impl<'a> Reserves<'a> {
+    pub(super) fn new(tx: &Tx<'_>, request: &'a ClaimRequest<'_>, rules: &Rules) -> Result<Self> {
+        let mut reserves = Vec::new();
+        for served in request.queues {
+            let reserve = rules
+                .queues
+                .get(&served.name)
+                .map_or(0, |queue| queue.reserve);
+            if reserve > 0 {
+                let held = tx.held_from(request.worker, &served.name)?;
+                reserves.push((served.name.as_str(), (reserve - held).max(0) as usize));
+            }
+        }
+        Ok(Self(reserves))
+    }
+
+    fn others(&self, queue: &str) -> impl Iterator<Item = usize> {
+        let others = self.0.iter().filter(move |(name, _)| *name != queue);
+        others.map(|(_, slots)| *slots)
+    }
+
+    /// Whether other queues have a reserve: then nothing is claimed ahead, it could take their slots.
+    pub(super) fn bind(&self, queue: &str) -> bool {
+        self.0.iter().any(|(name, _)| *name != queue)
+    }
+
+    /// Of the free slots, those that this queue may use, with those that were just taken.
+    pub(super) fn room(&self, queue: &str, free: usize) -> usize {
+        free.saturating_sub(self.others(queue).sum())
+    }
+
+    pub(super) fn take(&mut self, queue: &str) {
+        if let Some((_, slots)) = self.0.iter_mut().find(|(name, _)| *name == queue) {
+            *slots = slots.saturating_sub(1);
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Runs of a queue that a worker holds.
+    fn held_from(&self, worker: WorkerId, queue: &str) -> Result<i64> {
+        const SQL: &str = "
+            SELECT count(*) FROM run INDEXED BY run_worker
+            WHERE worker IS NOT NULL AND worker = ?1 AND state = 'running' AND queue = ?2";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        Ok(statement.query_row(params![worker.0, queue], |row| row.get(0))?)
+    }
+}
