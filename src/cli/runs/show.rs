@@ -27,7 +27,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             .document("runs.show", document::run_detail(&detail));
         return Ok(0);
     }
-    context.screen.fields(&fields(&detail, now_ms));
+    let paused = store.paused_jobs()?.contains(&detail.row.job);
+    context.screen.fields(&fields(&detail, paused, now_ms));
     if !detail.attempts.is_empty() {
         context.screen.line("");
         context.screen.table(&attempts(&detail.attempts));
@@ -55,13 +56,13 @@ pub(in crate::cli) fn paint(shown: Shown) -> Paint {
     }
 }
 
-fn fields(detail: &RunDetail, now_ms: i64) -> Vec<(&'static str, String)> {
+fn fields(detail: &RunDetail, paused: bool, now_ms: i64) -> Vec<(&'static str, String)> {
     let row = &detail.row;
     let at = |ms| when::local_and_relative(ms, now_ms);
     let mut fields = vec![
         ("run", row.run.to_string()),
         ("job", row.job.clone()),
-        ("state", state(detail)),
+        ("state", state(detail, paused)),
         ("queue", format!("{}, priority {}", row.queue, row.priority)),
     ];
     let mut add = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
@@ -105,6 +106,10 @@ fn fields(detail: &RunDetail, now_ms: i64) -> Vec<(&'static str, String)> {
             .parent
             .map(|run| format!("run {run} ({})", detail.trigger)),
     );
+    add(
+        "why",
+        (row.state == State::Waiting).then(|| format!("jobctl runs why {}", row.run)),
+    );
     for letter in &detail.dead_letters {
         let end = match &letter.closed {
             Some(closed) => format!("{} by {} {}", closed.how, closed.by, at(closed.at_ms)),
@@ -118,10 +123,11 @@ fn fields(detail: &RunDetail, now_ms: i64) -> Vec<(&'static str, String)> {
     fields
 }
 
-fn state(detail: &RunDetail) -> String {
+fn state(detail: &RunDetail, paused: bool) -> String {
     let row = &detail.row;
     match (row.shown, row.worker, &row.reason) {
-        (Shown::Blocked, ..) => format!("blocked: job `{}` is paused", row.job),
+        (Shown::Blocked, ..) if paused => format!("blocked: job `{}` is paused", row.job),
+        (Shown::Blocked, ..) => "blocked: it waits for another run".to_owned(),
         (Shown::Running, Some(worker), _) => format!("running on worker {worker}"),
         (Shown::Dead, _, Some(reason)) => format!("dead: {reason}"),
         (shown, ..) => shown.to_string(),

@@ -32,6 +32,7 @@ mod schedules;
 mod tests;
 mod verify;
 mod watch;
+mod why;
 mod workers;
 mod writer;
 
@@ -54,6 +55,7 @@ pub use recover::Death;
 pub use request::ImportProgress;
 pub use verify::Violation;
 pub use watch::Watch;
+pub use why::Asked;
 pub use writer::Tx;
 
 use crate::error::{Error, Kind, Result};
