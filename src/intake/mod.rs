@@ -164,9 +164,10 @@ fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
 /// The error about a queue that the catalogue does not have.
 pub fn unknown_queue(queue: &str, known: &[&str]) -> Error {
     let all: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-    let all = match all.is_empty() {
-        true => "no catalogue was read yet".to_owned(),
-        false => format!("the catalogue has {}", all.join(", ")),
+    let all = if all.is_empty() {
+        "no catalogue was read yet".to_owned()
+    } else {
+        format!("the catalogue has {}", all.join(", "))
     };
     let hint = match nearest(queue, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {all}"),

@@ -91,9 +91,9 @@ impl Desk<'_> {
                 )
             },
         );
-        let look = self.look(&node.subject);
+        let look = look(&node.subject);
         let (detail, hint) = match closed.why {
-            Why::Paused => self.paused(node),
+            Why::Paused => paused_words(node),
             Why::Full => (
                 running(&self.held(&node.subject), node.cap, self.gone),
                 self.make_room(node),
@@ -124,29 +124,6 @@ impl Desk<'_> {
         Gate::closed(node.subject.to_string(), detail, hint).until(closed.until_ms)
     }
 
-    fn paused(&self, node: &Node) -> (String, String) {
-        let name = node.subject.name();
-        let Some(pause) = &node.paused else {
-            return ("paused".to_owned(), "it is somebody's to resume".to_owned());
-        };
-        let by_catalogue = pause.by == "catalogue";
-        let hint = match &node.subject {
-            Subject::Job(_) => format!("`jobctl jobs resume {name}`"),
-            Subject::Queue(_) if by_catalogue => {
-                format!("remove `paused` from `[queue.{name}]` and send the workers SIGHUP")
-            }
-            subject => format!(
-                "{} takes it back, or whoever may act on the {subject}",
-                pause.by
-            ),
-        };
-        let word = match node.subject {
-            Subject::Limit(_) => "its breaker was opened",
-            _ => "paused",
-        };
-        (paused(word, pause), hint)
-    }
-
     /// What may be done about a cap.
     fn make_room(&self, node: &Node) -> String {
         let held = self.held(&node.subject);
@@ -159,15 +136,6 @@ impl Desk<'_> {
             format!("; `jobctl runs logs -f {}` follows the first", held.run)
         });
         format!("it opens when one of them ends{first}")
-    }
-
-    fn look(&self, subject: &Subject) -> String {
-        match subject {
-            Subject::Job(name) => {
-                format!("`jobctl runs list --job {name} --state retrying,dead` shows the errors")
-            }
-            _ => "`jobctl runs list --state retrying,dead` shows the errors".to_owned(),
-        }
     }
 
     fn breaker(&self, subject: &Subject) -> Option<BreakerRules> {
@@ -219,4 +187,38 @@ impl Desk<'_> {
 
 fn rate(rate: Option<Rate>) -> String {
     rate.map_or_else(String::new, |rate| rate.to_string())
+}
+
+/// Who paused it, and how it is resumed.
+fn paused_words(node: &Node) -> (String, String) {
+    let name = node.subject.name();
+    let Some(pause) = &node.paused else {
+        return ("paused".to_owned(), "it is somebody's to resume".to_owned());
+    };
+    let by_catalogue = pause.by == "catalogue";
+    let hint = match &node.subject {
+        Subject::Job(_) => format!("`jobctl jobs resume {name}`"),
+        Subject::Queue(_) if by_catalogue => {
+            format!("remove `paused` from `[queue.{name}]` and send the workers SIGHUP")
+        }
+        subject => format!(
+            "{} takes it back, or whoever may act on the {subject}",
+            pause.by
+        ),
+    };
+    let word = match node.subject {
+        Subject::Limit(_) => "its breaker was opened",
+        _ => "paused",
+    };
+    (paused(word, pause), hint)
+}
+
+/// Where the failures are seen.
+fn look(subject: &Subject) -> String {
+    match subject {
+        Subject::Job(name) => {
+            format!("`jobctl runs list --job {name} --state retrying,dead` shows the errors")
+        }
+        _ => "`jobctl runs list --state retrying,dead` shows the errors".to_owned(),
+    }
 }

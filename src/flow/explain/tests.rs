@@ -110,12 +110,12 @@ fn ahead(job: &str, runs: i64) -> Ahead {
 }
 
 /// Worker `worker` holds runs of a lane.
-fn hold(facts: &mut Facts, worker: i64, lane: Place, runs: impl IntoIterator<Item = i64>) {
+fn hold(facts: &mut Facts, worker: i64, lane: [&str; 3], runs: impl IntoIterator<Item = i64>) {
     for run in runs {
         facts.holders.push(HeldRun {
             run: RunId(run),
             worker: WorkerId(worker),
-            place: lane.clone(),
+            place: place(lane[0], lane[1], lane[2]),
             alone: false,
         });
     }
@@ -354,7 +354,7 @@ fn a_run_that_somebody_keeps_is_stopped_by_what_is_shared_alone() {
                     .paused_jobs
                     .insert("mail".into(), pause("ada", None, None));
                 queue(facts, "default", |queue| {
-                    queue.paused = Some(pause("catalogue", None, None))
+                    queue.paused = Some(pause("catalogue", None, None));
                 });
             },
             &[
@@ -368,7 +368,7 @@ fn a_run_that_somebody_keeps_is_stopped_by_what_is_shared_alone() {
             |facts| {
                 own(facts).worker = Some(WorkerId(3));
                 smtp(facts, |smtp| smtp.concurrency = Some(1));
-                hold(facts, 1, place("low", "", "mail"), [7]);
+                hold(facts, 1, ["low", "", "mail"], [7]);
             },
             &["closed limit smtp: 1 of 1 running: 7"],
         ),
@@ -423,7 +423,7 @@ fn its_job() {
             "one below its cap",
             |facts| {
                 mail(facts, |mail| mail.concurrency = Some(3));
-                hold(facts, 1, place("low", "", "mail"), [81, 82]);
+                hold(facts, 1, ["low", "", "mail"], [81, 82]);
             },
             &["open job mail: 2 of 3 running"],
         ),
@@ -431,8 +431,8 @@ fn its_job() {
             "at its cap, with more than are named",
             |facts| {
                 mail(facts, |mail| mail.concurrency = Some(7));
-                hold(facts, 1, place("low", "", "mail"), 81..88);
-                hold(facts, 1, place("low", "", "other"), [99]);
+                hold(facts, 1, ["low", "", "mail"], 81..88);
+                hold(facts, 1, ["low", "", "other"], [99]);
             },
             &[
                 "closed job mail: 7 of 7 running: 81, 82, 83, 84, 85 and 2 more -> it opens when one of them ends; `jobctl runs logs -f 81`",
@@ -458,7 +458,7 @@ fn its_job() {
             |facts| {
                 mail(facts, |mail| mail.breaker = Some(breaker_rules()));
                 opened(facts, Subject::Job("mail".into()), 0, NOW_MS);
-                hold(facts, 1, place("low", "", "mail"), [81]);
+                hold(facts, 1, ["low", "", "mail"], [81]);
             },
             &[
                 "closed job mail: its breaker is half open, after 10 failures within 1m: one run tries, and its end decides (1 running: 81) -> it opens when one of them ends",
@@ -482,7 +482,7 @@ fn its_limits() {
             "full",
             |facts| {
                 smtp(facts, |smtp| smtp.concurrency = Some(3));
-                hold(facts, 1, place("low", "", "mail"), [81, 82, 90]);
+                hold(facts, 1, ["low", "", "mail"], [81, 82, 90]);
             },
             &[
                 "closed limit smtp: 3 of 3 running: 81, 82, 90 -> it opens when one of them ends; `jobctl runs logs -f 81`",
@@ -492,8 +492,8 @@ fn its_limits() {
             "full with what a dead worker held",
             |facts| {
                 smtp(facts, |smtp| smtp.concurrency = Some(2));
-                hold(facts, 1, place("low", "", "mail"), [81]);
-                hold(facts, 9, place("low", "", "mail"), [82]);
+                hold(facts, 1, ["low", "", "mail"], [81]);
+                hold(facts, 9, ["low", "", "mail"], [82]);
             },
             &[
                 "closed limit smtp: 2 of 2 running: 81, 82; held by worker 9, which is gone: 82 -> a worker or a scheduler of the same user gives back",
@@ -505,7 +505,7 @@ fn its_limits() {
                 smtp(facts, |smtp| {
                     (smtp.concurrency, smtp.rate) = (Some(3), Rate::parse("60/min").ok());
                 });
-                hold(facts, 1, place("low", "", "mail"), [81, 82]);
+                hold(facts, 1, ["low", "", "mail"], [81, 82]);
             },
             &["open limit smtp: 2 of 3 running; rate 60/min"],
         ),
@@ -540,8 +540,8 @@ fn its_limits() {
             "opened by hand",
             |facts| {
                 smtp(facts, |smtp| {
-                    smtp.opened = Some(pause("ada", Some("mail is down"), Some(NOW_MS + 9)))
-                })
+                    smtp.opened = Some(pause("ada", Some("mail is down"), Some(NOW_MS + 9)));
+                });
             },
             &[
                 "closed limit smtp: its breaker was opened by ada: mail is down @9 -> ada takes it back, or whoever may act on the limit smtp",
@@ -551,7 +551,7 @@ fn its_limits() {
             "its breaker and its cap",
             |facts| {
                 smtp(facts, |smtp| {
-                    (smtp.breaker, smtp.concurrency) = (Some(breaker_rules()), Some(1))
+                    (smtp.breaker, smtp.concurrency) = (Some(breaker_rules()), Some(1));
                 });
                 opened(
                     facts,
@@ -559,7 +559,7 @@ fn its_limits() {
                     NOW_MS,
                     NOW_MS + 300_000,
                 );
-                hold(facts, 1, place("low", "", "mail"), [81]);
+                hold(facts, 1, ["low", "", "mail"], [81]);
             },
             &[
                 "closed limit smtp: its breaker is open for 0s, after 10 failures within 1m; then one run may try @300000",
@@ -589,8 +589,8 @@ fn its_tenant_and_its_queue() {
                         },
                     );
                 });
-                hold(facts, 1, place("low", "acme", "other"), [1, 2]);
-                hold(facts, 1, place("low", "bolt", "other"), [3]);
+                hold(facts, 1, ["low", "acme", "other"], [1, 2]);
+                hold(facts, 1, ["low", "bolt", "other"], [3]);
             },
             &["closed tenant acme: 2 of 2 running: 1, 2 -> it opens when one of them ends"],
         ),
@@ -599,7 +599,7 @@ fn its_tenant_and_its_queue() {
             |facts| {
                 facts.place.tenant = "acme".into();
                 in_rules(facts, |rules| rules.tenants.each.concurrency = Some(2));
-                hold(facts, 1, place("low", "acme", "other"), [1]);
+                hold(facts, 1, ["low", "acme", "other"], [1]);
             },
             &["open tenant acme: 1 of 2 running"],
         ),
@@ -607,8 +607,8 @@ fn its_tenant_and_its_queue() {
             "queue full",
             |facts| {
                 queue(facts, "default", |queue| queue.max_running = Some(1));
-                hold(facts, 1, place("default", "", "other"), [1]);
-                hold(facts, 1, place("low", "", "other"), [2]);
+                hold(facts, 1, ["default", "", "other"], [1]);
+                hold(facts, 1, ["low", "", "other"], [2]);
             },
             &["closed queue default: 1 of 1 running: 1 -> it opens when one of them ends"],
         ),
@@ -616,8 +616,8 @@ fn its_tenant_and_its_queue() {
             "queue paused by the catalogue",
             |facts| {
                 queue(facts, "default", |queue| {
-                    queue.paused = Some(pause("catalogue", None, None))
-                })
+                    queue.paused = Some(pause("catalogue", None, None));
+                });
             },
             &[
                 "closed queue default: paused by the catalogue -> remove `paused` from `[queue.default]` and send the workers SIGHUP",
@@ -672,8 +672,8 @@ fn the_workers() {
             "one of them has a slot",
             |facts| {
                 facts.workers = vec![worker(1, "default", 1), worker(2, "default*3,low", 2)];
-                hold(facts, 1, place("default", "", "other"), [1]);
-                hold(facts, 2, place("default", "", "other"), [2]);
+                hold(facts, 1, ["default", "", "other"], [1]);
+                hold(facts, 2, ["default", "", "other"], [2]);
             },
             &["open workers: 1 of 3 slots is free over 2 workers"],
         ),
@@ -681,8 +681,8 @@ fn the_workers() {
             "all busy, one with runs claimed ahead",
             |facts| {
                 facts.workers = vec![worker(1, "default", 1), worker(2, "", 2)];
-                hold(facts, 1, place("default", "", "other"), [1]);
-                hold(facts, 2, place("low", "", "other"), 2..9);
+                hold(facts, 1, ["default", "", "other"], [1]);
+                hold(facts, 2, ["low", "", "other"], 2..9);
             },
             &[
                 "closed workers: 3 of 3 slots busy over 2 workers -> `jobctl workers list`; `jobctl run-worker --queue default` starts another",
@@ -700,17 +700,23 @@ fn the_workers() {
             |facts| {
                 facts.workers = vec![worker(1, "", 1), worker(2, "", 1)];
                 facts.workers[0].stopping = true;
-                hold(facts, 2, place("low", "", "other"), [2]);
+                hold(facts, 2, ["low", "", "other"], [2]);
             },
             &[
                 "closed workers: worker 1: stopping; worker 2: 1 of 1 slots busy -> `jobctl workers list`",
             ],
         ),
+    ]);
+}
+
+#[test]
+fn slots_that_are_kept_free() {
+    check(&[
         (
             "slots kept for another queue",
             |facts| {
                 queue(facts, "high", |high| high.reserve = 2);
-                hold(facts, 1, place("low", "", "other"), [1, 2]);
+                hold(facts, 1, ["low", "", "other"], [1, 2]);
             },
             &[
                 "closed workers: worker 1: 2 free slots kept for queue high -> lower `reserve` of the other queues",
@@ -720,8 +726,8 @@ fn the_workers() {
             "slots kept for another queue, which uses one",
             |facts| {
                 queue(facts, "high", |high| high.reserve = 2);
-                hold(facts, 1, place("high", "", "other"), [1]);
-                hold(facts, 1, place("low", "", "other"), [2]);
+                hold(facts, 1, ["high", "", "other"], [1]);
+                hold(facts, 1, ["low", "", "other"], [2]);
             },
             &["open workers: 1 of 4 slots is free over 1 worker"],
         ),
@@ -729,14 +735,14 @@ fn the_workers() {
             "a reserve of its own is no obstacle",
             |facts| {
                 queue(facts, "default", |own| own.reserve = 4);
-                hold(facts, 1, place("low", "", "other"), [1, 2, 3]);
+                hold(facts, 1, ["low", "", "other"], [1, 2, 3]);
             },
             &["open workers: 1 of 4 slots is free over 1 worker"],
         ),
         (
             "a run is alone there",
             |facts| {
-                hold(facts, 1, place("low", "", "other"), [7]);
+                hold(facts, 1, ["low", "", "other"], [7]);
                 facts.holders[0].alone = true;
             },
             &["closed workers: worker 1: run 7 is alone there, as it ended its workers"],
@@ -745,7 +751,7 @@ fn the_workers() {
             "a worker keeps itself free for a run that must be alone",
             |facts| {
                 facts.heads.push(head("high", "", "bad", 50, true));
-                hold(facts, 1, place("low", "", "other"), [7]);
+                hold(facts, 1, ["low", "", "other"], [7]);
             },
             &["closed workers: worker 1: keeps itself free for run 50, which must be alone"],
         ),
@@ -756,7 +762,7 @@ fn the_workers() {
                 facts
                     .paused_jobs
                     .insert("bad".into(), pause("ada", None, None));
-                hold(facts, 1, place("low", "", "other"), [7]);
+                hold(facts, 1, ["low", "", "other"], [7]);
             },
             &["open workers: 3 of 4 slots are free over 1 worker"],
         ),
@@ -765,7 +771,7 @@ fn the_workers() {
             |facts| {
                 (own(facts).alone, own(facts).crashes) = (true, 2);
                 facts.heads[0].alone = true;
-                hold(facts, 1, place("low", "", "other"), [7]);
+                hold(facts, 1, ["low", "", "other"], [7]);
             },
             &[
                 "closed workers: worker 1: 1 running, and this run ended 2 workers: it starts alone or not at all",
@@ -829,7 +835,7 @@ fn the_order() {
             |facts| {
                 facts.heads.push(head("high", "", "other", 7, false));
                 queue(facts, "high", |high| {
-                    high.paused = Some(pause("ada", None, None))
+                    high.paused = Some(pause("ada", None, None));
                 });
             },
             &["open order: nothing is ahead of it"],

@@ -29,18 +29,21 @@ pub(super) fn names<T: std::fmt::Display>(all: &[T]) -> String {
 /// `3 of 3 running: 81, 82, 90`, and which of them nobody works any more.
 pub(super) fn running(held: &[&HeldRun], cap: Option<i64>, gone: &BTreeSet<WorkerId>) -> String {
     let of = cap.map_or_else(String::new, |cap| format!(" of {cap}"));
-    let mut text = format!("{}{of} running", held.len());
-    if !held.is_empty() {
-        let runs: Vec<_> = held.iter().map(|held| held.run).collect();
-        text += &format!(": {}", names(&runs));
-    }
+    let runs: Vec<_> = held.iter().map(|held| held.run).collect();
+    let mut parts = vec![match runs.len() {
+        0 => format!("0{of} running"),
+        n => format!("{n}{of} running: {}", names(&runs)),
+    }];
     let workers: BTreeSet<WorkerId> = held.iter().map(|held| held.worker).collect();
     for worker in workers.intersection(gone) {
         let of_it = held.iter().filter(|held| held.worker == *worker);
         let runs: Vec<_> = of_it.map(|held| held.run).collect();
-        text += &format!("; held by worker {worker}, which is gone: {}", names(&runs));
+        parts.push(format!(
+            "held by worker {worker}, which is gone: {}",
+            names(&runs)
+        ));
     }
-    text
+    parts.join("; ")
 }
 
 /// `paused by ada: the mail server moves`

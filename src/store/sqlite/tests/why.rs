@@ -1,8 +1,10 @@
 //! What is read about a run that waits, beside others of which nothing must be said.
 
+use std::collections::BTreeSet;
+
 use super::{Lab, WORKER};
-use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Place};
-use crate::flow::{QueueRules, Rules};
+use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Place, explain};
+use crate::flow::{JobRules, LimitRules, QueueRules, Rate, Rules};
 use crate::policy::Verdict;
 use crate::run::{RunId, State};
 use crate::store::Asked;
@@ -157,4 +159,78 @@ fn more_runs_ahead_than_are_counted_are_not_read() {
     assert_eq!(ahead(&last), [("job", AHEAD_MAX)]);
     let early = facts(&lab, Asked::Run(RunId(3)));
     assert_eq!(ahead(&early), [("job", 2)]);
+}
+
+/// Whether the answer leaves the run to workers and order alone.
+fn may_start(lab: &Lab, run: RunId) -> bool {
+    let answer = explain(&facts(lab, Asked::Run(run)), &BTreeSet::new());
+    let others = |name: &str| name == "workers" || name == "order";
+    let mut gates = answer.gates.iter();
+    gates.all(|gate| gate.open || others(&gate.name))
+}
+
+#[test]
+fn the_answer_and_the_claim_agree() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    for (name, max_running) in [("high", Some(3)), ("default", None), ("low", Some(1))] {
+        let queue = QueueRules {
+            max_running,
+            ..QueueRules::default()
+        };
+        rules.queues.insert(name.into(), queue);
+    }
+    let smtp = LimitRules {
+        concurrency: Some(2),
+        rate: Rate::parse("1/s").ok(),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("smtp".into(), smtp);
+    let jobs: [(&str, &[&str], Option<i64>); 3] = [
+        ("a", &["smtp"], None),
+        ("b", &["smtp"], Some(1)),
+        ("c", &[], Some(2)),
+    ];
+    for (job, limits, concurrency) in jobs {
+        let job_rules = JobRules {
+            limits: limits.iter().map(ToString::to_string).collect(),
+            concurrency,
+            breaker: None,
+        };
+        rules.jobs.insert(job.into(), job_rules);
+    }
+    rules.tenants.each.concurrency = Some(3);
+    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    let mut waiting = Vec::new();
+    for n in 0..48_usize {
+        waiting.push(lab.enqueue(|new| {
+            new.job = ["a", "b", "c", "d"][n % 4].into();
+            new.queue = ["high", "default", "low"][n % 3].into();
+            new.tenant = ["", "acme"][n / 24].into();
+            new.due_ms += (n as i64 % 5) * 400;
+        }));
+    }
+    let (mut started, mut stops) = (Vec::new(), 0);
+    for turn in 0..400 {
+        let open: Vec<RunId> = waiting
+            .iter()
+            .copied()
+            .filter(|run| may_start(&lab, *run))
+            .collect();
+        if let Some(claimed) = lab.claim(1).pop() {
+            assert!(open.contains(&claimed.run), "turn {turn}: {claimed:?}");
+            waiting.retain(|run| *run != claimed.run);
+            started.push(claimed);
+        } else {
+            assert_eq!(open, [], "turn {turn}: nothing was claimed");
+            stops += 1;
+            lab.now_ms += 500;
+            if !started.is_empty() {
+                let ended = started.remove(turn % started.len());
+                lab.end(&ended, Verdict::Succeed);
+            }
+        }
+    }
+    assert_eq!(waiting, []);
+    assert!(stops > 10, "{stops}");
 }
