@@ -65,16 +65,14 @@ fn gate(said: &Value, name: &str) -> (bool, String) {
     found[0].clone()
 }
 
-/// A worker that is registered.
+/// A worker that is registered and has put its catalogue in force.
 fn worker(world: &World, words: &str) -> Running {
     let worker = world.start(&format!("run-worker -q {words}"));
-    let pid = worker.pid();
-    until("it is registered", || {
+    until("its catalogue is in force", || {
         let exists = world.state().join("jobctl.db").exists();
         exists && {
-            let workers = world.run("workers list --json").json(0);
-            let mut items = workers["items"].as_array().unwrap().iter();
-            items.any(|seen| seen["pid"] == pid)
+            let known = world.store().knows_queue("urgent", 0).unwrap();
+            !known.1.is_empty()
         }
     });
     worker
