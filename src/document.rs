@@ -6,10 +6,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{BackoffKind, Command, Job, Pattern, Schedule, Secret, Template};
+use crate::flow::explain::{Answer, Gate, Place, RunFacts};
 use crate::run::RunId;
 use crate::schedule::{Preview, Rule};
 use crate::store::{
-    AttemptRow, DeadLetter, Pause, PeriodRow, QueueRow, RunDetail, RunRow, WorkerRow,
+    AttemptRow, DeadLetter, NO_QUEUES, Pause, PeriodRow, QueueRow, RunDetail, RunRow, WorkerRow,
 };
 use crate::units::{format_utc, hex};
 
@@ -173,17 +174,16 @@ pub fn queue(queue: &QueueRow) -> Value {
 
 /// A worker in a list; `alive` is `null` where we may not judge.
 pub fn worker(worker: &WorkerRow, busy: i64, alive: Option<bool>, user: Option<&str>) -> Value {
-    let queues: Vec<&str> = worker
-        .queues
-        .split(',')
-        .filter(|name| !name.is_empty())
+    let names = worker.queues.split(',');
+    let queues: Vec<&str> = names
+        .filter(|name| !name.is_empty() && *name != NO_QUEUES)
         .collect();
     json!({
         "worker": worker.worker,
         "pid": worker.pid,
         "host": worker.host,
         "user": user,
-        "queues": if queues.is_empty() { Value::Null } else { json!(queues) },
+        "queues": if worker.queues.is_empty() { Value::Null } else { json!(queues) },
         "slots": worker.slots,
         "busy": busy,
         "started": time(worker.started_ms),
@@ -369,6 +369,31 @@ fn secret_source(secret: &Secret) -> Value {
         Secret::File(path) => json!({ "file": path.to_string_lossy() }),
         Secret::Env(variable) => json!({ "env": variable }),
     }
+}
+
+/// Why a run does not run.
+pub fn why(place: &Place, run: Option<&RunFacts>, answer: &Answer) -> Value {
+    let gate = |gate: &Gate| {
+        json!({
+            "gate": gate.name,
+            "open": gate.open,
+            "detail": gate.detail,
+            "until": maybe_time(gate.until_ms),
+            "hint": gate.hint,
+        })
+    };
+    json!({
+        "run": run.map(|run| run.run),
+        "job": some_text(&place.job),
+        "queue": place.queue,
+        "tenant": some_text(&place.tenant),
+        "state": run.map(|run| run.state),
+        "answer": answer.sentence,
+        "hint": answer.hint,
+        "gates": answer.gates.iter().map(gate).collect::<Vec<_>>(),
+        "expected_start": maybe_time(answer.expected_start_ms),
+        "not_before": maybe_time(answer.not_before_ms),
+    })
 }
 
 /// What came of a request about one run.

@@ -65,6 +65,7 @@ fn masked(lines: impl Iterator<Item = String>) -> Vec<String> {
         (r"\b(now|(in )?(\d+(ms|[smhd]))+( ago)?)\b", "AGO"),
         (r"[`]?/[^ :`]*/(state|jobs\.toml)", "PATH"),
         (r"initiator: +\S+", "initiator: USER"),
+        (r"paused by \S+:", "paused by USER:"),
         (r" +", " "),
     ];
     let masks = masks.map(|(pattern, with)| (Regex::new(pattern).expect("a pattern"), with));

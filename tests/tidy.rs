@@ -16,6 +16,7 @@ const CORE: &[&str] = &[
     "units.rs",
     "catalogue/",
     "crontab/",
+    "flow/",
     "intake/",
     "policy/",
     "schedule/",

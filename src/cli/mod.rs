@@ -87,7 +87,7 @@ pub enum Command {
     Run(run::Args),
     /// Work runs until stopped
     RunWorker(run_worker::Args),
-    /// List, show, follow, cancel, retry and wait for runs
+    /// List, show, explain, follow, cancel, retry and wait for runs
     Runs(runs::Args),
     /// Open the periods of all schedules until stopped
     Schedule(schedule::Args),

@@ -4,6 +4,7 @@
 //! transaction, so that no limit is ever exceeded.
 
 mod breaker;
+pub mod explain;
 mod gates;
 mod overrides;
 mod rate;

@@ -157,14 +157,23 @@ fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
     if settings.ranks.contains_key(queue) {
         return Ok(());
     }
-    let known = || settings.ranks.keys().map(String::as_str);
-    let all: Vec<String> = known().map(|name| format!("`{name}`")).collect();
-    let all = format!("the catalogue has {}", all.join(", "));
-    let hint = match nearest(queue, known()) {
+    let known: Vec<&str> = settings.ranks.keys().map(String::as_str).collect();
+    Err(unknown_queue(queue, &known))
+}
+
+/// The error about a queue that the catalogue does not have.
+pub fn unknown_queue(queue: &str, known: &[&str]) -> Error {
+    let all: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let all = if all.is_empty() {
+        "no catalogue was read yet".to_owned()
+    } else {
+        format!("the catalogue has {}", all.join(", "))
+    };
+    let hint = match nearest(queue, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {all}"),
         None => all,
     };
-    Err(Error::new(Kind::NotFound, format!("unknown queue `{}`", shown(queue))).hint(hint))
+    Error::new(Kind::NotFound, format!("unknown queue `{}`", shown(queue))).hint(hint)
 }
 
 /// A time, read in the catalogue's zone where it has no offset.

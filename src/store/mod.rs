@@ -4,6 +4,8 @@
 
 use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, WorkerId};
 
+pub use crate::flow::explain::NO_QUEUES;
+
 mod rows;
 mod schedule_rows;
 mod sqlite;
@@ -18,7 +20,7 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    Cause, Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned,
+    Asked, Cause, Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned,
     Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write, is_network, rank_accepted,
     sqlite_version,
 };
@@ -309,7 +311,7 @@ pub struct WorkerRow {
     pub host: String,
     /// User id.
     pub uid: i64,
-    /// Queues that it serves, comma separated; empty for all.
+    /// Queues that it serves, comma separated; empty for all, [`NO_QUEUES`] for none.
     pub queues: String,
     /// Its slots.
     pub slots: i64,

@@ -14,6 +14,7 @@ mod schedule;
 mod skeleton;
 mod status;
 mod terminal;
+mod why;
 mod workers;
 
 use serde_json::Value;

@@ -9,6 +9,8 @@ use clap::Subcommand;
 
 use super::Context;
 
+pub(super) use pause::check_job;
+
 /// Jobs of the catalogue
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -65,7 +65,7 @@ fn report(context: &mut Context, document: &str, job: &str, paused: bool, change
 }
 
 /// A job is known if the store or the catalogue knows it: one that was removed from the catalogue may still have runs.
-fn check_job(store: &Store, job: &str, context: &Context) -> Result<()> {
+pub(in crate::cli) fn check_job(store: &Store, job: &str, context: &Context) -> Result<()> {
     let known = store.known_jobs()?;
     if known.iter().any(|name| name == job) || store.has_runs_of(job)? {
         return Ok(());

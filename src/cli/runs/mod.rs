@@ -6,6 +6,7 @@ mod logs;
 mod show;
 mod tail;
 mod wait;
+mod why;
 
 use clap::Subcommand;
 
@@ -13,7 +14,7 @@ use super::Context;
 
 pub(super) use show::paint;
 
-/// List, show, follow, cancel, retry and wait for runs
+/// List, show, explain, follow, cancel, retry and wait for runs
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -34,6 +35,8 @@ enum Verb {
     Retry(act::RetryArgs),
     /// Wait for a run to end; the exit code says how it did
     Wait(wait::Args),
+    /// Tell why a run does not run: every gate between it and a slot
+    Why(why::Args),
 }
 
 /// Does what was asked.
@@ -45,5 +48,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Cancel(args) => act::cancel(&args, context),
         Verb::Retry(args) => act::retry(&args, context),
         Verb::Wait(args) => wait::run(&args, context),
+        Verb::Why(args) => why::run(&args, context),
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         (State::Running, Some(worker)) => workers::gone(&store, worker)?,
         _ => None,
     };
-    context.screen.fields(&fields(&detail, gone, now_ms));
+    let paused = store.paused_jobs()?.contains(&detail.row.job);
+    context
+        .screen
+        .fields(&fields(&detail, paused, gone, now_ms));
     if !detail.attempts.is_empty() {
         context.screen.line("");
         context.screen.table(&attempts(&detail.attempts));
@@ -59,7 +62,12 @@ pub(in crate::cli) fn paint(shown: Shown) -> Paint {
     }
 }
 
-fn fields(detail: &RunDetail, gone: Option<String>, now_ms: i64) -> Vec<(&'static str, String)> {
+fn fields(
+    detail: &RunDetail,
+    paused: bool,
+    gone: Option<String>,
+    now_ms: i64,
+) -> Vec<(&'static str, String)> {
     let row = &detail.row;
     let at = |ms| when::local_and_relative(ms, now_ms);
     let mut fields = vec![
@@ -67,7 +75,7 @@ fn fields(detail: &RunDetail, gone: Option<String>, now_ms: i64) -> Vec<(&'stati
         ("job", row.job.clone()),
         (
             "state",
-            gone.map_or_else(|| state(detail), |why| format!("blocked: {why}")),
+            gone.map_or_else(|| state(detail, paused), |why| format!("blocked: {why}")),
         ),
         ("queue", format!("{}, priority {}", row.queue, row.priority)),
     ];
@@ -112,6 +120,10 @@ fn fields(detail: &RunDetail, gone: Option<String>, now_ms: i64) -> Vec<(&'stati
             .parent
             .map(|run| format!("run {run} ({})", detail.trigger)),
     );
+    add(
+        "why",
+        (row.state == State::Waiting).then(|| format!("jobctl runs why {}", row.run)),
+    );
     for letter in &detail.dead_letters {
         let end = match &letter.closed {
             Some(closed) => format!("{} by {} {}", closed.how, closed.by, at(closed.at_ms)),
@@ -125,10 +137,11 @@ fn fields(detail: &RunDetail, gone: Option<String>, now_ms: i64) -> Vec<(&'stati
     fields
 }
 
-fn state(detail: &RunDetail) -> String {
+fn state(detail: &RunDetail, paused: bool) -> String {
     let row = &detail.row;
     match (row.shown, row.worker, &row.reason) {
-        (Shown::Blocked, ..) => format!("blocked: job `{}` is paused", row.job),
+        (Shown::Blocked, ..) if paused => format!("blocked: job `{}` is paused", row.job),
+        (Shown::Blocked, ..) => "blocked: it waits for another run".to_owned(),
         (Shown::Running, Some(worker), _) => format!("running on worker {worker}"),
         (Shown::Dead, _, Some(reason)) => format!("dead: {reason}"),
         (shown, ..) => shown.to_string(),

@@ -4,6 +4,8 @@ mod kill;
 mod life;
 mod stop;
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -48,6 +50,13 @@ pub(super) struct Seen {
     user: Option<String>,
     /// `None` where we may not judge.
     pub(super) alive: Option<bool>,
+}
+
+/// Workers that are certainly not alive.
+pub(super) fn gone(store: &Store) -> Result<BTreeSet<WorkerId>> {
+    let rows = store.workers()?.into_iter();
+    let gone = rows.filter(|row| life::is_alive(store.dir(), row) == Some(false));
+    Ok(gone.map(|row| row.worker).collect())
 }
 
 impl Seen {

@@ -95,7 +95,7 @@ fn throttle_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Throttle> {
     })
 }
 
-fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>> {
+pub(super) fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>> {
     const SQL: &str = "
         SELECT kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms FROM throttle";
     let mut statement = conn.prepare_cached(SQL)?;
@@ -126,7 +126,7 @@ fn running(conn: &Connection) -> Result<Vec<Running>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn paused_jobs(conn: &Connection) -> Result<BTreeMap<String, Paused>> {
+pub(super) fn paused_jobs(conn: &Connection) -> Result<BTreeMap<String, Paused>> {
     const SQL: &str = "SELECT job, paused_by, reason FROM pause";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {

@@ -35,6 +35,7 @@ mod tests;
 mod turns;
 mod verify;
 mod watch;
+mod why;
 mod workers;
 mod writer;
 
@@ -57,6 +58,7 @@ pub use request::ImportProgress;
 pub use turns::Turns;
 pub use verify::Violation;
 pub use watch::Watch;
+pub use why::Asked;
 pub use writer::Tx;
 
 use crate::error::{Error, Kind, Result};

@@ -17,7 +17,7 @@ use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, marks::StartMarks, spawn};
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NewRun, PassedOver, ServedQueue, Store};
+use crate::store::{Ledger, NO_QUEUES, NewRun, PassedOver, ServedQueue, Store};
 use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
@@ -35,7 +35,7 @@ impl Engine {
         for name in ["work", "output", "checkpoints"] {
             identity::make_dir(&store.dir().join(name))?;
         }
-        let label = ServedQueue::list(&options.queues);
+        let label = label(&options);
         let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;
         let worker = identity.worker;
         let shared = Arc::new(Shared {
@@ -132,6 +132,14 @@ impl Engine {
             ("slots", &self.slots.len()),
         ];
         log::event(Level::Info, "worker_started", &fields);
+    }
+}
+
+/// The queues as the row of the worker names them.
+fn label(options: &Options) -> String {
+    match options.foreground {
+        Some(_) => NO_QUEUES.to_owned(),
+        None => ServedQueue::list(&options.queues),
     }
 }
 

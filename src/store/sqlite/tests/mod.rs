@@ -7,6 +7,7 @@ mod operate;
 mod prune;
 mod read;
 mod watch;
+mod why;
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,0 +1,203 @@
+//! What is known of a run, its lane, the workers and all that runs, at one instant: plain data that the store read at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::flow::{Gates, Overridden, Paused, Running, Subject, Throttle};
+use crate::run::{RunId, State, WorkerId};
+
+/// The queues of a worker that serves none: it works one run in the foreground. No queue has this name.
+pub const NO_QUEUES: &str = "-";
+
+/// Everything that may stand between a run and a slot.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The instant, milliseconds.
+    pub now_ms: i64,
+    /// Where it waits; without a run: where one would.
+    pub place: Place,
+    /// The run; `None` where a job or a queue was asked for and no run of it waits.
+    pub run: Option<RunFacts>,
+    /// Whether a catalogue that was read has the job; `None` where none was read yet.
+    pub job_known: Option<bool>,
+    /// The rules in force.
+    pub rules: Arc<Overridden>,
+    /// What limits and jobs remember.
+    pub throttles: BTreeMap<Subject, Throttle>,
+    /// Jobs that operators paused.
+    pub paused_jobs: BTreeMap<String, Paused>,
+    /// All that runs, by id.
+    pub holders: Vec<HeldRun>,
+    /// All registered workers, by id.
+    pub workers: Vec<Worker>,
+    /// First runs of the lanes of its queue and of queues of smaller rank, queue by queue.
+    pub heads: Vec<Head>,
+    /// There are more lanes than were looked at.
+    pub heads_cut: bool,
+    /// Ready runs before it in the lanes of its tenant in its queue, lane by lane; at most [`AHEAD_MAX`] each.
+    pub ahead: Vec<Ahead>,
+}
+
+/// More runs ahead than this are not counted.
+pub const AHEAD_MAX: i64 = 10_000;
+
+/// A lane; the job is empty where only a queue was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The queue.
+    pub queue: String,
+    /// Unit of fairness; empty for none.
+    pub tenant: String,
+    /// The job.
+    pub job: String,
+}
+
+/// A run, as far as its start is concerned.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    /// Its id.
+    pub run: RunId,
+    /// Stored state.
+    pub state: State,
+    /// Earliest start, milliseconds.
+    pub due_ms: i64,
+    /// Latest useful start, milliseconds.
+    pub deadline_ms: Option<i64>,
+    /// Starts.
+    pub attempts: i64,
+    /// Bad endings.
+    pub failures: i64,
+    /// Failures that make it dead.
+    pub max_attempts: i64,
+    /// Deaths of its workers.
+    pub crashes: i64,
+    /// Whether the next death of its worker makes it poison: it must run alone.
+    pub alone: bool,
+    /// Whether the last attempt was rate limited.
+    pub limited: bool,
+    /// Who runs it, or keeps it.
+    pub worker: Option<WorkerId>,
+    /// The attempt under way: number and start, milliseconds; not known for its first moments.
+    pub attempt: Option<(i64, i64)>,
+    /// End of the run, milliseconds.
+    pub ended_ms: Option<i64>,
+    /// When a cancel was requested, milliseconds, and by whom.
+    pub cancel: Option<(i64, Option<String>)>,
+    /// Why it is dead or cancelled.
+    pub reason: Option<String>,
+    /// Error of the last attempt that ended badly.
+    pub last_error: Option<String>,
+    /// Runs that must end before it may start: how many, ...
+    pub gates: i64,
+    /// ... and the first of them, with their states.
+    pub after: Vec<(RunId, State)>,
+}
+
+/// A run that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRun {
+    /// Its id.
+    pub run: RunId,
+    /// Who holds it.
+    pub worker: WorkerId,
+    /// Its lane.
+    pub place: Place,
+    /// Nothing runs beside it at its worker.
+    pub alone: bool,
+}
+
+/// A registered worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Queues that it serves: names with weights, comma separated; empty for all, `-` for none.
+    pub queues: String,
+    /// Its slots.
+    pub slots: i64,
+    /// An operator asked it to stop.
+    pub stopping: bool,
+}
+
+impl Worker {
+    /// Whether it serves a queue.
+    pub fn serves(&self, queue: &str) -> bool {
+        self.queues.is_empty() || self.names().any(|name| name == queue)
+    }
+
+    /// The queues that it names, without weights.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let words = self.queues.split(',');
+        words
+            .filter_map(|word| word.split('*').next())
+            .filter(|name| !name.is_empty() && *name != NO_QUEUES)
+    }
+
+    /// Whether it serves no queue, but one run in the foreground.
+    pub fn is_foreground(&self) -> bool {
+        self.queues == NO_QUEUES
+    }
+
+    /// Whether it serves its queues by weight; else by rank.
+    pub fn has_weights(&self) -> bool {
+        self.queues.contains('*')
+    }
+}
+
+/// The first ready run of a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The lane.
+    pub place: Place,
+    /// The run.
+    pub run: RunId,
+    /// Its order inside the queue, smaller first.
+    pub order_key: i64,
+    /// It must run alone.
+    pub alone: bool,
+}
+
+/// Ready runs of one lane that come before a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// The job of the lane.
+    pub job: String,
+    /// How many.
+    pub runs: i64,
+}
+
+impl Facts {
+    /// The gates as a claim would find them.
+    pub fn gates(&self) -> Gates<'_> {
+        let running = self.holders.iter().map(|held| Running {
+            queue: held.place.queue.clone(),
+            tenant: held.place.tenant.clone(),
+            job: held.place.job.clone(),
+        });
+        Gates::new(
+            &self.rules.rules,
+            &running.collect::<Vec<_>>(),
+            self.throttles.clone(),
+            self.paused_jobs.clone(),
+            self.now_ms,
+        )
+    }
+
+    /// The rank of a queue; the last for one that the rules do not know.
+    pub fn rank(&self, queue: &str) -> i64 {
+        let rules = self.rules.rules.queues.get(queue);
+        rules.map_or(i64::MAX, |queue| queue.rank)
+    }
+
+    /// The first run of the queue: of a lane that is open, if any is.
+    pub fn first(&self, queue: &str) -> Option<RunId> {
+        let mut gates = self.gates();
+        let heads = self.heads.iter().filter(|head| head.place.queue == queue);
+        let key = |head: &&Head| {
+            let Place { queue, tenant, job } = &head.place;
+            let lane = gates.lane(queue, tenant, job);
+            (gates.closed(&lane).is_some(), head.order_key, head.run)
+        };
+        heads.min_by_key(key).map(|head| head.run)
+    }
+}

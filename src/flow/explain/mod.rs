@@ -1,0 +1,178 @@
+//! Why a run does not run: every gate between it and a slot, each open or closed, in the order in which it matters.
+//!
+//! Rule: a pure function of facts that were read at one instant, and of which workers are gone. It asks the same gates as the
+//! claim, so that the two cannot disagree; and it promises no start, it only says before when there will be none.
+
+mod facts;
+mod nodes;
+mod order;
+mod own;
+mod standing;
+mod words;
+mod workers;
+
+use std::collections::BTreeSet;
+
+pub use facts::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, NO_QUEUES, Place, RunFacts, Worker};
+
+use crate::run::{State, WorkerId};
+
+/// Something that a run has to pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// What it is: `due`, `limit smtp`, `workers`.
+    pub name: String,
+    /// Whether the run may pass now.
+    pub open: bool,
+    /// The numbers.
+    pub detail: String,
+    /// Closed: when it opens by time alone; open: until when it is, if that is known. Milliseconds.
+    pub until_ms: Option<i64>,
+    /// Closed: what to do about it.
+    pub hint: Option<String>,
+}
+
+impl Gate {
+    fn open(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            open: true,
+            detail: detail.into(),
+            until_ms: None,
+            hint: None,
+        }
+    }
+
+    fn closed(name: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            open: false,
+            hint: Some(hint.into()),
+            ..Self::open(name, detail)
+        }
+    }
+
+    fn until(mut self, until_ms: Option<i64>) -> Self {
+        self.until_ms = until_ms;
+        self
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// It in a sentence, without a full stop.
+    pub sentence: String,
+    /// What to do, beside what the closed gates say.
+    pub hint: Option<String>,
+    /// All gates; none of a run that does not wait.
+    pub gates: Vec<Gate>,
+    /// When it may start: now, if every gate is open; the latest of the closed gates, if each of them opens by time alone.
+    /// Milliseconds. Never a promise: something else may be in the way by then.
+    pub expected_start_ms: Option<i64>,
+    /// It does not start before this: the latest that is known of any closed gate, milliseconds.
+    pub not_before_ms: Option<i64>,
+}
+
+/// A run that is ready for so long beside open gates hints at something else.
+const PATIENCE_MS: i64 = 5_000;
+
+/// Judges the facts; `gone` are the workers that are certainly not alive.
+pub fn explain(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Answer {
+    match &facts.run {
+        Some(run) if run.state != State::Waiting => standing::of(run, gone, facts.now_ms),
+        _ => waiting(facts, gone),
+    }
+}
+
+fn waiting(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Answer {
+    let run = facts.run.as_ref();
+    let keeper = run.and_then(|run| run.worker);
+    let mut gates = Vec::new();
+    if let Some(run) = run {
+        gates.extend(own::gates(run, facts.now_ms));
+    }
+    if let Some(keeper) = keeper {
+        gates.push(own::kept(keeper, gone));
+    }
+    gates.extend(nodes::gates(facts, gone, keeper.is_some()));
+    if keeper.is_none() {
+        gates.push(workers::gate(facts, gone));
+        // The order among those that are ready is not that of the others.
+        if run.is_some_and(|run| run.gates == 0 && run.due_ms <= facts.now_ms) {
+            gates.push(order::gate(facts, gone));
+        }
+    }
+    let closed = || gates.iter().filter(|gate| !gate.open);
+    let not_before_ms = closed().filter_map(|gate| gate.until_ms).max();
+    let by_time = closed().all(|gate| gate.until_ms.is_some());
+    let expected_start_ms = match closed().count() {
+        0 => Some(facts.now_ms),
+        _ => not_before_ms.filter(|_| by_time),
+    };
+    if let Some(dies) = run.and_then(|run| own::too_late(run, not_before_ms, facts.now_ms)) {
+        gates.retain(|gate| gate.name != own::DEADLINE);
+        gates.insert(1, dies);
+        return Answer {
+            sentence: sentence(facts, &gates),
+            hint: None,
+            gates,
+            expected_start_ms: None,
+            not_before_ms: None,
+        };
+    }
+    Answer {
+        sentence: sentence(facts, &gates),
+        hint: hint(facts, &gates, keeper),
+        gates,
+        expected_start_ms,
+        not_before_ms,
+    }
+}
+
+fn sentence(facts: &Facts, gates: &[Gate]) -> String {
+    let Place { queue, tenant, job } = &facts.place;
+    let who = match (&facts.run, job.is_empty()) {
+        (Some(run), _) => {
+            let tenant = if tenant.is_empty() {
+                String::new()
+            } else {
+                format!(" for tenant `{tenant}`")
+            };
+            format!(
+                "run {} of job `{job}`{tenant} waits in queue `{queue}`",
+                run.run
+            )
+        }
+        (None, false) => format!("no run of job `{job}` waits; one in queue `{queue}` would pass"),
+        (None, true) => format!("no run waits in queue `{queue}`; one would pass"),
+    };
+    let closed = gates.iter().filter(|gate| !gate.open).count();
+    let are = if closed == 1 { "is" } else { "are" };
+    match closed {
+        0 => format!("{who}: every gate is open"),
+        n => format!("{who}: {n} of {} gates {are} closed", gates.len()),
+    }
+}
+
+fn hint(facts: &Facts, gates: &[Gate], keeper: Option<WorkerId>) -> Option<String> {
+    let run = facts.run.as_ref()?;
+    if gates.iter().any(|gate| !gate.open) {
+        return None;
+    }
+    if keeper.is_some() {
+        return Some("its `jobctl run` starts it now".to_owned());
+    }
+    let ready_ms = facts.now_ms - run.due_ms;
+    if ready_ms < PATIENCE_MS {
+        return Some("the next claim takes it".to_owned());
+    }
+    Some(format!(
+        "it is due for {} and should have started: `jobctl workers list` and `jobctl doctor` tell whether a worker hangs; one \
+         with an older catalogue that lacks `{}` leaves it alone, SIGHUP lets it read the new one",
+        words::span(ready_ms),
+        facts.place.job
+    ))
+}
+
+#[cfg(test)]
+mod tests;

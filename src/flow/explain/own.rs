@@ -1,0 +1,115 @@
+//! The gates of the run itself: its time, its deadline, the runs that it has to wait for, the process that keeps it.
+
+use std::collections::BTreeSet;
+
+use super::words::span;
+use super::{Gate, RunFacts};
+use crate::run::{RunId, WorkerId};
+use crate::units::counted;
+
+/// Name of the gate of the deadline.
+pub(super) const DEADLINE: &str = "deadline";
+
+pub(super) fn gates(run: &RunFacts, now_ms: i64) -> impl Iterator<Item = Gate> {
+    [
+        Some(due(run, now_ms)),
+        deadline(run, now_ms),
+        predecessors(run),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn due(run: &RunFacts, now_ms: i64) -> Gate {
+    if run.due_ms <= now_ms {
+        return Gate::open("due", format!("since {}", span(now_ms - run.due_ms)));
+    }
+    let error = run.last_error.as_ref();
+    let error = error.map_or_else(String::new, |error| format!(": {error}"));
+    let logs = format!("`jobctl runs logs {}` tells what it printed", run.run);
+    let (detail, hint) = if run.limited {
+        let detail = format!(
+            "it was rate limited in attempt {}, which is no failure{error}",
+            run.attempts
+        );
+        (detail, format!("it starts again by itself; {logs}"))
+    } else if run.failures > 0 {
+        let detail = format!(
+            "retried after failure {} of {}{error}",
+            run.failures, run.max_attempts
+        );
+        (detail, format!("it starts again by itself; {logs}"))
+    } else {
+        let hint = format!(
+            "it becomes ready by itself; `jobctl runs cancel {}` takes it back",
+            run.run
+        );
+        ("not due yet".to_owned(), hint)
+    };
+    Gate::closed("due", detail, hint).until(Some(run.due_ms))
+}
+
+fn deadline(run: &RunFacts, now_ms: i64) -> Option<Gate> {
+    let deadline_ms = run.deadline_ms?;
+    if deadline_ms <= now_ms {
+        let ago = span(now_ms - deadline_ms);
+        let detail = format!("passed {ago} ago: the next claim of a worker makes it a dead letter");
+        let gate = Gate::closed(DEADLINE, detail, after_its_death(run.run));
+        return Some(gate);
+    }
+    Some(Gate::open(DEADLINE, "no attempt starts after it").until(Some(deadline_ms)))
+}
+
+fn after_its_death(run: RunId) -> String {
+    format!("once it is dead, `jobctl runs retry {run}` lets it run without a deadline")
+}
+
+/// The gate of a deadline that comes before anything can start; `None` where there is time.
+pub(super) fn too_late(run: &RunFacts, not_before_ms: Option<i64>, now_ms: i64) -> Option<Gate> {
+    let deadline_ms = run
+        .deadline_ms
+        .filter(|deadline_ms| *deadline_ms > now_ms)?;
+    let not_before_ms = not_before_ms.filter(|not_before_ms| *not_before_ms >= deadline_ms)?;
+    let late = span(not_before_ms - deadline_ms);
+    let detail = format!(
+        "it comes {late} before the run may start: the run becomes a dead letter unstarted"
+    );
+    Some(Gate::closed(DEADLINE, detail, after_its_death(run.run)))
+}
+
+fn predecessors(run: &RunFacts) -> Option<Gate> {
+    let first = run.after.first().map(|(run, _)| *run);
+    match (run.gates, first) {
+        (0, _) => None,
+        (n, Some(first)) => {
+            let named: Vec<String> = run
+                .after
+                .iter()
+                .map(|(run, state)| format!("{run} ({state})"))
+                .collect();
+            let detail = format!("{} must end first: {}", counted(n, "run"), named.join(", "));
+            let hint = format!(
+                "`jobctl runs why {first}`, or `jobctl runs cancel {first}` to go on without it"
+            );
+            Some(Gate::closed("runs before it", detail, hint))
+        }
+        (n, None) => {
+            let detail = format!("{} must end first", counted(n, "run"));
+            let hint = "`jobctl runs list --state waiting,running` shows what has not ended";
+            Some(Gate::closed("runs before it", detail, hint))
+        }
+    }
+}
+
+/// A run that a `jobctl run` keeps for itself.
+pub(super) fn kept(keeper: WorkerId, gone: &BTreeSet<WorkerId>) -> Gate {
+    if gone.contains(&keeper) {
+        let detail = format!("kept by a `jobctl run` that is gone (worker {keeper})");
+        let hint = "any worker or scheduler gives it back within a second: `jobctl run-worker`";
+        return Gate::closed("jobctl run", detail, hint);
+    }
+    Gate::open(
+        "jobctl run",
+        format!("kept by a `jobctl run` (worker {keeper}), which alone starts it"),
+    )
+}

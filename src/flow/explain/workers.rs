@@ -1,0 +1,217 @@
+//! The gate of the workers: is there one alive that serves the queue and has a slot for this run?
+//!
+//! Rule: what only a worker's memory knows (its catalogue, a SIGTERM, a hung loop) is not judged here; the answer hints at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::words::names;
+use super::{Facts, Gate, Head, Place, Worker};
+use crate::run::WorkerId;
+use crate::units::counted;
+
+/// So many workers are described one by one.
+const DESCRIBED: usize = 4;
+
+/// Why a worker takes no run of this lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refusal {
+    Stopping,
+    Busy,
+    /// It runs something that must be alone, or is about to.
+    Alone(String),
+    /// Free slots that are kept for other queues.
+    Reserved(i64, Vec<String>),
+}
+
+/// The gate.
+pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
+    const NAME: &str = "workers";
+    let queue = &facts.place.queue;
+    let alive: Vec<&Worker> = facts
+        .workers
+        .iter()
+        .filter(|worker| !gone.contains(&worker.worker) && !worker.is_foreground())
+        .collect();
+    if alive.is_empty() {
+        let dead = facts.workers.iter().filter(|it| gone.contains(&it.worker));
+        let detail = match dead.count() {
+            0 => "no worker is alive".to_owned(),
+            n => format!("no worker is alive; {} died", counted(n as i64, "worker")),
+        };
+        return Gate::closed(NAME, detail, "`jobctl run-worker` starts one");
+    }
+    let serving: Vec<&Worker> = alive
+        .iter()
+        .copied()
+        .filter(|it| it.serves(queue))
+        .collect();
+    if serving.is_empty() {
+        let served: BTreeSet<&str> = alive.iter().flat_map(|worker| worker.names()).collect();
+        let served: Vec<&str> = served.into_iter().collect();
+        let detail = format!(
+            "{} alive, and none serves queue `{queue}`; served: {}",
+            counted(alive.len() as i64, "worker"),
+            names(&served)
+        );
+        let hint = format!("`jobctl run-worker --queue {queue}` starts one");
+        return Gate::closed(NAME, detail, hint);
+    }
+    let desk = Desk::new(facts);
+    let mut free = 0;
+    let mut refusals: Vec<(&Worker, Refusal)> = Vec::new();
+    for worker in &serving {
+        match desk.room(worker) {
+            Ok(slots) => free += slots,
+            Err(refusal) => refusals.push((worker, refusal)),
+        }
+    }
+    let slots: i64 = serving.iter().map(|worker| worker.slots).sum();
+    let over = counted(serving.len() as i64, "worker");
+    if free > 0 {
+        let are = if free == 1 { "is" } else { "are" };
+        return Gate::open(
+            NAME,
+            format!("{free} of {slots} slots {are} free over {over}"),
+        );
+    }
+    let (detail, hint) = refused(&refusals, slots, &over, queue);
+    Gate::closed(NAME, detail, hint)
+}
+
+/// Why none of them takes the run, in one sentence if it is the same for all.
+fn refused(
+    refusals: &[(&Worker, Refusal)],
+    slots: i64,
+    over: &str,
+    queue: &str,
+) -> (String, String) {
+    let all = |is: fn(&Refusal) -> bool| refusals.iter().all(|(_, refusal)| is(refusal));
+    let another =
+        format!("`jobctl workers list`; `jobctl run-worker --queue {queue}` starts another");
+    if all(|refusal| *refusal == Refusal::Busy) {
+        let detail = format!("{slots} of {slots} slots busy over {over}");
+        return (detail, another);
+    }
+    if all(|refusal| *refusal == Refusal::Stopping) {
+        let ids: Vec<_> = refusals.iter().map(|(worker, _)| worker.worker).collect();
+        let detail = format!("stopping, and claims nothing more: worker {}", names(&ids));
+        return (
+            detail,
+            format!("`jobctl run-worker --queue {queue}` starts one"),
+        );
+    }
+    let described: Vec<String> = refusals
+        .iter()
+        .take(DESCRIBED)
+        .map(|(worker, refusal)| format!("worker {}: {}", worker.worker, words(worker, refusal)))
+        .collect();
+    let more = match refusals.len().saturating_sub(DESCRIBED) {
+        0 => String::new(),
+        more => format!("; and {}", counted(more as i64, "more worker")),
+    };
+    let reserved = all(|refusal| matches!(refusal, Refusal::Reserved(..)));
+    let hint = if reserved {
+        format!("lower `reserve` of the other queues in the catalogue; {another}")
+    } else {
+        another
+    };
+    (described.join("; ") + &more, hint)
+}
+
+fn words(worker: &Worker, refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Stopping => "stopping".to_owned(),
+        Refusal::Busy => format!("{0} of {0} slots busy", worker.slots),
+        Refusal::Alone(why) => why.clone(),
+        Refusal::Reserved(free, queues) => {
+            let slots = counted(*free, "free slot");
+            format!("{slots} kept for {}", names(queues))
+        }
+    }
+}
+
+struct Desk<'a> {
+    facts: &'a Facts,
+    /// Runs that each worker holds, by queue.
+    held: BTreeMap<WorkerId, BTreeMap<&'a str, i64>>,
+    /// A run that must be alone and is first in a lane that is served no later.
+    next_alone: Option<&'a Head>,
+}
+
+impl<'a> Desk<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        let mut held: BTreeMap<WorkerId, BTreeMap<&str, i64>> = BTreeMap::new();
+        for run in &facts.holders {
+            let queues = held.entry(run.worker).or_default();
+            *queues.entry(run.place.queue.as_str()).or_default() += 1;
+        }
+        let mut gates = facts.gates();
+        let own = facts.run.as_ref().map(|run| run.run);
+        let next_alone = facts.heads.iter().find(|head| {
+            let Place { queue, tenant, job } = &head.place;
+            let lane = gates.lane(queue, tenant, job);
+            head.alone && Some(head.run) != own && gates.closed(&lane).is_none()
+        });
+        Self {
+            facts,
+            held,
+            next_alone,
+        }
+    }
+
+    /// Slots of a worker that this run may have, or why there are none.
+    fn room(&self, worker: &Worker) -> Result<i64, Refusal> {
+        if worker.stopping {
+            return Err(Refusal::Stopping);
+        }
+        let nothing = BTreeMap::new();
+        let queues = self.held.get(&worker.worker).unwrap_or(&nothing);
+        let busy: i64 = queues.values().sum();
+        let mut holders = self.facts.holders.iter();
+        if let Some(held) = holders.find(|held| held.worker == worker.worker && held.alone) {
+            let why = format!("run {} is alone there, as it ended its workers", held.run);
+            return Err(Refusal::Alone(why));
+        }
+        let must_be_alone = self.facts.run.as_ref().filter(|run| run.alone);
+        if let Some(run) = must_be_alone.filter(|_| busy > 0) {
+            let why = format!(
+                "{busy} running, and this run ended {}: it starts alone or not at all",
+                counted(run.crashes, "worker")
+            );
+            return Err(Refusal::Alone(why));
+        }
+        if let Some(head) = self.next_alone
+            && worker.serves(&head.place.queue)
+            && busy > 0
+        {
+            let why = format!(
+                "keeps itself free for run {}, which must be alone",
+                head.run
+            );
+            return Err(Refusal::Alone(why));
+        }
+        let free = worker.slots - busy;
+        if free <= 0 {
+            return Err(Refusal::Busy);
+        }
+        let kept = self.kept(worker, queues);
+        let reserved: i64 = kept.iter().map(|(_, slots)| slots).sum();
+        if free <= reserved {
+            let queues = kept.iter().map(|(name, _)| format!("queue {name}"));
+            return Err(Refusal::Reserved(free, queues.collect()));
+        }
+        Ok(free - reserved)
+    }
+
+    /// Slots that a worker keeps free for other queues.
+    fn kept(&self, worker: &Worker, held: &BTreeMap<&str, i64>) -> Vec<(&'a str, i64)> {
+        let rules = self.facts.rules.rules.queues.iter();
+        let others = rules
+            .filter(|(name, _)| **name != self.facts.place.queue && worker.serves(name))
+            .map(|(name, rules)| {
+                let used = held.get(name.as_str()).copied().unwrap_or(0);
+                (name.as_str(), (rules.reserve - used).max(0))
+            });
+        others.filter(|(_, slots)| *slots > 0).collect()
+    }
+}

@@ -1,0 +1,352 @@
+//! Reads what may stand between a run and a slot, all of one moment; `flow::explain` judges it.
+//!
+//! Rule: every read is bounded, by an index and a number, however many runs wait.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::flow;
+use super::lanes::next_lane;
+use crate::error::Result;
+use crate::flow::Rules;
+use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFacts, Worker};
+use crate::run::{RunId, State, WorkerId};
+
+/// Lanes whose head is looked at.
+const LANES_MAX: usize = 256;
+
+/// Lanes of one tenant in which runs ahead are counted.
+const TENANT_LANES_MAX: usize = 64;
+
+/// Predecessors that are named.
+const NAMED: i64 = 5;
+
+/// Gates, or runs that wait for their time, among which some are looked for.
+const LOOKED_AT: i64 = 10_000;
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// This run.
+    Run(RunId),
+    /// The next run of a job; if none waits, one that would wait in this queue.
+    Job(&'a str, &'a str),
+    /// The next run of a queue.
+    Queue(&'a str),
+}
+
+impl super::Store {
+    /// What may stand between a run and a start; `None` if the run does not exist.
+    pub fn why(&self, asked: Asked<'_>, now_ms: i64) -> Result<Option<Facts>> {
+        self.snapshot(|store| {
+            let conn = store.connection()?;
+            let rules = store.rules.borrow_mut().in_force(conn, now_ms)?;
+            let mut facts = Facts {
+                now_ms,
+                throttles: flow::throttles(conn)?,
+                paused_jobs: flow::paused_jobs(conn)?,
+                holders: holders(conn)?,
+                workers: workers(conn)?,
+                rules,
+                ..Facts::default()
+            };
+            let run = match asked {
+                Asked::Run(run) => Some(run),
+                Asked::Job(job, queue) => {
+                    queue.clone_into(&mut facts.place.queue);
+                    job.clone_into(&mut facts.place.job);
+                    next_of_job(conn, job)?
+                }
+                Asked::Queue(queue) => {
+                    queue.clone_into(&mut facts.place.queue);
+                    heads(conn, queue, &mut facts)?;
+                    match facts.first(queue) {
+                        Some(run) => Some(run),
+                        None => next_delayed(conn, queue)?,
+                    }
+                }
+            };
+            if let Some(run) = run {
+                let Some((place, order_key, run)) = run_facts(conn, run)? else {
+                    return Ok(None);
+                };
+                if run.state == State::Waiting {
+                    facts.ahead = ahead(conn, &place, order_key, run.run)?;
+                }
+                facts.place = place;
+                facts.run = Some(run);
+            }
+            facts.job_known = knows_job(conn, &facts.place.job)?;
+            facts.heads.clear();
+            let queue = facts.place.queue.clone();
+            let Rules { queues, .. } = &facts.rules.rules;
+            let mut ranked: Vec<(i64, String)> = queues
+                .iter()
+                .map(|(name, rules)| (rules.rank, name.clone()))
+                .filter(|place| *place < (facts.rank(&queue), queue.clone()))
+                .collect();
+            ranked.sort();
+            for (_, queue) in ranked {
+                heads(conn, &queue, &mut facts)?;
+            }
+            heads(conn, &queue, &mut facts)?;
+            Ok(Some(facts))
+        })
+    }
+
+    /// Whether the store knows a queue: by the rules in force, or because runs are or were in it; and all that it knows by
+    /// the rules.
+    pub fn knows_queue(&self, queue: &str, now_ms: i64) -> Result<(bool, Vec<String>)> {
+        const SQL: &str = "SELECT 1 FROM depth WHERE queue = ?1 LIMIT 1";
+        let conn = self.connection()?;
+        let rules = self.rules.borrow_mut().in_force(conn, now_ms)?;
+        let names: Vec<String> = rules.rules.queues.keys().cloned().collect();
+        let known =
+            names.iter().any(|name| name == queue) || conn.prepare_cached(SQL)?.exists([queue])?;
+        Ok((known, names))
+    }
+}
+
+/// A run with its lane and its place in the order.
+fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFacts)>> {
+    const SQL: &str = "
+        SELECT queue, tenant, job, order_key, state, due_ms, deadline_ms, attempts, failures, max_attempts, crashes,
+            crashes > 0 AND crashes >= max_crashes - 1, limited_ms IS NOT NULL, worker, ended_ms, cancel_ms, cancel_by,
+            reason, last_error, gates
+        FROM run WHERE id = :run";
+    const ATTEMPT: &str = "
+        SELECT number, started_ms FROM attempt WHERE run = :run AND ended_ms IS NULL ORDER BY number DESC LIMIT 1";
+    let read = |row: &Row<'_>| {
+        let state: String = row.get(4)?;
+        let cancel_ms: Option<i64> = row.get(15)?;
+        let cancel_by: Option<String> = row.get(16)?;
+        let facts = RunFacts {
+            run,
+            // The schema's CHECK lets no other word in.
+            state: State::from_word(&state).unwrap_or(State::Dead),
+            due_ms: row.get(5)?,
+            deadline_ms: row.get(6)?,
+            attempts: row.get(7)?,
+            failures: row.get(8)?,
+            max_attempts: row.get(9)?,
+            crashes: row.get(10)?,
+            alone: row.get(11)?,
+            limited: row.get(12)?,
+            worker: row.get::<_, Option<i64>>(13)?.map(WorkerId),
+            attempt: None,
+            ended_ms: row.get(14)?,
+            cancel: cancel_ms.map(|ms| (ms, cancel_by)),
+            reason: row.get(17)?,
+            last_error: row.get(18)?,
+            gates: row.get(19)?,
+            after: Vec::new(),
+        };
+        Ok((place_at(row, 0)?, row.get(3)?, facts))
+    };
+    let found: Option<(Place, i64, RunFacts)> = conn
+        .prepare_cached(SQL)?
+        .query_row(named_params! {":run": run.0}, read)
+        .optional()?;
+    let Some((place, order_key, mut facts)) = found else {
+        return Ok(None);
+    };
+    if facts.state == State::Running {
+        facts.attempt = conn
+            .prepare_cached(ATTEMPT)?
+            .query_row(named_params! {":run": run.0}, |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+    }
+    if facts.gates > 0 {
+        facts.after = predecessors(conn, run)?;
+    }
+    Ok(Some((place, order_key, facts)))
+}
+
+/// The runs that must end first. They were stored before it; those far behind are not found, only counted.
+fn predecessors(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
+    const SQL: &str = "
+        SELECT first.run, run.state FROM (
+            SELECT run, successor FROM gate WHERE run < ?1 ORDER BY run DESC LIMIT ?2) AS first
+        JOIN run ON run.id = first.run
+        WHERE first.successor = ?1 LIMIT ?3";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([run.0, LOOKED_AT, NAMED], |row| {
+        let state: String = row.get(1)?;
+        Ok((
+            RunId(row.get(0)?),
+            State::from_word(&state).unwrap_or(State::Waiting),
+        ))
+    })?;
+    let mut rows: Vec<(RunId, State)> = rows.collect::<Result<_, _>>()?;
+    rows.sort_unstable_by_key(|(run, _)| *run);
+    Ok(rows)
+}
+
+/// All that runs.
+fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
+    const SQL: &str = "
+        SELECT queue, tenant, job, id, worker, crashes > 0 AND crashes >= max_crashes - 1
+        FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running' ORDER BY id";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        Ok(HeldRun {
+            place: place_at(row, 0)?,
+            run: RunId(row.get(3)?),
+            worker: WorkerId(row.get(4)?),
+            alone: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn workers(conn: &Connection) -> Result<Vec<Worker>> {
+    const SQL: &str = "SELECT id, queues, slots, stop_ms IS NOT NULL FROM worker ORDER BY id";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Worker {
+            worker: WorkerId(row.get(0)?),
+            queues: row.get(1)?,
+            slots: row.get(2)?,
+            stopping: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a catalogue that was read has the job; `None` where none was read.
+fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
+    const SQL: &str = "
+        SELECT max(EXISTS (SELECT 1 FROM catalogue_job WHERE path = catalogue.path AND job = ?1)) FROM catalogue";
+    Ok(conn
+        .prepare_cached(SQL)?
+        .query_row([job], |row| row.get(0))?)
+}
+
+/// The first runs of a queue's lanes, behind those that were read before.
+fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
+    const HEAD: &str = "
+        SELECT id, order_key, crashes > 0 AND crashes >= max_crashes - 1 FROM run INDEXED BY run_ready
+        WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 ORDER BY order_key, id LIMIT 1";
+    let mut statement = conn.prepare_cached(HEAD)?;
+    let mut at = (String::new(), String::new());
+    while let Some((tenant, job)) = next_lane(conn, queue, &at.0, &at.1)? {
+        if facts.heads.len() >= LANES_MAX {
+            facts.heads_cut = true;
+            break;
+        }
+        let head = statement.query_row([queue, &tenant, &job], |row| {
+            Ok(Head {
+                place: Place {
+                    queue: queue.to_owned(),
+                    tenant: tenant.clone(),
+                    job: job.clone(),
+                },
+                run: RunId(row.get(0)?),
+                order_key: row.get(1)?,
+                alone: row.get(2)?,
+            })
+        })?;
+        facts.heads.push(head);
+        at = (tenant, job);
+    }
+    Ok(())
+}
+
+/// Ready runs before this one, in each lane of its tenant in its queue.
+fn ahead(conn: &Connection, place: &Place, order_key: i64, run: RunId) -> Result<Vec<Ahead>> {
+    // Two statements, for the reason given in `lanes`.
+    const BEFORE: &str = "
+        SELECT count(*) FROM (
+            SELECT 1 FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key < ?4 LIMIT ?5)";
+    const EQUAL: &str = "
+        SELECT count(*) FROM (
+            SELECT 1 FROM run INDEXED BY run_ready
+            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key = ?4 AND id < ?5 LIMIT ?6)";
+    let Place { queue, tenant, job } = place;
+    let count = |job: &str| -> Result<i64> {
+        let mut before = conn.prepare_cached(BEFORE)?;
+        let n: i64 = before
+            .query_row(params![queue, tenant, job, order_key, AHEAD_MAX], |row| {
+                row.get(0)
+            })?;
+        let mut equal = conn.prepare_cached(EQUAL)?;
+        let values = params![queue, tenant, job, order_key, run.0, AHEAD_MAX - n];
+        let more: i64 = equal.query_row(values, |row| row.get(0))?;
+        Ok(n + more)
+    };
+    let mut all = vec![Ahead {
+        job: job.clone(),
+        runs: count(job)?,
+    }];
+    let mut at = String::new();
+    for _ in 0..TENANT_LANES_MAX {
+        match next_lane(conn, queue, tenant, &at)? {
+            Some((same, next)) if same == *tenant => {
+                if next != *job {
+                    all.push(Ahead {
+                        runs: count(&next)?,
+                        job: next.clone(),
+                    });
+                }
+                at = next;
+            }
+            _ => break,
+        }
+    }
+    Ok(all)
+}
+
+/// The next waiting run of a job: the first of its ready ones, or the first due among its newest.
+fn next_of_job(conn: &Connection, job: &str) -> Result<Option<RunId>> {
+    const LANES: &str = "
+        SELECT queue, tenant FROM depth WHERE ready > 0 LIMIT ?1";
+    const HEAD: &str = "
+        SELECT order_key, id FROM run INDEXED BY run_ready
+        WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 ORDER BY order_key, id LIMIT 1";
+    const NEWEST: &str = "
+        SELECT id FROM (
+            SELECT id, state, due_ms FROM run INDEXED BY run_job WHERE job = ?1 ORDER BY id DESC LIMIT ?2)
+        WHERE state = 'waiting' ORDER BY due_ms, id LIMIT 1";
+    let mut lanes = conn.prepare_cached(LANES)?;
+    let lanes = lanes.query_map([LANES_MAX as i64], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let mut head = conn.prepare_cached(HEAD)?;
+    let mut first: Option<(i64, i64)> = None;
+    for lane in lanes {
+        let (queue, tenant) = lane?;
+        let found = head.query_row([queue.as_str(), &tenant, job], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
+        first = [first, found.optional()?].into_iter().flatten().min();
+    }
+    if let Some((_, run)) = first {
+        return Ok(Some(RunId(run)));
+    }
+    let mut newest = conn.prepare_cached(NEWEST)?;
+    let run = newest.query_row(params![job, LOOKED_AT], |row| row.get(0).map(RunId));
+    Ok(run.optional()?)
+}
+
+/// The run of a queue that is due next, among those of all queues that are.
+fn next_delayed(conn: &Connection, queue: &str) -> Result<Option<RunId>> {
+    const SQL: &str = "
+        SELECT id FROM (
+            SELECT id, queue, due_ms FROM run INDEXED BY run_due
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 ORDER BY due_ms LIMIT ?2)
+        WHERE queue = ?1 ORDER BY due_ms, id LIMIT 1";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let run = statement.query_row(params![queue, LOOKED_AT], |row| row.get(0).map(RunId));
+    Ok(run.optional()?)
+}
+
+/// A lane, from three columns.
+fn place_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Place> {
+    Ok(Place {
+        queue: row.get(at)?,
+        tenant: row.get(at + 1)?,
+        job: row.get(at + 2)?,
+    })
+}
