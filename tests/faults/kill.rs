@@ -432,12 +432,12 @@ const MIGRATE: Cycle = Cycle {
         let version = number(world, "PRAGMA user_version");
         let backup = world.state().join("jobctl.db.schema-1.bak");
         assert!(
-            version == 1 || (version == 2 && backup.exists()),
+            version == 1 || (version == 3 && backup.exists()),
             "{version}"
         );
-        assert!(out.is_empty() || version == 2, "{out}");
+        assert!(out.is_empty() || version == 3, "{out}");
         assert_eq!(world.run("migrate").code, Some(0));
-        assert_eq!(number(world, "PRAGMA user_version"), 2);
+        assert_eq!(number(world, "PRAGMA user_version"), 3);
         let old = Connection::open(&backup).expect("a copy");
         let check: String = old
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))

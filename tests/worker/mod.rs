@@ -15,6 +15,7 @@ mod ends;
 mod environment;
 mod foreground;
 mod hostile;
+mod sequence;
 mod stopping;
 
 /// Short waits, so that nothing here takes long; each test adds its jobs. Commands leave their traces in `$HOME`.

@@ -96,6 +96,7 @@ fn fields(detail: &RunDetail, now_ms: i64) -> Vec<(&'static str, String)> {
     );
     add("results", detail.results.clone());
     add("dedup key", row.dedup_key.clone());
+    add("sequence key", row.sequence_key.clone());
     add("correlation", row.correlation_id.clone());
     add("business key", row.business_key.clone());
     add("initiator", row.initiator.clone());
@@ -121,11 +122,26 @@ fn fields(detail: &RunDetail, now_ms: i64) -> Vec<(&'static str, String)> {
 fn state(detail: &RunDetail) -> String {
     let row = &detail.row;
     match (row.shown, row.worker, &row.reason) {
+        (Shown::Blocked, ..) if !detail.waits_for.is_empty() => {
+            format!("blocked: {}", waits(&detail.waits_for))
+        }
         (Shown::Blocked, ..) => format!("blocked: job `{}` is paused", row.job),
         (Shown::Running, Some(worker), _) => format!("running on worker {worker}"),
         (Shown::Dead, _, Some(reason)) => format!("dead: {reason}"),
         (shown, ..) => shown.to_string(),
     }
+}
+
+/// Who is in front, and how that stands; of many the first few.
+fn waits(before: &[(RunId, State)]) -> String {
+    let some = before.iter().take(3);
+    let mut runs: Vec<String> = some
+        .map(|(run, state)| format!("run {run} ({state})"))
+        .collect();
+    if before.len() > runs.len() {
+        runs.push(format!("{} more", before.len() - runs.len()));
+    }
+    format!("waits for {}", runs.join(", "))
 }
 
 fn counts(detail: &RunDetail) -> String {

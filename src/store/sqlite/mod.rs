@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod claim;
+mod coalesce;
 mod dead;
 mod disk;
 mod enqueue;
@@ -26,6 +27,7 @@ mod recover;
 mod request;
 mod runs;
 mod schedules;
+mod sequence;
 #[cfg(test)]
 mod tests;
 mod verify;
