@@ -176,6 +176,18 @@ fn a_replacement_over_a_failing_disk_is_acknowledged_only_when_it_is_stored() {
         assert_eq!(ask::<String>(&world, newest), "2", "{fault}: {document}");
         assert_eq!(runs(&world), 1, "{fault}");
     }
+    let world = World::with_catalogue(LATEST);
+    world.run("enqueue latest --param v=1").fails_not();
+    // Another process has it open, so that the log is not recovered by our reopening.
+    let open = super::database(&world);
+    let _: i64 = open
+        .query_row("SELECT count(*) FROM run", [], |row| row.get(0))
+        .unwrap();
+    let args = ["enqueue", "latest", "--param", "v=2"];
+    let every = "fdatasync,fsync:error=EIO:when=1+";
+    if let Some((code, document)) = with_fault(&world, every, &args) {
+        assert_eq!(code, 76, "no sync worked: {document}");
+    }
 }
 
 #[test]

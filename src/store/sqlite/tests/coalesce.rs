@@ -218,8 +218,15 @@ fn the_newest_parameters_start_last_whatever_became_of_the_others() {
     assert_eq!(answer(&mut lab, alike(how, "5")), (first, true, true));
     assert!(lab.claim(10).is_empty());
     lab.check();
+    // Now the one with the smaller id is the last.
+    let due = defer(&lab);
+    lab.end(&running, due);
+    assert_eq!(answer(&mut lab, alike(how, "6")), (first, true, true));
+    lab.now_ms += 1000;
+    let running = lab.claim_one();
+    assert_eq!(running.params.as_deref(), Some("4"));
     lab.end(&running, Verdict::Succeed);
-    assert_eq!(lab.claim_one().params.as_deref(), Some("5"));
+    assert_eq!(lab.claim_one().params.as_deref(), Some("6"));
 }
 
 #[test]
