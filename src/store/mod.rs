@@ -19,8 +19,9 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned, Pruning,
-    Settings, Store, Turns, Tx, Violation, Watch, Write, is_network, rank_accepted, sqlite_version,
+    Cause, Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned,
+    Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write, is_network, rank_accepted,
+    sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

@@ -194,7 +194,7 @@ impl Engine {
         self.house.stop();
         let worker = self.identity.worker;
         if result.is_ok() {
-            self.ledger.call(move |tx| tx.remove_worker(worker))?;
+            let removed = self.ledger.call(move |tx| tx.remove_worker(worker))?;
             if self.foreground.is_none() {
                 let attempts = self.summary.attempts;
                 log::event(
@@ -203,7 +203,10 @@ impl Engine {
                     &[("worker", &worker), ("attempts", &attempts)],
                 );
             }
-            self.identity.forget();
+            // Runs that could not be written are left to recovery, which needs the start marks.
+            if removed {
+                self.identity.forget();
+            }
         }
         result.map(|()| self.summary)
     }

@@ -41,8 +41,13 @@ const PRUNE_PAGE: i64 = 500;
 /// What the housekeeper tells the main thread.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Every other worker was looked at; whether runs of dead ones can be claimed again.
-    Looked { freed: bool },
+    /// Every other worker was looked at.
+    Looked {
+        /// Runs of dead ones can be claimed again.
+        freed: bool,
+        /// Nobody is left who has died and is not recovered.
+        whole: bool,
+    },
     /// Somebody loaded a newer catalogue.
     Catalogue,
     /// The database is gone.
@@ -66,6 +71,7 @@ struct Keeper {
     stop: Arc<Inbox<()>>,
     busy: Arc<AtomicBool>,
     generation: Option<i64>,
+    swept: bool,
     looked: bool,
     foreground: bool,
 }
@@ -100,6 +106,7 @@ impl House {
             stop: Arc::clone(&stop),
             busy: Arc::clone(&busy),
             generation,
+            swept: false,
             looked: false,
             foreground,
         };
@@ -197,15 +204,17 @@ impl Keeper {
             catalogue: &|| Some(Arc::clone(&catalogue)),
             write: &mut |body| self.ledger.call(body),
         };
-        let freed = reaper.reap()?;
-        if !self.looked {
+        let found = reaper.reap()?;
+        if !self.swept {
             sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
+            self.swept = true;
         }
-        if freed || !self.looked {
-            self.looked = true;
+        let (freed, whole) = (found.freed, !found.dying);
+        if freed || (whole && !self.looked) {
+            self.looked |= whole;
             self.shared
                 .inbox
-                .push(Event::House(Found::Looked { freed }));
+                .push(Event::House(Found::Looked { freed, whole }));
         }
         let wal = self.store.wal_bytes();
         if wal >= CHECKPOINT_BYTES {

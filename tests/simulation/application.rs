@@ -22,6 +22,14 @@ struct Wish {
     wished_ms: i64,
 }
 
+impl Wish {
+    /// The id that it is asked with: its own, or the one that the command made.
+    fn request_id(&self) -> Option<String> {
+        let made = || self.made.map(|made| made.to_string());
+        self.id.clone().or_else(made)
+    }
+}
+
 /// Who holds a dedup key, and until when by the wall clock.
 type Keys = BTreeMap<(String, String), (RunId, i64)>;
 
@@ -116,8 +124,8 @@ impl Application {
                 return Ok(existing);
             }
             let answer = tx.enqueue(&wish.new, now_ms)?;
-            if let Some(id) = &wish.id {
-                tx.note_request(id, &wish.new.job, answer.run, now_ms)?;
+            if let Some(id) = wish.request_id() {
+                tx.note_request(&id, &wish.new.job, answer.run, now_ms)?;
             }
             would_be = (!answer.duplicate || answer.replaced).then_some(answer.run);
             Ok(answer)
@@ -126,7 +134,7 @@ impl Application {
             Answer::Stored(stored) => (Some(stored), true),
             // What it duplicates was durable before; what it replaced was not.
             Answer::Unknown(stored)
-                if stored.duplicate && !stored.replaced && wish.id.is_none() =>
+                if stored.duplicate && !stored.replaced && wish.request_id().is_none() =>
             {
                 (Some(stored), true)
             }
@@ -142,7 +150,7 @@ impl Application {
             return;
         }
         // Without an id of its own, the command gives one made of where the run would be.
-        if wish.id.is_none() && wish.made.is_none() {
+        if wish.request_id().is_none() {
             let key = wish.new.idempotency_key;
             wish.made = would_be.map(|run| MadeId { run, key });
         }
@@ -238,8 +246,8 @@ fn repeated(tx: &Tx<'_>, wish: &Wish) -> jobctl::error::Result<Option<Enqueued>>
     {
         return Ok(Some(existing));
     }
-    let id = wish.id.as_ref();
-    id.map_or(Ok(None), |id| tx.requested(id, &wish.new.job))
+    let id = wish.request_id();
+    id.map_or(Ok(None), |id| tx.requested(&id, &wish.new.job))
 }
 
 /// The longest time that anything enqueued here waits for its first start.

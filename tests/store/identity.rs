@@ -1,11 +1,12 @@
 //! A database that is removed, moved or replaced while it is open is noticed before anything is acknowledged.
 
-use std::fs;
+use std::fs::{self, File};
 
+use fs2::FileExt;
 use jobctl::error::Kind;
 
 use crate::invariants;
-use crate::world::{World, new_run};
+use crate::world::{World, new_run, until};
 
 #[test]
 fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
@@ -111,4 +112,46 @@ fn a_run_number_is_never_given_twice() {
     conn.execute_batch("DELETE FROM run; DELETE FROM depth")
         .unwrap();
     assert_eq!(world.enqueue("a").0, 3);
+}
+
+/// An enqueue waits for its turn; then the database goes, and then its turn comes.
+#[test]
+fn an_enqueue_that_returns_after_the_database_went_is_not_acknowledged() {
+    type Harm = fn(&World);
+    let harms: [(&str, Harm); 3] = [
+        ("removed", |world| {
+            fs::remove_file(world.state().join("jobctl.db")).unwrap();
+        }),
+        ("moved", |world| {
+            let path = world.state().join("jobctl.db");
+            fs::rename(path, world.root().join("moved.db")).unwrap();
+        }),
+        ("directory", |world| {
+            fs::rename(world.state(), world.root().join("elsewhere")).unwrap();
+        }),
+    ];
+    for (name, harm) in harms {
+        let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+        world.enqueue("a");
+        let turn = File::options()
+            .write(true)
+            .open(world.state().join("write.lock"))
+            .unwrap();
+        turn.lock_exclusive().unwrap();
+        let enqueue = world.start("enqueue a");
+        let fds = format!("/proc/{}/fd", enqueue.pid());
+        until("it waits for its turn", || {
+            let fds = fs::read_dir(&fds).unwrap().flatten();
+            let mut files = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+            files.any(|file| file.ends_with("state/write.lock"))
+        });
+        harm(&world);
+        drop(turn);
+        let said = enqueue.end().fails(74);
+        assert!(said.starts_with("error: "), "{name}: {said}");
+        assert!(
+            said.contains("was removed while it was open"),
+            "{name}: {said}"
+        );
+    }
 }

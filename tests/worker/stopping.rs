@@ -527,6 +527,7 @@ fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
         harm(&world);
         let (code, log) = worker.end();
         let took = begun.elapsed();
+        println!("{name}: noticed after {took:?}");
         assert_eq!(code, Some(74), "{name}: {log}");
         assert!(took < Duration::from_secs(4), "{name}: {took:?}");
         let errors: Vec<&str> = log

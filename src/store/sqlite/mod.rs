@@ -50,7 +50,7 @@ pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
 pub use open::{Create, OpenOptions, is_network, sqlite_version};
 pub use prune::{Pruned, Pruning};
-pub use recover::Death;
+pub use recover::{Cause, Death};
 pub use request::ImportProgress;
 pub use verify::Violation;
 pub use watch::Watch;

@@ -47,8 +47,8 @@ impl Engine {
                     self.reconcile = true;
                 }
             }
-            Event::House(house::Found::Looked { freed }) => {
-                self.house_looked = true;
+            Event::House(house::Found::Looked { freed, whole }) => {
+                self.house_looked |= whole;
                 self.look |= freed;
             }
             Event::House(house::Found::Catalogue) => self.load_catalogue(),
