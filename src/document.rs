@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{BackoffKind, Command, Job, Pattern, Schedule, Secret, Template};
+use crate::catalogue::{
+    BackoffKind, Coalesce, Command, Job, OnDuplicate, Pattern, Schedule, Secret, Template,
+};
 use crate::flow::explain::{Answer, Gate, Place, RunFacts};
 use crate::run::RunId;
 use crate::schedule::{Preview, Rule};
@@ -81,6 +83,7 @@ pub fn run(run: &RunRow) -> Value {
         "business_date": run.period.as_ref().map(|period| period.business_date.as_str()),
         "bulk": null,
         "dedup_key": run.dedup_key,
+        "sequence_key": run.sequence_key,
         "correlation_id": run.correlation_id,
         "business_key": run.business_key,
         "initiator": run.initiator,
@@ -101,6 +104,7 @@ pub fn run_detail(detail: &RunDetail) -> Value {
         "idempotency_key": hex(&detail.idempotency_key),
         "params": stored(detail.params.as_deref()),
         "payload_bytes": detail.payload_bytes,
+        "waits_for": detail.waits_for.iter().map(|(run, _)| run).collect::<Vec<_>>(),
         "results": stored(detail.results.as_deref()),
         "attempt_list": detail.attempts.iter().map(attempt).collect::<Vec<_>>(),
         "dead_letters": detail.dead_letters.iter().map(dead_letter).collect::<Vec<_>>(),
@@ -290,10 +294,17 @@ pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
             )
         })
         .collect();
-    let dedup = intake
-        .dedup
+    let dedup = intake.dedup.as_ref().map(|dedup| {
+        let (during, on_duplicate) = dedup.coalesce.map(Coalesce::words).unzip();
+        json!({
+            "key": dedup.key.to_string(), "window_ms": dedup.window_ms, "while": during,
+            "on_duplicate": on_duplicate.unwrap_or(OnDuplicate::Drop),
+        })
+    });
+    let sequence = intake
+        .sequence
         .as_ref()
-        .map(|dedup| json!({ "key": dedup.key.to_string(), "window_ms": dedup.window_ms }));
+        .map(|sequence| json!({ "key": sequence.key.to_string(), "on_dead": sequence.on_dead }));
     let secrets: Map<String, Value> = job
         .secrets
         .iter()
@@ -312,6 +323,7 @@ pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
         "params": params,
         "payload_max": intake.payload_max,
         "dedup": dedup,
+        "sequence": sequence,
         "guarantee": intake.guarantee,
         "retry": retry(job),
         "timeout_ms": job.timeout_ms,

@@ -60,7 +60,21 @@ const NEVER: &[(&str, &str)] = &[
         SELECT id FROM run WHERE gates <> (SELECT count(*) FROM gate WHERE successor = run.id)"),
     ("only runs that have not ended are waited for", "
         SELECT successor FROM gate WHERE coalesce(
-            (SELECT state NOT IN ('waiting', 'running') FROM run WHERE id = gate.run), 1)"),
+            (SELECT state NOT IN ('waiting', 'running') AND NOT (state = 'dead' AND sequence_stops)
+             FROM run WHERE id = gate.run), 1)"),
+    ("of one sequence one run at a time is running", "
+        SELECT max(id) FROM run WHERE state = 'running' AND sequence_key IS NOT NULL
+        GROUP BY job, sequence_key HAVING count(*) > 1"),
+    ("who has a place in a sequence has not ended, or stops it", "
+        SELECT id FROM run WHERE sequence_key IS NOT NULL AND (sequence_place IS NULL) <> (state IN ('succeeded', 'cancelled')
+            OR (state = 'dead' AND NOT (sequence_stops AND EXISTS (
+                SELECT 1 FROM dead_letter WHERE run = run.id AND closed_ms IS NULL))))"),
+    ("in a sequence everybody waits for the one in front", "
+        SELECT behind.id FROM run AS behind JOIN run AS front
+        ON front.job = behind.job AND front.sequence_key = behind.sequence_key AND front.sequence_place = (
+            SELECT max(sequence_place) FROM run WHERE job = behind.job AND sequence_key = behind.sequence_key
+            AND sequence_place < behind.sequence_place)
+        WHERE NOT EXISTS (SELECT 1 FROM gate WHERE run = front.id AND successor = behind.id)"),
     ("one run per period", "
         SELECT min(id) FROM run WHERE period IS NOT NULL GROUP BY job, period HAVING count(*) > 1"),
     ("a period with a run says so", "

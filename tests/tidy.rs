@@ -325,7 +325,11 @@ fn the_jobs_of_the_example_run() {
     fs::write(world.root().join("analytics-mended"), "").expect("written");
     let jobs = [
         ("analytics", "--payload 1", "counted: 1"),
-        ("charge", "--param order=7", "charged -- 7"),
+        (
+            "charge",
+            "--param order=7 --param customer=1",
+            "charged 1 -- 7",
+        ),
         ("dump", "", "dump.tar.gz"),
         ("hr-sync", "", "HR records are up to date"),
         (

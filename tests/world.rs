@@ -200,6 +200,7 @@ pub(crate) fn new_run(job: &str, now_ms: i64) -> NewRun {
         payload: None,
         idempotency_key: jobctl::clock::random_bytes(),
         dedup: None,
+        sequence: None,
         trigger: Trigger::Manual,
         parent: None,
         correlation_id: None,

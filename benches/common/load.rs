@@ -36,6 +36,7 @@ pub(crate) fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {
         payload: None,
         idempotency_key: jobctl::clock::random_bytes(),
         dedup: None,
+        sequence: None,
         trigger: Trigger::Manual,
         parent: None,
         correlation_id: None,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Intake;
-use super::template::DEDUP_KEY_MAX;
+use super::template::KEY_MAX;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::units::{format_size, shown};
 
@@ -126,17 +126,24 @@ pub(super) fn check_value(name: &str, value: &str) -> Result<()> {
 
 /// Checks a dedup key, made or given: not empty, at most 512 bytes, no NUL.
 pub fn check_dedup_key(key: &str) -> Result<()> {
+    check_key("dedup key", key)
+}
+
+/// Checks the key of a sequence in the same way.
+pub fn check_sequence_key(key: &str) -> Result<()> {
+    check_key("sequence key", key)
+}
+
+fn check_key(what: &str, key: &str) -> Result<()> {
     let refuse = |cause: String| {
-        let message = format!("bad dedup key `{}`: {cause}", shown(key));
+        let message = format!("bad {what} `{}`: {cause}", shown(key));
         Err(Error::new(Kind::Usage, message)
             .hint("give a short text that names the work, such as an id"))
     };
     match key.len() {
         0 => refuse("it is empty".to_owned()),
         _ if key.contains('\0') => refuse("it contains NUL".to_owned()),
-        length if length > DEDUP_KEY_MAX => {
-            refuse(format!("{length} bytes, the maximum is {DEDUP_KEY_MAX}"))
-        }
+        length if length > KEY_MAX => refuse(format!("{length} bytes, the maximum is {KEY_MAX}")),
         _ => Ok(()),
     }
 }
@@ -163,6 +170,7 @@ mod tests {
             params: params.map(|(name, param)| (name.to_owned(), param)).into(),
             payload_max: 2000,
             dedup: None,
+            sequence: None,
             attempts: 3,
             max_crashes: 3,
             deadline_ms: None,

@@ -14,7 +14,7 @@ use super::schedule::{self, Calendars};
 use super::settings::Context;
 use super::source::Place;
 use super::value::{OrNone, Value};
-use super::{Command, Dedup, Intake, Job, Leftovers, Template, command};
+use super::{Command, Intake, Job, Leftovers, alike, command};
 use crate::run::Guarantee;
 use crate::units::SIZE_MAX;
 
@@ -131,10 +131,14 @@ pub(super) fn read<'a>(
     let queue_place = queue.as_ref().map_or(entry.place, |(_, place)| *place);
     let environment = own.environment.over(&defaults.environment);
     let flow = own.flow.over(&defaults.flow);
+    let dedup = alike::dedup(table, &params);
+    let sequence = alike::sequence(table, &params);
+    alike::check_together(dedup.as_ref(), sequence.as_ref());
     let intake = Intake {
         queue: queue.map_or_else(|| "default".to_owned(), |(name, _)| name),
         priority: own.priority.or(defaults.priority).unwrap_or(PRIORITY),
-        dedup: dedup(table, &params),
+        dedup,
+        sequence: sequence.map(|(sequence, _)| sequence),
         params,
         payload_max: own
             .payload_max
@@ -214,35 +218,4 @@ fn read_command(
         );
     }
     command::command(&value, shell, params, context).unwrap_or(Command::Argv(Vec::new()))
-}
-
-/// `dedup = { key = "...", window = "1h" }`
-fn dedup(
-    table: &Table<'_>,
-    params: &std::collections::BTreeMap<String, super::Param>,
-) -> Option<Dedup> {
-    let dedup = table.table("dedup", super::keys::DEDUP)?;
-    let needed = |key: &str| {
-        let value = dedup.get(key);
-        if value.is_none() {
-            let hint = "write `{ key = \"{name}\", window = \"1h\" }`";
-            dedup.place.error(format!("`dedup` has no `{key}`"), hint);
-        }
-        value
-    };
-    let (key, window) = (needed("key"), needed("window"));
-    let window_ms = window.and_then(|v| v.positive_duration());
-    let key = key?;
-    let template = match Template::parse(key.filled_text()?) {
-        Ok(template) => template,
-        Err(error) => {
-            key.wrong(&error);
-            return None;
-        }
-    };
-    command::check_params(&key, &template, params);
-    Some(Dedup {
-        key: template,
-        window_ms: window_ms?,
-    })
 }

@@ -48,7 +48,14 @@ pub(super) const SHARED: &[&str] = &[
     "breaker",
 ];
 /// Keys of `[job.NAME]` that make no sense as a default.
-pub(super) const OWN: &[&str] = &["command", "params", "dedup", "description", "schedule"];
+pub(super) const OWN: &[&str] = &[
+    "command",
+    "params",
+    "dedup",
+    "sequence",
+    "description",
+    "schedule",
+];
 /// The key of `[defaults]` that is none of a job.
 pub(super) const TIMEZONE: &str = "timezone";
 /// `[calendar.NAME]`
@@ -87,7 +94,9 @@ pub(super) const RETRY: &[&str] = &[
     "rate_limited_for",
 ];
 /// `dedup`
-pub(super) const DEDUP: &[&str] = &["key", "window"];
+pub(super) const DEDUP: &[&str] = &["key", "window", "while", "on_duplicate"];
+/// `sequence`, where it is a table
+pub(super) const SEQUENCE: &[&str] = &["key", "on_dead"];
 /// `params.NAME`
 pub(super) const PARAM: &[&str] = &["required", "default"];
 /// `exit`
@@ -114,7 +123,7 @@ pub(super) fn rlimits() -> Vec<&'static str> {
 /// Every known key as `(section, path inside it)`, with `NAME` for free names: `("job.NAME", "retry.attempts")`.
 pub fn known_keys() -> Vec<(&'static str, String)> {
     let resources = rlimits();
-    let groups: [(&str, &str, &[&str]); 20] = [
+    let groups: [(&str, &str, &[&str]); 21] = [
         ("defaults", "", &[TIMEZONE]),
         ("store", "", STORE),
         ("store", "retention.", RETENTION),
@@ -131,6 +140,7 @@ pub fn known_keys() -> Vec<(&'static str, String)> {
         ("job.NAME", "retry.", RETRY),
         ("job.NAME", "breaker.", BREAKER),
         ("job.NAME", "dedup.", DEDUP),
+        ("job.NAME", "sequence.", SEQUENCE),
         ("job.NAME", "params.NAME.", PARAM),
         ("job.NAME", "exit.", EXIT),
         ("job.NAME", "exit.patterns.", PATTERN),

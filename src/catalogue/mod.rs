@@ -2,6 +2,7 @@
 //!
 //! Rule: every complaint has file, line and column, and all complaints are reported at once.
 
+mod alike;
 mod calendars;
 mod command;
 mod complaint;
@@ -38,12 +39,13 @@ use crate::flow::{JobRules, LimitRules, QueueRules, Tenants};
 use crate::run::Guarantee;
 use crate::schedule::{Calendar, Rule, Zones};
 
+pub use alike::{Coalesce, Dedup, DedupWhile, OnDuplicate, Sequence, SequenceOnDead};
 pub use complaint::{Complaint, Excerpt, Level, LoadError};
 pub use environment::refused_variable;
 pub use file::{FILE_MAX, Stamp, stamp};
-pub use intake::{PARAM_MAX, PAYLOAD_MAX, check_dedup_key};
+pub use intake::{PARAM_MAX, PAYLOAD_MAX, check_dedup_key, check_sequence_key};
 pub use keys::known_keys;
-pub use template::DEDUP_KEY_MAX;
+pub use template::KEY_MAX;
 
 /// A parsed and validated `jobs.toml` (with its `jobs.d/*.toml`).
 #[derive(Debug, Clone)]
@@ -215,6 +217,9 @@ pub struct Intake {
     pub payload_max: u64,
     /// Refuses equal enqueues for a time.
     pub dedup: Option<Dedup>,
+    /// Lets equal ones run one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<Sequence>,
     /// Attempts that may fail before the run is dead.
     pub attempts: i64,
     /// Deaths of workers that a run may cause before it is poison.
@@ -234,15 +239,6 @@ pub struct Param {
     pub required: bool,
     /// Value where none is given.
     pub default: Option<String>,
-}
-
-/// `dedup = { key = "...", window = "1h" }`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Dedup {
-    /// Template over the parameters.
-    pub key: Template,
-    /// Milliseconds from the enqueue for which an equal key is a duplicate.
-    pub window_ms: i64,
 }
 
 /// Text with placeholders `{name}`; `{{` and `}}` are braces.

@@ -1,15 +1,15 @@
-//! Templates: text with placeholders `{name}`, and the dedup key made from one.
+//! Templates: text with placeholders `{name}`, and the keys of `dedup` and `sequence` made from one.
 //!
-//! Rule: two different lists of values never give the same dedup key.
+//! Rule: two different lists of values never give the same key.
 
 use std::collections::BTreeMap;
 
-use super::{Dedup, Segment, Template};
+use super::{Segment, Template};
 use crate::error::{Error, Kind, Result};
 use crate::units::shown;
 
-/// Longest dedup key, bytes: it is stored and indexed.
-pub const DEDUP_KEY_MAX: usize = 512;
+/// Longest key of `dedup` or `sequence`, bytes: it is stored and indexed.
+pub const KEY_MAX: usize = 512;
 
 impl Template {
     /// Reads text with placeholders; `{{` and `}}` are braces. Errors have [`Kind::Config`].
@@ -67,6 +67,48 @@ impl Template {
         expanded
     }
 
+    /// The key of these parameters.
+    ///
+    /// In a value that another placeholder follows, `\` and the character after the placeholder get a `\` before them, so that
+    /// the end of each value can be found again: `{a}:{b}` of `x:y` and `z` is `x\:y:z`, of `x` and `y:z` it is `x:y:z`.
+    /// Where no ordinary character stands between two placeholders, a `|` is added.
+    pub fn key_of(&self, values: &BTreeMap<String, String>) -> String {
+        let segments = &self.0;
+        let last = segments
+            .iter()
+            .rposition(|segment| matches!(segment, Segment::Param(_)));
+        let mut key = String::new();
+        for (index, segment) in segments.iter().enumerate() {
+            let name = match segment {
+                Segment::Text(text) => {
+                    key.push_str(text);
+                    continue;
+                }
+                Segment::Param(name) => name,
+            };
+            let value = values.get(name).map_or("", String::as_str);
+            if Some(index) == last {
+                key.push_str(value);
+                continue;
+            }
+            let next = match segments.get(index + 1) {
+                Some(Segment::Text(text)) => text.chars().next().filter(|&c| c != '\\'),
+                _ => None,
+            };
+            let end = next.unwrap_or('|');
+            for c in value.chars() {
+                if c == '\\' || c == end {
+                    key.push('\\');
+                }
+                key.push(c);
+            }
+            if next.is_none() {
+                key.push('|');
+            }
+        }
+        key
+    }
+
     /// The parameters that it uses, in order.
     pub fn params(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|segment| match segment {
@@ -103,50 +145,6 @@ impl std::fmt::Display for Template {
     }
 }
 
-impl Dedup {
-    /// The key of these parameters.
-    ///
-    /// In a value that another placeholder follows, `\` and the character after the placeholder get a `\` before them, so that
-    /// the end of each value can be found again: `{a}:{b}` of `x:y` and `z` is `x\:y:z`, of `x` and `y:z` it is `x:y:z`.
-    /// Where no ordinary character stands between two placeholders, a `|` is added.
-    pub fn key_of(&self, values: &BTreeMap<String, String>) -> String {
-        let segments = &self.key.0;
-        let last = segments
-            .iter()
-            .rposition(|segment| matches!(segment, Segment::Param(_)));
-        let mut key = String::new();
-        for (index, segment) in segments.iter().enumerate() {
-            let name = match segment {
-                Segment::Text(text) => {
-                    key.push_str(text);
-                    continue;
-                }
-                Segment::Param(name) => name,
-            };
-            let value = values.get(name).map_or("", String::as_str);
-            if Some(index) == last {
-                key.push_str(value);
-                continue;
-            }
-            let next = match segments.get(index + 1) {
-                Some(Segment::Text(text)) => text.chars().next().filter(|&c| c != '\\'),
-                _ => None,
-            };
-            let end = next.unwrap_or('|');
-            for c in value.chars() {
-                if c == '\\' || c == end {
-                    key.push('\\');
-                }
-                key.push(c);
-            }
-            if next.is_none() {
-                key.push('|');
-            }
-        }
-        key
-    }
-}
-
 /// Whether this may name a parameter: `[a-z][a-z0-9_]{0,63}`.
 pub(super) fn is_param_name(name: &str) -> bool {
     let mut bytes = name.bytes();
@@ -169,8 +167,9 @@ mod tests {
     }
 
     fn key(template: &str, pairs: &[(&str, &str)]) -> String {
-        let key = Template::parse(template).expect("template");
-        Dedup { key, window_ms: 1 }.key_of(&values(pairs))
+        Template::parse(template)
+            .expect("template")
+            .key_of(&values(pairs))
     }
 
     #[test]

@@ -146,6 +146,7 @@ fn defaults_are_those_of_the_manual() {
         params: BTreeMap::new(),
         payload_max: 256 << 10,
         dedup: None,
+        sequence: None,
         attempts: 3,
         max_crashes: 3,
         deadline_ms: None,
@@ -276,7 +277,7 @@ leftovers = "allow"
         (0, 16 << 20, 0)
     );
     assert_eq!(
-        job.intake.dedup.as_ref().map(|d| d.window_ms),
+        job.intake.dedup.as_ref().and_then(|d| d.window_ms),
         Some(3_600_000)
     );
     let kind = BackoffKind::List(vec![1000, 10_800_000]);
@@ -413,7 +414,21 @@ fn wrong_values_are_errors_at_their_place() {
         ("params = { to = { required = true, default = \"a\" } }", "error 3:46 a required parameter needs no default | "),
         ("params = { to = { requird = true } }", "error 3:19 unknown key `requird` | did you mean `required`?"),
         ("dedup = { key = \"{to}\", window = \"1h\" }", "error 3:17 unknown parameter `to` in `key` | add `to` to `params`, or double the braces"),
-        ("dedup = { key = \"a\" }", "error 3:9 `dedup` has no `window` | "),
+        ("dedup = { key = \"a\" }", "error 3:9 `dedup` has neither `window` nor `while` | write `{ key = "),
+        ("dedup = { while = \"waiting\" }", "error 3:9 `dedup` has no `key` | write `{ key = "),
+        ("dedup = { key = \"a\", while = \"wating\" }", "error 3:30 unknown value `wating` of `while` | did you mean `waiting`?"),
+        ("dedup = { key = \"a\", while = \"active\", on_duplicate = \"merge\" }", "error 3:55 unknown value `merge` of `on_duplicate` | write `drop`, `replace` or `rerun`"),
+        ("dedup = { key = \"a\", while = \"active\", on_duplicate = \"replace\" }", "error 3:55 `on_duplicate` is `replace`, but `while` is `active`: what a command was started with cannot change | write `while = \"waiting\"`, or `on_duplicate = \"rerun\"`"),
+        ("dedup = { key = \"a\", while = \"waiting\", on_duplicate = \"rerun\" }", "error 3:56 `on_duplicate` is `rerun`, but `while` is `waiting`: a run that waits is replaced, and one that runs is no duplicate | write `while = \"active\"`, or `on_duplicate = \"replace\"`"),
+        ("dedup = { key = \"a\", window = \"1h\", on_duplicate = \"rerun\" }", "error 3:52 `on_duplicate` is `rerun`, but there is no `while` | add `while = \"active\"`"),
+        ("sequence = \"{to}\"", "error 3:12 unknown parameter `to` in `sequence` | add `to` to `params`, or double the braces"),
+        ("sequence = \"\"", "error 3:12 `sequence` is empty | "),
+        ("sequence = \"{\"", "error 3:12 `sequence`: a placeholder is not closed | "),
+        ("sequence = 1", "error 3:12 `sequence` must be a key such as `\"{customer}\"`, or a table with `key` and `on_dead`, not an integer | "),
+        ("sequence = {}", "error 3:12 `sequence` has no `key` | write `{ key = \"{name}\" }`"),
+        ("sequence = { key = \"a\", on_dead = \"stop\" }", "error 3:35 unknown value `stop` of `on_dead` | write `block` or `continue`"),
+        ("sequence = { key = \"a\", on_ded = \"block\" }", "error 3:25 unknown key `on_ded` | did you mean `on_dead`?"),
+        ("params = { a = {}, b = {} }\nsequence = \"{b}\"\ndedup = { key = \"{a}\", while = \"active\", on_duplicate = \"rerun\" }", "error 4:12 `sequence` has `{b}`, and the key of `dedup` has not: runs of several sequences would replace each other | add `{b}` to the key of `dedup`"),
         ("dedup = { window = \"1h\" }", "error 3:9 `dedup` has no `key` | "),
         ("dedup = { key = \"\", window = \"1h\" }", "error 3:17 `key` is empty | "),
         ("cwd = \"\"", "error 3:7 `cwd` is empty | "),
@@ -780,12 +795,36 @@ fn hostile_files_end_in_few_complaints() {
 
 #[test]
 fn the_store_keeps_the_intake_as_json() {
-    let intake = job("command = [\"a\", \"{p}\", \"--q={q}\"]\nparams = { p = { required = true }, q = { default = \"\" } }\ndedup = { key = \"{{x}}{p}:{q}\", window = \"1d\" }\nguarantee = \"at-most-once\"\ndeadline = \"1h\"\n").intake;
+    let intake = job("command = [\"a\", \"{p}\", \"--q={q}\"]\nparams = { p = { required = true }, q = { default = \"\" } }\ndedup = { key = \"{{x}}{p}:{q}\", window = \"1d\", while = \"active\", on_duplicate = \"rerun\" }\nsequence = { key = \"{p}\", on_dead = \"continue\" }\nguarantee = \"at-most-once\"\ndeadline = \"1h\"\n").intake;
     let json = serde_json::to_string(&intake).expect("JSON");
     assert_eq!(
         serde_json::from_str::<Intake>(&json).expect("the same"),
         intake
     );
+}
+
+#[test]
+fn what_a_job_does_not_say_leaves_no_trace_in_the_kept_intake() {
+    // Schedules in force are compared by a digest of it.
+    let intake = job("command = [\"a\"]\ndedup = { key = \"k\", window = \"1s\" }\n").intake;
+    let json = serde_json::to_value(&intake).expect("JSON");
+    assert_eq!(json.get("sequence"), None);
+    let dedup = serde_json::json!({ "key": [{ "Text": "k" }], "window_ms": 1000 });
+    assert_eq!(json["dedup"], dedup);
+}
+
+#[test]
+fn a_sequence_is_a_key_or_a_table() {
+    let of = |text: &str| {
+        let keys = format!("command = [\"a\"]\nparams = {{ c = {{}} }}\nsequence = {text}\n");
+        let sequence = job(&keys).intake.sequence.expect("a sequence");
+        (sequence.key.to_string(), sequence.on_dead)
+    };
+    let key = || "{c}".to_owned();
+    assert_eq!(of("\"{c}\""), (key(), SequenceOnDead::Block));
+    assert_eq!(of("{ key = \"{c}\" }"), (key(), SequenceOnDead::Block));
+    let continues = "{ key = \"{c}\", on_dead = \"continue\" }";
+    assert_eq!(of(continues), (key(), SequenceOnDead::Continue));
 }
 
 proptest::proptest! {

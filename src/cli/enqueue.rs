@@ -139,14 +139,12 @@ fn settle(
     key: [u8; 16],
     request_id: Option<&str>,
 ) -> Result<Enqueued> {
-    // What it duplicates was durable before.
-    if answer.duplicate && request_id.is_none() {
+    // What it duplicates was durable before; what it replaced was not.
+    let is_ours = !answer.duplicate || answer.replaced;
+    if !is_ours && request_id.is_none() {
         return Ok(answer);
     }
-    if !answer.duplicate
-        && matches!(store.has_run(answer.run, key), Ok(Some(_)))
-        && is_durable(store)
-    {
+    if is_ours && matches!(store.has_run(answer.run, key), Ok(Some(_))) && is_durable(store) {
         return Ok(answer);
     }
     let id = match request_id {

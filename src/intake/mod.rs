@@ -11,11 +11,13 @@ pub use id::{MadeId, REQUEST_ID_MAX, check_request_id};
 pub use line::{Line, LineError, payload_of};
 pub use text::trace_context;
 
-use crate::catalogue::{Intake, check_dedup_key};
+use std::collections::BTreeMap;
+
+use crate::catalogue::{Intake, check_dedup_key, check_sequence_key};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::run::{RunId, Trigger};
 use crate::schedule::Zones;
-use crate::store::{NewRun, Settings};
+use crate::store::{NewDedup, NewRun, NewSequence, Settings};
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
 /// Largest priority; the smallest is 0.
@@ -107,6 +109,7 @@ impl Request<'_> {
         )?;
         let window_ms = self.dedup_window.map(window).transpose()?;
         let dedup = dedup(self.job, self.dedup_key, window_ms, intake, &params)?;
+        let sequence = sequence(intake, &params)?;
         Ok(NewRun {
             job: self.job.to_owned(),
             queue: queue.to_owned(),
@@ -126,6 +129,7 @@ impl Request<'_> {
             payload: self.payload,
             idempotency_key,
             dedup,
+            sequence,
             trigger: self.trigger.unwrap_or(Trigger::Manual),
             parent: self.parent,
             correlation_id: self.correlation_id.map(str::to_owned),
@@ -255,39 +259,55 @@ fn window(text: &str) -> Result<i64> {
     }
 }
 
-/// Key and window: the given ones before those of the job.
+/// Key and rules: the given ones before those of the job.
 fn dedup(
     job: &str,
     key: Option<&str>,
     window_ms: Option<i64>,
     intake: &Intake,
-    params: &std::collections::BTreeMap<String, String>,
-) -> Result<Option<(String, i64)>> {
+    params: &BTreeMap<String, String>,
+) -> Result<Option<NewDedup>> {
     let of_job = intake.dedup.as_ref();
-    let (key, window_ms) = match (
-        key,
-        window_ms.or(of_job.map(|dedup| dedup.window_ms)),
-        of_job,
-    ) {
-        (None, None, _) => return Ok(None),
-        (Some(key), Some(window_ms), _) => {
+    let window_ms = window_ms.or(of_job.and_then(|dedup| dedup.window_ms));
+    let coalesce = of_job.and_then(|dedup| dedup.coalesce);
+    let has_rule = window_ms.is_some() || coalesce.is_some();
+    let key = match (key, of_job) {
+        (None, None) if !has_rule => return Ok(None),
+        (Some(key), _) if has_rule => {
             text::check_control("dedup key", key)?;
-            (key.to_owned(), window_ms)
+            key.to_owned()
         }
-        (None, Some(window_ms), Some(of_job)) => (of_job.key_of(params), window_ms),
-        (Some(_), None, _) => {
+        (None, Some(of_job)) => of_job.key.key_of(params),
+        (Some(_), _) => {
             let message = format!("a dedup key needs a window, and job `{job}` has none");
             return Err(Error::new(Kind::Usage, message)
                 .hint("add `--dedup-window 1h`, or `dedup` to the job"));
         }
-        (None, Some(_), None) => {
+        (None, None) => {
             let message = format!("a dedup window needs a key, and job `{job}` has none");
             return Err(Error::new(Kind::Usage, message)
                 .hint("add `--dedup-key KEY`, or `dedup` to the job"));
         }
     };
     check_dedup_key(&key)?;
-    Ok(Some((key, window_ms)))
+    Ok(Some(NewDedup {
+        key,
+        window_ms,
+        coalesce,
+    }))
+}
+
+/// The sequence that the job puts the run into.
+fn sequence(intake: &Intake, params: &BTreeMap<String, String>) -> Result<Option<NewSequence>> {
+    let Some(sequence) = &intake.sequence else {
+        return Ok(None);
+    };
+    let key = sequence.key.key_of(params);
+    check_sequence_key(&key)?;
+    Ok(Some(NewSequence {
+        key,
+        on_dead: sequence.on_dead,
+    }))
 }
 
 #[cfg(test)]

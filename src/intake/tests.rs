@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalogue::{Dedup, Param, Template};
+use crate::catalogue::{Coalesce, Dedup, Param, Sequence, SequenceOnDead, Template};
 use crate::run::Guarantee;
 
 const NOW: i64 = 1_900_000_000_000;
@@ -25,6 +25,7 @@ fn intake() -> Intake {
         ]),
         payload_max: 1000,
         dedup: None,
+        sequence: None,
         attempts: 3,
         max_crashes: 3,
         deadline_ms: None,
@@ -387,31 +388,96 @@ fn a_given_key_replaces_the_template_and_a_given_window_the_jobs() {
     let of_job = Intake {
         dedup: Some(Dedup {
             key,
-            window_ms: HOUR,
+            window_ms: Some(HOUR),
+            coalesce: None,
         }),
         ..intake()
     };
     let dedup = |request: Request<'_>| {
-        request
-            .prepare(&of_job, &settings(None), NOW, [0; 16])
-            .unwrap()
-            .dedup
-            .unwrap()
+        let new = request.prepare(&of_job, &settings(None), NOW, [0; 16]);
+        let dedup = new.unwrap().dedup.unwrap();
+        (dedup.key, dedup.window_ms)
     };
-    assert_eq!(dedup(request()), ("bob:welcome".into(), HOUR));
+    assert_eq!(dedup(request()), ("bob:welcome".into(), Some(HOUR)));
     assert_eq!(
         dedup(Request {
             dedup_window: Some("1m"),
             ..request()
         }),
-        ("bob:welcome".into(), 60_000)
+        ("bob:welcome".into(), Some(60_000))
     );
     assert_eq!(
         dedup(Request {
             dedup_key: Some("k"),
             ..request()
         }),
-        ("k".into(), HOUR)
+        ("k".into(), Some(HOUR))
+    );
+}
+
+#[test]
+fn where_a_job_says_while_no_window_is_needed() {
+    let of_job = Intake {
+        dedup: Some(Dedup {
+            key: Template::parse("{to}").unwrap(),
+            window_ms: None,
+            coalesce: Some(Coalesce::Replace),
+        }),
+        ..intake()
+    };
+    let dedup = |request: Request<'_>| {
+        let new = request.prepare(&of_job, &settings(None), NOW, [0; 16]);
+        new.unwrap().dedup.unwrap()
+    };
+    let expected = |key: &str, window_ms| NewDedup {
+        key: key.into(),
+        window_ms,
+        coalesce: Some(Coalesce::Replace),
+    };
+    assert_eq!(dedup(request()), expected("bob", None));
+    assert_eq!(
+        dedup(Request {
+            dedup_key: Some("k"),
+            ..request()
+        }),
+        expected("k", None)
+    );
+    assert_eq!(
+        dedup(Request {
+            dedup_window: Some("1h"),
+            ..request()
+        }),
+        expected("bob", Some(HOUR))
+    );
+}
+
+#[test]
+fn a_sequence_has_a_key_of_the_parameters() {
+    let sequence = |key: &str, values: &[(&str, &str)]| {
+        let of_job = Intake {
+            sequence: Some(Sequence {
+                key: Template::parse(key).unwrap(),
+                on_dead: SequenceOnDead::Continue,
+            }),
+            ..intake()
+        };
+        let given = values.iter();
+        let request = Request {
+            params: given.map(|&(k, v)| (k.into(), v.into())).collect(),
+            ..request()
+        };
+        request
+            .prepare(&of_job, &settings(None), NOW, [0; 16])
+            .map(|new| new.sequence.unwrap())
+    };
+    let parts = |to, event| sequence("{to}:{event}", &[("to", to), ("event", event)]);
+    let one = parts("a:b", "c").unwrap();
+    assert_ne!(one, parts("a", "b:c").unwrap());
+    assert_eq!(one.on_dead, SequenceOnDead::Continue);
+    let error = sequence("{event}", &[("to", "a"), ("event", "")]).unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (Kind::Usage, "bad sequence key ``: it is empty")
     );
 }
 

@@ -42,6 +42,7 @@ fn job(command: catalogue::Command) -> Job {
             params: BTreeMap::new(),
             payload_max: 1 << 18,
             dedup: None,
+            sequence: None,
             attempts: 3,
             max_crashes: 3,
             deadline_ms: None,

@@ -2,6 +2,7 @@
 //!
 //! Rule: nothing above this module knows SQL or SQLite, and `now` is always a parameter.
 
+use crate::catalogue::{Coalesce, SequenceOnDead};
 use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, WorkerId};
 
 pub use crate::flow::explain::NO_QUEUES;
@@ -58,8 +59,10 @@ pub struct NewRun {
     pub payload: Option<Vec<u8>>,
     /// Random; stable over attempts.
     pub idempotency_key: [u8; 16],
-    /// Key, and for how long from now an equal one is a duplicate, milliseconds.
-    pub dedup: Option<(String, i64)>,
+    /// When an equal run is a duplicate of it.
+    pub dedup: Option<NewDedup>,
+    /// The runs that it must not run beside.
+    pub sequence: Option<NewSequence>,
     /// What created it.
     pub trigger: Trigger,
     /// The run that caused this one.
@@ -78,11 +81,24 @@ pub struct NewRun {
     pub after: Vec<RunId>,
 }
 
-impl NewRun {
-    /// Whether it can be claimed at once.
-    pub(crate) fn is_ready(&self, now_ms: i64) -> bool {
-        self.due_ms <= now_ms && self.after.is_empty()
-    }
+/// The dedup key of a new run. One at least of the two rules is there; either makes an equal run a duplicate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDedup {
+    /// Equal for equal work of a job.
+    pub key: String,
+    /// For how long from now an equal key is a duplicate, milliseconds.
+    pub window_ms: Option<i64>,
+    /// What becomes of an equal key while this run has not ended.
+    pub coalesce: Option<Coalesce>,
+}
+
+/// The place of a new run in a sequence: behind all runs of its job with this key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSequence {
+    /// Equal for runs of a job that must not run at once.
+    pub key: String,
+    /// What its death means for those behind it.
+    pub on_dead: SequenceOnDead,
 }
 
 /// The answer to an enqueue.
@@ -92,6 +108,8 @@ pub struct Enqueued {
     pub run: RunId,
     /// Whether it existed before.
     pub duplicate: bool,
+    /// Whether it existed and took over what was enqueued now.
+    pub replaced: bool,
     /// Its state now.
     pub state: State,
     /// Its earliest start, milliseconds.

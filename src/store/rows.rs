@@ -63,6 +63,8 @@ pub struct RunRow {
     pub initiator: Option<String>,
     /// The period of a schedule that it works.
     pub period: Option<RunPeriod>,
+    /// Runs of its job with this key run one after another.
+    pub sequence_key: Option<String>,
 }
 
 /// A run with all that is known of it.
@@ -86,6 +88,8 @@ pub struct RunDetail {
     pub payload_bytes: Option<i64>,
     /// JSON array of what the command left as results.
     pub results: Option<String>,
+    /// The runs that have to end before it may start, and how they stand.
+    pub waits_for: Vec<(RunId, State)>,
     /// All attempts in their order.
     pub attempts: Vec<AttemptRow>,
     /// All dead letters, the newest last.

@@ -57,7 +57,10 @@ impl Prepared {
     /// The median duration, milliseconds, of a job whose runs may be claimed ahead of a free slot; `None` for others.
     pub(super) fn short_ms(&self) -> Option<i64> {
         let intake = &self.job.intake;
-        if intake.guarantee == Guarantee::AtMostOnce || intake.deadline_ms.is_some() {
+        if intake.guarantee == Guarantee::AtMostOnce
+            || intake.deadline_ms.is_some()
+            || intake.sequence.is_some()
+        {
             return None;
         }
         let durations = self

@@ -112,7 +112,8 @@ fn a_job_is_shown_with_all_that_holds_for_it() {
         "[defaults]\ntimeout = \"30s\"\n\
          [job.mail]\ncommand = [\"/bin/echo\", \"to={to}\", \"it's\"]\nqueue = \"high\"\n\
          params.to.required = true\nparams.size.default = \"big\"\n\
-         dedup = { key = \"{to}\", window = \"1h\" }\nguarantee = \"at-least-once\"\n\
+         dedup = { key = \"{to}\", window = \"1h\" }\n\
+         sequence = { key = \"{to}:{size}\", on_dead = \"continue\" }\nguarantee = \"at-least-once\"\n\
          secrets.PASS.file = \"/etc/pass\"\numask = \"027\"\nrlimits.nofile = 64\n\
          exit.permanent = [3]\nexit.patterns = [{ match = \"429\", class = \"rate_limited\", wait = \"60s\" }]\n",
     );
@@ -124,6 +125,7 @@ params:    size, default `big`
            to, required
 payload:   at most 256K
 dedup:     one run for each `{to}` within 1h
+sequence:  those with equal `{to}:{size}` one after another; a dead one stops nobody
 guarantee: at-least-once
 retry:     3 attempts, 10s doubling up to 1h, full jitter
            poison after 3 deaths of its workers
@@ -147,7 +149,11 @@ leftovers: kill
     assert_eq!(job["retry"]["base_ms"], 10_000);
     assert_eq!(
         job["dedup"],
-        json!({ "key": "{to}", "window_ms": 3_600_000 })
+        json!({ "key": "{to}", "window_ms": 3_600_000, "while": null, "on_duplicate": "drop" })
+    );
+    assert_eq!(
+        job["sequence"],
+        json!({ "key": "{to}:{size}", "on_dead": "continue" })
     );
     assert_eq!(job["secrets"], json!({ "PASS": { "file": "/etc/pass" } }));
     assert_eq!(job["cwd"], Value::Null);

@@ -152,6 +152,23 @@ fn every_damage_to_the_rows_is_found() {
         ("UPDATE depth SET ready = 7", "the counters of queues"),
         ("UPDATE run SET ready = 0, gates = 1", "a run waits for as many"),
         ("INSERT INTO gate VALUES (99, 1)", "a gate is held"),
+        ("UPDATE run SET sequence_key = 'k'", "a run has a place in its sequence"),
+        (
+            "UPDATE run SET sequence_key = 'k', sequence_place = 1;
+             INSERT INTO run (job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
+                 max_crashes, guarantee, idempotency_key, trigger, sequence_key, sequence_place)
+             SELECT job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts, max_crashes,
+                 guarantee, idempotency_key, trigger, sequence_key, 2 FROM run",
+            "a run waits for the one before it",
+        ),
+        (
+            "UPDATE run SET sequence_key = 'k', sequence_place = 1, state = 'running', ready = 0;
+             INSERT INTO run (job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
+                 max_crashes, guarantee, idempotency_key, trigger, sequence_key, sequence_place)
+             SELECT job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts, max_crashes,
+                 guarantee, idempotency_key, trigger, sequence_key, 2 FROM run",
+            "of one sequence at most one run is running",
+        ),
         (
             "UPDATE run SET trigger = 'period', period = 'x', scheduled_ms = 1",
             "a run of the calendar is told",

@@ -1,8 +1,9 @@
 //! Text in the database that would take over a terminal, and output that nobody takes.
 
+use jobctl::catalogue::SequenceOnDead;
 use jobctl::policy::PeriodResult;
 use jobctl::schedule::StoredRule;
-use jobctl::store::{NewVersion, PeriodRow, Tx};
+use jobctl::store::{NewDedup, NewSequence, NewVersion, PeriodRow, Tx};
 
 use super::world;
 use crate::world::World;
@@ -21,7 +22,15 @@ fn evil() -> World {
         new.correlation_id = Some(EVIL.into());
         new.business_key = Some(EVIL.into());
         new.initiator = Some(EVIL.into());
-        new.dedup = Some((EVIL.into(), 1000));
+        new.dedup = Some(NewDedup {
+            key: EVIL.into(),
+            window_ms: Some(1000),
+            coalesce: None,
+        });
+        new.sequence = Some(NewSequence {
+            key: EVIL.into(),
+            on_dead: SequenceOnDead::Block,
+        });
         new.deadline_ms = Some(now_ms - 1);
     });
     let buried = store.write(|tx| tx.expire(now_ms)).unwrap();

@@ -541,12 +541,10 @@ const DAMAGES: &[(&str, &[&str])] = &[
         &["wrong_run 06", "wrong_run 04"],
     ),
     (
-        "INSERT INTO run SELECT 99, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, wait_set_ms,
-            deadline_ms, attempts, failures, crashes, releases, max_attempts, max_crashes, guarantee, fence, worker,
-            started_ms, ended_ms, cancel_ms, cancel_by, limited_ms, reason, last_error, exit_code, result, params,
-            has_payload, idempotency_key, dedup_key, trigger, parent, correlation_id, initiator, business_key,
-            traceparent, period, scheduled_ms, business_date, gates
-         FROM run WHERE id = 1",
+        "CREATE TEMP TABLE copy AS SELECT * FROM run WHERE id = 1;
+         UPDATE copy SET id = 99;
+         INSERT INTO run SELECT * FROM copy;
+         DROP TABLE copy",
         &["doubled 02"],
     ),
     ("UPDATE period SET version = 7 WHERE run = 1", &["unknown 02"]),

@@ -129,7 +129,7 @@ fn a_run_is_shown_with_the_documented_fields() {
     let expected = json!({
         "schema": "jobctl.runs.show/1", "run": run, "job": "bad", "queue": "default", "tenant": "acme", "priority": 100,
         "state": "dead", "shown": "dead", "attempts": 1, "failures": 1, "crashes": 0, "releases": 0,
-        "reason": "permanent", "exit_code": 65, "period": null, "business_date": null, "bulk": null, "dedup_key": null,
+        "reason": "permanent", "exit_code": 65, "period": null, "business_date": null, "bulk": null, "dedup_key": null, "sequence_key": null,
         "correlation_id": "c-1", "business_key": "b-1", "initiator": "me", "payload_bytes": 7, "parent": null,
     });
     for (name, value) in expected.as_object().unwrap() {

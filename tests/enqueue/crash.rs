@@ -146,6 +146,51 @@ fn a_failed_sync_is_never_acknowledged_unless_the_run_is_durable() {
 }
 
 #[test]
+fn a_replacement_over_a_failing_disk_is_acknowledged_only_when_it_is_stored() {
+    const LATEST: &str = "
+        [job.latest]
+        command = [\"/bin/echo\", \"{v}\"]
+        params.v.required = true
+        dedup = { key = \"one\", while = \"waiting\", on_duplicate = \"replace\" }
+    ";
+    for nth in 1..=6 {
+        let world = World::with_catalogue(LATEST);
+        world.run("enqueue latest --param v=1").fails_not();
+        let newest = "SELECT json_extract(params, '$.v') FROM run WHERE id = 1";
+        let fault = format!("fdatasync,fsync:error=EIO:when={nth}");
+        let args = ["enqueue", "latest", "--param", "v=2"];
+        let Some((code, document)) = with_fault(&world, &fault, &args) else {
+            return;
+        };
+        if code == 0 {
+            assert_eq!(
+                (&document["run"], &document["duplicate"]),
+                (&json!(1), &json!(true))
+            );
+        } else {
+            assert_eq!(code, 76, "{fault}: {document}");
+            let id = document["request_id"].as_str().unwrap();
+            let again = format!("enqueue latest --json --param v=2 --request-id {id}");
+            assert_eq!(world.run(&again).json(0)["run"], 1);
+        }
+        assert_eq!(ask::<String>(&world, newest), "2", "{fault}: {document}");
+        assert_eq!(runs(&world), 1, "{fault}");
+    }
+    let world = World::with_catalogue(LATEST);
+    world.run("enqueue latest --param v=1").fails_not();
+    // Another process has it open, so that the log is not recovered by our reopening.
+    let open = super::database(&world);
+    let _: i64 = open
+        .query_row("SELECT count(*) FROM run", [], |row| row.get(0))
+        .unwrap();
+    let args = ["enqueue", "latest", "--param", "v=2"];
+    let every = "fdatasync,fsync:error=EIO:when=1+";
+    if let Some((code, document)) = with_fault(&world, every, &args) {
+        assert_eq!(code, 76, "no sync worked: {document}");
+    }
+}
+
+#[test]
 fn when_every_sync_fails_nothing_is_acknowledged() {
     for args in [
         &["enqueue", "plain"][..],

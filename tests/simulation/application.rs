@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jobctl::intake::{MadeId, Request};
 use jobctl::run::RunId;
-use jobctl::store::{Enqueued, NewRun, Settings, Store, Tx};
+use jobctl::store::{Enqueued, NewDedup, NewRun, Settings, Store, Tx};
 
 use super::catalogues::JOBS;
 use super::host::{Answer, DAY, HOUR, Host};
@@ -73,9 +73,19 @@ impl Application {
         let delay = format!("{}s", dice.between(1, 20 * 3600));
         let key = format!("key-{}", dice.between(1, 6));
         let tenant = ["", "acme", "initech"][dice.between(0, 2) as usize];
-        let keyed = dice.percent(35);
+        let of = dice.between(1, 3).to_string();
+        let params: &[(&str, String)] = match job {
+            "book" | "ledger" => &[("of", of)],
+            "index" => &[("of", of), ("revision", self.requests.to_string())],
+            _ => &[],
+        };
+        let keyed = job != "index" && dice.percent(35);
         let request = Request {
             job,
+            params: params
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
             delay: dice.percent(30).then_some(delay.as_str()),
             deadline: (job == "mail" && dice.percent(20)).then_some("2h"),
             dedup_key: keyed.then_some(key.as_str()),
@@ -117,13 +127,15 @@ impl Application {
             if let Some(id) = wish.request_id() {
                 tx.note_request(&id, &wish.new.job, answer.run, now_ms)?;
             }
-            would_be = (!answer.duplicate).then_some(answer.run);
+            would_be = (!answer.duplicate || answer.replaced).then_some(answer.run);
             Ok(answer)
         });
         let (stored, known) = match answer {
             Answer::Stored(stored) => (Some(stored), true),
-            // What it duplicates was durable before.
-            Answer::Unknown(stored) if stored.duplicate && wish.request_id().is_none() => {
+            // What it duplicates was durable before; what it replaced was not.
+            Answer::Unknown(stored)
+                if stored.duplicate && !stored.replaced && wish.request_id().is_none() =>
+            {
                 (Some(stored), true)
             }
             Answer::Unknown(stored) => (Some(stored), false),
@@ -157,11 +169,14 @@ impl Application {
             vec![stored.run]
         };
         assert_eq!(new, expected, "{wish:?}");
+        if wish.new.job == "index" {
+            return judge_newest(host, wish, stored);
+        }
         if let Some(before) = wish.stored.replace(stored.run) {
             assert_eq!(before, stored.run, "one request became two runs: {wish:?}");
             return;
         }
-        let Some((key, window_ms)) = &wish.new.dedup else {
+        let Some(NewDedup { key, window_ms, .. }) = &wish.new.dedup else {
             assert!(!stored.duplicate, "{wish:?} duplicates nothing");
             return;
         };
@@ -182,6 +197,7 @@ impl Application {
             assert!(!stored.duplicate, "{key:?} was held by nobody: {stored:?}");
         }
         if !stored.duplicate {
+            let window_ms = window_ms.expect("a window");
             self.keys.insert(key, (stored.run, now_ms + window_ms));
         }
     }
@@ -193,6 +209,26 @@ impl Application {
             assert!(kept, "run {run} was acknowledged and is lost");
         }
     }
+}
+
+/// The run that answers a wish with `rerun` will start with its parameters, and after all others with its key; unless the
+/// wish was answered before.
+fn judge_newest(host: &Host, wish: &mut Wish, stored: &Enqueued) {
+    if wish.stored.replace(stored.run) == Some(stored.run) {
+        return;
+    }
+    let run = stored.run;
+    let sql = format!(
+        "SELECT count(*) FROM run WHERE id = {run} AND state = 'waiting' AND params = '{}'",
+        wish.new.params.as_deref().expect("parameters")
+    );
+    assert_eq!(host.witness.number(&sql), 1, "{wish:?}: {stored:?}");
+    let sql = format!(
+        "SELECT count(*) FROM run AS other JOIN run ON run.job = other.job AND run.dedup_key = other.dedup_key
+         WHERE run.id = {run} AND other.state = 'running'
+             AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = other.id AND successor = {run})"
+    );
+    assert_eq!(host.witness.number(&sql), 0, "{wish:?}: {stored:?}");
 }
 
 /// Whether a key may be taken: its run died, or its window is over and the run has started.

@@ -7,7 +7,9 @@ use jobctl::catalogue::Catalogue;
 use crate::world::World;
 
 /// Jobs that applications enqueue; `alarm` is what a death calls for.
-pub(super) const JOBS: &[&str] = &["mail", "charge", "fragile", "sync", "urgent"];
+pub(super) const JOBS: &[&str] = &[
+    "mail", "charge", "fragile", "sync", "urgent", "book", "ledger", "index",
+];
 
 /// Jobs with a schedule in some edition.
 pub(super) const SCHEDULED: &[&str] = &["books", "close", "elapsed", "hourly", "nightly"];
@@ -34,6 +36,19 @@ on_dead = "alarm"
 command = ["true"]
 queue = "high"
 deadline = "3h"
+[job.book]
+command = ["true"]
+params.of.required = true
+sequence = "{of}"
+[job.ledger]
+command = ["true"]
+params.of.required = true
+sequence = { key = "{of}", on_dead = "continue" }
+deadline = "20h"
+[job.index]
+command = ["true"]
+params = { of = { required = true }, revision = { required = true } }
+dedup = { key = "{of}", while = "active", on_duplicate = "rerun" }
 [job.alarm]
 command = ["true"]
 queue = "low"

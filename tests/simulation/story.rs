@@ -232,6 +232,7 @@ impl Story {
         while self.left() > 0 || !self.ghosts.is_empty() {
             self.pass_to_next();
             assert!(self.host.true_ms < end_ms, "{} runs never end", self.left());
+            operators::unblock_all(&mut self.host, &mut self.store);
             self.work(turn % WORKERS);
             self.haunt();
             turn += 1;

@@ -156,6 +156,7 @@ impl Witness {
 
     /// A command of this run starts.
     pub(super) fn start(&mut self, run: RunId, attempt: i64) {
+        self.check_turn(run);
         let fact = self.facts.get_mut(&run.0).expect("a known run");
         assert_eq!(fact.state, "running", "run {run} starts and is not claimed");
         assert!(attempt > fact.last_attempt, "run {run}: attempt {attempt}");
@@ -163,6 +164,20 @@ impl Witness {
         assert!(!again, "run {run} starts again, at most once");
         fact.last_attempt = attempt;
         fact.starts += 1;
+    }
+
+    /// Whoever was enqueued before it into its sequence has ended; an operator may have changed the order.
+    fn check_turn(&self, run: RunId) {
+        const SQL: &str = "
+            SELECT before.id FROM run AS before JOIN run ON run.job = before.job AND run.sequence_key = before.sequence_key
+            WHERE run.id = ?1 AND before.id < run.id AND (before.state IN ('waiting', 'running')
+                OR (before.state = 'dead' AND before.job = 'book' AND EXISTS (
+                    SELECT 1 FROM dead_letter WHERE dead_letter.run = before.id AND closed_ms IS NULL)))";
+        let mut statement = self.conn.prepare_cached(SQL).expect(SQL);
+        let rows = statement.query_map([run.0], |row| row.get(0)).expect(SQL);
+        let before: Vec<i64> = rows.map(|row| row.expect(SQL)).collect();
+        let overtaken = before.iter().find(|it| self.facts[it].retries == 0);
+        assert_eq!(overtaken, None, "run {run} starts before its turn");
     }
 
     pub(super) fn fact(&mut self, run: RunId) -> &mut Fact {

@@ -16,6 +16,7 @@ mod environment;
 mod foreground;
 mod ground;
 mod hostile;
+mod sequence;
 mod stopping;
 
 /// Short waits, so that nothing here takes long; each test adds its jobs. Commands leave their traces in `$HOME`.

@@ -94,6 +94,7 @@ fn fields(
         Some(format!("at most {}", format_size(intake.payload_max))),
     );
     add("dedup", intake.dedup.as_ref().map(words::dedup));
+    add("sequence", intake.sequence.as_ref().map(words::sequence));
     add("guarantee", Some(intake.guarantee.to_string()));
     add("retry", Some(words::retry(job)));
     add("timeout", Some(words::timeout(job)));

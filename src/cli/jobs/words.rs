@@ -4,8 +4,8 @@
 
 use crate::attempt::Class;
 use crate::catalogue::{
-    BackoffKind, CatchUp, Command, Dedup, ExitRules, Jitter, Job, Overlap, Pattern, Resource,
-    Rlimit, Schedule, Template,
+    BackoffKind, CatchUp, Coalesce, Command, Dedup, ExitRules, Jitter, Job, Overlap, Pattern,
+    Resource, Rlimit, Schedule, Sequence, SequenceOnDead, Template,
 };
 use crate::units::{format_duration, format_size};
 
@@ -135,8 +135,31 @@ pub(super) fn timeout(job: &Job) -> String {
 
 /// `one run for each `{to}` within 1h`
 pub(super) fn dedup(dedup: &Dedup) -> String {
-    let window = format_duration(dedup.window_ms);
-    format!("one run for each `{}` within {window}", dedup.key)
+    let window = dedup
+        .window_ms
+        .map(|ms| format!("within {}", format_duration(ms)));
+    let during = dedup.coalesce.map(|coalesce| match coalesce {
+        Coalesce::DropWaiting => "while it waits",
+        Coalesce::DropActive => "while it waits or runs",
+        Coalesce::Replace => "while it waits, with the newest parameters",
+        Coalesce::Rerun => {
+            "while it waits, with the newest parameters, and one more behind it while it runs"
+        }
+    });
+    let rules: Vec<&str> = window.as_deref().into_iter().chain(during).collect();
+    format!("one run for each `{}` {}", dedup.key, rules.join(", "))
+}
+
+/// `those with equal `{customer}` one after another`
+pub(super) fn sequence(sequence: &Sequence) -> String {
+    let dead = match sequence.on_dead {
+        SequenceOnDead::Block => "a dead one stops those behind it",
+        SequenceOnDead::Continue => "a dead one stops nobody",
+    };
+    format!(
+        "those with equal `{}` one after another; {dead}",
+        sequence.key
+    )
 }
 
 /// The job's own exit codes and patterns, a line each; then the defaults.

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let gone = match (detail.row.state, detail.row.worker) {
-        (State::Running, Some(worker)) => workers::gone(&store, worker)?,
+        (State::Running, Some(worker)) => workers::fate(&store, worker)?,
         _ => None,
     };
     let paused = store.paused_jobs()?.contains(&detail.row.job);
@@ -111,6 +111,7 @@ fn fields(
     );
     add("results", detail.results.clone());
     add("dedup key", row.dedup_key.clone());
+    add("sequence key", row.sequence_key.clone());
     add("correlation", row.correlation_id.clone());
     add("business key", row.business_key.clone());
     add("initiator", row.initiator.clone());
@@ -141,11 +142,23 @@ fn state(detail: &RunDetail, paused: bool) -> String {
     let row = &detail.row;
     match (row.shown, row.worker, &row.reason) {
         (Shown::Blocked, ..) if paused => format!("blocked: job `{}` is paused", row.job),
-        (Shown::Blocked, ..) => "blocked: it waits for another run".to_owned(),
+        (Shown::Blocked, ..) => format!("blocked: {}", waits(&detail.waits_for)),
         (Shown::Running, Some(worker), _) => format!("running on worker {worker}"),
         (Shown::Dead, _, Some(reason)) => format!("dead: {reason}"),
         (shown, ..) => shown.to_string(),
     }
+}
+
+/// Who is in front, and how that stands; of many the first few.
+fn waits(before: &[(RunId, State)]) -> String {
+    let some = before.iter().take(3);
+    let mut runs: Vec<String> = some
+        .map(|(run, state)| format!("run {run} ({state})"))
+        .collect();
+    if before.len() > runs.len() {
+        runs.push(format!("{} more", before.len() - runs.len()));
+    }
+    format!("waits for {}", runs.join(", "))
 }
 
 fn counts(detail: &RunDetail) -> String {

@@ -72,7 +72,7 @@ impl Seen {
 }
 
 /// Why a run that a worker holds does not go on: the worker is gone, and nobody who may has recovered it.
-pub(super) fn gone(store: &Store, worker: WorkerId) -> Result<Option<String>> {
+pub(super) fn fate(store: &Store, worker: WorkerId) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
     };

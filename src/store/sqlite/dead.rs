@@ -111,10 +111,11 @@ impl super::Store {
 }
 
 impl Tx<'_> {
-    /// Closes the open dead letter of a run; the run stays dead.
+    /// Closes the open dead letter of a run; the run stays dead, and stops nobody any more.
     pub fn discard(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
         const STATE: &str = "SELECT state FROM run WHERE id = ?1";
         if self.close_letter(run, "discarded", actor, now_ms)? {
+            self.give_up_place(run)?;
             return Ok(Handled::Discarded);
         }
         let state: Option<String> = self

@@ -3,12 +3,15 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::coalesce::Alike;
+use super::sequence::Tails;
 use super::writer::{Depth, Tx};
+use crate::catalogue::SequenceOnDead;
 use crate::error::{Error, Kind, Result};
 use crate::run::{RunId, State};
 use crate::store::{Enqueued, NewRun, PRIORITY_STEP_MS};
 
-/// The row of the dedup table for a key.
+/// The row of the dedup table for a key with a window.
 struct DedupKey<'a> {
     hash: i64,
     job: &'a str,
@@ -36,22 +39,26 @@ enum Fate {
     Twin(usize),
 }
 
-/// The dedup keys of a batch. Looked up and written in hash order, a large batch walks the table once.
+/// The window of a run and the key that it is for.
+fn window(run: &NewRun, index: usize) -> Option<DedupKey<'_>> {
+    let dedup = run.dedup.as_ref()?;
+    Some(DedupKey {
+        window_ms: dedup.window_ms?,
+        hash: dedup_hash(&run.job, &dedup.key),
+        job: &run.job,
+        key: &dedup.key,
+        index,
+    })
+}
+
+/// The dedup keys of a batch that only a window refuses. Looked up and written in hash order, a large batch walks the table
+/// once. What coalesces is looked up one by one, since each changes what the next finds.
 fn keys_in_hash_order(new: &[NewRun]) -> Vec<DedupKey<'_>> {
     let mut keys: Vec<DedupKey<'_>> = new
         .iter()
         .enumerate()
-        .filter_map(|(index, run)| {
-            let (key, window_ms) = run.dedup.as_ref()?;
-            let hash = dedup_hash(&run.job, key);
-            Some(DedupKey {
-                hash,
-                job: &run.job,
-                key,
-                window_ms: *window_ms,
-                index,
-            })
-        })
+        .filter(|(_, run)| run.dedup.as_ref().is_some_and(|it| it.coalesce.is_none()))
+        .filter_map(|(index, run)| window(run, index))
         .collect();
     keys.sort_unstable_by_key(|key| (key.hash, key.job, key.key, key.index));
     keys
@@ -96,14 +103,10 @@ impl Tx<'_> {
         }
         let mut answers: Vec<Enqueued> = Vec::with_capacity(new.len());
         let mut rows = Rows::prepare(self.conn)?;
+        let mut tails = Tails::default();
         for (index, run) in new.iter().enumerate() {
             let answer = match fates.get_mut(index).map(std::mem::take) {
-                None | Some(Fate::New) => {
-                    let answer = rows.insert(run, now_ms)?;
-                    let waiting = Depth::waiting(run.is_ready(now_ms));
-                    self.count(&run.queue, &run.tenant, Depth::NONE, waiting);
-                    answer
-                }
+                None | Some(Fate::New) => self.store(run, &mut rows, &mut tails, now_ms)?,
                 Some(Fate::Existing(existing)) => existing,
                 Some(Fate::Twin(earlier)) => Enqueued {
                     duplicate: true,
@@ -118,6 +121,53 @@ impl Tx<'_> {
             }
         }
         Ok(answers)
+    }
+
+    /// Stores a run that no window refuses in advance, behind those that it has to wait for; or finds the one that it
+    /// coalesces with.
+    fn store<'n>(
+        &mut self,
+        run: &'n NewRun,
+        rows: &mut Rows<'_>,
+        tails: &mut Tails<'n>,
+        now_ms: i64,
+    ) -> Result<Enqueued> {
+        let mut behind = Behind {
+            runs: run.after.clone(),
+            place: None,
+        };
+        let mut held = None;
+        if let Some(dedup) = &run.dedup
+            && let Some(how) = dedup.coalesce
+        {
+            let found = self.coalesce(run, (&dedup.key, how), now_ms)?;
+            let key = window(run, 0);
+            match (found, &key) {
+                (Alike::Existing(existing), _) => return Ok(existing),
+                (Alike::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
+                (_, Some(key)) => {
+                    if let Some(existing) = self.duplicate_of(key, now_ms)? {
+                        return Ok(existing);
+                    }
+                }
+                _ => {}
+            }
+            held = key;
+        }
+        if run.sequence.is_some() {
+            let (place, before) = tails.place(self.conn, run)?;
+            behind.place = place;
+            behind.runs.extend(before);
+        }
+        behind.runs.sort_unstable();
+        behind.runs.dedup();
+        let (answer, ready) = rows.insert(run, &behind, now_ms)?;
+        tails.note(run, answer.run, behind.place);
+        self.count(&run.queue, &run.tenant, Depth::NONE, Depth::waiting(ready));
+        if let Some(key) = held {
+            self.hold_key(&key, answer.run, now_ms)?;
+        }
+        Ok(answer)
     }
 
     /// The run that holds the key: until the window is over and it has started, unless it died or was cancelled.
@@ -153,6 +203,7 @@ impl Tx<'_> {
         Ok((!free).then_some(Enqueued {
             run,
             duplicate: true,
+            replaced: false,
             state,
             due_ms: due_ms.unwrap_or(now_ms),
         }))
@@ -170,6 +221,14 @@ impl Tx<'_> {
     }
 }
 
+/// What a new run waits for.
+struct Behind {
+    /// These have to end first.
+    runs: Vec<RunId>,
+    /// Its place in its sequence.
+    place: Option<i64>,
+}
+
 /// The statements that store a run, prepared once for a batch.
 struct Rows<'c> {
     conn: &'c Connection,
@@ -185,12 +244,14 @@ impl<'c> Rows<'c> {
                 job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, wait_set_ms, deadline_ms,
                 max_attempts, max_crashes, guarantee, params, has_payload, idempotency_key, dedup_key,
                 trigger, parent, correlation_id, initiator, business_key, traceparent,
-                period, scheduled_ms, business_date, gates
+                period, scheduled_ms, business_date, gates,
+                sequence_key, sequence_place, sequence_stops, dedup_live
             ) VALUES (
                 ?1, ?2, ?3, ?4, 'waiting', ?5, ?6, ?7, ?8, ?9, ?10,
                 ?11, ?12, ?13, ?14, ?15, ?16, ?17,
                 ?18, ?19, ?20, ?21, ?22, ?23,
-                ?24, ?25, ?26, ?27
+                ?24, ?25, ?26, ?27,
+                ?28, ?29, ?30, ?31
             )";
         const GATE: &str = "INSERT INTO gate (run, successor) VALUES (?1, ?2)";
         const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
@@ -202,9 +263,10 @@ impl<'c> Rows<'c> {
         })
     }
 
-    fn insert(&mut self, run: &NewRun, now_ms: i64) -> Result<Enqueued> {
+    /// The answer, and whether it can be claimed at once.
+    fn insert(&mut self, run: &NewRun, behind: &Behind, now_ms: i64) -> Result<(Enqueued, bool)> {
         let due_ms = run.due_ms.max(now_ms);
-        let ready = run.is_ready(now_ms);
+        let ready = due_ms <= now_ms && behind.runs.is_empty();
         let order_key = due_ms.saturating_add(run.priority.saturating_mul(PRIORITY_STEP_MS));
         self.run.execute(params![
             run.job,
@@ -223,7 +285,7 @@ impl<'c> Rows<'c> {
             run.params,
             run.payload.is_some(),
             run.idempotency_key,
-            run.dedup.as_ref().map(|(key, _)| key),
+            run.dedup.as_ref().map(|dedup| &dedup.key),
             run.trigger.word(),
             run.parent.map(|parent| parent.0),
             run.correlation_id,
@@ -233,20 +295,30 @@ impl<'c> Rows<'c> {
             run.period.as_ref().map(|period| &period.key),
             run.period.as_ref().map(|period| period.scheduled_ms),
             run.period.as_ref().map(|period| &period.business_date),
-            run.after.len() as i64,
+            behind.runs.len() as i64,
+            run.sequence.as_ref().map(|sequence| &sequence.key),
+            behind.place,
+            run.sequence
+                .as_ref()
+                .is_some_and(|sequence| sequence.on_dead == SequenceOnDead::Block),
+            run.dedup
+                .as_ref()
+                .is_some_and(|dedup| dedup.coalesce.is_some()),
         ])?;
         let id = self.conn.last_insert_rowid();
         if let Some(payload) = &run.payload {
             self.payload.execute(params![id, payload])?;
         }
-        for before in &run.after {
+        for before in &behind.runs {
             self.gate.execute(params![before.0, id])?;
         }
-        Ok(Enqueued {
+        let answer = Enqueued {
             run: RunId(id),
             duplicate: false,
+            replaced: false,
             state: State::Waiting,
             due_ms,
-        })
+        };
+        Ok((answer, ready))
     }
 }

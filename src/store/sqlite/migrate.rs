@@ -14,6 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6a6f_6263;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_schedules.sql"),
+    include_str!("migrations/0003_sequence.sql"),
     include_str!("migrations/0004_flow.sql"),
 ];
 
@@ -68,5 +69,38 @@ mod tests {
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .unwrap();
         assert_eq!(version, 2);
+    }
+
+    #[test]
+    fn gates_of_an_older_schema_go_on_and_are_inherited() {
+        const ROWS: &str = "
+            INSERT INTO run (id, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
+                max_crashes, guarantee, idempotency_key, trigger, gates)
+            SELECT value, 'a', 'default', '', 100, 'waiting', 0, 1, 1, 1, 3, 3, 'at-least-once', zeroblob(16), 'manual',
+                value - 1 FROM (SELECT 1 AS value UNION SELECT 2);
+            UPDATE run SET state = 'running' WHERE id = 1;
+            INSERT INTO gate (run, successor) VALUES (1, 2);";
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, 0, &MIGRATIONS[..2]).unwrap();
+        conn.execute_batch(ROWS).unwrap();
+        apply(&mut conn, 2, MIGRATIONS).unwrap();
+        conn.execute_batch(
+            "INSERT INTO run (id, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
+                max_crashes, guarantee, idempotency_key, trigger, gates)
+             SELECT 3, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts, max_crashes,
+                guarantee, idempotency_key, trigger, 1 FROM run WHERE id = 2;
+             INSERT INTO gate (run, successor) VALUES (2, 3);
+             UPDATE run SET state = 'cancelled' WHERE id = 2;",
+        )
+        .unwrap();
+        let gates = |conn: &Connection| -> (i64, i64) {
+            let sql = "SELECT gates, (SELECT count(*) FROM gate WHERE successor = 3 AND run = 1) FROM run WHERE id = 3";
+            conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap()
+        };
+        assert_eq!(gates(&conn), (1, 1));
+        conn.execute_batch("UPDATE run SET state = 'succeeded' WHERE id = 1")
+            .unwrap();
+        assert_eq!(gates(&conn), (0, 0));
     }
 }

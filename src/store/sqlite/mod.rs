@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod claim;
+mod coalesce;
 mod dead;
 mod disk;
 mod enqueue;
@@ -30,6 +31,7 @@ mod reserves;
 mod ring;
 mod runs;
 mod schedules;
+mod sequence;
 #[cfg(test)]
 mod tests;
 mod turns;

@@ -111,9 +111,10 @@ impl Tx<'_> {
                 "retry a run that has a dead letter and is not dead",
             ));
         }
+        self.rejoin_sequence(run)?;
         let fence = self.fences(1)?;
         let values = params![run.0, before.state.word(), fence, now_ms, PRIORITY_STEP_MS];
-        // It stays behind the runs that it waited for, if they have not ended.
+        // It stays behind the runs that it waited for, if they have not ended, and behind those of its sequence.
         let ready: bool = self
             .conn
             .prepare_cached(SQL)?

@@ -1,6 +1,7 @@
 //! Removes ended runs with all that belongs to them, and what periods came to, in slices that hold up nobody.
 //!
-//! Rule: a run with an open dead letter, or with a dedup key that still refuses enqueues, always stays. The rows go first and
+//! Rule: a run with an open dead letter, with a dedup key that still refuses enqueues, or for which others wait, always stays.
+//! The rows go first and
 //! the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
 
 use std::collections::BTreeMap;
@@ -111,7 +112,8 @@ impl Tx<'_> {
             SELECT id, job, dedup_key, state IN ('dead', 'cancelled'),
                 state IN ('succeeded', 'dead', 'cancelled')
                     AND (ended_ms < :before OR id <= :upto)
-                    AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.run = run.id AND closed_ms IS NULL),
+                    AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.run = run.id AND closed_ms IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = run.id),
                 created_ms < :before OR id <= :upto
             FROM run WHERE id > :after ORDER BY id LIMIT :limit";
         let mut statement = self.conn.prepare_cached(SQL)?;
@@ -174,6 +176,7 @@ impl Tx<'_> {
             "DELETE FROM attempt WHERE run = ?1",
             "DELETE FROM payload WHERE run = ?1",
             "DELETE FROM dead_letter WHERE run = ?1",
+            "DELETE FROM gate WHERE successor = ?1",
             "DELETE FROM run WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([run])?;

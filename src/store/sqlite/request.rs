@@ -58,6 +58,7 @@ impl Tx<'_> {
             Some((Some(owner), Some(run), state, due_ms)) if owner == job => Ok(Some(Enqueued {
                 run: RunId(run),
                 duplicate: true,
+                replaced: false,
                 state: state.as_deref().and_then(State::from_word).unwrap_or(State::Succeeded),
                 due_ms: due_ms.unwrap_or(0),
             })),
@@ -164,6 +165,7 @@ fn look_up(
             let existing = Enqueued {
                 run,
                 duplicate: false,
+                replaced: false,
                 state: State::from_word(&state).unwrap_or(State::Waiting),
                 due_ms: row.get(2)?,
             };

@@ -19,7 +19,7 @@ const WAITING_FEW: i64 = 10_000;
 const COLUMNS: &str = "
     run.id, job, queue, tenant, priority, state, attempts, failures, crashes, releases, created_ms, due_ms, started_ms,
     ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key, correlation_id,
-    business_key, initiator, max_attempts, period, scheduled_ms, business_date";
+    business_key, initiator, max_attempts, period, scheduled_ms, business_date, sequence_key";
 
 /// What an operator reads for a run; `:now_ms` decides what is due.
 const SHOWN: &str = "
@@ -31,7 +31,7 @@ const SHOWN: &str = "
          ELSE 'ready' END";
 
 /// Number of columns in [`COLUMNS`]; what a query adds comes behind them.
-const N: usize = 29;
+const N: usize = 30;
 
 /// The period of a run, from three columns.
 pub(super) fn period_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<RunPeriod>> {
@@ -78,6 +78,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         initiator: row.get(24)?,
         max_attempts: row.get(25)?,
         period: period_of(row, 26)?,
+        sequence_key: row.get(29)?,
     })
 }
 
@@ -103,6 +104,7 @@ fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail
                 params: row.get(N + 6)?,
                 results: row.get(N + 7)?,
                 payload_bytes: row.get(N + 8)?,
+                waits_for: Vec::new(),
                 attempts: Vec::new(),
                 dead_letters: Vec::new(),
             })
@@ -111,9 +113,28 @@ fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail
     let Some(mut detail) = found else {
         return Ok(None);
     };
+    detail.waits_for = waits_for(conn, run)?;
     detail.attempts = attempts(conn, run)?;
     detail.dead_letters = dead::of_run(conn, run)?;
     Ok(Some(detail))
+}
+
+/// The runs that a waiting run waits for, and how they stand.
+fn waits_for(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
+    const SQL: &str = "
+        SELECT before.id, before.state FROM gate JOIN run AS before ON before.id = gate.run
+        WHERE gate.successor = :run AND (SELECT state FROM run WHERE id = :run) = 'waiting'
+        ORDER BY before.id LIMIT :max";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement
+        .query_map(named_params! {":run": run.0, ":max": PER_RUN_MAX}, |row| {
+            let state: String = row.get(1)?;
+            // The schema's CHECK lets no other word in.
+            let state = State::from_word(&state).unwrap_or(State::Dead);
+            Ok((RunId(row.get(0)?), state))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
 }
 
 fn attempts(conn: &Connection, run: RunId) -> Result<Vec<AttemptRow>> {

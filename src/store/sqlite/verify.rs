@@ -79,8 +79,28 @@ const CLAIMS: &[(&str, &str)] = &[
             AND gates <> (SELECT count(*) FROM gate WHERE successor = run.id)",
     ),
     (
-        "a gate is held by a run that has not ended",
-        "SELECT run FROM gate WHERE (SELECT state IN ('waiting', 'running') FROM run WHERE id = gate.run) IS NOT 1",
+        "a gate is held by a run that has not ended, or is dead and stops its sequence",
+        "SELECT run FROM gate WHERE (
+            SELECT state IN ('waiting', 'running') OR (state = 'dead' AND sequence_place IS NOT NULL)
+            FROM run WHERE id = gate.run) IS NOT 1",
+    ),
+    (
+        "of one sequence at most one run is running",
+        "SELECT max(id) FROM run WHERE state = 'running' AND sequence_key IS NOT NULL
+            GROUP BY job, sequence_key HAVING count(*) > 1",
+    ),
+    (
+        "a run has a place in its sequence until it ends, a dead one that stops it until its dead letter is closed",
+        "SELECT id FROM run WHERE sequence_key IS NOT NULL
+            AND (sequence_place IS NOT NULL) <> (state IN ('waiting', 'running') OR (state = 'dead' AND sequence_stops
+                AND EXISTS (SELECT 1 FROM dead_letter WHERE run = run.id AND closed_ms IS NULL)))",
+    ),
+    (
+        "a run waits for the one before it in its sequence",
+        "SELECT id FROM (
+            SELECT id, lag(id) OVER (PARTITION BY job, sequence_key ORDER BY sequence_place) AS before
+            FROM run WHERE sequence_place IS NOT NULL)
+         WHERE before IS NOT NULL AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = before AND successor = id)",
     ),
     (
         "a period has at most one run of the calendar",

@@ -98,12 +98,12 @@ pub(super) const MIGRATE: Cycle = Cycle {
         let version = number(world, "PRAGMA user_version");
         let backup = world.state().join("jobctl.db.schema-1.bak");
         assert!(
-            version == 1 || (version == 2 && backup.exists()),
+            version == 1 || (version == 4 && backup.exists()),
             "{version}"
         );
-        assert!(out.is_empty() || version == 2, "{out}");
+        assert!(out.is_empty() || version == 4, "{out}");
         assert_eq!(world.run("migrate").code, Some(0));
-        assert_eq!(number(world, "PRAGMA user_version"), 2);
+        assert_eq!(number(world, "PRAGMA user_version"), 4);
         let old = Connection::open(&backup).expect("a copy");
         let check: String = old
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))

@@ -1,11 +1,13 @@
 //! Claims about the operator's verbs; each with two runs at least, because a statement without WHERE passes with one.
 
 mod claim;
+mod coalesce;
 mod flow;
 mod model;
 mod operate;
 mod prune;
 mod read;
+mod sequence;
 mod watch;
 mod why;
 
@@ -17,7 +19,7 @@ use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
-use crate::store::{ClaimRequest, Claimed, NewRun, Outcome, ServedQueue};
+use crate::store::{ClaimRequest, Claimed, NewDedup, NewRun, Outcome, ServedQueue};
 
 /// The worker that tests claim for.
 pub(super) const WORKER: WorkerId = WorkerId(1);
@@ -206,6 +208,15 @@ fn open(dir: &Path) -> Store {
     options.open().unwrap().0
 }
 
+/// A dedup key that counts for a time.
+fn window(key: &str, window_ms: i64) -> NewDedup {
+    NewDedup {
+        key: key.into(),
+        window_ms: Some(window_ms),
+        coalesce: None,
+    }
+}
+
 fn new_run(job: &str, now_ms: i64) -> NewRun {
     NewRun {
         job: job.into(),
@@ -222,6 +233,7 @@ fn new_run(job: &str, now_ms: i64) -> NewRun {
         payload: None,
         idempotency_key: crate::clock::random_bytes(),
         dedup: None,
+        sequence: None,
         trigger: Trigger::Manual,
         parent: None,
         correlation_id: None,

@@ -1,10 +1,13 @@
 //! Random operations on the store, against a model that is a map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::coalesce::alike;
+use super::sequence::in_sequence;
 use super::{Lab, bury};
+use crate::catalogue::{Coalesce, SequenceOnDead};
 use crate::policy::Verdict;
 use crate::run::{RunId, State};
 use crate::store::{Claimed, Handled, Outcome, PruneRule, Pruning};
@@ -17,6 +20,10 @@ enum Step {
         tenant: usize,
         delay_ms: i64,
     },
+    /// In one of two sequences; a death in the first stops it.
+    Sequence(usize),
+    /// With a dedup key and `rerun`.
+    Rerun,
     Claim(usize),
     Succeed(usize),
     Defer(usize, i64),
@@ -36,6 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3usize, 0..2usize, prop_oneof![Just(0), 1..50i64])
             .prop_map(|(queue, tenant, delay_ms)| Step::Enqueue { queue, tenant, delay_ms }),
+        3 => (0..2usize).prop_map(Step::Sequence),
+        2 => Just(Step::Rerun),
         3 => (1..4usize).prop_map(Step::Claim),
         2 => which().prop_map(Step::Succeed),
         2 => (which(), 0..50i64).prop_map(|(n, ms)| Step::Defer(n, ms)),
@@ -59,6 +68,11 @@ struct Run {
     due_ms: i64,
     cancel: bool,
     open_letter: bool,
+    sequence: Option<usize>,
+    /// Parameters of a run with the dedup key.
+    alike: Option<i64>,
+    /// Those that it was put behind by `rerun`.
+    behind: BTreeSet<RunId>,
 }
 
 #[derive(Default)]
@@ -66,6 +80,9 @@ struct Model {
     runs: BTreeMap<RunId, Run>,
     held: Vec<Claimed>,
     past: Vec<Claimed>,
+    /// Who has a place in each sequence, the first one in front.
+    sequences: [Vec<RunId>; 2],
+    newest: i64,
 }
 
 impl Model {
@@ -75,6 +92,69 @@ impl Model {
 
     fn run(&mut self, run: RunId) -> &mut Run {
         self.runs.get_mut(&run).unwrap()
+    }
+
+    fn place(&mut self, run: RunId, sequence: usize) {
+        if !self.sequences[sequence].contains(&run) {
+            self.sequences[sequence].push(run);
+        }
+    }
+
+    fn leave(&mut self, run: RunId) {
+        for sequence in &mut self.sequences {
+            sequence.retain(|it| *it != run);
+        }
+    }
+
+    /// What follows when a run has ended.
+    fn ended(&mut self, run: RunId) {
+        for other in self.runs.values_mut() {
+            other.behind.remove(&run);
+        }
+        let it = &self.runs[&run];
+        if !(it.state == Some(State::Dead) && it.sequence == Some(0)) {
+            self.leave(run);
+        }
+    }
+
+    fn may_start(&self, id: RunId, now_ms: i64) -> bool {
+        let run = &self.runs[&id];
+        let first = run
+            .sequence
+            .is_none_or(|sequence| self.sequences[sequence].first() == Some(&id));
+        run.state == Some(State::Waiting) && run.due_ms <= now_ms && first && run.behind.is_empty()
+    }
+
+    fn enqueued(&mut self, run: RunId, new: Run) {
+        assert!(self.runs.insert(run, new).is_none(), "an id was used twice");
+    }
+
+    fn rerun(&mut self, lab: &mut Lab) {
+        self.newest += 1;
+        let params = self.newest.to_string();
+        let run = lab.enqueue(alike(Coalesce::Rerun, &params));
+        let of = |state| {
+            let all = self.runs.iter();
+            let alike = all.filter(move |(_, it)| it.alike.is_some() && it.state == Some(state));
+            alike.map(|(id, it)| (!it.behind.is_empty(), *id))
+        };
+        let running: BTreeSet<RunId> = of(State::Running).map(|(_, id)| id).collect();
+        let last = of(State::Waiting).max();
+        match last {
+            Some((_, last)) => assert_eq!(run, last, "the last of those that wait takes it over"),
+            None => self.enqueued(
+                run,
+                Run {
+                    state: Some(State::Waiting),
+                    due_ms: lab.now_ms,
+                    ..Run::default()
+                },
+            ),
+        }
+        let newest = self.newest;
+        let it = self.run(run);
+        it.alike = Some(newest);
+        it.behind.extend(running);
     }
 
     fn take_held(&mut self, n: usize) -> Option<Claimed> {
@@ -108,7 +188,11 @@ impl Model {
             }
             Verdict::Cancel => unreachable!("workers cancel only on request"),
         }
-        assert_eq!(outcome, Outcome::Moved(run.state.unwrap()));
+        let state = run.state.unwrap();
+        assert_eq!(outcome, Outcome::Moved(state));
+        if state.is_final() {
+            self.ended(claimed.run);
+        }
         self.past.push(claimed);
     }
 
@@ -131,15 +215,31 @@ impl Model {
                     due_ms: now_ms + delay_ms,
                     ..Run::default()
                 };
-                assert!(self.runs.insert(run, new).is_none(), "an id was used twice");
+                self.enqueued(run, new);
             }
+            Step::Sequence(sequence) => {
+                let on_dead = [SequenceOnDead::Block, SequenceOnDead::Continue][sequence];
+                let run = lab.enqueue(in_sequence(["a", "b"][sequence], on_dead));
+                let new = Run {
+                    state: Some(State::Waiting),
+                    due_ms: now_ms,
+                    sequence: Some(sequence),
+                    ..Run::default()
+                };
+                self.enqueued(run, new);
+                self.place(run, sequence);
+            }
+            Step::Rerun => self.rerun(lab),
             Step::Claim(max) => {
-                let due = |run: &&Run| run.state == Some(State::Waiting) && run.due_ms <= now_ms;
-                let claimable = self.runs.values().filter(due).count();
+                let may_start = |run: &&RunId| self.may_start(**run, now_ms);
+                let claimable: Vec<RunId> = self.runs.keys().filter(may_start).copied().collect();
                 let claims = lab.claim(max);
-                assert_eq!(claims.len(), max.min(claimable));
+                assert_eq!(claims.len(), max.min(claimable.len()));
                 for claimed in claims {
+                    assert!(claimable.contains(&claimed.run), "{claimed:?} has to wait");
                     let run = self.run(claimed.run);
+                    let newest = run.alike.map(|params| params.to_string());
+                    assert_eq!(claimed.params, newest);
                     assert_eq!(
                         (run.state, claimed.attempt),
                         (Some(State::Waiting), run.attempts + 1)
@@ -181,7 +281,11 @@ impl Model {
                 } else {
                     State::Waiting
                 });
-                assert_eq!(outcome, Outcome::Moved(run.state.unwrap()));
+                let state = run.state.unwrap();
+                assert_eq!(outcome, Outcome::Moved(state));
+                if state.is_final() {
+                    self.ended(claimed.run);
+                }
                 self.past.push(claimed);
             }
             Step::Cancel(n) => {
@@ -192,6 +296,7 @@ impl Model {
                     State::Waiting => {
                         run.state = Some(State::Cancelled);
                         assert_eq!(handled, Handled::Moved(State::Cancelled));
+                        self.ended(id);
                     }
                     State::Running => {
                         run.cancel = true;
@@ -211,8 +316,14 @@ impl Model {
                         state: Some(State::Waiting),
                         attempts: run.attempts,
                         due_ms: now_ms,
+                        sequence: run.sequence,
+                        alike: run.alike,
+                        behind: std::mem::take(&mut run.behind),
                         ..Run::default()
                     };
+                    if let Some(sequence) = run.sequence {
+                        self.place(id, sequence);
+                    }
                 } else if dead_only {
                     assert_eq!(handled, Handled::NoDeadLetter(state));
                 } else {
@@ -228,8 +339,11 @@ impl Model {
                 } else {
                     Handled::NoDeadLetter(run.state.unwrap())
                 };
-                run.open_letter = false;
+                let was_open = std::mem::take(&mut run.open_letter);
                 assert_eq!(handled, expected);
+                if was_open {
+                    self.leave(id);
+                }
             }
             Step::Prune(limit) => {
                 let rule = PruneRule {
@@ -254,6 +368,15 @@ impl Model {
 
     fn compare(&self, lab: &Lab) {
         lab.check();
+        let sequences = [
+            "a gate is held",
+            "of one sequence",
+            "a run has a place",
+            "a run waits for",
+        ];
+        let mut violations = lab.store.verify().unwrap();
+        violations.retain(|it| sequences.iter().any(|claim| it.claim.starts_with(claim)));
+        assert_eq!(violations, []);
         for (id, run) in &self.runs {
             let row = lab.store.show_run(*id, lab.now_ms).unwrap().unwrap();
             assert_eq!(Some(row.row.state), run.state, "run {id}");

@@ -97,9 +97,9 @@ fn the_newest_ended_runs_are_kept_by_number() {
 #[test]
 fn a_run_whose_dedup_key_still_refuses_stays() {
     let mut lab = Lab::new();
-    let hold = |new: &mut super::NewRun| new.dedup = Some(("k".into(), 60_000));
+    let hold = |new: &mut super::NewRun| new.dedup = Some(super::window("k", 60_000));
     let keeper = succeed(&mut lab, hold);
-    let free = succeed(&mut lab, |new| new.dedup = Some(("other".into(), 1)));
+    let free = succeed(&mut lab, |new| new.dedup = Some(super::window("other", 1)));
     lab.now_ms += 1000;
     assert_eq!(prune(&mut lab, ALL, 10), [free.0]);
     assert_eq!(lab.enqueue(hold), keeper, "the key still refuses");

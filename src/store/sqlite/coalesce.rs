@@ -1,0 +1,162 @@
+//! Finds the run that an enqueue coalesces with, and lets a waiting one take over what is enqueued.
+//!
+//! Rule: of the runs with one key the one that starts last has the newest parameters, and with `rerun` it starts after the
+//! others have ended.
+
+use rusqlite::params;
+
+use super::writer::{Depth, Tx};
+use crate::catalogue::Coalesce;
+use crate::error::{Error, Kind, Result};
+use crate::run::{RunId, State};
+use crate::store::{Enqueued, NewRun};
+
+/// What an enqueue comes to because of runs with its key that have not ended.
+pub(super) enum Alike {
+    /// None of them concerns it.
+    None,
+    /// It is a duplicate.
+    Existing(Enqueued),
+    /// It is a new run that waits for the end of these.
+    Behind(Vec<RunId>),
+}
+
+/// A run with the key that has not ended.
+struct Live {
+    run: RunId,
+    is_running: bool,
+    is_gated: bool,
+    due_ms: i64,
+    sequence: Option<String>,
+}
+
+impl Live {
+    fn answer(&self, replaced: bool) -> Alike {
+        Alike::Existing(Enqueued {
+            run: self.run,
+            duplicate: true,
+            replaced,
+            state: if self.is_running {
+                State::Running
+            } else {
+                State::Waiting
+            },
+            due_ms: self.due_ms,
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// Looks for runs with this key; a waiting one takes over what is enqueued, where the job says so.
+    pub(super) fn coalesce(
+        &mut self,
+        new: &NewRun,
+        (key, how): (&str, Coalesce),
+        now_ms: i64,
+    ) -> Result<Alike> {
+        let live = self.live(&new.job, key, now_ms)?;
+        // What waits for others with the key is behind them, whichever id it has.
+        let waiting = live.iter().filter(|it| !it.is_running);
+        let last = waiting.max_by_key(|it| (it.is_gated, it.run));
+        let running = || live.iter().filter(|it| it.is_running);
+        Ok(match (last, how) {
+            (Some(last), Coalesce::DropWaiting | Coalesce::DropActive) => last.answer(false),
+            (Some(last), Coalesce::Replace | Coalesce::Rerun) => {
+                self.replace(last, new)?;
+                if how == Coalesce::Rerun {
+                    let before: Vec<RunId> = running().map(|it| it.run).collect();
+                    self.put_behind(last.run, &before)?;
+                }
+                last.answer(true)
+            }
+            (None, Coalesce::DropActive) => {
+                running().next().map_or(Alike::None, |it| it.answer(false))
+            }
+            (None, Coalesce::Rerun) => Alike::Behind(running().map(|it| it.run).collect()),
+            (None, Coalesce::DropWaiting | Coalesce::Replace) => Alike::None,
+        })
+    }
+
+    /// Runs with this key that have not ended, the newest first. One that waits and can never start does not count.
+    fn live(&self, job: &str, key: &str, now_ms: i64) -> Result<Vec<Live>> {
+        const SQL: &str = "
+            SELECT id, state = 'running', gates > 0, due_ms, sequence_key FROM run INDEXED BY run_alike
+            WHERE dedup_live = 1 AND state IN ('waiting', 'running') AND job = ?1 AND dedup_key = ?2
+                AND (state = 'running' OR deadline_ms IS NULL OR deadline_ms > ?3)
+            ORDER BY id DESC";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let live = statement
+            .query_map(params![job, key, now_ms], |row| {
+                Ok(Live {
+                    run: RunId(row.get(0)?),
+                    is_running: row.get(1)?,
+                    is_gated: row.get(2)?,
+                    due_ms: row.get(3)?,
+                    sequence: row.get(4)?,
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(live)
+    }
+
+    /// Gives a waiting run what was enqueued now. Id, place, due time, deadline and history stay. The idempotency key is the
+    /// new one: whoever saw the old one saw other parameters.
+    fn replace(&mut self, last: &Live, new: &NewRun) -> Result<()> {
+        const SQL: &str = "
+            UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,
+                correlation_id = ?7, initiator = ?8, business_key = ?9, traceparent = ?10
+            WHERE id = ?1 AND state = 'waiting'";
+        const FORGET: &str = "DELETE FROM payload WHERE run = ?1";
+        const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
+        let sequence = new.sequence.as_ref().map(|sequence| &sequence.key);
+        if sequence != last.sequence.as_ref() {
+            let message = format!(
+                "run {} of job `{}` has this dedup key and is in another sequence; nothing was enqueued",
+                last.run, new.job
+            );
+            return Err(Error::new(Kind::Refused, message)
+                .hint("give runs of different sequences different dedup keys"));
+        }
+        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+            last.run.0,
+            new.params,
+            new.payload.is_some(),
+            new.idempotency_key,
+            new.trigger.word(),
+            new.parent.map(|parent| parent.0),
+            new.correlation_id,
+            new.initiator,
+            new.business_key,
+            new.traceparent,
+        ])?;
+        super::finish::exactly_one(changed, "replace a run")?;
+        self.conn.prepare_cached(FORGET)?.execute([last.run.0])?;
+        if let Some(payload) = &new.payload {
+            let mut statement = self.conn.prepare_cached(PAYLOAD)?;
+            statement.execute(params![last.run.0, payload])?;
+        }
+        Ok(())
+    }
+
+    /// Lets a waiting run wait for these too. They run, so none of them waits for it.
+    fn put_behind(&mut self, run: RunId, before: &[RunId]) -> Result<()> {
+        const LOOK: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1";
+        const SQL: &str = "
+            UPDATE run SET ready = 0, gates = gates + ?2 WHERE id = ?1 AND state = 'waiting'";
+        let mut gates = 0;
+        for before in before {
+            gates += self.add_gate(*before, run)?;
+        }
+        if gates == 0 {
+            return Ok(());
+        }
+        let (queue, tenant, ready): (String, String, bool) = self
+            .conn
+            .prepare_cached(LOOK)?
+            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let changed = self.conn.prepare_cached(SQL)?.execute((run.0, gates))?;
+        super::finish::exactly_one(changed, "let a run wait")?;
+        self.count(&queue, &tenant, Depth::waiting(ready), Depth::DELAYED);
+        Ok(())
+    }
+}

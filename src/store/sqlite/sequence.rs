@@ -1,0 +1,93 @@
+//! Places in sequences: each run of a sequence waits, by a gate, for the one that has the place before it.
+//!
+//! Rule: a place is taken at the end and given up by the triggers of the schema or by a discard, so the order holds by
+//! construction; nobody compares keys when runs are claimed.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::writer::Tx;
+use crate::error::Result;
+use crate::run::RunId;
+use crate::store::NewRun;
+
+/// The last run of a sequence, and its place.
+type Last = Option<(RunId, i64)>;
+
+fn last_of(conn: &Connection, job: &str, key: &str) -> Result<Last> {
+    const SQL: &str = "
+        SELECT id, sequence_place FROM run INDEXED BY run_sequence
+        WHERE job = ?1 AND sequence_key = ?2 AND sequence_place IS NOT NULL ORDER BY sequence_place DESC LIMIT 1";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let last = statement.query_row([job, key], |row| Ok((RunId(row.get(0)?), row.get(1)?)));
+    Ok(last.optional()?)
+}
+
+/// The ends of the sequences that a batch adds to: each is looked up once.
+#[derive(Default)]
+pub(super) struct Tails<'n>(HashMap<(&'n str, &'n str), Last>);
+
+impl<'n> Tails<'n> {
+    /// The place of a new run that has a sequence, and the run that it stands behind.
+    pub(super) fn place(
+        &mut self,
+        conn: &Connection,
+        new: &'n NewRun,
+    ) -> Result<(Option<i64>, Option<RunId>)> {
+        let Some(sequence) = &new.sequence else {
+            return Ok((None, None));
+        };
+        let key = (new.job.as_str(), sequence.key.as_str());
+        let last = match self.0.get(&key) {
+            Some(last) => *last,
+            None => last_of(conn, key.0, key.1)?,
+        };
+        let (before, place) = last.unzip();
+        Ok((Some(place.unwrap_or(0) + 1), before))
+    }
+
+    /// The run is stored: the next one stands behind it.
+    pub(super) fn note(&mut self, new: &'n NewRun, run: RunId, place: Option<i64>) {
+        if let (Some(sequence), Some(place)) = (&new.sequence, place) {
+            self.0.insert((&new.job, &sequence.key), Some((run, place)));
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Puts a run that will wait again at the end of its sequence, unless it has kept its place.
+    pub(super) fn rejoin_sequence(&mut self, run: RunId) -> Result<()> {
+        const LOOK: &str = "
+            SELECT job, sequence_key FROM run WHERE id = ?1 AND sequence_key IS NOT NULL AND sequence_place IS NULL";
+        const PLACE: &str = "UPDATE run SET sequence_place = ?2, gates = gates + ?3 WHERE id = ?1";
+        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let found = statement.query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?)));
+        let Some((job, key)): Option<(String, String)> = found.optional()? else {
+            return Ok(());
+        };
+        let (before, place) = last_of(self.conn, &job, &key)?.unzip();
+        let gates = match before {
+            Some(before) => self.add_gate(before, run)?,
+            None => 0,
+        };
+        let values = (run.0, place.unwrap_or(0) + 1, gates);
+        let changed = self.conn.prepare_cached(PLACE)?.execute(values)?;
+        super::finish::exactly_one(changed, "place a run")
+    }
+
+    /// A dead run that stopped those behind it does so no more.
+    pub(super) fn give_up_place(&mut self, run: RunId) -> Result<()> {
+        const SQL: &str = "
+            UPDATE run SET sequence_place = NULL WHERE id = ?1 AND state = 'dead' AND sequence_place IS NOT NULL";
+        self.conn.prepare_cached(SQL)?.execute([run.0])?;
+        Ok(())
+    }
+
+    /// Lets a run wait for another; how many gates that adds.
+    pub(super) fn add_gate(&self, before: RunId, run: RunId) -> Result<i64> {
+        const SQL: &str = "INSERT OR IGNORE INTO gate (run, successor) VALUES (?1, ?2)";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        Ok(statement.execute([before.0, run.0])? as i64)
+    }
+}

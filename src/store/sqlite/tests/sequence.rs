@@ -1,0 +1,373 @@
+//! Sequences: equal keys of a job run one after another, whatever becomes of each.
+
+use rusqlite::params;
+
+use super::{Lab, bury};
+use crate::catalogue::SequenceOnDead;
+use crate::policy::Verdict;
+use crate::run::{RunId, Shown, State};
+use crate::store::{Claimed, Handled, NewRun, NewSequence, PruneRule, Pruning};
+
+pub(super) fn in_sequence(key: &str, on_dead: SequenceOnDead) -> impl Fn(&mut NewRun) {
+    let sequence = NewSequence {
+        key: key.to_owned(),
+        on_dead,
+    };
+    move |new| new.sequence = Some(sequence.clone())
+}
+
+fn blocking(lab: &mut Lab, key: &str) -> RunId {
+    lab.enqueue(in_sequence(key, SequenceOnDead::Block))
+}
+
+fn continuing(lab: &mut Lab, key: &str) -> RunId {
+    lab.enqueue(in_sequence(key, SequenceOnDead::Continue))
+}
+
+/// What a worker with many slots gets now.
+fn claims(lab: &mut Lab) -> Vec<Claimed> {
+    let mut claimed = lab.claim(100);
+    claimed.sort_by_key(|claimed| claimed.run);
+    claimed
+}
+
+/// The only run that it gets.
+#[track_caller]
+fn only(lab: &mut Lab, run: RunId) -> Claimed {
+    let mut claimed = claims(lab);
+    let runs: Vec<RunId> = claimed.iter().map(|claimed| claimed.run).collect();
+    assert_eq!(runs, [run]);
+    claimed.remove(0)
+}
+
+#[track_caller]
+fn nothing(lab: &mut Lab) {
+    let claimed = claims(lab);
+    assert!(claimed.is_empty(), "{claimed:?}");
+}
+
+/// Nothing is broken, as `doctor --verify` sees it.
+#[track_caller]
+fn holds(lab: &Lab) {
+    lab.check();
+    // The tests' worker has no row of its own.
+    let mut violations = lab.store.verify().unwrap();
+    violations.retain(|it| it.claim != "a running run has a worker");
+    assert_eq!(violations, []);
+}
+
+fn gates(lab: &Lab, run: RunId) -> Vec<RunId> {
+    let detail = lab.store.show_run(run, lab.now_ms).unwrap().unwrap();
+    detail.waits_for.iter().map(|(run, _)| *run).collect()
+}
+
+#[test]
+fn equal_keys_run_one_after_another_in_the_order_of_their_enqueue() {
+    let mut lab = Lab::new();
+    let a: Vec<RunId> = (0..3)
+        .map(|n| {
+            lab.enqueue(|new| {
+                in_sequence("a", SequenceOnDead::Block)(new);
+                // Priority and due time cannot overtake.
+                new.priority = 100 - n;
+                new.due_ms -= n;
+            })
+        })
+        .collect();
+    let b = blocking(&mut lab, "b");
+    let elsewhere = lab.enqueue(|new| {
+        in_sequence("a", SequenceOnDead::Block)(new);
+        new.job = "other".into();
+    });
+    let plain = lab.enqueue(|_| {});
+    let first = claims(&mut lab);
+    let runs: Vec<RunId> = first.iter().map(|claimed| claimed.run).collect();
+    assert_eq!(runs, [a[0], b, elsewhere, plain]);
+    nothing(&mut lab);
+    holds(&lab);
+    lab.end(&first[0], Verdict::Succeed);
+    let second = only(&mut lab, a[1]);
+    lab.end(&second, Verdict::Succeed);
+    only(&mut lab, a[2]);
+    holds(&lab);
+}
+
+#[test]
+fn a_run_that_waits_for_another_is_shown_as_blocked_by_it() {
+    let mut lab = Lab::new();
+    let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
+    let shown = |lab: &Lab, run| lab.store.show_run(run, lab.now_ms).unwrap().unwrap();
+    assert_eq!(shown(&lab, first).row.shown, Shown::Ready);
+    let detail = shown(&lab, second);
+    assert_eq!(detail.row.shown, Shown::Blocked);
+    assert_eq!(detail.row.sequence_key.as_deref(), Some("a"));
+    assert_eq!(detail.waits_for, [(first, State::Waiting)]);
+}
+
+#[test]
+fn a_run_cancelled_in_the_middle_puts_nothing_beside_the_one_in_front() {
+    for on_dead in [SequenceOnDead::Block, SequenceOnDead::Continue] {
+        let mut lab = Lab::new();
+        let runs: Vec<RunId> = (0..4)
+            .map(|_| lab.enqueue(in_sequence("a", on_dead)))
+            .collect();
+        let first = only(&mut lab, runs[0]);
+        let now_ms = lab.now_ms;
+        for run in [runs[1], runs[2]] {
+            lab.write(|tx| tx.cancel(run, "ann", now_ms));
+            nothing(&mut lab);
+            holds(&lab);
+        }
+        assert_eq!(gates(&lab, runs[3]), [runs[0]]);
+        lab.end(&first, Verdict::Succeed);
+        only(&mut lab, runs[3]);
+        holds(&lab);
+    }
+}
+
+#[test]
+fn a_run_that_expires_in_the_middle_opens_its_successors_as_its_job_says_and_never_too_early() {
+    for (on_dead, goes_on) in [
+        (SequenceOnDead::Block, false),
+        (SequenceOnDead::Continue, true),
+    ] {
+        let mut lab = Lab::new();
+        let first = lab.enqueue(in_sequence("a", on_dead));
+        let late = lab.enqueue(|new| {
+            in_sequence("a", on_dead)(new);
+            new.deadline_ms = Some(new.due_ms + 10);
+        });
+        let last = lab.enqueue(in_sequence("a", on_dead));
+        let claimed = only(&mut lab, first);
+        lab.now_ms += 10;
+        let now_ms = lab.now_ms;
+        assert_eq!(lab.write(|tx| tx.expire(now_ms)).len(), 1);
+        assert_eq!(lab.state(late), State::Dead);
+        nothing(&mut lab);
+        holds(&lab);
+        lab.end(&claimed, Verdict::Succeed);
+        if goes_on {
+            only(&mut lab, last);
+        } else {
+            nothing(&mut lab);
+            lab.write(|tx| tx.discard(late, "ann", now_ms));
+            only(&mut lab, last);
+        }
+        holds(&lab);
+    }
+}
+
+#[test]
+fn any_gate_is_inherited_not_only_those_of_sequences() {
+    let mut lab = Lab::new();
+    let first = lab.enqueue(|_| {});
+    let claimed = lab.claim_one();
+    let beside = lab.enqueue(|new| new.after = vec![first]);
+    let middle = lab.enqueue(|new| new.after = vec![first]);
+    let last = lab.enqueue(|new| new.after = vec![beside, middle, first]);
+    let now_ms = lab.now_ms;
+    lab.write(|tx| tx.cancel(middle, "ann", now_ms));
+    // One row for the one in front, though it came twice.
+    assert_eq!(gates(&lab, last), [first, beside]);
+    holds(&lab);
+    lab.end(&claimed, Verdict::Succeed);
+    let claimed = only(&mut lab, beside);
+    lab.end(&claimed, Verdict::Succeed);
+    only(&mut lab, last);
+    holds(&lab);
+}
+
+#[test]
+fn a_failed_attempt_keeps_the_key_until_its_retry_has_ended() {
+    let mut lab = Lab::new();
+    let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
+    let claimed = only(&mut lab, first);
+    let due_ms = lab.now_ms + 1000;
+    lab.end(
+        &claimed,
+        Verdict::Defer {
+            due_ms,
+            failure: true,
+        },
+    );
+    nothing(&mut lab);
+    lab.now_ms = due_ms;
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, Verdict::Release);
+    let claimed = only(&mut lab, first);
+    lab.write(|tx| tx.unclaim(claimed.run, claimed.fence));
+    holds(&lab);
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, Verdict::Succeed);
+    only(&mut lab, second);
+    holds(&lab);
+}
+
+#[test]
+fn a_dead_run_stops_its_sequence_until_it_is_retried_and_ends() {
+    let mut lab = Lab::new();
+    let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, bury());
+    let third = blocking(&mut lab, "a");
+    nothing(&mut lab);
+    holds(&lab);
+    let now_ms = lab.now_ms;
+    for _ in 0..2 {
+        // It takes its place again, in front of those that came later; and may die again.
+        lab.write(|tx| tx.retry(first, "ann", true, now_ms));
+        let claimed = only(&mut lab, first);
+        lab.end(&claimed, bury());
+        nothing(&mut lab);
+        holds(&lab);
+    }
+    lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, Verdict::Succeed);
+    let claimed = only(&mut lab, second);
+    lab.end(&claimed, Verdict::Succeed);
+    only(&mut lab, third);
+    holds(&lab);
+}
+
+#[test]
+fn discarding_a_dead_letter_lets_the_sequence_go_on() {
+    let mut lab = Lab::new();
+    let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, bury());
+    nothing(&mut lab);
+    let now_ms = lab.now_ms;
+    let handled = lab.write(|tx| tx.discard(first, "ann", now_ms));
+    assert_eq!(handled, Handled::Discarded);
+    only(&mut lab, second);
+    holds(&lab);
+    // It has lost its place: retried, it stands at the end.
+    lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+    nothing(&mut lab);
+    holds(&lab);
+}
+
+#[test]
+fn a_dead_run_stops_nobody_where_the_job_says_so() {
+    let mut lab = Lab::new();
+    let (first, second) = (continuing(&mut lab, "a"), continuing(&mut lab, "a"));
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, bury());
+    only(&mut lab, second);
+    holds(&lab);
+}
+
+#[test]
+fn a_retried_run_stands_at_the_end_and_what_comes_later_behind_it() {
+    for end in [Verdict::Succeed, bury()] {
+        let mut lab = Lab::new();
+        let (first, second) = (continuing(&mut lab, "a"), continuing(&mut lab, "a"));
+        let claimed = only(&mut lab, first);
+        lab.end(&claimed, end);
+        let running = only(&mut lab, second);
+        let now_ms = lab.now_ms;
+        lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+        let third = continuing(&mut lab, "a");
+        assert_eq!(gates(&lab, first), [second]);
+        assert_eq!(gates(&lab, third), [first]);
+        nothing(&mut lab);
+        holds(&lab);
+        lab.end(&running, Verdict::Succeed);
+        let claimed = only(&mut lab, first);
+        lab.end(&claimed, Verdict::Succeed);
+        only(&mut lab, third);
+        holds(&lab);
+    }
+}
+
+#[test]
+fn a_retried_run_of_an_empty_sequence_starts_at_once() {
+    let mut lab = Lab::new();
+    let first = blocking(&mut lab, "a");
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, Verdict::Succeed);
+    let now_ms = lab.now_ms;
+    lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+    only(&mut lab, first);
+    holds(&lab);
+}
+
+#[test]
+fn a_batch_of_equal_keys_is_one_chain() {
+    let mut lab = Lab::new();
+    let before = blocking(&mut lab, "k0");
+    let now_ms = lab.now_ms;
+    let batch: Vec<NewRun> = (0..30)
+        .map(|n| {
+            let mut new = super::new_run("job", now_ms);
+            in_sequence(&format!("k{}", n % 3), SequenceOnDead::Block)(&mut new);
+            new
+        })
+        .collect();
+    let answers = lab.write(|tx| tx.enqueue_all(&batch, now_ms));
+    holds(&lab);
+    assert_eq!(gates(&lab, answers[0].run), [before]);
+    for (n, answer) in answers.iter().enumerate().skip(3) {
+        assert_eq!(gates(&lab, answer.run), [answers[n - 3].run]);
+    }
+}
+
+#[test]
+fn what_others_wait_for_is_never_pruned() {
+    let mut lab = Lab::new();
+    let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
+    let gone = blocking(&mut lab, "a");
+    let claimed = only(&mut lab, first);
+    lab.end(&claimed, bury());
+    let now_ms = lab.now_ms;
+    lab.write(|tx| tx.cancel(gone, "ann", now_ms));
+    let rule = PruneRule {
+        ended_before_ms: Some(i64::MAX),
+        upto: None,
+    };
+    let pruned = lab.write(|tx| tx.prune(&rule, &Pruning::default(), 100, now_ms));
+    // What only waited itself leaves nothing behind.
+    assert_eq!(pruned.runs, [gone]);
+    assert_eq!(gates(&lab, second), [first]);
+    assert_eq!(lab.count_rows("gate"), 1);
+    nothing(&mut lab);
+    holds(&lab);
+}
+
+#[test]
+fn the_end_of_a_sequence_and_the_gates_of_a_run_are_found_by_one_seek() {
+    let lab = Lab::new();
+    let plan = |sql: &str| -> String {
+        let conn = lab.store.connection().unwrap();
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = params!["job", "a"];
+        let values = &values[..statement.parameter_count()];
+        let rows = statement.query_map(values, |row| row.get::<_, String>(3));
+        rows.unwrap()
+            .map(Result::unwrap)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let last = plan(
+        "SELECT id, sequence_place FROM run INDEXED BY run_sequence
+         WHERE job = ?1 AND sequence_key = ?2 AND sequence_place IS NOT NULL ORDER BY sequence_place DESC LIMIT 1",
+    );
+    assert_eq!(
+        last,
+        "SEARCH run USING COVERING INDEX run_sequence (job=? AND sequence_key=? AND sequence_place>?)"
+    );
+    let gates = plan("SELECT run FROM gate WHERE successor = ?1");
+    assert_eq!(
+        gates,
+        "SEARCH gate USING COVERING INDEX gate_successor (successor=?)"
+    );
+    let alike = plan(
+        "SELECT id FROM run INDEXED BY run_alike
+         WHERE dedup_live = 1 AND state IN ('waiting', 'running') AND job = ?1 AND dedup_key = ?2 ORDER BY id DESC",
+    );
+    assert!(
+        alike.contains("run_alike (job=? AND dedup_key=?)"),
+        "{alike}"
+    );
+}
