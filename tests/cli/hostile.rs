@@ -2,7 +2,7 @@
 
 use jobctl::policy::PeriodResult;
 use jobctl::schedule::StoredRule;
-use jobctl::store::{NewVersion, PeriodRow, Tx};
+use jobctl::store::{Act, NewVersion, PeriodRow, Tx};
 
 use super::world;
 use crate::world::World;
@@ -30,9 +30,13 @@ fn evil() -> World {
         .write(|tx| tx.retry(run.run, EVIL, false, now_ms))
         .unwrap();
     store.write(|tx| tx.cancel(run.run, EVIL, now_ms)).unwrap();
-    store
-        .write(|tx| tx.pause_job(EVIL, EVIL, Some(EVIL), now_ms))
-        .unwrap();
+    let act = Act {
+        by: EVIL,
+        reason: Some(EVIL),
+        now_ms,
+        until_ms: None,
+    };
+    store.write(|tx| tx.pause_job(EVIL, &act)).unwrap();
     world.enqueue_as(|new| {
         new.job = EVIL.into();
         new.queue = EVIL.into();

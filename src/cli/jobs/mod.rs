@@ -8,6 +8,7 @@ mod words;
 use clap::Subcommand;
 
 use super::Context;
+use super::control::{self, HistoryArgs};
 
 /// Jobs of the catalogue
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,8 @@ enum Verb {
     Pause(pause::PauseArgs),
     /// Let the runs of a paused job start again
     Resume(pause::ResumeArgs),
+    /// Show who paused and resumed jobs, when and why
+    History(HistoryArgs),
 }
 
 /// Does what was asked.
@@ -35,5 +38,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Show(args) => show::run(&args, context),
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
+        Verb::History(args) => control::history("job", &args, context),
     }
 }

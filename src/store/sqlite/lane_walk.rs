@@ -65,6 +65,8 @@ struct Desk<'a> {
     request: &'a ClaimRequest<'a>,
     gates: Gates<'a>,
     reserves: Reserves<'a>,
+    /// When what an operator changed ends by itself.
+    changes_ms: Option<i64>,
     claims: Claims,
 }
 
@@ -81,6 +83,7 @@ impl Tx<'_> {
             request,
             gates: flow::gates(self.conn, &rules.rules, now_ms)?,
             reserves: Reserves::new(self, request, &rules.rules)?,
+            changes_ms: rules.until_ms,
             claims: Claims {
                 full: request.max == 0,
                 ..Claims::default()
@@ -237,13 +240,9 @@ impl Desk<'_> {
         };
         // What is paused comes back when somebody says so; all else by itself.
         self.claims.comes |= closed.why != Why::Paused;
-        match closed.until_ms {
-            Some(until_ms) => {
-                let opens_ms = self.claims.opens_ms.map_or(until_ms, |at| at.min(until_ms));
-                self.claims.opens_ms = Some(opens_ms);
-            }
-            None => self.claims.gated |= closed.why != Why::Paused,
-        }
+        self.claims.gated |= closed.until_ms.is_none() && closed.why != Why::Paused;
+        let opens_ms = [self.claims.opens_ms, closed.until_ms, self.changes_ms];
+        self.claims.opens_ms = opens_ms.into_iter().flatten().min();
         false
     }
 
