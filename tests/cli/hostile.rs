@@ -37,6 +37,8 @@ fn evil() -> World {
         until_ms: None,
     };
     store.write(|tx| tx.pause_job(EVIL, &act)).unwrap();
+    store.write(|tx| tx.pause_queue(EVIL, &act)).unwrap();
+    store.write(|tx| tx.open_limit(EVIL, &act)).unwrap();
     world.enqueue_as(|new| {
         new.job = EVIL.into();
         new.queue = EVIL.into();
@@ -93,6 +95,12 @@ fn no_text_of_the_database_acts_on_a_terminal() {
         "dlq show 1",
         "dlq show 2",
         "queues list",
+        "queues history",
+        "queues pause no",
+        "limits list",
+        "limits history",
+        "limits close no",
+        "jobs history",
         "runs retry 99",
         "periods list",
         "periods audit",

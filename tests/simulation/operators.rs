@@ -52,18 +52,18 @@ fn pause(host: &mut Host, store: &mut Store) {
     if let Some(pause) = paused.first() {
         let job = pause.job.clone();
         host.write(Actor::Operator, store, |tx| {
-            tx.resume_job(&job, &act(now_ms))
+            tx.resume_job(&job, &ann(now_ms))
         });
         return host.note(|| format!("resumed `{job}`"));
     }
     let all: Vec<&str> = JOBS.iter().chain(SCHEDULED).copied().collect();
     let job = *host.dice.pick(&all).expect("a job");
-    host.write(Actor::Operator, store, |tx| tx.pause_job(job, &act(now_ms)));
+    host.write(Actor::Operator, store, |tx| tx.pause_job(job, &ann(now_ms)));
     host.note(|| format!("paused `{job}`"));
 }
 
 /// Somebody, now.
-fn act(now_ms: i64) -> Act<'static> {
+fn ann(now_ms: i64) -> Act<'static> {
     Act {
         by: "ann",
         reason: None,
@@ -78,7 +78,7 @@ pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
     for pause in store.pauses(now_ms).expect("pauses") {
         let job = pause.job;
         host.write(Actor::Operator, store, |tx| {
-            tx.resume_job(&job, &act(now_ms))
+            tx.resume_job(&job, &ann(now_ms))
         });
     }
 }

@@ -23,9 +23,9 @@ enum Verb {
     List(list::Args),
     /// Show one job with all that holds for it
     Show(show::Args),
-    /// Keep the runs of a job waiting
+    /// Keep the runs of a job waiting; what runs goes on
     Pause(pause::PauseArgs),
-    /// Let the runs of a paused job start again
+    /// Let the runs of a paused job start again; closes its breaker too, if that is open
     Resume(pause::ResumeArgs),
     /// Show who paused and resumed jobs, when and why
     History(HistoryArgs),

@@ -23,10 +23,19 @@ enum Verb {
     /// List limits, with what runs under them and what stops it
     List,
     /// Change settings of a limit, over the catalogue, without a restart
+    ///
+    /// They hold from the next claim of every worker on, over reloads and restarts, until `KEY=catalogue` takes them back or
+    /// their time is over. What runs is never ended by it.
     Set(set::Args),
     /// Open the breaker of a limit by hand: nothing under it starts
+    ///
+    /// As with an electric breaker, open means that nothing flows: no run under the limit starts until it is closed. What runs
+    /// goes on.
     Open(open::OpenArgs),
     /// Close a limit that was opened, and reset its breaker: runs start again
+    ///
+    /// Ends an opening by hand, resets a breaker that opened by itself, and forgets a wait that a service asked for. The
+    /// concurrency and the rate of the limit still hold.
     Close(open::CloseArgs),
     /// Show who changed limits, when and why
     History(HistoryArgs),

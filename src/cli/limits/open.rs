@@ -10,8 +10,7 @@ use crate::cli::{Context, when};
 use crate::document;
 use crate::store::{ClosedLimit, Create};
 
-/// Open a limit by hand. As with an electric breaker, open means that nothing flows: no run under the limit starts until it
-/// is closed; what runs goes on
+/// Open the breaker of a limit by hand
 #[derive(Debug, clap::Args)]
 pub(super) struct OpenArgs {
     /// Which limit
@@ -20,8 +19,7 @@ pub(super) struct OpenArgs {
     act: ActArgs,
 }
 
-/// Close a limit, so that runs under it start again: ends an opening by hand, resets a breaker that opened by itself, and
-/// forgets a wait that a service asked for. Its concurrency and rate still hold
+/// Close a limit that was opened, and reset its breaker
 #[derive(Debug, clap::Args)]
 pub(super) struct CloseArgs {
     /// Which limit

@@ -11,8 +11,7 @@ use crate::document;
 use crate::flow::{LIMIT_KEYS, Setting};
 use crate::store::Create;
 
-/// Change settings of a limit, over the catalogue: they hold from the next claim of every worker on, over reloads and
-/// restarts, until they are taken back or their time is over. What runs is never ended by it
+/// Change settings of a limit, over the catalogue
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which limit

@@ -25,11 +25,14 @@ pub struct Args {
 enum Verb {
     /// List queues in the order in which they are served
     List,
-    /// Keep the runs of a queue waiting
+    /// Keep the runs of a queue waiting; what runs goes on
     Pause(pause::PauseArgs),
-    /// Let the runs of a paused queue start again
+    /// Let the runs of a paused queue start again, also where the catalogue pauses it
     Resume(pause::ResumeArgs),
     /// Change settings of a queue, over the catalogue, without a restart
+    ///
+    /// They hold from the next claim of every worker on, over reloads and restarts, until `KEY=catalogue` takes them back or
+    /// their time is over. What runs is never ended by it.
     Set(set::Args),
     /// Show who changed queues, when and why
     History(HistoryArgs),

@@ -11,13 +11,12 @@ use crate::document;
 use crate::flow::{QUEUE_KEYS, Setting};
 use crate::store::Create;
 
-/// Change settings of a queue, over the catalogue: they hold from the next claim of every worker on, over reloads and
-/// restarts, until they are taken back or their time is over
+/// Change settings of a queue, over the catalogue
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which queue
     queue: String,
-    /// `max_running=N`, `max_running=none`; `KEY=catalogue` takes a change back
+    /// `max_running=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
     #[arg(value_name = "KEY=VALUE", required = true)]
     settings: Vec<String>,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::flow::{
     Rules, Setting, Subject,
 };
 use crate::policy::Verdict;
-use crate::store::Act;
+use crate::store::{Act, ClosedLimit};
 
 fn rules(max_running: Option<i64>) -> Rules {
     let mut rules = Rules::default();
@@ -235,7 +235,7 @@ fn an_opened_limit_starts_nothing_and_a_close_resets_its_breaker_and_its_wait() 
     assert_eq!(closed.opened.unwrap().by, "ann");
     assert!(closed.breaker);
     assert_eq!(closed.waited_until_ms, Some(due_ms));
-    assert_eq!(close(&mut lab), Default::default());
+    assert_eq!(close(&mut lab), ClosedLimit::default());
     assert_eq!(lab.claim(1).len(), 1);
 }
 
