@@ -12,15 +12,16 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::load::{Background, claims_in_turn, fill, new_run, request, started_after, store};
 use common::{Program, Times, World, installed, line, setting};
 use jobctl::attempt::{Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
-use jobctl::run::{Guarantee, Trigger, WorkerId};
-use jobctl::store::{ClaimRequest, Create, Holder, NewRun, OpenOptions, ServedQueue, Store, Turns};
+use jobctl::run::WorkerId;
+use jobctl::store::{Holder, Store, Turns};
 
 const CATALOGUE: &str = "
 [job.true]
@@ -49,63 +50,6 @@ fn main() {
             println!();
         }
     }
-}
-
-fn store(world: &World) -> Store {
-    let options = OpenOptions {
-        dir: world.state(),
-        group: None,
-        create: Create::IfMissing,
-        busy_wait: Duration::from_secs(30),
-        now_ms: jobctl::clock::wall_ms(),
-    };
-    options.open().expect("a store").0
-}
-
-fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {
-    NewRun {
-        job: job.into(),
-        queue: "default".into(),
-        tenant: tenant.into(),
-        priority: 100,
-        due_ms,
-        wait_set_ms: None,
-        deadline_ms: None,
-        max_attempts: 3,
-        max_crashes: 3,
-        guarantee: Guarantee::AtLeastOnce,
-        params: None,
-        payload: None,
-        idempotency_key: jobctl::clock::random_bytes(),
-        dedup: None,
-        trigger: Trigger::Manual,
-        parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
-        period: None,
-        after: Vec::new(),
-    }
-}
-
-/// Stores `n` runs, in slices.
-fn fill(store: &mut Store, n: u64, make: impl Fn(u64, i64) -> NewRun) {
-    let now_ms = jobctl::clock::wall_ms();
-    let mut done = 0;
-    while done < n {
-        let slice: Vec<NewRun> = (done..n.min(done + 5000))
-            .map(|i| make(i, now_ms))
-            .collect();
-        done += slice.len() as u64;
-        store
-            .write(|tx| tx.enqueue_all(&slice, now_ms))
-            .expect("stored");
-        if store.wal_bytes() > 64 << 20 {
-            store.checkpoint(false).expect("a checkpoint");
-        }
-    }
-    store.checkpoint(false).expect("a checkpoint");
 }
 
 /// All runs of `/bin/true`, durable and with captured output, in turn with `xargs -P` and with bare starts.
@@ -242,19 +186,6 @@ fn judged() -> Judged {
     }
 }
 
-fn request<'a>(max: usize) -> ClaimRequest<'a> {
-    static QUEUES: std::sync::OnceLock<Vec<ServedQueue>> = std::sync::OnceLock::new();
-    ClaimRequest {
-        worker: WorkerId(1),
-        queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
-        knows: &|job| job != "unknown",
-        max,
-        free: max,
-        is_short: &|_| true,
-        idle: true,
-    }
-}
-
 /// Claims of 16 runs that are given back, in turn over stores that differ in what waits.
 fn claim() {
     let many = setting("BENCH_WAITING", 1_000_000);
@@ -277,12 +208,14 @@ fn claim() {
             },
         )
     };
-    let mut stores: Vec<(String, World, Store)> = Vec::new();
+    let (mut names, mut worlds, mut stores) = (Vec::new(), Vec::new(), Vec::new());
     let mut add = |name: &str, prepare: &dyn Fn(&mut Store)| {
         let world = World::fresh(CATALOGUE);
         let mut store = store(&world);
         prepare(&mut store);
-        stores.push((name.to_owned(), world, store));
+        names.push(name.to_owned());
+        worlds.push(world);
+        stores.push(store);
     };
     add("1,000 waiting", &|store| fill(store, 1000, plain));
     add("all waiting", &|store| fill(store, many, plain));
@@ -296,63 +229,14 @@ fn claim() {
     add("all but one in 1,000 blocked", &|store| {
         fill(store, many, blocked);
     });
-    let mut times = vec![Vec::new(); stores.len()];
-    let mut turns: Vec<Turns> = stores.iter().map(|_| Turns::default()).collect();
-    for _ in 0..200 {
-        for (((_, _, store), times), turns) in stores.iter_mut().zip(&mut times).zip(&mut turns) {
-            let now_ms = jobctl::clock::wall_ms();
-            let took = store.write(|tx| {
-                let start = Instant::now();
-                tx.promote(now_ms)?;
-                tx.expire(now_ms)?;
-                let claims = tx.claim(&request(16), turns, now_ms)?;
-                let took = start.elapsed();
-                assert_eq!(claims.runs.len(), 16);
-                for claimed in claims.runs {
-                    tx.unclaim(claimed.run, claimed.fence)?;
-                }
-                Ok(took)
-            });
-            times.push(took.expect("claimed"));
-        }
-    }
-    let times: Vec<Times> = times.into_iter().map(Times::new).collect();
+    let times = claims_in_turn(&mut stores, 200);
     println!("claim of 16 runs; \"all\" is {many}");
-    for ((name, ..), its) in stores.iter().zip(&times) {
+    for (name, its) in names.iter().zip(&times) {
         line(
             &format!("  {name}"),
             its,
             Some(("1,000 waiting", &times[0])),
         );
-    }
-}
-
-/// A worker in the background.
-struct Background(Child);
-
-impl Background {
-    fn start(world: &World, slots: &str) -> Self {
-        let program = world.jobctl(&["run-worker", "-q", "--slots", slots]);
-        let mut command = program.command();
-        let child = command.stderr(Stdio::null()).spawn().expect("it starts");
-        let store = store(world);
-        while store.workers().expect("a look").is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        std::thread::sleep(Duration::from_millis(300));
-        Self(child)
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        drop(self.0.wait());
     }
 }
 
@@ -362,26 +246,10 @@ fn latency() {
     let world = World::fresh(CATALOGUE);
     drop(store(&world));
     let worker = Background::start(&world, "2");
-    let stamps = world.root().join("stamps");
     let enqueue: Program = world.jobctl(&["enqueue", "stamp"]);
     let mut times = Vec::new();
-    for i in 0..200 {
-        enqueue.time();
-        let returned = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .expect("a clock");
-        let stamp = loop {
-            let text = fs::read_to_string(&stamps).unwrap_or_default();
-            if text.ends_with('\n') && text.lines().count() > i {
-                break text
-                    .lines()
-                    .last()
-                    .and_then(|line| line.parse::<u64>().ok());
-            }
-            std::thread::sleep(Duration::from_micros(200));
-        };
-        let started = Duration::from_nanos(stamp.expect("a number"));
-        times.push(started.saturating_sub(returned));
+    for n in 0..200 {
+        times.push(started_after(&world, &enqueue, n));
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(worker);

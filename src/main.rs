@@ -9,6 +9,7 @@ use jobctl::process::wrapper;
 
 fn main() -> ExitCode {
     cli::report_panics();
+    cli::survive_file_limits();
     let code = std::panic::catch_unwind(run).unwrap_or(Kind::Bug.exit_code());
     ExitCode::from(code)
 }

@@ -92,6 +92,8 @@ Where \fBNOTIFY_SOCKET\fR is set, as in a unit of \fBType=notify\fR, the worker 
 many slots are busy, when it loads the catalogue, and when it begins to stop.
 While it stops it asks for more time, so that \fBTimeoutStopSec=\fR need not be as long as \fBstop_after\fR.
 With \fBWATCHDOG_USEC\fR its main loop shows that it lives, twice in this time.
+A run is not blamed for the death of its worker after whoever started the worker sent SIGTERM, SIGINT or SIGABRT: a stop that
+took too long, or a watchdog.
 The unit \fBjobctl\-worker@.service\fR works one queue, named by its instance.
 ",
 )];

@@ -8,6 +8,8 @@
     reason = "a program that measures processes and prints"
 )]
 
+pub(crate) mod load;
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -125,7 +125,10 @@ fn refusal(name: &str) -> Option<(String, &'static str)> {
         "jobctl sets the variables `JOBCTL_*` itself"
     } else if name.starts_with("LD_") || name == "BASH_ENV" {
         "it makes the command load other code"
-    } else if name.starts_with("LISTEN_") || matches!(name, "NOTIFY_SOCKET" | "JOURNAL_STREAM") {
+    } else if name.starts_with("LISTEN_")
+        || name.starts_with("WATCHDOG_")
+        || matches!(name, "NOTIFY_SOCKET" | "JOURNAL_STREAM")
+    {
         "it is between systemd and the worker"
     } else {
         return None;

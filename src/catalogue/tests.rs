@@ -397,6 +397,7 @@ fn wrong_values_are_errors_at_their_place() {
         ("env = { LD_PRELOAD = \"1\" }", "error 3:9 variable `LD_PRELOAD` cannot be given to a job: it makes"),
         ("pass_env = [\"BASH_ENV\"]", "error 3:13 variable `BASH_ENV` cannot be given to a job: it makes"),
         ("pass_env = [\"LISTEN_FDS\"]", "error 3:13 variable `LISTEN_FDS` cannot be given to a job: it is between"),
+        ("pass_env = [\"WATCHDOG_USEC\"]", "error 3:13 variable `WATCHDOG_USEC` cannot be given to a job: it is between"),
         ("secrets = { NOTIFY_SOCKET = { env = \"A\" } }", "error 3:13 variable `NOTIFY_SOCKET` cannot be given to a job: it is"),
         ("env = { \"A=B\" = \"1\" }", "error 3:9 bad name `A=B` of a variable | "),
         ("env = { \"\" = \"1\" }", "error 3:9 bad name `` of a variable | "),

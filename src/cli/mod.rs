@@ -44,6 +44,7 @@ use clap::{Arg, CommandFactory, Parser, Subcommand};
 
 pub use context::{Context, Global};
 pub use render::{Screen, report_panics};
+pub use signals::survive_file_limits;
 pub use table::{Paint, Table};
 pub use usage::{Stop, parse};
 

@@ -65,7 +65,7 @@ impl Outlook {
             "schedules": self.agenda.schedules,
             "next": next.map(|(due_ms, job)| json!({ "job": job, "due": document::time(*due_ms) })),
             "held": self.held.map(|held| {
-                json!({ "jump_ms": held.jump_ms, "until": document::time(held.until_ms) })
+                json!({ "jump_ms": held.jump_ms, "until": document::maybe_time(held.until_ms) })
             }),
             "overdue": self.overdue,
         })
@@ -103,9 +103,11 @@ impl Outlook {
             lines.push((text, paint));
         }
         if let Some(held) = self.held.filter(|_| n > 0) {
+            let until = held.until_ms.map_or_else(String::new, |until_ms| {
+                format!(" until {}", when::clock(until_ms, now_ms))
+            });
             let text = format!(
-                "calendar rules are held until {}: the clock jumped {}; `jobctl schedule --accept-clock` if it is right",
-                when::clock(held.until_ms, now_ms),
+                "calendar rules are held{until}: the clock jumped {}; `jobctl schedule --accept-clock` if it is right",
                 jump_words(held.jump_ms)
             );
             lines.push((text, Paint::Bad));

@@ -1,13 +1,22 @@
-//! Signals during long work: they wait for the end of a transaction.
+//! Signals: those during long work wait for the end of a transaction; that of a limit on file sizes ends nothing.
 //!
 //! Rule: a process that stops (SIGTSTP) inside a transaction would keep every other writer waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 
 use crate::error::{Error, Kind, Result};
+
+/// From now on a limit on file sizes (`RLIMIT_FSIZE`) is an error of the write that met it, not the end of the process.
+/// Caught, not ignored: commands would inherit that.
+pub fn survive_file_limits() {
+    drop(signal_hook::flag::register(
+        SIGXFSZ,
+        Arc::new(AtomicBool::new(false)),
+    ));
+}
 
 /// The last of INT, TERM and TSTP that came.
 pub(super) struct Signals {

@@ -68,8 +68,8 @@ fn notes(
     if !workers.iter().any(|seen| seen.alive != Some(false)) {
         let waiting = queues
             .iter()
-            .map(|row| row.ready + row.delayed)
-            .sum::<i64>();
+            .flat_map(|row| [row.ready, row.delayed])
+            .fold(0, i64::saturating_add);
         let paint = if waiting > 0 {
             Paint::Bad
         } else {

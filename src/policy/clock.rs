@@ -1,9 +1,12 @@
 //! Whether the wall clock may be believed.
 //!
 //! Rule: a jump of more than an hour against the boot clock holds calendar rules until it has persisted for five minutes or
-//! an operator accepts it. Rules of elapsed time go on by the boot clock, and never backwards.
+//! an operator accepts it; a clock beyond the end of all schedules (2100) is believed by nobody else. Rules of elapsed time
+//! go on by the boot clock, and never backwards.
 
 use serde::{Deserialize, Serialize};
+
+use crate::schedule::CALENDAR_END_S;
 
 /// A larger jump is suspicious.
 const JUMP_MS: i64 = 3_600_000;
@@ -60,6 +63,11 @@ pub struct ClockGuard {
     suspicion: Option<Suspicion>,
 }
 
+/// No period is computed for such a time, and a believed one would leave all of them behind it.
+fn is_beyond_schedules(wall_ms: i64) -> bool {
+    wall_ms / 1000 >= CALENDAR_END_S
+}
+
 impl ClockGuard {
     /// Begins with a clock about which nothing is known.
     pub fn new(boot_id: &str, now: Reading) -> Self {
@@ -79,7 +87,7 @@ impl ClockGuard {
         if self.boot_id == boot_id {
             return self;
         }
-        let offset_ms = if now.wall_ms < self.wall_ms {
+        let offset_ms = if now.wall_ms < self.wall_ms || is_beyond_schedules(now.wall_ms) {
             self.wall_ms - now.boot_ms
         } else {
             now.offset_ms()
@@ -97,10 +105,11 @@ impl ClockGuard {
         self.suspicion
     }
 
-    /// Until when calendar rules are held at most, by the boot clock, milliseconds.
+    /// Until when calendar rules are held at most, by the boot clock, milliseconds; `None` where time alone ends it not.
     pub fn held_until_boot_ms(&self) -> Option<i64> {
         let suspicion = self.suspicion?;
-        Some(suspicion.since_boot_ms + PERSISTED_MS)
+        let wall_ms = suspicion.since_boot_ms.saturating_add(suspicion.offset_ms);
+        (!is_beyond_schedules(wall_ms)).then_some(suspicion.since_boot_ms + PERSISTED_MS)
     }
 
     /// Looks at the clocks: what the time is.
@@ -115,7 +124,8 @@ impl ClockGuard {
                 .suspicion
                 .filter(|seen| (offset_ms - seen.offset_ms).abs() <= JUMP_MS);
             let since_boot_ms = same.map_or(now.boot_ms, |seen| seen.since_boot_ms);
-            if now.boot_ms - since_boot_ms >= PERSISTED_MS {
+            let has_persisted = now.boot_ms - since_boot_ms >= PERSISTED_MS;
+            if has_persisted && !is_beyond_schedules(now.wall_ms) {
                 self.accept(now);
             } else {
                 self.suspicion = Some(Suspicion {
@@ -237,6 +247,22 @@ mod tests {
                 .calendar_ms
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_clock_beyond_all_schedules_is_believed_by_an_operator_only() {
+        let beyond = 1000 * HOUR + CALENDAR_END_S * 1000;
+        let mut guard = guard();
+        for boot in [10, 6 * MINUTE, 60 * HOUR] {
+            let times = guard.look(at(boot, beyond));
+            assert_eq!(times.calendar_ms, None);
+            assert_eq!(times.elapsed_ms, boot + 1000 * HOUR);
+        }
+        assert_eq!(guard.held_until_boot_ms(), None);
+        let mut booted = guard.clone().resume("other", at(5, beyond));
+        assert_eq!(booted.look(at(5, beyond)).calendar_ms, None);
+        guard.accept(at(60 * HOUR, beyond));
+        assert!(guard.look(at(60 * HOUR, beyond)).calendar_ms.is_some());
     }
 
     #[test]

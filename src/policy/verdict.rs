@@ -94,7 +94,7 @@ pub fn verdict(
         }
         (due_ms, false)
     } else {
-        if budget.failures + 1 >= budget.max_attempts {
+        if budget.failures.saturating_add(1) >= budget.max_attempts {
             return Verdict::Bury {
                 reason: Reason::Exhausted,
                 failure: true,

@@ -36,7 +36,7 @@ pub fn never_passes(name: &str) -> bool {
     matches!(
         name,
         "BASH_ENV" | "ENV" | "NOTIFY_SOCKET" | "JOURNAL_STREAM"
-    ) || ["LD_", "LISTEN_", "JOBCTL_"]
+    ) || ["LD_", "LISTEN_", "WATCHDOG_", "JOBCTL_"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }

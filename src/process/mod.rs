@@ -10,6 +10,7 @@ pub mod contract;
 pub mod control;
 pub mod environment;
 mod family;
+pub mod last_words;
 pub mod leftovers;
 pub mod marks;
 pub mod memory;

@@ -7,8 +7,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::clock;
 
 /// Of `/proc/PID/stat` what jobctl needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +89,19 @@ pub(super) fn all_pids() -> Vec<i32> {
 /// The name of the variable that every process of a run inherits.
 pub(super) const MARK_VARIABLE: &str = "JOBCTL_RUN_MARK";
 
+/// An exec shows no environment for microseconds, and for as long as its file has to be read.
+const EXEC_LOOKS: u32 = 50;
+
 /// Value of `JOBCTL_RUN_MARK` in a process's environment, if it can be read and is there.
 pub(super) fn run_mark(pid: i32) -> Option<Vec<u8>> {
-    let mut environment = Vec::new();
-    // The kernel keeps at most a quarter of the stack limit; ours comes first, other programs sort.
-    let _ = File::open(format!("/proc/{pid}/environ"))
-        .ok()?
-        .take(8 << 20)
-        .read_to_end(&mut environment);
+    let mut environment = environment(pid)?;
+    for _ in 0..EXEC_LOOKS {
+        if !environment.is_empty() || !may_have_environment(pid) {
+            break;
+        }
+        clock::pause(Duration::from_millis(1));
+        environment = self::environment(pid)?;
+    }
     environment
         .split(|&byte| byte == 0)
         .find_map(|entry| {
@@ -102,6 +110,32 @@ pub(super) fn run_mark(pid: i32) -> Option<Vec<u8>> {
                 .strip_prefix(b"=")
         })
         .map(<[u8]>::to_vec)
+}
+
+fn environment(pid: i32) -> Option<Vec<u8>> {
+    let mut environment = Vec::new();
+    // The kernel keeps at most a quarter of the stack limit; ours comes first, other programs sort.
+    let _ = File::open(format!("/proc/{pid}/environ"))
+        .ok()?
+        .take(8 << 20)
+        .read_to_end(&mut environment);
+    Some(environment)
+}
+
+/// Whether a process that showed no environment is in the moment of an exec, or was: its program then has no place for one
+/// yet, or one with something in it.
+fn may_have_environment(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let close = stat.iter().rposition(|&byte| byte == b')');
+    let rest = close.and_then(|close| std::str::from_utf8(&stat[close + 1..]).ok());
+    // Fields 50 and 51 of proc(5), `env_start` and `env_end`; field 3 is the first one here.
+    let mut fields = rest.unwrap_or_default().split_ascii_whitespace().skip(47);
+    let place = (fields.next(), fields.next());
+    let is_empty = place.0 == place.1 && place.1 != Some("0");
+    // Threads of the kernel and the dead have no program, and that of another user is not shown.
+    !is_empty && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
 /// Whether standard output or error of the process is the pipe with this inode.
@@ -260,6 +294,28 @@ mod tests {
         assert_eq!(stat.pid, own);
         assert!(!stat.is_dead());
         assert_eq!(super::stat(i32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_without_variables_is_not_taken_for_one_in_its_exec() {
+        #[expect(clippy::disallowed_methods, reason = "any process will do")]
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .env_clear()
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(may_have_environment(std::process::id() as i32));
+        // This sees its exec through.
+        assert_eq!(run_mark(pid), None);
+        assert!(!may_have_environment(pid));
+        child.kill().unwrap();
+        // Dead and not waited for.
+        while stat(pid).is_some_and(|stat| !stat.is_dead()) {
+            clock::pause(Duration::from_millis(1));
+        }
+        assert!(!may_have_environment(pid));
+        child.wait().unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Starts a program by `posix_spawn`: own session, no blocked and no ignored signals, three descriptors.
 //!
-//! Rule: the only file with `unsafe`, but for one call in `memory`. `pre_exec` would force a fork, which costs the throughput; what `posix_spawn` cannot
+//! Rule: the only file with `unsafe`, but for `memory` and `last_words`. `pre_exec` would force a fork, which costs the throughput; what `posix_spawn` cannot
 //! do (umask, rlimits) is done by [`super::wrapper`] in the child. Every descriptor of jobctl is close-on-exec.
 #![expect(
     unsafe_code,

@@ -15,11 +15,11 @@ use crate::clock;
 use crate::error::Result;
 use crate::fail_point;
 use crate::observe::log::{self, Level};
-use crate::process::{leftovers, marks};
+use crate::process::{last_words, leftovers, marks};
 use crate::run::{RunId, WorkerId};
-use crate::store::{Death, Recovered, Store, Tx, WorkerRow};
+use crate::store::{Cause, Death, Recovered, Store, Tx, WorkerRow};
 
-use super::files::{lock_path, marks_path, start_ticks};
+use super::files::{has_ended, lock_path, marks_path, same_process};
 use super::follow_up::follow_up;
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
@@ -29,8 +29,19 @@ const GRACE: Duration = Duration::from_secs(1);
 enum Life {
     /// Its lock is held, or it is another user's.
     Alive,
+    /// Its process has ended and its lock is held: by a child that has not become its command yet.
+    Dying,
     /// Its lock was free and is now ours; `None` where its file is gone.
     Dead(Option<File>),
+}
+
+/// What one look found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Runs became free.
+    pub freed: bool,
+    /// Somebody has died and can be recovered only at a later look.
+    pub dying: bool,
 }
 
 /// A write about a dead worker.
@@ -49,26 +60,39 @@ pub struct Reaper<'a> {
 }
 
 impl Reaper<'_> {
-    /// Looks at every other worker once and recovers the dead; whether runs became free.
+    /// Looks at every other worker once and recovers the dead.
     ///
     /// # Errors
     /// Those of the store; what was not recovered is found again by the next look.
-    pub fn reap(&mut self) -> Result<bool> {
+    pub fn reap(&mut self) -> Result<Reaped> {
         let boot_id = clock::boot_id();
-        let mut freed = false;
+        let mut reaped = Reaped::default();
         for row in self.store.workers()? {
             if Some(row.worker) == self.own {
                 continue;
             }
-            if let Life::Dead(lock) = look(self.store.dir(), &row, &boot_id) {
-                freed |= self.recover(&row, row.boot_id != boot_id)?;
-                drop(lock);
-            }
+            let mut lock = match look(self.store.dir(), &row) {
+                Life::Alive => continue,
+                Life::Dying => {
+                    reaped.dying = true;
+                    continue;
+                }
+                Life::Dead(lock) => lock,
+            };
+            let cause = if row.boot_id != boot_id {
+                Cause::Reboot
+            } else if lock.as_mut().is_some_and(last_words::were_said) {
+                Cause::Parent
+            } else {
+                Cause::Unknown
+            };
+            reaped.freed |= self.recover(&row, cause)?;
+            drop(lock);
         }
-        Ok(freed)
+        Ok(reaped)
     }
 
-    fn recover(&mut self, row: &WorkerRow, rebooted: bool) -> Result<bool> {
+    fn recover(&mut self, row: &WorkerRow, cause: Cause) -> Result<bool> {
         let state = self.store.dir();
         let marks_path = marks_path(state, row.worker);
         let all = marks::read(&marks_path).unwrap_or_default();
@@ -78,13 +102,24 @@ impl Reaper<'_> {
             .into_iter()
             .filter(|mark| held.iter().any(|(_, fence, _)| *fence == mark.fence))
             .collect();
-        let left = if rebooted {
+        // A command may have removed the file: every claim is looked for by the environment, too.
+        let unmarked = held
+            .iter()
+            .filter(|(_, fence, _)| open.iter().all(|mark| mark.fence != *fence))
+            .map(|&(run, fence, _)| marks::Mark {
+                run,
+                fence,
+                process: None,
+            });
+        let claims: Vec<marks::Mark> = open.iter().copied().chain(unmarked).collect();
+        let left = if cause == Cause::Reboot {
             leftovers::LeftOver::default()
         } else {
-            leftovers::end_tree(&open, self.store.uuid(), GRACE)
+            leftovers::end_tree(&claims, self.store.uuid(), GRACE)
         };
         fail_point::reach("left_ended");
         let mut blocked: Vec<RunId> = left.remaining.iter().map(|(run, _)| *run).collect();
+        blocked.sort_unstable();
         blocked.dedup();
         let died_ms = fs::metadata(&marks_path)
             .ok()
@@ -92,7 +127,7 @@ impl Reaper<'_> {
             .unwrap_or_else(clock::wall_ms);
         let death = Death {
             worker: row.worker,
-            rebooted,
+            cause,
             started: open
                 .iter()
                 .map(|mark| ((mark.run, mark.fence), died_ms))
@@ -118,7 +153,7 @@ impl Reaper<'_> {
             &[
                 ("worker", &worker),
                 ("pid", &row.pid),
-                ("rebooted", &rebooted),
+                ("cause", &cause.word()),
                 ("unclaimed", &recovered.unclaimed),
                 ("lost", &recovered.lost),
                 ("dead", &recovered.buried.len()),
@@ -133,16 +168,21 @@ impl Reaper<'_> {
     }
 }
 
-fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
+fn look(state: &Path, row: &WorkerRow) -> Life {
     let path = lock_path(state, row.worker);
     let opened = fs::OpenOptions::new()
+        .read(true)
         .write(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open(&path);
     match opened {
         Ok(lock) => {
             if FileExt::try_lock_exclusive(&lock).is_err() {
-                return Life::Alive;
+                return if has_ended(row) {
+                    Life::Dying
+                } else {
+                    Life::Alive
+                };
             }
             // Another reaper may have finished and removed the file between our open and our lock.
             let same = match (lock.metadata(), fs::symlink_metadata(&path)) {
@@ -157,9 +197,11 @@ fn look(state: &Path, row: &WorkerRow, boot_id: &str) -> Life {
         }
         // A missing file is tampering, not death: the process itself must be gone.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let pid = u32::try_from(row.pid).unwrap_or(0);
-            let runs = row.boot_id == boot_id && start_ticks(pid).ok() == Some(row.pid_start);
-            if runs { Life::Alive } else { Life::Dead(None) }
+            if same_process(row) {
+                Life::Alive
+            } else {
+                Life::Dead(None)
+            }
         }
         // Another user's worker is not ours to judge.
         Err(_) => Life::Alive,

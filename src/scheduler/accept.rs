@@ -63,13 +63,21 @@ pub fn jump_words(jump_ms: i64) -> String {
     format!("{way} by {}", crate::units::format_duration(length_ms))
 }
 
+/// What is held, and for how long.
+pub(super) fn held_words(guard: &ClockGuard) -> &'static str {
+    match guard.held_until_boot_ms() {
+        Some(_) => "calendar rules, for 5 minutes",
+        None => "calendar rules, until the clock is right or accepted",
+    }
+}
+
 /// Calendar rules are held for a jump of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// How far it jumped, milliseconds; negative for backwards.
     pub jump_ms: i64,
-    /// Until when it is not believed at the latest, milliseconds by the wall clock.
-    pub until_ms: i64,
+    /// Until when it is not believed at the latest, milliseconds by the wall clock; `None`: until an operator accepts it.
+    pub until_ms: Option<i64>,
 }
 
 /// Whether calendar rules are held, as a scheduler would see it now.
@@ -83,9 +91,9 @@ pub fn held(store: &Store, boot_id: &str, now: Reading) -> Result<Option<Held>> 
     };
     let mut guard = guard.resume(boot_id, now);
     guard.look(now);
-    let held = guard.suspicion().zip(guard.held_until_boot_ms());
-    Ok(held.map(|(seen, until_boot_ms)| Held {
+    let until_boot_ms = guard.held_until_boot_ms();
+    Ok(guard.suspicion().map(|seen| Held {
         jump_ms: seen.jump_ms,
-        until_ms: now.wall_ms + (until_boot_ms - now.boot_ms),
+        until_ms: until_boot_ms.map(|until_ms| now.wall_ms + (until_ms - now.boot_ms)),
     }))
 }

@@ -275,12 +275,13 @@ impl Scheduler {
         match suspicion {
             Some(seen) if !self.held => {
                 let jump = super::accept::jump_words(seen.jump_ms);
+                let held = super::accept::held_words(self.planner.guard());
                 log::event(
                     Level::Warn,
                     "clock_jumped",
                     &[
                         ("jump", &jump),
-                        ("held", &"calendar rules, for 5 minutes"),
+                        ("held", &held),
                         ("hint", &"jobctl schedule --accept-clock"),
                     ],
                 );
@@ -382,7 +383,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// What can be waited out is waited out; a lost database is the end.
+    /// What can be waited out is waited out; a lost or damaged database is the end.
     fn tolerate(&mut self, result: Result<()>) -> Result<()> {
         let Err(error) = result else {
             return Ok(());
@@ -393,7 +394,7 @@ impl Scheduler {
         }
         log::event(Level::Warn, "store_failed", &[("error", &error)]);
         if error.kind == Kind::Io {
-            self.planner.store().check_identity()?;
+            self.planner.store().may_heal(&error)?;
             if self.planner.store().release_reserve() {
                 log::event(Level::Warn, "disk_reserve_released", &[]);
             }

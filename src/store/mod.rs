@@ -18,8 +18,8 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress, Ledger, OpenOptions,
-    Pruned, Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write, is_network,
+    Cause, ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress, Ledger,
+    OpenOptions, Pruned, Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write, is_network,
     rank_accepted, sqlite_version,
 };
 

@@ -168,7 +168,7 @@ pub fn decide(claimed: &Claimed, job: &Job, report: &Report, unit: f64) -> (Judg
         limited_ms: claimed.limited_ms,
         rate_limited_for_ms: job.rate_limited_for_ms,
     };
-    let backoff_ms = policy::delay_ms(&job.backoff, claimed.failures + 1, unit);
+    let backoff_ms = policy::delay_ms(&job.backoff, claimed.failures.saturating_add(1), unit);
     let now_ms = report.ended_ms;
     let verdict = policy::verdict(&report.ending, &judged, &budget, backoff_ms, now_ms);
     (judged, verdict)

@@ -51,7 +51,8 @@ const LINGER: Duration = Duration::from_millis(5);
 /// A write that failed is tried again after this.
 const RETRY_WRITE: Duration = Duration::from_millis(500);
 
-/// A write that is refused as a defect so often is given up; the run is then recovered like that of a dead worker.
+/// A write that is refused as a defect so often is given up; the run is then recovered like that of a dead worker. A claim
+/// is the end of the worker.
 const WRITES_MAX: u32 = 5;
 
 /// What the main thread hears of.
@@ -132,6 +133,8 @@ struct Engine {
     alone: bool,
     /// After a claim of unknown outcome: give back what we hold and do not know.
     reconcile: bool,
+    /// Claims in a row that were refused as a defect.
+    refused_claims: u32,
     data_version: i64,
     next_due_ms: Option<i64>,
     /// The last claim passed something over that an ending may open.
@@ -204,7 +207,7 @@ impl Engine {
         self.house.stop();
         let worker = self.identity.worker;
         if result.is_ok() {
-            self.ledger.call(move |tx| tx.remove_worker(worker))?;
+            let removed = self.ledger.call(move |tx| tx.remove_worker(worker))?;
             if self.foreground.is_none() {
                 let attempts = self.summary.attempts;
                 log::event(
@@ -213,7 +216,10 @@ impl Engine {
                     &[("worker", &worker), ("attempts", &attempts)],
                 );
             }
-            self.identity.forget();
+            // Runs that could not be written are left to recovery, which needs the start marks.
+            if removed {
+                self.identity.forget();
+            }
         }
         result.map(|()| self.summary)
     }

@@ -13,6 +13,7 @@ use rustix::fs::inotify;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::fail_point;
 use crate::observe::log::{self, Level};
 use crate::process::capture::remove_logs;
 use crate::recovery::{Reaper, sweep, workers_dir};
@@ -21,7 +22,7 @@ use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
 
 use super::engine::Event;
 use super::inbox::Inbox;
-use super::slot::Shared;
+use super::slot::{Shared, TellPanic};
 
 /// Copying the log into the database begins at this size: 1,000 pages.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
@@ -41,11 +42,16 @@ const PRUNE_PAGE: i64 = 500;
 /// What the housekeeper tells the main thread.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Every other worker was looked at; whether runs of dead ones can be claimed again.
-    Looked { freed: bool },
+    /// Every other worker was looked at.
+    Looked {
+        /// Runs of dead ones can be claimed again.
+        freed: bool,
+        /// Nobody is left who has died and is not recovered.
+        whole: bool,
+    },
     /// Somebody loaded a newer catalogue.
     Catalogue,
-    /// The database is gone.
+    /// The database is gone or damaged.
     Lost(Error),
 }
 
@@ -66,6 +72,7 @@ struct Keeper {
     stop: Arc<Inbox<()>>,
     busy: Arc<AtomicBool>,
     generation: Option<i64>,
+    swept: bool,
     looked: bool,
     foreground: bool,
 }
@@ -100,6 +107,7 @@ impl House {
             stop: Arc::clone(&stop),
             busy: Arc::clone(&busy),
             generation,
+            swept: false,
             looked: false,
             foreground,
         };
@@ -139,6 +147,7 @@ impl House {
 
 impl Keeper {
     fn work(mut self) {
+        let _panic = TellPanic(Arc::clone(&self.shared), "the housekeeper");
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .and_then(|fd| {
                 let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
@@ -149,7 +158,7 @@ impl Keeper {
         let mut prune_at = clock::monotonic() + PRUNE_EVERY;
         loop {
             if let Err(error) = self.round() {
-                if error.kind == Kind::Io && self.store.check_identity().is_err() {
+                if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
                     return self.shared.inbox.push(Event::House(Found::Lost(error)));
                 }
                 log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
@@ -184,6 +193,7 @@ impl Keeper {
     }
 
     fn round(&mut self) -> Result<()> {
+        fail_point::reach("housekeeping");
         self.store.check_identity()?;
         let catalogue = Arc::clone(
             &self
@@ -197,15 +207,17 @@ impl Keeper {
             catalogue: &|| Some(Arc::clone(&catalogue)),
             write: &mut |body| self.ledger.call(body),
         };
-        let freed = reaper.reap()?;
-        if !self.looked {
+        let found = reaper.reap()?;
+        if !self.swept {
             sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
+            self.swept = true;
         }
-        if freed || !self.looked {
-            self.looked = true;
+        let (freed, whole) = (found.freed, !found.dying);
+        if freed || (whole && !self.looked) {
+            self.looked |= whole;
             self.shared
                 .inbox
-                .push(Event::House(Found::Looked { freed }));
+                .push(Event::House(Found::Looked { freed, whole }));
         }
         let wal = self.store.wal_bytes();
         if wal >= CHECKPOINT_BYTES {

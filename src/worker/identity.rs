@@ -12,6 +12,7 @@ use fs2::FileExt;
 
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::process::last_words::LastWords;
 use crate::recovery::{lock_path, marks_path, start_ticks, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
@@ -21,6 +22,8 @@ use crate::store::{Store, WorkerRow};
 pub(super) struct Identity {
     pub(super) worker: WorkerId,
     lock: File,
+    /// Written into the lock file.
+    _last_words: LastWords,
     lock_path: PathBuf,
     pub(super) marks_path: PathBuf,
 }
@@ -67,6 +70,8 @@ impl Identity {
             Ok((worker, lock_file(&state, worker)?))
         })?;
         let lock_path = lock_path(&state, worker);
+        let last_words =
+            LastWords::prepare(&lock).map_err(|error| Error::io("prepare", &lock_path, &error))?;
         let pid = std::process::id();
         let row = WorkerRow {
             worker,
@@ -90,6 +95,7 @@ impl Identity {
         Ok(Self {
             worker,
             lock,
+            _last_words: last_words,
             lock_path,
             marks_path: marks_path(&state, worker),
         })

@@ -62,7 +62,7 @@ impl Slot {
     /// Works until the pool closes.
     pub(super) fn work(mut self) {
         let shared = Arc::clone(&self.shared);
-        let _panic = TellPanic(Arc::clone(&shared));
+        let _panic = TellPanic(Arc::clone(&shared), "a slot");
         while let Some(work) = shared.pool.next(self.index) {
             let ended = self.attempt(work);
             shared.pool.clear(self.index, |queued| {
@@ -214,15 +214,17 @@ impl Slot {
     }
 }
 
-/// A slot that panicked would keep its run for ever: the worker ends, and others recover what it held.
-struct TellPanic(Arc<Shared>);
+/// A slot that panicked would keep its run for ever, and without its housekeeper a worker recovers nobody: it ends, and
+/// others recover what it held. Names the thread.
+pub(super) struct TellPanic(pub(super) Arc<Shared>, pub(super) &'static str);
 
 impl Drop for TellPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            let thread = self.1;
             let defect = Error::new(
                 Kind::Bug,
-                "a slot panicked; its run belongs to whoever recovers it",
+                format!("{thread} panicked; what runs here belongs to whoever recovers it"),
             );
             self.0.inbox.push(Event::House(Found::Lost(defect)));
         }

@@ -65,15 +65,21 @@ fn eight_who_enqueue_and_two_who_work_disturb_nobody() {
     assert!(took.len() > 8, "{}", took.len());
 }
 
-/// `cargo test -- --ignored --nocapture thirty_two_who_enqueue`: a minute; prints how long an enqueue took.
+/// `cargo test --release -- --ignored --nocapture thirty_two_who_enqueue`: a minute; prints how long an enqueue took.
 #[test]
 #[ignore = "a soak of a minute"]
 fn thirty_two_who_enqueue_and_eight_who_work_disturb_nobody_for_a_minute() {
     let took = enqueue_beside(32, 8, Duration::from_secs(60));
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    let build = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
     println!(
-        "{} enqueues, whole processes: median {:?}, p99 {:?}, longest {:?}",
+        "{build} build, {} enqueues ({} per second), whole processes: median {:?}, p99 {:?}, longest {:?}",
         took.len(),
+        took.len() / 60,
         at(0.5),
         at(0.99),
         at(1.0)

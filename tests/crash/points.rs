@@ -176,3 +176,38 @@ fn a_prune_killed_around_its_commits_removes_whole_runs() {
         settle(&world, point);
     }
 }
+
+/// A defect in one thread: the worker goes on or ends with exit 70, and in either case all work gets done.
+#[test]
+fn a_thread_that_panics_loses_nothing_and_hangs_nobody() {
+    // The ledger answers that it failed, and what failed is tried again; at the birth of a worker nothing is.
+    let ledger = ["in_transaction", "before_commit", "after_commit"];
+    let others = ["claimed", "marked", "spawned", "ended", "housekeeping"];
+    for point in ledger.into_iter().chain(others) {
+        let mut ends = Vec::new();
+        for n in 1..=4 {
+            let world = World::with_catalogue(JOBS);
+            for _ in 0..3 {
+                world.run("-q enqueue trace").ok();
+            }
+            let mut command = world.command(["run-worker", "--drain", "--slots", "1"]);
+            command.env("JOBCTL_FAIL_POINT", format!("{point}:{n}:panic"));
+            let said = World::start_command(command).end();
+            assert!(
+                matches!(said.code, Some(0 | 70)),
+                "{point}:{n}: {}",
+                said.err
+            );
+            if said.err.contains("the test wants it") {
+                ends.extend(said.code);
+            }
+            settle(&world, point);
+            let mut times = ran(&world);
+            times.sort_unstable();
+            times.dedup();
+            assert_eq!(times, [1, 2, 3], "{point}:{n}");
+        }
+        let wanted = if ledger.contains(&point) { 0 } else { 70 };
+        assert_eq!(ends.last(), Some(&wanted), "{point}: {ends:?}");
+    }
+}

@@ -1,11 +1,14 @@
 //! A dead worker's runs are handed out again at once, by proof of its death and never by a clock.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 
 use jobctl::run::{Guarantee, RunId, State};
 
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
 use crate::invariants;
-use crate::world::{World, until};
+use crate::world::{Running, World, until};
 
 fn running(world: &World, run: RunId) -> bool {
     let conn = invariants::open(world);
@@ -35,34 +38,6 @@ const UNTIL_FILE: &str = r#"
     command = "until [ -e go ]; do sleep 0.01; done"
     cwd = "."
 "#;
-
-#[test]
-fn runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it() {
-    let world = World::with_catalogue(UNTIL_FILE);
-    let runs: Vec<RunId> = (0..8).map(|_| world.enqueue("wait")).collect();
-    let first = world.start("run-worker --slots 8");
-    until("all run", || runs.iter().all(|&run| running(&world, run)));
-    let second = world.start("run-worker --slots 8");
-    until("it is there", || {
-        world.store().workers().unwrap().len() == 2
-    });
-    first.signal("KILL");
-    until("all run again", || {
-        runs.iter()
-            .all(|&run| column(&world, run, "crashes") == 1 && running(&world, run))
-    });
-    fs::write(world.root().join("go"), "").unwrap();
-    until("all ended", || {
-        runs.iter()
-            .all(|&run| state(&world, run) == State::Succeeded)
-    });
-    second.signal("TERM");
-    assert_eq!(second.end().code, Some(0));
-    let starts = fs::read_to_string(world.root().join("starts")).unwrap();
-    assert_eq!(starts.lines().count(), 16);
-    invariants::hold(&world);
-    assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
-}
 
 #[test]
 fn a_stopped_worker_keeps_its_runs() {
@@ -196,5 +171,133 @@ fn a_scheduler_recovers_the_runs_of_a_dead_worker_too() {
     assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
     scheduler.signal("TERM");
     assert_eq!(scheduler.end().code, Some(0));
+    invariants::hold(&world);
+}
+
+/// The lock of a worker, shared as by a child between its clone and its exec.
+fn share_lock(worker: &Running) -> OwnedFd {
+    let dir = format!("/proc/{}/fd", worker.pid());
+    let is_lock = |fd: &fs::DirEntry| {
+        fs::read_link(fd.path()).is_ok_and(|file| file.ends_with("workers/1.lock"))
+    };
+    let fd = fs::read_dir(dir).unwrap().flatten().find(is_lock).unwrap();
+    let number = fd.file_name().to_str().unwrap().parse().unwrap();
+    let pid = Pid::from_raw(worker.pid().cast_signed()).unwrap();
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    pidfd_getfd(process, number, PidfdGetfdFlags::empty()).unwrap()
+}
+
+#[test]
+fn a_drain_waits_for_a_death_that_is_not_over() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world.enqueue("wait");
+    let first = world.start("-q run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    let child = share_lock(&first);
+    first.signal("KILL");
+    drop(first);
+    fs::write(world.root().join("go"), "").unwrap();
+    let drain = world.start("-q run-worker --drain");
+    // Each proves that it is still there after the one before.
+    for _ in 0..3 {
+        let other = world.enqueue("other");
+        until("another is worked", || {
+            state(&world, other) == State::Succeeded
+        });
+    }
+    assert_eq!(state(&world, run), State::Running);
+    let said = world.run(&format!("runs show {run}")).ok();
+    assert!(said.contains("running on worker 1"), "{said}");
+    drop(child);
+    assert_eq!(drain.end().code, Some(0));
+    assert_eq!(state(&world, run), State::Succeeded);
+    assert_eq!(column(&world, run, "crashes"), 1);
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_run_whose_end_cannot_be_written_is_left_to_recovery_as_started() {
+    let world =
+        World::with_catalogue("[job.quick]\ncommand = \"echo x >> effects\"\ncwd = \".\"\n");
+    let run = world.enqueue("quick");
+    let conn = invariants::open(&world);
+    let trouble = "CREATE TRIGGER trouble BEFORE UPDATE ON run WHEN NEW.state = 'succeeded' \
+                   BEGIN SELECT RAISE(ABORT, 'trouble'); END";
+    conn.execute(trouble, []).unwrap();
+    let worker = world.start("run-worker --slots 1");
+    until("it ran", || world.root().join("effects").exists());
+    worker.signal("TERM");
+    let said = worker.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("event=run_given_up"), "{}", said.err);
+    conn.execute("DROP TRIGGER trouble", []).unwrap();
+    assert_eq!(world.run("run-worker --drain").code, Some(0));
+    assert_eq!(state(&world, run), State::Succeeded);
+    let effects = fs::read_to_string(world.root().join("effects")).unwrap();
+    assert_eq!(
+        (effects.lines().count(), column(&world, run, "attempts")),
+        (2, 2)
+    );
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world.enqueue("wait");
+    let first = world.start("-q run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    let shown = || world.run(&format!("runs show {run}")).ok();
+    assert!(shown().contains("running on worker 1"));
+    first.signal("KILL");
+    drop(first);
+    let said = shown();
+    assert!(
+        said.contains("blocked: worker 1 is gone and not recovered yet"),
+        "{said}"
+    );
+    // What may not be opened is another user's: here a link, which nobody follows.
+    let lock = world.state().join("workers/1.lock");
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
+    let said = shown();
+    assert!(said.contains("blocked: worker 1 of user "), "{said}");
+    assert!(said.contains(" is gone\n"), "{said}");
+    fs::write(world.root().join("go"), "").unwrap();
+    assert_eq!(world.run("-q run-worker --drain").code, Some(0));
+    assert_eq!(
+        state(&world, run),
+        State::Running,
+        "it is not ours to judge"
+    );
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(world.run("-q run-worker --drain").code, Some(0));
+    assert_eq!(state(&world, run), State::Succeeded);
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_command_that_removes_the_start_marks_is_found_by_its_environment() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world.enqueue("wait");
+    let first = world.start("-q run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    fs::remove_file(world.state().join("workers/1.started")).unwrap();
+    let old = invariants::marked_processes(&world);
+    first.signal("KILL");
+    drop(first);
+    let second = world.start("-q run-worker --slots 1");
+    until("it runs again", || {
+        running(&world, run) && column(&world, run, "attempts") == 2
+    });
+    let left = invariants::marked_processes(&world);
+    assert!(
+        old.iter().all(|pid| !left.contains(pid)),
+        "{old:?} {left:?}"
+    );
+    fs::write(world.root().join("go"), "").unwrap();
+    until("it ended", || state(&world, run) == State::Succeeded);
+    assert_eq!(column(&world, run, "crashes"), 1);
+    drop(second);
     invariants::hold(&world);
 }

@@ -1,17 +1,20 @@
 //! Crash safety, proved: processes are killed before each system call that changes something, and the power is cut between
 //! any two writes. After each fault the store must hold what was acknowledged, and everything must come to its end.
 
+mod disk;
 mod kill;
 mod power;
 mod trace;
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
 use crate::invariants;
-use crate::world::{World, until};
+use crate::world::{Running, World, until};
 
 /// Whether system calls can be traced here. A machine that cannot proves nothing, so it must be told to skip.
 pub(crate) fn can_trace() -> bool {
@@ -29,6 +32,34 @@ pub(crate) fn can_trace() -> bool {
     false
 }
 
+/// `strace` on a thread, or with `-f` on a process, once it watches.
+fn attach(tid: u32, log: &Path, options: &[&str]) -> Running {
+    let mut command = Command::new("strace");
+    command.args(options).arg("-o").arg(log);
+    command.args(["-qq", "-p", &tid.to_string()]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let tracer = World::start_command(command);
+    let all = options.contains(&"-f");
+    let threads = format!("/proc/{tid}/task");
+    let is_traced = |task: &Path| {
+        let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+        !status.contains("TracerPid:\t0\n")
+    };
+    until("it is traced", || {
+        // A thread that has ended meanwhile needs no tracer.
+        let Ok(tasks) = fs::read_dir(&threads) else {
+            return true;
+        };
+        let mut tasks = tasks.flatten();
+        let this = tid.to_string();
+        tasks.all(|task| (!all && task.file_name() != *this) || is_traced(&task.path()))
+    });
+    tracer
+}
+
 /// A small generator with a seed (xorshift64*).
 #[derive(Debug)]
 struct Random(u64);
@@ -44,15 +75,15 @@ impl Random {
 
 /// What a run came to.
 #[derive(Debug)]
-struct Told {
-    run: i64,
+pub(crate) struct Told {
+    pub(crate) run: i64,
     job: String,
-    state: String,
-    attempts: i64,
+    pub(crate) state: String,
+    pub(crate) attempts: i64,
     crashes: i64,
 }
 
-fn told(conn: &Connection) -> Vec<Told> {
+pub(crate) fn told(conn: &Connection) -> Vec<Told> {
     let mut statement = conn
         .prepare("SELECT id, job, state, attempts, crashes FROM run ORDER BY id")
         .expect("runs");

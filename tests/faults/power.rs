@@ -2,7 +2,7 @@
 //! every acknowledgement; then images of the disk are made as a power cut may leave it, and opened.
 //!
 //! What was synced before the cut is there. Of the rest a random part is, each write possibly torn at its sectors; names of
-//! files come and go with their directory. `cargo test ten_thousand_power_cuts -- --ignored --nocapture` makes more images.
+//! files come and go with their directory. `cargo test -- --ignored --nocapture ten_thousand_power_cuts` makes more images.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -773,7 +773,7 @@ fn without_syncs_a_power_cut_is_seen_to_lose_something() {
     assert!(!replayed.violations.is_empty());
 }
 
-/// More of them: `cargo test ten_thousand_power_cuts -- --ignored --nocapture`.
+/// More of them: `cargo test -- --ignored --nocapture ten_thousand_power_cuts`.
 #[test]
 #[ignore = "takes minutes"]
 fn ten_thousand_power_cuts() {

@@ -1,6 +1,7 @@
 //! The scheduler: exactly one run per period, whatever happens to processes, clocks and catalogues.
 
 mod changes;
+mod clock;
 pub(crate) mod lab;
 mod late;
 mod overlap;

@@ -1,9 +1,11 @@
 //! The real process: precise, alone or with others, under signals.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::lab::{exactly_once, told, write};
 use crate::invariants;
+use crate::systemd::Manager;
 use crate::world::{Running, World, until};
 
 fn number(world: &World, sql: &str) -> i64 {
@@ -251,17 +253,33 @@ fn it_works_while_workers_are_down_and_a_run_is_told_its_period() {
 
 #[test]
 fn a_removed_database_ends_it() {
-    let world = every_second();
-    let scheduler = world.start("schedule");
-    until("a period", || periods(&world) >= 1);
-    std::fs::rename(world.state().join("jobctl.db"), world.root().join("moved")).expect("a move");
-    let said = scheduler.end();
-    assert_eq!(said.code, Some(74), "{}", said.err);
-    assert!(
-        said.err.contains("was removed while it was open"),
-        "{}",
-        said.err
-    );
+    type Harm = fn(&Path) -> std::io::Result<()>;
+    let harms: [(&str, Harm); 2] = [
+        ("removed", |path| std::fs::remove_file(path)),
+        ("moved", |path| {
+            std::fs::rename(path, path.with_extension("old"))
+        }),
+    ];
+    for (name, harm) in harms {
+        // Nothing is due: it is not a write that finds out.
+        let world = super::lab::world(&[("tick", "cron = '0 0 29 2 *'")]);
+        let manager = Manager::new(&world);
+        let scheduler = manager.start(&world, "schedule");
+        manager.until("READY");
+        let begun = Instant::now();
+        harm(&world.state().join("jobctl.db")).expect(name);
+        let said = scheduler.end();
+        println!("{name}: noticed after {:?}", begun.elapsed());
+        assert_eq!(said.code, Some(74), "{}", said.err);
+        let errors = said.err.lines().filter(|line| line.starts_with("error: "));
+        let errors: Vec<&str> = errors.collect();
+        assert_eq!(errors.len(), 1, "{}", said.err);
+        assert!(
+            errors[0].contains("was removed while it was open"),
+            "{}",
+            said.err
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use jobctl::policy::{Judged, Verdict};
 use jobctl::recovery::follow_up;
 use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::{
-    Claimed, Death, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
+    Cause, Claimed, Death, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
 };
 
 use super::host::{Answer, Host, Life};
@@ -47,7 +47,11 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
         .collect();
     let death = Death {
         worker: row.worker,
-        rebooted,
+        cause: if rebooted {
+            Cause::Reboot
+        } else {
+            Cause::Unknown
+        },
         started,
         blocked,
     };

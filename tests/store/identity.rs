@@ -1,11 +1,14 @@
 //! A database that is removed, moved or replaced while it is open is noticed before anything is acknowledged.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::Path;
 
+use fs2::FileExt;
 use jobctl::error::Kind;
 
 use crate::invariants;
-use crate::world::{World, new_run};
+use crate::world::{World, new_run, until};
 
 #[test]
 fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
@@ -76,6 +79,30 @@ fn a_removed_database_is_never_replaced_by_an_empty_one() {
 }
 
 #[test]
+fn an_old_log_is_not_taken_for_that_of_a_new_database() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    let state = world.state();
+    world.enqueue("a");
+    let reader = invariants::open(&world);
+    world.enqueue("a");
+    let log = fs::read(state.join("jobctl.db-wal")).unwrap();
+    drop(reader);
+    for name in ["jobctl.db", "jobctl.db-shm", "store.lock"] {
+        drop(fs::remove_file(state.join(name)));
+    }
+    fs::write(state.join("jobctl.db-wal"), &log).unwrap();
+    let said = world.run("enqueue a").fails(74);
+    assert!(
+        said.contains("is there without its database; nothing was created"),
+        "{said}"
+    );
+    assert_eq!(fs::read(state.join("jobctl.db-wal")).unwrap(), log);
+    fs::write(state.join("jobctl.db-wal"), "").unwrap();
+    world.run("-q enqueue a").is(0, "1\n", "");
+    invariants::hold(&world);
+}
+
+#[test]
 fn the_database_of_another_store_is_refused() {
     let (world, other) = (
         World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n"),
@@ -111,4 +138,103 @@ fn a_run_number_is_never_given_twice() {
     conn.execute_batch("DELETE FROM run; DELETE FROM depth")
         .unwrap();
     assert_eq!(world.enqueue("a").0, 3);
+}
+
+/// An enqueue waits for its turn; then the database goes, and then its turn comes.
+#[test]
+fn an_enqueue_that_returns_after_the_database_went_is_not_acknowledged() {
+    type Harm = fn(&World);
+    let harms: [(&str, Harm); 3] = [
+        ("removed", |world| {
+            fs::remove_file(world.state().join("jobctl.db")).unwrap();
+        }),
+        ("moved", |world| {
+            let path = world.state().join("jobctl.db");
+            fs::rename(path, world.root().join("moved.db")).unwrap();
+        }),
+        ("directory", |world| {
+            fs::rename(world.state(), world.root().join("elsewhere")).unwrap();
+        }),
+    ];
+    for (name, harm) in harms {
+        let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+        world.enqueue("a");
+        let turn = File::options()
+            .write(true)
+            .open(world.state().join("write.lock"))
+            .unwrap();
+        turn.lock_exclusive().unwrap();
+        let enqueue = world.start("enqueue a");
+        let fds = format!("/proc/{}/fd", enqueue.pid());
+        until("it waits for its turn", || {
+            let fds = fs::read_dir(&fds).unwrap().flatten();
+            let mut files = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+            files.any(|file| file.ends_with("state/write.lock"))
+        });
+        harm(&world);
+        drop(turn);
+        let said = enqueue.end().fails(74);
+        assert!(said.starts_with("error: "), "{name}: {said}");
+        assert!(
+            said.contains("was removed while it was open"),
+            "{name}: {said}"
+        );
+    }
+}
+/// The names under which something else than a regular file of ours lies.
+#[test]
+fn what_is_no_regular_file_of_ours_is_not_opened() {
+    type Put = fn(&Path);
+    let fifo: Put = |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o600.into()).unwrap();
+    let cases: [(&str, Put, i32, &str); 5] = [
+        ("jobctl.db", fifo, 69, "is not a regular file"),
+        ("store.lock", fifo, 74, "cannot read `"),
+        (
+            "jobctl.db",
+            |path| fs::create_dir(path).unwrap(),
+            69,
+            "is not a regular file",
+        ),
+        (
+            "store.lock",
+            |path| symlink("/etc/passwd", path).unwrap(),
+            74,
+            "symbolic links",
+        ),
+        (
+            "write.lock",
+            |path| symlink("/etc/passwd", path).unwrap(),
+            74,
+            "symbolic links",
+        ),
+    ];
+    for (name, put, code, words) in cases {
+        let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(world.state())
+            .unwrap();
+        put(&world.state().join(name));
+        let before = fs::read("/etc/passwd").unwrap();
+        let said = world.run("-q enqueue a").fails(code);
+        assert!(said.contains(words), "{name}: {said}");
+        assert_eq!(fs::read("/etc/passwd").unwrap(), before);
+    }
+}
+
+#[test]
+fn the_database_of_another_user_that_all_can_write_is_not_opened_by_root() {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    world.enqueue("a");
+    let path = world.state().join("jobctl.db");
+    if std::os::unix::fs::chown(&path, Some(65_534), None).is_err() {
+        println!("SKIPPED: only root can give a file away");
+        return;
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let said = world.run("enqueue a").fails(77);
+    assert!(said.contains("is open to all users"), "{said}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    world.run("enqueue a").is(0, "2\n", "");
+    invariants::hold(&world);
 }

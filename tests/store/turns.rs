@@ -97,3 +97,50 @@ fn a_reader_that_stays_does_not_stop_writers() {
     reader.execute_batch("COMMIT").unwrap();
     invariants::hold(&world);
 }
+
+/// A foreign program, such as `sqlite3` on the command line, holds the database for so long beside a worker and one who
+/// enqueues.
+fn beside_a_foreign_writer(seconds: u64) {
+    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
+    drop(world.store());
+    let worker = world.start("run-worker -q");
+    until("it is there", || {
+        invariants::number(&invariants::open(&world), "SELECT count(*) FROM worker") == 1
+    });
+    let foreign = invariants::open(&world);
+    foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = jobctl::clock::monotonic();
+    let enqueue = world.start("enqueue a");
+    jobctl::clock::pause(std::time::Duration::from_secs(seconds).saturating_sub(begun.elapsed()));
+    foreign.execute_batch("COMMIT").unwrap();
+    let said = enqueue.end();
+    let mut stored = 1;
+    if said.code == Some(75) {
+        // It has waited its ten seconds.
+        assert!(seconds >= 10 && said.out.is_empty(), "{}", said.err);
+        stored = 0;
+    } else {
+        said.is(0, "1\n", "");
+    }
+    world.run("-q enqueue a").ok();
+    let conn = invariants::open(&world);
+    let done = "SELECT count(*) FROM run WHERE state = 'succeeded' AND attempts = 1";
+    until("all is done", || {
+        invariants::number(&conn, done) == stored + 1
+    });
+    worker.signal("TERM");
+    assert_eq!(worker.end().code, Some(0));
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_foreign_writer_delays_a_worker_and_breaks_nothing() {
+    beside_a_foreign_writer(2);
+}
+
+/// `cargo test -- --ignored a_foreign_writer_for_thirty_seconds`
+#[test]
+#[ignore = "takes half a minute"]
+fn a_foreign_writer_for_thirty_seconds_breaks_nothing() {
+    beside_a_foreign_writer(32);
+}

@@ -165,6 +165,8 @@ fn the_environment_is_an_allow_list() {
         "LISTEN_FDS",
         "LISTEN_PID",
         "JOURNAL_STREAM",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
         "RANDOM_VAR",
         "AWS_SECRET_ACCESS_KEY",
         "JOBCTL_RUN_ID",

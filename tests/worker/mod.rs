@@ -14,6 +14,7 @@ use crate::world::{PATIENCE, Running, World, until};
 mod ends;
 mod environment;
 mod foreground;
+mod ground;
 mod hostile;
 mod stopping;
 

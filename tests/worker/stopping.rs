@@ -1,11 +1,6 @@
-//! Workers that are told to stop, runs that are cancelled, and what happens when the ground goes.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "how long a stop takes is measured"
-)]
+//! Workers that are told to stop, and runs that are cancelled.
 
 use std::fs::{self, File};
-use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 use jobctl::run::{RunId, State};
@@ -23,7 +18,7 @@ const PATIENT: &str = "touch $HOME/started; until [ -e $HOME/go ]; do sleep 0.01
 /// Takes no SIGTERM, with a child that does not either.
 const DEAF: &str = "trap '' TERM; touch $HOME/started; sleep 60 & sleep 60";
 
-fn set_stop_after(world: &World, value: &str) {
+pub(super) fn set_stop_after(world: &World, value: &str) {
     let text = fs::read_to_string(world.catalogue()).unwrap();
     world.write_catalogue(&text.replace(
         "stop_after = \"100ms\"",
@@ -33,7 +28,7 @@ fn set_stop_after(world: &World, value: &str) {
 
 /// The run went back as if it had not run: only `releases` counts.
 #[track_caller]
-fn was_released(detail: &RunDetail, attempts: i64) {
+pub(super) fn was_released(detail: &RunDetail, attempts: i64) {
     assert_eq!(detail.row.state, State::Waiting);
     let row = &detail.row;
     assert_eq!(
@@ -48,7 +43,7 @@ fn was_released(detail: &RunDetail, attempts: i64) {
 }
 
 #[track_caller]
-fn nothing_is_left(world: &World) {
+pub(super) fn nothing_is_left(world: &World) {
     invariants::hold(world);
     assert_eq!(invariants::marked_processes(world), [0u32; 0]);
     assert_eq!(
@@ -459,98 +454,5 @@ fn an_operator_can_ask_a_worker_to_stop() {
     let (code, log) = worker.end();
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(state(&world, run), State::Succeeded);
-    nothing_is_left(&world);
-}
-
-#[test]
-fn a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time() {
-    let world = world(&jobs("", &[("long", "touch $HOME/started; exec sleep 60")]));
-    // Longer than the worker's tick: that must not put the end off.
-    set_stop_after(&world, "1500ms");
-    let run = enqueue(&world, "long");
-    let worker = worker(&world, "");
-    until_exists(&world, "started");
-    let locks = fs::read_dir(world.state().join("workers"))
-        .unwrap()
-        .flatten();
-    for lock in locks.filter(|it| it.path().extension().is_some_and(|it| it == "lock")) {
-        fs::remove_file(lock.path()).unwrap();
-    }
-    let (code, log) = worker.end();
-    assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("event=lock_file_tampered"), "{log}");
-    was_released(&show(&world, run), 1);
-    nothing_is_left(&world);
-}
-
-#[test]
-fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
-    type Harm = fn(&World);
-    let harms: [(&str, Harm); 4] = [
-        ("removed", |world| {
-            fs::remove_file(world.state().join("jobctl.db")).unwrap();
-        }),
-        ("moved", |world| {
-            fs::rename(
-                world.state().join("jobctl.db"),
-                world.state().join("old.db"),
-            )
-            .unwrap();
-        }),
-        ("replaced", |world| {
-            let path = world.state().join("jobctl.db");
-            // What a careless restore does: another file under the name.
-            fs::write(world.state().join("new.db"), "").unwrap();
-            fs::rename(world.state().join("new.db"), path).unwrap();
-        }),
-        ("directory", |world| {
-            fs::rename(world.state(), world.root().join("elsewhere")).unwrap();
-        }),
-    ];
-    let keep_running = |job: &str| format!("echo $$ > $HOME/{job}; sleep 60 & exec sleep 60");
-    for (name, harm) in harms {
-        let world = world(&jobs(
-            "grace = '1h'",
-            &[("long", &keep_running("pid")), ("next", "touch $HOME/next")],
-        ));
-        enqueue(&world, "long");
-        enqueue(&world, "next --delay 1h");
-        let worker = worker(&world, "");
-        until_exists(&world, "pid");
-        let mut children = Vec::new();
-        // In the moment of an exec a process shows no environment.
-        until("two processes", || {
-            children = invariants::marked_processes(&world);
-            children.len() == 2
-        });
-        let begun = Instant::now();
-        harm(&world);
-        let (code, log) = worker.end();
-        let took = begun.elapsed();
-        assert_eq!(code, Some(74), "{name}: {log}");
-        assert!(took < Duration::from_secs(4), "{name}: {took:?}");
-        let errors: Vec<&str> = log
-            .lines()
-            .filter(|line| line.starts_with("error: "))
-            .collect();
-        assert_eq!(errors.len(), 1, "{name}: {log}");
-        for pid in children {
-            let gone = !fs::read_to_string(format!("/proc/{pid}/stat"))
-                .is_ok_and(|stat| !stat.contains(") Z "));
-            assert!(gone, "{name}: {pid} lives");
-        }
-    }
-}
-
-#[test]
-fn lock_files_that_vanish_stop_nobody() {
-    let world = world(&jobs("", &[("ok", "true")]));
-    let worker = worker(&world, "");
-    for name in ["write.lock", "store.lock"] {
-        fs::remove_file(world.state().join(name)).unwrap();
-        let run = enqueue(&world, "ok");
-        until("it runs", || state(&world, run) == State::Succeeded);
-    }
-    worker.stop();
     nothing_is_left(&world);
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::ids::{find_run, run_id};
-use crate::cli::{Context, Paint, Table, when};
+use crate::cli::{Context, Paint, Table, when, workers};
 use crate::document;
 use crate::run::{RunId, Shown, State};
 use crate::store::{AttemptRow, Create, RunDetail};
@@ -27,7 +27,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             .document("runs.show", document::run_detail(&detail));
         return Ok(0);
     }
-    context.screen.fields(&fields(&detail, now_ms));
+    let gone = match (detail.row.state, detail.row.worker) {
+        (State::Running, Some(worker)) => workers::gone(&store, worker)?,
+        _ => None,
+    };
+    context.screen.fields(&fields(&detail, gone, now_ms));
     if !detail.attempts.is_empty() {
         context.screen.line("");
         context.screen.table(&attempts(&detail.attempts));
@@ -55,13 +59,16 @@ pub(in crate::cli) fn paint(shown: Shown) -> Paint {
     }
 }
 
-fn fields(detail: &RunDetail, now_ms: i64) -> Vec<(&'static str, String)> {
+fn fields(detail: &RunDetail, gone: Option<String>, now_ms: i64) -> Vec<(&'static str, String)> {
     let row = &detail.row;
     let at = |ms| when::local_and_relative(ms, now_ms);
     let mut fields = vec![
         ("run", row.run.to_string()),
         ("job", row.job.clone()),
-        ("state", state(detail)),
+        (
+            "state",
+            gone.map_or_else(|| state(detail), |why| format!("blocked: {why}")),
+        ),
         ("queue", format!("{}, priority {}", row.queue, row.priority)),
     ];
     let mut add = |name, value: Option<String>| fields.extend(value.map(|value| (name, value)));
@@ -158,9 +165,9 @@ fn attempts(rows: &[AttemptRow]) -> Table {
         ">ATTEMPT", "STARTED", ">TOOK", "ENDING", "CLASS", ">WORKER", "~ERROR",
     ]);
     for row in rows {
-        let took = row
-            .ended_ms
-            .map_or_else(String::new, |ms| when::span(ms - row.started_ms));
+        let took = row.ended_ms.map_or_else(String::new, |ms| {
+            when::span(ms.saturating_sub(row.started_ms))
+        });
         let leaked = match row.leaked {
             0 => String::new(),
             n => format!(" ({n} leaked)"),

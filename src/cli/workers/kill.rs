@@ -14,6 +14,7 @@ use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
+use crate::recovery::same_process;
 use crate::run::WorkerId;
 use crate::store::WorkerRow;
 
@@ -105,7 +106,7 @@ fn kill(row: &WorkerRow) -> Result<()> {
         Err(error) => return Err(failed(error)),
     };
     // Only now it is certain that the number belongs to one process for good.
-    if !life::same_process(row) {
+    if !same_process(row) {
         return Err(gone());
     }
     pidfd_send_signal(&process, Signal::KILL).map_err(failed)?;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use fs2::FileExt;
 
-use crate::clock;
+use crate::recovery::{lock_path, same_process};
 use crate::store::WorkerRow;
 
 /// Whether the worker lives; `None` where it is not ours to judge.
@@ -17,7 +17,7 @@ pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(state.join("workers").join(format!("{}.lock", row.worker)));
+        .open(lock_path(state, row.worker));
     match opened {
         // Shared, so that two who look do not take each other for the worker.
         Ok(file) => match FileExt::try_lock_shared(&file) {
@@ -32,29 +32,18 @@ pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
     }
 }
 
-/// Whether the process that registered still exists: its number, its start and this boot.
-pub(super) fn same_process(row: &WorkerRow) -> bool {
-    row.boot_id == clock::boot_id() && start_ticks(row.pid) == Some(row.pid_start)
-}
-
-/// Start of a process in clock ticks since boot: field 22 of `/proc/PID/stat`, counted behind the last `)`.
-fn start_ticks(pid: i64) -> Option<i64> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let (_, fields) = text.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
+    use crate::recovery::start_ticks;
     use crate::run::WorkerId;
 
     fn row() -> WorkerRow {
-        let pid = i64::from(std::process::id());
+        let pid = std::process::id();
         WorkerRow {
             worker: WorkerId(7),
-            pid,
+            pid: i64::from(pid),
             pid_start: start_ticks(pid).unwrap(),
             boot_id: clock::boot_id(),
             host: String::new(),

@@ -11,6 +11,7 @@ use super::context::user_name;
 use super::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
+use crate::recovery::has_ended;
 use crate::run::WorkerId;
 use crate::store::{Create, Store, WorkerRow};
 
@@ -59,6 +60,22 @@ impl Seen {
     pub(super) fn document(&self) -> Value {
         document::worker(&self.row, self.busy, self.alive, self.user.as_deref())
     }
+}
+
+/// Why a run that a worker holds does not go on: the worker is gone, and nobody who may has recovered it.
+pub(super) fn gone(store: &Store, worker: WorkerId) -> Result<Option<String>> {
+    let Some(row) = store.worker(worker)? else {
+        return Ok(None);
+    };
+    let user = || u32::try_from(row.uid).ok().and_then(user_name);
+    Ok(match life::is_alive(store.dir(), &row) {
+        Some(false) => Some(format!("worker {worker} is gone and not recovered yet")),
+        None if has_ended(&row) => Some(format!(
+            "worker {worker} of user {} is gone",
+            user().unwrap_or_else(|| row.uid.to_string())
+        )),
+        _ => None,
+    })
 }
 
 /// All registered workers.

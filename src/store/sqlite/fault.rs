@@ -6,6 +6,13 @@ use crate::error::{Error, Kind};
 
 const DISK_FULL: &str = "the disk is full; nothing was stored";
 
+const DAMAGED: &str = "the database is damaged; nothing was stored";
+
+/// Whether the database itself is broken, which no waiting heals.
+pub(super) fn is_damaged(error: &Error) -> bool {
+    error.message == DAMAGED
+}
+
 /// Whether there was no space. Then the commit record was not written, whatever statement says so.
 pub(super) fn is_full(error: &Error) -> bool {
     error.message == DISK_FULL
@@ -40,8 +47,7 @@ impl From<rusqlite::Error> for Error {
             )
             .hint("run as the user that owns the state directory"),
             ErrorCode::DatabaseCorrupt => {
-                Error::new(Kind::Io, "the database is damaged; nothing was stored")
-                    .hint("stop all workers and restore a backup")
+                Error::new(Kind::Io, DAMAGED).hint("stop all workers and restore a backup")
             }
             ErrorCode::NotADatabase => Error::new(
                 Kind::Unavailable,

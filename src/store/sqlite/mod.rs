@@ -53,7 +53,7 @@ pub(crate) use lock::open as open_lock;
 pub use open::{Create, OpenOptions, is_network, sqlite_version};
 pub use overrides::ClosedLimit;
 pub use prune::{Pruned, Pruning};
-pub use recover::Death;
+pub use recover::{Cause, Death};
 pub use request::ImportProgress;
 pub use verify::Violation;
 pub use watch::Watch;
@@ -211,6 +211,14 @@ impl Store {
             }
             Err(error) => Err(Error::io("look at", &self.files.database, &error)),
         }
+    }
+
+    /// Whether this failure may pass: fails when the database is damaged or no longer the file that was opened.
+    pub fn may_heal(&self, error: &Error) -> Result<()> {
+        if fault::is_damaged(error) {
+            return Err(error.clone());
+        }
+        self.check_identity()
     }
 
     fn gone(&self, how: &str) -> Error {

@@ -153,11 +153,12 @@ impl OpenOptions {
                     files.database.display()
                 ),
             )
-            .hint("put the file with its `-wal` back or restore a backup; to start empty, remove `store.lock`"));
+            .hint("put the file with its `-wal` back or restore a backup; to start empty, remove `store.lock` and `jobctl.db-wal`"));
         }
         if self.create == Create::Never {
             return Err(no_store(&files.dir));
         }
+        refuse_old_log(files)?;
         let temporary = half_made(&files.dir);
         remove_half_made(&temporary);
         let uuid = hex(&crate::clock::random_bytes::<16>());
@@ -208,6 +209,23 @@ impl OpenOptions {
             None => remember(&files.dir, lock_path, uuid),
         }
     }
+}
+
+/// A log without its database: SQLite would take it for that of the new one, and copy old pages into it.
+fn refuse_old_log(files: &Files) -> Result<()> {
+    let log = files.dir.join("jobctl.db-wal");
+    // One without content is left by whoever died before anything was stored.
+    if fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Io,
+        format!(
+            "the log `{}` is there without its database; nothing was created",
+            log.display()
+        ),
+    )
+    .hint("put `jobctl.db` back; to start empty, remove the log"))
 }
 
 /// The name under which a database is made; whoever makes it has the store alone.

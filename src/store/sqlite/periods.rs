@@ -51,13 +51,17 @@ impl Tx<'_> {
         period(self.conn, job, key)
     }
 
-    /// The last row of a job, by instant.
+    /// The last row of a job, by instant; `None` also where two begin at the last instant, as periods do whose times a clock
+    /// change skips: a row that was taken apart has a new id, so nothing tells which of them is the last.
     pub fn last_period(&self, job: &str) -> Result<Option<PeriodRow>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 ORDER BY due_ms DESC, id DESC LIMIT 1"
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 ORDER BY due_ms DESC LIMIT 2"
         );
         let mut statement = self.conn.prepare_cached(&sql)?;
-        Ok(statement.query_row([job], period_row).optional()?)
+        let mut rows = statement.query_map([job], period_row)?;
+        let (last, before) = (rows.next().transpose()?, rows.next().transpose()?);
+        let alone = |last: &PeriodRow| before.is_none_or(|before| before.due_ms < last.due_ms);
+        Ok(last.filter(alone))
     }
 
     /// Adds a row.

@@ -49,13 +49,13 @@ impl super::Store {
                 None
             };
             if let Some((runs, due_ms)) = overdue.remove(&row.queue) {
-                row.ready += runs;
+                row.ready = row.ready.saturating_add(runs);
                 row.delayed -= runs;
                 oldest = Some(oldest.map_or(due_ms, |oldest: i64| oldest.min(due_ms)));
             }
             row.oldest_ready_ms = oldest.map(|due_ms| now_ms.saturating_sub(due_ms).max(0));
             // Drained queues that no catalogue names are history.
-            if row.rank.is_some() || row.ready + row.delayed + row.running > 0 {
+            if row.rank.is_some() || [row.ready, row.delayed, row.running] != [0; 3] {
                 queues.push(row);
             }
         }

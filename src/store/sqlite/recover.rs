@@ -13,13 +13,35 @@ use crate::error::Result;
 use crate::run::{Fence, Guarantee, Reason, RunId, WorkerId};
 use crate::store::Recovered;
 
+/// Why a worker died, as far as anybody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Perhaps one of its runs ended it.
+    Unknown,
+    /// The host was booted since: then every claimed run counts as started.
+    Reboot,
+    /// Whoever started it was ending it: a stop that took too long, a watchdog.
+    Parent,
+}
+
+impl Cause {
+    /// As it stands in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Cause::Unknown => "unknown",
+            Cause::Reboot => "reboot",
+            Cause::Parent => "parent",
+        }
+    }
+}
+
 /// What is known of a dead worker.
 #[derive(Debug, Clone)]
 pub struct Death {
     /// Which worker.
     pub worker: WorkerId,
-    /// Whether the host was booted since: then every claimed run counts as started, and nothing as a crash.
-    pub rebooted: bool,
+    /// Why; only an unknown cause counts as a crash.
+    pub cause: Cause,
     /// Start marks: (run, fence) and when, milliseconds.
     pub started: HashMap<(RunId, Fence), i64>,
     /// Runs that must stay claimed because something of them cannot be ended.
@@ -57,8 +79,9 @@ impl Tx<'_> {
                 })
             })?
             .collect::<Result<_, _>>()?;
+        let rebooted = death.cause == Cause::Reboot;
         let started = |held: &Held| {
-            death.rebooted || held.noted || death.started.contains_key(&(held.run, held.fence))
+            rebooted || held.noted || death.started.contains_key(&(held.run, held.fence))
         };
         // Only a death while alone proves who the killer is.
         let alone = held.iter().filter(|held| started(held)).count() == 1;
@@ -75,12 +98,12 @@ impl Tx<'_> {
             let attempt = if held.noted {
                 held.attempts
             } else {
-                held.attempts + 1
+                held.attempts.saturating_add(1)
             };
-            let counts = !death.rebooted;
+            let counts = death.cause == Cause::Unknown;
             let reason = if held.guarantee == Guarantee::AtMostOnce.word() {
                 Some(Reason::Crashed)
-            } else if counts && alone && held.crashes + 1 >= held.max_crashes {
+            } else if counts && alone && held.crashes.saturating_add(1) >= held.max_crashes {
                 Some(Reason::Poison)
             } else {
                 None
@@ -96,10 +119,13 @@ impl Tx<'_> {
                 .get(&(held.run, held.fence))
                 .copied()
                 .unwrap_or(now_ms);
-            let error = if death.rebooted {
-                format!("the host went down while worker {} ran it", death.worker)
-            } else {
-                format!("worker {} died while it ran", death.worker)
+            let worker = death.worker;
+            let error = match death.cause {
+                Cause::Unknown => format!("worker {worker} died while it ran"),
+                Cause::Reboot => format!("the host went down while worker {worker} ran it"),
+                Cause::Parent => {
+                    format!("worker {worker} was ended by whoever started it while it ran")
+                }
             };
             let (_, burial) = self.lose(holder, started_ms, reason, counts, &error, now_ms)?;
             match burial {

@@ -71,16 +71,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes a worker that holds no run any more.
-    pub fn remove_worker(&mut self, worker: WorkerId) -> Result<()> {
+    /// Removes a worker unless it still holds a run; whether it is gone.
+    pub fn remove_worker(&mut self, worker: WorkerId) -> Result<bool> {
         const KEPT: &str = "
             UPDATE run SET worker = NULL WHERE worker = ?1 AND state = 'waiting'";
         const SQL: &str = "
             DELETE FROM worker WHERE id = ?1
             AND NOT EXISTS (SELECT 1 FROM run WHERE worker = ?1 AND state = 'running')";
         self.conn.prepare_cached(KEPT)?.execute([worker.0])?;
-        self.conn.prepare_cached(SQL)?.execute([worker.0])?;
-        Ok(())
+        Ok(self.conn.prepare_cached(SQL)?.execute([worker.0])? == 1)
     }
 
     /// Asks a worker to stop; whether it exists.

@@ -137,7 +137,14 @@ impl Store {
     pub(super) fn write_group(&mut self, bodies: Vec<Body<'_>>) -> Vec<Result<()>> {
         let mut answers = Vec::with_capacity(bodies.len());
         let n = bodies.len();
-        match self.try_group(bodies, &mut answers) {
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_group(bodies, &mut answers)));
+        let result = result.unwrap_or_else(|_| {
+            self.drop_connection();
+            Err(bug(
+                "the store panicked; it is unknown whether it was stored",
+            ))
+        });
+        match result {
             Ok(()) => answers,
             // What failed on its own keeps its error; everything else was not stored, or is unknown.
             Err(error) => {

@@ -1,6 +1,6 @@
 //! What the main thread hears: ended attempts, answers of the ledger, the housekeeper.
 //!
-//! Rule: a write that failed is kept and tried again; only a lost database ends the worker.
+//! Rule: a write that failed is kept and tried again; only a lost or damaged database ends the worker.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ impl Engine {
                     self.reconcile = true;
                 }
             }
-            Event::House(house::Found::Looked { freed }) => {
-                self.house_looked = true;
+            Event::House(house::Found::Looked { freed, whole }) => {
+                self.house_looked |= whole;
                 self.look |= freed;
             }
             Event::House(house::Found::Catalogue) => self.load_catalogue(),
@@ -106,6 +106,10 @@ impl Engine {
             Ok(claims) => claims,
             Err(error) => {
                 self.bear(&error)?;
+                self.refused_claims += u32::from(error.kind == Kind::Bug);
+                if self.refused_claims >= WRITES_MAX {
+                    return Err(error);
+                }
                 self.reconcile = true;
                 self.retry_at = Some(clock::monotonic() + RETRY_WRITE);
                 self.look = true;
@@ -113,6 +117,7 @@ impl Engine {
             }
         };
         self.trouble = None;
+        self.refused_claims = 0;
         self.dry = claims.runs.is_empty() && !claims.wants_idle && !claims.full;
         self.alone = claims.wants_idle;
         self.look |= claims.full || claims.wants_idle;
@@ -192,12 +197,12 @@ impl Engine {
         }
     }
 
-    /// The store failed. What can be waited out is waited out; a lost database is the end.
+    /// The store failed. What can be waited out is waited out; a lost or damaged database is the end.
     pub(super) fn bear(&mut self, error: &Error) -> Result<()> {
         log::event(Level::Warn, "store_failed", &[("error", error)]);
         self.trouble = Some(error.to_string());
         if error.kind == Kind::Io {
-            self.store.check_identity()?;
+            self.store.may_heal(error)?;
             if self.store.release_reserve() {
                 log::event(Level::Warn, "disk_reserve_released", &[]);
             }

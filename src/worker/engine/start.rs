@@ -4,11 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Engine, Stop, TICK};
 use crate::clock;
@@ -89,6 +88,7 @@ impl Engine {
             look: true,
             alone: false,
             reconcile: false,
+            refused_claims: 0,
             data_version: reader.data_version()?,
             store: reader,
             next_due_ms: None,
@@ -139,9 +139,6 @@ fn prepare_process() {
     if let Err(error) = spawn::seal_descriptors() {
         log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
     }
-    // A limit on file sizes shall drop output, not end the worker.
-    let too_large = Arc::new(AtomicBool::new(false));
-    drop(signal_hook::flag::register(SIGXFSZ, too_large));
     if let Err(error) = spawn::become_subreaper() {
         log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
     }

@@ -39,3 +39,36 @@ fn only_short_work_is_claimed_beyond_the_free_slots() {
         .collect();
     assert_eq!(jobs, ["long", "short", "short"]);
 }
+
+#[test]
+fn no_step_of_the_clock_makes_a_wait_longer_than_it_was_set_for() {
+    const WAIT_MS: i64 = 60_000;
+    const FAR_MS: i64 = 253_402_300_799_000;
+    for to_ms in [0, 1_000_000 - 3_600_000, 1_000_000 + 86_400_000, FAR_MS] {
+        let mut lab = Lab::new();
+        let now_ms = lab.now_ms;
+        let waits = lab.enqueue(|run| {
+            run.due_ms = now_ms + WAIT_MS;
+            run.wait_set_ms = Some(now_ms);
+        });
+        let at_a_time = lab.enqueue(|run| run.due_ms = now_ms + WAIT_MS);
+        lab.now_ms = to_ms;
+        lab.write(|tx| tx.restart_waits(to_ms).map(drop));
+        let claimed: Vec<_> = lab.claim(9).iter().map(|it| it.run).collect();
+        // A time of the calendar is one, wherever the clock is.
+        let due = |run| {
+            if to_ms > now_ms {
+                vec![run]
+            } else {
+                Vec::new()
+            }
+        };
+        assert_eq!(claimed, [due(waits), due(at_a_time)].concat(), "{to_ms}");
+        if to_ms <= now_ms {
+            lab.now_ms = to_ms + WAIT_MS;
+            let claimed: Vec<_> = lab.claim(9).iter().map(|it| it.run).collect();
+            assert_eq!(claimed, [waits], "{to_ms}");
+        }
+        lab.check();
+    }
+}

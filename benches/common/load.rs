@@ -1,0 +1,158 @@
+//! Stores full of runs, workers in the background, claims and starts to be timed.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use jobctl::run::{Guarantee, Trigger, WorkerId};
+use jobctl::store::{ClaimRequest, Create, NewRun, OpenOptions, ServedQueue, Store, Turns};
+
+use super::{Program, Times, World};
+
+pub(crate) fn store(world: &World) -> Store {
+    let options = OpenOptions {
+        dir: world.state(),
+        group: None,
+        create: Create::IfMissing,
+        busy_wait: Duration::from_secs(30),
+        now_ms: jobctl::clock::wall_ms(),
+    };
+    options.open().expect("a store").0
+}
+
+pub(crate) fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {
+    NewRun {
+        job: job.into(),
+        queue: "default".into(),
+        tenant: tenant.into(),
+        priority: 100,
+        due_ms,
+        wait_set_ms: None,
+        deadline_ms: None,
+        max_attempts: 3,
+        max_crashes: 3,
+        guarantee: Guarantee::AtLeastOnce,
+        params: None,
+        payload: None,
+        idempotency_key: jobctl::clock::random_bytes(),
+        dedup: None,
+        trigger: Trigger::Manual,
+        parent: None,
+        correlation_id: None,
+        initiator: None,
+        business_key: None,
+        traceparent: None,
+        period: None,
+        after: Vec::new(),
+    }
+}
+
+/// Stores `n` runs, in slices.
+pub(crate) fn fill(store: &mut Store, n: u64, make: impl Fn(u64, i64) -> NewRun) {
+    let now_ms = jobctl::clock::wall_ms();
+    let mut done = 0;
+    while done < n {
+        let slice: Vec<NewRun> = (done..n.min(done + 5000))
+            .map(|i| make(i, now_ms))
+            .collect();
+        done += slice.len() as u64;
+        store
+            .write(|tx| tx.enqueue_all(&slice, now_ms))
+            .expect("stored");
+        if store.wal_bytes() > 64 << 20 {
+            store.checkpoint(false).expect("a checkpoint");
+        }
+    }
+    store.checkpoint(false).expect("a checkpoint");
+}
+
+/// Asks for so many runs of any queue.
+pub(crate) fn request<'a>(max: usize) -> ClaimRequest<'a> {
+    request_of(WorkerId(1), max)
+}
+
+/// As `request`, for this worker.
+pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
+    static QUEUES: std::sync::OnceLock<Vec<ServedQueue>> = std::sync::OnceLock::new();
+    ClaimRequest {
+        worker,
+        queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
+        knows: &|job| job != "unknown",
+        max,
+        free: max,
+        is_short: &|_| true,
+        idle: true,
+    }
+}
+
+/// Claims 16 runs and gives them back, so often in each store in turn; how long the claims took.
+pub(crate) fn claims_in_turn(stores: &mut [Store], rounds: usize) -> Vec<Times> {
+    let mut times = vec![Vec::new(); stores.len()];
+    let mut turns: Vec<Turns> = stores.iter().map(|_| Turns::default()).collect();
+    for _ in 0..rounds {
+        for ((store, times), turns) in stores.iter_mut().zip(&mut times).zip(&mut turns) {
+            let now_ms = jobctl::clock::wall_ms();
+            let took = store.write(|tx| {
+                let start = Instant::now();
+                tx.promote(now_ms)?;
+                tx.expire(now_ms)?;
+                let claims = tx.claim(&request(16), turns, now_ms)?;
+                let took = start.elapsed();
+                assert_eq!(claims.runs.len(), 16);
+                for claimed in claims.runs {
+                    tx.unclaim(claimed.run, claimed.fence)?;
+                }
+                Ok(took)
+            });
+            times.push(took.expect("claimed"));
+        }
+    }
+    times.into_iter().map(Times::new).collect()
+}
+
+/// A worker in the background.
+pub(crate) struct Background(Child);
+
+impl Background {
+    pub(crate) fn start(world: &World, slots: &str) -> Self {
+        let program = world.jobctl(&["run-worker", "-q", "--slots", slots]);
+        let mut command = program.command();
+        let child = command.stderr(Stdio::null()).spawn().expect("it starts");
+        let store = store(world);
+        while store.workers().expect("a look").is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        Self(child)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        drop(self.0.wait());
+    }
+}
+
+/// Enqueues a job that appends the time to `stamps`, where so many are; how long after the return it started.
+pub(crate) fn started_after(world: &World, enqueue: &Program, stamped: usize) -> Duration {
+    let stamps = world.root().join("stamps");
+    enqueue.time();
+    let returned = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock");
+    let stamp = loop {
+        let text = fs::read_to_string(&stamps).unwrap_or_default();
+        if text.ends_with('\n') && text.lines().count() > stamped {
+            let last = text.lines().last();
+            break last.and_then(|line| line.parse::<u64>().ok());
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    };
+    Duration::from_nanos(stamp.expect("a number")).saturating_sub(returned)
+}

@@ -1,0 +1,188 @@
+//! Flow control: claims beside limits and tenants, important runs behind a long queue, a reserved slot under load.
+//!
+//! `cargo bench --bench flow [claim|behind|reserve]`; `BENCH_WAITING` (1000000) and `BENCH_LOW` (100000) change the size. Needs
+//! a quiet machine.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a program that measures processes and prints"
+)]
+
+mod common;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use common::load::{Background, claims_in_turn, fill, new_run, started_after, store};
+use common::{Times, World, line, setting};
+use jobctl::catalogue::Catalogue;
+use jobctl::run::WorkerId;
+use jobctl::store::{NewRun, Store};
+
+fn main() {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let runs =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|arg| name.contains(arg.as_str()));
+    for (name, bench) in [
+        ("claim", claim as fn()),
+        ("behind", behind),
+        ("reserve", reserve),
+    ] {
+        if runs(name) {
+            bench();
+            println!();
+        }
+    }
+}
+
+/// A hundred jobs, each under a limit of its own; the first `full` let one run through, the others a hundred.
+fn hundred_limits(full: usize) -> String {
+    let mut text = String::new();
+    for n in 0..100 {
+        let cap = if n < full { 1 } else { 100 };
+        write!(
+            text,
+            "[limit.l{n:02}]\nconcurrency = {cap}\n[job.j{n:02}]\ncommand = [\"/bin/true\"]\nlimits = [\"l{n:02}\"]\n"
+        )
+        .expect("text");
+    }
+    text
+}
+
+fn with_rules(world: &World) -> Store {
+    let mut store = store(world);
+    let catalogue = Catalogue::load(&world.catalogue()).expect("a catalogue");
+    store
+        .write(|tx| tx.keep_catalogue(&catalogue, jobctl::clock::wall_ms()))
+        .expect("kept");
+    store
+}
+
+/// Claims of 16 runs that are given back, in turn over stores that differ in what stands in the way.
+fn claim() {
+    const PLAIN: &str = "[job.true]\ncommand = [\"/bin/true\"]\n";
+    let (mut names, mut worlds, mut stores) = (Vec::new(), Vec::new(), Vec::new());
+    let mut add = |name: &str, catalogue: &str, make: &dyn Fn(u64, i64) -> NewRun, full: usize| {
+        let world = World::fresh(catalogue);
+        let mut store = with_rules(&world);
+        for n in 0..full {
+            // What makes its limit full.
+            let now_ms = jobctl::clock::wall_ms();
+            let run = new_run(&format!("j{n:02}"), "", now_ms);
+            let held = store.write(|tx| {
+                let run = tx.enqueue(&run, now_ms)?.run;
+                tx.keep_for(run, WorkerId(9))?;
+                let request = common::load::request_of(WorkerId(9), 1);
+                Ok(tx.claim_kept(run, &request, now_ms)?.runs.len())
+            });
+            assert_eq!(held.expect("claimed"), 1);
+        }
+        fill(&mut store, 10_000, make);
+        names.push(name.to_owned());
+        worlds.push(world);
+        stores.push(store);
+    };
+    let plain = |_, now_ms| new_run("true", "", now_ms);
+    let tenants = |i: u64, now_ms| new_run("true", &format!("t{}", i % 1000), now_ms);
+    let jobs = |i: u64, now_ms| new_run(&format!("j{:02}", i % 100), "", now_ms);
+    add("one job, no limit", PLAIN, &plain, 0);
+    add("1,000 tenants", PLAIN, &tenants, 0);
+    add("100 limits, all open", &hundred_limits(0), &jobs, 0);
+    add(
+        "100 limits, 99 of them full",
+        &hundred_limits(99),
+        &jobs,
+        99,
+    );
+    let times = claims_in_turn(&mut stores, 200);
+    println!("claim of 16 of 10,000 waiting runs");
+    for (name, its) in names.iter().zip(&times) {
+        line(
+            &format!("  {name}"),
+            its,
+            Some(("one job, no limit", &times[0])),
+        );
+    }
+}
+
+const QUEUES: &str = "
+[queue.high]
+reserve = 1
+[job.stamp]
+command = [\"/bin/sh\", \"-c\", \"date +%s%N >> stamps\"]
+cwd = \".\"
+queue = \"high\"
+[job.low]
+command = [\"/bin/true\"]
+queue = \"low\"
+";
+
+fn low(_: u64, now_ms: i64) -> NewRun {
+    NewRun {
+        queue: "low".into(),
+        ..new_run("low", "", now_ms)
+    }
+}
+
+/// A run of the first queue: behind a million of the last one, which is paused, and on an empty store, in turn.
+fn behind() {
+    let paused = format!("{QUEUES}\n[queue.low]\npaused = true\n");
+    let waiting = setting("BENCH_WAITING", 1_000_000);
+    let worlds = [World::fresh(&paused), World::fresh(&paused)];
+    fill(&mut with_rules(&worlds[1]), waiting, low);
+    drop(with_rules(&worlds[0]));
+    let workers: Vec<Background> = worlds
+        .iter()
+        .map(|world| Background::start(world, "2"))
+        .collect();
+    let mut times = [Vec::new(), Vec::new()];
+    for n in 0..100 {
+        for (world, times) in worlds.iter().zip(&mut times) {
+            times.push(started_after(
+                world,
+                &world.jobctl(&["enqueue", "stamp"]),
+                n,
+            ));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    drop(workers);
+    let [empty, behind] = times.map(Times::new);
+    println!("enqueue returned -> command of queue `high` started (with sh, date)");
+    line("  empty store", &empty, None);
+    line(
+        &format!("  behind {waiting} of queue `low`"),
+        &behind,
+        Some(("empty store", &empty)),
+    );
+}
+
+/// The password reset: one reserved slot, while a worker works through many runs of the last queue.
+fn reserve() {
+    let many = setting("BENCH_LOW", 100_000);
+    let world = World::fresh(QUEUES);
+    fill(&mut with_rules(&world), many, low);
+    let worker = Background::start(&world, "2");
+    let enqueue = world.jobctl(&["enqueue", "stamp"]);
+    let mut times = Vec::new();
+    for n in 0..200 {
+        times.push(started_after(&world, &enqueue, n));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left = store(&world)
+        .queues(jobctl::clock::wall_ms())
+        .expect("a look");
+    let left = left
+        .iter()
+        .find(|queue| queue.queue == "low")
+        .map_or(0, |queue| queue.ready);
+    drop(worker);
+    line(
+        &format!("one reserved slot, {left} of {many} low runs left"),
+        &Times::new(times),
+        None,
+    );
+}

@@ -1,0 +1,251 @@
+//! A disk that fails under those who write: full and freed, read-only, broken, and a limit on the size of files.
+//!
+//! Where a file system can be mounted one is filled for real; everywhere the errors are injected into the system calls.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{attach, can_trace, settle, told};
+use crate::invariants;
+use crate::world::{Running, Said, World, until};
+
+const CATALOGUE: &str = r#"
+[store]
+min_free = "70M"
+[job.note]
+command = "echo $JOBCTL_RUN_ID >> effects"
+cwd = "."
+payload_max = "1M"
+[job.held]
+command = "touch held; until [ -e go ]; do sleep 0.02; done; echo $JOBCTL_RUN_ID >> effects"
+cwd = "."
+"#;
+
+/// What makes space again.
+type Free = Box<dyn FnOnce()>;
+
+/// A worker with a run under way meets a full disk and goes on when there is space: nothing is lost, nothing is
+/// acknowledged that is not so, and nothing is started anew.
+fn filled_and_freed(
+    world: &World,
+    fill: impl FnOnce(&Running) -> Free,
+    enqueue: impl FnOnce() -> Said,
+) {
+    let mut acknowledged = vec![world.enqueue("held").0];
+    let log = world.root().join("worker.log");
+    let mut command = world.command(["run-worker", "--slots", "1"]);
+    command.stderr(File::create(&log).expect("a log"));
+    let worker = World::start_command(command);
+    until("it runs", || world.root().join("held").exists());
+    acknowledged.extend((0..3).map(|_| world.enqueue("note").0));
+    let logged = |event: &str| {
+        let text = fs::read_to_string(&log).expect("a log");
+        text.contains(&format!("event={event} "))
+    };
+    let free = fill(&worker);
+    fs::write(world.root().join("go"), "").expect("a file");
+    until("it meets the full disk", || logged("store_failed"));
+    let said = enqueue();
+    assert!(matches!(said.code, Some(74..=76)), "{}", said.err);
+    assert_eq!(said.out, "");
+    let runs = || number(world, "SELECT count(*) FROM run");
+    assert_eq!(runs(), 4, "{}", said.err);
+    free();
+    until("an enqueue goes through", || {
+        let said = world.run("-q enqueue note");
+        assert!(said.code == Some(0) || said.out.is_empty());
+        acknowledged.extend(said.out.trim().parse::<i64>());
+        said.code == Some(0)
+    });
+    let left = "SELECT count(*) FROM run WHERE state <> 'succeeded'";
+    until("everything has ended", || number(world, left) == 0);
+    worker.signal("TERM");
+    assert_eq!(worker.end().code, Some(0));
+    let stored: Vec<i64> = told(&invariants::open(world))
+        .iter()
+        .map(|told| {
+            assert_eq!((told.attempts, told.crashes), (1, 0), "{told:?}");
+            told.run
+        })
+        .collect();
+    assert_eq!(stored, acknowledged);
+    settle(world);
+}
+
+fn number(world: &World, sql: &str) -> i64 {
+    invariants::number(&invariants::open(world), sql)
+}
+
+/// `jobctl` with faults in the calls that these files see.
+fn with_fault(world: &World, options: &str, words: &str) -> Said {
+    world.shell(&format!(
+        "exec strace -f -qq -o strace.log {options} \"$jobctl\" {words}"
+    ))
+}
+
+#[test]
+fn a_worker_goes_on_when_a_full_disk_has_space_again() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::with_catalogue(CATALOGUE);
+    let faults =
+        "-e trace=pwrite64,fallocate,ftruncate -e inject=pwrite64,fallocate,ftruncate:error=ENOSPC";
+    let fill = |worker: &Running| -> Free {
+        let log = world.root().join("full.log");
+        let options: Vec<&str> = ["-f", "-b", "execve"]
+            .into_iter()
+            .chain(faults.split(' '))
+            .collect();
+        let tracer = attach(worker.pid(), &log, &options);
+        Box::new(move || {
+            tracer.signal("TERM");
+            drop(tracer.end());
+        })
+    };
+    filled_and_freed(&world, fill, || with_fault(&world, faults, "enqueue note"));
+}
+
+/// A file system of its own under the state directory.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None`, and said aloud, where nothing can be mounted.
+    fn at_state_of(world: &World, size: &str) -> Option<Self> {
+        let state = world.state();
+        fs::create_dir(&state).expect("a directory");
+        let options = format!("size={size},mode=700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "jobctl-test"]);
+        let output = mount.arg(&state).output();
+        if output.is_ok_and(|output| output.status.success()) {
+            return Some(Self(state));
+        }
+        println!("NOT MOUNTED: here errors are only injected");
+        None
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[test]
+fn a_worker_on_a_small_disk_goes_on_when_it_has_space_again() {
+    let world = World::with_catalogue(CATALOGUE);
+    // More than `min_free`, below which enqueues are refused.
+    let Some(mounted) = Mounted::at_state_of(&world, "80m") else {
+        return;
+    };
+    let filler = world.state().join("filler");
+    let fill = |_: &Running| -> Free {
+        let mut file = File::create(&filler).expect("a file");
+        let block = vec![0u8; 1 << 16];
+        while file.write_all(&block).is_ok() {}
+        let filler = filler.clone();
+        Box::new(move || fs::remove_file(filler).expect("it goes"))
+    };
+    filled_and_freed(&world, fill, || world.run("enqueue note"));
+    drop(mounted);
+}
+
+/// What was refused left everything as it was, and is done when the fault is over.
+#[track_caller]
+fn refused(world: &World, said: &Said, codes: &[i32]) {
+    let code = said.code.expect("an exit code, not a signal");
+    assert!(codes.contains(&code), "{code}: {}", said.err);
+    assert_eq!(said.out, "");
+    assert!(said.err.starts_with("error: "), "{}", said.err);
+    assert_eq!(number(world, "SELECT count(*) FROM run"), 1);
+}
+
+#[test]
+fn what_is_read_only_is_exit_74_or_77_and_nothing_is_stored() {
+    if !can_trace() {
+        return;
+    }
+    let world = World::with_catalogue(CATALOGUE);
+    world.enqueue("note");
+    for (file, codes) in [
+        ("store.lock", [74]),
+        ("write.lock", [74]),
+        ("jobctl.db", [77]),
+    ] {
+        let path = world.state().join(file);
+        // SQLite opens what it cannot write for reading.
+        let options = format!(
+            "-P {} -e trace=openat -e inject=openat:error=EROFS:when=1",
+            path.display()
+        );
+        refused(
+            &world,
+            &with_fault(&world, &options, "enqueue note"),
+            &codes,
+        );
+    }
+    settle(&world);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
+    let world = World::with_catalogue(CATALOGUE);
+    world.enqueue("note");
+    let _open = world.store();
+    fs::write(world.root().join("big"), "1".repeat(300_000)).expect("a payload");
+    // 76: whether a COMMIT that failed is there cannot be known before the log is read anew.
+    for (limit, words, codes) in [
+        (8, "enqueue note", &[74, 76]),
+        (64, "enqueue note --payload @big", &[74, 76]),
+        (8, "run-worker --drain -q", &[74, 76]),
+    ] {
+        let script = format!("ulimit -f {limit}; exec \"$jobctl\" {words}");
+        refused(&world, &world.shell(&script), codes);
+    }
+    settle(&world);
+}
+
+#[test]
+fn an_io_error_in_a_worker_once_costs_nothing_and_for_ever_acknowledges_nothing() {
+    if !can_trace() {
+        return;
+    }
+    for (fault, ends) in [
+        ("when=18", true),
+        ("when=18..20", true),
+        ("when=18+", false),
+    ] {
+        let world = World::with_catalogue(CATALOGUE);
+        for _ in 0..3 {
+            world.enqueue("note");
+        }
+        let _open = world.store();
+        let log = world.root().join("worker.log");
+        let script = format!(
+            "exec strace -D -f -qq -b execve -o strace.log -P {}/jobctl.db-wal -e trace=pwrite64,fdatasync \
+             -e inject=pwrite64,fdatasync:error=EIO:{fault} \"$jobctl\" run-worker --drain -v 2> worker.log",
+            world.state().display()
+        );
+        let mut worker = world.spawn_shell(&script);
+        let logged = |event: &str| {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            text.matches(&format!("event={event} ")).count()
+        };
+        if ends {
+            assert!(worker.wait().expect("an end").success());
+            assert!(logged("store_failed") > 0);
+            let done = "SELECT count(*) FROM run WHERE state = 'succeeded' AND attempts = 1";
+            assert_eq!(number(&world, done), 3);
+        } else {
+            until("it fails again and again", || logged("store_failed") > 3);
+            let done = "SELECT count(*) FROM run WHERE state = 'succeeded'";
+            assert_eq!(number(&world, done), logged("run_succeeded") as i64);
+            worker.kill().expect("it dies");
+            drop(worker.wait());
+        }
+        settle(&world);
+    }
+}

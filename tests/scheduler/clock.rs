@@ -1,0 +1,122 @@
+//! A clock that is set, stands wrong and is set back; a machine that sleeps. No period is lost or doubled, none is endless.
+
+use jobctl::policy::Reading;
+use jobctl::scheduler::Planner;
+
+use super::lab::{
+    DAY, HOUR, MINUTE, exactly_once, instant, planner, right, rows, tick, told, world,
+};
+use crate::invariants;
+use crate::world::World;
+
+const SCHEDULES: &[(&str, &str)] = &[
+    ("daily", "cron = '0 6 * * *'"),
+    ("hourly", "cron = '0 * * * *'\noverlap = 'allow'"),
+    ("elapsed", "every = '1m'\noverlap = 'allow'"),
+];
+
+const START: &str = "2026-11-28T05:30:30Z";
+
+/// The wall clock is this far from where it should be while these minutes pass.
+fn pass(planner: &mut Planner, boot_ms: &mut i64, offset_ms: i64, minutes: i64) {
+    for _ in 0..minutes {
+        *boot_ms += MINUTE;
+        let now = Reading {
+            wall_ms: *boot_ms + offset_ms,
+            boot_ms: *boot_ms,
+        };
+        tick(planner, now);
+    }
+}
+
+fn runs(world: &World, job: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM run WHERE job = '{job}'");
+    invariants::number(&invariants::open(world), &sql)
+}
+
+/// From the right time to a wrong one.
+fn wrong_by() -> [(&'static str, i64); 5] {
+    let start = instant(START);
+    [
+        ("an hour back", -HOUR),
+        ("a day forwards", DAY),
+        ("1970", -start),
+        ("the end of 9999", instant("9999-12-31T23:00:00Z") - start),
+        ("two hours back", -2 * HOUR),
+    ]
+}
+
+#[test]
+fn a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_not_due() {
+    for (name, by_ms) in wrong_by() {
+        let world = world(SCHEDULES);
+        let mut boot_ms = instant(START);
+        let mut planner = planner(&world, right(boot_ms));
+        pass(&mut planner, &mut boot_ms, 0, 2);
+        let elapsed = runs(&world, "elapsed");
+        pass(&mut planner, &mut boot_ms, by_ms, 4);
+        assert_eq!(runs(&world, "daily") + runs(&world, "hourly"), 0, "{name}");
+        if by_ms.abs() > HOUR {
+            assert_eq!(runs(&world, "elapsed"), elapsed + 4, "{name}");
+        }
+        pass(&mut planner, &mut boot_ms, 0, 60);
+        for job in ["daily", "hourly"] {
+            assert_eq!(
+                told(&world, job).len(),
+                1,
+                "{name}: {:?}",
+                told(&world, job)
+            );
+            assert_eq!(runs(&world, job), 1, "{name}");
+        }
+        exactly_once(&world);
+    }
+}
+
+#[test]
+fn a_clock_that_stays_wrong_is_believed_and_when_it_is_right_again_nothing_is_doubled() {
+    for (name, by_ms) in wrong_by() {
+        let world = world(SCHEDULES);
+        let mut boot_ms = instant(START);
+        let mut planner = planner(&world, right(boot_ms));
+        pass(&mut planner, &mut boot_ms, 0, 2);
+        pass(&mut planner, &mut boot_ms, by_ms, 20);
+        if by_ms > DAY {
+            // Nothing is computed for such a time, so time alone does not make it right.
+            assert_eq!(runs(&world, "daily") + runs(&world, "hourly"), 0, "{name}");
+        }
+        // What was missed on the way is one run of each at most: `catch_up` is `latest`.
+        assert!(runs(&world, "daily") <= 1, "{name}");
+        assert!(runs(&world, "hourly") <= 2, "{name}");
+        pass(&mut planner, &mut boot_ms, 0, 60);
+        drop(planner);
+        // Another process reads all that from the store.
+        let mut other = super::lab::planner(&world, right(boot_ms));
+        pass(&mut other, &mut boot_ms, 0, 10);
+        assert!(rows(&world, "daily").len() <= 4, "{name}");
+        exactly_once(&world);
+    }
+}
+
+#[test]
+fn a_machine_that_slept_a_night_opens_what_it_missed_as_a_late_start_would() {
+    let world = world(SCHEDULES);
+    let evening = instant("2026-11-27T22:10:00Z");
+    let mut boot_ms = evening;
+    let mut planner = planner(&world, right(boot_ms));
+    pass(&mut planner, &mut boot_ms, 0, 5);
+    let elapsed = runs(&world, "elapsed");
+    // The boot clock goes on while a machine is suspended: that is no jump.
+    boot_ms += 9 * HOUR;
+    pass(&mut planner, &mut boot_ms, 0, 1);
+    assert_eq!(told(&world, "daily"), ["2026-11-28T06:00[UTC] caught_up"]);
+    let hourly = told(&world, "hourly");
+    assert_eq!(
+        hourly.last().map(String::as_str),
+        Some("2026-11-28T07:00:00Z caught_up")
+    );
+    assert_eq!(runs(&world, "hourly"), 1, "{hourly:?}");
+    // The last that was missed, and the one of this minute.
+    assert_eq!(runs(&world, "elapsed"), elapsed + 2);
+    exactly_once(&world);
+}
