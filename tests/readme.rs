@@ -65,7 +65,9 @@ fn masked(lines: impl Iterator<Item = String>) -> Vec<String> {
         (r"\b(now|(in )?(\d+(ms|[smhd]))+( ago)?)\b", "AGO"),
         (r"[`]?/[^ :`]*/(state|jobs\.toml)", "PATH"),
         (r"initiator: +\S+", "initiator: USER"),
-        (r"paused by \S+:", "paused by USER:"),
+        (r"\bby [a-z0-9_-]+", "by USER"),
+        (r"\b\S+ had opened it", "USER had opened it"),
+        (r"(resume|pause) +\S+", "$1 USER"),
         (r" +", " "),
     ];
     let masks = masks.map(|(pattern, with)| (Regex::new(pattern).expect("a pattern"), with));

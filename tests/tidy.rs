@@ -10,7 +10,7 @@ use crate::world::World;
 /// Files that only decide: values and `now` in, a decision out. `catalogue` reads its files in the three named below.
 const CORE: &[&str] = &[
     "attempt.rs",
-    "document.rs",
+    "document/",
     "error.rs",
     "run.rs",
     "units.rs",

@@ -12,16 +12,13 @@ use super::source::Place;
 use super::value::Value;
 use crate::error::nearest;
 use crate::flow::{
-    BreakerRules, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, TenantRules, Tenants,
-    WEIGHT_MAX,
+    BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, TenantRules,
+    Tenants, WEIGHT_MAX,
 };
 use crate::units::shown;
 
 /// The queues that exist without a section, with their ranks.
 const BUILT_IN: [(&str, i64); 3] = [("high", 10), ("default", 50), ("low", 90)];
-
-/// No limit is larger: more runs at a time than any host can start.
-const COUNT_MAX: i64 = 1_000_000;
 
 /// More failures than this are not remembered.
 const FAILURES_MAX: i64 = 1_000;

@@ -6,6 +6,7 @@ mod act;
 mod check;
 mod completions;
 mod context;
+mod control;
 mod convert;
 mod dlq;
 mod doctor;
@@ -13,6 +14,7 @@ mod enqueue;
 mod ids;
 mod import;
 mod jobs;
+mod limits;
 mod migrate;
 mod next;
 mod periods;
@@ -29,6 +31,7 @@ mod safe;
 mod schedule;
 mod scheduler;
 mod signals;
+mod standing;
 mod status;
 mod store_section;
 mod table;
@@ -81,7 +84,9 @@ pub enum Command {
     Periods(periods::Args),
     /// Remove ended runs and their output
     Prune(prune::Args),
-    /// Queues and what is in them
+    /// List limits and what stops their runs, change, open and close them
+    Limits(limits::Args),
+    /// List queues, pause, resume and change them
     Queues(queues::Args),
     /// Enqueue a run and work it here, in the foreground
     Run(run::Args),
@@ -110,11 +115,12 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
         Some(Command::Enqueue(args)) => enqueue::run(args, context),
         Some(Command::Import(args)) => convert::run(args, context),
         Some(Command::Jobs(args)) => jobs::run(args, context),
+        Some(Command::Limits(args)) => limits::run(args, context),
         Some(Command::Migrate(args)) => migrate::run(args, context),
         Some(Command::Next(args)) => next::run(&args, context),
         Some(Command::Periods(args)) => periods::run(args, context),
         Some(Command::Prune(args)) => prune::run(&args, context),
-        Some(Command::Queues(args)) => queues::run(&args, context),
+        Some(Command::Queues(args)) => queues::run(args, context),
         Some(Command::Run(args)) => run::run(&args, context),
         Some(Command::RunWorker(args)) => run_worker::run(&args, context),
         Some(Command::Runs(args)) => runs::run(args, context),

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::scheduler::Outlook;
 use super::workers::{self, Seen};
-use super::{Context, Paint, queues};
+use super::{Context, Paint, control, queues, standing};
 use crate::document;
-use crate::store::{Create, DeadFilter, Pause, QueueRow};
+use crate::store::{Create, DeadFilter, QueueRow};
 
 /// Show queues, workers, the scheduler and dead letters at a glance
 #[derive(Debug, clap::Args)]
@@ -17,12 +17,19 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let queues = queues::all(&store, context)?;
     let workers = workers::seen(&store)?;
-    let pauses = store.pauses()?;
+    let pauses = store.pauses(context.now_ms())?;
+    let flow = control::flow(&store, context)?;
     let dead = store.count_dead(&DeadFilter::default())?;
     let scheduler = Outlook::of(&store, context)?;
     if context.screen.json() {
         let body = json!({
-            "queues": queues.iter().map(document::queue).collect::<Vec<Value>>(),
+            "queues": queues.iter().map(|row| document::queue(row, &flow)).collect::<Vec<Value>>(),
+            "limits": flow.limits.iter().map(document::limit).collect::<Vec<Value>>(),
+            "breakers": flow
+                .breakers
+                .iter()
+                .map(|(job, breaker)| document::job_breaker(job, breaker))
+                .collect::<Vec<Value>>(),
             "workers": workers.iter().map(Seen::document).collect::<Vec<Value>>(),
             "scheduler": scheduler.document(),
             "dead": dead,
@@ -32,14 +39,17 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
         context.screen.document("status", body);
         return Ok(0);
     }
-    context.screen.table(&queues::table(&queues));
+    context
+        .screen
+        .table(&queues::table(&queues, &flow, context.now_ms()));
     if !queues.is_empty() {
         context.screen.line("");
     }
     context
         .screen
         .table(&workers::table(&workers, context.now_ms()));
-    notes(context, &queues, &workers, &scheduler, &pauses, dead);
+    let standing = standing::lines(&flow, &pauses, context.now_ms());
+    notes(context, &queues, &workers, &scheduler, &standing, dead);
     Ok(0)
 }
 
@@ -49,7 +59,7 @@ fn notes(
     queues: &[QueueRow],
     workers: &[Seen],
     scheduler: &Outlook,
-    pauses: &[Pause],
+    standing: &[String],
     dead: i64,
 ) {
     if !workers.is_empty() {
@@ -72,15 +82,8 @@ fn notes(
     for (line, paint) in scheduler.lines(context.now_ms()) {
         context.screen.painted(&line, paint);
     }
-    for pause in pauses {
-        let why = pause
-            .reason
-            .as_ref()
-            .map_or_else(String::new, |why| format!(": {why}"));
-        context.screen.line(&format!(
-            "job `{}` is paused by {}{why}",
-            pause.job, pause.paused_by
-        ));
+    for line in standing {
+        context.screen.painted(line, Paint::Bad);
     }
     match dead {
         0 => context.screen.line("no dead letters"),

@@ -83,6 +83,13 @@ impl Table {
         self.rows.push(cells.into());
     }
 
+    /// Adds a row of a table whose columns are only known when it is made.
+    pub fn cells(&mut self, cells: Vec<(String, Paint)>) {
+        debug_assert_eq!(cells.len(), self.head.len());
+        let safe = |(text, paint): (String, Paint)| (safe::line(&text), paint);
+        self.rows.push(cells.into_iter().map(safe).collect());
+    }
+
     /// Whether there is nothing to show.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

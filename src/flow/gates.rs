@@ -251,6 +251,18 @@ impl<'r> Gates<'r> {
         LaneGates(gates)
     }
 
+    /// Everything that may stop the runs of a job or of those under a limit, of a queue or of a tenant.
+    pub fn subject(&mut self, subject: &Subject) -> &Node {
+        let kind = match subject {
+            Subject::Queue(_) => QUEUE,
+            Subject::Tenant(_) => TENANT,
+            Subject::Job(_) => JOB,
+            Subject::Limit(_) => LIMIT,
+        };
+        let place = self.place(kind, subject.name());
+        &self.nodes[place]
+    }
+
     fn place(&mut self, kind: usize, name: &str) -> usize {
         if let Some(&place) = self.places[kind].get(name) {
             return place;

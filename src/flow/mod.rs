@@ -9,14 +9,18 @@ mod gates;
 mod overrides;
 mod rate;
 mod rules;
+mod settings;
 mod throttle;
+mod view;
 
 pub use breaker::Breaker;
 pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why};
-pub use overrides::{Overridden, Override, OverrideKey};
+pub use overrides::{OFF, ON, Overridden, Override, OverrideKey};
 pub use rate::Rate;
 pub use rules::{
-    BreakerRules, JobRules, LimitRules, Paused, QueueRules, Quota, Rules, TenantRules, Tenants,
-    WEIGHT_MAX,
+    BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rules, TenantRules,
+    Tenants, WEIGHT_MAX,
 };
-pub use throttle::Throttle;
+pub use settings::{LIMIT_KEYS, QUEUE_KEYS, Setting};
+pub use throttle::{Ended, FlowChange, FlowEvent, Throttle};
+pub use view::{BreakerState, BreakerView, FlowView, LimitView};

@@ -29,6 +29,11 @@ impl OverrideKey {
     }
 }
 
+/// Value of a switch that is on.
+pub const ON: &str = "yes";
+/// Value of a switch that is off.
+pub const OFF: &str = "no";
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
@@ -36,7 +41,7 @@ pub struct Override {
     pub name: String,
     /// What of it.
     pub key: OverrideKey,
-    /// The value as text: a number, a rate, `none`, or nothing for a switch.
+    /// The value as text: a number, a rate, `none`; of a switch `yes` or `no`.
     pub value: String,
     /// Who.
     pub by: String,
@@ -68,6 +73,11 @@ impl Override {
         self.value.parse().ok()
     }
 
+    /// Whether a switch is off: a queue goes on although the catalogue pauses it.
+    pub fn is_off(&self) -> bool {
+        self.value == OFF
+    }
+
     fn paused(&self) -> Paused {
         Paused {
             by: self.by.clone(),
@@ -94,7 +104,7 @@ impl Override {
             match self.key {
                 OverrideKey::MaxRunning => queue.max_running = self.number(),
                 OverrideKey::MaxWaiting => queue.max_waiting = self.number(),
-                _ => queue.paused = Some(self.paused()),
+                _ => queue.paused = (!self.is_off()).then(|| self.paused()),
             }
             return;
         }
@@ -157,7 +167,7 @@ mod tests {
             },
         );
         let changes = [
-            change("low", OverrideKey::Paused, "", Some(2_000)),
+            change("low", OverrideKey::Paused, ON, Some(2_000)),
             change("low", OverrideKey::MaxRunning, "4", None),
             change("smtp", OverrideKey::Concurrency, "none", Some(1_500)),
             change("smtp", OverrideKey::Rate, "10/s", None),
@@ -175,5 +185,24 @@ mod tests {
         let rate = after.rules.limits["smtp"].rate.unwrap();
         assert_eq!((rate.runs, rate.per_ms, rate.burst), (10, 1_000, 5));
         assert!(!after.rules.limits.contains_key("gone"));
+    }
+
+    #[test]
+    fn a_queue_that_the_catalogue_pauses_goes_on_where_an_operator_says_so() {
+        let mut rules = Rules::default();
+        let paused = Paused {
+            by: "catalogue".into(),
+            reason: None,
+            until_ms: None,
+        };
+        let queue = QueueRules {
+            paused: Some(paused),
+            ..QueueRules::default()
+        };
+        rules.queues.insert("low".into(), queue);
+        let resumed = [change("low", OverrideKey::Paused, OFF, Some(2_000))];
+        let at = |now_ms| Overridden::new(rules.clone(), &resumed, now_ms).rules;
+        assert_eq!(at(1_999).queues["low"].paused, None);
+        assert!(at(2_000).queues["low"].paused.is_some());
     }
 }

@@ -75,15 +75,22 @@ impl Rate {
     }
 }
 
-impl std::fmt::Display for Rate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Rate {
+    /// `60/min`, as [`Rate::parse`] reads it.
+    pub fn per_time(self) -> String {
         let unit = match self.per_ms {
             1_000 => "s",
             60_000 => "min",
             3_600_000 => "h",
             _ => "d",
         };
-        write!(f, "{}/{unit}", self.runs)?;
+        format!("{}/{unit}", self.runs)
+    }
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.per_time())?;
         if self.burst > 1 {
             write!(f, ", burst {}", self.burst)?;
         }

@@ -10,6 +10,9 @@ use crate::catalogue::Catalogue;
 /// Largest weight of a tenant or a queue: a turn takes at most so many runs in a row.
 pub const WEIGHT_MAX: i64 = 100;
 
+/// No cap is larger: more runs at a time than any host can start.
+pub const COUNT_MAX: i64 = 1_000_000;
+
 /// All rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {

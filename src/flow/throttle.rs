@@ -1,6 +1,48 @@
 //! What is stored of the past of a limit or a job: its rate, a wait that a service asked for, its breaker.
 
 use super::breaker::Breaker;
+use super::gates::Subject;
+use super::rules::BreakerRules;
+
+/// How an attempt ended, as far as limits and breakers mind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Well.
+    Well,
+    /// Badly, and another attempt may end better.
+    Transiently,
+    /// A service asked to wait.
+    RateLimited {
+        /// Until then, milliseconds.
+        until_ms: i64,
+    },
+}
+
+/// What an ending changed for everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowChange {
+    /// The breaker opened.
+    Opened {
+        /// Then one run may try, milliseconds.
+        until_ms: i64,
+    },
+    /// The breaker closed.
+    Closed,
+    /// A service asked to wait.
+    Waits {
+        /// Until then, milliseconds.
+        until_ms: i64,
+    },
+}
+
+/// What changed, and whose it is; for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowEvent {
+    /// The limit or the job.
+    pub subject: Subject,
+    /// What changed.
+    pub change: FlowChange,
+}
 
 /// The past, as far as it closes gates. The default closes none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +61,41 @@ impl Throttle {
         let (set_ms, until_ms) = self.wait?;
         let until_ms = until_ms.min(now_ms.saturating_add(until_ms - set_ms));
         (until_ms > now_ms).then_some(until_ms)
+    }
+
+    /// Learns from an ending under these rules; what that changed for all who come. Jobs do not wait as limits do: their runs
+    /// wait for themselves.
+    pub fn learn(
+        &mut self,
+        ended: Ended,
+        breaker: Option<BreakerRules>,
+        is_limit: bool,
+        now_ms: i64,
+    ) -> Option<FlowChange> {
+        match (ended, breaker) {
+            (Ended::Well, Some(_)) => {
+                let was_open = self.breaker.open.is_some();
+                self.breaker.succeed(now_ms);
+                (was_open && self.breaker.open.is_none()).then_some(FlowChange::Closed)
+            }
+            (Ended::Transiently, Some(rules)) => {
+                let opened = self.breaker.fail(rules, now_ms);
+                let until_ms = self.breaker.open_until_ms(now_ms)?;
+                opened.then_some(FlowChange::Opened { until_ms })
+            }
+            (Ended::RateLimited { until_ms }, _) if is_limit => {
+                let before = self.wait;
+                self.wait_until(until_ms, now_ms);
+                (self.wait != before).then_some(FlowChange::Waits { until_ms })
+            }
+            _ => None,
+        }
+    }
+
+    /// Forgets what closes its gates, but not how fast it went.
+    pub fn reset(&mut self) {
+        self.wait = None;
+        self.breaker = Breaker::default();
     }
 
     /// A service asked to wait until then; a longer wait stays.
@@ -44,5 +121,56 @@ mod tests {
         assert_eq!(throttle.waits_until_ms(1_100), Some(2_000));
         assert_eq!(throttle.waits_until_ms(2_000), None);
         assert_eq!(throttle.waits_until_ms(0), Some(1_000));
+    }
+
+    #[test]
+    fn what_an_ending_changes_is_told_once() {
+        let rules = Some(BreakerRules {
+            failures: 2,
+            within_ms: 1_000,
+            cooldown_ms: 5_000,
+        });
+        let mut limit = Throttle::default();
+        let mut learn = |ended, now_ms| limit.learn(ended, rules, true, now_ms);
+        assert_eq!(learn(Ended::Transiently, 1_000), None);
+        let opened = FlowChange::Opened { until_ms: 6_100 };
+        assert_eq!(learn(Ended::Transiently, 1_100), Some(opened));
+        assert_eq!(learn(Ended::Transiently, 1_200), None);
+        assert_eq!(learn(Ended::Well, 1_300), None);
+        let wait = |until_ms| Ended::RateLimited { until_ms };
+        let waits = FlowChange::Waits { until_ms: 9_000 };
+        assert_eq!(learn(wait(9_000), 1_400), Some(waits));
+        assert_eq!(learn(wait(8_000), 1_500), None);
+        assert_eq!(learn(Ended::Well, 6_100), Some(FlowChange::Closed));
+        assert_eq!(learn(Ended::Well, 6_200), None);
+    }
+
+    #[test]
+    fn without_a_breaker_only_waits_of_limits_count() {
+        let mut throttle = Throttle::default();
+        let wait = Ended::RateLimited { until_ms: 9_000 };
+        for ended in [Ended::Well, Ended::Transiently] {
+            assert_eq!(throttle.learn(ended, None, true, 1_000), None);
+        }
+        assert_eq!(throttle.learn(wait, None, false, 1_000), None);
+        assert_eq!(throttle, Throttle::default());
+    }
+
+    #[test]
+    fn a_reset_opens_all_but_the_rate() {
+        let mut throttle = Throttle {
+            arrival_us: 7,
+            wait: Some((1, 2)),
+            breaker: Breaker {
+                failures_ms: vec![1],
+                open: Some((1, 2)),
+            },
+        };
+        throttle.reset();
+        let rate_only = Throttle {
+            arrival_us: 7,
+            ..Throttle::default()
+        };
+        assert_eq!(throttle, rate_only);
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn open_version(
         unfinished: Unfinished::default(),
         rows: Vec::new(),
     };
-    opener.paused = opener.tx.is_paused(&entry.job)?;
+    opener.paused = opener.tx.is_paused(&entry.job, now.wall_ms)?;
     opener.unfinished = opener.tx.unfinished(&entry.job)?;
     let mut watermark_ms = in_force.watermark_ms;
     let mut more = periods.len() >= LOOK_MAX;
@@ -176,7 +176,7 @@ pub(super) fn open_passed(
         now,
         found_ms: now.at_ms,
         backlog,
-        paused: tx.is_paused(&entry.job)?,
+        paused: tx.is_paused(&entry.job, now.wall_ms)?,
         unfinished: tx.unfinished(&entry.job)?,
         rows: Vec::new(),
         tx,

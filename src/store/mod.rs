@@ -12,8 +12,8 @@ mod schedule_rows;
 mod sqlite;
 
 pub use rows::{
-    AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Pause, PruneRule, QueueRow, RunDetail,
-    RunFilter, RunRow,
+    ActRow, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Pause, PruneRule, QueueRow,
+    RunDetail, RunFilter, RunRow,
 };
 pub use schedule_rows::{
     Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
@@ -21,14 +21,27 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    Asked, Cause, Create, Death, Done, Entry, Holder, ImportProgress, Ledger, OpenOptions, Pruned,
-    Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write, is_network, rank_accepted,
-    sqlite_version,
+    Asked, Cause, ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress,
+    Ledger, OpenOptions, Pruned, Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write,
+    is_network, rank_accepted, sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.
 /// Linear ageing bounds starvation by construction: priority 0 overtakes 1000 by at most 1000 minutes.
 pub const PRIORITY_STEP_MS: i64 = 60_000;
+
+/// Who does something to queues, limits and jobs, when, why and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    /// Who.
+    pub by: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// When, milliseconds.
+    pub now_ms: i64,
+    /// When it ends by itself, milliseconds.
+    pub until_ms: Option<i64>,
+}
 
 /// A run to be stored.
 #[derive(Debug, Clone)]

@@ -236,6 +236,27 @@ pub struct Pause {
     pub paused_by: String,
     /// Why.
     pub reason: Option<String>,
+    /// When it ends by itself, milliseconds.
+    pub until_ms: Option<i64>,
+}
+
+/// What an operator did to a queue, a limit or a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActRow {
+    /// `queue`, `limit` or `job`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What was done: `pause`, `resume`, `open`, `close`, or a setting.
+    pub what: String,
+    /// When, milliseconds.
+    pub at_ms: i64,
+    /// Who did it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Until when it was to hold, milliseconds.
+    pub until_ms: Option<i64>,
 }
 
 /// What an operator's request about one run came to.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use crate::attempt::{Ending, Report};
 use crate::catalogue::{Catalogue, Job};
 use crate::error::Result;
+use crate::flow::{FlowChange, FlowEvent};
 use crate::observe::log::{self, Level};
 use crate::policy::{self, Budget, Judged, Verdict};
 use crate::recovery::follow_up;
 use crate::run::WorkerId;
-use crate::store::{Claimed, Holder, Outcome, Tx};
+use crate::store::{Claimed, Finished, Holder, Outcome, Tx};
+use crate::units::format_utc;
 
 use super::prepared::Prepared;
 
@@ -27,6 +29,33 @@ pub(super) struct Ended {
     pub(super) unit: f64,
 }
 
+/// What the write of an end came to.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) outcome: Outcome,
+    /// What it changed for limits and breakers.
+    flow: Vec<FlowEvent>,
+}
+
+impl Written {
+    /// Logs what changed for others, once it is stored.
+    pub(super) fn log(&self) {
+        for FlowEvent { subject, change } in &self.flow {
+            let (level, name, until_ms) = match *change {
+                FlowChange::Opened { until_ms } => (Level::Warn, "breaker_opened", Some(until_ms)),
+                FlowChange::Closed => (Level::Info, "breaker_closed", None),
+                FlowChange::Waits { until_ms } => (Level::Info, "limit_waits", Some(until_ms)),
+            };
+            let (whose, until) = (subject.name(), until_ms.map(format_utc));
+            let mut fields: Vec<(&str, &dyn std::fmt::Display)> = vec![(subject.kind(), &whose)];
+            if let Some(until) = &until {
+                fields.push(("until", until));
+            }
+            log::event(level, name, &fields);
+        }
+    }
+}
+
 impl Ended {
     /// Whether it was stopped before its command was started, so that the claim is simply given back.
     pub(super) fn was_not_started(&self) -> bool {
@@ -42,7 +71,7 @@ impl Ended {
         decide(&self.claimed, &self.job.job, &self.report, self.unit)
     }
 
-    /// Writes the end of the attempt, with the run that a death calls for.
+    /// Writes the end of the attempt, with the run that a death calls for; what it came to, and what it changed for limits.
     pub(super) fn write(
         &self,
         tx: &mut Tx<'_>,
@@ -50,9 +79,13 @@ impl Ended {
         catalogue: &Catalogue,
         keep: bool,
         now_ms: i64,
-    ) -> Result<Outcome> {
+    ) -> Result<Written> {
         if self.was_not_started() {
-            return tx.unclaim(self.claimed.run, self.claimed.fence);
+            let outcome = tx.unclaim(self.claimed.run, self.claimed.fence)?;
+            return Ok(Written {
+                outcome,
+                flow: Vec::new(),
+            });
         }
         let holder = Holder {
             run: self.claimed.run,
@@ -61,11 +94,15 @@ impl Ended {
             attempt: self.claimed.attempt,
         };
         let (judged, verdict) = self.decide();
-        let (outcome, burial) = tx.finish(holder, &self.report, &judged, verdict, keep, now_ms)?;
+        let Finished {
+            outcome,
+            burial,
+            flow,
+        } = tx.finish(holder, &self.report, &judged, verdict, keep, now_ms)?;
         if let Some(burial) = burial {
             follow_up(tx, &burial, catalogue, now_ms)?;
         }
-        Ok(outcome)
+        Ok(Written { outcome, flow })
     }
 
     /// Logs the end once it is stored.
@@ -92,7 +129,7 @@ impl Ended {
         match verdict {
             Verdict::Succeed => with(Level::Debug, "run_succeeded", &[]),
             Verdict::Defer { due_ms, .. } => {
-                let due = crate::units::format_utc(due_ms);
+                let due = format_utc(due_ms);
                 let class = judged.class;
                 with(
                     Level::Info,

@@ -24,11 +24,9 @@ use crate::observe::notify::Notify;
 use crate::process::control::Command;
 use crate::process::signals::SignalPipe;
 use crate::run::RunId;
-use crate::store::{
-    Claims, Ledger, Outcome, PassedOver, ServedQueue, Store, Turns, Waiting, Watch,
-};
+use crate::store::{Claims, Ledger, PassedOver, ServedQueue, Store, Turns, Waiting, Watch};
 
-use super::ended::Ended;
+use super::ended::{Ended, Written};
 use super::house::{self, House};
 use super::identity::Identity;
 use super::prepared::Prepared;
@@ -62,7 +60,7 @@ pub(super) enum Event {
     /// A slot has ended an attempt.
     Ended(Box<Ended>),
     /// The end of an attempt is stored, or not.
-    Written(Arc<Ended>, u32, Result<Outcome>),
+    Written(Arc<Ended>, u32, Result<Written>),
     /// A claim was answered.
     Claimed(Result<Claims>),
     /// Unclaims or start notes were answered.
@@ -275,7 +273,7 @@ impl Engine {
         let Some(drain) = self.drain else {
             return Ok(false);
         };
-        let paused = self.store.paused_jobs()?;
+        let paused = self.store.paused_jobs(clock::wall_ms())?;
         let waiting = self.store.waiting()?;
         // What this worker serves and what time alone will make ready.
         let comes = |it: &Waiting| {

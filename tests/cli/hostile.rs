@@ -3,7 +3,7 @@
 use jobctl::catalogue::SequenceOnDead;
 use jobctl::policy::PeriodResult;
 use jobctl::schedule::StoredRule;
-use jobctl::store::{NewDedup, NewSequence, NewVersion, PeriodRow, Tx};
+use jobctl::store::{Act, NewDedup, NewSequence, NewVersion, PeriodRow, Tx};
 
 use super::world;
 use crate::world::World;
@@ -39,9 +39,15 @@ fn evil() -> World {
         .write(|tx| tx.retry(run.run, EVIL, false, now_ms))
         .unwrap();
     store.write(|tx| tx.cancel(run.run, EVIL, now_ms)).unwrap();
-    store
-        .write(|tx| tx.pause_job(EVIL, EVIL, Some(EVIL), now_ms))
-        .unwrap();
+    let act = Act {
+        by: EVIL,
+        reason: Some(EVIL),
+        now_ms,
+        until_ms: None,
+    };
+    store.write(|tx| tx.pause_job(EVIL, &act)).unwrap();
+    store.write(|tx| tx.pause_queue(EVIL, &act)).unwrap();
+    store.write(|tx| tx.open_limit(EVIL, &act)).unwrap();
     world.enqueue_as(|new| {
         new.job = EVIL.into();
         new.queue = EVIL.into();
@@ -98,6 +104,12 @@ fn no_text_of_the_database_acts_on_a_terminal() {
         "dlq show 1",
         "dlq show 2",
         "queues list",
+        "queues history",
+        "queues pause no",
+        "limits list",
+        "limits history",
+        "limits close no",
+        "jobs history",
         "runs retry 99",
         "periods list",
         "periods audit",

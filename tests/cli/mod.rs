@@ -3,6 +3,7 @@
 mod catalogue;
 mod dlq;
 mod doctor;
+mod flow_control;
 mod fuzz;
 mod hostile;
 mod jobs;

@@ -3,7 +3,7 @@
 use jobctl::policy::PeriodResult;
 use jobctl::run::RunId;
 use jobctl::scheduler::{Order, work_period};
-use jobctl::store::{Handled, PeriodFilter, Settings, Store};
+use jobctl::store::{Act, Handled, PeriodFilter, Settings, Store};
 
 use super::catalogues::{JOBS, SCHEDULED};
 use super::host::{Answer, Host};
@@ -48,25 +48,38 @@ fn some_run(host: &mut Host) -> Option<RunId> {
 /// Pauses a job, or resumes what is paused.
 fn pause(host: &mut Host, store: &mut Store) {
     let now_ms = host.wall_ms();
-    let paused = store.pauses().expect("pauses");
+    let paused = store.pauses(now_ms).expect("pauses");
     if let Some(pause) = paused.first() {
         let job = pause.job.clone();
-        host.write(Actor::Operator, store, |tx| tx.resume_job(&job));
+        host.write(Actor::Operator, store, |tx| {
+            tx.resume_job(&job, &ann(now_ms))
+        });
         return host.note(|| format!("resumed `{job}`"));
     }
     let all: Vec<&str> = JOBS.iter().chain(SCHEDULED).copied().collect();
     let job = *host.dice.pick(&all).expect("a job");
-    host.write(Actor::Operator, store, |tx| {
-        tx.pause_job(job, "ann", None, now_ms)
-    });
+    host.write(Actor::Operator, store, |tx| tx.pause_job(job, &ann(now_ms)));
     host.note(|| format!("paused `{job}`"));
+}
+
+/// Somebody, now.
+fn ann(now_ms: i64) -> Act<'static> {
+    Act {
+        by: "ann",
+        reason: None,
+        now_ms,
+        until_ms: None,
+    }
 }
 
 /// Lets every job go on.
 pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
-    for pause in store.pauses().expect("pauses") {
+    let now_ms = host.wall_ms();
+    for pause in store.pauses(now_ms).expect("pauses") {
         let job = pause.job;
-        host.write(Actor::Operator, store, |tx| tx.resume_job(&job));
+        host.write(Actor::Operator, store, |tx| {
+            tx.resume_job(&job, &ann(now_ms))
+        });
     }
 }
 

@@ -162,6 +162,6 @@ impl Ghost {
             error: None,
         };
         let finished = tx.finish(holder, &report, &judged, verdict, false, now_ms);
-        finished.map(|(outcome, _)| outcome)
+        finished.map(|finished| finished.outcome)
     }
 }

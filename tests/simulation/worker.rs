@@ -454,12 +454,12 @@ impl Ended {
             worker,
             attempt: claimed.attempt,
         };
-        let (outcome, burial) = tx.finish(holder, &self.report, &judged, verdict, false, now_ms)?;
-        if let Some(burial) = burial {
-            assert_eq!(outcome, Outcome::Moved(State::Dead));
+        let finished = tx.finish(holder, &self.report, &judged, verdict, false, now_ms)?;
+        if let Some(burial) = finished.burial {
+            assert_eq!(finished.outcome, Outcome::Moved(State::Dead));
             follow_up(tx, &burial, catalogue, now_ms)?;
         }
-        Ok(outcome)
+        Ok(finished.outcome)
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Args {}
 /// Lists.
 pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
-    let pauses = pauses(store(context)?.as_ref())?;
+    let pauses = pauses(store(context)?.as_ref(), context.now_ms())?;
     if context.screen.json() {
         let items: Vec<_> = catalogue
             .jobs
@@ -82,8 +82,12 @@ pub(super) fn store(context: &mut Context) -> anyhow::Result<Option<Store>> {
 }
 
 /// The pauses of the store by job.
-pub(super) fn pauses(store: Option<&Store>) -> anyhow::Result<BTreeMap<String, Pause>> {
-    let pauses = store.map(Store::pauses).transpose()?.unwrap_or_default();
+pub(super) fn pauses(
+    store: Option<&Store>,
+    now_ms: i64,
+) -> anyhow::Result<BTreeMap<String, Pause>> {
+    let pauses = store.map(|store| store.pauses(now_ms)).transpose()?;
+    let pauses = pauses.unwrap_or_default();
     Ok(pauses
         .into_iter()
         .map(|pause| (pause.job.clone(), pause))

@@ -8,6 +8,7 @@ mod words;
 use clap::Subcommand;
 
 use super::Context;
+use super::control::{self, HistoryArgs};
 
 pub(super) use pause::check_job;
 
@@ -24,10 +25,12 @@ enum Verb {
     List(list::Args),
     /// Show one job with all that holds for it
     Show(show::Args),
-    /// Keep the runs of a job waiting
+    /// Keep the runs of a job waiting; what runs goes on
     Pause(pause::PauseArgs),
-    /// Let the runs of a paused job start again
+    /// Let the runs of a paused job start again; closes its breaker too, if that is open
     Resume(pause::ResumeArgs),
+    /// Show who paused and resumed jobs, when and why
+    History(HistoryArgs),
 }
 
 /// Does what was asked.
@@ -37,5 +40,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Show(args) => show::run(&args, context),
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
+        Verb::History(args) => control::history("job", &args, context),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::catalogue::Catalogue;
 use crate::cli::Context;
+use crate::cli::control::{ActArgs, WhyArgs};
 use crate::error::Result;
 use crate::intake::unknown_job;
 use crate::store::{Create, Store};
@@ -15,53 +16,67 @@ use crate::store::{Create, Store};
 pub(super) struct PauseArgs {
     /// Which job
     job: String,
-    /// Why, for those who find it paused
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    act: ActArgs,
 }
 
-/// Let the runs of a paused job start again
+/// Let the runs of a paused job start again; closes its breaker too, if that is open
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
     /// Which job
     job: String,
+    #[command(flatten)]
+    why: WhyArgs,
 }
 
 /// Pauses.
 pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
-    check_job(&store, &args.job, context)?;
-    let (actor, now_ms) = (context.actor(), context.now_ms());
-    let changed =
-        store.write(|tx| tx.pause_job(&args.job, &actor, args.reason.as_deref(), now_ms))?;
-    report(context, "jobs.pause", &args.job, true, changed);
+    let job = &args.job;
+    check_job(&store, job, context)?;
+    let done = store.write(|tx| tx.pause_job(job, &given.act()))?;
+    if context.screen.json() {
+        let body = json!({ "job": job, "paused": true, "done": done });
+        context.screen.document("jobs.pause", body);
+        return Ok(0);
+    }
+    let text = if done {
+        format!(
+            "job `{job}` is paused: its runs wait{} `jobctl jobs resume {job}`",
+            given.until_or()
+        )
+    } else {
+        format!("job `{job}` was paused already")
+    };
+    context.screen.line(&text);
     Ok(0)
 }
 
 /// Resumes.
 pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.why.given(context);
     let mut store = context.open_store(Create::IfMissing)?;
-    check_job(&store, &args.job, context)?;
-    let changed = store.write(|tx| tx.resume_job(&args.job))?;
-    report(context, "jobs.resume", &args.job, false, changed);
-    Ok(0)
-}
-
-fn report(context: &mut Context, document: &str, job: &str, paused: bool, changed: bool) {
+    let job = &args.job;
+    check_job(&store, job, context)?;
+    let (resumed, closed) = store.write(|tx| {
+        let act = given.act();
+        Ok((tx.resume_job(job, &act)?, tx.close_job(job, &act)?))
+    })?;
     if context.screen.json() {
-        let body = json!({ "job": job, "paused": paused, "done": changed });
-        context.screen.document(document, body);
-        return;
+        let done = resumed || closed;
+        let body = json!({ "job": job, "paused": false, "breaker_closed": closed, "done": done });
+        context.screen.document("jobs.resume", body);
+        return Ok(0);
     }
-    let text = match (paused, changed) {
-        (true, true) => {
-            format!("job `{job}` is paused: its runs wait until `jobctl jobs resume {job}`")
-        }
-        (true, false) => format!("job `{job}` was paused already"),
-        (false, true) => format!("job `{job}` is resumed"),
+    let text = match (resumed, closed) {
+        (true, false) => format!("job `{job}` is resumed"),
+        (true, true) => format!("job `{job}` is resumed, and its breaker is closed"),
+        (false, true) => format!("job `{job}` was not paused; its breaker is closed"),
         (false, false) => format!("job `{job}` was not paused"),
     };
     context.screen.line(&text);
+    Ok(0)
 }
 
 /// A job is known if the store or the catalogue knows it: one that was removed from the catalogue may still have runs.

@@ -1,6 +1,7 @@
 //! `jobctl jobs show`: everything that the catalogue says about one job, defaults included.
 
 use crate::catalogue::{Catalogue, Command, Job, Param, Schedule, Secret};
+use crate::cli::control::until;
 use crate::cli::periods::why;
 use crate::cli::{Context, when};
 use crate::document;
@@ -29,7 +30,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Err(unknown_job(&args.job, names.into_iter()).into());
     };
     let store = list::store(context)?;
-    let pauses = list::pauses(store.as_ref())?;
+    let pauses = list::pauses(store.as_ref(), context.now_ms())?;
     let pause = pauses.get(&job.name);
     if context.screen.json() {
         let body = document::job_detail(job, pause);
@@ -177,7 +178,8 @@ fn paused(pause: &Pause, now_ms: i64) -> String {
         .reason
         .as_ref()
         .map_or_else(String::new, |why| format!(": {why}"));
-    format!("since {since} by {}{why}", pause.paused_by)
+    let until = until(pause.until_ms, now_ms);
+    format!("since {since} by {}{until}{why}", pause.paused_by)
 }
 
 fn param((name, param): (&String, &Param)) -> String {

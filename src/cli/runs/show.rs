@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         (State::Running, Some(worker)) => workers::fate(&store, worker)?,
         _ => None,
     };
-    let paused = store.paused_jobs()?.contains(&detail.row.job);
+    let paused = store.paused_jobs(now_ms)?.contains(&detail.row.job);
     context
         .screen
         .fields(&fields(&detail, paused, gone, now_ms));

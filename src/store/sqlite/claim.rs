@@ -143,7 +143,9 @@ impl Tx<'_> {
         let mut gates = flow::gates(self.conn, &rules.rules, now_ms)?;
         let lane = gates.lane(&queue, &tenant, &job);
         if let Some(closed) = gates.closed_to_operator(&lane) {
-            claims.passed.opens_ms = closed.until_ms;
+            // What operators changed may end before.
+            let opens_ms = [closed.until_ms, rules.until_ms];
+            claims.passed.opens_ms = opens_ms.into_iter().flatten().min();
             claims.passed.gated = closed.until_ms.is_none();
             claims.passed.comes = true;
             return Ok(claims);
@@ -267,17 +269,10 @@ impl super::Store {
     }
 
     /// Names of the paused jobs.
-    pub fn paused_jobs(&self) -> Result<HashSet<String>> {
-        paused_jobs(self.connection()?)
+    pub fn paused_jobs(&self, now_ms: i64) -> Result<HashSet<String>> {
+        let pauses = self.pauses(now_ms)?.into_iter();
+        Ok(pauses.map(|pause| pause.job).collect())
     }
-}
-
-fn paused_jobs(conn: &rusqlite::Connection) -> Result<HashSet<String>> {
-    let mut statement = conn.prepare_cached("SELECT job FROM pause")?;
-    let jobs = statement
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    Ok(jobs)
 }
 
 /// What a bad transition answers.

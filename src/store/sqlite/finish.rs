@@ -5,10 +5,10 @@
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::flow::Ended;
 use super::writer::{Depth, Tx};
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
+use crate::flow::{Ended, FlowEvent};
 use crate::policy::{Judged, Verdict};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
 use crate::store::{Burial, Outcome, Start};
@@ -25,6 +25,27 @@ pub struct Holder {
     pub worker: WorkerId,
     /// Number of the attempt.
     pub attempt: i64,
+}
+
+/// What became of an attempt that ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Where its run is now.
+    pub outcome: Outcome,
+    /// Its death, which may call for another run.
+    pub burial: Option<Burial>,
+    /// What it changed for limits and breakers.
+    pub flow: Vec<FlowEvent>,
+}
+
+impl Finished {
+    fn of(outcome: Outcome, flow: Vec<FlowEvent>) -> Self {
+        Self {
+            outcome,
+            burial: None,
+            flow,
+        }
+    }
 }
 
 /// What the row of a run keeps of its last attempt.
@@ -91,18 +112,18 @@ impl Tx<'_> {
         verdict: Verdict,
         keep: bool,
         now_ms: i64,
-    ) -> Result<(Outcome, Option<Burial>)> {
+    ) -> Result<Finished> {
         if verdict == Verdict::Succeed {
             let Some((queue, tenant, job)) = self.succeed(holder, report, now_ms)? else {
-                return Ok((self.already_ended(holder)?, None));
+                return Ok(Finished::of(self.already_ended(holder)?, Vec::new()));
             };
             self.end_attempt(holder, report, judged)?;
             self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
-            self.note_ending(&job, Ended::Well, now_ms)?;
-            return Ok((Outcome::Moved(State::Succeeded), None));
+            let flow = self.note_ending(&job, Ended::Well, now_ms)?;
+            return Ok(Finished::of(Outcome::Moved(State::Succeeded), flow));
         }
         let Some(held) = self.held(holder)? else {
-            return Ok((self.already_ended(holder)?, None));
+            return Ok(Finished::of(self.already_ended(holder)?, Vec::new()));
         };
         let Held {
             queue,
@@ -112,15 +133,19 @@ impl Tx<'_> {
             limited_ms,
         } = held;
         let verdict = if cancel { Verdict::Cancel } else { verdict };
-        match (judged.class, verdict) {
+        let ended = match (judged.class, verdict) {
             // How it would have ended by itself, nobody knows.
-            (_, Verdict::Cancel | Verdict::Release) => {}
-            (Class::Transient, _) => self.note_ending(&job, Ended::Transiently, now_ms)?,
+            (_, Verdict::Cancel | Verdict::Release) => None,
+            (Class::Transient, _) => Some(Ended::Transiently),
             (Class::RateLimited, Verdict::Defer { due_ms, .. }) => {
-                self.note_ending(&job, Ended::RateLimited { until_ms: due_ms }, now_ms)?;
+                Some(Ended::RateLimited { until_ms: due_ms })
             }
-            _ => {}
-        }
+            _ => None,
+        };
+        let flow = match ended {
+            Some(ended) => self.note_ending(&job, ended, now_ms)?,
+            None => Vec::new(),
+        };
         self.end_attempt(holder, report, judged)?;
         let error = judged.error.as_deref();
         let last = Last {
@@ -171,7 +196,11 @@ impl Tx<'_> {
         let state = State::Running
             .after(event)
             .ok_or_else(|| super::claim::no_such_move("end a run"))?;
-        Ok((Outcome::Moved(state), burial))
+        Ok(Finished {
+            outcome: Outcome::Moved(state),
+            burial,
+            flow,
+        })
     }
 
     /// Tells a finish that is repeated after an unknown COMMIT from one whose claim is gone.

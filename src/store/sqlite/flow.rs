@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::writer::Tx;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{
-    Breaker, Gates, Overridden, Override, OverrideKey, Paused, Rules, Running, Subject, Throttle,
+    Breaker, Ended, FlowEvent, FlowView, Gates, Overridden, Override, OverrideKey, Paused, Rules,
+    Running, Subject, Throttle,
 };
 
 /// The rules that a process knows, and of which version they are.
@@ -37,16 +38,29 @@ impl KnownRules {
         }
         Ok(Arc::clone(&self.overridden))
     }
+
+    /// Forgets what was read inside a transaction that came to nothing: its version may be given again.
+    pub(super) fn forget(&mut self) {
+        self.version = None;
+    }
 }
 
 fn read_rules(conn: &Connection, now_ms: i64) -> Result<Overridden> {
+    Ok(Overridden::new(
+        catalogue_rules(conn)?,
+        &overrides(conn)?,
+        now_ms,
+    ))
+}
+
+/// The rules of the catalogue that was loaded last.
+fn catalogue_rules(conn: &Connection) -> Result<Rules> {
     const SQL: &str = "SELECT rules FROM flow";
     let text: String = conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?;
-    let rules = serde_json::from_str(&text).map_err(|error| {
+    serde_json::from_str(&text).map_err(|error| {
         let message = format!("the rules of the flow in the store cannot be read: {error}");
         Error::new(Kind::Bug, message).hint("touch the catalogue and send a worker SIGHUP")
-    })?;
-    Ok(Overridden::new(rules, &overrides(conn)?, now_ms))
+    })
 }
 
 fn overrides(conn: &Connection) -> Result<Vec<Override>> {
@@ -126,14 +140,14 @@ fn running(conn: &Connection) -> Result<Vec<Running>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn paused_jobs(conn: &Connection) -> Result<BTreeMap<String, Paused>> {
-    const SQL: &str = "SELECT job, paused_by, reason FROM pause";
+pub(super) fn paused_jobs(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, Paused>> {
+    const SQL: &str = "SELECT job, paused_by, reason, until_ms FROM pause WHERE until_ms IS NULL OR until_ms > ?1";
     let mut statement = conn.prepare_cached(SQL)?;
-    let rows = statement.query_map([], |row| {
+    let rows = statement.query_map([now_ms], |row| {
         let paused = Paused {
             by: row.get(1)?,
             reason: row.get(2)?,
-            until_ms: None,
+            until_ms: row.get(3)?,
         };
         Ok((row.get(0)?, paused))
     })?;
@@ -156,20 +170,29 @@ pub(super) fn gates<'r>(conn: &Connection, rules: &'r Rules, now_ms: i64) -> Res
         rules,
         &running,
         throttles,
-        paused_jobs(conn)?,
+        paused_jobs(conn, now_ms)?,
         now_ms,
     ))
 }
 
-/// How an attempt ended, as far as limits and breakers mind.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Ended {
-    Well,
-    Transiently,
-    /// A service asked to wait until then.
-    RateLimited {
-        until_ms: i64,
-    },
+impl super::Store {
+    /// Flow control as it stands; `told` are the rules of the catalogue's file, for a store that has none yet.
+    pub fn flow(&self, told: impl FnOnce() -> Option<Rules>, now_ms: i64) -> Result<FlowView> {
+        let snapshot = self.connection()?.unchecked_transaction()?;
+        let kept = catalogue_rules(&snapshot)?;
+        let catalogue = if kept.queues.is_empty() {
+            told().unwrap_or(kept)
+        } else {
+            kept
+        };
+        let overrides: Vec<Override> = overrides(&snapshot)?
+            .into_iter()
+            .filter(|change| change.holds(now_ms))
+            .collect();
+        let in_force = Overridden::new(catalogue.clone(), &overrides, now_ms);
+        let gates = gates(&snapshot, &in_force.rules, now_ms)?;
+        Ok(FlowView::new(catalogue, overrides, gates))
+    }
 }
 
 impl Tx<'_> {
@@ -178,12 +201,23 @@ impl Tx<'_> {
         self.known_rules.borrow_mut().in_force(self.conn, now_ms)
     }
 
-    /// Lets the limits of a job, and the job itself, learn from an ending.
-    pub(super) fn note_ending(&self, job: &str, ended: Ended, now_ms: i64) -> Result<()> {
+    /// The rules of the catalogue that was loaded last; none have queues before the first was.
+    pub fn catalogue_rules(&self) -> Result<Rules> {
+        catalogue_rules(self.conn)
+    }
+
+    /// Lets the limits of a job, and the job itself, learn from an ending; what that changed for others.
+    pub(super) fn note_ending(
+        &self,
+        job: &str,
+        ended: Ended,
+        now_ms: i64,
+    ) -> Result<Vec<FlowEvent>> {
         let in_force = self.rules(now_ms)?;
         let rules = &in_force.rules;
+        let mut events = Vec::new();
         let Some(job_rules) = rules.jobs.get(job) else {
-            return Ok(());
+            return Ok(events);
         };
         let limits = job_rules.limits.iter().map(|name| {
             let breaker = rules.limits.get(name).and_then(|limit| limit.breaker);
@@ -199,21 +233,13 @@ impl Tx<'_> {
             }
             let before = self.throttle(&subject)?;
             let mut throttle = before.clone();
-            match (ended, breaker) {
-                (Ended::Well, Some(_)) => throttle.breaker.succeed(now_ms),
-                (Ended::Transiently, Some(breaker)) => {
-                    throttle.breaker.fail(breaker, now_ms);
-                }
-                (Ended::RateLimited { until_ms }, _) if is_limit => {
-                    throttle.wait_until(until_ms, now_ms);
-                }
-                _ => {}
-            }
+            let change = throttle.learn(ended, breaker, is_limit, now_ms);
             if throttle != before {
                 self.keep_throttle(&subject, &throttle)?;
             }
+            events.extend(change.map(|change| FlowEvent { subject, change }));
         }
-        Ok(())
+        Ok(events)
     }
 
     /// Puts the rules of a catalogue in force.

@@ -30,6 +30,8 @@ pub(super) struct Desk<'a> {
     request: &'a ClaimRequest<'a>,
     gates: Gates<'a>,
     reserves: Reserves<'a>,
+    /// When what an operator changed ends by itself.
+    changes_ms: Option<i64>,
     claims: Claims,
 }
 
@@ -46,6 +48,7 @@ impl Tx<'_> {
             request,
             gates: flow::gates(self.conn, &rules.rules, now_ms)?,
             reserves: Reserves::new(self, request, &rules.rules)?,
+            changes_ms: rules.until_ms,
             claims: Claims {
                 full: request.max == 0,
                 ..Claims::default()
@@ -201,18 +204,11 @@ impl Desk<'_> {
             return true;
         };
         // What is paused comes back when somebody says so; all else by itself.
-        self.claims.passed.comes |= closed.why != Why::Paused;
-        match closed.until_ms {
-            Some(until_ms) => {
-                let opens_ms = self
-                    .claims
-                    .passed
-                    .opens_ms
-                    .map_or(until_ms, |at| at.min(until_ms));
-                self.claims.passed.opens_ms = Some(opens_ms);
-            }
-            None => self.claims.passed.gated |= closed.why != Why::Paused,
-        }
+        let passed = &mut self.claims.passed;
+        passed.comes |= closed.why != Why::Paused;
+        passed.gated |= closed.until_ms.is_none() && closed.why != Why::Paused;
+        let opens_ms = [passed.opens_ms, closed.until_ms, self.changes_ms];
+        passed.opens_ms = opens_ms.into_iter().flatten().min();
         false
     }
 

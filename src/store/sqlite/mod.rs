@@ -3,6 +3,7 @@
 //! Rule: each statement is a `const` in the function that runs it; every move of a run is one statement whose WHERE names
 //! the state left and, for claimed runs, the fence.
 
+mod acts;
 mod catalogue;
 mod claim;
 mod coalesce;
@@ -21,6 +22,7 @@ mod memory;
 mod migrate;
 mod open;
 mod operate;
+mod overrides;
 mod pause;
 mod periods;
 mod prune;
@@ -50,10 +52,11 @@ use rusqlite::Connection;
 
 pub use catalogue::Settings;
 pub use disk::rank_accepted;
-pub use finish::Holder;
+pub use finish::{Finished, Holder};
 pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
 pub use open::{Create, OpenOptions, is_network, sqlite_version};
+pub use overrides::ClosedLimit;
 pub use prune::{Pruned, Pruning};
 pub use recover::{Cause, Death};
 pub use request::ImportProgress;

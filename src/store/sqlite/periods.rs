@@ -137,12 +137,13 @@ impl Tx<'_> {
     }
 
     /// Whether a job is paused.
-    pub fn is_paused(&self, job: &str) -> Result<bool> {
-        const SQL: &str = "SELECT EXISTS (SELECT 1 FROM pause WHERE job = ?1)";
+    pub fn is_paused(&self, job: &str, now_ms: i64) -> Result<bool> {
+        const SQL: &str = "
+            SELECT EXISTS (SELECT 1 FROM pause WHERE job = ?1 AND (until_ms IS NULL OR until_ms > ?2))";
         Ok(self
             .conn
             .prepare_cached(SQL)?
-            .query_row([job], |row| row.get(0))?)
+            .query_row(params![job, now_ms], |row| row.get(0))?)
     }
 }
 

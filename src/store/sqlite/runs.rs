@@ -27,7 +27,7 @@ const SHOWN: &str = "
          WHEN due_ms > :now_ms AND (failures > 0 OR limited_ms IS NOT NULL) THEN 'retrying'
          WHEN due_ms > :now_ms THEN 'delayed'
          WHEN gates > 0 THEN 'blocked'
-         WHEN EXISTS (SELECT 1 FROM pause WHERE pause.job = run.job) THEN 'blocked'
+         WHEN EXISTS (SELECT 1 FROM pause WHERE pause.job = run.job AND (until_ms IS NULL OR until_ms > :now_ms)) THEN 'blocked'
          ELSE 'ready' END";
 
 /// Number of columns in [`COLUMNS`]; what a query adds comes behind them.

@@ -43,7 +43,7 @@ impl super::Store {
             let mut facts = Facts {
                 now_ms,
                 throttles: flow::throttles(conn)?,
-                paused_jobs: flow::paused_jobs(conn)?,
+                paused_jobs: flow::paused_jobs(conn, now_ms)?,
                 holders: holders(conn)?,
                 workers: workers(conn)?,
                 rules,

@@ -176,6 +176,7 @@ impl Store {
             if !conn.is_autocommit() {
                 drop(conn.execute_batch("ROLLBACK"));
             }
+            self.rules.borrow_mut().forget();
             if is_io(&error) {
                 self.drop_connection();
             }
@@ -189,6 +190,7 @@ impl Store {
         {
             let error = Error::from(error);
             let rolled_back = !conn.is_autocommit() && conn.execute_batch("ROLLBACK").is_ok();
+            self.rules.borrow_mut().forget();
             self.drop_connection();
             return Err(if is_full(&error) || (rolled_back && !is_io(&error)) {
                 error
@@ -239,6 +241,7 @@ fn run_bodies(
             Err(error) if single => return Err(error),
             Err(error) => {
                 conn.execute_batch("ROLLBACK TO body; RELEASE body")?;
+                known_rules.borrow_mut().forget();
                 tx.depth = depth_before;
                 answers.push(Err(error));
                 continue;
@@ -281,7 +284,7 @@ mod tests {
     }
 
     fn paused(store: &Store) -> Vec<String> {
-        let mut jobs: Vec<String> = store.paused_jobs().unwrap().into_iter().collect();
+        let mut jobs: Vec<String> = store.paused_jobs(0).unwrap().into_iter().collect();
         jobs.sort();
         jobs
     }

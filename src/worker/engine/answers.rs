@@ -11,7 +11,7 @@ use crate::observe::log::{self, Level};
 use crate::process::wrapper;
 use crate::run::{RunId, State};
 use crate::store::{Claims, Outcome};
-use crate::worker::ended::Ended;
+use crate::worker::ended::{Ended, Written};
 use crate::worker::house;
 use crate::worker::pool::Work;
 use crate::worker::prepared::Prepared;
@@ -63,13 +63,15 @@ impl Engine {
         &mut self,
         ended: Arc<Ended>,
         tries: u32,
-        answer: Result<Outcome>,
+        answer: Result<Written>,
     ) -> Result<()> {
         match answer {
-            Ok(outcome) => {
+            Ok(written) => {
+                let outcome = written.outcome;
                 self.trouble = None;
                 self.shared.marks.done(ended.claimed.fence);
                 ended.log(outcome);
+                written.log();
                 if ended.claimed.must_be_alone() {
                     self.alone = false;
                 }

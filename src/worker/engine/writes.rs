@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::recovery::follow_up;
 use crate::run::{Fence, RunId, State};
 use crate::store::{Burial, ClaimRequest, Claimed, Claims, Entry, Outcome, Start, Write};
-use crate::worker::ended::Ended;
+use crate::worker::ended::{Ended, Written};
 
 impl Engine {
     /// Whether this worker may take (more) runs now.
@@ -104,7 +104,7 @@ impl Engine {
         let keep = self.foreground == Some(ended.claimed.run)
             && matches!(self.stop, Stop::No | Stop::Graceful(_));
         let shared = Arc::clone(&self.shared);
-        let (value, answer) = slot_for::<Outcome>();
+        let (value, answer) = slot_for::<Written>();
         let written = Arc::clone(&ended);
         Entry {
             body: Box::new(move |tx| {

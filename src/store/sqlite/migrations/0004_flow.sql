@@ -24,6 +24,21 @@ CREATE TABLE override (
     PRIMARY KEY (kind, name, key)
 ) STRICT, WITHOUT ROWID;
 
+-- What operators did to queues, limits and jobs: the newest, for those who ask later.
+CREATE TABLE act (
+    id       INTEGER PRIMARY KEY,
+    kind     TEXT    NOT NULL CHECK (kind IN ('queue', 'limit', 'job')),
+    name     TEXT    NOT NULL,
+    what     TEXT    NOT NULL,
+    at_ms    INTEGER NOT NULL,
+    actor    TEXT    NOT NULL,
+    reason   TEXT,
+    until_ms INTEGER
+) STRICT;
+
+-- A paused job goes on by itself then.
+ALTER TABLE pause ADD COLUMN until_ms INTEGER;
+
 -- What limits and jobs remember; nothing where there is no row.
 CREATE TABLE throttle (
     kind          TEXT    NOT NULL CHECK (kind IN ('limit', 'job')),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{Lab, WORKER};
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::flow::{
-    BreakerRules, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, Rules, TenantRules,
+    BreakerRules, FlowEvent, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, Rules,
+    TenantRules,
 };
 use crate::policy::{Judged, Verdict};
 use crate::store::{ClaimRequest, Claimed, Claims, Holder, ServedQueue};
@@ -14,7 +15,7 @@ fn use_rules(lab: &mut Lab, rules: &Rules) {
     lab.store.write(|tx| tx.keep_rules(rules)).unwrap();
 }
 
-fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
+pub(super) fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
     let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
     let claims = lab.store.write(|tx| {
         tx.promote(now_ms)?;
@@ -58,7 +59,13 @@ fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
     }
 }
 
-fn end(lab: &mut Lab, claimed: &Claimed, class: Class, verdict: Verdict) {
+/// Ends an attempt; what that changed for others.
+pub(super) fn end(
+    lab: &mut Lab,
+    claimed: &Claimed,
+    class: Class,
+    verdict: Verdict,
+) -> Vec<FlowEvent> {
     let now_ms = lab.now_ms;
     let holder = Holder {
         run: claimed.run,
@@ -80,9 +87,10 @@ fn end(lab: &mut Lab, claimed: &Claimed, class: Class, verdict: Verdict) {
         retry_after: None,
         error: None,
     };
-    lab.store
-        .write(|tx| tx.finish(holder, &report, &judged, verdict, false, now_ms))
-        .unwrap();
+    let finished = lab
+        .store
+        .write(|tx| tx.finish(holder, &report, &judged, verdict, false, now_ms));
+    finished.unwrap().flow
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod coalesce;
 mod flow;
 mod model;
 mod operate;
+mod overrides;
 mod prune;
 mod read;
 mod sequence;
@@ -19,7 +20,7 @@ use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
-use crate::store::{ClaimRequest, Claimed, NewDedup, NewRun, Outcome, ServedQueue};
+use crate::store::{Act, ClaimRequest, Claimed, NewDedup, NewRun, Outcome, ServedQueue};
 
 /// The worker that tests claim for.
 pub(super) const WORKER: WorkerId = WorkerId(1);
@@ -30,6 +31,16 @@ pub(super) struct Lab {
     pub(super) now_ms: i64,
     turns: Turns,
     _dir: tempfile::TempDir,
+}
+
+/// Somebody, at this time.
+pub(super) fn act(now_ms: i64) -> Act<'static> {
+    Act {
+        by: "ann",
+        reason: Some("mending"),
+        now_ms,
+        until_ms: None,
+    }
 }
 
 impl Lab {
@@ -111,7 +122,7 @@ impl Lab {
         let ended = self
             .store
             .write(|tx| tx.finish(holder, &report, &judged, verdict, false, now_ms));
-        ended.unwrap().0
+        ended.unwrap().outcome
     }
 
     /// Stores a run and lets it die.

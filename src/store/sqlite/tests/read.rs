@@ -1,6 +1,6 @@
 //! Lists, filters and counters.
 
-use super::Lab;
+use super::{Lab, act};
 use crate::policy::Verdict;
 use crate::run::{Reason, RunId, Shown};
 use crate::store::{DeadFilter, QueueRow, RunFilter};
@@ -38,7 +38,7 @@ fn one_of_each() -> Lab {
     lab.write(|tx| tx.cancel(cancelled, "ann", now_ms));
     lab.enqueue(|new| new.due_ms += 500);
     lab.enqueue(|new| new.job = "paused".into());
-    lab.write(|tx| tx.pause_job("paused", "ann", None, now_ms));
+    lab.write(|tx| tx.pause_job("paused", &act(now_ms)));
     lab.enqueue(|new| new.tenant = "t".into());
     lab.check();
     lab

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Lab, open};
+use super::{Lab, act, open};
 
 #[test]
 fn a_commit_of_another_connection_wakes_a_waiter_and_is_visible_then() {
@@ -12,12 +12,10 @@ fn a_commit_of_another_connection_wakes_a_waiter_and_is_visible_then() {
     assert!(!watch.wait(Duration::ZERO).unwrap());
     let writer = std::thread::spawn(move || {
         let mut other = open(&dir);
-        other
-            .write(|tx| tx.pause_job("job", "ann", None, 1))
-            .unwrap();
+        other.write(|tx| tx.pause_job("job", &act(1))).unwrap();
     });
     while !watch.wait(Duration::from_secs(20)).unwrap() {}
-    assert_eq!(lab.store.pauses().unwrap().len(), 1);
+    assert_eq!(lab.store.pauses(1).unwrap().len(), 1);
     writer.join().unwrap();
     watch.drain();
     assert!(!watch.wait(Duration::ZERO).unwrap(), "reading wakes nobody");

@@ -3,7 +3,11 @@
 //! Rule: within a major version fields are added, never renamed; absent is `null`; times are RFC 3339 UTC with milliseconds,
 //! durations are `*_ms`.
 
+mod flow;
+
 use serde_json::{Map, Value, json};
+
+pub use flow::{act, job_breaker, limit, queue, queue_flow};
 
 use crate::catalogue::{
     BackoffKind, Coalesce, Command, Job, OnDuplicate, Pattern, Schedule, Secret, Template,
@@ -12,7 +16,7 @@ use crate::flow::explain::{Answer, Gate, Place, RunFacts};
 use crate::run::RunId;
 use crate::schedule::{Preview, Rule};
 use crate::store::{
-    AttemptRow, DeadLetter, NO_QUEUES, Pause, PeriodRow, QueueRow, RunDetail, RunRow, WorkerRow,
+    AttemptRow, DeadLetter, NO_QUEUES, Pause, PeriodRow, RunDetail, RunRow, WorkerRow,
 };
 use crate::units::{format_utc, hex};
 
@@ -34,6 +38,14 @@ pub fn time(ms: i64) -> Value {
 /// A time, or `null`.
 pub fn maybe_time(ms: Option<i64>) -> Value {
     ms.map_or(Value::Null, time)
+}
+
+/// The fields of both objects; those of the second win.
+pub fn merged(mut body: Value, more: Value) -> Value {
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    body
 }
 
 /// Bytes that should be text; what is none becomes U+FFFD.
@@ -95,7 +107,7 @@ pub fn run(run: &RunRow) -> Value {
 
 /// All of one run: the body of `runs.show`, which is also the payload of an `on_dead` run.
 pub fn run_detail(detail: &RunDetail) -> Value {
-    let mut body = run(&detail.row);
+    let body = run(&detail.row);
     let more = json!({
         "guarantee": detail.guarantee,
         "trigger": detail.trigger,
@@ -109,10 +121,7 @@ pub fn run_detail(detail: &RunDetail) -> Value {
         "attempt_list": detail.attempts.iter().map(attempt).collect::<Vec<_>>(),
         "dead_letters": detail.dead_letters.iter().map(dead_letter).collect::<Vec<_>>(),
     });
-    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
-        body.extend(more);
-    }
-    body
+    merged(body, more)
 }
 
 /// One attempt of a run.
@@ -148,7 +157,7 @@ pub fn dead_item(letter: &DeadLetter) -> Value {
 
 /// A dead letter with its output and its end.
 pub fn dead_letter(letter: &DeadLetter) -> Value {
-    let mut body = dead_item(letter);
+    let body = dead_item(letter);
     let closed = letter.closed.as_ref();
     let more = json!({
         "output_tail": text(letter.output_tail.as_deref()),
@@ -156,24 +165,7 @@ pub fn dead_letter(letter: &DeadLetter) -> Value {
         "closed_by": closed.map(|closed| closed.by.as_str()),
         "closed_how": closed.map(|closed| closed.how.as_str()),
     });
-    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
-        body.extend(more);
-    }
-    body
-}
-
-/// A queue in a list.
-pub fn queue(queue: &QueueRow) -> Value {
-    json!({
-        "queue": queue.queue,
-        "rank": queue.rank,
-        "ready": queue.ready,
-        "delayed": queue.delayed,
-        "running": queue.running,
-        "paused": false,
-        "max_waiting": null,
-        "oldest_ready_ms": queue.oldest_ready_ms,
-    })
+    merged(body, more)
 }
 
 /// A worker in a list; `alive` is `null` where we may not judge.
@@ -208,6 +200,7 @@ pub fn job_item(job: &Job, pause: Option<&Pause>) -> Value {
         "paused_at": maybe_time(pause.map(|pause| pause.paused_ms)),
         "paused_by": pause.map(|pause| pause.paused_by.as_str()),
         "pause_reason": pause.and_then(|pause| pause.reason.as_deref()),
+        "paused_until": maybe_time(pause.and_then(|pause| pause.until_ms)),
     })
 }
 
@@ -271,7 +264,7 @@ fn schedule(schedule: &Schedule) -> Value {
 /// All that the catalogue says about a job, defaults included; of secrets only where they come from.
 pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
     let intake = &job.intake;
-    let mut body = job_item(job, pause);
+    let body = job_item(job, pause);
     let (command, shell) = match &job.command {
         Command::Argv(templates) => (
             json!(
@@ -345,10 +338,7 @@ pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
         "output_max": job.output_max,
         "leftovers": job.leftovers,
     });
-    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
-        body.extend(more);
-    }
-    body
+    merged(body, more)
 }
 
 fn retry(job: &Job) -> Value {

@@ -1,0 +1,279 @@
+//! What the acts on queues, limits and jobs share: who, why and until when; and how changes are told.
+//!
+//! Rule: all arguments are read before the store is opened, so that nothing is half done.
+
+use serde_json::json;
+
+use super::{Context, Table, when};
+use crate::catalogue::Catalogue;
+use crate::document;
+use crate::error::{Error, Kind, Result, nearest};
+use crate::flow::{FlowView, Override, OverrideKey, Rules, Setting};
+use crate::store::{Act, Create, Store};
+use crate::units::{format_utc, parse_duration, parse_time, shown};
+
+/// For how long, and why.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ActArgs {
+    #[command(flatten)]
+    why: WhyArgs,
+    /// When it ends by itself: a time, or so long from now
+    #[arg(long, value_name = "TIME|DURATION")]
+    until: Option<String>,
+}
+
+/// Why.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct WhyArgs {
+    /// Why, for those who ask later
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Which acts to show.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct HistoryArgs {
+    /// Of this one only
+    name: Option<String>,
+    /// So many, the newest
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value = "20")]
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+}
+
+/// Who acts, with all that was given.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    by: String,
+    reason: Option<String>,
+    now_ms: i64,
+    until_ms: Option<i64>,
+}
+
+impl Given {
+    /// For the store.
+    pub(super) fn act(&self) -> Act<'_> {
+        Act {
+            by: &self.by,
+            reason: self.reason.as_deref(),
+            now_ms: self.now_ms,
+            until_ms: self.until_ms,
+        }
+    }
+
+    /// ` until 13:30:00 (in 2h)`, or nothing.
+    pub(super) fn until(&self) -> String {
+        until(self.until_ms, self.now_ms)
+    }
+
+    /// What runs wait for beside a command that stands behind it: ` until 13:30:00 (in 2h) or`, ` until`.
+    pub(super) fn until_or(&self) -> String {
+        match self.until_ms {
+            Some(_) => format!("{} or", self.until()),
+            None => " until".to_owned(),
+        }
+    }
+}
+
+impl ActArgs {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when the end is no time, or is past.
+    pub(super) fn given(&self, context: &Context) -> Result<Given> {
+        let given = self.why.given(context);
+        let until_ms = self.until.as_deref();
+        let until_ms = until_ms.map(|text| read_until(text, given.now_ms, context));
+        Ok(Given {
+            until_ms: until_ms.transpose()?,
+            ..given
+        })
+    }
+}
+
+impl WhyArgs {
+    /// Reads them.
+    pub(super) fn given(&self, context: &Context) -> Given {
+        Given {
+            by: context.actor(),
+            reason: self.reason.clone(),
+            now_ms: context.now_ms(),
+            until_ms: None,
+        }
+    }
+}
+
+fn read_until(text: &str, now_ms: i64, context: &Context) -> Result<i64> {
+    // A time has a date with `-`, which no duration has.
+    let until_ms = if text.contains('-') {
+        read_time(text, context)?
+    } else {
+        now_ms.saturating_add(parse_duration(text)?)
+    };
+    if until_ms > now_ms {
+        return Ok(until_ms);
+    }
+    let message = format!(
+        "`--until {}` is not in the future: it is {}; nothing was changed",
+        shown(text),
+        format_utc(now_ms)
+    );
+    Err(Error::new(Kind::Usage, message).hint("give a later time, or a duration such as `30m`"))
+}
+
+/// A time; one without an offset is in the zone of the catalogue.
+fn read_time(text: &str, context: &Context) -> Result<i64> {
+    let without_zone = parse_time(text, None);
+    if without_zone.is_ok() {
+        return without_zone;
+    }
+    let catalogue = Catalogue::load(&context.catalogue_path()).ok();
+    let zone = catalogue.and_then(|catalogue| {
+        let name = catalogue.timezone?;
+        catalogue.zones.zone(name.name()).ok()
+    });
+    parse_time(text, zone.as_deref())
+}
+
+/// Flow control as it stands; the rules of the catalogue's file where no process has loaded it yet.
+pub(super) fn flow(store: &Store, context: &Context) -> Result<FlowView> {
+    store.flow(|| rules_of_file(context), context.now_ms())
+}
+
+/// The rules in the file of the catalogue, if it can be used.
+pub(super) fn rules_of_file(context: &Context) -> Option<Rules> {
+    let catalogue = Catalogue::load(&context.catalogue_path()).ok()?;
+    Some(Rules::of(&catalogue))
+}
+
+/// Fails, with the nearest name, unless the store or the catalogue's file has this queue or limit.
+pub(super) fn check_known(
+    kind: &str,
+    name: &str,
+    known: Vec<String>,
+    of_file: impl FnOnce(Rules) -> Vec<String>,
+    context: &Context,
+) -> Result<()> {
+    if known.iter().any(|it| it == name) {
+        return Ok(());
+    }
+    let mut all = rules_of_file(context).map(of_file).unwrap_or_default();
+    if all.iter().any(|it| it == name) {
+        return Ok(());
+    }
+    all.extend(known);
+    all.sort();
+    all.dedup();
+    let listed = match all.as_slice() {
+        [] => format!("the catalogue has no {kind}s"),
+        _ => format!("the {kind}s are {}", all.join(", ")),
+    };
+    let hint = match nearest(name, all.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? {listed}"),
+        None => listed,
+    };
+    let message = format!("unknown {kind} `{}`; nothing was changed", shown(name));
+    Err(Error::new(Kind::NotFound, message).hint(hint))
+}
+
+/// What each setting came to, in a line: `max_running=4; the catalogue says none`.
+pub(super) fn setting_words(
+    setting: &Setting,
+    changed: bool,
+    name: &str,
+    catalogue: &Rules,
+    given: &Given,
+) -> String {
+    let key = setting.key;
+    let says = key.value_in(catalogue, name);
+    match &setting.value {
+        Some(value) => format!("{key}={value}{}; the catalogue says {says}", given.until()),
+        None if changed => format!("{key}={says} again, as the catalogue says"),
+        None => format!("{key}={says} already, as the catalogue says"),
+    }
+}
+
+/// ` until 13:30:00 (in 2h)`, or nothing.
+pub(super) fn until(until_ms: Option<i64>, now_ms: i64) -> String {
+    until_ms.map_or_else(String::new, |until_ms| {
+        let (clock, left) = (when::clock(until_ms, now_ms), when::span(until_ms - now_ms));
+        format!(" until {clock} (in {left})")
+    })
+}
+
+/// `: mending`, or nothing.
+pub(super) fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+/// `by ann, 2h left: mending`
+pub(super) fn by_whom(
+    by: &str,
+    reason: Option<&str>,
+    until_ms: Option<i64>,
+    now_ms: i64,
+) -> String {
+    let by = if by == "catalogue" {
+        "the catalogue"
+    } else {
+        by
+    };
+    format!("by {by}{}{}", left(until_ms, now_ms), because(reason))
+}
+
+/// `, 2h left`, or nothing.
+pub(super) fn left(until_ms: Option<i64>, now_ms: i64) -> String {
+    until_ms.map_or_else(String::new, |until_ms| {
+        format!(", {} left", when::span(until_ms - now_ms))
+    })
+}
+
+/// Settings that were changed, for a cell of a table; switches have cells of their own.
+pub(super) fn changes<'a>(
+    changes: impl Iterator<Item = &'a Override>,
+    now_ms: i64,
+) -> Option<String> {
+    let is_switch = |key| matches!(key, OverrideKey::Paused | OverrideKey::Opened);
+    let words = changes
+        .filter(|change| !is_switch(change.key) || change.is_off())
+        .map(|change| {
+            let by = by_whom(
+                &change.by,
+                change.reason.as_deref(),
+                change.until_ms,
+                now_ms,
+            );
+            format!("{}={} {by}", change.key, change.value)
+        });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// `jobctl queues history` and those of limits and jobs.
+pub(super) fn history(kind: &str, args: &HistoryArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let store = context.open_store(Create::Never)?;
+    let acts = store.acts(kind, args.name.as_deref(), args.limit)?;
+    if context.screen.json() {
+        let items: Vec<_> = acts.iter().map(document::act).collect();
+        let name = format!("{kind}s.history");
+        context.screen.document(&name, json!({ "items": items }));
+        return Ok(0);
+    }
+    let mut table = Table::new(&["WHEN", "~NAME", "~ACT", "BY", "UNTIL", "~REASON"]);
+    for act in &acts {
+        let until = act.until_ms.map(when::local);
+        table.row([
+            &when::relative(act.at_ms, context.now_ms()),
+            &act.name,
+            &act.what,
+            &act.by,
+            until.as_deref().unwrap_or("-"),
+            act.reason.as_deref().unwrap_or("-"),
+        ]);
+    }
+    if table.is_empty() {
+        context.screen.say("nothing was changed by hand");
+    }
+    context.screen.table(&table);
+    Ok(0)
+}

@@ -1,0 +1,75 @@
+//! `jobctl limits list`.
+
+use serde_json::json;
+
+use crate::cli::control::{because, changes, flow, left};
+use crate::cli::{Context, Paint, Table, when};
+use crate::document;
+use crate::flow::{BreakerState, LimitView};
+use crate::store::Create;
+
+/// Lists.
+pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
+    let store = context.open_store(Create::Never)?;
+    let flow = flow(&store, context)?;
+    if context.screen.json() {
+        let items: Vec<_> = flow.limits.iter().map(document::limit).collect();
+        context.screen.document("limits", json!({ "items": items }));
+        return Ok(0);
+    }
+    if flow.limits.is_empty() {
+        context.screen.say("no limits: the catalogue has none");
+    }
+    let mut table = Table::new(&[
+        "~LIMIT", ">RUNNING", "~RATE", "NEXT", "~BREAKER", "WAIT", "~CHANGED",
+    ]);
+    let now_ms = context.now_ms();
+    for limit in &flow.limits {
+        let running = match limit.concurrency {
+            Some(max) => format!("{}/{max}", limit.running),
+            None => limit.running.to_string(),
+        };
+        let rate = limit.rate.map(|rate| rate.to_string());
+        let next = limit.rate.map(|_| {
+            let next_ms = limit.next_start_ms.unwrap_or(now_ms);
+            when::relative(next_ms, now_ms)
+        });
+        let wait = limit.waits_until_ms;
+        let wait = wait.map(|until_ms| format!("{} left", when::span(until_ms - now_ms)));
+        let (breaker, paint) = breaker(limit, now_ms);
+        let cell = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let waits = if wait.is_some() {
+            Paint::Bad
+        } else {
+            Paint::Plain
+        };
+        table.painted([
+            (&limit.name, Paint::Plain),
+            (&running, Paint::Plain),
+            (&cell(rate), Paint::Plain),
+            (&cell(next), Paint::Plain),
+            (&breaker, paint),
+            (&cell(wait), waits),
+            (&cell(changes(limit.overrides.iter(), now_ms)), Paint::Plain),
+        ]);
+    }
+    context.screen.table(&table);
+    Ok(0)
+}
+
+fn breaker(limit: &LimitView, now_ms: i64) -> (String, Paint) {
+    let Some(breaker) = &limit.breaker else {
+        return ("-".to_owned(), Paint::Plain);
+    };
+    let left = left(breaker.until_ms, now_ms);
+    if let Some(opened) = limit.opened() {
+        let why = because(opened.reason.as_deref());
+        return (format!("opened by {}{left}{why}", opened.by), Paint::Bad);
+    }
+    let paint = match breaker.state {
+        BreakerState::Closed => Paint::Plain,
+        BreakerState::Open => Paint::Bad,
+        BreakerState::HalfOpen => Paint::Busy,
+    };
+    (format!("{}{left}", breaker.state), paint)
+}

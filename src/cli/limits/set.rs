@@ -1,0 +1,48 @@
+//! `jobctl limits set`: settings over those of the catalogue.
+//!
+//! Rule: all settings are read before any is changed, and all are changed in one transaction.
+
+use serde_json::json;
+
+use super::check_limit;
+use crate::cli::Context;
+use crate::cli::control::{self, ActArgs};
+use crate::document;
+use crate::flow::{LIMIT_KEYS, Setting};
+use crate::store::Create;
+
+/// Change settings of a limit, over the catalogue
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which limit
+    limit: String,
+    /// `concurrency=N`, `rate=60/min`, either `=none`; `KEY=catalogue` takes a change back
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    settings: Vec<String>,
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+/// Changes.
+pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    let settings = Setting::parse_all(&args.settings, LIMIT_KEYS)?;
+    let given = args.act.given(context)?;
+    let mut store = context.open_store(Create::IfMissing)?;
+    let limit = &args.limit;
+    check_limit(&control::flow(&store, context)?, limit, context)?;
+    let done = store.write(|tx| tx.change_settings(limit, &settings, &given.act()))?;
+    let flow = control::flow(&store, context)?;
+    if context.screen.json() {
+        let body = flow.limit(limit).map_or(json!({}), document::limit);
+        let done = json!({ "name": limit, "done": done.contains(&true) });
+        context
+            .screen
+            .document("limits.set", document::merged(body, done));
+        return Ok(0);
+    }
+    for (setting, changed) in settings.iter().zip(done) {
+        let words = control::setting_words(setting, changed, limit, &flow.catalogue, &given);
+        context.screen.line(&format!("limit `{limit}`: {words}"));
+    }
+    Ok(0)
+}

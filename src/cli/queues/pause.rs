@@ -1,0 +1,100 @@
+//! `jobctl queues pause` and `jobctl queues resume`.
+//!
+//! Rule: a pause stops starts, not what runs; pausing twice or resuming what is not paused is no error.
+
+use serde_json::json;
+
+use super::check_queue;
+use crate::cli::control::{self, ActArgs, WhyArgs, because};
+use crate::cli::{Context, when};
+use crate::document;
+use crate::flow::FlowView;
+use crate::store::Create;
+
+/// Keep the runs of a queue waiting; what runs goes on
+#[derive(Debug, clap::Args)]
+pub(super) struct PauseArgs {
+    /// Which queue
+    queue: String,
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+/// Let the runs of a paused queue start again, also where the catalogue pauses it
+#[derive(Debug, clap::Args)]
+pub(super) struct ResumeArgs {
+    /// Which queue
+    queue: String,
+    #[command(flatten)]
+    why: WhyArgs,
+}
+
+/// Pauses.
+pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.act.given(context)?;
+    let mut store = context.open_store(Create::IfMissing)?;
+    let queue = &args.queue;
+    check_queue(&store, &control::flow(&store, context)?, queue, context)?;
+    let before = store.write(|tx| tx.pause_queue(queue, &given.act()))?;
+    if context.screen.json() {
+        let flow = control::flow(&store, context)?;
+        report(context, "queues.pause", queue, &flow, before.is_none());
+        return Ok(0);
+    }
+    let text = match before {
+        None => format!(
+            "queue `{queue}` is paused: its runs wait{} `jobctl queues resume {queue}`",
+            given.until_or()
+        ),
+        Some(before) => format!(
+            "queue `{queue}` was paused already by {} {}{}; nothing was changed",
+            before.by,
+            when::relative(before.set_ms, context.now_ms()),
+            because(before.reason.as_deref())
+        ),
+    };
+    context.screen.line(&text);
+    Ok(0)
+}
+
+/// Resumes.
+pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.why.given(context);
+    let mut store = context.open_store(Create::IfMissing)?;
+    let queue = &args.queue;
+    let flow = control::flow(&store, context)?;
+    check_queue(&store, &flow, queue, context)?;
+    let catalogue_pauses = |rules: &crate::flow::Rules| {
+        let rules = rules.queues.get(queue);
+        rules.is_some_and(|queue| queue.paused.is_some())
+    };
+    let (done, over) = store.write(|tx| {
+        let kept = tx.catalogue_rules()?;
+        let over = if kept.queues.is_empty() {
+            catalogue_pauses(&flow.catalogue)
+        } else {
+            catalogue_pauses(&kept)
+        };
+        Ok((tx.resume_queue(queue, over, &given.act())?, over))
+    })?;
+    if context.screen.json() {
+        let flow = control::flow(&store, context)?;
+        report(context, "queues.resume", queue, &flow, done);
+        return Ok(0);
+    }
+    let text = match (done, over) {
+        (true, false) => format!("queue `{queue}` is resumed"),
+        (true, true) => format!(
+            "queue `{queue}` is resumed, although the catalogue pauses it, \
+             until `jobctl queues set {queue} paused=catalogue`"
+        ),
+        (false, _) => format!("queue `{queue}` was not paused"),
+    };
+    context.screen.line(&text);
+    Ok(0)
+}
+
+fn report(context: &mut Context, document: &str, queue: &str, flow: &FlowView, done: bool) {
+    let body = document::merged(document::queue_flow(queue, flow), json!({ "done": done }));
+    context.screen.document(document, body);
+}

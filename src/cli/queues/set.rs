@@ -1,0 +1,46 @@
+//! `jobctl queues set`: settings over those of the catalogue.
+//!
+//! Rule: all settings are read before any is changed, and all are changed in one transaction.
+
+use serde_json::json;
+
+use super::check_queue;
+use crate::cli::Context;
+use crate::cli::control::{self, ActArgs};
+use crate::document;
+use crate::flow::{QUEUE_KEYS, Setting};
+use crate::store::Create;
+
+/// Change settings of a queue, over the catalogue
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which queue
+    queue: String,
+    /// `max_running=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    settings: Vec<String>,
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+/// Changes.
+pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
+    let settings = Setting::parse_all(&args.settings, QUEUE_KEYS)?;
+    let given = args.act.given(context)?;
+    let mut store = context.open_store(Create::IfMissing)?;
+    let queue = &args.queue;
+    check_queue(&store, &control::flow(&store, context)?, queue, context)?;
+    let done = store.write(|tx| tx.change_settings(queue, &settings, &given.act()))?;
+    let flow = control::flow(&store, context)?;
+    if context.screen.json() {
+        let done = json!({ "done": done.contains(&true) });
+        let body = document::merged(document::queue_flow(queue, &flow), done);
+        context.screen.document("queues.set", body);
+        return Ok(0);
+    }
+    for (setting, changed) in settings.iter().zip(done) {
+        let words = control::setting_words(setting, changed, queue, &flow.catalogue, &given);
+        context.screen.line(&format!("queue `{queue}`: {words}"));
+    }
+    Ok(0)
+}

@@ -1,0 +1,233 @@
+//! What an operator asks to change, as `KEY=VALUE`.
+//!
+//! Rule: all settings of one request are read before any is done; `catalogue` takes a change back.
+
+use super::overrides::{OFF, ON, OverrideKey};
+use super::rate::Rate;
+use super::rules::{COUNT_MAX, Rules};
+use crate::error::{Error, Kind, Result, nearest};
+use crate::units::shown;
+
+/// Keys of a queue that an operator may set.
+pub const QUEUE_KEYS: &[OverrideKey] = &[OverrideKey::MaxRunning, OverrideKey::Paused];
+
+/// Keys of a limit that an operator may set.
+pub const LIMIT_KEYS: &[OverrideKey] = &[OverrideKey::Concurrency, OverrideKey::Rate];
+
+/// What takes a change back.
+const CATALOGUE: &str = "catalogue";
+
+/// One thing to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// What.
+    pub key: OverrideKey,
+    /// The new value; `None`: what the catalogue says.
+    pub value: Option<String>,
+}
+
+impl Setting {
+    /// Reads the settings of one request, of these keys.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`], with a hint, for the first that is wrong.
+    pub fn parse_all(texts: &[String], keys: &[OverrideKey]) -> Result<Vec<Self>> {
+        let mut settings: Vec<Self> = Vec::new();
+        for text in texts {
+            let setting = Self::parse(text, keys)?;
+            let key = setting.key;
+            if settings.iter().any(|known| known.key == key) {
+                let message = format!("`{key}` is given twice; nothing was changed");
+                return Err(Error::new(Kind::Usage, message).hint("give it once"));
+            }
+            settings.push(setting);
+        }
+        Ok(settings)
+    }
+
+    fn parse(text: &str, keys: &[OverrideKey]) -> Result<Self> {
+        let words: Vec<&str> = keys.iter().map(|key| key.word()).collect();
+        let Some((word, value)) = text.split_once('=') else {
+            let message = format!("bad setting `{}`: it has no `=`", shown(text));
+            let hint = format!("write for instance `{}={CATALOGUE}`", words[0]);
+            return Err(Error::new(Kind::Usage, message).hint(hint));
+        };
+        let Some(&key) = keys.iter().find(|key| key.word() == word) else {
+            let all = format!("the keys are {}", words.join(", "));
+            let hint = match nearest(word, words.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`? {all}"),
+                None => all,
+            };
+            let message = format!("unknown key `{}`", shown(word));
+            return Err(Error::new(Kind::Usage, message).hint(hint));
+        };
+        let value = match (value, key) {
+            (CATALOGUE, _) => None,
+            (_, OverrideKey::Paused | OverrideKey::Opened) => return Err(no_switch(key)),
+            ("none", _) => Some(value.to_owned()),
+            (_, OverrideKey::Rate) => Some(Rate::parse(value)?.per_time()),
+            _ => Some(count(key, value)?.to_string()),
+        };
+        Ok(Self { key, value })
+    }
+}
+
+impl OverrideKey {
+    /// What these rules say about it, for the queue or limit of this name.
+    pub fn value_in(self, rules: &Rules, name: &str) -> String {
+        let count = |n: Option<i64>| n.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        let switch = |on: bool| if on { ON } else { OFF }.to_owned();
+        let (queue, limit) = (rules.queues.get(name), rules.limits.get(name));
+        match self {
+            Self::MaxRunning => count(queue.and_then(|queue| queue.max_running)),
+            Self::MaxWaiting => count(queue.and_then(|queue| queue.max_waiting)),
+            Self::Paused => switch(queue.is_some_and(|queue| queue.paused.is_some())),
+            Self::Concurrency => count(limit.and_then(|limit| limit.concurrency)),
+            Self::Rate => {
+                let rate = limit.and_then(|limit| limit.rate);
+                rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string())
+            }
+            Self::Opened => switch(limit.is_some_and(|limit| limit.opened.is_some())),
+        }
+    }
+}
+
+fn count(key: OverrideKey, text: &str) -> Result<i64> {
+    match text.parse() {
+        Ok(n) if (1..=COUNT_MAX).contains(&n) => Ok(n),
+        parsed => {
+            let stop = match key {
+                OverrideKey::Concurrency => "limits open",
+                _ => "queues pause",
+            };
+            let hint = match parsed {
+                Ok(0) => format!("`jobctl {stop}` lets nothing start"),
+                _ => {
+                    "write a number, `none` for no cap, or `catalogue` for what it says".to_owned()
+                }
+            };
+            let message = format!(
+                "bad `{key}` `{}`: it is no number from 1 to {COUNT_MAX}",
+                shown(text)
+            );
+            Err(Error::new(Kind::Usage, message).hint(hint))
+        }
+    }
+}
+
+fn no_switch(key: OverrideKey) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("`{key}` can only be set to `{CATALOGUE}`"),
+    )
+    .hint("use `jobctl queues pause` and `jobctl queues resume`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(texts: &[&str], keys: &[OverrideKey]) -> Result<Vec<(OverrideKey, Option<String>)>> {
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        let settings = Setting::parse_all(&texts, keys)?.into_iter();
+        Ok(settings.map(|it| (it.key, it.value)).collect())
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            read(&["concurrency=07", "rate=60/min"], LIMIT_KEYS).unwrap(),
+            [
+                (OverrideKey::Concurrency, some("7")),
+                (OverrideKey::Rate, some("60/min"))
+            ]
+        );
+        assert_eq!(
+            read(&["rate=none", "concurrency=catalogue"], LIMIT_KEYS).unwrap(),
+            [
+                (OverrideKey::Rate, some("none")),
+                (OverrideKey::Concurrency, None)
+            ]
+        );
+        assert_eq!(
+            read(&["max_running=1000000", "paused=catalogue"], QUEUE_KEYS).unwrap(),
+            [
+                (OverrideKey::MaxRunning, some("1000000")),
+                (OverrideKey::Paused, None)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_setting_is_told() {
+        for (text, keys, message, hint) in [
+            (
+                "max_running",
+                QUEUE_KEYS,
+                "bad setting `max_running`: it has no `=`",
+                "write for instance `max_running=catalogue`",
+            ),
+            (
+                "max_runing=1",
+                QUEUE_KEYS,
+                "unknown key `max_runing`",
+                "did you mean `max_running`? the keys are max_running, paused",
+            ),
+            (
+                "burst=1",
+                LIMIT_KEYS,
+                "unknown key `burst`",
+                "the keys are concurrency, rate",
+            ),
+            (
+                "max_running=0",
+                QUEUE_KEYS,
+                "bad `max_running` `0`: it is no number from 1 to 1000000",
+                "`jobctl queues pause` lets nothing start",
+            ),
+            (
+                "concurrency=0",
+                LIMIT_KEYS,
+                "bad `concurrency` `0`: it is no number from 1 to 1000000",
+                "`jobctl limits open` lets nothing start",
+            ),
+            (
+                "concurrency=-1",
+                LIMIT_KEYS,
+                "bad `concurrency` `-1`: it is no number from 1 to 1000000",
+                "write a number, `none` for no cap, or `catalogue` for what it says",
+            ),
+            (
+                "rate=0/s",
+                LIMIT_KEYS,
+                "bad rate `0/s`: the number is not between 1 and 1000000",
+                "write a number per `s`, `min`, `h` or `d`, such as `60/min`",
+            ),
+            (
+                "paused=yes",
+                QUEUE_KEYS,
+                "`paused` can only be set to `catalogue`",
+                "use `jobctl queues pause` and `jobctl queues resume`",
+            ),
+        ] {
+            let error = read(&[text], keys).unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
+            assert_eq!(error.hint.as_deref(), Some(hint), "{text}");
+        }
+        for text in [
+            "concurrency=",
+            "concurrency=1000001",
+            "concurrency=2.5",
+            "rate=",
+        ] {
+            assert!(read(&[text], LIMIT_KEYS).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_given_once() {
+        let error = read(&["rate=1/s", "rate=none"], LIMIT_KEYS).unwrap_err();
+        assert_eq!(error.message, "`rate` is given twice; nothing was changed");
+    }
+}

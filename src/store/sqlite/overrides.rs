@@ -1,0 +1,196 @@
+//! What operators change of queues and limits, over the catalogue.
+//!
+//! Rule: each verb changes the version of the rules and notes the act in its own transaction; so every claim behind its
+//! commit goes by it, in every process.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::writer::Tx;
+use crate::error::Result;
+use crate::flow::{OFF, ON, Override, OverrideKey, Setting, Subject};
+use crate::store::Act;
+
+/// What [`Tx::close_limit`] ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClosedLimit {
+    /// The opening by hand.
+    pub opened: Option<Override>,
+    /// Whether its breaker had opened by itself.
+    pub breaker: bool,
+    /// Until when a service had asked to wait, milliseconds.
+    pub waited_until_ms: Option<i64>,
+}
+
+impl Tx<'_> {
+    /// Pauses a queue. One that an operator has paused keeps that pause, which is returned.
+    pub fn pause_queue(&mut self, queue: &str, act: &Act<'_>) -> Result<Option<Override>> {
+        self.switch_on(queue, OverrideKey::Paused, "pause", act)
+    }
+
+    /// Lets a paused queue go on, also where the catalogue pauses it; whether it was paused.
+    pub fn resume_queue(
+        &mut self,
+        queue: &str,
+        catalogue_pauses: bool,
+        act: &Act<'_>,
+    ) -> Result<bool> {
+        let key = OverrideKey::Paused;
+        let before = self.change_in_force(queue, key, act.now_ms)?;
+        let paused = before.map_or(catalogue_pauses, |change| !change.is_off());
+        if !paused {
+            return Ok(false);
+        }
+        if catalogue_pauses {
+            self.put(queue, key, OFF, act)?;
+        } else {
+            self.remove(queue, key)?;
+        }
+        self.note_act("queue", queue, "resume", act)?;
+        Ok(true)
+    }
+
+    /// Opens a limit by hand: nothing under it starts. One that is opened already keeps that opening, which is returned.
+    pub fn open_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<Option<Override>> {
+        self.switch_on(limit, OverrideKey::Opened, "open", act)
+    }
+
+    /// Ends whatever stops a limit, but not its caps: an opening by hand, an open breaker, a wait that a service asked for.
+    pub fn close_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<ClosedLimit> {
+        let opened = self.change_in_force(limit, OverrideKey::Opened, act.now_ms)?;
+        let subject = Subject::Limit(limit.to_owned());
+        let throttle = self.throttle(&subject)?;
+        let closed = ClosedLimit {
+            opened,
+            breaker: throttle.breaker.open.is_some(),
+            waited_until_ms: throttle.waits_until_ms(act.now_ms),
+        };
+        if closed == ClosedLimit::default() {
+            return Ok(closed);
+        }
+        self.remove(limit, OverrideKey::Opened)?;
+        self.reset_throttle(&subject)?;
+        self.note_act("limit", limit, "close", act)?;
+        Ok(closed)
+    }
+
+    /// Closes the open breaker of a job; whether there was one.
+    pub fn close_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
+        let subject = Subject::Job(job.to_owned());
+        let was_open = self.throttle(&subject)?.breaker.open.is_some();
+        if was_open {
+            self.reset_throttle(&subject)?;
+            self.note_act("job", job, "close", act)?;
+        }
+        Ok(was_open)
+    }
+
+    /// Changes settings of a queue or a limit, or takes changes back; for each, whether that changed anything.
+    pub fn change_settings(
+        &mut self,
+        name: &str,
+        settings: &[Setting],
+        act: &Act<'_>,
+    ) -> Result<Vec<bool>> {
+        let mut done = Vec::new();
+        for Setting { key, value } in settings {
+            let kind = kind_of(*key);
+            let changed = if let Some(value) = value {
+                self.put(name, *key, value, act)?;
+                true
+            } else {
+                let before = self.change_in_force(name, *key, act.now_ms)?;
+                self.remove(name, *key)?;
+                before.is_some()
+            };
+            if changed {
+                let what = format!("{key}={}", value.as_deref().unwrap_or("catalogue"));
+                self.note_act(kind, name, &what, act)?;
+            }
+            done.push(changed);
+        }
+        Ok(done)
+    }
+
+    fn switch_on(
+        &mut self,
+        name: &str,
+        key: OverrideKey,
+        what: &str,
+        act: &Act<'_>,
+    ) -> Result<Option<Override>> {
+        let before = self.change_in_force(name, key, act.now_ms)?;
+        if let Some(before) = before.filter(|change| !change.is_off()) {
+            return Ok(Some(before));
+        }
+        self.put(name, key, ON, act)?;
+        self.note_act(kind_of(key), name, what, act)?;
+        Ok(None)
+    }
+
+    fn change_in_force(
+        &self,
+        name: &str,
+        key: OverrideKey,
+        now_ms: i64,
+    ) -> Result<Option<Override>> {
+        const SQL: &str = "
+            SELECT value, set_by, reason, set_ms, until_ms FROM override
+            WHERE kind = ?1 AND name = ?2 AND key = ?3 AND (until_ms IS NULL OR until_ms > ?4)";
+        let read = |row: &Row<'_>| {
+            Ok(Override {
+                name: name.to_owned(),
+                key,
+                value: row.get(0)?,
+                by: row.get(1)?,
+                reason: row.get(2)?,
+                set_ms: row.get(3)?,
+                until_ms: row.get(4)?,
+            })
+        };
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let found = statement.query_row(params![kind_of(key), name, key.word(), now_ms], read);
+        Ok(found.optional()?)
+    }
+
+    fn put(&self, name: &str, key: OverrideKey, value: &str, act: &Act<'_>) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO override (kind, name, key, value, set_ms, set_by, reason, until_ms)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            ON CONFLICT (kind, name, key) DO UPDATE SET value = excluded.value, set_ms = excluded.set_ms,
+                set_by = excluded.set_by, reason = excluded.reason, until_ms = excluded.until_ms";
+        let Act {
+            by,
+            reason,
+            now_ms,
+            until_ms,
+        } = *act;
+        let kind = kind_of(key);
+        let values = params![kind, name, key.word(), value, now_ms, by, reason, until_ms];
+        self.conn.prepare_cached(SQL)?.execute(values)?;
+        self.change_version()
+    }
+
+    fn remove(&self, name: &str, key: OverrideKey) -> Result<()> {
+        const SQL: &str = "DELETE FROM override WHERE kind = ?1 AND name = ?2 AND key = ?3";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        statement.execute(params![kind_of(key), name, key.word()])?;
+        self.change_version()
+    }
+
+    /// Every process reads the rules anew.
+    fn change_version(&self) -> Result<()> {
+        const SQL: &str = "UPDATE flow SET version = version + 1";
+        self.conn.prepare_cached(SQL)?.execute([])?;
+        Ok(())
+    }
+
+    fn reset_throttle(&self, subject: &Subject) -> Result<()> {
+        let mut throttle = self.throttle(subject)?;
+        throttle.reset();
+        self.keep_throttle(subject, &throttle)
+    }
+}
+
+fn kind_of(key: OverrideKey) -> &'static str {
+    if key.is_of_queue() { "queue" } else { "limit" }
+}

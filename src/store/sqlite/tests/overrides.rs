@@ -1,0 +1,383 @@
+//! What operators change over the catalogue: from the next claim on, until its time is over or it is taken back.
+
+use super::{Lab, act, bury};
+use crate::attempt::Class;
+use crate::flow::{
+    BreakerRules, FlowChange, FlowEvent, JobRules, LimitRules, OverrideKey, QueueRules, Rate,
+    Rules, Setting, Subject,
+};
+use crate::policy::Verdict;
+use crate::store::{Act, ClosedLimit};
+
+fn rules(max_running: Option<i64>) -> Rules {
+    let mut rules = Rules::default();
+    let queue = QueueRules {
+        max_running,
+        ..QueueRules::default()
+    };
+    rules.queues.insert("default".into(), queue);
+    let limit = LimitRules {
+        concurrency: Some(5),
+        rate: None,
+        breaker: Some(BreakerRules {
+            failures: 1,
+            within_ms: 1_000,
+            cooldown_ms: 60_000,
+        }),
+        opened: None,
+    };
+    rules.limits.insert("smtp".into(), limit);
+    let job = JobRules {
+        limits: vec!["smtp".into()],
+        ..JobRules::default()
+    };
+    rules.jobs.insert("job".into(), job);
+    rules
+}
+
+/// A lab with these rules and ten runs.
+fn lab(max_running: Option<i64>) -> Lab {
+    let mut lab = Lab::new();
+    lab.store
+        .write(|tx| tx.keep_rules(&rules(max_running)))
+        .unwrap();
+    for _ in 0..10 {
+        lab.enqueue(|_| {});
+    }
+    lab
+}
+
+fn set(lab: &mut Lab, name: &str, key: OverrideKey, value: Option<&str>, act: &Act<'_>) -> bool {
+    let setting = Setting {
+        key,
+        value: value.map(str::to_owned),
+    };
+    let done = lab
+        .store
+        .write(|tx| tx.change_settings(name, &[setting], act));
+    done.unwrap()[0]
+}
+
+fn until(now_ms: i64, until_ms: i64) -> Act<'static> {
+    Act {
+        until_ms: Some(until_ms),
+        ..act(now_ms)
+    }
+}
+
+/// When the next claim would be worth a look, by a claim that takes nothing.
+fn opens_ms(lab: &mut Lab) -> Option<i64> {
+    let claims = super::flow::claim(lab, &["default".into()], 10);
+    assert_eq!(claims.runs.len(), 0);
+    claims.passed.opens_ms
+}
+
+#[test]
+fn a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs() {
+    let mut lab = lab(None);
+    assert_eq!(lab.claim(4).len(), 4);
+    let act = act(lab.now_ms);
+    assert!(set(
+        &mut lab,
+        "smtp",
+        OverrideKey::Concurrency,
+        Some("2"),
+        &act
+    ));
+    assert_eq!(lab.claim(10).len(), 0);
+    assert!(set(
+        &mut lab,
+        "smtp",
+        OverrideKey::Concurrency,
+        Some("none"),
+        &act
+    ));
+    assert!(set(
+        &mut lab,
+        "default",
+        OverrideKey::MaxRunning,
+        Some("6"),
+        &act
+    ));
+    assert_eq!(lab.claim(10).len(), 2);
+    assert!(set(
+        &mut lab,
+        "default",
+        OverrideKey::MaxRunning,
+        None,
+        &act
+    ));
+    assert!(!set(
+        &mut lab,
+        "default",
+        OverrideKey::MaxRunning,
+        None,
+        &act
+    ));
+    assert_eq!(lab.claim(10).len(), 4);
+    lab.check();
+}
+
+#[test]
+fn a_change_beats_every_later_catalogue_until_it_is_taken_back() {
+    let mut lab = lab(None);
+    let act = act(lab.now_ms);
+    set(
+        &mut lab,
+        "default",
+        OverrideKey::MaxRunning,
+        Some("1"),
+        &act,
+    );
+    lab.store
+        .write(|tx| tx.keep_rules(&rules(Some(3))))
+        .unwrap();
+    assert_eq!(lab.claim(10).len(), 1);
+    set(&mut lab, "default", OverrideKey::MaxRunning, None, &act);
+    assert_eq!(lab.claim(10).len(), 2);
+}
+
+#[test]
+fn what_an_operator_set_ends_by_itself_and_the_claim_says_when() {
+    let mut lab = lab(None);
+    let now_ms = lab.now_ms;
+    let act = until(now_ms, now_ms + 5_000);
+    set(&mut lab, "smtp", OverrideKey::Concurrency, Some("1"), &act);
+    assert_eq!(lab.claim(10).len(), 1);
+    assert_eq!(opens_ms(&mut lab), Some(now_ms + 5_000));
+    lab.now_ms += 4_999;
+    assert_eq!(lab.claim(10).len(), 0);
+    lab.now_ms += 1;
+    assert_eq!(lab.claim(10).len(), 4);
+}
+
+#[test]
+fn a_paused_queue_starts_nothing_until_it_is_resumed_or_its_time_is_over() {
+    let mut lab = lab(None);
+    let now_ms = lab.now_ms;
+    let pause = until(now_ms, now_ms + 5_000);
+    let first = lab.store.write(|tx| tx.pause_queue("default", &pause));
+    assert_eq!(first.unwrap(), None);
+    let second = lab
+        .store
+        .write(|tx| tx.pause_queue("default", &act(now_ms)));
+    let known = second.unwrap().unwrap();
+    assert_eq!((known.by.as_str(), known.until_ms), ("ann", pause.until_ms));
+    assert_eq!(opens_ms(&mut lab), pause.until_ms);
+    lab.now_ms = now_ms + 5_000;
+    assert_eq!(lab.claim(1).len(), 1);
+    let act = act(lab.now_ms);
+    let resumed = lab
+        .store
+        .write(|tx| tx.resume_queue("default", false, &act));
+    assert!(!resumed.unwrap(), "its time is over");
+    let again = lab.store.write(|tx| tx.pause_queue("default", &act));
+    assert_eq!(again.unwrap(), None);
+    assert_eq!(lab.claim(1).len(), 0);
+    let resumed = lab
+        .store
+        .write(|tx| tx.resume_queue("default", false, &act));
+    assert!(resumed.unwrap());
+    assert_eq!(lab.claim(1).len(), 1);
+}
+
+#[test]
+fn a_queue_that_the_catalogue_pauses_is_resumed_over_it() {
+    let mut lab = lab(None);
+    let act = act(lab.now_ms);
+    let mut paused = rules(None);
+    let queue = paused.queues.get_mut("default").unwrap();
+    queue.paused = Some(crate::flow::Paused {
+        by: "catalogue".into(),
+        reason: None,
+        until_ms: None,
+    });
+    lab.store.write(|tx| tx.keep_rules(&paused)).unwrap();
+    assert_eq!(lab.claim(1).len(), 0);
+    let resume = |lab: &mut Lab| lab.store.write(|tx| tx.resume_queue("default", true, &act));
+    assert!(resume(&mut lab).unwrap());
+    assert!(!resume(&mut lab).unwrap());
+    assert_eq!(lab.claim(1).len(), 1);
+    let paused = lab.store.write(|tx| tx.pause_queue("default", &act));
+    assert_eq!(paused.unwrap(), None);
+    assert_eq!(lab.claim(1).len(), 0);
+    assert!(resume(&mut lab).unwrap());
+    assert!(set(&mut lab, "default", OverrideKey::Paused, None, &act));
+    assert_eq!(lab.claim(1).len(), 0);
+}
+
+#[test]
+fn an_opened_limit_starts_nothing_and_a_close_resets_its_breaker_and_its_wait() {
+    let mut lab = lab(None);
+    let act = act(lab.now_ms);
+    let ran = lab.claim(2);
+    let opened = lab.store.write(|tx| tx.open_limit("smtp", &act));
+    assert_eq!(opened.unwrap(), None);
+    assert_eq!(lab.claim(1).len(), 0);
+    let again = lab.store.write(|tx| tx.open_limit("smtp", &act)).unwrap();
+    assert_eq!(again.unwrap().reason.as_deref(), Some("mending"));
+    let failed = super::flow::end(&mut lab, &ran[0], Class::Transient, bury());
+    let due_ms = lab.now_ms + 30_000;
+    let wait = Verdict::Defer {
+        due_ms,
+        failure: false,
+    };
+    let limited = super::flow::end(&mut lab, &ran[1], Class::RateLimited, wait);
+    let smtp = |change| FlowEvent {
+        subject: Subject::Limit("smtp".into()),
+        change,
+    };
+    let until_ms = lab.now_ms + 60_000;
+    assert_eq!(failed, [smtp(FlowChange::Opened { until_ms })]);
+    assert_eq!(limited, [smtp(FlowChange::Waits { until_ms: due_ms })]);
+    let close = |lab: &mut Lab| lab.store.write(|tx| tx.close_limit("smtp", &act)).unwrap();
+    let closed = close(&mut lab);
+    assert_eq!(closed.opened.unwrap().by, "ann");
+    assert!(closed.breaker);
+    assert_eq!(closed.waited_until_ms, Some(due_ms));
+    assert_eq!(close(&mut lab), ClosedLimit::default());
+    assert_eq!(lab.claim(1).len(), 1);
+}
+
+#[test]
+fn the_breaker_of_a_job_can_be_closed() {
+    let mut lab = Lab::new();
+    let mut rules = rules(None);
+    let job = JobRules {
+        limits: Vec::new(),
+        concurrency: None,
+        breaker: rules.limits["smtp"].breaker,
+    };
+    rules.jobs.insert("job".into(), job);
+    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    for _ in 0..3 {
+        lab.enqueue(|_| {});
+    }
+    let act = act(lab.now_ms);
+    let claimed = lab.claim_one();
+    super::flow::end(&mut lab, &claimed, Class::Transient, bury());
+    assert_eq!(lab.claim(1).len(), 0);
+    let flow = lab.store.flow(|| None, lab.now_ms).unwrap();
+    assert_eq!(flow.breakers.keys().collect::<Vec<_>>(), ["job"]);
+    assert!(lab.store.write(|tx| tx.close_job("job", &act)).unwrap());
+    assert!(!lab.store.write(|tx| tx.close_job("job", &act)).unwrap());
+    assert_eq!(lab.claim(1).len(), 1);
+}
+
+#[test]
+fn a_paused_job_goes_on_when_its_time_is_over() {
+    let mut lab = lab(None);
+    let now_ms = lab.now_ms;
+    let pause = until(now_ms, now_ms + 5_000);
+    let run = |lab: &mut Lab, act: &Act<'_>| lab.store.write(|tx| tx.pause_job("job", act));
+    assert!(run(&mut lab, &pause).unwrap());
+    assert!(!run(&mut lab, &act(now_ms)).unwrap());
+    assert_eq!(opens_ms(&mut lab), pause.until_ms);
+    let seen = |lab: &Lab| {
+        let paused = lab.store.paused_jobs(lab.now_ms).unwrap().len();
+        let row = lab.store.show_run(crate::run::RunId(1), lab.now_ms);
+        (paused, row.unwrap().unwrap().row.shown.word())
+    };
+    assert_eq!(seen(&lab), (1, "blocked"));
+    lab.now_ms += 5_000;
+    assert_eq!(seen(&lab), (0, "ready"));
+    let now_ms = lab.now_ms;
+    let paused = lab.store.write(|tx| tx.is_paused("job", now_ms));
+    assert!(!paused.unwrap());
+    assert_eq!(lab.claim(1).len(), 1);
+    assert!(
+        run(&mut lab, &act(now_ms)).unwrap(),
+        "it can be paused anew"
+    );
+    assert_eq!(lab.claim(1).len(), 0);
+}
+
+#[test]
+fn acts_are_kept_with_who_and_why_and_only_the_newest() {
+    let mut lab = lab(None);
+    let now_ms = lab.now_ms;
+    set(
+        &mut lab,
+        "smtp",
+        OverrideKey::Rate,
+        Some("5/s"),
+        &until(now_ms, now_ms + 1),
+    );
+    set(
+        &mut lab,
+        "smtp",
+        OverrideKey::Concurrency,
+        None,
+        &act(now_ms),
+    );
+    let act = act(now_ms);
+    lab.store.write(|tx| tx.open_limit("smtp", &act)).unwrap();
+    lab.store.write(|tx| tx.close_limit("smtp", &act)).unwrap();
+    lab.store
+        .write(|tx| tx.pause_queue("default", &act))
+        .unwrap();
+    let acts = lab.store.acts("limit", None, 10).unwrap();
+    let whats: Vec<&str> = acts.iter().map(|act| act.what.as_str()).collect();
+    // What changed nothing is no act.
+    assert_eq!(whats, ["close", "open", "rate=5/s"]);
+    assert_eq!(acts[2].until_ms, Some(now_ms + 1));
+    assert_eq!((acts[0].by.as_str(), acts[0].at_ms), ("ann", now_ms));
+    assert_eq!(acts[0].reason.as_deref(), Some("mending"));
+    assert_eq!(lab.store.acts("limit", Some("other"), 10).unwrap(), []);
+    let many = lab.store.write(|tx| {
+        for _ in 0..1_100 {
+            tx.note_act("queue", "default", "pause", &act)?;
+        }
+        Ok(())
+    });
+    many.unwrap();
+    assert_eq!(lab.store.acts("queue", None, 5_000).unwrap().len(), 1_000);
+}
+
+#[test]
+fn rules_of_a_transaction_that_came_to_nothing_are_forgotten() {
+    let mut lab = lab(None);
+    let act = act(lab.now_ms);
+    let now_ms = lab.now_ms;
+    // The rolled back version was read, and the next change gets its number.
+    let failed = lab.store.write::<()>(|tx| {
+        tx.pause_queue("default", &act)?;
+        assert!(tx.rules(now_ms)?.rules.queues["default"].paused.is_some());
+        Err(crate::error::Error::new(crate::error::Kind::Refused, "no"))
+    });
+    assert!(failed.is_err());
+    let mut other = super::open(lab.store.dir().parent().unwrap());
+    let setting = Setting {
+        key: OverrideKey::MaxRunning,
+        value: Some("7".into()),
+    };
+    other
+        .write(|tx| tx.change_settings("default", &[setting], &act))
+        .unwrap();
+    assert_eq!(lab.claim(10).len(), 5, "as many as the limit lets through");
+}
+
+#[test]
+fn a_view_shows_what_holds_and_the_file_where_nothing_was_loaded() {
+    let mut lab = Lab::new();
+    let told = || Some(rules(Some(3)));
+    let flow = lab.store.flow(told, lab.now_ms).unwrap();
+    assert_eq!(flow.queue("default").max_running, Some(3));
+    let now_ms = lab.now_ms;
+    set(
+        &mut lab,
+        "smtp",
+        OverrideKey::Rate,
+        Some("2/s"),
+        &until(now_ms, now_ms + 10),
+    );
+    lab.store.write(|tx| tx.keep_rules(&rules(None))).unwrap();
+    let flow = lab.store.flow(told, now_ms).unwrap();
+    assert_eq!(flow.queue("default").max_running, None, "it is loaded");
+    let smtp = flow.limit("smtp").unwrap();
+    assert_eq!(smtp.rate, Some(Rate::parse("2/s").unwrap()));
+    assert_eq!(smtp.overrides.len(), 1);
+    let flow = lab.store.flow(told, now_ms + 10).unwrap();
+    assert_eq!(flow.limit("smtp").unwrap().rate, None);
+    assert_eq!(flow.overrides, []);
+}

@@ -1,0 +1,173 @@
+//! Limits: opened and closed, breakers and waits, in lists, `status` and the log.
+
+use serde_json::{Value, json};
+
+use super::{drain, enqueue, field, go, limit, ms, says, show, state, timeless, world};
+use crate::world::World;
+
+#[test]
+fn an_opened_limit_starts_nothing_until_it_is_closed() {
+    let world = world();
+    let run = enqueue(&world, "hold");
+    go(&world, run);
+    says(
+        world.run("limits open api --reason outage --until 1h"),
+        "limit `api` is open, as an electric breaker: nothing under it starts until T \
+         or `jobctl limits close api`\n",
+    );
+    says(
+        world.run("limits open api"),
+        "limit `api` was opened already by root now: outage; nothing was changed\n",
+    );
+    drain(&world);
+    assert_eq!(state(&world, run), "waiting");
+    let api = limit(&world, "api");
+    assert_eq!(
+        (&api["breaker"], &api["opened_by"]),
+        (&json!("open"), &json!("root"))
+    );
+    assert_eq!(ms(&api["until"]) - ms(&api["since"]), 3_600_000);
+    assert_eq!(
+        timeless(&world.run("limits list").ok()),
+        "LIMIT RUNNING RATE NEXT BREAKER WAIT CHANGED\n\
+         api 0/2 - - opened by root, T left: outage - -\n\
+         smtp 0/3 600/min, burst 5 now closed - -\n"
+    );
+    let status = timeless(&world.run("status").ok());
+    let line = "limit `api` is opened by root until T, nothing under it starts: outage\n";
+    assert!(status.contains(line), "{status}");
+    says(
+        world.run("limits close api"),
+        "limit `api` is closed, runs under it start again: root had opened it: outage\n",
+    );
+    says(world.run("limits close api"), "limit `api` was not open\n");
+    drain(&world);
+    assert_eq!(state(&world, run), "succeeded");
+    let said = world.run("limits open api --json").json(0);
+    assert_eq!(said["schema"], "jobctl.limits.open/1");
+    assert_eq!(
+        (&said["name"], &said["done"], &said["breaker"]),
+        (&json!("api"), &json!(true), &json!("open"))
+    );
+    let said = world.run("limits close api --json").json(0);
+    assert_eq!(said["schema"], "jobctl.limits.close/1");
+    assert_eq!(
+        (&said["done"], &said["breaker"]),
+        (&json!(true), &Value::Null)
+    );
+}
+
+#[test]
+fn an_open_breaker_is_shown_and_closed_by_hand() {
+    let world = world();
+    let run = enqueue(&world, "mail");
+    drain(&world);
+    let smtp = limit(&world, "smtp");
+    assert_eq!(smtp["breaker"], "open");
+    assert_eq!(ms(&smtp["until"]) - ms(&smtp["since"]), 600_000);
+    let status = timeless(&world.run("status").ok());
+    assert!(
+        status.contains("the breaker of limit `smtp` is open until T\n"),
+        "{status}"
+    );
+    let document = world.run("status --json").json(0);
+    assert_eq!(
+        field(document["limits"].as_array().unwrap(), "name"),
+        ["api", "smtp"]
+    );
+    assert_eq!(document["breakers"], json!([]));
+    says(
+        world.run("limits close smtp"),
+        "limit `smtp` is closed, runs under it start again: its breaker is reset\n",
+    );
+    assert_eq!(limit(&world, "smtp")["breaker"], "closed");
+    drain(&world);
+    assert_eq!(show(&world, run)["attempts"], 2);
+}
+
+#[test]
+fn a_breaker_that_turns_and_a_wait_are_in_the_log() {
+    let world = World::with_catalogue(
+        r#"
+        [defaults]
+        retry = { attempts = 3, backoff = "fixed", base = "1ms", jitter = "none" }
+        [limit.smtp]
+        breaker = { failures = 1, within = "1m", cooldown = "50ms" }
+        [job.mail]
+        command = 'case "$JOBCTL_RUN_ATTEMPT" in 1) exit 75;; 2) echo busy; exit 9;; esac'
+        limits = ["smtp"]
+        exit = { patterns = [{ match = 'busy', class = 'rate_limited', wait = '100ms' }] }
+        [job.call]
+        command = '[ "$JOBCTL_RUN_ATTEMPT" != 1 ] || exit 75'
+        breaker = { failures = 1, within = "1m", cooldown = "50ms" }
+        "#,
+    );
+    enqueue(&world, "mail");
+    enqueue(&world, "call");
+    let log = world.run("run-worker --drain=all").err;
+    for event in [
+        "warn event=breaker_opened limit=smtp until=20",
+        "info event=limit_waits limit=smtp until=20",
+        "info event=breaker_closed limit=smtp\n",
+        "warn event=breaker_opened job=call until=20",
+        "info event=breaker_closed job=call\n",
+    ] {
+        assert_eq!(log.matches(event).count(), 1, "{event}: {log}");
+    }
+}
+
+#[test]
+fn the_breaker_of_a_job_is_shown_and_closed_with_a_resume() {
+    let catalogue = "
+        [job.call]
+        command = 'exit 75'
+        breaker = { failures = 1, within = '1m', cooldown = '10m' }";
+    let world = World::with_catalogue(catalogue);
+    drop(world.store());
+    enqueue(&world, "call");
+    drain(&world);
+    let status = timeless(&world.run("status").ok());
+    assert!(
+        status.contains("the breaker of job `call` is open until T\n"),
+        "{status}"
+    );
+    let breakers = world.run("status --json").json(0)["breakers"].clone();
+    assert_eq!(
+        (&breakers[0]["job"], &breakers[0]["breaker"]),
+        (&json!("call"), &json!("open"))
+    );
+    says(
+        world.run("jobs resume call"),
+        "job `call` was not paused; its breaker is closed\n",
+    );
+    let status = world.run("status --json").json(0);
+    assert_eq!(status["breakers"], json!([]));
+}
+
+#[test]
+fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_close() {
+    let catalogue = "
+        [limit.smtp]
+        concurrency = 1
+        [job.mail]
+        command = 'echo busy; exit 9'
+        limits = ['smtp']
+        exit = { patterns = [{ match = 'busy', class = 'rate_limited', wait = '1h' }] }";
+    let world = World::with_catalogue(catalogue);
+    drop(world.store());
+    enqueue(&world, "mail");
+    drain(&world);
+    let left_ms = ms(&limit(&world, "smtp")["waits_until"]) - jobctl::clock::wall_ms();
+    assert!((3_500_000..=3_600_000).contains(&left_ms), "{left_ms}");
+    let list = timeless(&world.run("limits list").ok());
+    assert!(list.contains("smtp 0/1 - - - T left -\n"), "{list}");
+    let status = timeless(&world.run("status").ok());
+    let line = "limit `smtp` waits until T, as a service asked\n";
+    assert!(status.contains(line), "{status}");
+    says(
+        world.run("limits close smtp"),
+        "limit `smtp` is closed, runs under it start again: \
+         the wait that a service asked for is over\n",
+    );
+    assert_eq!(limit(&world, "smtp")["waits_until"], Value::Null);
+}
