@@ -318,10 +318,8 @@ fn a_run_that_waits_for_others_names_them() {
     assert_eq!(gate(&said, "runs before it"), (false, detail));
     assert!(gates(&said, "order").is_empty());
     let text = world.run(&format!("runs show {}", second.run)).ok();
-    assert!(
-        text.contains("blocked: it waits for another run\n"),
-        "{text}"
-    );
+    let blocked = format!("blocked: waits for run {first} (waiting)\n");
+    assert!(text.contains(&blocked), "{text}");
     assert!(
         text.contains(&format!("jobctl runs why {}\n", second.run)),
         "{text}"
