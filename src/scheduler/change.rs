@@ -53,10 +53,13 @@ pub(super) fn apply(
     now: Now<'_>,
     budget: &mut usize,
 ) -> Result<Applied> {
-    let in_force = tx.schedule(&entry.job)?;
-    let Some((row, version)) = in_force.and_then(|row| row.version.map(|version| (row, version)))
+    let known = tx.schedule(&entry.job)?;
+    // Of a schedule that was removed while the clock was ahead everything up to its watermark is told.
+    let told_ms = known.as_ref().map_or(now.at_ms, |row| row.watermark_ms);
+    let Some((row, version)) = known.and_then(|row| row.version.map(|version| (row, version)))
     else {
-        return begin(tx, entry, data_version, now.at_ms, false, Vec::new());
+        let from_ms = now.at_ms.max(told_ms);
+        return begin(tx, entry, data_version, from_ms, false, Vec::new());
     };
     if row.digest == entry.plan.digest {
         return Ok(Applied::Kept {

@@ -106,6 +106,8 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
 fn what_once_failed_holds() {
     // A row of skipped periods was taken apart by an operator, beside another of the same instant, and then grew over it.
     retell(30_192);
+    // A schedule was removed while the clock was ahead, and came back when it was right again: a period was told twice.
+    retell(34_707);
 }
 
 /// `cargo test --release -- --ignored --nocapture fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,
