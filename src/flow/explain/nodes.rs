@@ -195,16 +195,10 @@ fn paused_words(node: &Node) -> (String, String) {
     let Some(pause) = &node.paused else {
         return ("paused".to_owned(), "it is somebody's to resume".to_owned());
     };
-    let by_catalogue = pause.by == "catalogue";
     let hint = match &node.subject {
-        Subject::Job(_) => format!("`jobctl jobs resume {name}`"),
-        Subject::Queue(_) if by_catalogue => {
-            format!("remove `paused` from `[queue.{name}]` and send the workers SIGHUP")
-        }
-        subject => format!(
-            "{} takes it back, or whoever may act on the {subject}",
-            pause.by
-        ),
+        Subject::Limit(_) => format!("`jobctl limits close {name}`"),
+        Subject::Queue(_) => format!("`jobctl queues resume {name}`"),
+        Subject::Job(_) | Subject::Tenant(_) => format!("`jobctl jobs resume {name}`"),
     };
     let word = match node.subject {
         Subject::Limit(_) => "its breaker was opened",

@@ -164,7 +164,7 @@ fn its_limits() {
                 });
             },
             &[
-                "closed limit smtp: its breaker was opened by ada: mail is down @9 -> ada takes it back, or whoever may act on the limit smtp",
+                "closed limit smtp: its breaker was opened by ada: mail is down @9 -> `jobctl limits close smtp`",
             ],
         ),
         (
@@ -240,7 +240,7 @@ fn its_tenant_and_its_queue() {
                 });
             },
             &[
-                "closed queue default: paused by the catalogue -> remove `paused` from `[queue.default]` and send the workers SIGHUP",
+                "closed queue default: paused by the catalogue -> `jobctl queues resume default`",
             ],
         ),
         (
@@ -249,7 +249,9 @@ fn its_tenant_and_its_queue() {
                 let paused = pause("ada", Some("night"), Some(NOW_MS + 60_000));
                 queue(facts, "default", |queue| queue.paused = Some(paused));
             },
-            &["closed queue default: paused by ada: night @60000 -> ada takes it back"],
+            &[
+                "closed queue default: paused by ada: night @60000 -> `jobctl queues resume default`",
+            ],
         ),
         (
             "queue unknown",
