@@ -18,18 +18,32 @@ const COMMON: &str = r#"
 [defaults]
 timezone = "UTC"
 retry.base = "1m"
+[queue.low]
+max_running = 1
+[limit.bank]
+concurrency = 2
+rate = "40/h"
+burst = 5
+breaker = { failures = 3, within = "2h", cooldown = "20m" }
+[tenants]
+concurrency = 3
+[tenants.acme]
+weight = 3
 [job.mail]
 command = ["true"]
 [job.charge]
 command = ["true"]
+limits = ["bank"]
 guarantee = "at-most-once"
 on_dead = "alarm"
 [job.fragile]
 command = ["true"]
+concurrency = 1
 retry.attempts = 5
 retry.max_crashes = 2
 [job.sync]
 command = ["true"]
+limits = ["bank"]
 retry.rate_limited_for = "6h"
 on_dead = "alarm"
 [job.urgent]

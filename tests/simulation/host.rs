@@ -71,7 +71,11 @@ impl Host {
     pub(super) fn new(seed: u64, start_ms: i64, traced: bool) -> (Self, Store) {
         let mut dice = Dice(seed);
         let name = format!("simulation-{seed}-{traced}");
-        let store = Store::in_memory(&name, start_ms).expect("a store");
+        let mut store = Store::in_memory(&name, start_ms).expect("a store");
+        // Limits are the same in every edition.
+        let catalogue = &editions()[0];
+        let kept = store.write(|tx| tx.keep_catalogue(catalogue, start_ms));
+        kept.expect("the rules");
         let faults = *dice.pick(&[2, 8, 25]).expect("one");
         let host = Self {
             witness: Witness::new(&name),

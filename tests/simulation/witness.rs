@@ -71,6 +71,27 @@ pub(super) struct Witness {
     pub(super) moves: BTreeMap<(String, String), u64>,
 }
 
+/// What the catalogues cap, and how many are over it.
+const CAPS: &[(&str, &str)] = &[
+    (
+        "runs under the limit",
+        "SELECT count(*) > 2 FROM run WHERE state = 'running' AND job IN ('charge', 'sync')",
+    ),
+    (
+        "runs of the job",
+        "SELECT count(*) > 1 FROM run WHERE state = 'running' AND job = 'fragile'",
+    ),
+    (
+        "runs of the queue",
+        "SELECT count(*) > 1 FROM run WHERE state = 'running' AND queue = 'low'",
+    ),
+    (
+        "runs of a tenant",
+        "SELECT count(*) FROM (
+            SELECT 1 FROM run WHERE state = 'running' AND tenant <> '' GROUP BY tenant HAVING count(*) > 3)",
+    ),
+];
+
 const TRIGGERS: &str = "
     CREATE TABLE sim_move (id INTEGER PRIMARY KEY, run, old, new, fence, trigger, guarantee);
     CREATE TRIGGER sim_new AFTER INSERT ON run BEGIN
@@ -212,6 +233,9 @@ impl Witness {
     /// What must hold at every moment.
     pub(super) fn check(&self) {
         invariants::always(&self.conn);
+        for (what, sql) in CAPS {
+            assert_eq!(self.number(sql), 0, "more than may: {what}");
+        }
         let sql = "SELECT id, state FROM run ORDER BY id";
         let mut statement = self.conn.prepare_cached(sql).expect(sql);
         let stored: BTreeSet<(i64, String)> = statement

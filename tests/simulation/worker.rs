@@ -217,7 +217,10 @@ impl Worker {
             self.stop_at_ms = Some(host.true_ms + 30 * SECOND);
         }
         let offset_ms = host.wall_ms() - host.true_ms;
-        self.restart_waits |= offset_ms < self.offset_ms - 500;
+        if offset_ms < self.offset_ms - 500 {
+            self.restart_waits = true;
+            self.look = true;
+        }
         self.offset_ms = offset_ms;
         host.strike("between two turns")
     }
@@ -301,7 +304,9 @@ impl Worker {
         if max > 0 {
             self.alone = claims.wants_idle;
             self.look = claims.full || claims.wants_idle;
-            self.next_due_ms = self.store.next_due().expect("a look");
+            let due_ms = self.store.next_due().expect("a look");
+            let next_ms = [due_ms, claims.passed.opens_ms];
+            self.next_due_ms = next_ms.into_iter().flatten().min();
         }
         for claimed in &claims.runs {
             let alone = !claimed.must_be_alone() || (idle && claims.runs.len() == 1);

@@ -239,9 +239,7 @@ fn its_tenant_and_its_queue() {
                     queue.paused = Some(pause("catalogue", None, None));
                 });
             },
-            &[
-                "closed queue default: paused by the catalogue -> `jobctl queues resume default`",
-            ],
+            &["closed queue default: paused by the catalogue -> `jobctl queues resume default`"],
         ),
         (
             "queue paused by somebody for a time",
