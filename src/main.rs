@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use jobctl::cli::{self, Context, Screen};
 use jobctl::error::Kind;
-use jobctl::process::wrapper;
+use jobctl::process::{spawn, wrapper};
 
 fn main() -> ExitCode {
     cli::report_panics();
     cli::survive_file_limits();
+    spawn::keep_exit_codes();
     let code = std::panic::catch_unwind(run).unwrap_or(Kind::Bug.exit_code());
     ExitCode::from(code)
 }

@@ -114,6 +114,15 @@ pub fn seal_descriptors() -> io::Result<()> {
     }
 }
 
+/// Takes SIGCHLD as the kernel does by default. Whoever started us may have ignored it, and that is inherited: the kernel would
+/// then throw away every exit code, and with it the process that a slot waits for.
+pub fn keep_exit_codes() {
+    // SAFETY: sets a signal back to its default; no handler is involved.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
 /// Reaps the ended processes that the *calling thread* has adopted, without waiting; returns how many.
 ///
 /// For the main thread, on SIGCHLD or in its tick. It looks at the calling thread's children only (`__WNOTHREAD`).

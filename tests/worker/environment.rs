@@ -418,6 +418,8 @@ fn signals_are_default_and_unblocked_and_only_three_descriptors_are_open() {
     let (code, log) = worker.end();
     assert_eq!(code, Some(0), "{log}");
     for run in runs {
+        // An ignored SIGCHLD would have thrown the exit code away.
+        assert_eq!(state(&world, run), State::Succeeded);
         let seen = show(&world, run).attempts.remove(0).output_tail.unwrap();
         let seen = String::from_utf8(seen).unwrap();
         let signals = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\ny\n";
