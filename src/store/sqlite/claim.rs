@@ -36,17 +36,24 @@ impl Tx<'_> {
         Ok(rows.len() as i64 == PROMOTE_MAX)
     }
 
-    /// The wall clock stepped back: relative waits that began later than now begin anew with their own length.
+    /// The wall clock stepped back: relative waits that began later than now begin anew with their own length. Those of kept
+    /// runs too, which are few.
     pub fn restart_waits(&mut self, now_ms: i64) -> Result<bool> {
-        const SQL: &str = "
+        const FREE: &str = "
             UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
             WHERE id IN (
                 SELECT id FROM run INDEXED BY run_due
                 WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 AND due_ms > ?1 AND wait_set_ms > ?1
                 LIMIT ?2)";
+        const KEPT: &str = "
+            UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
+            WHERE id IN (
+                SELECT id FROM run INDEXED BY run_worker
+                WHERE worker IS NOT NULL AND state = 'waiting' AND due_ms > ?1 AND wait_set_ms > ?1)";
+        self.conn.prepare_cached(KEPT)?.execute([now_ms])?;
         let changed = self
             .conn
-            .prepare_cached(SQL)?
+            .prepare_cached(FREE)?
             .execute([now_ms, PROMOTE_MAX])?;
         Ok(changed as i64 == PROMOTE_MAX)
     }

@@ -1,6 +1,7 @@
 //! What a claim takes beyond the free slots.
 
 use super::{Lab, WORKER};
+use crate::run::WorkerId;
 use crate::store::{ClaimRequest, Claims};
 
 fn claim(lab: &mut Lab, free: usize) -> Claims {
@@ -70,5 +71,31 @@ fn no_step_of_the_clock_makes_a_wait_longer_than_it_was_set_for() {
             assert_eq!(claimed, [waits], "{to_ms}");
         }
         lab.check();
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_lengthens_no_wait() {
+    const WAIT_MS: i64 = 60_000;
+    let mut lab = Lab::new();
+    let runs = [false, true].map(|kept| {
+        let now_ms = lab.now_ms;
+        let run = lab.enqueue(|run| {
+            run.due_ms = now_ms + WAIT_MS;
+            run.wait_set_ms = Some(now_ms);
+        });
+        if kept {
+            let kept = lab.store.write(|tx| tx.keep_for(run, WorkerId(7)));
+            kept.unwrap();
+        }
+        run
+    });
+    lab.now_ms -= 500_000;
+    let now_ms = lab.now_ms;
+    let more = lab.store.write(|tx| tx.restart_waits(now_ms));
+    assert!(!more.unwrap());
+    for run in runs {
+        let (_, due_ms, _) = lab.store.whereabouts(run).unwrap().unwrap();
+        assert_eq!(due_ms, now_ms + WAIT_MS);
     }
 }
