@@ -54,7 +54,6 @@ pub(super) fn queues(sections: &[Entry<'_>], context: &Context) -> BTreeMap<Stri
             // Without a good rank it still exists, so that no job is told otherwise.
             rank: rank.unwrap_or_default(),
             max_running: count(&table, "max_running"),
-            max_waiting: None,
             reserve: table
                 .get("reserve")
                 .and_then(|value| value.integer(0, 1_024))
@@ -183,7 +182,6 @@ fn quota(table: &Table<'_>) -> Quota {
             .get("concurrency")
             .filter(|value| !value.is_table())
             .and_then(|value| value.integer(1, COUNT_MAX)),
-        max_waiting: None,
     }
 }
 

@@ -405,7 +405,6 @@ mod tests {
         }
         rules.tenants.each = Quota {
             concurrency: Some(3),
-            max_waiting: None,
         };
         rules
     }

@@ -33,8 +33,6 @@ pub struct QueueRules {
     pub rank: i64,
     /// At most this many run at a time.
     pub max_running: Option<i64>,
-    /// An enqueue is refused when so many wait.
-    pub max_waiting: Option<i64>,
     /// Slots of each worker that only this queue may take.
     pub reserve: i64,
     /// Nothing of it is started.
@@ -90,8 +88,6 @@ pub struct Tenants {
 pub struct Quota {
     /// At most this many of its runs at a time.
     pub concurrency: Option<i64>,
-    /// An enqueue is refused when so many of its runs wait.
-    pub max_waiting: Option<i64>,
 }
 
 /// `[tenants.NAME]`
@@ -145,7 +141,6 @@ impl Rules {
         match self.tenants.named.get(tenant) {
             Some(TenantRules { quota, .. }) => Quota {
                 concurrency: quota.concurrency.or(each.concurrency),
-                max_waiting: quota.max_waiting.or(each.max_waiting),
             },
             None => each,
         }

@@ -80,7 +80,6 @@ impl OverrideKey {
         let (queue, limit) = (rules.queues.get(name), rules.limits.get(name));
         match self {
             Self::MaxRunning => count(queue.and_then(|queue| queue.max_running)),
-            Self::MaxWaiting => count(queue.and_then(|queue| queue.max_waiting)),
             Self::Paused => switch(queue.is_some_and(|queue| queue.paused.is_some())),
             Self::Concurrency => count(limit.and_then(|limit| limit.concurrency)),
             Self::Rate => {

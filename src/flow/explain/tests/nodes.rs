@@ -199,7 +199,6 @@ fn its_tenant_and_its_queue() {
                 in_rules(facts, |rules| {
                     let quota = Quota {
                         concurrency: Some(2),
-                        max_waiting: None,
                     };
                     rules.tenants.named.insert(
                         "acme".into(),
