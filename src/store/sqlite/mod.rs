@@ -8,6 +8,7 @@ mod catalogue;
 mod claim;
 mod coalesce;
 mod dead;
+mod desk;
 mod disk;
 mod enqueue;
 mod fault;

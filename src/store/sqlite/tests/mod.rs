@@ -72,6 +72,7 @@ impl Lab {
                 worker: WORKER,
                 queues: &queues,
                 knows: &|_| true,
+                known_behind: &|_| None,
                 max,
                 free: max,
                 is_short: &|_| true,
