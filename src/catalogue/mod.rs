@@ -21,6 +21,7 @@ mod retry;
 mod schedule;
 mod settings;
 mod source;
+mod starvation;
 mod template;
 #[cfg(test)]
 mod tests;
