@@ -5,6 +5,7 @@ mod coalesce;
 mod flow;
 mod model;
 mod operate;
+mod order;
 mod overrides;
 mod prune;
 mod read;
