@@ -12,7 +12,7 @@ use crate::flow::{
 use crate::policy::{Judged, Verdict};
 use crate::store::{ClaimRequest, Claimed, Claims, Holder, PassedOver, ServedQueue};
 
-fn use_rules(lab: &mut Lab, rules: &Rules) {
+pub(super) fn use_rules(lab: &mut Lab, rules: &Rules) {
     lab.store.write(|tx| tx.keep_rules(rules)).unwrap();
 }
 
@@ -63,7 +63,7 @@ fn counts<'a>(claims: &'a Claims, of: impl Fn(&'a Claimed) -> &'a str) -> BTreeM
     counts
 }
 
-fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
+pub(super) fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
     JobRules {
         limits: limits.iter().map(|&limit| limit.to_owned()).collect(),
         concurrency,

@@ -9,6 +9,7 @@ mod order;
 mod overrides;
 mod prune;
 mod read;
+mod retry;
 mod sequence;
 mod watch;
 mod why;
