@@ -129,11 +129,17 @@ pub(crate) struct Background(Child);
 
 impl Background {
     pub(crate) fn start(world: &World, slots: &str) -> Self {
-        let program = world.jobctl(&["run-worker", "-q", "--slots", slots]);
+        Self::start_for(world, slots, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_for(world: &World, slots: &str, more: &[&str]) -> Self {
+        let store = store(world);
+        let before = store.workers().expect("a look").len();
+        let program = world.jobctl(&[&["run-worker", "-q", "--slots", slots], more].concat());
         let mut command = program.command();
         let child = command.stderr(Stdio::null()).spawn().expect("it starts");
-        let store = store(world);
-        while store.workers().expect("a look").is_empty() {
+        while store.workers().expect("a look").len() <= before {
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(300));
