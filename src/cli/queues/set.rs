@@ -16,7 +16,7 @@ use crate::store::Create;
 pub(super) struct Args {
     /// Which queue
     queue: String,
-    /// `max_running=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
+    /// `max_running=N`, `max_waiting=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
     #[arg(value_name = "KEY=VALUE", required = true)]
     settings: Vec<String>,
     #[command(flatten)]

@@ -31,6 +31,7 @@ mod recover;
 mod request;
 mod reserves;
 mod ring;
+mod room;
 mod runs;
 mod schedules;
 mod sequence;
@@ -51,7 +52,6 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use catalogue::Settings;
-pub use disk::rank_accepted;
 pub use finish::{Finished, Holder};
 pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;

@@ -8,6 +8,7 @@ mod operate;
 mod overrides;
 mod prune;
 mod read;
+mod room;
 mod sequence;
 mod watch;
 mod why;
