@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::catalogue::{self, Catalogue};
 use crate::error::Result;
-use crate::flow::{FlowView, Space, Tight};
+use crate::flow::{FlowView, Space, Tight, waiting_words};
 use crate::store::{QueueRow, Settings, Store};
 
 /// Which queues are refused, and why.
@@ -73,7 +73,8 @@ impl Pressure {
         }
         for (queue, (waiting, max)) in &self.full {
             lines.push(format!(
-                "queue `{queue}` is full and refused: {waiting} runs wait, at most {max} may"
+                "queue `{queue}` is full and refused: {}",
+                waiting_words(*waiting, *max)
             ));
         }
         lines

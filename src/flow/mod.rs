@@ -19,7 +19,7 @@ pub use breaker::Breaker;
 pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why};
 pub use overrides::{OFF, ON, Overridden, Override, OverrideKey};
 pub use rate::Rate;
-pub use room::Full;
+pub use room::{Full, waiting_words};
 pub use rules::{
     BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rules, TenantRules,
     Tenants, WAITING_MAX, WEIGHT_MAX,

@@ -4,7 +4,7 @@ use serde_json::{Map, json};
 
 use super::gates::Subject;
 use crate::error::{Error, Kind};
-use crate::units::format_duration;
+use crate::units::{counted, format_duration};
 
 /// A queue or a tenant in which as many runs wait as may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct Full {
     pub running: i64,
     /// Until when nothing of it is started, milliseconds.
     pub paused_until_ms: Option<i64>,
+}
+
+/// `4 runs wait, at most 4 may`
+pub fn waiting_words(waiting: i64, max: i64) -> String {
+    let verb = if waiting == 1 { "waits" } else { "wait" };
+    format!("{} {verb}, at most {max} may", counted(waiting, "run"))
 }
 
 /// While runs end, there may be room so soon.
@@ -62,7 +68,8 @@ impl Full {
         Error::new(
             Kind::TryAgain,
             format!(
-                "{kind} `{name}` is full: {waiting} runs wait, at most {max} may; nothing was enqueued"
+                "{kind} `{name}` is full: {}; nothing was enqueued",
+                waiting_words(*waiting, *max)
             ),
         )
         .hint(format!(
@@ -95,6 +102,15 @@ mod tests {
         assert_eq!(full(1, Some(65_000)).retry_after_ms(5_000), 60_000);
         assert_eq!(full(0, Some(5_001)).retry_after_ms(5_000), 1_000);
         assert_eq!(full(0, Some(i64::MAX)).retry_after_ms(5_000), 300_000);
+    }
+
+    #[test]
+    fn one_run_waits_and_more_wait() {
+        assert_eq!(waiting_words(1, 1), "1 run waits, at most 1 may");
+        assert_eq!(
+            waiting_words(2000, 1000),
+            "2000 runs wait, at most 1000 may"
+        );
     }
 
     #[test]
