@@ -18,7 +18,7 @@ use crate::fail_point;
 use crate::flow::Tight;
 use crate::observe::log::{self, Level};
 use crate::process::capture::remove_logs;
-use crate::recovery::{Reaper, sweep, workers_dir};
+use crate::recovery::{Reaper, Told, sweep, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Settings, Store};
 
@@ -77,6 +77,8 @@ struct Keeper {
     swept: bool,
     looked: bool,
     foreground: bool,
+    /// Of dead workers that are not recovered yet.
+    told: Told,
     /// Queues to which nothing can be enqueued for want of space.
     refused: BTreeMap<String, Tight>,
 }
@@ -114,6 +116,7 @@ impl House {
             swept: false,
             looked: false,
             foreground,
+            told: Told::default(),
             refused: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new()
@@ -210,6 +213,7 @@ impl Keeper {
             store: &self.store,
             own: Some(self.worker),
             catalogue: &|| Some(Arc::clone(&catalogue)),
+            told: &mut self.told,
             write: &mut |body| self.ledger.call(body),
         };
         let found = reaper.reap()?;
