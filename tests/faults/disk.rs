@@ -248,7 +248,7 @@ fn an_io_error_in_a_worker_once_costs_nothing_and_for_ever_acknowledges_nothing(
             let done = "SELECT count(*) FROM run WHERE state = 'succeeded'";
             assert_eq!(number(&world, done), logged("run_succeeded") as i64);
             // Told to stop it tries until the stop is over, and leaves the rest to recovery.
-            // By somebody else than its parent, who would not be blamed for a crash.
+            // Not by its parent: then the runs would not count it as a crash.
             world.shell(&format!("kill -TERM {}", worker.id()));
             until("it ends", || worker.try_wait().expect("a look").is_some());
             assert_eq!(worker.wait().expect("an end").code(), Some(0));

@@ -233,7 +233,7 @@ fn run_bodies(
     bodies: Vec<Body<'_>>,
     answers: &mut Vec<Result<()>>,
 ) -> Result<()> {
-    super::open::check_version(conn)?;
+    super::connect::check_version(conn)?;
     let single = bodies.len() == 1;
     let mut tx = Tx {
         conn,
