@@ -13,7 +13,7 @@ use super::value::Value;
 use crate::error::nearest;
 use crate::flow::{
     BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, TenantRules,
-    Tenants, WEIGHT_MAX,
+    Tenants, WAITING_MAX, WEIGHT_MAX,
 };
 use crate::units::shown;
 
@@ -25,6 +25,12 @@ const FAILURES_MAX: i64 = 1_000;
 
 fn count(table: &Table<'_>, key: &str) -> Option<i64> {
     table.get(key).and_then(|value| value.integer(1, COUNT_MAX))
+}
+
+/// Of a queue, of each tenant or of one. A table of this name is a tenant.
+fn max_waiting(table: &Table<'_>) -> Option<i64> {
+    let value = table.get("max_waiting").filter(|value| !value.is_table());
+    value.and_then(|value| value.integer(1, WAITING_MAX))
 }
 
 /// `[queue.*]` of all files, with the built-in queues.
@@ -54,6 +60,7 @@ pub(super) fn queues(sections: &[Entry<'_>], context: &Context) -> BTreeMap<Stri
             // Without a good rank it still exists, so that no job is told otherwise.
             rank: rank.unwrap_or_default(),
             max_running: count(&table, "max_running"),
+            max_waiting: max_waiting(&table),
             reserve: table
                 .get("reserve")
                 .and_then(|value| value.integer(0, 1_024))
@@ -182,6 +189,7 @@ fn quota(table: &Table<'_>) -> Quota {
             .get("concurrency")
             .filter(|value| !value.is_table())
             .and_then(|value| value.integer(1, COUNT_MAX)),
+        max_waiting: max_waiting(table),
     }
 }
 

@@ -7,21 +7,21 @@ pub(super) const ROOT: &[&str] = &[
     "defaults", "store", "worker", "queue", "limit", "tenants", "calendar", "job",
 ];
 /// `[store]`
-pub(super) const STORE: &[&str] = &["path", "group", "min_free", "retention"];
+pub(super) const STORE: &[&str] = &["path", "group", "min_free", "max_size", "retention"];
 /// `[store] retention`
 pub(super) const RETENTION: &[&str] = &["age", "runs"];
 /// `[worker]`
 pub(super) const WORKER: &[&str] = &["slots", "stop_after"];
 /// `[queue.NAME]`
-pub(super) const QUEUE: &[&str] = &["rank", "max_running", "reserve", "paused"];
+pub(super) const QUEUE: &[&str] = &["rank", "max_running", "max_waiting", "reserve", "paused"];
 /// `[limit.NAME]`
 pub(super) const LIMIT: &[&str] = &["concurrency", "rate", "burst", "breaker"];
 /// `breaker`
 pub(super) const BREAKER: &[&str] = &["failures", "within", "cooldown"];
 /// `[tenants]`; its tables are tenants.
-pub(super) const TENANTS: &[&str] = &["concurrency"];
+pub(super) const TENANTS: &[&str] = &["concurrency", "max_waiting"];
 /// `[tenants.NAME]`
-pub(super) const TENANT: &[&str] = &["weight", "concurrency"];
+pub(super) const TENANT: &[&str] = &["weight", "concurrency", "max_waiting"];
 /// Keys of `[job.NAME]` that may also stand in `[defaults]`.
 pub(super) const SHARED: &[&str] = &[
     "shell",

@@ -94,6 +94,8 @@ pub struct StoreSettings {
     pub group: Option<String>,
     /// Free bytes of the file system below which enqueue refuses the least important queues.
     pub min_free: u64,
+    /// Bytes in use in the database from which on enqueue refuses all queues, and a tenth below it the least important.
+    pub max_size: Option<u64>,
     /// What the worker prunes in idle time.
     pub retention: Retention,
 }

@@ -18,6 +18,9 @@ use crate::units::{SIZE_MAX, shown};
 
 /// Room that enqueue leaves on the file system: a worker still has to write results, and the operator to log in.
 const MIN_FREE: u64 = 1 << 30;
+
+/// The smallest `max_size`, bytes.
+const SIZE_MIN: u64 = 1 << 20;
 const RETENTION_AGE_MS: i64 = 30 * 86_400_000;
 const STOP_AFTER_MS: i64 = 30_000;
 
@@ -142,6 +145,7 @@ pub(super) fn store(table: Option<&Table<'_>>, context: &Context) -> StoreSettin
         min_free: get("min_free")
             .and_then(|v| v.size(SIZE_MAX))
             .unwrap_or(MIN_FREE),
+        max_size: get("max_size").and_then(|v| max_size(&v)),
         retention: Retention {
             age_ms: within("age")
                 .and_then(|v| v.duration_or_none())
@@ -151,6 +155,19 @@ pub(super) fn store(table: Option<&Table<'_>>, context: &Context) -> StoreSettin
                 .and_then(|runs| runs.0),
         },
     }
+}
+
+fn max_size(value: &Value<'_>) -> Option<u64> {
+    if value.as_text() == Some("none") {
+        return None;
+    }
+    let size = value.size(SIZE_MAX)?;
+    if size < SIZE_MIN {
+        let hint = "an empty store has some of it: write `1M` or more, such as `20G`";
+        value.place.error("`max_size` is below 1M", hint);
+        return None;
+    }
+    Some(size)
 }
 
 /// A group's name; whether it exists is asked where the store is created.

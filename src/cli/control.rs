@@ -146,6 +146,19 @@ pub(super) fn rules_of_file(context: &Context) -> Option<Rules> {
     Some(Rules::of(&catalogue))
 }
 
+/// What the catalogue says where `knows` it: as it was loaded last, or, of what was added since, as its file says.
+pub(super) fn rules_about(
+    flow: FlowView,
+    knows: impl Fn(&Rules) -> bool,
+    context: &Context,
+) -> Rules {
+    if knows(&flow.catalogue) {
+        return flow.catalogue;
+    }
+    let of_file = rules_of_file(context).filter(knows);
+    of_file.unwrap_or(flow.catalogue)
+}
+
 /// Fails, with the nearest name, unless the store or the catalogue's file has this queue or limit.
 pub(super) fn check_known(
     kind: &str,

@@ -92,11 +92,11 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         store,
         new,
         now_ms,
-        keep,
+        read,
     } = order;
     let result = store.write(|tx: &mut Tx<'_>| {
-        if let Some(catalogue) = keep {
-            tx.keep_catalogue(catalogue, *now_ms)?;
+        if let Some(read) = read {
+            read.keep(tx, *now_ms)?;
         }
         if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
             return Ok(existing);

@@ -18,6 +18,7 @@ mod limits;
 mod migrate;
 mod next;
 mod periods;
+mod pressure;
 mod progress;
 mod prune;
 mod queues;

@@ -6,10 +6,11 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Context;
-use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX};
+use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
 use crate::error::{Error, Kind, Result};
+use crate::flow;
 use crate::intake::{Request, payload_of, trace_context, unknown_job};
-use crate::store::{Create, NewRun, Settings, Store};
+use crate::store::{Create, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};
 use crate::zone_files;
 
@@ -68,8 +69,31 @@ pub(super) struct Order {
     pub(super) new: NewRun,
     /// The time by which it was checked.
     pub(super) now_ms: i64,
-    /// The catalogue, where it had to be read and may be kept, in the same transaction, for the next enqueue.
-    pub(super) keep: Option<Catalogue>,
+    /// The catalogue, where it had to be read.
+    pub(super) read: Option<FreshCatalogue>,
+}
+
+/// A catalogue that was read for an enqueue. What it says holds from the transaction of that enqueue on.
+pub(super) struct FreshCatalogue {
+    catalogue: Catalogue,
+    /// Whether its files can be told from later ones by their stamp: then the next enqueue need not read them.
+    settled: bool,
+}
+
+impl FreshCatalogue {
+    pub(super) fn new(catalogue: Catalogue, stamp: &Stamp) -> Self {
+        let settled = stamp.settled && stamp.text == catalogue.stamp;
+        Self { catalogue, settled }
+    }
+
+    /// Puts it in force.
+    pub(super) fn keep(&self, tx: &mut Tx<'_>, now_ms: i64) -> Result<()> {
+        if self.settled {
+            tx.keep_catalogue(&self.catalogue, now_ms)?;
+            return Ok(());
+        }
+        tx.keep_rules(&flow::Rules::of(&self.catalogue))
+    }
 }
 
 /// Where the rules of a job come from.
@@ -108,7 +132,7 @@ impl RequestArgs {
             Some((settings, intake)) => Rules::Kept(settings, intake),
             None => Rules::Read(Catalogue::load(&path).map_err(Error::from)?),
         };
-        let (new, settings, keep) = match rules {
+        let (new, settings, read) = match rules {
             Rules::Kept(settings, intake) => {
                 let new = request.prepare(&intake, &settings, now_ms, idempotency_key)?;
                 (new, settings, None)
@@ -117,20 +141,19 @@ impl RequestArgs {
                 let settings = Settings::of(&catalogue);
                 let intake = &find(&catalogue, job)?.intake;
                 let new = request.prepare(intake, &settings, now_ms, idempotency_key)?;
-                let keep = stamp.settled && stamp.text == catalogue.stamp;
-                (new, settings, keep.then_some(catalogue))
+                (new, settings, Some(FreshCatalogue::new(catalogue, &stamp)))
             }
         };
         let store = match store {
             Some(store) => store,
             None => context.open_store(Create::IfMissing)?,
         };
-        guard_disk(&store, &settings, &new.queue)?;
+        store.guard_disk(&settings, &new.queue)?;
         Ok(Order {
             store,
             new,
             now_ms,
-            keep,
+            read,
         })
     }
 
@@ -164,13 +187,6 @@ pub(super) fn find<'a>(catalogue: &'a Catalogue, job: &str) -> Result<&'a catalo
         .get(job)
         .map(AsRef::as_ref)
         .ok_or_else(|| unknown_job(job, catalogue.jobs.keys().map(String::as_str)))
-}
-
-/// Refuses an enqueue into this queue when the disk is nearly full.
-pub(super) fn guard_disk(store: &Store, settings: &Settings, queue: &str) -> Result<()> {
-    let ranks: Vec<i64> = settings.ranks.values().copied().collect();
-    let rank = settings.ranks.get(queue).copied().unwrap_or(i64::MAX);
-    store.guard_disk(settings.min_free, &ranks, rank)
 }
 
 fn split(text: &str) -> Result<(String, String)> {

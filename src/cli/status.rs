@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::pressure::Pressure;
 use super::scheduler::Outlook;
 use super::workers::{self, Seen};
 use super::{Context, Paint, control, queues, standing};
@@ -19,11 +20,12 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let workers = workers::seen(&store)?;
     let pauses = store.pauses(context.now_ms())?;
     let flow = control::flow(&store, context)?;
+    let pressure = Pressure::of(&queues, &flow, &store, context)?;
     let dead = store.count_dead(&DeadFilter::default())?;
     let scheduler = Outlook::of(&store, context)?;
     if context.screen.json() {
         let body = json!({
-            "queues": queues.iter().map(|row| document::queue(row, &flow)).collect::<Vec<Value>>(),
+            "queues": queues.iter().map(|row| queues::document(row, &flow, &pressure)).collect::<Vec<Value>>(),
             "limits": flow.limits.iter().map(document::limit).collect::<Vec<Value>>(),
             "breakers": flow
                 .breakers
@@ -32,6 +34,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
                 .collect::<Vec<Value>>(),
             "workers": workers.iter().map(Seen::document).collect::<Vec<Value>>(),
             "scheduler": scheduler.document(),
+            "space": pressure.document(),
             "dead": dead,
             "alerts": [],
             "paused_jobs": pauses.iter().map(|pause| &pause.job).collect::<Vec<_>>(),
@@ -41,14 +44,15 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     }
     context
         .screen
-        .table(&queues::table(&queues, &flow, context.now_ms()));
+        .table(&queues::table(&queues, &flow, &pressure, context.now_ms()));
     if !queues.is_empty() {
         context.screen.line("");
     }
     context
         .screen
         .table(&workers::table(&workers, context.now_ms()));
-    let standing = standing::lines(&flow, &pauses, context.now_ms());
+    let mut standing = pressure.lines();
+    standing.extend(standing::lines(&flow, &pauses, context.now_ms()));
     notes(context, &queues, &workers, &scheduler, &standing, dead);
     Ok(0)
 }
@@ -68,7 +72,7 @@ fn notes(
     if !workers.iter().any(|seen| seen.alive != Some(false)) {
         let waiting = queues
             .iter()
-            .flat_map(|row| [row.ready, row.delayed])
+            .map(QueueRow::waiting)
             .fold(0, i64::saturating_add);
         let paint = if waiting > 0 {
             Paint::Bad

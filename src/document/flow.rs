@@ -33,7 +33,7 @@ pub fn queue_flow(name: &str, flow: &FlowView) -> Value {
         "pause_reason": paused.and_then(|paused| paused.reason.as_deref()),
         "paused_until": maybe_time(paused.and_then(|paused| paused.until_ms)),
         "max_running": rules.max_running,
-        "max_waiting": Value::Null,
+        "max_waiting": rules.max_waiting,
         "overrides": flow.overrides_of_queue(name).map(change).collect::<Vec<_>>(),
     })
 }

@@ -389,6 +389,7 @@ mod tests {
         }
         rules.tenants.each = Quota {
             concurrency: Some(3),
+            ..Quota::default()
         };
         rules
     }

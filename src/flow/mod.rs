@@ -8,8 +8,10 @@ pub mod explain;
 mod gates;
 mod overrides;
 mod rate;
+mod room;
 mod rules;
 mod settings;
+mod space;
 mod throttle;
 mod view;
 
@@ -17,10 +19,12 @@ pub use breaker::Breaker;
 pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why};
 pub use overrides::{OFF, ON, Overridden, Override, OverrideKey};
 pub use rate::Rate;
+pub use room::{Full, waiting_words};
 pub use rules::{
     BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rules, TenantRules,
-    Tenants, WEIGHT_MAX,
+    Tenants, WAITING_MAX, WEIGHT_MAX,
 };
 pub use settings::{LIMIT_KEYS, QUEUE_KEYS, Setting};
+pub use space::{FREE_FLOOR, Space, Tight};
 pub use throttle::{Ended, FlowChange, FlowEvent, Throttle};
 pub use view::{BreakerState, BreakerView, FlowView, LimitView};

@@ -11,6 +11,8 @@ crate::run::words!(
         Paused = "paused",
         /// Runs of a queue at a time.
         MaxRunning = "max_running",
+        /// Waiting runs of a queue.
+        MaxWaiting = "max_waiting",
         /// Runs under a limit at a time.
         Concurrency = "concurrency",
         /// Starts under a limit.
@@ -23,7 +25,7 @@ crate::run::words!(
 impl OverrideKey {
     /// Whether it belongs to a queue; else to a limit.
     pub fn is_of_queue(self) -> bool {
-        matches!(self, Self::Paused | Self::MaxRunning)
+        matches!(self, Self::Paused | Self::MaxRunning | Self::MaxWaiting)
     }
 }
 
@@ -101,6 +103,7 @@ impl Override {
             let queue = rules.queues.entry(self.name.clone()).or_default();
             match self.key {
                 OverrideKey::MaxRunning => queue.max_running = self.number(),
+                OverrideKey::MaxWaiting => queue.max_waiting = self.number(),
                 _ => queue.paused = (!self.is_off()).then(|| self.paused()),
             }
             return;

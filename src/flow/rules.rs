@@ -13,6 +13,9 @@ pub const WEIGHT_MAX: i64 = 100;
 /// No cap is larger: more runs at a time than any host can start.
 pub const COUNT_MAX: i64 = 1_000_000;
 
+/// No `max_waiting` is larger: more runs than a store should ever hold.
+pub const WAITING_MAX: i64 = 1_000_000_000;
+
 /// All rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
@@ -33,6 +36,9 @@ pub struct QueueRules {
     pub rank: i64,
     /// At most this many run at a time.
     pub max_running: Option<i64>,
+    /// With so many waiting an enqueue is refused.
+    #[serde(default)]
+    pub max_waiting: Option<i64>,
     /// Slots of each worker that only this queue may take.
     pub reserve: i64,
     /// Nothing of it is started.
@@ -88,6 +94,9 @@ pub struct Tenants {
 pub struct Quota {
     /// At most this many of its runs at a time.
     pub concurrency: Option<i64>,
+    /// With so many of its runs waiting an enqueue is refused.
+    #[serde(default)]
+    pub max_waiting: Option<i64>,
 }
 
 /// `[tenants.NAME]`
@@ -141,6 +150,7 @@ impl Rules {
         match self.tenants.named.get(tenant) {
             Some(TenantRules { quota, .. }) => Quota {
                 concurrency: quota.concurrency.or(each.concurrency),
+                max_waiting: quota.max_waiting.or(each.max_waiting),
             },
             None => each,
         }
@@ -150,6 +160,16 @@ impl Rules {
     pub fn weight(&self, tenant: &str) -> i64 {
         let named = self.tenants.named.get(tenant);
         named.and_then(|rules| rules.weight).unwrap_or(1)
+    }
+
+    /// Whether anything has a `max_waiting`.
+    pub fn bound_waiting(&self) -> bool {
+        let mut quotas = self.tenants.named.values().map(|tenant| &tenant.quota);
+        let bounds = |quota: &Quota| quota.max_waiting.is_some();
+        let mut queues = self.queues.values();
+        bounds(&self.tenants.each)
+            || quotas.any(bounds)
+            || queues.any(|queue| queue.max_waiting.is_some())
     }
 
     /// Whether what runs decides about anything: if not, nobody needs to count it.

@@ -4,12 +4,16 @@
 
 use super::overrides::{OFF, ON, OverrideKey};
 use super::rate::Rate;
-use super::rules::{COUNT_MAX, Rules};
+use super::rules::{COUNT_MAX, Rules, WAITING_MAX};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::units::shown;
 
 /// Keys of a queue that an operator may set.
-pub const QUEUE_KEYS: &[OverrideKey] = &[OverrideKey::MaxRunning, OverrideKey::Paused];
+pub const QUEUE_KEYS: &[OverrideKey] = &[
+    OverrideKey::MaxRunning,
+    OverrideKey::MaxWaiting,
+    OverrideKey::Paused,
+];
 
 /// Keys of a limit that an operator may set.
 pub const LIMIT_KEYS: &[OverrideKey] = &[OverrideKey::Concurrency, OverrideKey::Rate];
@@ -80,6 +84,7 @@ impl OverrideKey {
         let (queue, limit) = (rules.queues.get(name), rules.limits.get(name));
         match self {
             Self::MaxRunning => count(queue.and_then(|queue| queue.max_running)),
+            Self::MaxWaiting => count(queue.and_then(|queue| queue.max_waiting)),
             Self::Paused => switch(queue.is_some_and(|queue| queue.paused.is_some())),
             Self::Concurrency => count(limit.and_then(|limit| limit.concurrency)),
             Self::Rate => {
@@ -92,21 +97,26 @@ impl OverrideKey {
 }
 
 fn count(key: OverrideKey, text: &str) -> Result<i64> {
+    let max = match key {
+        OverrideKey::MaxWaiting => WAITING_MAX,
+        _ => COUNT_MAX,
+    };
     match text.parse() {
-        Ok(n) if (1..=COUNT_MAX).contains(&n) => Ok(n),
+        Ok(n) if (1..=max).contains(&n) => Ok(n),
         parsed => {
-            let stop = match key {
-                OverrideKey::Concurrency => "limits open",
-                _ => "queues pause",
-            };
-            let hint = match parsed {
-                Ok(0) => format!("`jobctl {stop}` lets nothing start"),
+            let hint = match (parsed, key) {
+                (Ok(0), OverrideKey::Concurrency) => {
+                    "`jobctl limits open` lets nothing start".to_owned()
+                }
+                (Ok(0), OverrideKey::MaxRunning) => {
+                    "`jobctl queues pause` lets nothing start".to_owned()
+                }
                 _ => {
                     "write a number, `none` for no cap, or `catalogue` for what it says".to_owned()
                 }
             };
             let message = format!(
-                "bad `{key}` `{}`: it is no number from 1 to {COUNT_MAX}",
+                "bad `{key}` `{}`: it is no number from 1 to {max}",
                 shown(text)
             );
             Err(Error::new(Kind::Usage, message).hint(hint))
@@ -171,7 +181,7 @@ mod tests {
                 "max_runing=1",
                 QUEUE_KEYS,
                 "unknown key `max_runing`",
-                "did you mean `max_running`? the keys are max_running, paused",
+                "did you mean `max_running`? the keys are max_running, max_waiting, paused",
             ),
             (
                 "burst=1",
@@ -184,6 +194,12 @@ mod tests {
                 QUEUE_KEYS,
                 "bad `max_running` `0`: it is no number from 1 to 1000000",
                 "`jobctl queues pause` lets nothing start",
+            ),
+            (
+                "max_waiting=0",
+                QUEUE_KEYS,
+                "bad `max_waiting` `0`: it is no number from 1 to 1000000000",
+                "write a number, `none` for no cap, or `catalogue` for what it says",
             ),
             (
                 "concurrency=0",

@@ -38,6 +38,7 @@ fn settings(zone: Option<&str>) -> Settings {
     Settings {
         timezone: zone.map(|name| name.parse().unwrap()),
         min_free: 0,
+        max_size: None,
         ranks: [("high", 10), ("default", 50)]
             .map(|(name, rank)| (name.to_owned(), rank))
             .into(),

@@ -2,6 +2,7 @@
 //!
 //! Rule: the dead worker's lock is held from the proof of its death until its runs are moved, so that one reaper acts.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -47,6 +48,22 @@ pub struct Reaped {
 /// A write about a dead worker.
 pub type Body = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Recovered> + Send>;
 
+/// What was told of workers whose runs stay blocked: their processes, which cannot be ended.
+#[derive(Debug, Default)]
+pub struct Told(BTreeMap<WorkerId, Vec<(RunId, i32)>>);
+
+impl Told {
+    /// Whether a look at a dead worker found anything that was not told at the look before.
+    fn is_news(&mut self, worker: WorkerId, moved: bool, remaining: &[(RunId, i32)]) -> bool {
+        let before = if remaining.is_empty() {
+            self.0.remove(&worker)
+        } else {
+            self.0.insert(worker, remaining.to_owned())
+        };
+        moved || before.is_none_or(|before| before != remaining)
+    }
+}
+
 /// Who recovers.
 pub struct Reaper<'a> {
     /// Read from.
@@ -55,6 +72,8 @@ pub struct Reaper<'a> {
     pub own: Option<WorkerId>,
     /// Asked only when somebody died: what `on_dead` says.
     pub catalogue: &'a dyn Fn() -> Option<Arc<Catalogue>>,
+    /// What the looks before said.
+    pub told: &'a mut Told,
     /// Writes in a transaction of its own.
     pub write: &'a mut dyn FnMut(Body) -> Result<Recovered>,
 }
@@ -147,20 +166,28 @@ impl Reaper<'_> {
             Ok(recovered)
         }))?;
         fail_point::reach("recovered");
-        log::event(
-            Level::Warn,
-            "worker_died",
-            &[
+        let moved = recovered.lost + recovered.unclaimed > 0 || !recovered.buried.is_empty();
+        if self.told.is_news(worker, moved, &left.remaining) {
+            let cannot_end = left.remaining.iter();
+            let cannot_end = cannot_end.map(|(run, pid)| format!("{pid} of run {run}"));
+            let cannot_end = cannot_end.collect::<Vec<_>>().join(", ");
+            let (dead, ended) = (recovered.buried.len(), left.ended.len());
+            let cause = cause.word();
+            let mut fields: Vec<(&str, &dyn std::fmt::Display)> = vec![
                 ("worker", &worker),
                 ("pid", &row.pid),
-                ("cause", &cause.word()),
+                ("cause", &cause),
                 ("unclaimed", &recovered.unclaimed),
                 ("lost", &recovered.lost),
-                ("dead", &recovered.buried.len()),
+                ("dead", &dead),
                 ("blocked", &n_blocked),
-                ("processes_ended", &left.ended.len()),
-            ],
-        );
+                ("processes_ended", &ended),
+            ];
+            if !cannot_end.is_empty() {
+                fields.push(("cannot_end", &cannot_end));
+            }
+            log::event(Level::Warn, "worker_died", &fields);
+        }
         if n_blocked == 0 {
             forget_files(state, worker, row.slots);
         }
@@ -217,4 +244,23 @@ pub(super) fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
     }
     drop(fs::remove_file(marks_path(state, worker)));
     drop(fs::remove_file(lock_path(state, worker)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_ended_is_told_once_and_again_when_it_changes() {
+        let mut told = Told::default();
+        let mut news =
+            |moved, remaining: &[(RunId, i32)]| told.is_news(WorkerId(1), moved, remaining);
+        assert!(news(true, &[(RunId(5), 77)]));
+        assert!(!news(false, &[(RunId(5), 77)]));
+        assert!(news(false, &[(RunId(5), 77), (RunId(5), 78)]));
+        assert!(news(false, &[]));
+        // Another worker has nothing to do with it.
+        assert!(told.is_news(WorkerId(2), false, &[(RunId(6), 79)]));
+        assert!(!told.is_news(WorkerId(2), false, &[(RunId(6), 79)]));
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) use sqlite::open_lock;
 pub use sqlite::{
     Asked, Cause, ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress,
     Ledger, OpenOptions, Pruned, Pruning, Settings, Store, Turns, Tx, Violation, Watch, Write,
-    is_network, rank_accepted, sqlite_version,
+    is_network, sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

@@ -219,6 +219,11 @@ impl QueueRow {
         }
     }
 
+    /// Runs that wait, whatever for.
+    pub fn waiting(&self) -> i64 {
+        self.ready.saturating_add(self.delayed)
+    }
+
     /// Sorts by rank, queues without one last, and by name.
     pub fn place(&self) -> (i64, String) {
         (self.rank.unwrap_or(i64::MAX), self.queue.clone())

@@ -51,8 +51,8 @@ const LINGER: Duration = Duration::from_millis(5);
 /// A write that failed is tried again after this.
 const RETRY_WRITE: Duration = Duration::from_millis(500);
 
-/// A write that is refused as a defect so often is given up; the run is then recovered like that of a dead worker. A claim
-/// is the end of the worker.
+/// A write that is refused as a defect so often, or fails so often after a stop lost its patience, is given up; the run is
+/// then recovered like that of a dead worker. A claim is the end of the worker.
 const WRITES_MAX: u32 = 5;
 
 /// What the main thread hears of.

@@ -2,6 +2,7 @@
 //!
 //! Rule: it looks once a second and whenever a worker's lock file is closed; nothing it does can delay a claim or a kill.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +15,12 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
+use crate::flow::Tight;
 use crate::observe::log::{self, Level};
 use crate::process::capture::remove_logs;
-use crate::recovery::{Reaper, sweep, workers_dir};
+use crate::recovery::{Reaper, Told, sweep, workers_dir};
 use crate::run::WorkerId;
-use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Store};
+use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Settings, Store};
 
 use super::engine::Event;
 use super::inbox::Inbox;
@@ -75,6 +77,10 @@ struct Keeper {
     swept: bool,
     looked: bool,
     foreground: bool,
+    /// Of dead workers that are not recovered yet.
+    told: Told,
+    /// Queues to which nothing can be enqueued for want of space.
+    refused: BTreeMap<String, Tight>,
 }
 
 impl House {
@@ -110,6 +116,8 @@ impl House {
             swept: false,
             looked: false,
             foreground,
+            told: Told::default(),
+            refused: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new()
             .name("house".into())
@@ -205,6 +213,7 @@ impl Keeper {
             store: &self.store,
             own: Some(self.worker),
             catalogue: &|| Some(Arc::clone(&catalogue)),
+            told: &mut self.told,
             write: &mut |body| self.ledger.call(body),
         };
         let found = reaper.reap()?;
@@ -224,6 +233,7 @@ impl Keeper {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
         self.store.keep_reserve()?;
+        self.tell_space(&Settings::of(&catalogue))?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
@@ -238,6 +248,28 @@ impl Keeper {
                 self.shared.inbox.push(Event::House(Found::Catalogue));
             }
         }
+        Ok(())
+    }
+
+    /// Says when enqueues begin to be refused for want of space, and when they are accepted again.
+    fn tell_space(&mut self, settings: &Settings) -> Result<()> {
+        let space = self.store.space(settings)?;
+        let refused = space.refused(&settings.ranks).into_iter();
+        let refused: BTreeMap<String, Tight> =
+            refused.map(|(name, why)| (name.to_owned(), why)).collect();
+        if refused == self.refused {
+            return Ok(());
+        }
+        let names: Vec<&str> = refused.keys().map(String::as_str).collect();
+        match refused.values().next() {
+            Some(&why) => log::event(
+                Level::Warn,
+                "enqueue_refused",
+                &[("queues", &names.join(",")), ("why", &space.words(why))],
+            ),
+            None => log::event(Level::Info, "enqueue_accepted", &[]),
+        }
+        self.refused = refused;
         Ok(())
     }
 

@@ -58,7 +58,7 @@ fn a_new_store_is_announced_on_standard_error() {
     let world = World::new();
     let place = world.state().join("").display().to_string();
     let place = place.trim_end_matches('/');
-    let line = format!("`{place}` has schema 4\n");
+    let line = format!("`{place}` has schema 5\n");
     let created = format!("created the store `{place}`\n");
     world.run("migrate").is(0, &line, &created);
     world.run("migrate").is(0, &line, "");
@@ -173,7 +173,7 @@ fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
         world.run(words).is(
             69,
             "",
-            "error: `jobctl.db` has schema 9 and this jobctl knows up to 4; the file was not changed\n\
+            "error: `jobctl.db` has schema 9 and this jobctl knows up to 5; the file was not changed\n\
              hint: install the version of jobctl that last worked on it, or a newer one\n",
         );
     }

@@ -71,8 +71,10 @@ fn worker(world: &World, words: &str) -> Running {
     until("its catalogue is in force", || {
         let exists = world.state().join("jobctl.db").exists();
         exists && {
-            let known = world.store().knows_queue("urgent", 0).unwrap();
-            !known.1.is_empty()
+            let store = world.store();
+            let path = world.catalogue();
+            let generation = store.catalogue_generation(&path.to_string_lossy());
+            generation.unwrap().is_some() && !store.workers().unwrap().is_empty()
         }
     });
     worker
@@ -95,10 +97,11 @@ fn a_run_without_a_worker_says_how_to_start_one() {
     let said = world.run(&format!("runs why {run}")).ok();
     assert_eq!(
         masked(&said),
-        "run 1 of job `mail` waits in queue `default`: 1 of 5 gates is closed\n\
+        "run 1 of job `mail` waits in queue `default`: 1 of 6 gates is closed\n\
          \n\
          open    due            since N\n\
          open    job mail       0 running; no catalogue was read yet\n\
+         open    limit smtp     0 of 2 running\n\
          open    queue default  0 running\n\
          closed  workers        no worker is alive\n\
          \u{20}       -> `jobctl run-worker` starts one\n\

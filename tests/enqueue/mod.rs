@@ -1,6 +1,7 @@
 //! `enqueue`: what is stored, what is refused, and that nothing is half done.
 
 mod crash;
+mod full;
 mod import;
 mod refused;
 mod stored;

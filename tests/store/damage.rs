@@ -76,7 +76,11 @@ fn a_damaged_page_is_said_by_whoever_meets_it_and_stops_a_worker() {
             &["enqueue a", "run-worker --drain -q", "runs show 2"][..],
         ),
         ("run_ready", &["enqueue a", "run-worker --drain -q"]),
-        ("depth", &["enqueue a", "run-worker --drain -q", "status"]),
+        ("depth", &["enqueue a", "run-worker --drain -q"]),
+        (
+            "queue_depth",
+            &["enqueue a", "run-worker --drain -q", "status"],
+        ),
         ("worker", &["run-worker --drain -q"]),
         ("attempt", &["run-worker --drain -q", "runs show 2"]),
         ("dead_letter", &["dlq list", "dlq retry --all"]),

@@ -1,8 +1,9 @@
 //! What is going on in the store: who holds it, who works, what is stuck.
 
 use super::Finding;
+use crate::cli::pressure::Pressure;
 use crate::cli::scheduler::Outlook;
-use crate::cli::{Context, Paint, workers};
+use crate::cli::{Context, Paint, control, queues, workers};
 use crate::store::{DeadFilter, Store};
 use crate::units::counted;
 
@@ -15,6 +16,7 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
         Ok(log(store)),
         workers(store),
         scheduler(store, context),
+        pressure(store, context),
         dead(store),
     ];
     let failed = |error: crate::error::Error| {
@@ -88,6 +90,21 @@ fn scheduler(store: &Store, context: &Context) -> crate::error::Result<Finding> 
     } else {
         Finding::ok("scheduler", text.join("; "))
     })
+}
+
+/// Whether enqueues are refused.
+fn pressure(store: &Store, context: &Context) -> crate::error::Result<Finding> {
+    let queues = queues::all(store, context)?;
+    let flow = control::flow(store, context)?;
+    let lines = Pressure::of(&queues, &flow, store, context)?.lines();
+    if lines.is_empty() {
+        return Ok(Finding::ok("enqueue", "no queue is refused"));
+    }
+    Ok(Finding::warning(
+        "enqueue",
+        lines.join("; "),
+        "make space or room: see `max_waiting`, `min_free` and `max_size` in jobctl.toml(5)",
+    ))
 }
 
 fn dead(store: &Store) -> crate::error::Result<Finding> {

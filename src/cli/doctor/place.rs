@@ -221,7 +221,7 @@ fn disk(dir: &Path, min_free: u64) -> Finding {
             format!(
                 "{mib} MiB free, less than `[store] min_free`: the least important queues are refused"
             ),
-            "free some: `jobctl prune --older-than 7d`",
+            "free some: `jobctl prune --age 7d`",
         );
     }
     Finding::ok("disk", format!("{mib} MiB free"))

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::progress::Progress;
-use super::request::find;
+use super::request::{FreshCatalogue, find};
 use super::signals::Signals;
 use super::{Context, Screen};
 use crate::catalogue::{self, Catalogue};
@@ -64,7 +64,7 @@ pub(super) fn run(
     let path = context.catalogue_path();
     let stamp = catalogue::stamp(&path, context.now_ms())?;
     let catalogue = Catalogue::load(&path).map_err(Error::from)?;
-    let keep = (stamp.settled && stamp.text == catalogue.stamp).then(|| catalogue.clone());
+    let read = FreshCatalogue::new(catalogue.clone(), &stamp);
     let mut checker = Checker {
         settings: Settings::of(&catalogue),
         catalogue,
@@ -94,7 +94,7 @@ pub(super) fn run(
     }
     let store = context.open_store(Create::IfMissing)?;
     let id = request_id.unwrap_or_else(|| made_id(&mut context.screen));
-    let mut slices = Slices::new(store, id.clone(), checker.settings.clone(), keep)?;
+    let mut slices = Slices::new(store, id.clone(), checker.settings.clone(), read)?;
     let screen = &mut context.screen;
     let result = store_all(
         &mut source,
@@ -286,9 +286,11 @@ fn end(
         }
         Stop::Error(mut error) => {
             if done.lines_done > 0 {
+                let message = error.message.strip_suffix("; nothing was enqueued");
                 error.message = format!(
                     "{}; lines 1 to {} are enqueued",
-                    error.message, done.lines_done
+                    message.unwrap_or(&error.message),
+                    done.lines_done
                 );
             }
             let hints: Vec<String> = error.hint.take().into_iter().chain(resume).collect();

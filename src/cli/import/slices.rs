@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::store::{ImportProgress, NewRun, Settings, Store, Tx};
 
 use super::super::enqueue::is_durable;
-use super::super::request::guard_disk;
+use super::super::request::FreshCatalogue;
 
 /// Others wait for their turn no longer than this; 20 ms is the promise.
 const TRANSACTION: Duration = Duration::from_millis(15);
@@ -35,13 +34,24 @@ pub(super) struct Slices {
     store: Store,
     request_id: String,
     settings: Settings,
-    keep: Option<Catalogue>,
+    /// Until the first transaction has put it in force.
+    read: Option<FreshCatalogue>,
     progress: ImportProgress,
     runs: Vec<NewRun>,
+    /// Lines before that of each run, blank ones included.
+    lines_before: Vec<usize>,
     /// Lines that `runs` stand for, blank ones included.
     lines: usize,
     bytes: usize,
     lines_wanted: usize,
+}
+
+/// What a transaction came to.
+#[derive(Clone)]
+struct Stored {
+    progress: ImportProgress,
+    /// Why it ends before the last line that was taken.
+    full: Option<Error>,
 }
 
 impl Slices {
@@ -50,7 +60,7 @@ impl Slices {
         store: Store,
         request_id: String,
         settings: Settings,
-        keep: Option<Catalogue>,
+        read: FreshCatalogue,
     ) -> Result<Self> {
         store.limit_log(LOG_KEPT_BYTES)?;
         let progress = store.import_progress(&request_id)?;
@@ -58,9 +68,10 @@ impl Slices {
             store,
             request_id,
             settings,
-            keep,
+            read: Some(read),
             progress,
             runs: Vec::new(),
+            lines_before: Vec::new(),
             lines: 0,
             bytes: 0,
             lines_wanted: FIRST_LINES,
@@ -74,7 +85,10 @@ impl Slices {
 
     /// Takes the next line; a blank one has no run.
     pub(super) fn push(&mut self, run: Option<NewRun>, bytes: usize) {
-        self.runs.extend(run);
+        if let Some(run) = run {
+            self.runs.push(run);
+            self.lines_before.push(self.lines);
+        }
         self.lines += 1;
         self.bytes += bytes;
     }
@@ -90,25 +104,31 @@ impl Slices {
     }
 
     /// Stores what was taken.
+    ///
+    /// # Errors
+    /// [`Kind::TryAgain`] where a queue or a tenant has no room: what is before that line is stored.
     pub(super) fn store(&mut self, now_ms: i64) -> Result<()> {
         if self.is_empty() {
             return Ok(());
         }
         self.guard()?;
-        let mut result = self.write(now_ms);
+        let mut tried = None;
+        let mut result = self.write(&mut tried, now_ms);
         // Whether it was stored is seen by writing again: the transaction reads the progress first.
         if matches!(&result, Err(error) if error.kind == Kind::Unknown) {
-            result = self.write(now_ms);
+            result = self.write(&mut tried, now_ms);
         }
-        self.progress = result?;
-        self.keep = None;
+        let stored = result?;
+        self.progress = stored.progress;
+        self.read = None;
         self.runs.clear();
+        self.lines_before.clear();
         self.lines = 0;
         self.bytes = 0;
         if self.store.wal_bytes() >= LOG_BYTES {
             self.store.checkpoint(false)?;
         }
-        Ok(())
+        stored.full.map_or(Ok(()), Err)
     }
 
     /// Refuses when the disk is nearly full for one of the queues.
@@ -119,47 +139,54 @@ impl Slices {
             .iter()
             .map(|run| &run.queue)
             .max_by_key(|queue| ranks.get(*queue));
-        last.map_or(Ok(()), |queue| {
-            guard_disk(&self.store, &self.settings, queue)
-        })
+        last.map_or(Ok(()), |queue| self.store.guard_disk(&self.settings, queue))
     }
 
-    fn write(&mut self, now_ms: i64) -> Result<ImportProgress> {
+    /// `tried` is what a transaction before may have stored.
+    fn write(&mut self, tried: &mut Option<Stored>, now_ms: i64) -> Result<Stored> {
         let mut start = None;
         let before = self.progress;
-        let lines_done = before.lines_done + self.lines as i64;
         let Self {
             store,
             request_id,
-            keep,
+            read,
             runs,
+            lines_before,
+            lines,
             ..
         } = self;
-        let (progress, is_new) = store.write(|tx: &mut Tx<'_>| {
+        let (stored, is_new) = store.write(|tx: &mut Tx<'_>| {
             start = Some(clock::monotonic());
-            let stored = tx.import_progress(request_id)?;
-            if stored.lines_done == lines_done && lines_done != before.lines_done {
-                return Ok((stored, false));
+            let found = tx.import_progress(request_id)?;
+            if let Some(tried) = tried.as_ref().filter(|tried| tried.progress == found) {
+                return Ok((tried.clone(), false));
             }
-            if stored != before {
+            if found != before {
                 return Err(Error::new(
                     Kind::Refused,
                     format!("another process imports with request id `{request_id}`; nothing more was enqueued"),
                 )
                 .hint("wait for it, or give each import an id of its own"));
             }
-            if let Some(catalogue) = keep {
-                tx.keep_catalogue(catalogue, now_ms)?;
+            if let Some(read) = read {
+                read.keep(tx, now_ms)?;
             }
-            let answers = tx.enqueue_all(runs, now_ms)?;
+            let (answers, full) = tx.enqueue_fitting(runs, now_ms)?;
+            let full = full.map(|full| full.refusal(now_ms));
+            if let (true, Some(full)) = (answers.is_empty(), &full) {
+                return Err(full.clone());
+            }
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;
+            let lines_stored = lines_before.get(answers.len()).unwrap_or(lines);
             let progress = ImportProgress {
-                lines_done,
+                lines_done: before.lines_done + *lines_stored as i64,
                 accepted: before.accepted + accepted,
-                duplicates: before.duplicates + runs.len() as i64 - accepted,
+                duplicates: before.duplicates + answers.len() as i64 - accepted,
             };
             tx.note_import(request_id, progress, now_ms)?;
-            Ok((progress, true))
+            let stored = Stored { progress, full };
+            *tried = Some(stored.clone());
+            Ok((stored, true))
         })?;
         if !is_new && !is_durable(store) {
             return Err(Error::new(
@@ -170,7 +197,7 @@ impl Slices {
         if let Some(start) = start {
             self.adapt(start.elapsed());
         }
-        Ok(progress)
+        Ok(stored)
     }
 
     /// Follows the speed of the disk.

@@ -8,7 +8,7 @@ use super::check_limit;
 use crate::cli::Context;
 use crate::cli::control::{self, ActArgs};
 use crate::document;
-use crate::flow::{LIMIT_KEYS, Setting};
+use crate::flow::{LIMIT_KEYS, Rules, Setting};
 use crate::store::Create;
 
 /// Change settings of a limit, over the catalogue
@@ -40,8 +40,10 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             .document("limits.set", document::merged(body, done));
         return Ok(0);
     }
+    let knows = |rules: &Rules| rules.limits.contains_key(limit);
+    let catalogue = control::rules_about(flow, knows, context);
     for (setting, changed) in settings.iter().zip(done) {
-        let words = control::setting_words(setting, changed, limit, &flow.catalogue, &given);
+        let words = control::setting_words(setting, changed, limit, &catalogue, &given);
         context.screen.line(&format!("limit `{limit}`: {words}"));
     }
     Ok(0)

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let settings = Settings::of(&catalogue);
     let job = request::find(&catalogue, &args.job)?;
     let mut store = context.open_store(Create::Never)?;
-    request::guard_disk(&store, &settings, &job.intake.queue)?;
+    store.guard_disk(&settings, &job.intake.queue)?;
     let now_ms = context.now_ms();
     let order = Order {
         job: &args.job,

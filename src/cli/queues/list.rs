@@ -1,9 +1,10 @@
 //! `jobctl queues list`: what waits and runs, queue by queue, and what stops it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::cli::control::{by_whom, changes, flow};
+use crate::cli::pressure::Pressure;
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::Result;
@@ -15,10 +16,11 @@ pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let queues = all(&store, context)?;
     let flow = flow(&store, context)?;
+    let pressure = Pressure::of(&queues, &flow, &store, context)?;
     if context.screen.json() {
         let items: Vec<_> = queues
             .iter()
-            .map(|row| document::queue(row, &flow))
+            .map(|row| document(row, &flow, &pressure))
             .collect();
         context.screen.document("queues", json!({ "items": items }));
         return Ok(0);
@@ -30,7 +32,7 @@ pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
     }
     context
         .screen
-        .table(&table(&queues, &flow, context.now_ms()));
+        .table(&table(&queues, &flow, &pressure, context.now_ms()));
     Ok(0)
 }
 
@@ -54,19 +56,36 @@ pub(in crate::cli) fn all(store: &Store, context: &Context) -> Result<Vec<QueueR
     Ok(queues)
 }
 
-/// The table of `queues list` and `status`. Who paused or changed queues has columns where somebody did.
-pub(in crate::cli) fn table(queues: &[QueueRow], flow: &FlowView, now_ms: i64) -> Table {
+/// A queue of `queues list` and `status`.
+pub(in crate::cli) fn document(row: &QueueRow, flow: &FlowView, pressure: &Pressure) -> Value {
+    let refuses = json!({ "refuses": pressure.refuses(&row.queue) });
+    document::merged(document::queue(row, flow), refuses)
+}
+
+/// The table of `queues list` and `status`. What only some queues have has columns where one has it.
+pub(in crate::cli) fn table(
+    queues: &[QueueRow],
+    flow: &FlowView,
+    pressure: &Pressure,
+    now_ms: i64,
+) -> Table {
     let paused = |row: &QueueRow| {
         let paused = flow.queue(&row.queue).paused?;
         let reason = paused.reason.as_deref();
         Some(by_whom(&paused.by, reason, paused.until_ms, now_ms))
     };
     let changed = |row: &QueueRow| changes(flow.overrides_of_queue(&row.queue), now_ms);
+    let max_waiting = |row: &QueueRow| flow.queue(&row.queue).max_waiting;
+    let any_bounded = queues.iter().any(|row| max_waiting(row).is_some());
+    let refuses = |row: &QueueRow| pressure.refuses(&row.queue);
+    let any_refused = queues.iter().any(|row| refuses(row).is_some());
     let any_paused = queues.iter().any(|row| paused(row).is_some());
     let any_changed = queues.iter().any(|row| changed(row).is_some());
     let mut head = vec![
         "~QUEUE", ">RANK", ">READY", ">DELAYED", ">RUNNING", ">OLDEST",
     ];
+    head.extend(any_bounded.then_some(">WAITING"));
+    head.extend(any_refused.then_some("~REFUSES"));
     head.extend(any_paused.then_some("~PAUSED"));
     head.extend(any_changed.then_some("~CHANGED"));
     let mut table = Table::new(&head);
@@ -96,6 +115,14 @@ pub(in crate::cli) fn table(queues: &[QueueRow], flow: &FlowView, now_ms: i64) -
                 Paint::Plain,
             ),
         ];
+        if any_bounded {
+            let cell = max_waiting(row).map(|max| format!("{}/{max}", row.waiting()));
+            cells.push((cell.unwrap_or_else(dash), Paint::Plain));
+        }
+        if any_refused {
+            let cell = refuses(row).map(|word| (word, Paint::Bad));
+            cells.push(cell.unwrap_or_else(|| (dash(), Paint::Plain)));
+        }
         if any_paused {
             let cell = paused(row).map(|words| (words, Paint::Bad));
             cells.push(cell.unwrap_or_else(|| (dash(), Paint::Plain)));

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::flow::FlowView;
 use crate::store::Store;
 
-pub(super) use list::{all, table};
+pub(super) use list::{all, document, table};
 
 /// Queues and what is in them
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use super::check_queue;
 use crate::cli::Context;
 use crate::cli::control::{self, ActArgs};
 use crate::document;
-use crate::flow::{QUEUE_KEYS, Setting};
+use crate::flow::{QUEUE_KEYS, Rules, Setting};
 use crate::store::Create;
 
 /// Change settings of a queue, over the catalogue
@@ -16,7 +16,7 @@ use crate::store::Create;
 pub(super) struct Args {
     /// Which queue
     queue: String,
-    /// `max_running=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
+    /// `max_running=N`, `max_waiting=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
     #[arg(value_name = "KEY=VALUE", required = true)]
     settings: Vec<String>,
     #[command(flatten)]
@@ -38,8 +38,10 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         context.screen.document("queues.set", body);
         return Ok(0);
     }
+    let knows = |rules: &Rules| rules.queues.contains_key(queue);
+    let catalogue = control::rules_about(flow, knows, context);
     for (setting, changed) in settings.iter().zip(done) {
-        let words = control::setting_words(setting, changed, queue, &flow.catalogue, &given);
+        let words = control::setting_words(setting, changed, queue, &catalogue, &given);
         context.screen.line(&format!("queue `{queue}`: {words}"));
     }
     Ok(0)

@@ -14,6 +14,8 @@ pub struct Settings {
     pub timezone: Option<chrono_tz::Tz>,
     /// `[store] min_free`
     pub min_free: u64,
+    /// `[store] max_size`
+    pub max_size: Option<u64>,
     /// Rank of each queue.
     pub ranks: std::collections::BTreeMap<String, i64>,
 }
@@ -24,6 +26,7 @@ impl Settings {
         Self {
             timezone: catalogue.timezone,
             min_free: catalogue.store.min_free,
+            max_size: catalogue.store.max_size,
             ranks: catalogue
                 .queues
                 .iter()

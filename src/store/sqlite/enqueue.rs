@@ -4,10 +4,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::coalesce::Alike;
+use super::room::Room;
 use super::sequence::Tails;
 use super::writer::{Depth, Tx};
 use crate::catalogue::SequenceOnDead;
 use crate::error::{Error, Kind, Result};
+use crate::flow::Full;
 use crate::run::{RunId, State};
 use crate::store::{Enqueued, NewRun, PRIORITY_STEP_MS};
 
@@ -84,7 +86,23 @@ impl Tx<'_> {
     }
 
     /// Stores runs in their order; a key that stands twice in them is one run.
+    ///
+    /// # Errors
+    /// [`Kind::TryAgain`] where a queue or tenant has no room for one of them; [`Kind::Refused`] where one would take over
+    /// a run of another sequence.
     pub fn enqueue_all(&mut self, new: &[NewRun], now_ms: i64) -> Result<Vec<Enqueued>> {
+        match self.enqueue_fitting(new, now_ms)? {
+            (answers, None) => Ok(answers),
+            (_, Some(full)) => Err(full.refusal(now_ms)),
+        }
+    }
+
+    /// As [`Tx::enqueue_all`], but stores those before the first for which there is no room, and says why it has none.
+    pub fn enqueue_fitting(
+        &mut self,
+        new: &[NewRun],
+        now_ms: i64,
+    ) -> Result<(Vec<Enqueued>, Option<Full>)> {
         let keys = keys_in_hash_order(new);
         let mut fates: Vec<Fate> = Vec::new();
         fates.resize_with(if keys.is_empty() { 0 } else { new.len() }, Fate::default);
@@ -104,9 +122,19 @@ impl Tx<'_> {
         let mut answers: Vec<Enqueued> = Vec::with_capacity(new.len());
         let mut rows = Rows::prepare(self.conn)?;
         let mut tails = Tails::default();
+        let mut room = Room::new(self, now_ms)?;
+        let mut full = None;
         for (index, run) in new.iter().enumerate() {
             let answer = match fates.get_mut(index).map(std::mem::take) {
-                None | Some(Fate::New) => self.store(run, &mut rows, &mut tails, now_ms)?,
+                None | Some(Fate::New) => {
+                    match self.store(run, &mut rows, &mut tails, &mut room, now_ms)? {
+                        Ok(answer) => answer,
+                        Err(found) => {
+                            full = Some(found);
+                            break;
+                        }
+                    }
+                }
                 Some(Fate::Existing(existing)) => existing,
                 Some(Fate::Twin(earlier)) => Enqueued {
                     duplicate: true,
@@ -116,22 +144,23 @@ impl Tx<'_> {
             answers.push(answer);
         }
         for key in &keys {
-            if !answers[key.index].duplicate {
-                self.hold_key(key, answers[key.index].run, now_ms)?;
+            if let Some(answer) = answers.get(key.index).filter(|answer| !answer.duplicate) {
+                self.hold_key(key, answer.run, now_ms)?;
             }
         }
-        Ok(answers)
+        Ok((answers, full))
     }
 
     /// Stores a run that no window refuses in advance, behind those that it has to wait for; or finds the one that it
-    /// coalesces with.
+    /// coalesces with. Where there is no room it changes nothing and says what is full.
     fn store<'n>(
         &mut self,
         run: &'n NewRun,
         rows: &mut Rows<'_>,
         tails: &mut Tails<'n>,
+        room: &mut Room,
         now_ms: i64,
-    ) -> Result<Enqueued> {
+    ) -> Result<Result<Enqueued, Full>> {
         let mut behind = Behind {
             runs: run.after.clone(),
             place: None,
@@ -143,16 +172,19 @@ impl Tx<'_> {
             let found = self.coalesce(run, (&dedup.key, how), now_ms)?;
             let key = window(run, 0);
             match (found, &key) {
-                (Alike::Existing(existing), _) => return Ok(existing),
+                (Alike::Existing(existing), _) => return Ok(Ok(existing)),
                 (Alike::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
                 (_, Some(key)) => {
                     if let Some(existing) = self.duplicate_of(key, now_ms)? {
-                        return Ok(existing);
+                        return Ok(Ok(existing));
                     }
                 }
                 _ => {}
             }
             held = key;
+        }
+        if let Some(full) = room.take(self, run)? {
+            return Ok(Err(full));
         }
         if run.sequence.is_some() {
             let (place, before) = tails.place(self.conn, run)?;
@@ -167,7 +199,7 @@ impl Tx<'_> {
         if let Some(key) = held {
             self.hold_key(&key, answer.run, now_ms)?;
         }
-        Ok(answer)
+        Ok(Ok(answer))
     }
 
     /// The run that holds the key: until the window is over and it has started, unless it died or was cancelled.

@@ -3,8 +3,8 @@
 //! Rule: zero rows changed means that the claim is no longer ours: nothing else about the run is written then.
 
 use rusqlite::{OptionalExtension, params};
-use sha2::{Digest, Sha256};
 
+use super::leave::{Counted, Held, Last, exactly_one};
 use super::writer::{Depth, Tx};
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
@@ -12,7 +12,6 @@ use crate::flow::{Ended, FlowEvent};
 use crate::policy::{Judged, Verdict};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
 use crate::store::{Burial, Outcome, Start};
-use crate::units::hex;
 
 /// A claim, as every write about a running run names it.
 #[derive(Debug, Clone, Copy)]
@@ -46,31 +45,6 @@ impl Finished {
             flow,
         }
     }
-}
-
-/// What the row of a run keeps of its last attempt.
-#[derive(Clone, Copy)]
-struct Last<'a> {
-    started_ms: i64,
-    exit_code: Option<i32>,
-    error: Option<&'a str>,
-}
-
-/// A running run, as far as a transition needs it.
-struct Held {
-    queue: String,
-    tenant: String,
-    job: String,
-    cancel: bool,
-    limited_ms: Option<i64>,
-}
-
-/// Columns that every way out of `running` sets.
-struct Counted {
-    failures: i64,
-    releases: i64,
-    crashes: i64,
-    limited_ms: Option<i64>,
 }
 
 impl Tx<'_> {
@@ -252,195 +226,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Queue and tenant of the run that succeeded; `None` where the claim is gone.
-    fn succeed(
-        &self,
-        holder: Holder,
-        report: &Report,
-        now_ms: i64,
-    ) -> Result<Option<(String, String, String)>> {
-        const SQL: &str = "
-            UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = ?4,
-                started_ms = coalesce(started_ms, ?5), exit_code = ?6, result = ?7, limited_ms = NULL
-            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant, job";
-        let results = &report.said.results;
-        let result = (!results.is_empty()).then(|| format!("[{}]", results.join(",")));
-        let mut statement = self.conn.prepare_cached(SQL)?;
-        let values = params![
-            holder.run.0,
-            holder.fence.0,
-            holder.attempt,
-            now_ms,
-            report.started_ms,
-            report.ending.exit_code(),
-            result
-        ];
-        let moved = statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        Ok(moved.optional()?)
-    }
-
-    /// What a transition needs to know of a run that is still held.
-    fn held(&self, holder: Holder) -> Result<Option<Held>> {
-        const SQL: &str = "
-            SELECT queue, tenant, job, cancel_ms IS NOT NULL, limited_ms FROM run
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let mut statement = self.conn.prepare_cached(SQL)?;
-        let held = statement.query_row([holder.run.0, holder.fence.0], |row| {
-            Ok(Held {
-                queue: row.get(0)?,
-                tenant: row.get(1)?,
-                job: row.get(2)?,
-                cancel: row.get(3)?,
-                limited_ms: row.get(4)?,
-            })
-        });
-        Ok(held.optional()?)
-    }
-
-    fn cancel_running(
-        &mut self,
-        holder: Holder,
-        report: &Report,
-        error: Option<&str>,
-        now_ms: i64,
-    ) -> Result<()> {
-        const SQL: &str = "
-            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4, ended_ms = ?5,
-                started_ms = coalesce(started_ms, ?6), exit_code = ?7, last_error = ?8, reason = 'cancelled'
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let fence = self.fences(1)?;
-        let changed = self.conn.prepare_cached(SQL)?.execute(params![
-            holder.run.0,
-            holder.fence.0,
-            fence,
-            holder.attempt,
-            now_ms,
-            report.started_ms,
-            report.ending.exit_code(),
-            error
-        ])?;
-        exactly_one(changed, "cancel a run")
-    }
-
-    /// Defer, release: the attempt counts as started; what else counts is in `counted`.
-    fn back_to_waiting(
-        &mut self,
-        holder: Holder,
-        counted: &Counted,
-        due_ms: i64,
-        wait_set_ms: Option<i64>,
-        last: Last<'_>,
-        keep: bool,
-    ) -> Result<()> {
-        const SQL: &str = "
-            UPDATE run SET state = 'waiting', ready = ?3, worker = ?4, fence = ?5, due_ms = ?6, wait_set_ms = ?7,
-                attempts = ?8, failures = failures + ?9, releases = releases + ?10, crashes = crashes + ?11,
-                limited_ms = ?12, exit_code = ?13, last_error = ?14, started_ms = coalesce(started_ms, ?15)
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let fence = self.fences(1)?;
-        let ready = wait_set_ms.is_none();
-        let keeper = keep.then_some(holder.worker.0);
-        let changed = self.conn.prepare_cached(SQL)?.execute(params![
-            holder.run.0,
-            holder.fence.0,
-            ready,
-            keeper,
-            fence,
-            due_ms,
-            wait_set_ms,
-            holder.attempt,
-            counted.failures,
-            counted.releases,
-            counted.crashes,
-            counted.limited_ms,
-            last.exit_code,
-            last.error,
-            last.started_ms
-        ])?;
-        exactly_one(changed, "put a run back")
-    }
-
-    fn bury_running(
-        &self,
-        holder: Holder,
-        reason: Reason,
-        failure: bool,
-        last: Last<'_>,
-        now_ms: i64,
-    ) -> Result<()> {
-        const SQL: &str = "
-            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4, ended_ms = ?5,
-                exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
-            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let changed = self.conn.prepare_cached(SQL)?.execute(params![
-            holder.run.0,
-            holder.fence.0,
-            holder.attempt,
-            failure,
-            now_ms,
-            last.exit_code,
-            last.error,
-            reason.word(),
-            last.started_ms
-        ])?;
-        exactly_one(changed, "bury a run")
-    }
-
-    /// Buries a waiting run whose deadline has passed.
-    pub(super) fn bury_expired(&mut self, run: RunId, now_ms: i64) -> Result<Burial> {
-        // `ready` is read before the update clears it: a RETURNING clause only sees the new row.
-        const LOOK: &str = "SELECT job, queue, tenant, ready, last_error FROM run WHERE id = ?1";
-        const SQL: &str = "
-            UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, reason = 'deadline'
-            WHERE id = ?1 AND state = 'waiting'";
-        let (job, queue, tenant, ready, error): (String, String, String, bool, Option<String>) =
-            self.conn.prepare_cached(LOOK)?.query_row([run.0], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                ))
-            })?;
-        let changed = self.conn.prepare_cached(SQL)?.execute([run.0, now_ms])?;
-        exactly_one(changed, "expire a run")?;
-        self.count(&queue, &tenant, Depth::waiting(ready), Depth::NONE);
-        let error = error.unwrap_or_else(|| "the deadline passed before it could start".to_owned());
-        self.dead_letter(run, &job, Reason::Deadline, Some(&error), &[], now_ms)?;
-        Ok(Burial {
-            run,
-            job,
-            reason: Reason::Deadline,
-        })
-    }
-
-    pub(super) fn dead_letter(
-        &self,
-        run: RunId,
-        job: &str,
-        reason: Reason,
-        error: Option<&str>,
-        tail: &[u8],
-        now_ms: i64,
-    ) -> Result<()> {
-        const SQL: &str = "
-            INSERT INTO dead_letter (run, job, reason, error, fingerprint, attempts, output_tail, died_ms)
-            SELECT ?1, ?2, ?3, ?4, ?5, attempts, ?6, ?7 FROM run WHERE id = ?1";
-        let print = fingerprint(job, reason, error.unwrap_or_default());
-        let tail = (!tail.is_empty()).then_some(tail);
-        self.conn.prepare_cached(SQL)?.execute(params![
-            run.0,
-            job,
-            reason.word(),
-            error,
-            print,
-            tail,
-            now_ms
-        ])?;
-        Ok(())
-    }
-
     /// Gives a claim back whose command was certainly not started.
     pub fn unclaim(&mut self, run: RunId, fence: Fence) -> Result<Outcome> {
         const SQL: &str = "
@@ -558,30 +343,4 @@ impl Tx<'_> {
         self.count(&queue, &tenant, Depth::RUNNING, Depth::READY);
         Ok((Outcome::Moved(State::Waiting), None))
     }
-}
-
-pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(super::claim::no_such_move(what))
-    }
-}
-
-/// Groups equal deaths: numbers and ids in the error do not count.
-fn fingerprint(job: &str, reason: Reason, error: &str) -> String {
-    let mut normal = String::with_capacity(error.len());
-    for word in error.split_whitespace() {
-        let id_like = word.bytes().any(|b| b.is_ascii_digit());
-        // The leading "exit 65" is what distinguishes most errors, so short numbers stay.
-        let keep = !id_like || word.trim_end_matches(':').len() <= 3;
-        normal.push_str(if keep { word } else { "#" });
-        normal.push(' ');
-    }
-    let mut hasher = Sha256::new();
-    for part in [job, reason.word(), &normal] {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hex(&hasher.finalize()[..6])
 }

@@ -235,11 +235,14 @@ impl Tx<'_> {
     }
 
     /// Puts the rules of a catalogue in force.
-    pub(super) fn keep_rules(&self, rules: &Rules) -> Result<()> {
-        const SQL: &str = "UPDATE flow SET version = version + 1, rules = ?1";
+    pub fn keep_rules(&self, rules: &Rules) -> Result<()> {
+        const SQL: &str = "
+            UPDATE flow SET version = version + 1, rules = ?1, bounded = ?2 WHERE rules <> ?1";
         let text = serde_json::to_string(rules)
             .map_err(|error| Error::new(Kind::Bug, format!("cannot write the rules: {error}")))?;
-        self.conn.prepare_cached(SQL)?.execute([text])?;
+        self.conn
+            .prepare_cached(SQL)?
+            .execute((text, rules.bound_waiting()))?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::migrate::migrate;
-use super::{Files, Modes, Store, open};
+use super::{Files, Modes, Store, connect};
 use crate::error::Result;
 
 impl Store {
@@ -59,6 +59,6 @@ pub(super) fn connect(uri: &Path) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(uri, flags)?;
-    open::set_up(&conn, Duration::ZERO)?;
+    connect::set_up(&conn, Duration::ZERO)?;
     Ok(conn)
 }

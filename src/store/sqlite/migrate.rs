@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_schedules.sql"),
     include_str!("migrations/0003_sequence.sql"),
     include_str!("migrations/0004_flow.sql"),
+    include_str!("migrations/0005_room.sql"),
 ];
 
 /// The schema version that this jobctl writes.

@@ -4,9 +4,11 @@
 //! the state left and, for claimed runs, the fence.
 
 mod acts;
+mod bury;
 mod catalogue;
 mod claim;
 mod coalesce;
+mod connect;
 mod dead;
 mod desk;
 mod disk;
@@ -17,6 +19,7 @@ mod flow;
 mod history;
 mod lane_walk;
 mod lanes;
+mod leave;
 mod ledger;
 mod lock;
 mod memory;
@@ -26,12 +29,14 @@ mod operate;
 mod overrides;
 mod pause;
 mod periods;
+mod place;
 mod prune;
 mod queues;
 mod recover;
 mod request;
 mod reserves;
 mod ring;
+mod room;
 mod runs;
 mod schedules;
 mod sequence;
@@ -52,12 +57,13 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use catalogue::Settings;
-pub use disk::rank_accepted;
+pub use connect::sqlite_version;
 pub use finish::{Finished, Holder};
 pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
-pub use open::{Create, OpenOptions, is_network, sqlite_version};
+pub use open::{Create, OpenOptions};
 pub use overrides::ClosedLimit;
+pub use place::is_network;
 pub use prune::{Pruned, Pruning};
 pub use recover::{Cause, Death};
 pub use request::ImportProgress;
@@ -141,7 +147,7 @@ impl Store {
         self.check_identity()?;
         let path = &self.files.database;
         let conn = match self.identity {
-            Some(_) => open::connect(path, self.busy_wait)?,
+            Some(_) => connect::connect(path, self.busy_wait)?,
             None => memory::connect(path)?,
         };
         Ok(self.conn.get_or_init(|| conn))

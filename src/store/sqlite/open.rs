@@ -5,15 +5,17 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::Connection;
 
+use super::connect::{back_up, connect, version_of};
 use super::lock::{self, Mode};
-use super::migrate::{APPLICATION_ID, VERSION, migrate};
-use super::{FileId, Files, Modes, Store};
+use super::migrate::{VERSION, migrate};
+use super::place::{HINT_RIGHTS, adopt, make_dir, modes, refuse_network};
+use super::{FileId, Files, Store};
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::units::hex;
@@ -43,12 +45,6 @@ pub struct OpenOptions {
     /// Now, for the creation time.
     pub now_ms: i64,
 }
-
-/// SQLite 3.7.0 to 3.51.2 can lose a commit when a log is reset while another process reads it.
-const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= 3_051_003);
-
-const HINT_RIGHTS: &str =
-    "run as the user that owns the state directory, or name another with `--state`";
 
 impl OpenOptions {
     /// Opens the store; the second value says whether it was made just now.
@@ -271,7 +267,7 @@ fn sync_names(dir: &Path) -> Result<()> {
 }
 
 /// The error of a read-only command where nothing was ever stored.
-fn no_store(dir: &Path) -> Error {
+pub(super) fn no_store(dir: &Path) -> Error {
     Error::new(
         Kind::Unavailable,
         format!("there is no store in `{}`", dir.display()),
@@ -333,236 +329,4 @@ fn identify(path: &Path) -> Result<FileId> {
         .hint("`chmod o= jobctl.db` in the state directory"));
     }
     Ok(FileId(meta.dev(), meta.ino()))
-}
-
-/// Opens a connection as every process of jobctl uses it.
-pub(super) fn connect(path: &Path, busy_wait: Duration) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags).map_err(|error| {
-        let rights = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
-        if rustix::fs::access(path, rights).is_err() {
-            let message = format!("the database `{}` cannot be opened", path.display());
-            Error::new(Kind::Permission, message).hint(HINT_RIGHTS)
-        } else {
-            Error::from(error)
-        }
-    })?;
-    set_up(&conn, busy_wait)?;
-    Ok(conn)
-}
-
-/// What holds for every connection.
-pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
-    conn.busy_timeout(busy_wait)?;
-    // The last one to close would else pay for a checkpoint.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // Plans do not depend on values: without this a statement that compares a parameter is prepared anew for each value,
-    // since SQLite looks whether a partial index fits it.
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    conn.set_prepared_statement_cache_capacity(128);
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
-    Ok(())
-}
-
-/// Keeps the database as it was before a migration, in `jobctl.db.schema-N.bak`.
-fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<()> {
-    let path = files.dir.join(format!("jobctl.db.schema-{version}.bak"));
-    let temporary = path.with_extension("tmp");
-    let io = |error: std::io::Error| Error::io("write", &path, &error);
-    drop(fs::remove_file(&temporary));
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&temporary)
-        .map_err(io)?;
-    adopt(&temporary, &file, files.modes, files.modes.file)?;
-    drop(file);
-    conn.backup("main", &temporary, None::<fn(_)>)?;
-    fs::File::open(&temporary)
-        .and_then(|file| file.sync_all())
-        .map_err(io)?;
-    fs::rename(&temporary, &path).map_err(io)?;
-    fs::File::open(&files.dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io)
-}
-
-/// The schema version, after making sure that the file is ours and not newer.
-fn version_of(conn: &Connection) -> Result<i64> {
-    let application: i64 = conn
-        .query_row("PRAGMA application_id", [], |row| row.get(0))
-        .map_err(|error| not_ours(Error::from(error)))?;
-    // Cached: the write transaction asks again.
-    let version: i64 = conn
-        .prepare_cached("PRAGMA user_version")?
-        .query_row([], |row| row.get(0))?;
-    if application != APPLICATION_ID {
-        return Err(not_ours(Error::new(Kind::Unavailable, "")));
-    }
-    if version > VERSION {
-        return Err(Error::new(
-            Kind::Unavailable,
-            format!(
-                "`jobctl.db` has schema {version} and this jobctl knows up to {VERSION}; the file was not changed"
-            ),
-        )
-        .hint("install the version of jobctl that last worked on it, or a newer one"));
-    }
-    Ok(version)
-}
-
-fn not_ours(error: Error) -> Error {
-    match error.kind {
-        Kind::Unavailable => Error::new(
-            Kind::Unavailable,
-            "`jobctl.db` was not made by jobctl, or is damaged; the file was not changed",
-        )
-        .hint("name another state directory with `--state`, or restore a backup"),
-        _ => error,
-    }
-}
-
-/// Inside a write transaction: the schema is still the one we opened.
-pub(super) fn check_version(conn: &Connection) -> Result<()> {
-    let version: i64 = conn
-        .prepare_cached("PRAGMA user_version")?
-        .query_row([], |row| row.get(0))?;
-    if version == VERSION {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::TryAgain,
-        format!(
-            "the schema changed from {VERSION} to {version} while it was open; nothing was stored"
-        ),
-    )
-    .hint("start this process again"))
-}
-
-fn modes(group: Option<&str>) -> Result<Modes> {
-    let Some(name) = group else {
-        return Ok(Modes {
-            file: 0o600,
-            dir: 0o700,
-            group: None,
-        });
-    };
-    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let gid = groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1)?.parse().ok())
-            .flatten()
-    });
-    match gid.or_else(|| name.parse().ok()) {
-        Some(gid) => Ok(Modes {
-            file: 0o660,
-            dir: 0o2770,
-            group: Some(gid),
-        }),
-        None => Err(Error::new(
-            Kind::Config,
-            format!("unknown group `{name}` in `[store] group`"),
-        )),
-    }
-}
-
-/// Gives a fresh file its group and mode, whatever the umask said. A file of somebody else is left as it is.
-fn adopt(path: &Path, file: &fs::File, modes: Modes, mode: u32) -> Result<()> {
-    let meta = file
-        .metadata()
-        .map_err(|error| Error::io("look at", path, &error))?;
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    let chown = match modes.group {
-        Some(gid) if meta.gid() != gid => std::os::unix::fs::fchown(file, None, Some(gid)),
-        _ => Ok(()),
-    };
-    chown
-        .and_then(|()| match meta.mode() & 0o7777 {
-            same if same == mode => Ok(()),
-            _ => file.set_permissions(fs::Permissions::from_mode(mode)),
-        })
-        .map_err(|error| Error::io("set the mode of", path, &error))
-}
-
-/// The state directory as an absolute path, made if it may be.
-fn make_dir(dir: &Path, modes: Modes, create: Create) -> Result<PathBuf> {
-    let dir = std::path::absolute(dir).map_err(|error| Error::io("find", dir, &error))?;
-    match fs::metadata(&dir) {
-        Ok(meta) if meta.is_dir() => return Ok(dir),
-        Ok(_) => {
-            return Err(Error::new(
-                Kind::Unavailable,
-                format!("the state directory `{}` is not a directory", dir.display()),
-            ));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(Error::io("use the state directory", &dir, &error).hint(HINT_RIGHTS));
-        }
-    }
-    if create == Create::Never {
-        return Err(no_store(&dir));
-    }
-    if let Some(parent) = dir.ancestors().find(|parent| parent.exists()) {
-        refuse_network(parent)?;
-    }
-    let made = match fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&dir)
-    {
-        Ok(()) => fs::File::open(&dir)
-            .map_err(|error| Error::io("open", &dir, &error))
-            .and_then(|file| adopt(&dir, &file, modes, modes.dir)),
-        Err(error) => Err(Error::io("create the state directory", &dir, &error).hint(HINT_RIGHTS)),
-    };
-    made.map(|()| dir)
-}
-
-/// Network file systems, by their magic numbers in statfs(2).
-const NETWORK: &[(u64, &str)] = &[
-    (0x6969, "NFS"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB2"),
-    (0x517b, "SMB"),
-    (0x0102_1997, "9p"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x0116_1970, "GFS2"),
-    (0x7461_636f, "OCFS2"),
-];
-
-/// Whether this magic number of statfs(2) is of a network file system, on which no state may be.
-pub fn is_network(magic: u64) -> bool {
-    NETWORK.iter().any(|(number, _)| *number == magic)
-}
-
-/// Version of SQLite, which is compiled in.
-pub fn sqlite_version() -> String {
-    rusqlite::version().to_owned()
-}
-
-/// Refuses file systems on which locks or shared memory do not hold between hosts.
-fn refuse_network(dir: &Path) -> Result<()> {
-    let fs = rustix::fs::statfs(dir)
-        .map_err(|error| Error::io("look at", dir, &std::io::Error::from(error)))?;
-    let magic = fs.f_type as u64 & 0xffff_ffff;
-    match NETWORK.iter().find(|(number, _)| *number == magic) {
-        None => Ok(()),
-        Some((_, name)) => Err(Error::new(
-            Kind::Unavailable,
-            format!(
-                "the state directory `{}` is on a network file system ({name}); nothing was created",
-                dir.display()
-            ),
-        )
-        .hint("put the state on a local disk: SQLite's locks do not hold across hosts")),
-    }
 }

@@ -5,7 +5,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::claim::no_such_move;
-use super::finish::exactly_one;
+use super::leave::exactly_one;
 use super::writer::{Depth, Tx};
 use crate::error::Result;
 use crate::run::{Event, RunId, State};

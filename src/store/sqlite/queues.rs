@@ -20,12 +20,8 @@ impl super::Store {
     /// Every queue that a catalogue names or that holds runs, by rank.
     pub fn queues(&self, now_ms: i64) -> Result<Vec<QueueRow>> {
         const SQL: &str = "
-            SELECT name, (SELECT rank FROM queue WHERE queue.queue = name), sum(ready), sum(delayed), sum(running)
-            FROM (
-                SELECT queue AS name, ready, delayed, running FROM depth
-                UNION ALL
-                SELECT queue, 0, 0, 0 FROM queue)
-            GROUP BY name";
+            SELECT queue, rank, coalesce(ready, 0), coalesce(delayed, 0), coalesce(running, 0)
+            FROM queue FULL JOIN queue_depth USING (queue)";
         let conn = self.connection()?;
         let mut overdue = overdue(conn, now_ms)?;
         let mut statement = conn.prepare_cached(SQL)?;

@@ -200,7 +200,7 @@ fn list(conn: &Connection, filter: &RunFilter, now_ms: i64) -> Result<Vec<RunRow
 
 /// Lets the rows be found by an index where few of a long history can match; the newest-first walk finds the others soon.
 fn narrow(conn: &Connection, filter: &RunFilter) -> Result<String> {
-    const WAITING: &str = "SELECT coalesce(sum(ready + delayed), 0) FROM depth";
+    const WAITING: &str = "SELECT coalesce(sum(ready + delayed), 0) FROM queue_depth";
     const ALL: &str = "TRUE";
     if filter.shown.is_empty() || filter.job.is_some() {
         return Ok(ALL.to_owned());

@@ -74,6 +74,14 @@ const CLAIMS: &[(&str, &str)] = &[
          GROUP BY queue, tenant, ready, delayed, running HAVING count(*) <> 2",
     ),
     (
+        "the counters of a queue are the sum of those of its tenants",
+        "SELECT queue FROM (
+            SELECT queue, ready, delayed, running FROM queue_depth WHERE ready OR delayed OR running
+            UNION ALL
+            SELECT queue, sum(ready), sum(delayed), sum(running) FROM depth WHERE ready OR delayed OR running GROUP BY queue)
+         GROUP BY queue, ready, delayed, running HAVING count(*) <> 2",
+    ),
+    (
         "a run waits for as many runs as it has gates",
         "SELECT id FROM run WHERE state IN ('waiting', 'running')
             AND gates <> (SELECT count(*) FROM gate WHERE successor = run.id)",

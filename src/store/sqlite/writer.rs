@@ -23,8 +23,8 @@ pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 pub struct Tx<'c> {
     pub(super) conn: &'c Connection,
     pub(super) known_rules: &'c RefCell<KnownRules>,
-    /// By queue, then tenant.
-    depth: BTreeMap<String, BTreeMap<String, Depth>>,
+    /// What this transaction changed so far, by queue, then tenant.
+    pub(super) depth: BTreeMap<String, BTreeMap<String, Depth>>,
 }
 
 /// Change of the depth counters of one (queue, tenant).
@@ -57,6 +57,14 @@ impl Depth {
         running: 0,
     };
 
+    pub(super) fn sum<'a>(depths: impl Iterator<Item = &'a Depth>) -> Depth {
+        depths.fold(Depth::NONE, |sum, depth| Depth {
+            ready: sum.ready + depth.ready,
+            delayed: sum.delayed + depth.delayed,
+            running: sum.running + depth.running,
+        })
+    }
+
     /// The counter that a waiting run stands in.
     pub(super) fn waiting(ready: bool) -> Depth {
         if ready { Depth::READY } else { Depth::DELAYED }
@@ -88,8 +96,20 @@ impl Tx<'_> {
                 ready   = ready   + excluded.ready,
                 delayed = delayed + excluded.delayed,
                 running = running + excluded.running";
+        const QUEUE: &str = "
+            INSERT INTO queue_depth (queue, ready, delayed, running)
+            VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT (queue) DO UPDATE SET
+                ready   = ready   + excluded.ready,
+                delayed = delayed + excluded.delayed,
+                running = running + excluded.running";
         let mut statement = self.conn.prepare_cached(SQL)?;
+        let mut of_queue = self.conn.prepare_cached(QUEUE)?;
         for (queue, tenants) in std::mem::take(&mut self.depth) {
+            let total = Depth::sum(tenants.values());
+            if total != Depth::NONE {
+                of_queue.execute((&queue, total.ready, total.delayed, total.running))?;
+            }
             for (tenant, depth) in tenants {
                 if depth != Depth::NONE {
                     let Depth {
@@ -213,7 +233,7 @@ fn run_bodies(
     bodies: Vec<Body<'_>>,
     answers: &mut Vec<Result<()>>,
 ) -> Result<()> {
-    super::open::check_version(conn)?;
+    super::connect::check_version(conn)?;
     let single = bodies.len() == 1;
     let mut tx = Tx {
         conn,

@@ -84,7 +84,10 @@ impl Engine {
             }
             Err(error) => {
                 self.bear(&error)?;
-                let tries = tries + u32::from(error.kind == Kind::Bug);
+                // What the disk or others do passes, unless a stop has lost its patience.
+                let counts =
+                    error.kind == Kind::Bug || matches!(self.stop, Stop::Term | Stop::Kill);
+                let tries = tries + u32::from(counts);
                 if tries < WRITES_MAX {
                     self.ended.push((ended, tries));
                     self.retry_at = Some(clock::monotonic() + RETRY_WRITE);

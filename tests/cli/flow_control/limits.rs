@@ -171,3 +171,23 @@ fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_close() {
     );
     assert_eq!(limit(&world, "smtp")["waits_until"], Value::Null);
 }
+
+#[test]
+fn what_was_added_to_the_catalogue_is_told_as_its_file_says() {
+    let world = world();
+    drain(&world);
+    let text = std::fs::read_to_string(world.catalogue()).unwrap();
+    world.write_catalogue(&format!(
+        "{text}\n[limit.fresh]\nconcurrency = 7\n[queue.fresh]\nrank = 5\nmax_waiting = 9\n"
+    ));
+    says(
+        world.run("limits set fresh concurrency=2"),
+        "limit `fresh`: concurrency=2; the catalogue says 7\n",
+    );
+    says(
+        world.run("queues set fresh max_waiting=3"),
+        "queue `fresh`: max_waiting=3; the catalogue says 9\n",
+    );
+    drain(&world);
+    assert_eq!(limit(&world, "fresh")["concurrency"], 2);
+}

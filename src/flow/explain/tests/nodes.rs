@@ -199,6 +199,7 @@ fn its_tenant_and_its_queue() {
                 in_rules(facts, |rules| {
                     let quota = Quota {
                         concurrency: Some(2),
+                        ..Quota::default()
                     };
                     rules.tenants.named.insert(
                         "acme".into(),

@@ -10,6 +10,7 @@ mod overrides;
 mod prune;
 mod read;
 mod retry;
+mod room;
 mod sequence;
 mod watch;
 mod why;

@@ -1,0 +1,109 @@
+//! What refuses enqueues now: queues that are full, a disk that nearly is, a database that is nearly too large.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::catalogue::{self, Catalogue};
+use crate::error::Result;
+use crate::flow::{FlowView, Space, Tight, waiting_words};
+use crate::store::{QueueRow, Settings, Store};
+
+/// Which queues are refused, and why.
+pub(super) struct Pressure {
+    space: Option<Space>,
+    tight: BTreeMap<String, Tight>,
+    full: BTreeMap<String, (i64, i64)>,
+}
+
+impl Pressure {
+    /// Looks; without a catalogue nobody knows how much space is wanted.
+    pub(super) fn of(
+        queues: &[QueueRow],
+        flow: &FlowView,
+        store: &Store,
+        context: &Context,
+    ) -> Result<Self> {
+        let full = queues.iter().filter_map(|row| {
+            let max = flow.queue(&row.queue).max_waiting?;
+            let waiting = row.waiting();
+            (waiting >= max).then(|| (row.queue.clone(), (waiting, max)))
+        });
+        let full = full.collect();
+        let Some(settings) = settings(store, context)? else {
+            return Ok(Self {
+                space: None,
+                tight: BTreeMap::new(),
+                full,
+            });
+        };
+        let space = store.space(&settings)?;
+        let refused = space.refused(&settings.ranks).into_iter();
+        Ok(Self {
+            space: Some(space),
+            tight: refused.map(|(name, why)| (name.to_owned(), why)).collect(),
+            full,
+        })
+    }
+
+    /// Why a queue is refused, in a word.
+    pub(super) fn refuses(&self, queue: &str) -> Option<String> {
+        let tight = self.tight.get(queue).map(Tight::to_string);
+        tight.or_else(|| self.full.contains_key(queue).then(|| "full".to_owned()))
+    }
+
+    /// Lines for people; none where everything is accepted.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for why in [Tight::Disk, Tight::Size] {
+            let refused = self.tight.iter().filter(|(_, tight)| **tight == why);
+            let names: Vec<&str> = refused.map(|(name, _)| name.as_str()).collect();
+            if let (Some(space), false) = (&self.space, names.is_empty()) {
+                let (word, verb) = match names.len() {
+                    1 => ("queue", "is"),
+                    _ => ("queues", "are"),
+                };
+                let names = names.join("`, `");
+                lines.push(format!(
+                    "{word} `{names}` {verb} refused: {}",
+                    space.words(why)
+                ));
+            }
+        }
+        for (queue, (waiting, max)) in &self.full {
+            lines.push(format!(
+                "queue `{queue}` is full and refused: {}",
+                waiting_words(*waiting, *max)
+            ));
+        }
+        lines
+    }
+
+    /// For `status`.
+    pub(super) fn document(&self) -> Value {
+        let Some(space) = &self.space else {
+            return Value::Null;
+        };
+        json!({
+            "free_bytes": space.free,
+            "min_free_bytes": space.min_free,
+            "used_bytes": space.max_size.map(|_| space.used),
+            "max_size_bytes": space.max_size,
+            "refused": self.tight.keys().collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// What the catalogue says of space and ranks, from where it is read fastest.
+fn settings(store: &Store, context: &Context) -> Result<Option<Settings>> {
+    let path = context.catalogue_path();
+    let Ok(stamp) = catalogue::stamp(&path, context.now_ms()) else {
+        return Ok(None);
+    };
+    if let Some(kept) = store.kept_settings(&path.to_string_lossy(), &stamp.text)? {
+        return Ok(Some(kept));
+    }
+    let catalogue = Catalogue::load(&path).ok();
+    Ok(catalogue.as_ref().map(Settings::of))
+}

@@ -1,0 +1,131 @@
+//! Backpressure: what an enqueue is told where too much waits already.
+
+use serde_json::{Map, json};
+
+use super::gates::Subject;
+use crate::error::{Error, Kind};
+use crate::units::{counted, format_duration};
+
+/// A queue or a tenant in which as many runs wait as may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Full {
+    /// Which.
+    pub subject: Subject,
+    /// Runs that wait.
+    pub waiting: i64,
+    /// At most this many may.
+    pub max: i64,
+    /// Runs that are under way: each that ends makes room.
+    pub running: i64,
+    /// Until when nothing of it is started, milliseconds.
+    pub paused_until_ms: Option<i64>,
+}
+
+/// `4 runs wait, at most 4 may`
+pub fn waiting_words(waiting: i64, max: i64) -> String {
+    let verb = if waiting == 1 { "waits" } else { "wait" };
+    format!("{} {verb}, at most {max} may", counted(waiting, "run"))
+}
+
+/// While runs end, there may be room so soon.
+const SOON_MS: i64 = 1_000;
+
+/// While none do, somebody has to do something.
+const LATER_MS: i64 = 30_000;
+
+/// The longest time that an application is told to wait.
+const LATEST_MS: i64 = 300_000;
+
+impl Full {
+    /// When it makes sense to try again, in milliseconds from now.
+    pub fn retry_after_ms(&self, now_ms: i64) -> i64 {
+        match self.paused_until_ms {
+            Some(until_ms) => until_ms.saturating_sub(now_ms).clamp(SOON_MS, LATEST_MS),
+            None if self.running > 0 => SOON_MS,
+            None => LATER_MS,
+        }
+    }
+
+    /// The refusal.
+    pub fn refusal(&self, now_ms: i64) -> Error {
+        let Self {
+            subject,
+            waiting,
+            max,
+            ..
+        } = self;
+        let (kind, name) = (subject.kind(), subject.name());
+        let retry_after_ms = self.retry_after_ms(now_ms);
+        let raise = match subject {
+            Subject::Queue(_) => format!("`jobctl queues set {name} max_waiting=N`"),
+            _ => "`max_waiting` in `[tenants]`".to_owned(),
+        };
+        let details = Map::from_iter([
+            ("full".to_owned(), json!(subject.to_string())),
+            ("waiting".to_owned(), json!(waiting)),
+            ("max_waiting".to_owned(), json!(max)),
+        ]);
+        Error::new(
+            Kind::TryAgain,
+            format!(
+                "{kind} `{name}` is full: {}; nothing was enqueued",
+                waiting_words(*waiting, *max)
+            ),
+        )
+        .hint(format!(
+            "try again in {}; {raise} raises it",
+            format_duration(retry_after_ms)
+        ))
+        .retry_after_ms(retry_after_ms)
+        .details(details)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(running: i64, paused_until_ms: Option<i64>) -> Full {
+        Full {
+            subject: Subject::Queue("low".into()),
+            waiting: 12,
+            max: 10,
+            running,
+            paused_until_ms,
+        }
+    }
+
+    #[test]
+    fn the_time_to_try_again_follows_what_makes_room() {
+        assert_eq!(full(1, None).retry_after_ms(5_000), 1_000);
+        assert_eq!(full(0, None).retry_after_ms(5_000), 30_000);
+        assert_eq!(full(1, Some(65_000)).retry_after_ms(5_000), 60_000);
+        assert_eq!(full(0, Some(5_001)).retry_after_ms(5_000), 1_000);
+        assert_eq!(full(0, Some(i64::MAX)).retry_after_ms(5_000), 300_000);
+    }
+
+    #[test]
+    fn one_run_waits_and_more_wait() {
+        assert_eq!(waiting_words(1, 1), "1 run waits, at most 1 may");
+        assert_eq!(
+            waiting_words(2000, 1000),
+            "2000 runs wait, at most 1000 may"
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_who_is_full_and_when_to_try_again() {
+        let error = full(1, None).refusal(5_000);
+        assert_eq!(error.kind, Kind::TryAgain);
+        assert_eq!(
+            error.message,
+            "queue `low` is full: 12 runs wait, at most 10 may; nothing was enqueued"
+        );
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("try again in 1s; `jobctl queues set low max_waiting=N` raises it")
+        );
+        assert_eq!(error.retry_after_ms, Some(1_000));
+        assert_eq!(error.details.unwrap()["full"], "queue low");
+    }
+}

@@ -1,0 +1,212 @@
+//! The disk guard: which queues are refused while the file system is nearly full or the database nearly too large.
+//!
+//! Rule: the least important ranks are refused first, and all before nothing can be written any more.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use crate::error::{Error, Kind};
+
+/// Below this many free bytes every enqueue is refused.
+pub const FREE_FLOOR: u64 = 64 << 20;
+
+/// Of `max_size`, the last tenth is for the more important ranks.
+const SIZE_BAND: u64 = 10;
+
+/// When it makes sense to try again: somebody has to make space.
+const RETRY_AFTER_MS: i64 = 30_000;
+
+/// How much space there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Free in the file system of the state directory, for unprivileged users.
+    pub free: u64,
+    /// `[store] min_free`
+    pub min_free: u64,
+    /// Whether the reserve is there that lets work finish on a full disk.
+    pub has_reserve: bool,
+    /// In use in the database; only measured where there is a `max_size`.
+    pub used: u64,
+    /// `[store] max_size`
+    pub max_size: Option<u64>,
+}
+
+/// What there is too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tight {
+    /// Space in the file system.
+    Disk,
+    /// Room below `max_size`.
+    Size,
+}
+
+impl Space {
+    /// Why nothing may be enqueued to a queue of this rank, if so; `ranks` are those of all queues.
+    pub fn tight_for(&self, ranks: &[i64], rank: i64) -> Option<Tight> {
+        let no_reserve = self.free < self.min_free && !self.has_reserve;
+        if no_reserve || !accepted(self.free, FREE_FLOOR, self.min_free, ranks, rank) {
+            return Some(Tight::Disk);
+        }
+        let max = self.max_size?;
+        let left = max.saturating_sub(self.used);
+        (!accepted(left, 1, max / SIZE_BAND, ranks, rank)).then_some(Tight::Size)
+    }
+
+    /// The queues that are refused, with the reason.
+    pub fn refused<'a>(&self, ranks: &'a BTreeMap<String, i64>) -> BTreeMap<&'a str, Tight> {
+        let all: Vec<i64> = ranks.values().copied().collect();
+        let refused = ranks.iter().filter_map(|(queue, &rank)| {
+            let tight = self.tight_for(&all, rank)?;
+            Some((queue.as_str(), tight))
+        });
+        refused.collect()
+    }
+
+    /// How tight it is, in words.
+    pub fn words(&self, tight: Tight) -> String {
+        match tight {
+            Tight::Disk => format!(
+                "{} MiB of the disk are free, `min_free` is {} MiB",
+                self.free >> 20,
+                self.min_free >> 20
+            ),
+            Tight::Size => format!(
+                "{} MiB of the database are in use, `max_size` is {} MiB",
+                self.used >> 20,
+                self.max_size.unwrap_or_default() >> 20
+            ),
+        }
+    }
+
+    /// The refusal of an enqueue into a state directory.
+    pub fn refusal(&self, tight: Tight, dir: &Path) -> Error {
+        let dir = dir.display();
+        let (message, hint) = match tight {
+            Tight::Disk => (
+                format!(
+                    "the file system of `{dir}` has only {} MiB free",
+                    self.free >> 20
+                ),
+                "free space there, or lower `[store] min_free`",
+            ),
+            Tight::Size => (
+                format!("the store in `{dir}` is too large: {}", self.words(tight)),
+                "remove ended runs with `jobctl prune`, or raise `[store] max_size`",
+            ),
+        };
+        Error::new(Kind::TryAgain, format!("{message}; nothing was enqueued"))
+            .hint(hint)
+            .retry_after_ms(RETRY_AFTER_MS)
+    }
+}
+
+impl fmt::Display for Tight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "disk",
+            Self::Size => "size",
+        })
+    }
+}
+
+/// Below `floor` nothing is accepted, from `wanted` on everything. Between them the least important ranks are refused first: of
+/// n ranks, the first `n x left / wanted` (rounded up) are accepted, one at least and never all.
+fn accepted(left: u64, floor: u64, wanted: u64, ranks: &[i64], rank: i64) -> bool {
+    if left < floor {
+        return false;
+    }
+    if left >= wanted {
+        return true;
+    }
+    let mut ranks = ranks.to_vec();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let accepted = (ranks.len() as u128 * u128::from(left)).div_ceil(u128::from(wanted)) as usize;
+    ranks
+        .iter()
+        .take(accepted.min(ranks.len().saturating_sub(1)).max(1))
+        .any(|&first| first == rank)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const RANKS: [i64; 3] = [10, 50, 90];
+
+    fn space(free: u64, used: u64) -> Space {
+        Space {
+            free,
+            min_free: 1 << 30,
+            has_reserve: true,
+            used,
+            max_size: Some(100 * MIB),
+        }
+    }
+
+    fn accepted(space: Space) -> Vec<i64> {
+        let open = |rank: &i64| space.tight_for(&RANKS, *rank).is_none();
+        RANKS.into_iter().filter(open).collect()
+    }
+
+    #[test]
+    fn on_a_full_disk_the_least_important_ranks_are_refused_first() {
+        let of_free = |free| accepted(space(free, 0));
+        assert_eq!(of_free(1 << 30), RANKS);
+        assert_eq!(of_free((1 << 30) - 1), [10, 50]);
+        assert_eq!(of_free(1 << 29), [10, 50]);
+        assert_eq!(of_free(1 << 28), [10]);
+        assert_eq!(of_free(FREE_FLOOR), [10]);
+        assert_eq!(of_free(FREE_FLOOR - 1), [0i64; 0]);
+    }
+
+    #[test]
+    fn in_the_last_tenth_of_the_size_too() {
+        let of_used = |used| accepted(space(1 << 40, used));
+        assert_eq!(of_used(90 * MIB), RANKS);
+        assert_eq!(of_used(90 * MIB + 1), [10, 50]);
+        assert_eq!(of_used(95 * MIB), [10, 50]);
+        assert_eq!(of_used(98 * MIB), [10]);
+        assert_eq!(of_used(100 * MIB - 1), [10]);
+        for used in [100 * MIB, u64::MAX] {
+            assert_eq!(of_used(used), [0i64; 0]);
+        }
+        let unbounded = Space {
+            max_size: None,
+            ..space(1 << 40, u64::MAX)
+        };
+        assert_eq!(accepted(unbounded), RANKS);
+    }
+
+    #[test]
+    fn without_the_reserve_nothing_is_accepted_on_a_nearly_full_disk() {
+        let gone = |free| Space {
+            has_reserve: false,
+            ..space(free, 0)
+        };
+        assert_eq!(accepted(gone(1 << 29)), [0i64; 0]);
+        assert_eq!(accepted(gone(1 << 30)), RANKS);
+    }
+
+    #[test]
+    fn a_single_rank_is_accepted_down_to_the_floor() {
+        let tight = |used| space(1 << 40, used).tight_for(&[50], 50);
+        assert_eq!(tight(100 * MIB - 1), None);
+        assert_eq!(tight(100 * MIB), Some(Tight::Size));
+    }
+
+    #[test]
+    fn refused_queues_have_a_reason() {
+        let ranks = BTreeMap::from([("high".to_owned(), 10), ("low".to_owned(), 90)]);
+        let refused = space(1 << 29, 99 * MIB).refused(&ranks);
+        assert_eq!(refused, BTreeMap::from([("low", Tight::Disk)]));
+        let refused = space(1 << 40, 101 * MIB);
+        assert_eq!(
+            refused.words(Tight::Size),
+            "101 MiB of the database are in use, `max_size` is 100 MiB"
+        );
+        assert_eq!(refused.refused(&ranks)["high"], Tight::Size);
+    }
+}

@@ -1,0 +1,113 @@
+//! Deaths: the run, its dead letter, and the print by which equal deaths are found.
+
+use rusqlite::params;
+use sha2::{Digest, Sha256};
+
+use super::finish::Holder;
+use super::leave::{Last, exactly_one};
+use super::writer::{Depth, Tx};
+use crate::error::Result;
+use crate::run::{Reason, RunId};
+use crate::store::Burial;
+use crate::units::hex;
+
+impl Tx<'_> {
+    pub(super) fn bury_running(
+        &self,
+        holder: Holder,
+        reason: Reason,
+        failure: bool,
+        last: Last<'_>,
+        now_ms: i64,
+    ) -> Result<()> {
+        const SQL: &str = "
+            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4, ended_ms = ?5,
+                exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
+            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
+        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+            holder.run.0,
+            holder.fence.0,
+            holder.attempt,
+            failure,
+            now_ms,
+            last.exit_code,
+            last.error,
+            reason.word(),
+            last.started_ms
+        ])?;
+        exactly_one(changed, "bury a run")
+    }
+
+    /// Buries a waiting run whose deadline has passed.
+    pub(super) fn bury_expired(&mut self, run: RunId, now_ms: i64) -> Result<Burial> {
+        // `ready` is read before the update clears it: a RETURNING clause only sees the new row.
+        const LOOK: &str = "SELECT job, queue, tenant, ready, last_error FROM run WHERE id = ?1";
+        const SQL: &str = "
+            UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, reason = 'deadline'
+            WHERE id = ?1 AND state = 'waiting'";
+        let (job, queue, tenant, ready, error): (String, String, String, bool, Option<String>) =
+            self.conn.prepare_cached(LOOK)?.query_row([run.0], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ))
+            })?;
+        let changed = self.conn.prepare_cached(SQL)?.execute([run.0, now_ms])?;
+        exactly_one(changed, "expire a run")?;
+        self.count(&queue, &tenant, Depth::waiting(ready), Depth::NONE);
+        let error = error.unwrap_or_else(|| "the deadline passed before it could start".to_owned());
+        self.dead_letter(run, &job, Reason::Deadline, Some(&error), &[], now_ms)?;
+        Ok(Burial {
+            run,
+            job,
+            reason: Reason::Deadline,
+        })
+    }
+
+    pub(super) fn dead_letter(
+        &self,
+        run: RunId,
+        job: &str,
+        reason: Reason,
+        error: Option<&str>,
+        tail: &[u8],
+        now_ms: i64,
+    ) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO dead_letter (run, job, reason, error, fingerprint, attempts, output_tail, died_ms)
+            SELECT ?1, ?2, ?3, ?4, ?5, attempts, ?6, ?7 FROM run WHERE id = ?1";
+        let print = fingerprint(job, reason, error.unwrap_or_default());
+        let tail = (!tail.is_empty()).then_some(tail);
+        self.conn.prepare_cached(SQL)?.execute(params![
+            run.0,
+            job,
+            reason.word(),
+            error,
+            print,
+            tail,
+            now_ms
+        ])?;
+        Ok(())
+    }
+}
+
+/// Groups equal deaths: numbers and ids in the error do not count.
+fn fingerprint(job: &str, reason: Reason, error: &str) -> String {
+    let mut normal = String::with_capacity(error.len());
+    for word in error.split_whitespace() {
+        let id_like = word.bytes().any(|b| b.is_ascii_digit());
+        // The leading "exit 65" is what distinguishes most errors, so short numbers stay.
+        let keep = !id_like || word.trim_end_matches(':').len() <= 3;
+        normal.push_str(if keep { word } else { "#" });
+        normal.push(' ');
+    }
+    let mut hasher = Sha256::new();
+    for part in [job, reason.word(), &normal] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hex(&hasher.finalize()[..6])
+}

@@ -1,0 +1,127 @@
+//! Connections: how every process opens one, and that what it opens is ours and not newer.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::Files;
+use super::migrate::{APPLICATION_ID, VERSION};
+use super::place::{HINT_RIGHTS, adopt};
+use crate::error::{Error, Kind, Result};
+
+/// SQLite 3.7.0 to 3.51.2 can lose a commit when a log is reset while another process reads it.
+const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= 3_051_003);
+
+/// Opens a connection as every process of jobctl uses it.
+pub(super) fn connect(path: &Path, busy_wait: Duration) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| {
+        let rights = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        if rustix::fs::access(path, rights).is_err() {
+            let message = format!("the database `{}` cannot be opened", path.display());
+            Error::new(Kind::Permission, message).hint(HINT_RIGHTS)
+        } else {
+            Error::from(error)
+        }
+    })?;
+    set_up(&conn, busy_wait)?;
+    Ok(conn)
+}
+
+/// What holds for every connection.
+pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
+    conn.busy_timeout(busy_wait)?;
+    // The last one to close would else pay for a checkpoint.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // Plans do not depend on values: without this a statement that compares a parameter is prepared anew for each value,
+    // since SQLite looks whether a partial index fits it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
+    Ok(())
+}
+
+/// Keeps the database as it was before a migration, in `jobctl.db.schema-N.bak`.
+pub(super) fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<()> {
+    let path = files.dir.join(format!("jobctl.db.schema-{version}.bak"));
+    let temporary = path.with_extension("tmp");
+    let io = |error: std::io::Error| Error::io("write", &path, &error);
+    drop(fs::remove_file(&temporary));
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .map_err(io)?;
+    adopt(&temporary, &file, files.modes, files.modes.file)?;
+    drop(file);
+    conn.backup("main", &temporary, None::<fn(_)>)?;
+    fs::File::open(&temporary)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    fs::rename(&temporary, &path).map_err(io)?;
+    fs::File::open(&files.dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)
+}
+
+/// The schema version, after making sure that the file is ours and not newer.
+pub(super) fn version_of(conn: &Connection) -> Result<i64> {
+    let application: i64 = conn
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(|error| not_ours(Error::from(error)))?;
+    // Cached: the write transaction asks again.
+    let version: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Err(not_ours(Error::new(Kind::Unavailable, "")));
+    }
+    if version > VERSION {
+        return Err(Error::new(
+            Kind::Unavailable,
+            format!(
+                "`jobctl.db` has schema {version} and this jobctl knows up to {VERSION}; the file was not changed"
+            ),
+        )
+        .hint("install the version of jobctl that last worked on it, or a newer one"));
+    }
+    Ok(version)
+}
+
+fn not_ours(error: Error) -> Error {
+    match error.kind {
+        Kind::Unavailable => Error::new(
+            Kind::Unavailable,
+            "`jobctl.db` was not made by jobctl, or is damaged; the file was not changed",
+        )
+        .hint("name another state directory with `--state`, or restore a backup"),
+        _ => error,
+    }
+}
+
+/// Inside a write transaction: the schema is still the one we opened.
+pub(super) fn check_version(conn: &Connection) -> Result<()> {
+    let version: i64 = conn
+        .prepare_cached("PRAGMA user_version")?
+        .query_row([], |row| row.get(0))?;
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::TryAgain,
+        format!(
+            "the schema changed from {VERSION} to {version} while it was open; nothing was stored"
+        ),
+    )
+    .hint("start this process again"))
+}
+
+/// Version of SQLite, which is compiled in.
+pub fn sqlite_version() -> String {
+    rusqlite::version().to_owned()
+}

@@ -1,0 +1,151 @@
+//! The statements by which a run leaves `running`, each fenced; `bury` has those that end in a dead letter.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::finish::Holder;
+use super::writer::Tx;
+use crate::attempt::Report;
+use crate::error::Result;
+
+/// What the row of a run keeps of its last attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Last<'a> {
+    pub(super) started_ms: i64,
+    pub(super) exit_code: Option<i32>,
+    pub(super) error: Option<&'a str>,
+}
+
+/// A running run, as far as a transition needs it.
+pub(super) struct Held {
+    pub(super) queue: String,
+    pub(super) tenant: String,
+    pub(super) job: String,
+    pub(super) cancel: bool,
+    pub(super) limited_ms: Option<i64>,
+}
+
+/// Columns that every way out of `running` sets.
+pub(super) struct Counted {
+    pub(super) failures: i64,
+    pub(super) releases: i64,
+    pub(super) crashes: i64,
+    pub(super) limited_ms: Option<i64>,
+}
+
+impl Tx<'_> {
+    /// Queue and tenant of the run that succeeded; `None` where the claim is gone.
+    pub(super) fn succeed(
+        &self,
+        holder: Holder,
+        report: &Report,
+        now_ms: i64,
+    ) -> Result<Option<(String, String, String)>> {
+        const SQL: &str = "
+            UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = ?4,
+                started_ms = coalesce(started_ms, ?5), exit_code = ?6, result = ?7, limited_ms = NULL
+            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant, job";
+        let results = &report.said.results;
+        let result = (!results.is_empty()).then(|| format!("[{}]", results.join(",")));
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let values = params![
+            holder.run.0,
+            holder.fence.0,
+            holder.attempt,
+            now_ms,
+            report.started_ms,
+            report.ending.exit_code(),
+            result
+        ];
+        let moved = statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        Ok(moved.optional()?)
+    }
+
+    /// What a transition needs to know of a run that is still held.
+    pub(super) fn held(&self, holder: Holder) -> Result<Option<Held>> {
+        const SQL: &str = "
+            SELECT queue, tenant, job, cancel_ms IS NOT NULL, limited_ms FROM run
+            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let held = statement.query_row([holder.run.0, holder.fence.0], |row| {
+            Ok(Held {
+                queue: row.get(0)?,
+                tenant: row.get(1)?,
+                job: row.get(2)?,
+                cancel: row.get(3)?,
+                limited_ms: row.get(4)?,
+            })
+        });
+        Ok(held.optional()?)
+    }
+
+    pub(super) fn cancel_running(
+        &mut self,
+        holder: Holder,
+        report: &Report,
+        error: Option<&str>,
+        now_ms: i64,
+    ) -> Result<()> {
+        const SQL: &str = "
+            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4, ended_ms = ?5,
+                started_ms = coalesce(started_ms, ?6), exit_code = ?7, last_error = ?8, reason = 'cancelled'
+            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
+        let fence = self.fences(1)?;
+        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+            holder.run.0,
+            holder.fence.0,
+            fence,
+            holder.attempt,
+            now_ms,
+            report.started_ms,
+            report.ending.exit_code(),
+            error
+        ])?;
+        exactly_one(changed, "cancel a run")
+    }
+
+    /// Defer, release: the attempt counts as started; what else counts is in `counted`.
+    pub(super) fn back_to_waiting(
+        &mut self,
+        holder: Holder,
+        counted: &Counted,
+        due_ms: i64,
+        wait_set_ms: Option<i64>,
+        last: Last<'_>,
+        keep: bool,
+    ) -> Result<()> {
+        const SQL: &str = "
+            UPDATE run SET state = 'waiting', ready = ?3, worker = ?4, fence = ?5, due_ms = ?6, wait_set_ms = ?7,
+                attempts = ?8, failures = failures + ?9, releases = releases + ?10, crashes = crashes + ?11,
+                limited_ms = ?12, exit_code = ?13, last_error = ?14, started_ms = coalesce(started_ms, ?15)
+            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
+        let fence = self.fences(1)?;
+        let ready = wait_set_ms.is_none();
+        let keeper = keep.then_some(holder.worker.0);
+        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+            holder.run.0,
+            holder.fence.0,
+            ready,
+            keeper,
+            fence,
+            due_ms,
+            wait_set_ms,
+            holder.attempt,
+            counted.failures,
+            counted.releases,
+            counted.crashes,
+            counted.limited_ms,
+            last.exit_code,
+            last.error,
+            last.started_ms
+        ])?;
+        exactly_one(changed, "put a run back")
+    }
+}
+
+pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(super::claim::no_such_move(what))
+    }
+}

@@ -1,0 +1,17 @@
+-- Room in queues: how much waits in each, without summing up its tenants, and whether anything bounds it.
+
+-- Kept in the transaction that moves the runs, together with `depth`.
+CREATE TABLE queue_depth (
+    queue   TEXT    PRIMARY KEY,
+    ready   INTEGER NOT NULL,
+    delayed INTEGER NOT NULL,
+    running INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO queue_depth (queue, ready, delayed, running)
+SELECT queue, sum(ready), sum(delayed), sum(running) FROM depth GROUP BY queue;
+
+-- Whether the rules have a `max_waiting`: an enqueue reads them only then.
+ALTER TABLE flow ADD COLUMN bounded INTEGER NOT NULL DEFAULT 0 CHECK (bounded IN (0, 1));
+-- Catalogues that were read before say nothing of it: they are read anew.
+UPDATE catalogue SET stamp = '';
