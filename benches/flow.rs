@@ -1,6 +1,7 @@
-//! Flow control: claims beside limits and tenants, important runs behind a long queue, a reserved slot under load.
+//! Flow control: claims beside limits and tenants, important runs behind a long queue, a reserved slot under load, slots that
+//! stand empty.
 //!
-//! `cargo bench --bench flow [claim|behind|reserve]`; `BENCH_WAITING` (1000000) and `BENCH_LOW` (100000) change the size. Needs
+//! `cargo bench --bench flow [claim|behind|reserve|idle]`; `BENCH_WAITING` (1000000) and `BENCH_LOW` (100000) change the size. Needs
 //! a quiet machine.
 #![allow(
     clippy::disallowed_methods,
@@ -13,8 +14,9 @@ mod common;
 use std::fmt::Write;
 use std::time::Duration;
 
+use common::gaps::{events, gaps, logged};
 use common::load::{Background, claims_in_turn, fill, new_run, started_after, store};
-use common::{Times, World, line, setting};
+use common::{Times, World, gap_line, line, setting};
 use jobctl::catalogue::Catalogue;
 use jobctl::run::WorkerId;
 use jobctl::store::{NewRun, Store};
@@ -30,6 +32,7 @@ fn main() {
         ("claim", claim as fn()),
         ("behind", behind),
         ("reserve", reserve),
+        ("idle", idle),
     ] {
         if runs(name) {
             bench();
@@ -184,5 +187,81 @@ fn reserve() {
         &format!("one reserved slot, {left} of {many} low runs left"),
         &Times::new(times),
         None,
+    );
+}
+
+/// A job that writes the log.
+fn logged_job(name: &str, takes: &str, more: &str) -> String {
+    let body = logged(name, takes);
+    format!("[job.{name}]\ncommand = [\"/bin/bash\", \"-c\", '{body}']\ncwd = \".\"\n{more}\n")
+}
+
+/// How long a slot stands empty: while all lanes but one are full, and when the end of a run of another worker opens a lane.
+fn idle() {
+    for (what, takes) in [
+        ("runs of no length", "true"),
+        ("runs of 20 ms", "sleep 0.02"),
+        ("runs of 100 ms", "sleep 0.1"),
+    ] {
+        let mut catalogue = hundred_limits(0).replace("concurrency = 100", "rate = \"1/d\"");
+        catalogue += &logged_job("true", takes, "");
+        let world = World::fresh(&catalogue);
+        let mut store = with_rules(&world);
+        // One run of each of the others may start, and then none.
+        fill(&mut store, 10_000, |i, now_ms| {
+            new_run(&format!("j{:02}", i % 100), "", now_ms)
+        });
+        fill(&mut store, 400, |_, now_ms| new_run("true", "", now_ms));
+        let worker = Background::start(&world, "4");
+        let seen = wait_for(&world, 800);
+        drop(worker);
+        gap_line(&format!("one slot of four empty, {what}"), &gaps(&seen));
+    }
+    hand_over();
+}
+
+/// Waits until the log has so many lines.
+fn wait_for(world: &World, lines: usize) -> Vec<common::gaps::Event> {
+    loop {
+        let seen = events(world.root());
+        if seen.len() >= lines {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A run holds a limit in one worker, and one that waits for it is there for another.
+fn hand_over() {
+    let under = |queue: &str| format!("limits = [\"one\"]\nqueue = \"{queue}\"");
+    let catalogue = ["[limit.one]\nconcurrency = 1\n".to_owned()]
+        .into_iter()
+        .chain([logged_job("first", "sleep 0.1", &under("high"))])
+        .chain([logged_job("second", "true", &under("low"))])
+        .collect::<String>();
+    let world = World::fresh(&catalogue);
+    drop(with_rules(&world));
+    let workers =
+        ["high", "low"].map(|queue| Background::start_for(&world, "2", &["--queue", queue]));
+    let enqueue = ["first", "second"].map(|job| world.jobctl(&["enqueue", job]));
+    let mut times = Vec::new();
+    for round in 0..100 {
+        enqueue[0].time();
+        wait_for(&world, round * 4 + 1);
+        enqueue[1].time();
+        let seen = wait_for(&world, round * 4 + 4);
+        let [.., ended, begun, _] = &seen[..] else {
+            unreachable!("four lines were written");
+        };
+        assert_eq!(
+            (ended.name.as_str(), begun.name.as_str()),
+            ("first", "second")
+        );
+        times.push(ended.until(begun));
+    }
+    drop(workers);
+    gap_line(
+        "end in one worker -> start in another that waited",
+        &Times::new(times),
     );
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use jobctl::run::State;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 
 use crate::world::{World, until};
 
@@ -27,4 +29,36 @@ fn a_worker_with_only_blocked_runs_rests() {
     assert_eq!(store.state_of(unknown).unwrap(), Some(State::Waiting));
     worker.signal("TERM");
     assert_eq!(worker.end().code, Some(0));
+}
+
+/// The close of a lock file that was open for writing says that its worker has died, and wakes the housekeepers of all others.
+#[test]
+fn two_workers_that_rest_do_not_wake_each_other() {
+    let world = World::with_catalogue("[job.known]\ncommand = [\"/bin/true\"]\n");
+    let known = world.enqueue("known");
+    let workers = [0, 1].map(|_| world.start("-q run-worker --slots 1"));
+    let store = world.store();
+    until("both are there and one has worked", || {
+        store.workers().unwrap().len() == 2
+            && store.state_of(known).unwrap() == Some(State::Succeeded)
+    });
+    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+    let events = inotify::init(flags).unwrap();
+    let dir = world.state().join("workers");
+    inotify::add_watch(&events, dir, inotify::WatchFlags::CLOSE_WRITE).unwrap();
+    // Long enough for each to have looked at the other.
+    let wait = Timespec {
+        tv_sec: 2,
+        tv_nsec: 500_000_000,
+    };
+    let mut fds = [PollFd::new(&events, PollFlags::IN)];
+    assert_eq!(
+        poll(&mut fds, Some(&wait)).unwrap(),
+        0,
+        "somebody was woken"
+    );
+    for worker in workers {
+        worker.signal("TERM");
+        assert_eq!(worker.end().code, Some(0));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Child, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jobctl::run::{Guarantee, Trigger, WorkerId};
@@ -74,16 +75,28 @@ pub(crate) fn request<'a>(max: usize) -> ClaimRequest<'a> {
 
 /// As `request`, for this worker.
 pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
-    static QUEUES: std::sync::OnceLock<Vec<ServedQueue>> = std::sync::OnceLock::new();
+    static QUEUES: OnceLock<Vec<ServedQueue>> = OnceLock::new();
     ClaimRequest {
         worker,
         queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
         knows: &|job| job != "unknown",
+        known_behind: &|name| job_behind(name),
         max,
         free: max,
         is_short: &|_| true,
         idle: true,
     }
+}
+
+/// The first job behind this name, of those that the benches know: `j00` to `j99`, and `true`.
+fn job_behind(name: &str) -> Option<String> {
+    static JOBS: OnceLock<Vec<String>> = OnceLock::new();
+    let jobs = JOBS.get_or_init(|| {
+        let numbered = (0..100).map(|n| format!("j{n:02}"));
+        numbered.chain(["true".to_owned()]).collect()
+    });
+    let place = jobs.partition_point(|job| job.as_str() <= name);
+    jobs.get(place).cloned()
 }
 
 /// Claims 16 runs and gives them back, so often in each store in turn; how long the claims took.
@@ -116,11 +129,17 @@ pub(crate) struct Background(Child);
 
 impl Background {
     pub(crate) fn start(world: &World, slots: &str) -> Self {
-        let program = world.jobctl(&["run-worker", "-q", "--slots", slots]);
+        Self::start_for(world, slots, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_for(world: &World, slots: &str, more: &[&str]) -> Self {
+        let store = store(world);
+        let before = store.workers().expect("a look").len();
+        let program = world.jobctl(&[&["run-worker", "-q", "--slots", slots], more].concat());
         let mut command = program.command();
         let child = command.stderr(Stdio::null()).spawn().expect("it starts");
-        let store = store(world);
-        while store.workers().expect("a look").is_empty() {
+        while store.workers().expect("a look").len() <= before {
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(300));

@@ -8,6 +8,7 @@
     reason = "a program that measures processes and prints"
 )]
 
+pub(crate) mod gaps;
 pub(crate) mod load;
 
 use std::ffi::OsString;
@@ -164,6 +165,17 @@ pub(crate) fn line(name: &str, times: &Times, baseline: Option<(&str, &Times)>) 
         ms(times.median()),
         ms(times.at(0.1)),
         ms(times.at(0.99)),
+    );
+}
+
+/// One line about gaps: median, 99th percentile, the longest.
+pub(crate) fn gap_line(name: &str, times: &Times) {
+    let ms = |share| times.at(share).as_secs_f64() * 1000.0;
+    println!(
+        "{name:<56} p50 {:>6.1} ms  p99 {:>6.1}  max {:>6.1}",
+        ms(0.5),
+        ms(0.99),
+        ms(1.0)
     );
 }
 

@@ -12,7 +12,7 @@ use super::reader::{Entry, Table};
 use super::schedule::Calendars;
 use super::settings::{self, Context, DefaultZone, check_name};
 use super::source::{Place, Source};
-use super::{Catalogue, calendars, file, flow, keys};
+use super::{Catalogue, calendars, file, flow, keys, starvation};
 use crate::error::nearest;
 use crate::flow::QueueRules;
 use crate::units::shown;
@@ -109,7 +109,8 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
         .and_then(|table| table.get(keys::TIMEZONE));
     let store = settings::store(section("store", keys::STORE).as_ref(), context);
     let worker = settings::worker(section("worker", keys::WORKER).as_ref());
-    let queues = flow::queues(&named(roots, "queue"), context);
+    let queue_sections = named(roots, "queue");
+    let queues = flow::queues(&queue_sections, context);
     let limits = flow::limits(&named(roots, "limit"), context);
     let tenants = flow::tenants(main.and_then(|root| root.get("tenants")).as_ref());
     let calendars = calendars::calendars(&named(roots, "calendar"), context);
@@ -120,6 +121,7 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
     let jobs = jobs(roots, &inherited, &shared, context);
     check_references(&jobs, &queues, context);
     flow::check(&jobs, &queues, &limits, context);
+    starvation::check(&jobs, &queues, &limits, &queue_sections);
     Catalogue {
         path: std::path::PathBuf::new(),
         stamp: String::new(),

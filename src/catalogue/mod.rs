@@ -21,6 +21,7 @@ mod retry;
 mod schedule;
 mod settings;
 mod source;
+mod starvation;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ mod trust;
 mod value;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +74,15 @@ pub struct Catalogue {
     pub calendars: BTreeMap<String, Arc<Calendar>>,
     /// `[job.*]`
     pub jobs: BTreeMap<String, Arc<Job>>,
+}
+
+impl Catalogue {
+    /// The first job behind this name.
+    pub fn job_behind(&self, name: &str) -> Option<&str> {
+        let behind = (Bound::Excluded(name), Bound::Unbounded);
+        let mut jobs = self.jobs.range::<str, _>(behind);
+        jobs.next().map(|(name, _)| name.as_str())
+    }
 }
 
 /// `[store]`

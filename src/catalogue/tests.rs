@@ -618,6 +618,50 @@ fn queues_of_the_catalogue_stand_beside_the_built_in_ones() {
 }
 
 #[test]
+fn a_queue_that_rank_alone_may_starve_is_warned_about_once() {
+    const JOBS: &str = "[job.a]\ncommand = \"a\"\nqueue = \"high\"\n[job.b]\ncommand = \"b\"\nqueue = \"low\"\n[job.c]\ncommand = \"c\"\nqueue = \"low\"\n";
+    let warning = "`low` may wait for ever: `high` is served before it and may use every slot | \
+        give `[queue.low]` a `reserve = 1`, or `[queue.high]` a `max_running`";
+    let starves = |more: &str| World::new(format!("{JOBS}{more}")).check();
+    let said = starves("");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    let at_the_job = format!("warning 6:9 queue {warning}");
+    assert!(said[0].starts_with(&at_the_job), "{}", said[0]);
+    // At the section, where there is one.
+    let said = starves("[queue.low]\n");
+    let at_the_section = format!("warning 10:8 queue {warning}");
+    assert!(said[0].starts_with(&at_the_section), "{}", said[0]);
+    // One for each queue behind the first that may use every slot, and none for a queue that no job uses.
+    let said = starves("[job.d]\ncommand = \"d\"\n");
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(
+        said.iter()
+            .all(|warning| warning.contains(": `high` is served before it")),
+        "{said:#?}"
+    );
+    let high =
+        |text: &str| JOBS.replacen("queue = \"high\"", &format!("queue = \"high\"\n{text}"), 1);
+    for text in [
+        format!("{JOBS}[queue.low]\nreserve = 1\n"),
+        format!("{JOBS}[queue.low]\nreserve = 0\n"),
+        format!("{JOBS}[queue.low]\npaused = true\n"),
+        format!("{JOBS}[queue.high]\nmax_running = 2\n"),
+        format!("{JOBS}[queue.high]\npaused = true\n"),
+        high("concurrency = 2"),
+        high("limits = [\"l\"]") + "[limit.l]\nconcurrency = 2\n",
+        JOBS.replace("high", "low"),
+    ] {
+        assert_eq!(World::new(&text).check(), Vec::<String>::new(), "{text}");
+    }
+    // A rate does not bound how many slots are in use, and one job without a cap is enough.
+    let rate = high("limits = [\"l\"]") + "[limit.l]\nrate = \"1/s\"\n";
+    let another = high("concurrency = 2") + "[job.d]\ncommand = \"d\"\nqueue = \"high\"\n";
+    for text in [rate, another] {
+        assert_eq!(World::new(&text).check().len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn all_complaints_come_at_once_and_a_syntax_error_hides_no_other() {
     let world = World::new(
         "[job.a]\ncommand = [\"a\"]\ntimeuot = \"1s\"\ngrace = \n[job.b\ncommand = \"b\"\n[job.c]\nqueue = \"mail\"\npriority = -1\n",
@@ -642,7 +686,7 @@ fn files_of_jobs_d_are_merged_by_name() {
     let world = World::new("[job.a]\ncommand = \"a\"\n");
     world.write(
         "jobs.d/10.toml",
-        "[queue.q]\nrank = 1\n[job.b]\ncommand = \"b\"\n",
+        "[queue.q]\nrank = 1\nmax_running = 1\n[job.b]\ncommand = \"b\"\n",
     );
     world.write(
         "jobs.d/20.toml",

@@ -183,8 +183,6 @@ pub struct Gates<'r> {
     now_ms: i64,
     throttles: BTreeMap<Subject, Throttle>,
     paused_jobs: BTreeMap<String, Paused>,
-    /// Runs under way by queue, tenant, job and limit.
-    running: [HashMap<String, i64>; 4],
     nodes: Vec<Node>,
     /// Where the node of a queue, tenant, job or limit is.
     places: [HashMap<String, usize>; 4],
@@ -209,45 +207,32 @@ impl<'r> Gates<'r> {
             now_ms,
             throttles,
             paused_jobs,
-            running: Default::default(),
             nodes: Vec::new(),
             places: Default::default(),
         };
         for run in running {
-            gates.add(QUEUE, &run.queue);
-            gates.add(TENANT, &run.tenant);
-            gates.add(JOB, &run.job);
-            for limit in rules
-                .jobs
-                .get(&run.job)
-                .into_iter()
-                .flat_map(|job| &job.limits)
-            {
-                gates.add(LIMIT, limit);
-            }
+            gates.count(&run.queue, &run.tenant, &run.job);
         }
         gates
     }
 
-    fn add(&mut self, kind: usize, name: &str) {
-        match self.running[kind].get_mut(name) {
-            Some(n) => *n += 1,
-            None => {
-                self.running[kind].insert(name.to_owned(), 1);
-            }
+    /// Counts a run that is under way.
+    pub fn count(&mut self, queue: &str, tenant: &str, job: &str) {
+        for place in self.lane(queue, tenant, job).0 {
+            self.nodes[place].running += 1;
         }
     }
 
     /// The gates of a lane.
     pub fn lane(&mut self, queue: &str, tenant: &str, job: &str) -> LaneGates {
-        let mut gates = vec![self.place(QUEUE, queue), self.place(JOB, job)];
+        let rules = self.rules;
+        let limits = rules.jobs.get(job).map_or(&[][..], |job| &job.limits);
+        let mut gates = Vec::with_capacity(3 + limits.len());
+        gates.extend([self.place(QUEUE, queue), self.place(JOB, job)]);
         if !tenant.is_empty() {
             gates.push(self.place(TENANT, tenant));
         }
-        let rules = self.rules;
-        for limit in rules.jobs.get(job).into_iter().flat_map(|job| &job.limits) {
-            gates.push(self.place(LIMIT, limit));
-        }
+        gates.extend(limits.iter().map(|limit| self.place(LIMIT, limit)));
         LaneGates(gates)
     }
 
@@ -282,7 +267,6 @@ impl<'r> Gates<'r> {
             JOB => Subject::Job(owned),
             _ => Subject::Limit(owned),
         });
-        node.running = self.running[kind].get(name).copied().unwrap_or(0);
         node.throttle = self.throttles.remove(&node.subject).unwrap_or_default();
         match kind {
             QUEUE => {

@@ -197,9 +197,9 @@ impl Reaper<'_> {
 
 fn look(state: &Path, row: &WorkerRow) -> Life {
     let path = lock_path(state, row.worker);
+    // Not for writing: the close would wake every reaper, this one too, and two workers would look at each other for ever.
     let opened = fs::OpenOptions::new()
         .read(true)
-        .write(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open(&path);
     match opened {

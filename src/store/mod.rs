@@ -170,6 +170,8 @@ pub struct ClaimRequest<'a> {
     pub queues: &'a [ServedQueue],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
+    /// The first job behind this name that it can run, where it can tell.
+    pub known_behind: &'a dyn Fn(&str) -> Option<String>,
     /// At most this many, ...
     pub max: usize,
     /// ... of which those beyond this number must be short work, claimed ahead of a free slot.
@@ -196,7 +198,7 @@ pub struct Claims {
 }
 
 /// What a claim passed over, though it was ready.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PassedOver {
     /// Something that the end of a run may let through.
     pub gated: bool,

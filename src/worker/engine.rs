@@ -273,20 +273,34 @@ impl Engine {
         let Some(drain) = self.drain else {
             return Ok(false);
         };
-        let paused = self.store.paused_jobs(clock::wall_ms())?;
         let waiting = self.store.waiting()?;
-        // What this worker serves and what time alone will make ready.
-        let comes = |it: &Waiting| {
-            it.due_ms.is_some()
-                && self.queues.iter().any(|queue| queue.name == it.queue)
-                && self.catalogue.jobs.contains_key(&it.job)
-                && !paused.contains(&it.job)
-        };
-        if drain == Drain::All && (self.passed.comes || waiting.iter().any(comes)) {
+        if drain == Drain::All && (self.passed.comes || self.more_comes(&waiting)?) {
             return Ok(false);
+        }
+        if drain == Drain::All && !waiting.is_empty() {
+            // What ended since the last claim may have made one of these ready, and then it no longer counts as coming.
+            self.notice_commits()?;
+            if self.look {
+                return Ok(false);
+            }
         }
         self.summary.left = waiting;
         Ok(true)
+    }
+
+    /// Whether something that this worker serves will become ready by itself: by time alone, or by the end of a run that is
+    /// under way, which another worker has.
+    fn more_comes(&self, waiting: &[Waiting]) -> Result<bool> {
+        let paused = self.store.paused_jobs(clock::wall_ms())?;
+        let serves = |queue: &String, job: &String| {
+            self.queues.iter().any(|served| served.name == *queue)
+                && self.catalogue.jobs.contains_key(job)
+                && !paused.contains(job)
+        };
+        let mut later = waiting.iter().filter(|it| it.due_ms.is_some());
+        let mut behind = self.store.behind_running()?.into_iter();
+        Ok(later.any(|it| serves(&it.queue, &it.job))
+            || behind.any(|(queue, job)| serves(&queue, &job)))
     }
 
     /// Every slot has more work waiting: what ends can wait for company.

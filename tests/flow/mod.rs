@@ -1,4 +1,6 @@
 //! Limits, shares and reserves, as the side effects of real processes tell them.
 
+mod hand_over;
 mod limits;
 mod shares;
+mod waits;

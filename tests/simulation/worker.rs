@@ -277,6 +277,7 @@ impl Worker {
                 worker,
                 queues: &queues,
                 knows: &|job| catalogue.jobs.contains_key(job),
+                known_behind: &|job| catalogue.job_behind(job).map(str::to_owned),
                 max,
                 free,
                 is_short: &|job| job == "mail",

@@ -11,7 +11,7 @@ use super::writer::Tx;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{
     Breaker, Ended, FlowEvent, FlowView, Gates, Overridden, Override, OverrideKey, Paused, Rules,
-    Running, Subject, Throttle,
+    Subject, Throttle,
 };
 
 /// The rules that a process knows, and of which version they are.
@@ -125,19 +125,17 @@ pub(super) fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Everything that runs, by lane.
-fn running(conn: &Connection) -> Result<Vec<Running>> {
+/// Counts everything that runs.
+fn count_running(conn: &Connection, gates: &mut Gates<'_>) -> Result<()> {
     const SQL: &str = "
         SELECT queue, tenant, job FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'";
     let mut statement = conn.prepare_cached(SQL)?;
-    let rows = statement.query_map([], |row| {
-        Ok(Running {
-            queue: row.get(0)?,
-            tenant: row.get(1)?,
-            job: row.get(2)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let text = |at| -> rusqlite::Result<&str> { Ok(row.get_ref(at)?.as_str()?) };
+        gates.count(text(0)?, text(1)?, text(2)?);
+    }
+    Ok(())
 }
 
 pub(super) fn paused_jobs(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, Paused>> {
@@ -156,23 +154,17 @@ pub(super) fn paused_jobs(conn: &Connection, now_ms: i64) -> Result<BTreeMap<Str
 
 /// The gates as they stand now.
 pub(super) fn gates<'r>(conn: &Connection, rules: &'r Rules, now_ms: i64) -> Result<Gates<'r>> {
-    let running = if rules.have_caps() {
-        running(conn)?
-    } else {
-        Vec::new()
-    };
     let throttles = if rules.limits.is_empty() && rules.jobs.is_empty() {
         BTreeMap::new()
     } else {
         throttles(conn)?
     };
-    Ok(Gates::new(
-        rules,
-        &running,
-        throttles,
-        paused_jobs(conn, now_ms)?,
-        now_ms,
-    ))
+    let paused_jobs = paused_jobs(conn, now_ms)?;
+    let mut gates = Gates::new(rules, &[], throttles, paused_jobs, now_ms);
+    if rules.have_caps() {
+        count_running(conn, &mut gates)?;
+    }
+    Ok(gates)
 }
 
 impl super::Store {

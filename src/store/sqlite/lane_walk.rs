@@ -5,13 +5,13 @@
 
 use std::collections::VecDeque;
 
+use super::desk::Desk;
 use super::flow;
 use super::reserves::Reserves;
 use super::ring::Walk;
 use super::turns::Turns;
 use super::writer::Tx;
 use crate::error::Result;
-use crate::flow::{Gates, LaneGates, Why};
 use crate::store::{ClaimRequest, Claims, ServedQueue};
 
 /// Why a walk through a queue ended.
@@ -23,16 +23,6 @@ enum End {
     Share,
     /// The worker has enough, or must be alone with what it got or wants.
     Claim,
-}
-
-/// One claim, as it goes on.
-pub(super) struct Desk<'a> {
-    request: &'a ClaimRequest<'a>,
-    gates: Gates<'a>,
-    reserves: Reserves<'a>,
-    /// When what an operator changed ends by itself.
-    changes_ms: Option<i64>,
-    claims: Claims,
 }
 
 impl Tx<'_> {
@@ -49,6 +39,8 @@ impl Tx<'_> {
             gates: flow::gates(self.conn, &rules.rules, now_ms)?,
             reserves: Reserves::new(self, request, &rules.rules)?,
             changes_ms: rules.until_ms,
+            leaps: true,
+            leapt: false,
             claims: Claims {
                 full: request.max == 0,
                 ..Claims::default()
@@ -57,19 +49,30 @@ impl Tx<'_> {
         if desk.claims.full {
             return Ok(desk.claims);
         }
-        if request.queues.iter().any(|queue| queue.weight.is_some()) {
-            self.claim_by_weight(&mut desk, turns)?;
-        } else {
-            for queue in request.queues {
-                if self.claim_from(&queue.name, request.max, &mut desk, turns)? == End::Claim {
-                    break;
-                }
-            }
+        self.walk(&mut desk, turns)?;
+        if desk.leapt && !desk.claims.full && !desk.claims.wants_idle {
+            // There is room for more: what was leapt over may be what one has to wait for.
+            desk.leaps = false;
+            self.walk(&mut desk, turns)?;
         }
         for (subject, throttle) in desk.gates.changed() {
             self.keep_throttle(subject, throttle)?;
         }
         Ok(desk.claims)
+    }
+
+    /// Takes what may start, from queue after queue.
+    fn walk(&mut self, desk: &mut Desk<'_>, turns: &mut Turns) -> Result<()> {
+        let request = desk.request;
+        if request.queues.iter().any(|queue| queue.weight.is_some()) {
+            return self.claim_by_weight(desk, turns);
+        }
+        for queue in request.queues {
+            if self.claim_from(&queue.name, request.max, desk, turns)? == End::Claim {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// In rounds: each queue gets as many runs as its weight says, and what it does not use is the others'.
@@ -190,41 +193,6 @@ impl Tx<'_> {
 }
 
 impl Desk<'_> {
-    /// The gates of a lane if it is open and this worker can run its job; else notes what would open it.
-    pub(super) fn open(&mut self, queue: &str, tenant: &str, job: &str) -> Option<LaneGates> {
-        if !(self.request.knows)(job) {
-            return None;
-        }
-        let lane = self.gates.lane(queue, tenant, job);
-        self.is_open(&lane).then_some(lane)
-    }
-
-    pub(super) fn is_open(&mut self, lane: &LaneGates) -> bool {
-        let Some(closed) = self.gates.closed(lane) else {
-            return true;
-        };
-        // What is paused comes back when somebody says so; all else by itself.
-        let passed = &mut self.claims.passed;
-        passed.comes |= closed.why != Why::Paused;
-        passed.gated |= closed.until_ms.is_none() && closed.why != Why::Paused;
-        let opens_ms = [passed.opens_ms, closed.until_ms, self.changes_ms];
-        passed.opens_ms = opens_ms.into_iter().flatten().min();
-        false
-    }
-
-    /// Whether a run of this lane may be taken: for a free slot, or ahead of one if it is short and shares nothing. What is not
-    /// would wait here while another worker is idle, or hold what others could use.
-    fn has_room(&self, queue: &str, tenant: &str, job: &str) -> bool {
-        let taken = self.claims.runs.len();
-        if taken < self.reserves.room(queue, self.request.free) {
-            return true;
-        }
-        !self.reserves.bind(queue)
-            && taken >= self.request.free
-            && (self.request.is_short)(job)
-            && self.gates.rules().is_unlimited(queue, tenant, job)
-    }
-
     /// Without room for one lane nothing more is taken, unless the free slots are only kept for other queues.
     fn end_without_room(&mut self, queue: &str) -> End {
         if self.reserves.bind(queue) && self.claims.runs.len() < self.request.free {

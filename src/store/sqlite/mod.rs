@@ -10,6 +10,7 @@ mod claim;
 mod coalesce;
 mod connect;
 mod dead;
+mod desk;
 mod disk;
 mod enqueue;
 mod fault;

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::lanes::next_lane;
+use super::lanes::Lanes;
 use crate::error::Result;
 use crate::store::QueueRow;
 
-/// Lanes whose head is looked at per queue; of more lanes the oldest run may be missed, never the counts.
+/// Seeks for the heads of lanes per queue; of more lanes the oldest run may be missed, never the counts.
 const LANES_MAX: usize = 10_000;
 
 /// Due but unpromoted runs that are looked at: more only pile up while no worker runs.
@@ -90,19 +90,21 @@ fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)
 
 /// The earliest due time among the first runs of the queue's lanes.
 fn oldest_head(conn: &Connection, queue: &str) -> Result<Option<i64>> {
-    const HEAD: &str = "
-        SELECT due_ms FROM run INDEXED BY run_ready
-        WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 ORDER BY order_key, id LIMIT 1";
-    let mut statement = conn.prepare_cached(HEAD)?;
+    const DUE: &str = "SELECT due_ms FROM run WHERE id = ?1";
+    let mut statement = conn.prepare_cached(DUE)?;
+    let mut lanes = Lanes::of(conn, queue)?;
     let mut oldest: Option<i64> = None;
-    let mut at = (String::new(), String::new());
+    let (mut tenant, mut job) = (String::new(), String::new());
     for _ in 0..LANES_MAX {
-        let Some((tenant, job)) = next_lane(conn, queue, &at.0, &at.1)? else {
+        if let Some(head) = lanes.behind(&tenant, &job)? {
+            let due_ms: i64 = statement.query_row([head.run], |row| row.get(0))?;
+            oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
+            job = head.job;
+        } else if let Some(next) = lanes.tenant_behind(&tenant)? {
+            (tenant, job) = (next, String::new());
+        } else {
             break;
-        };
-        let due_ms: i64 = statement.query_row([queue, &tenant, &job], |row| row.get(0))?;
-        oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
-        at = (tenant, job);
+        }
     }
     Ok(oldest)
 }

@@ -1,13 +1,13 @@
 //! A walk around the ring of a queue's tenants, and the front rows of their lanes.
 //!
-//! Rule: no row of a lane is read before its gates were found open.
+//! Rule: of a lane whose gates are not found open no row is read but the first, on which the seek for the lane stands.
 
 use std::collections::VecDeque;
 
 use rusqlite::{Row, params};
 
-use super::lane_walk::Desk;
-use super::lanes::{first_lane_behind, next_lane};
+use super::desk::Desk;
+use super::lanes::Lanes;
 use super::turns::Turn;
 use super::writer::Tx;
 use crate::error::Result;
@@ -46,93 +46,102 @@ impl<'w> Walk<'w> {
         desk: &mut Desk<'_>,
         max: usize,
     ) -> Result<VecDeque<Tenant>> {
-        let mut tenants = VecDeque::new();
+        let mut lanes = Lanes::of(tx.conn, self.queue)?;
+        let mut seen = Seen {
+            tenants: VecDeque::new(),
+            visited: 0,
+            max,
+        };
         let first = if self.with_begin {
-            next_lane(tx.conn, self.queue, &self.begin, "")?
+            Some(self.begin.clone())
         } else {
-            first_lane_behind(tx.conn, self.queue, &self.begin)?
+            lanes.tenant_behind(&self.begin)?
         };
         let short = self.end > self.begin;
-        let mut visited = 0;
         let upto = short.then(|| self.end.clone());
-        self.pass(
-            tx,
-            desk,
-            first,
-            upto.as_deref(),
-            max,
-            &mut visited,
-            &mut tenants,
-        )?;
-        if short || self.cut.is_some() || tenants.len() >= max {
-            return Ok(tenants);
+        self.pass(&mut lanes, desk, first, upto.as_deref(), &mut seen)?;
+        if !short && self.cut.is_none() && seen.tenants.len() < max {
+            // Around the end of the ring.
+            let upto = self.end.clone();
+            self.pass(
+                &mut lanes,
+                desk,
+                Some(String::new()),
+                Some(&upto),
+                &mut seen,
+            )?;
         }
-        let first = next_lane(tx.conn, self.queue, "", "")?;
-        let upto = self.end.clone();
-        self.pass(
-            tx,
-            desk,
-            first,
-            Some(&upto),
-            max,
-            &mut visited,
-            &mut tenants,
-        )?;
-        Ok(tenants)
+        Ok(seen.tenants)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one pass of two over the same state"
-    )]
     fn pass(
         &mut self,
-        tx: &Tx<'_>,
+        lanes: &mut Lanes<'_>,
         desk: &mut Desk<'_>,
-        mut found: Option<(String, String)>,
+        mut next: Option<String>,
         upto: Option<&str>,
-        max: usize,
-        visited: &mut usize,
-        tenants: &mut VecDeque<Tenant>,
+        seen: &mut Seen,
     ) -> Result<()> {
         let mut last: Option<String> = None;
-        while let Some((tenant, job)) = found {
-            let new = last.as_ref() != Some(&tenant);
+        while let Some(name) = next {
             // A tenant with which the walk began does not come again at its end.
-            let again = self.with_begin && upto == Some(&self.begin) && tenant == self.begin;
-            if upto.is_some_and(|upto| tenant.as_str() > upto) || again {
+            let again = self.with_begin && upto == Some(&self.begin) && name == self.begin;
+            if again || upto.is_some_and(|upto| name.as_str() > upto) {
                 break;
             }
-            if new && tenants.len() >= max {
+            if seen.tenants.len() >= seen.max {
                 break;
             }
-            if new && *visited >= TENANTS_MAX {
+            if seen.visited >= TENANTS_MAX {
                 self.cut = last;
                 break;
             }
-            if let Some(gates) = desk.open(self.queue, &tenant, &job) {
-                if tenants.back().is_none_or(|last| last.name != tenant) {
-                    tenants.push_back(Tenant {
-                        name: tenant.clone(),
-                        lanes: Vec::new(),
-                    });
-                }
-                if let Some(tenant) = tenants.back_mut() {
-                    tenant.lanes.push(Lane {
-                        job: job.clone(),
-                        gates,
-                        rows: VecDeque::new(),
-                        last: None,
-                        ended: false,
-                    });
-                }
+            let open = open_lanes(lanes, desk, self.queue, &name)?;
+            next = lanes.tenant_behind(&name)?;
+            seen.visited += 1;
+            last = Some(name.clone());
+            if !open.is_empty() {
+                seen.tenants.push_back(Tenant { name, lanes: open });
             }
-            *visited += usize::from(new);
-            found = next_lane(tx.conn, self.queue, &tenant, &job)?;
-            last = Some(tenant);
         }
         Ok(())
     }
+}
+
+/// What a walk has come upon.
+struct Seen {
+    /// Those with an open lane.
+    tenants: VecDeque<Tenant>,
+    /// All that were looked at.
+    visited: usize,
+    /// So many with an open lane are enough.
+    max: usize,
+}
+
+fn open_lanes(
+    lanes: &mut Lanes<'_>,
+    desk: &mut Desk<'_>,
+    queue: &str,
+    tenant: &str,
+) -> Result<Vec<Lane>> {
+    let mut open = Vec::new();
+    let mut at = String::new();
+    while let Some(head) = lanes.behind(tenant, &at)? {
+        at = match desk.open(queue, tenant, &head.job) {
+            Some(gates) => {
+                open.push(Lane {
+                    job: head.job.clone(),
+                    gates,
+                    rows: VecDeque::from([(head.order_key, head.run)]),
+                    last: (head.order_key, head.run),
+                    ended: false,
+                });
+                head.job
+            }
+            None => desk.leap(queue, tenant, head.job),
+        };
+    }
+    Ok(open)
 }
 
 /// A tenant with the open lanes that it has in one queue.
@@ -148,7 +157,7 @@ pub(super) struct Lane {
     /// (order key, run), not yet taken.
     pub(super) rows: VecDeque<(i64, i64)>,
     /// The last row read.
-    last: Option<(i64, i64)>,
+    last: (i64, i64),
     ended: bool,
 }
 
@@ -163,20 +172,26 @@ impl Tenant {
     ) -> Result<Option<(usize, i64)>> {
         // A tenant with many lanes gives few rows from each.
         let page = (wanted / self.lanes.len().max(1)).clamp(1, 64);
-        let mut best: Option<(i64, i64, usize)> = None;
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            // What was taken since may have closed it.
-            if !desk.is_open(&lane.gates) {
-                continue;
+        loop {
+            for lane in &mut self.lanes {
+                // What was taken since may have closed it.
+                if lane.rows.is_empty() && !lane.ended && desk.is_open(&lane.gates) {
+                    lane.fill(tx, queue, &self.name, page)?;
+                }
             }
-            lane.fill(tx, queue, &self.name, page)?;
-            if let Some(&(key, run)) = lane.rows.front()
-                && best.is_none_or(|(best_key, best_run, _)| (key, run) < (best_key, best_run))
-            {
-                best = Some((key, run, index));
+            let heads = self.lanes.iter().enumerate();
+            let best = heads
+                .filter_map(|(index, lane)| Some((*lane.rows.front()?, index)))
+                .min();
+            let Some(((_, run), index)) = best else {
+                return Ok(None);
+            };
+            if desk.is_open(&self.lanes[index].gates) {
+                return Ok(Some((index, run)));
             }
+            // It opens no more in this claim.
+            self.lanes.swap_remove(index);
         }
-        Ok(best.map(|(_, run, index)| (index, run)))
     }
 }
 
@@ -190,29 +205,24 @@ impl Lane {
             SELECT order_key, id FROM run INDEXED BY run_ready
             WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key > ?4
             ORDER BY order_key, id LIMIT ?5";
-        if !self.rows.is_empty() || self.ended {
-            return Ok(());
-        }
         let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let (key, run) = self.last;
         // Runs that were enqueued together have the same order key: among them the id decides. Two statements, for the reason
         // given in `lanes`.
-        if let Some((key, run)) = self.last {
-            let mut statement = tx.conn.prepare_cached(EQUAL)?;
-            let values = params![queue, tenant, self.job, key, run, page as i64];
-            self.rows = statement
-                .query_map(values, pair)?
-                .collect::<Result<_, _>>()?;
+        let mut statement = tx.conn.prepare_cached(EQUAL)?;
+        let values = params![queue, tenant, self.job, key, run, page as i64];
+        for row in statement.query_map(values, pair)? {
+            self.rows.push_back(row?);
         }
         let missing = page - self.rows.len();
         if missing > 0 {
-            let behind = self.last.map_or(i64::MIN, |(key, _)| key);
             let mut statement = tx.conn.prepare_cached(BEHIND)?;
-            let values = params![queue, tenant, self.job, behind, missing as i64];
+            let values = params![queue, tenant, self.job, key, missing as i64];
             for row in statement.query_map(values, pair)? {
                 self.rows.push_back(row?);
             }
         }
-        self.last = self.rows.back().copied().or(self.last);
+        self.last = self.rows.back().copied().unwrap_or(self.last);
         self.ended = self.rows.len() < page;
         Ok(())
     }

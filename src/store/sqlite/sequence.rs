@@ -91,3 +91,19 @@ impl Tx<'_> {
         Ok(statement.execute([before.0, run.0])? as i64)
     }
 }
+
+impl super::Store {
+    /// Queues and jobs of waiting runs that have to wait for one that is running. Those further behind wait for one of these.
+    pub fn behind_running(&self) -> Result<Vec<(String, String)>> {
+        // What runs is little, what waits may be much: a cross join keeps this order.
+        const SQL: &str = "
+            SELECT DISTINCT behind.queue, behind.job FROM run AS front INDEXED BY run_worker
+                CROSS JOIN gate ON gate.run = front.id
+                CROSS JOIN run AS behind ON behind.id = gate.successor
+            WHERE front.worker IS NOT NULL AND front.state = 'running'
+                AND behind.state = 'waiting' AND behind.worker IS NULL";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::flow;
-use super::lanes::next_lane;
+use super::lanes::Lanes;
 use crate::error::Result;
 use crate::flow::Rules;
 use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFacts, Worker};
@@ -225,30 +225,30 @@ fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
 
 /// The first runs of a queue's lanes, behind those that were read before.
 fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
-    const HEAD: &str = "
-        SELECT id, order_key, crashes > 0 AND crashes >= max_crashes - 1 FROM run INDEXED BY run_ready
-        WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 ORDER BY order_key, id LIMIT 1";
-    let mut statement = conn.prepare_cached(HEAD)?;
-    let mut at = (String::new(), String::new());
-    while let Some((tenant, job)) = next_lane(conn, queue, &at.0, &at.1)? {
-        if facts.heads.len() >= LANES_MAX {
-            facts.heads_cut = true;
-            break;
-        }
-        let head = statement.query_row([queue, &tenant, &job], |row| {
-            Ok(Head {
+    const ALONE: &str = "SELECT crashes > 0 AND crashes >= max_crashes - 1 FROM run WHERE id = ?1";
+    let mut statement = conn.prepare_cached(ALONE)?;
+    let mut lanes = Lanes::of(conn, queue)?;
+    let mut next = Some(String::new());
+    while let Some(tenant) = next {
+        let mut at = String::new();
+        while let Some(head) = lanes.behind(&tenant, &at)? {
+            if facts.heads.len() >= LANES_MAX {
+                facts.heads_cut = true;
+                return Ok(());
+            }
+            at.clone_from(&head.job);
+            facts.heads.push(Head {
                 place: Place {
                     queue: queue.to_owned(),
                     tenant: tenant.clone(),
-                    job: job.clone(),
+                    job: head.job,
                 },
-                run: RunId(row.get(0)?),
-                order_key: row.get(1)?,
-                alone: row.get(2)?,
-            })
-        })?;
-        facts.heads.push(head);
-        at = (tenant, job);
+                run: RunId(head.run),
+                order_key: head.order_key,
+                alone: statement.query_row([head.run], |row| row.get(0))?,
+            });
+        }
+        next = lanes.tenant_behind(&tenant)?;
     }
     Ok(())
 }
@@ -280,20 +280,19 @@ fn ahead(conn: &Connection, place: &Place, order_key: i64, run: RunId) -> Result
         job: job.clone(),
         runs: count(job)?,
     }];
+    let mut lanes = Lanes::of(conn, queue)?;
     let mut at = String::new();
     for _ in 0..TENANT_LANES_MAX {
-        match next_lane(conn, queue, tenant, &at)? {
-            Some((same, next)) if same == *tenant => {
-                if next != *job {
-                    all.push(Ahead {
-                        runs: count(&next)?,
-                        job: next.clone(),
-                    });
-                }
-                at = next;
-            }
-            _ => break,
+        let Some(head) = lanes.behind(tenant, &at)? else {
+            break;
+        };
+        if head.job != *job {
+            all.push(Ahead {
+                runs: count(&head.job)?,
+                job: head.job.clone(),
+            });
         }
+        at = head.job;
     }
     Ok(all)
 }

@@ -165,6 +165,7 @@ impl Engine {
                     worker,
                     queues: &queues,
                     knows: &|job| catalogue.jobs.contains_key(job),
+                    known_behind: &|job| catalogue.job_behind(job).map(str::to_owned),
                     max,
                     free,
                     is_short: &|job| short.contains(job),

@@ -12,6 +12,7 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
             worker: WORKER,
             queues: &["default".into()],
             knows: &|_| true,
+            known_behind: &|_| None,
             max: 4,
             free,
             is_short: &|job| job == "short",

@@ -1,6 +1,7 @@
 //! Gates, turns, reserves and breakers, through the claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 use super::{Lab, WORKER};
 use crate::attempt::{Class, Ending, Report, Said};
@@ -9,13 +10,23 @@ use crate::flow::{
     TenantRules,
 };
 use crate::policy::{Judged, Verdict};
-use crate::store::{ClaimRequest, Claimed, Claims, Holder, ServedQueue};
+use crate::store::{ClaimRequest, Claimed, Claims, Holder, PassedOver, ServedQueue};
 
-fn use_rules(lab: &mut Lab, rules: &Rules) {
+pub(super) fn use_rules(lab: &mut Lab, rules: &Rules) {
     lab.store.write(|tx| tx.keep_rules(rules)).unwrap();
 }
 
 pub(super) fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
+    claim_knowing(lab, queues, max, &|_| None)
+}
+
+/// As [`claim`], by a worker that can tell which job it knows behind a name.
+fn claim_knowing(
+    lab: &mut Lab,
+    queues: &[ServedQueue],
+    max: usize,
+    known_behind: &dyn Fn(&str) -> Option<String>,
+) -> Claims {
     let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
     let claims = lab.store.write(|tx| {
         tx.promote(now_ms)?;
@@ -23,6 +34,7 @@ pub(super) fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims
             worker: WORKER,
             queues,
             knows: &|_| true,
+            known_behind,
             max,
             free: max,
             is_short: &|_| true,
@@ -51,7 +63,7 @@ fn counts<'a>(claims: &'a Claims, of: impl Fn(&'a Claimed) -> &'a str) -> BTreeM
     counts
 }
 
-fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
+pub(super) fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
     JobRules {
         limits: limits.iter().map(|&limit| limit.to_owned()).collect(),
         concurrency,
@@ -374,4 +386,99 @@ fn a_walk_over_many_closed_tenants_ends_and_finds_the_open_one() {
     assert_eq!(rounds(&mut lab), (3, 0), "also from where it stopped");
     fill(&mut lab, 1, "default", "t350", "open");
     assert_eq!(rounds(&mut lab).1, 1);
+}
+
+/// Claims and ends by turns in a store with many lanes under caps and rates, of which most are closed at any time; what each
+/// claim got and passed over.
+fn told_by_claims(known_behind: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i64>, PassedOver)> {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    for n in 0..40 {
+        let limit = LimitRules {
+            concurrency: Some(1 + n % 3),
+            rate: (n % 7 == 0).then(|| Rate::parse("1/s").unwrap()),
+            ..LimitRules::default()
+        };
+        rules.limits.insert(format!("l{n:02}"), limit);
+        let limits = [format!("l{n:02}"), format!("l{:02}", n / 8)];
+        let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
+        rules.jobs.insert(format!("j{n:02}"), job(&limits, None));
+    }
+    use_rules(&mut lab, &rules);
+    for n in 0..600 {
+        // Some jobs have no runs, and some are in no catalogue.
+        let (job, tenant) = (n * 7 % 45, ["", "a", "b"][n / 45 % 3]);
+        if job % 5 != 3 {
+            fill(&mut lab, 1, "default", tenant, &format!("j{job:02}"));
+        }
+    }
+    let queues = ["default".into()];
+    let mut running: VecDeque<Claimed> = VecDeque::new();
+    let mut told = Vec::new();
+    for n in 0..120 {
+        let claims = claim_knowing(&mut lab, &queues, [1, 4, 40][n % 3], known_behind);
+        // Whoever can take no more asks again, whatever was passed over.
+        let passed = if claims.full {
+            PassedOver::default()
+        } else {
+            claims.passed
+        };
+        told.push((claims.runs.iter().map(|it| it.run.0).collect(), passed));
+        running.extend(claims.runs);
+        for _ in 0..n % 8 {
+            if let Some(run) = running.pop_front() {
+                end(&mut lab, &run, Class::Success, Verdict::Succeed);
+            }
+        }
+        lab.now_ms += 100;
+    }
+    told
+}
+
+fn behind(known: &BTreeSet<String>, job: &str) -> Option<String> {
+    let behind = (Bound::Excluded(job), Bound::Unbounded);
+    known.range::<str, _>(behind).next().cloned()
+}
+
+#[test]
+fn who_leaps_over_closed_lanes_claims_what_others_do_and_passes_over_the_same() {
+    let known: BTreeSet<String> = (0..40).map(|n| format!("j{n:02}")).collect();
+    let leaps = told_by_claims(&|job| behind(&known, job));
+    let none = told_by_claims(&|_| None);
+    assert_eq!(leaps, none);
+    let taken: usize = none.iter().map(|(runs, _)| runs.len()).sum();
+    assert!(taken > 200, "{taken}");
+}
+
+#[test]
+fn what_was_leapt_over_counts_as_passed_over_where_it_has_runs() {
+    for has_runs in [true, false] {
+        let mut lab = Lab::new();
+        let mut rules = Rules::default();
+        for (name, rate) in [("a", "1/h"), ("b", "1/min")] {
+            let limit = LimitRules {
+                rate: Some(Rate::parse(rate).unwrap()),
+                ..LimitRules::default()
+            };
+            rules.limits.insert(name.into(), limit);
+            rules.jobs.insert(name.into(), job(&[name], None));
+        }
+        use_rules(&mut lab, &rules);
+        for job in ["a", "b"] {
+            fill(&mut lab, 1, "default", "", job);
+        }
+        let queues = ["default".into()];
+        assert_eq!(claim(&mut lab, &queues, 9).runs.len(), 2);
+        for job in if has_runs { "abc" } else { "ac" }
+            .split_terminator("")
+            .skip(1)
+        {
+            fill(&mut lab, 1, "default", "", job);
+        }
+        let known = BTreeSet::from(["a", "b", "c"].map(String::from));
+        let claims = claim_knowing(&mut lab, &queues, 9, &|job| behind(&known, job));
+        assert_eq!(claims.runs.len(), 1, "`c` is open");
+        let wait_ms = if has_runs { 60_000 } else { 3_600_000 };
+        assert_eq!(claims.passed.opens_ms, Some(lab.now_ms + wait_ms));
+    }
 }

@@ -5,9 +5,11 @@ mod coalesce;
 mod flow;
 mod model;
 mod operate;
+mod order;
 mod overrides;
 mod prune;
 mod read;
+mod retry;
 mod room;
 mod sequence;
 mod watch;
@@ -73,6 +75,7 @@ impl Lab {
                 worker: WORKER,
                 queues: &queues,
                 knows: &|_| true,
+                known_behind: &|_| None,
                 max,
                 free: max,
                 is_short: &|_| true,

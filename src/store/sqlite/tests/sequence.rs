@@ -371,3 +371,23 @@ fn the_end_of_a_sequence_and_the_gates_of_a_run_are_found_by_one_seek() {
         "{alike}"
     );
 }
+
+#[test]
+fn what_waits_for_a_running_run_is_named_by_queue_and_job() {
+    let mut lab = Lab::new();
+    let behind = |lab: &Lab| lab.store.behind_running().unwrap();
+    let first = blocking(&mut lab, "a");
+    let second = blocking(&mut lab, "a");
+    blocking(&mut lab, "a");
+    assert_eq!(behind(&lab), []);
+    let running = only(&mut lab, first);
+    lab.enqueue(|run| run.job = "other".into());
+    let row = lab.store.show_run(second, 0).unwrap().unwrap().row;
+    assert_eq!(behind(&lab), [(row.queue, row.job)]);
+    lab.end(&running, bury());
+    assert_eq!(
+        behind(&lab),
+        [],
+        "who waits for a dead run waits for an operator"
+    );
+}
