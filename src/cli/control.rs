@@ -2,6 +2,8 @@
 //!
 //! Rule: all arguments are read before the store is opened, so that nothing is half done.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::{Context, Table, when};
@@ -144,6 +146,20 @@ pub(super) fn flow(store: &Store, context: &Context) -> Result<FlowView> {
 pub(super) fn rules_of_file(context: &Context) -> Option<Rules> {
     let catalogue = Catalogue::load(&context.catalogue_path()).ok()?;
     Some(Rules::of(&catalogue))
+}
+
+/// Says so if the rules in force are those of another catalogue than ours.
+pub(super) fn foreign_rules(flow: &FlowView, context: &Context) -> Option<String> {
+    let source = flow.source.as_deref()?;
+    let ours = context.catalogue_path();
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    (real(Path::new(source)) != real(&ours)).then(|| {
+        format!(
+            "queues, limits and tenants are as `{}` says, which was loaded last, not as `{}`",
+            shown(source),
+            ours.display()
+        )
+    })
 }
 
 /// What the catalogue says where `knows` it: as it was loaded last, or, of what was added since, as its file says.

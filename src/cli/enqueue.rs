@@ -92,28 +92,40 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         store,
         new,
         now_ms,
+        settings,
         read,
     } = order;
+    let guard = store.guard(settings)?;
     let result = store.write(|tx: &mut Tx<'_>| {
         if let Some(read) = read {
-            read.keep(tx, *now_ms)?;
+            read.keep(tx)?;
         }
         if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
-            return Ok(existing);
+            return Ok(Ok(existing));
         }
-        let answer = tx.enqueue(new, *now_ms)?;
+        let new = std::slice::from_ref(&*new);
+        let (mut answers, refusal) = tx.enqueue_fitting(new, Some(&guard), *now_ms)?;
+        if let Some(refusal) = refusal {
+            // The catalogue is kept all the same: it is what refuses.
+            return Ok(Err(refusal));
+        }
+        let answer = answers.pop().ok_or_else(no_answer)?;
         if let Some(id) = request_id {
-            tx.note_request(id, &new.job, answer.run, *now_ms)?;
+            tx.note_request(id, &new[0].job, answer.run, *now_ms)?;
         }
         would_be = Some(answer.clone());
-        Ok(answer)
+        Ok(Ok(answer))
     });
-    match (result, would_be) {
+    match (result.flatten(), would_be) {
         (Err(error), Some(answer)) if error.kind == Kind::Unknown => {
             settle(store, error, answer, new.idempotency_key, request_id)
         }
         (result, _) => result,
     }
+}
+
+fn no_answer() -> Error {
+    Error::new(Kind::Bug, "an enqueue gave no answer")
 }
 
 /// The run that the same request became before.

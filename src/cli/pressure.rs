@@ -15,7 +15,11 @@ pub(super) struct Pressure {
     space: Option<Space>,
     tight: BTreeMap<String, Tight>,
     full: BTreeMap<String, (i64, i64)>,
+    full_tenants: BTreeMap<String, (i64, i64)>,
 }
+
+/// Full tenants that have a line each.
+const TENANTS_TOLD: usize = 5;
 
 impl Pressure {
     /// Looks; without a catalogue nobody knows how much space is wanted.
@@ -31,11 +35,13 @@ impl Pressure {
             (waiting >= max).then(|| (row.queue.clone(), (waiting, max)))
         });
         let full = full.collect();
+        let full_tenants = full_tenants(flow, store)?;
         let Some(settings) = settings(store, context)? else {
             return Ok(Self {
                 space: None,
                 tight: BTreeMap::new(),
                 full,
+                full_tenants,
             });
         };
         let space = store.space(&settings)?;
@@ -44,6 +50,7 @@ impl Pressure {
             space: Some(space),
             tight: refused.map(|(name, why)| (name.to_owned(), why)).collect(),
             full,
+            full_tenants,
         })
     }
 
@@ -77,11 +84,26 @@ impl Pressure {
                 waiting_words(*waiting, *max)
             ));
         }
+        for (tenant, (waiting, max)) in self.full_tenants.iter().take(TENANTS_TOLD) {
+            lines.push(format!(
+                "tenant `{tenant}` is full and refused: {}",
+                waiting_words(*waiting, *max)
+            ));
+        }
+        match self.full_tenants.len().saturating_sub(TENANTS_TOLD) {
+            0 => {}
+            more => lines.push(format!("{more} more of the tenants are full and refused")),
+        }
         lines
     }
 
-    /// For `status`.
-    pub(super) fn document(&self) -> Value {
+    /// Tenants that are full.
+    pub(super) fn full_tenants(&self) -> Vec<&str> {
+        self.full_tenants.keys().map(String::as_str).collect()
+    }
+
+    /// The space of `status`.
+    pub(super) fn space(&self) -> Value {
         let Some(space) = &self.space else {
             return Value::Null;
         };
@@ -93,6 +115,22 @@ impl Pressure {
             "refused": self.tight.keys().collect::<Vec<_>>(),
         })
     }
+}
+
+/// Tenants in which as much waits as may.
+fn full_tenants(flow: &FlowView, store: &Store) -> Result<BTreeMap<String, (i64, i64)>> {
+    let tenants = &flow.rules.tenants;
+    let named = tenants.named.values().map(|tenant| tenant.quota);
+    let bounds = named.chain([tenants.each]);
+    let Some(least) = bounds.filter_map(|quota| quota.max_waiting).min() else {
+        return Ok(BTreeMap::new());
+    };
+    let waiting = store.tenants_with_waiting(least)?.into_iter();
+    let full = waiting.filter_map(|(tenant, waiting)| {
+        let max = flow.rules.quota(&tenant).max_waiting?;
+        (waiting >= max).then_some((tenant, (waiting, max)))
+    });
+    Ok(full.collect())
 }
 
 /// What the catalogue says of space and ranks, from where it is read fastest.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::Context;
 use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
+use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::flow;
 use crate::intake::{Request, payload_of, trace_context, unknown_job};
 use crate::store::{Create, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};
@@ -69,30 +69,37 @@ pub(super) struct Order {
     pub(super) new: NewRun,
     /// The time by which it was checked.
     pub(super) now_ms: i64,
+    /// What the catalogue says of all enqueues.
+    pub(super) settings: Settings,
     /// The catalogue, where it had to be read.
-    pub(super) read: Option<FreshCatalogue>,
+    pub(super) read: Option<CatalogueRead>,
 }
 
 /// A catalogue that was read for an enqueue. What it says holds from the transaction of that enqueue on.
-pub(super) struct FreshCatalogue {
+pub(super) struct CatalogueRead {
     catalogue: Catalogue,
     /// Whether its files can be told from later ones by their stamp: then the next enqueue need not read them.
     settled: bool,
 }
 
-impl FreshCatalogue {
+impl CatalogueRead {
     pub(super) fn new(catalogue: Catalogue, stamp: &Stamp) -> Self {
         let settled = stamp.settled && stamp.text == catalogue.stamp;
         Self { catalogue, settled }
     }
 
-    /// Puts it in force.
-    pub(super) fn keep(&self, tx: &mut Tx<'_>, now_ms: i64) -> Result<()> {
+    /// Puts it in force, unless its files were changed meanwhile: then somebody may have loaded newer ones.
+    pub(super) fn keep(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let now_ms = clock::wall_ms();
+        let stamp = catalogue::stamp(&self.catalogue.path, now_ms);
+        if !stamp.is_ok_and(|stamp| stamp.text == self.catalogue.stamp) {
+            return Ok(());
+        }
         if self.settled {
             tx.keep_catalogue(&self.catalogue, now_ms)?;
             return Ok(());
         }
-        tx.keep_rules(&flow::Rules::of(&self.catalogue))
+        tx.put_in_force(&self.catalogue)
     }
 }
 
@@ -141,18 +148,18 @@ impl RequestArgs {
                 let settings = Settings::of(&catalogue);
                 let intake = &find(&catalogue, job)?.intake;
                 let new = request.prepare(intake, &settings, now_ms, idempotency_key)?;
-                (new, settings, Some(FreshCatalogue::new(catalogue, &stamp)))
+                (new, settings, Some(CatalogueRead::new(catalogue, &stamp)))
             }
         };
         let store = match store {
             Some(store) => store,
             None => context.open_store(Create::IfMissing)?,
         };
-        store.guard_disk(&settings, &new.queue)?;
         Ok(Order {
             store,
             new,
             now_ms,
+            settings,
             read,
         })
     }

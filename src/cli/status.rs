@@ -34,7 +34,9 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
                 .collect::<Vec<Value>>(),
             "workers": workers.iter().map(Seen::document).collect::<Vec<Value>>(),
             "scheduler": scheduler.document(),
-            "space": pressure.document(),
+            "space": pressure.space(),
+            "full_tenants": pressure.full_tenants(),
+            "rules_of": flow.source,
             "dead": dead,
             "alerts": [],
             "paused_jobs": pauses.iter().map(|pause| &pause.job).collect::<Vec<_>>(),
@@ -52,6 +54,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
         .screen
         .table(&workers::table(&workers, context.now_ms()));
     let mut standing = pressure.lines();
+    standing.extend(control::foreign_rules(&flow, context));
     standing.extend(standing::lines(&flow, &pauses, context.now_ms()));
     notes(context, &queues, &workers, &scheduler, &standing, dead);
     Ok(0)

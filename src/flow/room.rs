@@ -58,7 +58,7 @@ impl Full {
         let retry_after_ms = self.retry_after_ms(now_ms);
         let raise = match subject {
             Subject::Queue(_) => format!("`jobctl queues set {name} max_waiting=N`"),
-            _ => "`max_waiting` in `[tenants]`".to_owned(),
+            _ => format!("`max_waiting` in `[tenants]` or `[tenants.{name}]`"),
         };
         let details = Map::from_iter([
             ("full".to_owned(), json!(subject.to_string())),
@@ -74,7 +74,8 @@ impl Full {
         )
         .hint(format!(
             "try again in {}; {raise} raises it",
-            format_duration(retry_after_ms)
+            // Whole seconds, for people.
+            format_duration(retry_after_ms.saturating_add(999) / 1_000 * 1_000)
         ))
         .retry_after_ms(retry_after_ms)
         .details(details)

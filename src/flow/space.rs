@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::error::{Error, Kind};
 
@@ -67,37 +67,58 @@ impl Space {
     pub fn words(&self, tight: Tight) -> String {
         match tight {
             Tight::Disk => format!(
-                "{} MiB of the disk are free, `min_free` is {} MiB",
-                self.free >> 20,
-                self.min_free >> 20
+                "{} of the file system are free, `min_free` is {}",
+                megabytes(self.free),
+                megabytes(self.min_free)
             ),
             Tight::Size => format!(
-                "{} MiB of the database are in use, `max_size` is {} MiB",
-                self.used >> 20,
-                self.max_size.unwrap_or_default() >> 20
+                "{} of the database are in use, `max_size` is {}",
+                megabytes(self.used),
+                megabytes(self.max_size.unwrap_or_default())
             ),
         }
     }
+}
 
-    /// The refusal of an enqueue into a state directory.
-    pub fn refusal(&self, tight: Tight, dir: &Path) -> Error {
-        let dir = dir.display();
-        let (message, hint) = match tight {
-            Tight::Disk => (
-                format!(
-                    "the file system of `{dir}` has only {} MiB free",
-                    self.free >> 20
-                ),
-                "free space there, or lower `[store] min_free`",
-            ),
-            Tight::Size => (
-                format!("the store in `{dir}` is too large: {}", self.words(tight)),
-                "remove ended runs with `jobctl prune`, or raise `[store] max_size`",
-            ),
+/// What looks after the space of a store, for one enqueue.
+#[derive(Debug, Clone)]
+pub struct Guard<'a> {
+    /// How much there is.
+    pub space: Space,
+    /// Rank of each queue.
+    pub ranks: &'a BTreeMap<String, i64>,
+    /// The state directory.
+    pub dir: PathBuf,
+}
+
+impl Guard<'_> {
+    /// Why nothing may be enqueued to a queue, if so.
+    pub fn refusal(&self, queue: &str) -> Option<Error> {
+        let ranks: Vec<i64> = self.ranks.values().copied().collect();
+        let rank = self.ranks.get(queue).copied().unwrap_or(i64::MAX);
+        let tight = self.space.tight_for(&ranks, rank)?;
+        let hint = match tight {
+            Tight::Disk => "free space there, or lower `[store] min_free`",
+            Tight::Size => {
+                "remove ended runs, as with `jobctl prune --age 1d`, or raise `[store] max_size`"
+            }
         };
-        Error::new(Kind::TryAgain, format!("{message}; nothing was enqueued"))
-            .hint(hint)
-            .retry_after_ms(RETRY_AFTER_MS)
+        let message = format!(
+            "queue `{queue}` is refused: {} (in `{}`); nothing was enqueued",
+            self.space.words(tight),
+            self.dir.display()
+        );
+        let error = Error::new(Kind::TryAgain, message).hint(hint);
+        Some(error.retry_after_ms(RETRY_AFTER_MS))
+    }
+}
+
+/// `512 MiB`; of less than ten with a digit behind the point.
+fn megabytes(bytes: u64) -> String {
+    if bytes < 10 << 20 {
+        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    } else {
+        format!("{} MiB", bytes >> 20)
     }
 }
 
@@ -208,5 +229,18 @@ mod tests {
             "101 MiB of the database are in use, `max_size` is 100 MiB"
         );
         assert_eq!(refused.refused(&ranks)["high"], Tight::Size);
+        let guard = Guard {
+            space: space(1 << 29, 0),
+            ranks: &ranks,
+            dir: "/state".into(),
+        };
+        assert!(guard.refusal("high").is_none());
+        let refusal = guard.refusal("low").unwrap();
+        assert_eq!(
+            refusal.message,
+            "queue `low` is refused: 512 MiB of the file system are free, `min_free` is 1024 MiB (in `/state`); \
+             nothing was enqueued"
+        );
+        assert_eq!(megabytes((2 << 20) + 600_000), "2.6 MiB");
     }
 }

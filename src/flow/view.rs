@@ -66,6 +66,8 @@ impl LimitView {
 pub struct FlowView {
     /// What the catalogue says.
     pub catalogue: Rules,
+    /// Its path, where it was loaded.
+    pub source: Option<String>,
     /// What holds.
     pub rules: Rules,
     /// What operators changed and what still holds.
@@ -78,7 +80,12 @@ pub struct FlowView {
 
 impl FlowView {
     /// From gates that stand as the overrides say.
-    pub fn new(catalogue: Rules, overrides: Vec<Override>, mut gates: Gates<'_>) -> Self {
+    pub fn new(
+        catalogue: Rules,
+        source: Option<String>,
+        overrides: Vec<Override>,
+        mut gates: Gates<'_>,
+    ) -> Self {
         let now_ms = gates.now_ms();
         let rules = gates.rules().clone();
         let limits = rules.limits.keys().map(|name| {
@@ -99,6 +106,7 @@ impl FlowView {
         Self {
             breakers: breakers.collect(),
             catalogue,
+            source,
             rules,
             overrides,
             limits,
@@ -226,7 +234,7 @@ mod tests {
             BTreeMap::new(),
             now_ms,
         );
-        FlowView::new(rules(), overrides.to_vec(), gates)
+        FlowView::new(rules(), None, overrides.to_vec(), gates)
     }
 
     #[test]

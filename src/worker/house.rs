@@ -228,12 +228,14 @@ impl Keeper {
                 .inbox
                 .push(Event::House(Found::Looked { freed, whole }));
         }
+        if !self.foreground {
+            self.tell_space(&Settings::of(&catalogue))?;
+        }
         let wal = self.store.wal_bytes();
         if wal >= CHECKPOINT_BYTES {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
         self.store.keep_reserve()?;
-        self.tell_space(&Settings::of(&catalogue))?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
@@ -260,14 +262,17 @@ impl Keeper {
         if refused == self.refused {
             return Ok(());
         }
-        let names: Vec<&str> = refused.keys().map(String::as_str).collect();
-        match refused.values().next() {
-            Some(&why) => log::event(
-                Level::Warn,
-                "enqueue_refused",
-                &[("queues", &names.join(",")), ("why", &space.words(why))],
-            ),
-            None => log::event(Level::Info, "enqueue_accepted", &[]),
+        for why in [Tight::Disk, Tight::Size] {
+            let queues = refused.iter().filter(|(_, tight)| **tight == why);
+            let queues: Vec<&str> = queues.map(|(name, _)| name.as_str()).collect();
+            if !queues.is_empty() {
+                let fields: [(&str, &dyn std::fmt::Display); 2] =
+                    [("queues", &queues.join(",")), ("why", &space.words(why))];
+                log::event(Level::Warn, "enqueue_refused", &fields);
+            }
+        }
+        if refused.is_empty() {
+            log::event(Level::Info, "enqueue_accepted", &[]);
         }
         self.refused = refused;
         Ok(())

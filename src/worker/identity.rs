@@ -110,6 +110,14 @@ impl Identity {
         }
     }
 
+    /// Ends a worker that has held nothing: nobody shall take it for a dead one.
+    pub(super) fn sign_off(self, store: &mut Store) {
+        let worker = self.worker;
+        if let Ok(true) = store.write(|tx| tx.remove_worker(worker)) {
+            self.forget();
+        }
+    }
+
     /// Removes the files of a worker whose row is gone.
     pub(super) fn forget(self) {
         drop(fs::remove_file(&self.marks_path));

@@ -1,9 +1,11 @@
 //! Backpressure: full queues and tenants, a database that is too large. What is refused is not stored, by anybody, at any time.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use super::{ask, runs};
-use crate::world::{Said, World};
+use crate::world::{Said, World, until};
 
 const CATALOGUE: &str = r#"
 [queue.default]
@@ -72,7 +74,14 @@ fn a_tenant_with_too_much_waiting_does_not_stop_others() {
         75,
         "",
         "error: tenant `acme` is full: 2 runs wait, at most 2 may; nothing was enqueued\n\
-         hint: try again in 30s; `max_waiting` in `[tenants]` raises it\n",
+         hint: try again in 30s; `max_waiting` in `[tenants]` or `[tenants.acme]` raises it\n",
+    );
+    let line = "tenant `acme` is full and refused: 2 runs wait, at most 2 may\n";
+    let status = world.run("status").ok();
+    assert!(status.contains(line), "{status}");
+    assert_eq!(
+        world.run("status --json").json(0)["full_tenants"],
+        json!(["acme"])
     );
     world.run("enqueue free --tenant bolt").fails_not();
     world.run("enqueue free").fails_not();
@@ -231,18 +240,34 @@ fn a_store_that_is_too_large_refuses_the_least_important_queues_first() {
         }
         panic!("{queue} was never refused");
     };
+    world
+        .run("enqueue free --queue low --request-id first")
+        .fails_not();
     let said = fill("low");
     assert_eq!(said.code, Some(75));
-    let message = "is too large: 1 MiB of the database are in use, `max_size` is 2 MiB; nothing was enqueued\n\
-         hint: remove ended runs with `jobctl prune`, or raise `[store] max_size`\n";
-    assert!(said.err.ends_with(message), "{}", said.err);
+    let words = "error: queue `low` is refused: 1.8 MiB of the database are in use, `max_size` is 2.0 MiB (in `";
+    assert!(said.err.starts_with(words), "{}", said.err);
+    let hint =
+        "hint: remove ended runs, as with `jobctl prune --age 1d`, or raise `[store] max_size`\n";
+    assert!(said.err.ends_with(hint), "{}", said.err);
     let status = world.run("status --json").json(0);
     assert_eq!(status["space"]["refused"], json!(["low"]));
     assert_eq!(status["space"]["max_size_bytes"], json!(2 << 20));
     let lines = world.run("status").ok();
-    assert!(
-        lines.contains("queue `low` is refused: 1 MiB of the database"),
-        "{lines}"
+    let line =
+        "queue `low` is refused: 1.8 MiB of the database are in use, `max_size` is 2.0 MiB\n";
+    assert!(lines.contains(line), "{lines}");
+    // What is stored already is answered, and of an import the important lines are stored.
+    world
+        .run("enqueue free --queue low --request-id first")
+        .is(0, "1\n", "");
+    let lines = b"{\"job\":\"free\",\"queue\":\"high\"}\n{\"job\":\"free\",\"queue\":\"low\"}\n";
+    let refusal = world
+        .run_with_input("enqueue --from - --json -q", lines)
+        .json(75);
+    assert_eq!(
+        (&refusal["accepted"], &refusal["next_line"]),
+        (&json!(1), &json!(2))
     );
     fill("default");
     assert_eq!(enqueue("low").code, Some(75));
@@ -255,4 +280,67 @@ fn a_store_that_is_too_large_refuses_the_least_important_queues_first() {
     world.run("run-worker --drain -q").fails_not();
     world.run("prune --age 1ms").fails_not();
     world.run("enqueue free --queue low").fails_not();
+}
+
+#[test]
+fn a_refused_run_in_the_foreground_is_no_dead_worker() {
+    let world = world();
+    fill(&world, 4);
+    let store = world.store();
+    world.run("run free").is(75, "", FULL);
+    assert!(store.workers().expect("a look").is_empty());
+    let left = std::fs::read_dir(world.state().join("workers")).expect("a directory");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn what_refuses_is_shown_although_nothing_was_stored() {
+    let world = World::with_catalogue("[job.free]\ncommand = \"true\"\n");
+    fill(&world, 3);
+    world.write_catalogue("[queue.default]\nmax_waiting = 2\n[job.free]\ncommand = \"true\"\n");
+    let refusal = world.run("enqueue free").fails(75);
+    assert!(refusal.contains("3 runs wait, at most 2 may"), "{refusal}");
+    let status = world.run("status").ok();
+    let line = "queue `default` is full and refused: 3 runs wait, at most 2 may\n";
+    assert!(status.contains(line), "{status}");
+}
+
+/// The file of a catalogue is older than that of another process, or of another place.
+#[test]
+fn a_catalogue_that_was_read_before_a_newer_one_is_not_put_in_force_after_it() {
+    let world = World::with_catalogue("[job.free]\ncommand = \"true\"\n");
+    let bounded = "[queue.default]\nmax_waiting = 2\n[job.free]\ncommand = \"true\"\n";
+    let mut command = world.command(["enqueue", "--from", "-", "-q"]);
+    command.stdin(std::process::Stdio::piped());
+    let mut import = command.spawn().expect("an import");
+    // It has read the old catalogue once it asks for lines, and makes the store then.
+    until("the import has begun", || {
+        world.state().join("jobctl.db").exists()
+    });
+    world.write_catalogue(bounded);
+    fill(&world, 2);
+    world.run("enqueue free").fails(75);
+    let mut lines = import.stdin.take().expect("a pipe");
+    lines
+        .write_all(b"{\"job\":\"free\",\"queue\":\"high\"}\n")
+        .expect("a line");
+    drop(lines);
+    assert_eq!(import.wait().expect("an end").code(), Some(0));
+    world.run("enqueue free").fails(75);
+    // Another catalogue takes over, says so, and a worker takes its own back.
+    let other = world.root().join("other.toml");
+    std::fs::copy(world.catalogue(), &other).expect("a copy");
+    std::fs::write(&other, "[job.other]\ncommand = \"true\"\n").expect("written");
+    world
+        .run(&format!(
+            "enqueue other --queue high --catalogue {}",
+            other.display()
+        ))
+        .fails_not();
+    let status = world.run("status").ok();
+    let line = "queues, limits and tenants are as `";
+    assert!(status.contains(line), "{status}");
+    world.run("run-worker --queue low --drain -q").fails_not();
+    assert!(!world.run("status").ok().contains(line));
+    world.run("enqueue free").fails(75);
 }

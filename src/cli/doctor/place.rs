@@ -218,9 +218,7 @@ fn disk(dir: &Path, min_free: u64) -> Finding {
     if free < min_free {
         return Finding::error(
             "disk",
-            format!(
-                "{mib} MiB free, less than `[store] min_free`: the least important queues are refused"
-            ),
+            format!("{mib} MiB free, less than `[store] min_free`"),
             "free some: `jobctl prune --age 7d`",
         );
     }

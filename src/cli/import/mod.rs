@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::progress::Progress;
-use super::request::{FreshCatalogue, find};
+use super::request::{CatalogueRead, find};
 use super::signals::Signals;
 use super::{Context, Screen};
 use crate::catalogue::{self, Catalogue};
@@ -64,7 +64,7 @@ pub(super) fn run(
     let path = context.catalogue_path();
     let stamp = catalogue::stamp(&path, context.now_ms())?;
     let catalogue = Catalogue::load(&path).map_err(Error::from)?;
-    let read = FreshCatalogue::new(catalogue.clone(), &stamp);
+    let read = CatalogueRead::new(catalogue.clone(), &stamp);
     let mut checker = Checker {
         settings: Settings::of(&catalogue),
         catalogue,

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{ImportProgress, NewRun, Settings, Store, Tx};
 
 use super::super::enqueue::is_durable;
-use super::super::request::FreshCatalogue;
+use super::super::request::CatalogueRead;
 
 /// Others wait for their turn no longer than this; 20 ms is the promise.
 const TRANSACTION: Duration = Duration::from_millis(15);
@@ -35,7 +35,7 @@ pub(super) struct Slices {
     request_id: String,
     settings: Settings,
     /// Until the first transaction has put it in force.
-    read: Option<FreshCatalogue>,
+    read: Option<CatalogueRead>,
     progress: ImportProgress,
     runs: Vec<NewRun>,
     /// Lines before that of each run, blank ones included.
@@ -51,7 +51,7 @@ pub(super) struct Slices {
 struct Stored {
     progress: ImportProgress,
     /// Why it ends before the last line that was taken.
-    full: Option<Error>,
+    refusal: Option<Error>,
 }
 
 impl Slices {
@@ -60,7 +60,7 @@ impl Slices {
         store: Store,
         request_id: String,
         settings: Settings,
-        read: FreshCatalogue,
+        read: CatalogueRead,
     ) -> Result<Self> {
         store.limit_log(LOG_KEPT_BYTES)?;
         let progress = store.import_progress(&request_id)?;
@@ -106,12 +106,11 @@ impl Slices {
     /// Stores what was taken.
     ///
     /// # Errors
-    /// [`Kind::TryAgain`] where a queue or a tenant has no room: what is before that line is stored.
+    /// [`Kind::TryAgain`] where there is no room for a line: what is before it is stored.
     pub(super) fn store(&mut self, now_ms: i64) -> Result<()> {
         if self.is_empty() {
             return Ok(());
         }
-        self.guard()?;
         let mut tried = None;
         let mut result = self.write(&mut tried, now_ms);
         // Whether it was stored is seen by writing again: the transaction reads the progress first.
@@ -128,18 +127,7 @@ impl Slices {
         if self.store.wal_bytes() >= LOG_BYTES {
             self.store.checkpoint(false)?;
         }
-        stored.full.map_or(Ok(()), Err)
-    }
-
-    /// Refuses when the disk is nearly full for one of the queues.
-    fn guard(&self) -> Result<()> {
-        let ranks = &self.settings.ranks;
-        let last = self
-            .runs
-            .iter()
-            .map(|run| &run.queue)
-            .max_by_key(|queue| ranks.get(*queue));
-        last.map_or(Ok(()), |queue| self.store.guard_disk(&self.settings, queue))
+        stored.refusal.map_or(Ok(()), Err)
     }
 
     /// `tried` is what a transaction before may have stored.
@@ -149,12 +137,14 @@ impl Slices {
         let Self {
             store,
             request_id,
+            settings,
             read,
             runs,
             lines_before,
             lines,
             ..
         } = self;
+        let guard = store.guard(settings)?;
         let (stored, is_new) = store.write(|tx: &mut Tx<'_>| {
             start = Some(clock::monotonic());
             let found = tx.import_progress(request_id)?;
@@ -169,13 +159,9 @@ impl Slices {
                 .hint("wait for it, or give each import an id of its own"));
             }
             if let Some(read) = read {
-                read.keep(tx, now_ms)?;
+                read.keep(tx)?;
             }
-            let (answers, full) = tx.enqueue_fitting(runs, now_ms)?;
-            let full = full.map(|full| full.refusal(now_ms));
-            if let (true, Some(full)) = (answers.is_empty(), &full) {
-                return Err(full.clone());
-            }
+            let (answers, refusal) = tx.enqueue_fitting(runs, Some(&guard), now_ms)?;
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;
             let lines_stored = lines_before.get(answers.len()).unwrap_or(lines);
             let progress = ImportProgress {
@@ -183,8 +169,10 @@ impl Slices {
                 accepted: before.accepted + accepted,
                 duplicates: before.duplicates + answers.len() as i64 - accepted,
             };
-            tx.note_import(request_id, progress, now_ms)?;
-            let stored = Stored { progress, full };
+            if progress != before {
+                tx.note_import(request_id, progress, now_ms)?;
+            }
+            let stored = Stored { progress, refusal };
             *tried = Some(stored.clone());
             Ok((stored, true))
         })?;

@@ -33,7 +33,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let settings = Settings::of(&catalogue);
     let job = request::find(&catalogue, &args.job)?;
     let mut store = context.open_store(Create::Never)?;
-    store.guard_disk(&settings, &job.intake.queue)?;
+    if let Some(refusal) = store.guard(&settings)?.refusal(&job.intake.queue) {
+        return Err(refusal.into());
+    }
     let now_ms = context.now_ms();
     let order = Order {
         job: &args.job,

@@ -5,7 +5,6 @@ use rusqlite::{OptionalExtension, params};
 use super::writer::Tx;
 use crate::catalogue::{Catalogue, Intake};
 use crate::error::{Error, Kind, Result};
-use crate::flow::Rules;
 
 /// What `enqueue` needs besides the job.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -37,7 +36,22 @@ impl Settings {
 }
 
 impl Tx<'_> {
-    /// Keeps a catalogue and returns its generation; the same files keep their generation.
+    /// What a catalogue says of queues, limits and tenants holds from here on, for everybody.
+    pub fn put_in_force(&self, catalogue: &Catalogue) -> Result<()> {
+        const NO_QUEUES: &str = "DELETE FROM queue";
+        const QUEUE: &str = "INSERT INTO queue (queue, rank) VALUES (?1, ?2)";
+        if !self.keep_rules_of(catalogue)? {
+            return Ok(());
+        }
+        self.conn.prepare_cached(NO_QUEUES)?.execute([])?;
+        let mut insert = self.conn.prepare_cached(QUEUE)?;
+        for (name, queue) in &catalogue.queues {
+            insert.execute(params![name, queue.rank])?;
+        }
+        Ok(())
+    }
+
+    /// Puts a catalogue in force, keeps it and returns its generation; the same files keep their generation.
     pub fn keep_catalogue(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<i64> {
         const LOOK: &str = "SELECT generation, stamp FROM catalogue WHERE path = ?1";
         const GENERATION: &str = "SELECT coalesce(max(generation), 0) + 1 FROM catalogue";
@@ -47,8 +61,7 @@ impl Tx<'_> {
                 loaded_ms = excluded.loaded_ms, settings = excluded.settings";
         const FORGET: &str = "DELETE FROM catalogue_job WHERE path = ?1";
         const JOB: &str = "INSERT INTO catalogue_job (path, job, intake) VALUES (?1, ?2, ?3)";
-        const NO_QUEUES: &str = "DELETE FROM queue";
-        const QUEUE: &str = "INSERT INTO queue (queue, rank) VALUES (?1, ?2)";
+        self.put_in_force(catalogue)?;
         let path = catalogue.path.to_string_lossy();
         let known: Option<(i64, String)> = self
             .conn
@@ -77,14 +90,6 @@ impl Tx<'_> {
         for (name, job) in &catalogue.jobs {
             insert.execute(params![path, name, to_json(&job.intake)?])?;
         }
-        drop(insert);
-        self.conn.prepare_cached(NO_QUEUES)?.execute([])?;
-        let mut insert = self.conn.prepare_cached(QUEUE)?;
-        for (name, queue) in &catalogue.queues {
-            insert.execute(params![name, queue.rank])?;
-        }
-        drop(insert);
-        self.keep_rules(&Rules::of(catalogue))?;
         Ok(generation)
     }
 }
@@ -102,11 +107,13 @@ impl super::Store {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// The settings and the enqueue side of one job, if the catalogue at `path` was kept with this stamp and has the job.
+    /// The settings and the enqueue side of one job, if the catalogue at `path` was kept with this stamp and has the job. What
+    /// is in force must not be of other files at that path.
     pub fn kept(&self, path: &str, stamp: &str, job: &str) -> Result<Option<(Settings, Intake)>> {
         const SQL: &str = "
             SELECT settings, (SELECT intake FROM catalogue_job WHERE path = ?1 AND job = ?3)
-            FROM catalogue WHERE path = ?1 AND stamp = ?2";
+            FROM catalogue WHERE path = ?1 AND stamp = ?2
+                AND NOT EXISTS (SELECT 1 FROM flow WHERE flow.path = ?1 AND flow.stamp <> ?2)";
         let texts: Option<(String, Option<String>)> = self
             .connection()?
             .prepare_cached(SQL)?

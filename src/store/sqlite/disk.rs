@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::{Settings, Store};
 use crate::error::{Error, Result};
-use crate::flow::{FREE_FLOOR, Space};
+use crate::flow::{FREE_FLOOR, Guard, Space};
 
 /// Enough for SQLite to finish what runs on an otherwise full disk (384 KiB were enough in trials).
 const RESERVE_BYTES: u64 = 384 * 1024;
@@ -43,18 +43,13 @@ impl Store {
         Ok(used as u64)
     }
 
-    /// Refuses an enqueue into a queue when the disk is nearly full or the database nearly too large for it.
-    ///
-    /// # Errors
-    /// [`Kind::TryAgain`](crate::error::Kind::TryAgain), saying so.
-    pub fn guard_disk(&self, settings: &Settings, queue: &str) -> Result<()> {
-        let ranks: Vec<i64> = settings.ranks.values().copied().collect();
-        let rank = settings.ranks.get(queue).copied().unwrap_or(i64::MAX);
-        let space = self.space(settings)?;
-        match space.tight_for(&ranks, rank) {
-            Some(tight) => Err(space.refusal(tight, &self.files.dir)),
-            None => Ok(()),
-        }
+    /// Who refuses an enqueue when the disk is nearly full or the database nearly too large for it.
+    pub fn guard<'a>(&self, settings: &'a Settings) -> Result<Guard<'a>> {
+        Ok(Guard {
+            space: self.space(settings)?,
+            ranks: &settings.ranks,
+            dir: self.files.dir.clone(),
+        })
     }
 
     fn reserve_path(&self) -> PathBuf {

@@ -9,7 +9,7 @@ use super::sequence::Tails;
 use super::writer::{Depth, Tx};
 use crate::catalogue::SequenceOnDead;
 use crate::error::{Error, Kind, Result};
-use crate::flow::Full;
+use crate::flow::Guard;
 use crate::run::{RunId, State};
 use crate::store::{Enqueued, NewRun, PRIORITY_STEP_MS};
 
@@ -39,6 +39,14 @@ enum Fate {
     Existing(Enqueued),
     /// It duplicates this one of the batch.
     Twin(usize),
+}
+
+/// What became known of a new run.
+enum Found<'n> {
+    /// Another one is the answer.
+    Existing(Enqueued),
+    /// It has to be stored, behind these and with this key held.
+    New(Behind, Option<DedupKey<'n>>),
 }
 
 /// The window of a run and the key that it is for.
@@ -91,18 +99,20 @@ impl Tx<'_> {
     /// [`Kind::TryAgain`] where a queue or tenant has no room for one of them; [`Kind::Refused`] where one would take over
     /// a run of another sequence.
     pub fn enqueue_all(&mut self, new: &[NewRun], now_ms: i64) -> Result<Vec<Enqueued>> {
-        match self.enqueue_fitting(new, now_ms)? {
+        match self.enqueue_fitting(new, None, now_ms)? {
             (answers, None) => Ok(answers),
-            (_, Some(full)) => Err(full.refusal(now_ms)),
+            (_, Some(refusal)) => Err(refusal),
         }
     }
 
-    /// As [`Tx::enqueue_all`], but stores those before the first for which there is no room, and says why it has none.
+    /// As [`Tx::enqueue_all`], but stores those before the first for which there is no room, and says why it has none. Room
+    /// on the disk is only asked for where there is a guard.
     pub fn enqueue_fitting(
         &mut self,
         new: &[NewRun],
+        guard: Option<&Guard<'_>>,
         now_ms: i64,
-    ) -> Result<(Vec<Enqueued>, Option<Full>)> {
+    ) -> Result<(Vec<Enqueued>, Option<Error>)> {
         let keys = keys_in_hash_order(new);
         let mut fates: Vec<Fate> = Vec::new();
         fates.resize_with(if keys.is_empty() { 0 } else { new.len() }, Fate::default);
@@ -122,19 +132,20 @@ impl Tx<'_> {
         let mut answers: Vec<Enqueued> = Vec::with_capacity(new.len());
         let mut rows = Rows::prepare(self.conn)?;
         let mut tails = Tails::default();
-        let mut room = Room::new(self, now_ms)?;
-        let mut full = None;
+        let mut room = Room::new(self, guard, now_ms)?;
+        let mut refusal = None;
         for (index, run) in new.iter().enumerate() {
             let answer = match fates.get_mut(index).map(std::mem::take) {
-                None | Some(Fate::New) => {
-                    match self.store(run, &mut rows, &mut tails, &mut room, now_ms)? {
-                        Ok(answer) => answer,
-                        Err(found) => {
-                            full = Some(found);
+                None | Some(Fate::New) => match self.look_for(run, now_ms)? {
+                    Found::Existing(existing) => existing,
+                    Found::New(behind, key) => {
+                        refusal = room.refuse(self, run)?;
+                        if refusal.is_some() {
                             break;
                         }
+                        self.store(run, (behind, key), &mut rows, &mut tails, now_ms)?
                     }
-                }
+                },
                 Some(Fate::Existing(existing)) => existing,
                 Some(Fate::Twin(earlier)) => Enqueued {
                     duplicate: true,
@@ -148,19 +159,11 @@ impl Tx<'_> {
                 self.hold_key(key, answer.run, now_ms)?;
             }
         }
-        Ok((answers, full))
+        Ok((answers, refusal))
     }
 
-    /// Stores a run that no window refuses in advance, behind those that it has to wait for; or finds the one that it
-    /// coalesces with. Where there is no room it changes nothing and says what is full.
-    fn store<'n>(
-        &mut self,
-        run: &'n NewRun,
-        rows: &mut Rows<'_>,
-        tails: &mut Tails<'n>,
-        room: &mut Room,
-        now_ms: i64,
-    ) -> Result<Result<Enqueued, Full>> {
+    /// What a run comes to that no window refuses in advance; one that it coalesces with may take it over.
+    fn look_for<'n>(&mut self, run: &'n NewRun, now_ms: i64) -> Result<Found<'n>> {
         let mut behind = Behind {
             runs: run.after.clone(),
             place: None,
@@ -172,20 +175,29 @@ impl Tx<'_> {
             let found = self.coalesce(run, (&dedup.key, how), now_ms)?;
             let key = window(run, 0);
             match (found, &key) {
-                (Alike::Existing(existing), _) => return Ok(Ok(existing)),
+                (Alike::Existing(existing), _) => return Ok(Found::Existing(existing)),
                 (Alike::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
                 (_, Some(key)) => {
                     if let Some(existing) = self.duplicate_of(key, now_ms)? {
-                        return Ok(Ok(existing));
+                        return Ok(Found::Existing(existing));
                     }
                 }
                 _ => {}
             }
             held = key;
         }
-        if let Some(full) = room.take(self, run)? {
-            return Ok(Err(full));
-        }
+        Ok(Found::New(behind, held))
+    }
+
+    /// Stores a run behind those that it has to wait for.
+    fn store<'n>(
+        &mut self,
+        run: &'n NewRun,
+        (mut behind, held): (Behind, Option<DedupKey<'n>>),
+        rows: &mut Rows<'_>,
+        tails: &mut Tails<'n>,
+        now_ms: i64,
+    ) -> Result<Enqueued> {
         if run.sequence.is_some() {
             let (place, before) = tails.place(self.conn, run)?;
             behind.place = place;
@@ -199,7 +211,7 @@ impl Tx<'_> {
         if let Some(key) = held {
             self.hold_key(&key, answer.run, now_ms)?;
         }
-        Ok(Ok(answer))
+        Ok(answer)
     }
 
     /// The run that holds the key: until the window is over and it has started, unless it died or was cancelled.

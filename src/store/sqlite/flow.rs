@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::writer::Tx;
+use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{
     Breaker, Ended, FlowEvent, FlowView, Gates, Overridden, Override, OverrideKey, Paused, Rules,
@@ -61,6 +62,12 @@ fn catalogue_rules(conn: &Connection) -> Result<Rules> {
         let message = format!("the rules of the flow in the store cannot be read: {error}");
         Error::new(Kind::Bug, message).hint("touch the catalogue and send a worker SIGHUP")
     })
+}
+
+/// Path of that catalogue.
+fn source(conn: &Connection) -> Result<Option<String>> {
+    const SQL: &str = "SELECT path FROM flow";
+    Ok(conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?)
 }
 
 fn overrides(conn: &Connection) -> Result<Vec<Override>> {
@@ -183,7 +190,8 @@ impl super::Store {
             .collect();
         let in_force = Overridden::new(catalogue.clone(), &overrides, now_ms);
         let gates = gates(&snapshot, &in_force.rules, now_ms)?;
-        Ok(FlowView::new(catalogue, overrides, gates))
+        let source = source(&snapshot)?;
+        Ok(FlowView::new(catalogue, source, overrides, gates))
     }
 }
 
@@ -234,16 +242,27 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    /// Puts the rules of a catalogue in force.
-    pub fn keep_rules(&self, rules: &Rules) -> Result<()> {
+    /// Puts rules of no catalogue in force.
+    #[cfg(test)]
+    pub(super) fn keep_rules(&self, rules: &Rules) -> Result<()> {
+        self.put_rules(rules, None).map(drop)
+    }
+
+    /// Puts the rules of a catalogue in force; whether they are those of another one than before.
+    pub(super) fn keep_rules_of(&self, catalogue: &Catalogue) -> Result<bool> {
+        let path = catalogue.path.to_string_lossy();
+        self.put_rules(&Rules::of(catalogue), Some((&path, &catalogue.stamp)))
+    }
+
+    fn put_rules(&self, rules: &Rules, source: Option<(&str, &str)>) -> Result<bool> {
         const SQL: &str = "
-            UPDATE flow SET version = version + 1, rules = ?1, bounded = ?2 WHERE rules <> ?1";
+            UPDATE flow SET version = version + (rules <> ?1), rules = ?1, bounded = ?2, path = ?3, stamp = ?4
+            WHERE rules <> ?1 OR path IS NOT ?3 OR stamp IS NOT ?4";
         let text = serde_json::to_string(rules)
             .map_err(|error| Error::new(Kind::Bug, format!("cannot write the rules: {error}")))?;
-        self.conn
-            .prepare_cached(SQL)?
-            .execute((text, rules.bound_waiting()))?;
-        Ok(())
+        let (path, stamp) = source.unzip();
+        let values = params![text, rules.bound_waiting(), path, stamp];
+        Ok(self.conn.prepare_cached(SQL)?.execute(values)? > 0)
     }
 
     /// Stores what a limit or a job remembers.

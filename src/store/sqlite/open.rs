@@ -117,6 +117,10 @@ impl OpenOptions {
             rules: RefCell::default(),
             _schema_lock: Some(lock),
         };
+        if created {
+            // From the first day on; without space for it nobody could enqueue much either.
+            drop(store.keep_reserve());
+        }
         Ok((store, created))
     }
 

@@ -59,6 +59,18 @@ impl super::Store {
         Ok(queues)
     }
 
+    /// Tenants of which so many runs wait at least, with their number, over all queues.
+    pub fn tenants_with_waiting(&self, least: i64) -> Result<Vec<(String, i64)>> {
+        const SQL: &str = "
+            SELECT tenant, sum(ready + delayed) AS waiting FROM depth WHERE tenant <> '' AND (ready > 0 OR delayed > 0)
+            GROUP BY tenant HAVING waiting >= ?1";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement
+            .query_map([least], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
     /// Runs that each worker holds, by worker.
     pub fn busy(&self) -> Result<BTreeMap<i64, i64>> {
         const SQL: &str = "

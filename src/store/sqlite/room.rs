@@ -9,42 +9,49 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 
 use super::writer::{Depth, Tx};
-use crate::error::Result;
-use crate::flow::{Full, Overridden, Subject};
+use crate::error::{Error, Result};
+use crate::flow::{Full, Guard, Overridden, Subject};
 use crate::run::Trigger;
 use crate::store::NewRun;
 
 /// The room that is left for a batch of new runs.
-pub(super) struct Room {
+pub(super) struct Room<'g> {
+    guard: Option<&'g Guard<'g>>,
     /// None where nothing has a `max_waiting`.
     rules: Option<Arc<Overridden>>,
     /// What waits, of the queues and tenants of the batch that have a `max_waiting`.
     depths: HashMap<Subject, Depth>,
+    now_ms: i64,
 }
 
-impl Room {
-    pub(super) fn new(tx: &Tx<'_>, now_ms: i64) -> Result<Self> {
+impl<'g> Room<'g> {
+    pub(super) fn new(tx: &Tx<'_>, guard: Option<&'g Guard<'g>>, now_ms: i64) -> Result<Self> {
         const BOUNDED: &str = "
-            SELECT bounded OR EXISTS (SELECT 1 FROM override WHERE key = 'max_waiting') FROM flow";
+            SELECT bounded OR EXISTS (
+                SELECT 1 FROM override WHERE key = 'max_waiting' AND (until_ms IS NULL OR until_ms > ?1)) FROM flow";
         let mut statement = tx.conn.prepare_cached(BOUNDED)?;
-        let bounded: bool = statement.query_row([], |row| row.get(0))?;
+        let bounded: bool = statement.query_row([now_ms], |row| row.get(0))?;
         Ok(Self {
+            guard,
             rules: if bounded {
                 Some(tx.rules(now_ms)?)
             } else {
                 None
             },
             depths: HashMap::new(),
+            now_ms,
         })
     }
 
-    /// What is too full for this run; if nothing is, its place is taken.
-    pub(super) fn take(&mut self, tx: &Tx<'_>, run: &NewRun) -> Result<Option<Full>> {
-        let Some(rules) = self
-            .rules
-            .clone()
-            .filter(|_| run.trigger == Trigger::Manual)
-        else {
+    /// Why there is no room for this run; if there is, its place is taken.
+    pub(super) fn refuse(&mut self, tx: &Tx<'_>, run: &NewRun) -> Result<Option<Error>> {
+        if run.trigger != Trigger::Manual {
+            return Ok(None);
+        }
+        if let Some(refusal) = self.guard.and_then(|guard| guard.refusal(&run.queue)) {
+            return Ok(Some(refusal));
+        }
+        let Some(rules) = self.rules.clone() else {
             return Ok(None);
         };
         let queue = rules.rules.queues.get(&run.queue);
@@ -58,13 +65,14 @@ impl Room {
             let depth = self.depth(tx, subject)?;
             if depth.ready + depth.delayed >= *max {
                 let paused = queue.and_then(|queue| queue.paused.as_ref());
-                return Ok(Some(Full {
+                let full = Full {
                     subject: subject.clone(),
                     waiting: depth.ready + depth.delayed,
                     max: *max,
                     running: depth.running,
                     paused_until_ms: paused.and_then(|paused| paused.until_ms),
-                }));
+                };
+                return Ok(Some(full.refusal(self.now_ms)));
             }
         }
         for (subject, _) in bounds.iter().flatten() {

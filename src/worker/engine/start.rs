@@ -17,7 +17,7 @@ use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, marks::StartMarks, spawn};
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NO_QUEUES, NewRun, PassedOver, ServedQueue, Store};
+use crate::store::{Ledger, NO_QUEUES, PassedOver, ServedQueue, Settings, Store};
 use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
@@ -48,9 +48,12 @@ impl Engine {
         });
         let catalogue = Arc::clone(&options.catalogue);
         store.write(|tx| tx.keep_catalogue(&catalogue, now_ms))?;
-        let foreground = match &options.foreground {
-            Some(wanted) => Some(enqueue_for(&mut store, worker, &wanted.new, now_ms)?),
-            None => None,
+        let foreground = match enqueue_for(&mut store, worker, &options, now_ms) {
+            Ok(foreground) => foreground,
+            Err(error) => {
+                identity.sign_off(&mut store);
+                return Err(error);
+            }
         };
         let (reader, _) = options.open.open()?;
         let watch = reader.watch()?;
@@ -154,14 +157,29 @@ fn prepare_process() {
     }
 }
 
-/// Stores the run of the foreground so that only this worker takes it; a duplicate stays with whoever has it.
-fn enqueue_for(store: &mut Store, worker: WorkerId, new: &NewRun, now_ms: i64) -> Result<RunId> {
+/// Stores the run of the foreground, if there is one, so that only this worker takes it; a duplicate stays with whoever has it.
+fn enqueue_for(
+    store: &mut Store,
+    worker: WorkerId,
+    options: &Options,
+    now_ms: i64,
+) -> Result<Option<RunId>> {
+    let Some(wanted) = &options.foreground else {
+        return Ok(None);
+    };
+    let settings = Settings::of(&options.catalogue);
+    let guard = store.guard(&settings)?;
     store.write(|tx| {
-        let enqueued = tx.enqueue(new, now_ms)?;
+        let new = std::slice::from_ref(&wanted.new);
+        let (answers, refusal) = tx.enqueue_fitting(new, Some(&guard), now_ms)?;
+        let [enqueued] = answers.as_slice() else {
+            let no_answer = || Error::new(Kind::Bug, "an enqueue gave no answer");
+            return Err(refusal.unwrap_or_else(no_answer));
+        };
         if !enqueued.duplicate {
             tx.keep_for(enqueued.run, worker)?;
         }
-        Ok(enqueued.run)
+        Ok(Some(enqueued.run))
     })
 }
 

@@ -13,5 +13,8 @@ SELECT queue, sum(ready), sum(delayed), sum(running) FROM depth GROUP BY queue;
 
 -- Whether the rules have a `max_waiting`: an enqueue reads them only then.
 ALTER TABLE flow ADD COLUMN bounded INTEGER NOT NULL DEFAULT 0 CHECK (bounded IN (0, 1));
+-- The catalogue that they are of, which was loaded last.
+ALTER TABLE flow ADD COLUMN path TEXT;
+ALTER TABLE flow ADD COLUMN stamp TEXT;
 -- Catalogues that were read before say nothing of it: they are read anew.
 UPDATE catalogue SET stamp = '';

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Lab, act, bury};
 use crate::catalogue::Coalesce;
 use crate::error::{Error, Kind, Result};
-use crate::flow::{OverrideKey, QueueRules, Quota, Rules, Setting, Subject, TenantRules};
+use crate::flow::{OverrideKey, QueueRules, Quota, Rules, Setting, TenantRules};
 use crate::policy::Verdict;
 use crate::run::{State, Trigger};
 use crate::store::{Act, Enqueued, Handled, NewDedup, NewRun, QueueRow};
@@ -143,12 +143,20 @@ fn a_batch_is_stored_up_to_the_first_run_without_room() {
     };
     // The last one's key is not held by a run that was not stored.
     key(&mut batch[4]);
-    let stored = lab.store.write(|tx| tx.enqueue_fitting(&batch, now_ms));
-    let (answers, full) = stored.unwrap();
+    let stored = lab
+        .store
+        .write(|tx| tx.enqueue_fitting(&batch, None, now_ms));
+    let (answers, refusal) = stored.unwrap();
     assert_eq!(answers.len(), 3);
-    let full = full.unwrap();
-    assert_eq!(full.subject, Subject::Tenant("acme".into()));
-    assert_eq!((full.waiting, full.max), (2, 2));
+    let details = refusal.unwrap().details.unwrap();
+    assert_eq!(
+        (
+            &details["full"],
+            &details["waiting"],
+            &details["max_waiting"]
+        ),
+        (&"tenant acme".into(), &2.into(), &2.into())
+    );
     let error = lab
         .store
         .write(|tx| tx.enqueue_all(&batch, now_ms))
