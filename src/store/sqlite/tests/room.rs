@@ -268,3 +268,20 @@ fn a_paused_queue_says_when_it_goes_on() {
     let error = refused(&mut lab, "default", "");
     assert_eq!(error.retry_after_ms, Some(45_000));
 }
+
+#[test]
+fn what_the_same_transaction_stored_before_counts_too() {
+    for (tenant, room) in [("big", 3), ("", 4)] {
+        let mut lab = lab();
+        let now_ms = lab.now_ms;
+        let run = new(&lab, "default", tenant);
+        let stored = lab.store.write(|tx| {
+            let mut stored = 0;
+            while tx.enqueue(&run, now_ms).is_ok() {
+                stored += 1;
+            }
+            Ok(stored)
+        });
+        assert_eq!(stored.unwrap(), room, "{tenant}");
+    }
+}
