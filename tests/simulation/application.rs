@@ -7,8 +7,8 @@ use jobctl::run::RunId;
 use jobctl::store::{Enqueued, NewDedup, NewRun, Settings, Store, Tx};
 
 use super::catalogues::JOBS;
+use super::facts::Actor;
 use super::host::{Answer, DAY, HOUR, Host};
-use super::witness::Actor;
 
 /// A wish that somebody has.
 #[derive(Debug)]

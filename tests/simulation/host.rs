@@ -12,8 +12,9 @@ use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::{Store, Tx};
 
 use super::catalogues::editions;
+use super::facts::Actor;
 use super::processes::Processes;
-use super::witness::{Actor, Witness};
+use super::witness::Witness;
 use crate::dice::Dice;
 
 pub(super) const SECOND: i64 = 1000;
@@ -132,11 +133,13 @@ impl Host {
     pub(super) fn pass(&mut self, ms: i64) {
         self.true_ms += ms;
         self.processes.pass(self.true_ms);
+        self.witness.latest_ms = self.witness.latest_ms.max(self.wall_ms());
     }
 
     /// Somebody sets the wall clock.
     pub(super) fn set_clock(&mut self, by_ms: i64) {
         self.offset_ms += by_ms;
+        self.witness.latest_ms = self.witness.latest_ms.max(self.wall_ms());
         self.note(|| format!("the wall clock is set by {} s", by_ms / SECOND));
     }
 

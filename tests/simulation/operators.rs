@@ -6,8 +6,8 @@ use jobctl::scheduler::{Order, work_period};
 use jobctl::store::{Act, Handled, PeriodFilter, Settings, Store};
 
 use super::catalogues::{JOBS, SCHEDULED};
+use super::facts::Actor;
 use super::host::{Answer, Host};
-use super::witness::Actor;
 
 /// One thing that somebody does.
 pub(super) fn act(host: &mut Host, store: &mut Store) {
@@ -26,6 +26,8 @@ pub(super) fn act(host: &mut Host, store: &mut Store) {
         host.note(|| format!("{what} run {run}: {answer:?}"));
         if let Answer::Stored(handled) = answer {
             assert_ne!(handled, Handled::Unknown, "run {run} is known");
+            let asked = host.witness.fact(run).asked || handled != Handled::Requested;
+            assert!(asked, "nobody ends run {run}");
         }
     };
     match roll {
