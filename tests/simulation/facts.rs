@@ -53,6 +53,8 @@ impl Actor {
 pub(super) enum Counted {
     #[default]
     Failure,
+    /// Another attempt would fail as well.
+    Permanent,
     /// It was rate limited, which counts nothing.
     Nothing,
     /// Given back by a worker that stops.
@@ -87,6 +89,8 @@ pub(super) struct Fact {
     pub(super) asked: bool,
     /// What has to end before it may start.
     pub(super) behind: BTreeSet<i64>,
+    /// When it is due, by the last clock that its wait began by.
+    pub(super) due_ms: i64,
     /// The longest that it may wait from any moment on.
     pub(super) wait_ms: Option<i64>,
     /// The `run JOB` that keeps it for itself.

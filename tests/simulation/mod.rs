@@ -12,12 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jobctl::observe::log;
 
 mod application;
-mod caps;
+mod bank;
 mod catalogues;
+mod checks;
 mod commands;
 mod facts;
 mod foreground;
 mod host;
+mod levers;
+mod limits;
 mod moves;
 mod operators;
 mod processes;

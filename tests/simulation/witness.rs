@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobctl::run::RunId;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 
-use super::caps;
 use super::facts::{Actor, Fact, has_ended};
+use super::limits::Limits;
 use super::moves::{self, Counts, Move};
 use super::processes::Processes;
-use crate::invariants;
 
 /// Jobs whose death calls for another.
 const CALLS: &[&str] = &["charge", "sync"];
@@ -27,8 +26,13 @@ pub(super) struct Witness {
     max_fence: i64,
     /// The latest time that anybody saw on the wall.
     pub(super) latest_ms: i64,
+    /// The time on the wall.
+    pub(super) now_ms: i64,
     pub(super) facts: BTreeMap<i64, Fact>,
     running: BTreeSet<i64>,
+    /// The last claim of this look.
+    claimed: Option<i64>,
+    pub(super) limits: Limits,
     /// Runs that came in with the last look.
     pub(super) new: Vec<RunId>,
     /// Moves, as `from to`, and how often: what a story was made of.
@@ -48,8 +52,11 @@ impl Witness {
             seen: 0,
             max_fence: 0,
             latest_ms: i64::MIN,
+            now_ms: i64::MIN,
             facts: BTreeMap::new(),
             running: BTreeSet::new(),
+            claimed: None,
+            limits: Limits::default(),
             new: Vec::new(),
             moves: BTreeMap::new(),
         }
@@ -58,6 +65,7 @@ impl Witness {
     /// Takes in what moved since the last look; all of it was the work of this actor.
     pub(super) fn look(&mut self, actor: Actor, processes: &Processes) {
         self.new.clear();
+        self.claimed = None;
         let (mut dead, mut called) = (Vec::new(), Vec::new());
         let (mut gates, mut handed) = (BTreeSet::new(), BTreeSet::new());
         for it in moves::behind(&self.conn, self.seen) {
@@ -110,6 +118,7 @@ impl Witness {
             queue: it.queue.clone(),
             tenant: it.tenant.clone(),
             trigger: it.trigger.clone(),
+            due_ms: it.due_ms,
             wait_ms: it.wait_ms,
             ..Fact::default()
         };
@@ -149,15 +158,24 @@ impl Witness {
             fact.gone = true;
             fact.behind.clear();
         }
+        fact.due_ms = it.due_ms;
         fact.wait_ms = it.wait_ms;
         fact.counts = it.counts;
         fact.state.clone_from(&it.new);
         self.max_fence = max_fence.max(if it.new == "running" { it.fence } else { 0 });
-        self.running.remove(&it.run);
+        let fact = &self.facts[&it.run];
+        if self.running.remove(&it.run) && actor == Actor::Worker {
+            if fact.begun {
+                self.limits.end(fact, &it.new, it.due_ms, self.now_ms);
+            } else if self.claimed == Some(it.run) {
+                self.limits.take_back(fact);
+            }
+        }
         if it.new == "running" {
+            let beside: Vec<&Fact> = self.running.iter().map(|run| &self.facts[run]).collect();
+            self.limits.claim(fact, &beside, self.now_ms);
             self.running.insert(it.run);
-            let over = caps::over(self.running.iter().map(|run| &self.facts[run]));
-            assert_eq!(over, None, "more than may run, with {it:?}");
+            self.claimed = Some(it.run);
         }
     }
 
@@ -188,19 +206,6 @@ impl Witness {
         }
     }
 
-    /// No wait is longer than it was when it began, whatever became of the clock.
-    pub(super) fn waits(&self, now_ms: i64) {
-        let sql = "SELECT id, due_ms FROM run WHERE state = 'waiting' AND ready = 0 AND gates = 0 AND due_ms > ?1";
-        let mut statement = self.conn.prepare_cached(sql).expect(sql);
-        let rows = statement.query_map([now_ms], |row| Ok((row.get(0)?, row.get(1)?)));
-        for row in rows.expect(sql) {
-            let (run, due_ms): (i64, i64) = row.expect(sql);
-            let longest_ms = self.facts[&run].wait_ms;
-            let late = longest_ms.is_some_and(|it| due_ms - now_ms > it);
-            assert!(!late, "run {run} waits longer than {longest_ms:?} ms");
-        }
-    }
-
     /// A command of this run starts.
     pub(super) fn start(&mut self, run: RunId, attempt: i64) {
         self.check_turn(run);
@@ -227,6 +232,11 @@ impl Witness {
         assert_eq!(overtaken, None, "run {run} starts before its turn");
     }
 
+    /// What is under way.
+    pub(super) fn beside(&self) -> Vec<&Fact> {
+        self.running.iter().map(|run| &self.facts[run]).collect()
+    }
+
     pub(super) fn fact(&mut self, run: RunId) -> &mut Fact {
         self.facts.get_mut(&run.0).expect("a known run")
     }
@@ -235,80 +245,5 @@ impl Witness {
     pub(super) fn number(&self, sql: &str) -> i64 {
         let mut statement = self.conn.prepare_cached(sql).expect(sql);
         statement.query_row([], |row| row.get(0)).expect(sql)
-    }
-
-    /// Everything that is stored of a run, to be compared.
-    pub(super) fn portrait(&self, run: RunId) -> Vec<String> {
-        let mut rows = Vec::new();
-        for sql in [
-            "SELECT * FROM run WHERE id = ?1",
-            "SELECT * FROM attempt WHERE run = ?1",
-            "SELECT * FROM dead_letter WHERE run = ?1",
-        ] {
-            let mut statement = self.conn.prepare_cached(sql).expect(sql);
-            let columns = statement.column_count();
-            let mut found = statement.query(params![run.0]).expect(sql);
-            while let Some(row) = found.next().expect(sql) {
-                let cells = (0..columns).map(|at| format!("{:?}", row.get_ref(at).expect("one")));
-                rows.push(cells.collect::<Vec<_>>().join(" "));
-            }
-        }
-        rows
-    }
-
-    /// What must hold at every moment.
-    pub(super) fn check(&self) {
-        invariants::always(&self.conn);
-        let sql = "SELECT id, state FROM run ORDER BY id";
-        let mut statement = self.conn.prepare_cached(sql).expect(sql);
-        let stored: BTreeSet<(i64, String)> = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect(sql)
-            .map(|row| row.expect(sql))
-            .collect();
-        let known = self.facts.iter().filter(|(_, fact)| !fact.gone);
-        let known: BTreeSet<_> = known
-            .map(|(run, fact)| (*run, fact.state.clone()))
-            .collect();
-        assert_eq!(
-            stored, known,
-            "runs that are stored, and those that were seen"
-        );
-        let sql = "SELECT run, successor FROM gate";
-        let mut statement = self.conn.prepare_cached(sql).expect(sql);
-        let gates = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-        let gates: BTreeSet<(i64, i64)> = gates.expect(sql).map(|it| it.expect(sql)).collect();
-        let behind = self.facts.iter();
-        let behind =
-            behind.flat_map(|(run, fact)| fact.behind.iter().map(move |front| (*front, *run)));
-        assert_eq!(gates, behind.collect(), "gates, and those that must be");
-    }
-
-    /// What must hold when everything has ended.
-    pub(super) fn check_end(&self) {
-        self.check();
-        for (run, fact) in &self.facts {
-            assert!(
-                fact.gone || has_ended(&fact.state),
-                "run {run} is {}",
-                fact.state
-            );
-            let worked = fact.state != "succeeded" || fact.successes > 0;
-            assert!(worked, "run {run} succeeded, and no command of it did");
-            let stored = fact.gone || self.stored_starts(*run) >= fact.starts;
-            assert!(stored, "run {run} was started more often than is stored");
-        }
-        // What ended behind a dead run that stops its sequence would wait for it again after a retry.
-        let open = self.number(
-            "SELECT count(*) FROM gate WHERE NOT EXISTS (
-                SELECT 1 FROM run WHERE id = gate.run AND state = 'dead' AND sequence_place IS NOT NULL)",
-        );
-        assert_eq!(open, 0, "gates of runs that all ended");
-    }
-
-    fn stored_starts(&self, run: i64) -> i64 {
-        let sql = "SELECT attempts FROM run WHERE id = ?1";
-        let mut statement = self.conn.prepare_cached(sql).expect(sql);
-        statement.query_row([run], |row| row.get(0)).expect(sql)
     }
 }

@@ -181,6 +181,7 @@ impl Worker {
     pub(super) fn end(&mut self, host: &mut Host, active: Active, ending: Ending, said: Said) {
         host.witness.fact(active.claimed.run).ending = match ending {
             Ending::Released { .. } => Counted::Release,
+            Ending::Exited(65) => Counted::Permanent,
             _ if said.class == Some(Class::RateLimited) => Counted::Nothing,
             _ => Counted::Failure,
         };
@@ -294,6 +295,9 @@ impl Worker {
             }
             Ok((outcomes, tx.claim(&request, turns, now_ms)?))
         });
+        if restart && !matches!(answer, Answer::NotStored) {
+            host.witness.waits(now_ms);
+        }
         host.strike("after a transaction")?;
         let (outcomes, claims) = match answer {
             Answer::Stored(stored) => stored,
@@ -303,9 +307,7 @@ impl Worker {
                 return Ok(());
             }
         };
-        if std::mem::take(&mut self.restart_waits) {
-            host.witness.waits(now_ms);
-        }
+        self.restart_waits = false;
         for (ended, outcome) in std::mem::take(&mut self.ended).into_iter().zip(outcomes) {
             let run = ended.claimed.run;
             let lost = outcome == Outcome::Fenced && !host.witness.fact(run).gone;
@@ -314,6 +316,10 @@ impl Worker {
             self.look = true;
         }
         if max > 0 {
+            let has_room = claims.runs.len() < free && !claims.full && !claims.wants_idle;
+            if foreground.is_none() && has_room {
+                host.witness.leaves_nothing(now_ms);
+            }
             self.alone = claims.wants_idle;
             self.look = claims.full || claims.wants_idle;
             let due_ms = match foreground {
@@ -326,6 +332,10 @@ impl Worker {
         // What is due and has to wait for others looks again when they have moved.
         if !claims.passed.gated && claims.passed.opens_ms.is_none() {
             self.look_after(host);
+        }
+        for ahead in claims.runs.iter().skip(free) {
+            let free_of_limits = ahead.job == "mail" && ahead.tenant.is_empty();
+            assert!(free_of_limits, "run {} waits for a slot here", ahead.run);
         }
         for claimed in &claims.runs {
             let alone = !claimed.must_be_alone() || (idle && claims.runs.len() == 1);
