@@ -60,7 +60,7 @@ impl Rate {
     }
 
     /// The greatest arrival time that this rate itself can lead to: a clock that was set back makes no wait longer.
-    fn clamp(self, arrival_us: i64, now_us: i64) -> i64 {
+    pub(super) fn clamp(self, arrival_us: i64, now_us: i64) -> i64 {
         arrival_us.min(now_us.saturating_add(self.burst.saturating_mul(self.gap_us())))
     }
 

@@ -2,6 +2,7 @@
 
 use super::breaker::Breaker;
 use super::gates::Subject;
+use super::rate::Rate;
 use super::rules::BreakerRules;
 
 /// How an attempt ended, as far as limits and breakers mind.
@@ -92,6 +93,25 @@ impl Throttle {
         }
     }
 
+    /// The same by a clock that was set back: what began later than now begins now, with its own length. Without this it would
+    /// begin anew at each look, until the clock comes to where it was.
+    #[must_use]
+    pub fn restarted(&self, rate: Option<Rate>, now_ms: i64) -> Self {
+        let anew = |(from_ms, until_ms): (i64, i64)| {
+            let begins_ms = from_ms.min(now_ms);
+            (begins_ms, begins_ms.saturating_add(until_ms - from_ms))
+        };
+        let at_us = now_ms.saturating_mul(1_000);
+        Self {
+            arrival_us: rate.map_or(self.arrival_us, |it| it.clamp(self.arrival_us, at_us)),
+            wait: self.wait.map(anew),
+            breaker: Breaker {
+                failures_ms: self.breaker.failures_ms.clone(),
+                open: self.breaker.open.map(anew),
+            },
+        }
+    }
+
     /// Forgets what closes its gates, but not how fast it went.
     pub fn reset(&mut self) {
         self.wait = None;
@@ -121,6 +141,29 @@ mod tests {
         assert_eq!(throttle.waits_until_ms(1_100), Some(2_000));
         assert_eq!(throttle.waits_until_ms(2_000), None);
         assert_eq!(throttle.waits_until_ms(0), Some(1_000));
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_nothing_lasts_longer_than_its_own_length() {
+        let rate = Rate {
+            burst: 2,
+            ..Rate::parse("1/s").unwrap()
+        };
+        let mut throttle = Throttle {
+            arrival_us: rate.after_start(0, 100_000_000),
+            ..Throttle::default()
+        };
+        throttle.arrival_us = rate.after_start(throttle.arrival_us, 100_000_000);
+        throttle.wait_until(105_000, 100_000);
+        throttle.breaker.open = Some((100_000, 107_000));
+        assert_eq!(throttle.restarted(Some(rate), 100_000), throttle);
+        let throttle = throttle.restarted(Some(rate), 1_000);
+        assert_eq!(throttle.waits_until_ms(5_999), Some(6_000));
+        assert_eq!(throttle.waits_until_ms(6_000), None);
+        assert_eq!(throttle.breaker.open_until_ms(7_999), Some(8_000));
+        assert!(throttle.breaker.is_half_open(8_000));
+        assert!(rate.opens_us(throttle.arrival_us, 1_999_999) > 1_999_999);
+        assert!(rate.opens_us(throttle.arrival_us, 2_000_000) <= 2_000_000);
     }
 
     #[test]

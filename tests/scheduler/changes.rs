@@ -315,6 +315,34 @@ fn a_removed_job_does_not_miss_what_was_told_before_its_hour_moved() {
 }
 
 #[test]
+fn a_job_that_comes_back_does_not_tell_again_what_a_clock_that_was_ahead_told() {
+    let daily = [("report", "cron = '0 6 * * *'\noverlap = 'allow'")];
+    let world = world(&daily);
+    let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
+    let ahead = Reading {
+        wall_ms: instant("2026-11-04T07:00:00Z"),
+        boot_ms: instant("2026-11-01T13:00:00Z"),
+    };
+    planner.accept_clock(ahead);
+    write(&world, &[("other", "")]);
+    load(&world, &mut planner, ahead);
+    let told_ahead = told(&world, "report");
+    // It is right again, and so is the catalogue.
+    let right_again = at("2026-11-01T14:00:00Z");
+    planner.accept_clock(right_again);
+    write(&world, &daily);
+    load(&world, &mut planner, right_again);
+    until(&mut planner, "2026-11-01T15:00:00Z", "2026-11-04T12:00:00Z");
+    assert_eq!(told(&world, "report"), told_ahead);
+    until(&mut planner, "2026-11-04T13:00:00Z", "2026-11-05T12:00:00Z");
+    assert_eq!(
+        told(&world, "report").last().unwrap(),
+        "2026-11-05T06:00[UTC] opened"
+    );
+    exactly_once(&world);
+}
+
+#[test]
 fn another_catalogue_in_between_makes_a_scheduler_stale() {
     let world = world(&[("report", "cron = '0 6 * * *'")]);
     let mut old = planner(&world, at("2026-11-01T12:00:00Z"));

@@ -7,8 +7,8 @@ use jobctl::run::RunId;
 use jobctl::store::{Enqueued, NewDedup, NewRun, Settings, Store, Tx};
 
 use super::catalogues::JOBS;
+use super::facts::Actor;
 use super::host::{Answer, DAY, HOUR, Host};
-use super::witness::Actor;
 
 /// A wish that somebody has.
 #[derive(Debug)]
@@ -223,10 +223,12 @@ fn judge_newest(host: &Host, wish: &mut Wish, stored: &Enqueued) {
         wish.new.params.as_deref().expect("parameters")
     );
     assert_eq!(host.witness.number(&sql), 1, "{wish:?}: {stored:?}");
+    // It stands behind what runs, and what waits would have taken it over.
+    let new = !stored.duplicate;
     let sql = format!(
         "SELECT count(*) FROM run AS other JOIN run ON run.job = other.job AND run.dedup_key = other.dedup_key
-         WHERE run.id = {run} AND other.state = 'running'
-             AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = other.id AND successor = {run})"
+         WHERE run.id = {run} AND other.id <> {run} AND ((other.state = 'waiting' AND {new})
+             OR (other.state = 'running' AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = other.id AND successor = {run})))"
     );
     assert_eq!(host.witness.number(&sql), 0, "{wish:?}: {stored:?}");
 }

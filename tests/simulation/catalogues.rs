@@ -50,6 +50,7 @@ on_dead = "alarm"
 command = ["true"]
 queue = "high"
 deadline = "3h"
+retry.max_crashes = 1
 [job.book]
 command = ["true"]
 params.of.required = true

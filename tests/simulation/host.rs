@@ -12,8 +12,9 @@ use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::{Store, Tx};
 
 use super::catalogues::editions;
+use super::facts::Actor;
 use super::processes::Processes;
-use super::witness::{Actor, Witness};
+use super::witness::Witness;
 use crate::dice::Dice;
 
 pub(super) const SECOND: i64 = 1000;
@@ -132,11 +133,18 @@ impl Host {
     pub(super) fn pass(&mut self, ms: i64) {
         self.true_ms += ms;
         self.processes.pass(self.true_ms);
+        self.look_at_clock();
+    }
+
+    fn look_at_clock(&mut self) {
+        self.witness.now_ms = self.wall_ms();
+        self.witness.latest_ms = self.witness.latest_ms.max(self.wall_ms());
     }
 
     /// Somebody sets the wall clock.
     pub(super) fn set_clock(&mut self, by_ms: i64) {
         self.offset_ms += by_ms;
+        self.look_at_clock();
         self.note(|| format!("the wall clock is set by {} s", by_ms / SECOND));
     }
 
@@ -148,6 +156,7 @@ impl Host {
         self.true_ms += self.dice.between(MINUTE, 20 * MINUTE);
         self.booted_ms = self.true_ms;
         self.boots += 1;
+        self.look_at_clock();
     }
 
     /// Tells the story, where somebody listens.

@@ -12,12 +12,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jobctl::observe::log;
 
 mod application;
+mod bank;
 mod catalogues;
+mod checks;
+mod commands;
+mod facts;
+mod foreground;
 mod host;
+mod levers;
+mod limits;
+mod moves;
 mod operators;
 mod processes;
 mod reaper;
 mod schedulers;
+mod starts;
 mod story;
 mod witness;
 mod worker;
@@ -99,15 +108,6 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
     }
     let tally = play_all(0..500);
     println!("{tally:#?}");
-}
-
-/// Stories that once told of a defect.
-#[test]
-fn what_once_failed_holds() {
-    // A row of skipped periods was taken apart by an operator, beside another of the same instant, and then grew over it.
-    retell(30_192);
-    // A schedule was removed while the clock was ahead, and came back when it was right again: a period was told twice.
-    retell(34_707);
 }
 
 /// `cargo test --release -- --ignored --nocapture fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,

@@ -6,8 +6,9 @@ use jobctl::scheduler::{Order, work_period};
 use jobctl::store::{Act, Handled, PeriodFilter, Settings, Store};
 
 use super::catalogues::{JOBS, SCHEDULED};
+use super::facts::Actor;
 use super::host::{Answer, Host};
-use super::witness::Actor;
+use super::levers;
 
 /// One thing that somebody does.
 pub(super) fn act(host: &mut Host, store: &mut Store) {
@@ -26,13 +27,16 @@ pub(super) fn act(host: &mut Host, store: &mut Store) {
         host.note(|| format!("{what} run {run}: {answer:?}"));
         if let Answer::Stored(handled) = answer {
             assert_ne!(handled, Handled::Unknown, "run {run} is known");
+            let asked = host.witness.fact(run).asked || handled != Handled::Requested;
+            assert!(asked, "nobody ends run {run}");
         }
     };
     match roll {
         1..=30 => write(host, store, "cancel"),
         31..=60 => write(host, store, "retry"),
         61..=70 => write(host, store, "discard"),
-        71..=85 => pause(host, store),
+        71..=78 => pause(host, store),
+        79..=92 => levers::pull(host, store),
         _ => work_skipped(host, store),
     }
 }
@@ -72,7 +76,7 @@ fn ann(now_ms: i64) -> Act<'static> {
     }
 }
 
-/// Lets every job go on.
+/// Lets everything go on.
 pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
     let now_ms = host.wall_ms();
     for pause in store.pauses(now_ms).expect("pauses") {
@@ -81,6 +85,7 @@ pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
             tx.resume_job(&job, &ann(now_ms))
         });
     }
+    levers::let_go(host, store);
 }
 
 /// Discards what stops a sequence.
@@ -88,12 +93,15 @@ pub(super) fn unblock_all(host: &mut Host, store: &mut Store) {
     const SQL: &str =
         "SELECT coalesce(min(id), 0) FROM run WHERE state = 'dead' AND sequence_place IS NOT NULL";
     let now_ms = host.wall_ms();
+    let mut last = RunId(0);
     loop {
         let run = RunId(host.witness.number(SQL));
         if run.0 == 0 {
             return;
         }
+        assert!(run > last, "run {run} was discarded and stops others");
         host.write(Actor::Operator, store, |tx| tx.discard(run, "ann", now_ms));
+        last = run;
     }
 }
 

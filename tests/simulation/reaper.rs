@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use jobctl::attempt::{Class, Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
 use jobctl::recovery::follow_up;
-use jobctl::run::{Fence, RunId, WorkerId};
+use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{
     Cause, Claimed, Death, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
 };
 
+use super::facts::Actor;
 use super::host::{Answer, Host, Life};
-use super::witness::Actor;
 use super::worker::Worker;
 
 /// Looks at every other worker and recovers those whose lock is free.
@@ -56,7 +56,7 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
         blocked,
     };
     let catalogue = worker.catalogue.clone();
-    let answer = host.write(Actor::Reaper, &mut worker.store, |tx| {
+    let answer = host.write(Actor::Reaper { rebooted }, &mut worker.store, |tx| {
         let recovered = tx.recover(&death, now_ms)?;
         for burial in &recovered.buried {
             follow_up(tx, burial, &catalogue, now_ms)?;
@@ -65,6 +65,9 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
     });
     host.strike("after a recovery")?;
     if let Answer::Stored(recovered) = answer {
+        let mut poison = recovered.buried.iter().map(|it| it.reason);
+        let proved = open.len() == 1 || poison.all(|it| it != Reason::Poison);
+        assert!(proved, "{:?}: one of {open:?} did it", recovered.buried);
         host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
         if death.blocked.is_empty() {
             host.marks.remove(&row.worker);

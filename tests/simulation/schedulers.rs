@@ -3,8 +3,8 @@
 use jobctl::scheduler::Planner;
 
 use super::catalogues::{SCHEDULED, editions};
+use super::facts::Actor;
 use super::host::{HOUR, Host, Life, SECOND};
-use super::witness::Actor;
 
 /// A standby opens what is still not opened so long after its instant.
 const LAG_MS: i64 = SECOND;

@@ -185,7 +185,7 @@ impl Story {
         let index = self.host.dice.between(0, WORKERS as i64 - 1) as usize;
         if let Some(worker) = &self.workers[index] {
             let (id, now_ms) = (worker.id, self.host.wall_ms());
-            let actor = super::witness::Actor::Operator;
+            let actor = super::facts::Actor::Operator;
             self.host.write(actor, &mut self.store, |tx| {
                 tx.ask_worker_to_stop(id, now_ms)
             });
@@ -255,8 +255,10 @@ impl Story {
             let stop_ms = self.host.processes.next_stop_ms();
             stop_ms.map(|stop_ms| (stop_ms - self.host.true_ms).min(MINUTE))
         } else {
-            let due_ms = self.store.next_due().expect("a look");
-            due_ms.map(|due_ms| (due_ms - self.host.wall_ms()).min(6 * HOUR))
+            let due = "SELECT coalesce(min(min(due_ms, coalesce(deadline_ms, due_ms))), 0) FROM run
+                WHERE state = 'waiting' AND gates = 0";
+            let wait_ms = self.host.witness.number(due) - self.host.wall_ms();
+            Some(wait_ms.min(6 * HOUR))
         };
         self.host.pass(next_ms.unwrap_or(SECOND).max(SECOND));
     }

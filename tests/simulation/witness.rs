@@ -6,111 +6,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobctl::run::RunId;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 
+use super::facts::{Actor, Fact, has_ended};
+use super::limits::Limits;
+use super::moves::{self, Counts, Move};
 use super::processes::Processes;
-use crate::invariants;
 
-/// Who is at work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Actor {
-    Application,
-    Operator,
-    Scheduler,
-    Worker,
-    Reaper,
-    Prune,
-    /// Everything must stay as it is.
-    Nobody,
-}
+/// Jobs whose death calls for another.
+const CALLS: &[&str] = &["charge", "sync"];
 
-impl Actor {
-    /// Whether it may move a run this way; `-` is where there is no run.
-    fn may(self, from: &str, to: &str, trigger: &str) -> bool {
-        let ended = |state: &str| matches!(state, "succeeded" | "dead" | "cancelled");
-        match (self, from, to) {
-            (Actor::Application | Actor::Operator, "-", "waiting") => trigger == "manual",
-            (Actor::Scheduler, "-", "waiting") => trigger == "period",
-            (Actor::Worker | Actor::Reaper, "-", "waiting") => trigger == "on_dead",
-            (Actor::Operator | Actor::Scheduler, "waiting", "cancelled")
-            | (Actor::Worker, "waiting", "running" | "dead") => true,
-            (Actor::Worker, "running", to) => to != "running",
-            (Actor::Reaper, "running", to) => matches!(to, "waiting" | "dead" | "cancelled"),
-            (Actor::Operator, from, "waiting") | (Actor::Prune, from, "-") => ended(from),
-            _ => false,
-        }
-    }
-}
-
-/// What is known of a run.
-#[derive(Debug, Default)]
-pub(super) struct Fact {
-    pub(super) state: String,
-    pub(super) at_most_once: bool,
-    /// Times that an operator let it start again.
-    pub(super) retries: i64,
-    /// Commands started for it, and those that ended well.
-    pub(super) starts: i64,
-    pub(super) successes: i64,
-    last_attempt: i64,
-    /// Somebody was told that it is stored.
-    pub(super) acknowledged: bool,
-    /// Pruned.
-    pub(super) gone: bool,
-}
+/// Jobs whose death stops their sequence, until somebody discards it.
+const STOPS: &[&str] = &["book"];
 
 /// The connection, and what it saw.
 pub(super) struct Witness {
     pub(super) conn: Connection,
     seen: i64,
     max_fence: i64,
+    /// The latest time that anybody saw on the wall.
+    pub(super) latest_ms: i64,
+    /// The time on the wall.
+    pub(super) now_ms: i64,
     pub(super) facts: BTreeMap<i64, Fact>,
+    running: BTreeSet<i64>,
+    /// The last claim of this look.
+    claimed: Option<i64>,
+    pub(super) limits: Limits,
     /// Runs that came in with the last look.
     pub(super) new: Vec<RunId>,
     /// Moves, as `from to`, and how often: what a story was made of.
     pub(super) moves: BTreeMap<(String, String), u64>,
 }
-
-/// What the catalogues cap, and how many are over it.
-const CAPS: &[(&str, &str)] = &[
-    (
-        "runs under the limit",
-        "SELECT count(*) > 2 FROM run WHERE state = 'running' AND job IN ('charge', 'sync')",
-    ),
-    (
-        "runs of the job",
-        "SELECT count(*) > 1 FROM run WHERE state = 'running' AND job = 'fragile'",
-    ),
-    (
-        "runs of the queue",
-        "SELECT count(*) > 1 FROM run WHERE state = 'running' AND queue = 'low'",
-    ),
-    (
-        "runs of a tenant",
-        "SELECT count(*) FROM (
-            SELECT 1 FROM run WHERE state = 'running' AND tenant <> '' GROUP BY tenant HAVING count(*) > 3)",
-    ),
-];
-
-const TRIGGERS: &str = "
-    CREATE TABLE sim_move (id INTEGER PRIMARY KEY, run, old, new, fence, trigger, guarantee);
-    CREATE TRIGGER sim_new AFTER INSERT ON run BEGIN
-        INSERT INTO sim_move (run, old, new, fence, trigger, guarantee)
-        VALUES (new.id, '-', new.state, new.fence, new.trigger, new.guarantee);
-    END;
-    CREATE TRIGGER sim_moved AFTER UPDATE OF state ON run WHEN new.state <> old.state BEGIN
-        INSERT INTO sim_move (run, old, new, fence, trigger, guarantee)
-        VALUES (new.id, old.state, new.state, new.fence, new.trigger, new.guarantee);
-    END;
-    CREATE TRIGGER sim_gone AFTER DELETE ON run BEGIN
-        INSERT INTO sim_move (run, old, new, fence, trigger, guarantee)
-        VALUES (old.id, old.state, '-', old.fence, old.trigger, old.guarantee);
-    END;
-    CREATE TABLE sim_fault (job TEXT);
-    CREATE TRIGGER sim_fault BEFORE UPDATE ON schedule
-    WHEN EXISTS (SELECT 1 FROM sim_fault WHERE job = new.job) BEGIN
-        SELECT RAISE(ABORT, 'injected');
-    END;";
 
 impl Witness {
     /// Looks into the store in memory of this name.
@@ -119,12 +46,17 @@ impl Witness {
         let conn = Connection::open_with_flags(format!("file:/{name}?vfs=memdb"), flags);
         let conn = conn.expect("the store is open");
         conn.set_prepared_statement_cache_capacity(64);
-        conn.execute_batch(TRIGGERS).expect("triggers");
+        moves::watch(&conn);
         Self {
             conn,
             seen: 0,
             max_fence: 0,
+            latest_ms: i64::MIN,
+            now_ms: i64::MIN,
             facts: BTreeMap::new(),
+            running: BTreeSet::new(),
+            claimed: None,
+            limits: Limits::default(),
             new: Vec::new(),
             moves: BTreeMap::new(),
         }
@@ -132,46 +64,145 @@ impl Witness {
 
     /// Takes in what moved since the last look; all of it was the work of this actor.
     pub(super) fn look(&mut self, actor: Actor, processes: &Processes) {
-        const SQL: &str =
-            "SELECT id, run, old, new, fence, trigger, guarantee FROM sim_move WHERE id > ?1";
         self.new.clear();
-        let mut statement = self.conn.prepare_cached(SQL).expect(SQL);
-        let mut rows = statement.query([self.seen]).expect(SQL);
-        while let Some(row) = rows.next().expect(SQL) {
-            let text = |at| -> String { row.get(at).expect("text") };
-            let (run, fence): (i64, i64) = (row.get(1).expect("a run"), row.get(4).expect("one"));
-            let (old, new, trigger) = (text(2), text(3), text(5));
-            self.seen = row.get(0).expect("an id");
-            let told = || format!("{actor:?} moved run {run} from `{old}` to `{new}` ({trigger})");
-            assert!(actor.may(&old, &new, &trigger), "{}", told());
-            if old == "-" {
-                let fact = Fact {
-                    at_most_once: text(6) == "at-most-once",
-                    ..Fact::default()
-                };
-                let before = self.facts.insert(run, fact);
-                assert!(before.is_none(), "a run id was given twice: {}", told());
-                self.new.push(RunId(run));
-            } else {
-                let before = &self.facts[&run].state;
-                assert_eq!(*before, old, "{}, but it was `{before}`", told());
+        self.claimed = None;
+        let (mut dead, mut called) = (Vec::new(), Vec::new());
+        let (mut gates, mut handed) = (BTreeSet::new(), BTreeSet::new());
+        for it in moves::behind(&self.conn, self.seen) {
+            self.seen = it.id;
+            let may = actor.may(&it.old, &it.new, &it.trigger);
+            assert!(may, "{actor:?} did {it:?}");
+            match (it.old.as_str(), it.new.as_str()) {
+                ("-", _) => {
+                    self.born(&it);
+                    called.extend(it.other.filter(|_| it.trigger == "on_dead"));
+                }
+                ("gate", _) => {
+                    let front = it.other.expect("a run that has to end");
+                    self.known(it.run).behind.insert(front);
+                    gates.insert((front, it.run));
+                }
+                ("discarded", _) => handed.extend(self.let_go(it.run)),
+                (_, "asked") => self.known(it.run).asked = true,
+                _ => {
+                    self.moved(actor, &it, processes);
+                    let stops = it.new == "dead" && STOPS.contains(&it.job.as_str());
+                    if has_ended(&it.new) && !stops {
+                        handed.extend(self.let_go(it.run));
+                    }
+                    let calls = it.trigger != "on_dead" && CALLS.contains(&it.job.as_str());
+                    dead.extend((it.new == "dead" && calls).then_some(it.run));
+                }
             }
-            let fact = self.facts.get_mut(&run).expect("a known run");
-            if new == "running" {
-                assert!(fence > self.max_fence, "an old fence: {}", told());
-                self.max_fence = fence;
+            *self.moves.entry((it.old, it.new)).or_insert(0) += 1;
+        }
+        called.sort_unstable();
+        dead.sort_unstable();
+        assert_eq!(
+            dead, called,
+            "runs that died, and those that `on_dead` tells of"
+        );
+        if matches!(actor, Actor::Worker | Actor::Reaper { .. }) {
+            assert!(gates.is_subset(&handed), "{gates:?}, not of {handed:?}");
+        }
+        if actor == Actor::Scheduler {
+            self.new.iter().for_each(|run| self.follows(run.0));
+        }
+    }
+
+    fn born(&mut self, it: &Move) {
+        let fact = Fact {
+            state: it.new.clone(),
+            at_most_once: it.at_most_once,
+            job: it.job.clone(),
+            queue: it.queue.clone(),
+            tenant: it.tenant.clone(),
+            trigger: it.trigger.clone(),
+            due_ms: it.due_ms,
+            wait_ms: it.wait_ms,
+            ..Fact::default()
+        };
+        let before = self.facts.insert(it.run, fact);
+        assert!(before.is_none(), "a run id was given twice: {it:?}");
+        assert_eq!(it.counts, Counts::default(), "{it:?}");
+        self.new.push(RunId(it.run));
+    }
+
+    fn moved(&mut self, actor: Actor, it: &Move, processes: &Processes) {
+        let (max_fence, latest_ms) = (self.max_fence, self.latest_ms);
+        let fact = self.known(it.run);
+        assert_eq!(fact.state, it.old, "{it:?}");
+        assert_eq!(fact.counted(actor, it), it.counts, "{it:?} {fact:?}");
+        if it.old == "running" {
+            let process = processes.living_of(RunId(it.run));
+            assert!(process.is_none(), "{it:?}, and {process:?} lives");
+            let obeyed = !fact.asked || matches!(it.new.as_str(), "succeeded" | "cancelled");
+            assert!(obeyed, "{it:?}, and it was to be cancelled");
+        }
+        let early = it.old == "waiting" && it.new == "dead" && it.early;
+        assert!(!early, "{it:?} before its deadline");
+        if it.new == "running" {
+            assert!(it.fence > max_fence, "an old fence: {it:?}");
+            assert!(fact.behind.is_empty(), "{it:?} before {:?}", fact.behind);
+            let paused = it.paused && fact.keeper.is_none();
+            assert!(!paused, "{it:?}, and its job is paused");
+            assert!(it.due_ms <= latest_ms, "{it:?} before it is due");
+            fact.begun = false;
+        }
+        if actor == Actor::Operator && it.new == "waiting" {
+            fact.retries += 1;
+            fact.asked = false;
+            fact.keeper = None;
+        }
+        if actor == Actor::Prune {
+            fact.gone = true;
+            fact.behind.clear();
+        }
+        fact.due_ms = it.due_ms;
+        fact.wait_ms = it.wait_ms;
+        fact.counts = it.counts;
+        fact.state.clone_from(&it.new);
+        self.max_fence = max_fence.max(if it.new == "running" { it.fence } else { 0 });
+        let fact = &self.facts[&it.run];
+        if self.running.remove(&it.run) && actor == Actor::Worker {
+            if fact.begun {
+                self.limits.end(fact, &it.new, it.due_ms, self.now_ms);
+            } else if self.claimed == Some(it.run) {
+                self.limits.take_back(fact);
             }
-            if old == "running" {
-                let process = processes.living_of(RunId(run));
-                assert!(process.is_none(), "{}, and {process:?} lives", told());
+        }
+        if it.new == "running" {
+            let beside: Vec<&Fact> = self.running.iter().map(|run| &self.facts[run]).collect();
+            self.limits.claim(fact, &beside, self.now_ms);
+            self.running.insert(it.run);
+            self.claimed = Some(it.run);
+        }
+    }
+
+    /// Nobody waits for this run any more. What it waited for itself, those behind it wait for now: these gates.
+    fn let_go(&mut self, run: i64) -> Vec<(i64, i64)> {
+        let front = self.facts[&run].behind.clone();
+        let mut handed = Vec::new();
+        for (behind, it) in &mut self.facts {
+            if it.behind.remove(&run) {
+                it.behind.extend(&front);
+                handed.extend(front.iter().map(|front| (*front, *behind)));
             }
-            match actor {
-                Actor::Operator if old != "-" && new == "waiting" => fact.retries += 1,
-                Actor::Prune => fact.gone = true,
-                _ => {}
-            }
-            fact.state.clone_from(&new);
-            *self.moves.entry((old, new)).or_insert(0) += 1;
+        }
+        handed
+    }
+
+    fn known(&mut self, run: i64) -> &mut Fact {
+        self.facts.get_mut(&run).expect("a known run")
+    }
+
+    /// A run of the calendar waits for those of its job that run, unless they may overlap.
+    fn follows(&self, run: i64) {
+        let fact = &self.facts[&run];
+        for (other, it) in &self.facts {
+            let runs = it.state == "running" && it.trigger == "period" && it.job == fact.job;
+            let follows = !runs || fact.job == "elapsed" || fact.behind.contains(other);
+            assert!(follows, "run {run} does not wait for run {other}");
         }
     }
 
@@ -201,6 +232,11 @@ impl Witness {
         assert_eq!(overtaken, None, "run {run} starts before its turn");
     }
 
+    /// What is under way.
+    pub(super) fn beside(&self) -> Vec<&Fact> {
+        self.running.iter().map(|run| &self.facts[run]).collect()
+    }
+
     pub(super) fn fact(&mut self, run: RunId) -> &mut Fact {
         self.facts.get_mut(&run.0).expect("a known run")
     }
@@ -209,72 +245,5 @@ impl Witness {
     pub(super) fn number(&self, sql: &str) -> i64 {
         let mut statement = self.conn.prepare_cached(sql).expect(sql);
         statement.query_row([], |row| row.get(0)).expect(sql)
-    }
-
-    /// Everything that is stored of a run, to be compared.
-    pub(super) fn portrait(&self, run: RunId) -> Vec<String> {
-        let mut rows = Vec::new();
-        for sql in [
-            "SELECT * FROM run WHERE id = ?1",
-            "SELECT * FROM attempt WHERE run = ?1",
-            "SELECT * FROM dead_letter WHERE run = ?1",
-        ] {
-            let mut statement = self.conn.prepare_cached(sql).expect(sql);
-            let columns = statement.column_count();
-            let mut found = statement.query(params![run.0]).expect(sql);
-            while let Some(row) = found.next().expect(sql) {
-                let cells = (0..columns).map(|at| format!("{:?}", row.get_ref(at).expect("one")));
-                rows.push(cells.collect::<Vec<_>>().join(" "));
-            }
-        }
-        rows
-    }
-
-    /// What must hold at every moment.
-    pub(super) fn check(&self) {
-        invariants::always(&self.conn);
-        for (what, sql) in CAPS {
-            assert_eq!(self.number(sql), 0, "more than may: {what}");
-        }
-        let sql = "SELECT id, state FROM run ORDER BY id";
-        let mut statement = self.conn.prepare_cached(sql).expect(sql);
-        let stored: BTreeSet<(i64, String)> = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect(sql)
-            .map(|row| row.expect(sql))
-            .collect();
-        let known = self.facts.iter().filter(|(_, fact)| !fact.gone);
-        let known: BTreeSet<_> = known
-            .map(|(run, fact)| (*run, fact.state.clone()))
-            .collect();
-        assert_eq!(
-            stored, known,
-            "runs that are stored, and those that were seen"
-        );
-    }
-
-    /// What must hold when everything has ended.
-    pub(super) fn check_end(&self) {
-        self.check();
-        for (run, fact) in &self.facts {
-            let ended = matches!(fact.state.as_str(), "succeeded" | "dead" | "cancelled");
-            assert!(fact.gone || ended, "run {run} is {}", fact.state);
-            let worked = fact.state != "succeeded" || fact.successes > 0;
-            assert!(worked, "run {run} succeeded, and no command of it did");
-            let stored = fact.gone || self.stored_starts(*run) >= fact.starts;
-            assert!(stored, "run {run} was started more often than is stored");
-        }
-        // What ended behind a dead run that stops its sequence would wait for it again after a retry.
-        let open = self.number(
-            "SELECT count(*) FROM gate WHERE NOT EXISTS (
-                SELECT 1 FROM run WHERE id = gate.run AND state = 'dead' AND sequence_place IS NOT NULL)",
-        );
-        assert_eq!(open, 0, "gates of runs that all ended");
-    }
-
-    fn stored_starts(&self, run: i64) -> i64 {
-        let sql = "SELECT attempts FROM run WHERE id = ?1";
-        let mut statement = self.conn.prepare_cached(sql).expect(sql);
-        statement.query_row([run], |row| row.get(0)).expect(sql)
     }
 }

@@ -2,40 +2,32 @@
 //!
 //! Rule: what it remembers dies with it; what stays is the store, its start marks and the processes that it started.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said};
+use jobctl::attempt::{Class, Ending, Report, Said};
 use jobctl::catalogue::Catalogue;
 use jobctl::recovery::follow_up;
-use jobctl::run::{Fence, RunId, State, WorkerId};
+use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::{
-    ClaimRequest, Claimed, Claims, Holder, Outcome, ServedQueue, Start, Store, Turns, Tx, WorkerRow,
+    ClaimRequest, Claimed, Claims, Outcome, ServedQueue, Start, Store, Turns, WorkerRow,
 };
-use jobctl::worker::decide;
 
-use super::host::{Answer, Died, HOUR, Host, Life, MINUTE, SECOND};
+use super::commands::{Ended, told};
+use super::facts::{Actor, Counted};
+use super::foreground;
+use super::host::{Answer, Died, Host, Life};
 use super::processes::Script;
-use super::witness::Actor;
 
 /// Attempts at a time.
-const SLOTS: usize = 2;
+pub(super) const SLOTS: usize = 2;
 
 /// An attempt that runs.
 #[derive(Debug)]
-struct Active {
-    claimed: Claimed,
-    process: usize,
-    started_ms: i64,
-    noted: bool,
-}
-
-/// An attempt that is over and not yet stored.
-#[derive(Debug)]
-struct Ended {
-    claimed: Claimed,
-    report: Report,
-    unit: f64,
+pub(super) struct Active {
+    pub(super) claimed: Claimed,
+    pub(super) process: usize,
+    pub(super) started_ms: i64,
+    pub(super) noted: bool,
 }
 
 pub(super) struct Worker {
@@ -43,24 +35,26 @@ pub(super) struct Worker {
     pub(super) store: Store,
     pub(super) catalogue: Arc<Catalogue>,
     /// Claimed and not started.
-    queue: Vec<Claimed>,
-    active: Vec<Active>,
-    ended: Vec<Ended>,
+    pub(super) queue: Vec<Claimed>,
+    pub(super) active: Vec<Active>,
+    pub(super) ended: Vec<Ended>,
     turns: Turns,
     /// A run that must be alone waits for us to be idle, or is running.
     alone: bool,
     /// After a write of unknown outcome: give back what we hold and do not know.
-    reconcile: bool,
+    pub(super) reconcile: bool,
     restart_waits: bool,
     /// Runs may be ready that it has not seen.
     look: bool,
     seen_version: i64,
-    next_due_ms: Option<i64>,
+    pub(super) next_due_ms: Option<i64>,
     offset_ms: i64,
     /// Told to stop; when it ends what still runs.
     pub(super) stop_at_ms: Option<i64>,
     /// Stopped by a signal until then: alive, and not at work.
     pub(super) frozen_until_ms: i64,
+    /// The run that a `run JOB` works, and no other.
+    pub(super) foreground: Option<RunId>,
 }
 
 impl Worker {
@@ -97,6 +91,11 @@ impl Worker {
             return Ok(None);
         }
         host.note(|| format!("worker {id} starts"));
+        let Ok(foreground) = foreground::enqueue(host, &mut store, id) else {
+            host.locks.remove(&id);
+            host.close(store);
+            return Err(Died);
+        };
         Ok(Some(Self {
             id,
             store,
@@ -114,6 +113,7 @@ impl Worker {
             offset_ms: host.wall_ms() - host.true_ms,
             stop_at_ms: None,
             frozen_until_ms: 0,
+            foreground,
         }))
     }
 
@@ -178,7 +178,13 @@ impl Worker {
         host.strike("after an exit, before its end is stored")
     }
 
-    fn end(&mut self, host: &mut Host, active: Active, ending: Ending, said: Said) {
+    pub(super) fn end(&mut self, host: &mut Host, active: Active, ending: Ending, said: Said) {
+        host.witness.fact(active.claimed.run).ending = match ending {
+            Ending::Released { .. } => Counted::Release,
+            Ending::Exited(65) => Counted::Permanent,
+            _ if said.class == Some(Class::RateLimited) => Counted::Nothing,
+            _ => Counted::Failure,
+        };
         host.note(|| format!("run {}: {ending:?}", active.claimed.run));
         let report = Report {
             started_ms: active.started_ms,
@@ -214,7 +220,7 @@ impl Worker {
         let row = self.store.worker(self.id).expect("a look");
         let row = row.expect("a living worker keeps its row");
         if row.stop_ms.is_some() && self.stop_at_ms.is_none() {
-            self.stop_at_ms = Some(host.true_ms + 30 * SECOND);
+            self.stop(host);
         }
         let offset_ms = host.wall_ms() - host.true_ms;
         if offset_ms < self.offset_ms - 500 {
@@ -237,6 +243,7 @@ impl Worker {
     fn wanted(&self) -> (usize, usize) {
         let free = SLOTS.saturating_sub(self.active.len() + self.queue.len());
         match (self.stop_at_ms, self.alone) {
+            (None, _) if self.foreground.is_some() => (usize::from(free == SLOTS), 1),
             (None, true) if self.is_idle() => (1, 1),
             (Some(_), _) | (None, true) => (0, 0),
             // One ahead of a free slot.
@@ -254,13 +261,14 @@ impl Worker {
             return Ok(());
         }
         let (worker, catalogue) = (self.id, Arc::clone(&self.catalogue));
+        let (foreground, keep) = (self.foreground, self.keeps());
         let (ended, turns, restart) = (&self.ended, &mut self.turns, self.restart_waits);
         let queues = ["high", "default", "low"].map(ServedQueue::from);
         let idle = self.active.is_empty() && self.queue.is_empty();
         let answer = host.write(Actor::Worker, &mut self.store, |tx| {
             let mut outcomes = Vec::new();
             for ended in ended {
-                outcomes.push(ended.write(tx, worker, &catalogue, now_ms)?);
+                outcomes.push(ended.write(tx, worker, &catalogue, keep, now_ms)?);
             }
             for start in &starts {
                 tx.note_start(worker, start)?;
@@ -268,10 +276,6 @@ impl Worker {
             while restart && tx.restart_waits(now_ms)? {}
             if max == 0 {
                 return Ok((outcomes, Claims::default()));
-            }
-            tx.promote(now_ms)?;
-            for burial in tx.expire(now_ms)? {
-                follow_up(tx, &burial, &catalogue, now_ms)?;
             }
             let request = ClaimRequest {
                 worker,
@@ -283,8 +287,18 @@ impl Worker {
                 is_short: &|job| job == "mail",
                 idle,
             };
+            if let Some(run) = foreground {
+                return Ok((outcomes, tx.claim_kept(run, &request, now_ms)?));
+            }
+            tx.promote(now_ms)?;
+            for burial in tx.expire(now_ms)? {
+                follow_up(tx, &burial, &catalogue, now_ms)?;
+            }
             Ok((outcomes, tx.claim(&request, turns, now_ms)?))
         });
+        if restart && !matches!(answer, Answer::NotStored) {
+            host.witness.waits(now_ms);
+        }
         host.strike("after a transaction")?;
         let (outcomes, claims) = match answer {
             Answer::Stored(stored) => stored,
@@ -303,11 +317,26 @@ impl Worker {
             self.look = true;
         }
         if max > 0 {
+            let has_room = claims.runs.len() < free && !claims.full && !claims.wants_idle;
+            if foreground.is_none() && has_room {
+                host.witness.leaves_nothing(now_ms);
+            }
             self.alone = claims.wants_idle;
             self.look = claims.full || claims.wants_idle;
-            let due_ms = self.store.next_due().expect("a look");
+            let due_ms = match foreground {
+                Some(_) => None,
+                None => self.store.next_due().expect("a look"),
+            };
             let next_ms = [due_ms, claims.passed.opens_ms];
             self.next_due_ms = next_ms.into_iter().flatten().min();
+        }
+        // What is due and has to wait for others looks again when they have moved.
+        if !claims.passed.gated && claims.passed.opens_ms.is_none() {
+            self.look_after(host);
+        }
+        for ahead in claims.runs.iter().skip(free) {
+            let free_of_limits = ahead.job == "mail" && ahead.tenant.is_empty();
+            assert!(free_of_limits, "run {} waits for a slot here", ahead.run);
         }
         for claimed in &claims.runs {
             let alone = !claimed.must_be_alone() || (idle && claims.runs.len() == 1);
@@ -315,104 +344,12 @@ impl Worker {
             let expired = claimed.deadline_ms.is_some_and(|it| it <= now_ms);
             assert!(!expired, "run {} is past its deadline", claimed.run);
             host.note(|| format!("worker {worker} claims run {}", claimed.run));
+            let keeper = host.witness.fact(claimed.run).keeper;
+            let free = keeper.is_none_or(|it| it == worker || !host.locks.contains(&it));
+            assert!(free, "run {} is kept by worker {keeper:?}", claimed.run);
         }
         self.queue.extend(claims.runs);
         Ok(())
-    }
-
-    /// Attempts that are not yet in the store, and long enough under way.
-    fn unnoted(&mut self, now_ms: i64) -> Vec<Start> {
-        let mut starts = Vec::new();
-        for it in self.active.iter_mut().filter(|it| !it.noted) {
-            it.noted = true;
-            if now_ms != it.started_ms {
-                starts.push(Start {
-                    run: it.claimed.run,
-                    fence: it.claimed.fence,
-                    attempt: it.claimed.attempt,
-                    started_ms: it.started_ms,
-                });
-            }
-        }
-        starts
-    }
-
-    fn start_queued(&mut self, host: &mut Host) -> Life<()> {
-        while self.active.len() < SLOTS && !self.queue.is_empty() {
-            host.strike("after a claim, before the start mark")?;
-            let claimed = self.queue.remove(0);
-            let (run, fence) = (claimed.run, claimed.fence);
-            let marks = host.marks.entry(self.id).or_default();
-            marks.push((run, fence, host.true_ms));
-            if let Err(died) = host.strike("after the start mark, before the start") {
-                self.queue.push(claimed);
-                return Err(died);
-            }
-            let started_ms = host.wall_ms();
-            if host.fails() {
-                let ending = Ending::CannotStart {
-                    error: "no memory".to_owned(),
-                    transient: true,
-                };
-                let process = usize::MAX;
-                let active = Active {
-                    claimed,
-                    process,
-                    started_ms,
-                    noted: true,
-                };
-                self.end(host, active, ending, Said::default());
-                continue;
-            }
-            let (script, lasts_ms) = script(host, &claimed);
-            let stops_ms = host.true_ms + lasts_ms;
-            let stuck_ms = if host.fails() { 2 * HOUR } else { 0 };
-            host.witness.start(run, claimed.attempt);
-            let stuck_ms = host.true_ms + stuck_ms;
-            let process = host
-                .processes
-                .start((run, fence), script, stops_ms, stuck_ms);
-            host.note(|| format!("run {run} starts, attempt {}: {script:?}", claimed.attempt));
-            self.active.push(Active {
-                claimed,
-                process,
-                started_ms,
-                noted: false,
-            });
-            host.strike("after the start")?;
-        }
-        Ok(())
-    }
-
-    fn unclaim(&mut self, host: &mut Host, claims: &[Claimed]) {
-        if claims.is_empty() {
-            return;
-        }
-        let answer = host.write(Actor::Worker, &mut self.store, |tx| {
-            for claimed in claims {
-                tx.unclaim(claimed.run, claimed.fence)?;
-            }
-            Ok(())
-        });
-        self.reconcile |= !matches!(answer, Answer::Stored(()));
-    }
-
-    /// Gives back what the store says is ours and we do not know of.
-    fn give_back_unknown(&mut self, host: &mut Host) {
-        let mut known: HashSet<Fence> = self.holds().map(|(_, fence)| fence).collect();
-        known.extend(self.ended.iter().map(|it| it.claimed.fence));
-        let held = self.store.held_by(self.id).expect("what it holds");
-        let unknown: Vec<_> = held
-            .into_iter()
-            .filter(|(_, fence, _)| !known.contains(fence))
-            .collect();
-        let answer = host.write(Actor::Worker, &mut self.store, |tx| {
-            for (run, fence, _) in &unknown {
-                tx.unclaim(*run, *fence)?;
-            }
-            Ok(())
-        });
-        self.reconcile = !matches!(answer, Answer::Stored(()));
     }
 
     /// A stopping worker lets its runs end, then gives them back, and at last goes.
@@ -440,74 +377,4 @@ impl Worker {
         });
         false
     }
-}
-
-impl Ended {
-    /// As the worker writes it.
-    fn write(
-        &self,
-        tx: &mut Tx<'_>,
-        worker: WorkerId,
-        catalogue: &Catalogue,
-        now_ms: i64,
-    ) -> jobctl::error::Result<Outcome> {
-        let claimed = &self.claimed;
-        let job = &catalogue.jobs[&claimed.job];
-        let (judged, verdict) = decide(claimed, job, &self.report, self.unit);
-        let holder = Holder {
-            run: claimed.run,
-            fence: claimed.fence,
-            worker,
-            attempt: claimed.attempt,
-        };
-        let finished = tx.finish(holder, &self.report, &judged, verdict, false, now_ms)?;
-        if let Some(burial) = finished.burial {
-            assert_eq!(finished.outcome, Outcome::Moved(State::Dead));
-            follow_up(tx, &burial, catalogue, now_ms)?;
-        }
-        Ok(finished.outcome)
-    }
-}
-
-/// What a command will do, and for how long.
-fn script(host: &mut Host, claimed: &Claimed) -> (Script, i64) {
-    let short = host.dice.percent(70);
-    let lasts_ms = if short {
-        host.dice.between(1, 5 * SECOND)
-    } else {
-        host.dice.between(SECOND, 50 * MINUTE)
-    };
-    let roll = host.dice.between(1, 100);
-    // When the faults are over commands go well more often.
-    let well = if host.faults > 0 { 60 } else { 90 };
-    let script = match roll {
-        _ if roll <= well => Script::Exits(0),
-        91..=93 if claimed.job == "fragile" => Script::KillsItsWorker,
-        61..=75 if claimed.job == "sync" => Script::Limited(host.dice.between(1, 2 * HOUR)),
-        61..=85 => Script::Exits(1),
-        86..=90 => Script::Exits(65),
-        91..=95 => Script::Signalled,
-        96..=97 => return (Script::Hangs, HOUR),
-        _ => Script::Exits(75),
-    };
-    (script, lasts_ms)
-}
-
-/// How it ended, and what it said.
-fn told(script: Script) -> (Ending, Said) {
-    let mut said = Said::default();
-    let ending = match script {
-        Script::Exits(code) => Ending::Exited(code),
-        Script::Signalled | Script::KillsItsWorker => Ending::Signalled(9),
-        Script::Hangs => Ending::TimedOut {
-            exit_code: None,
-            signal: Some(15),
-        },
-        Script::Limited(wait_ms) => {
-            said.class = Some(Class::RateLimited);
-            said.retry_after = Some(RetryAfter::In(wait_ms));
-            Ending::Exited(75)
-        }
-    };
-    (ending, said)
 }

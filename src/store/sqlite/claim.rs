@@ -37,7 +37,7 @@ impl Tx<'_> {
     }
 
     /// The wall clock stepped back: relative waits that began later than now begin anew with their own length. Those of kept
-    /// runs too, which are few.
+    /// runs too, which are few, and those of limits.
     pub fn restart_waits(&mut self, now_ms: i64) -> Result<bool> {
         const FREE: &str = "
             UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
@@ -50,6 +50,7 @@ impl Tx<'_> {
             WHERE id IN (
                 SELECT id FROM run INDEXED BY run_worker
                 WHERE worker IS NOT NULL AND state = 'waiting' AND due_ms > ?1 AND wait_set_ms > ?1)";
+        self.restart_throttles(now_ms)?;
         self.conn.prepare_cached(KEPT)?.execute([now_ms])?;
         let changed = self
             .conn

@@ -19,11 +19,13 @@ use crate::flow::{
 #[derive(Debug, Default)]
 pub(super) struct KnownRules {
     version: Option<i64>,
+    read_ms: i64,
     overridden: Arc<Overridden>,
 }
 
 impl KnownRules {
-    /// The rules in force; read again where they changed or an override ended.
+    /// The rules in force; read again where they changed or an override ended. And when the clock was set back: what had ended
+    /// holds again for every process that looks for the first time, so it does here.
     pub(super) fn in_force(&mut self, conn: &Connection, now_ms: i64) -> Result<Arc<Overridden>> {
         const VERSION: &str = "SELECT version FROM flow";
         let version: i64 = conn
@@ -33,9 +35,10 @@ impl KnownRules {
             .overridden
             .until_ms
             .is_some_and(|until_ms| until_ms <= now_ms);
-        if self.version != Some(version) || ended {
+        if self.version != Some(version) || ended || now_ms < self.read_ms {
             self.overridden = Arc::new(read_rules(conn, now_ms)?);
             self.version = Some(version);
+            self.read_ms = now_ms;
         }
         Ok(Arc::clone(&self.overridden))
     }
@@ -240,6 +243,22 @@ impl Tx<'_> {
             events.extend(change.map(|change| FlowEvent { subject, change }));
         }
         Ok(events)
+    }
+
+    /// The wall clock stepped back: what limits and jobs remember of later than now begins anew, with its own length.
+    pub(super) fn restart_throttles(&self, now_ms: i64) -> Result<()> {
+        let in_force = self.rules(now_ms)?;
+        for (subject, throttle) in throttles(self.conn)? {
+            let limit = match &subject {
+                Subject::Limit(name) => in_force.rules.limits.get(name),
+                _ => None,
+            };
+            let restarted = throttle.restarted(limit.and_then(|limit| limit.rate), now_ms);
+            if restarted != throttle {
+                self.keep_throttle(&subject, &restarted)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts rules of no catalogue in force.

@@ -1,6 +1,7 @@
 //! What a claim takes beyond the free slots.
 
 use super::{Lab, WORKER};
+use crate::flow::{JobRules, Rules};
 use crate::run::WorkerId;
 use crate::store::{ClaimRequest, Claims};
 
@@ -40,6 +41,23 @@ fn only_short_work_is_claimed_beyond_the_free_slots() {
         .map(|it| it.job)
         .collect();
     assert_eq!(jobs, ["long", "short", "short"]);
+}
+
+#[test]
+fn what_stands_under_a_limit_is_not_claimed_beyond_the_free_slots() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let limited = JobRules {
+        concurrency: Some(9),
+        ..JobRules::default()
+    };
+    rules.jobs.insert("short".into(), limited);
+    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    for _ in 0..4 {
+        lab.enqueue(|run| "short".clone_into(&mut run.job));
+    }
+    let first = claim(&mut lab, 1);
+    assert_eq!((first.runs.len(), first.full), (1, true));
 }
 
 #[test]

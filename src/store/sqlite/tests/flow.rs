@@ -325,6 +325,43 @@ fn a_breaker_opens_lets_one_try_and_closes() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    let limit = LimitRules {
+        rate: Some(Rate::parse("1/s").unwrap()),
+        breaker: Some(BreakerRules {
+            failures: 1,
+            within_ms: 10_000,
+            cooldown_ms: 5_000,
+        }),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("api".into(), limit);
+    rules.jobs.insert("call".into(), job(&["api"], None));
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 3, "default", "", "call");
+    let queues = ["default".into()];
+    lab.now_ms += 86_400_000;
+    let first = claim(&mut lab, &queues, 1);
+    let verdict = Verdict::Defer {
+        due_ms: lab.now_ms + 60_000,
+        failure: true,
+    };
+    end(&mut lab, &first.runs[0], Class::Transient, verdict);
+    // Yesterday again: a worker sees it, or starts.
+    lab.now_ms -= 86_400_000;
+    let now_ms = lab.now_ms;
+    lab.store.write(|tx| tx.restart_waits(now_ms)).unwrap();
+    let closed = claim(&mut lab, &queues, 3);
+    assert_eq!(closed.passed.opens_ms, Some(now_ms + 5_000));
+    lab.now_ms += 4_999;
+    assert_eq!(claim(&mut lab, &queues, 3).runs.len(), 0);
+    lab.now_ms += 1;
+    assert_eq!(claim(&mut lab, &queues, 3).runs.len(), 1);
+}
+
+#[test]
 fn a_rate_limited_ending_pauses_its_limits_for_the_wait() {
     let mut lab = Lab::new();
     let mut rules = Rules::default();

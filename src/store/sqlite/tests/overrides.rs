@@ -152,6 +152,19 @@ fn what_an_operator_set_ends_by_itself_and_the_claim_says_when() {
 }
 
 #[test]
+fn what_had_ended_holds_again_for_everybody_when_the_clock_is_set_back() {
+    let mut lab = lab(None);
+    let now_ms = lab.now_ms;
+    let act = until(now_ms, now_ms + 5_000);
+    set(&mut lab, "smtp", OverrideKey::Concurrency, Some("1"), &act);
+    lab.now_ms = now_ms + 5_000;
+    assert_eq!(lab.claim(2).len(), 2);
+    // A process that starts now knows of no time after this.
+    lab.now_ms = now_ms + 4_000;
+    assert_eq!(lab.claim(1).len(), 0);
+}
+
+#[test]
 fn a_paused_queue_starts_nothing_until_it_is_resumed_or_its_time_is_over() {
     let mut lab = lab(None);
     let now_ms = lab.now_ms;

@@ -1,0 +1,90 @@
+//! What commands do, and how a worker stores their ends.
+
+use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said};
+use jobctl::catalogue::Catalogue;
+use jobctl::recovery::follow_up;
+use jobctl::run::{State, WorkerId};
+use jobctl::store::{Claimed, Holder, Outcome, Tx};
+use jobctl::worker::decide;
+
+use super::host::{HOUR, Host, MINUTE, SECOND};
+use super::processes::Script;
+
+/// An attempt that is over and not yet stored.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) claimed: Claimed,
+    pub(super) report: Report,
+    pub(super) unit: f64,
+}
+
+impl Ended {
+    /// As the worker writes it.
+    pub(super) fn write(
+        &self,
+        tx: &mut Tx<'_>,
+        worker: WorkerId,
+        catalogue: &Catalogue,
+        keep: bool,
+        now_ms: i64,
+    ) -> jobctl::error::Result<Outcome> {
+        let claimed = &self.claimed;
+        let job = &catalogue.jobs[&claimed.job];
+        let (judged, verdict) = decide(claimed, job, &self.report, self.unit);
+        let holder = Holder {
+            run: claimed.run,
+            fence: claimed.fence,
+            worker,
+            attempt: claimed.attempt,
+        };
+        let finished = tx.finish(holder, &self.report, &judged, verdict, keep, now_ms)?;
+        if let Some(burial) = finished.burial {
+            assert_eq!(finished.outcome, Outcome::Moved(State::Dead));
+            follow_up(tx, &burial, catalogue, now_ms)?;
+        }
+        Ok(finished.outcome)
+    }
+}
+
+/// What a command will do, and for how long.
+pub(super) fn script(host: &mut Host, claimed: &Claimed) -> (Script, i64) {
+    let short = host.dice.percent(70);
+    let lasts_ms = if short {
+        host.dice.between(1, 5 * SECOND)
+    } else {
+        host.dice.between(SECOND, 50 * MINUTE)
+    };
+    let roll = host.dice.between(1, 100);
+    // When the faults are over commands go well more often.
+    let well = if host.faults > 0 { 60 } else { 90 };
+    let script = match roll {
+        _ if roll <= well => Script::Exits(0),
+        91..=93 if claimed.job == "fragile" => Script::KillsItsWorker,
+        61..=75 if claimed.job == "sync" => Script::Limited(host.dice.between(1, 2 * HOUR)),
+        61..=85 => Script::Exits(1),
+        86..=90 => Script::Exits(65),
+        91..=95 => Script::Signalled,
+        96..=97 => return (Script::Hangs, HOUR),
+        _ => Script::Exits(75),
+    };
+    (script, lasts_ms)
+}
+
+/// How it ended, and what it said.
+pub(super) fn told(script: Script) -> (Ending, Said) {
+    let mut said = Said::default();
+    let ending = match script {
+        Script::Exits(code) => Ending::Exited(code),
+        Script::Signalled | Script::KillsItsWorker => Ending::Signalled(9),
+        Script::Hangs => Ending::TimedOut {
+            exit_code: None,
+            signal: Some(15),
+        },
+        Script::Limited(wait_ms) => {
+            said.class = Some(Class::RateLimited);
+            said.retry_after = Some(RetryAfter::In(wait_ms));
+            Ending::Exited(75)
+        }
+    };
+    (ending, said)
+}
