@@ -13,7 +13,7 @@ impl Witness {
     /// A wait that began later than now begins now, with its own length; no other is changed.
     pub(super) fn waits(&mut self, now_ms: i64) {
         self.limits.bank.restart(now_ms);
-        let sql = "SELECT id, due_ms FROM run WHERE state = 'waiting' AND ready = 0 AND gates = 0";
+        let sql = "SELECT id, due_ms FROM run WHERE state = 'waiting' AND ready = 0";
         let mut statement = self.conn.prepare_cached(sql).expect(sql);
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
         for row in rows.expect(sql) {

@@ -36,8 +36,8 @@ impl Tx<'_> {
         Ok(rows.len() as i64 == PROMOTE_MAX)
     }
 
-    /// The wall clock stepped back: relative waits that began later than now begin anew with their own length. Those of kept
-    /// runs too, which are few, and those of limits.
+    /// The wall clock stepped back: relative waits that began later than now begin anew with their own length. Those of runs
+    /// that wait for others or are kept too, and those of limits.
     pub fn restart_waits(&mut self, now_ms: i64) -> Result<bool> {
         const FREE: &str = "
             UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
@@ -50,13 +50,20 @@ impl Tx<'_> {
             WHERE id IN (
                 SELECT id FROM run INDEXED BY run_worker
                 WHERE worker IS NOT NULL AND state = 'waiting' AND due_ms > ?1 AND wait_set_ms > ?1)";
+        const GATED: &str = "
+            UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
+            WHERE id IN (
+                SELECT id FROM run INDEXED BY run_gated_wait
+                WHERE gates > 0 AND wait_set_ms > ?1 AND state = 'waiting' AND due_ms > ?1
+                LIMIT ?2)";
         self.restart_throttles(now_ms)?;
         self.conn.prepare_cached(KEPT)?.execute([now_ms])?;
-        let changed = self
-            .conn
-            .prepare_cached(FREE)?
-            .execute([now_ms, PROMOTE_MAX])?;
-        Ok(changed as i64 == PROMOTE_MAX)
+        let mut more = false;
+        for sql in [FREE, GATED] {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            more |= statement.execute([now_ms, PROMOTE_MAX])? as i64 == PROMOTE_MAX;
+        }
+        Ok(more)
     }
 
     /// Buries waiting runs whose deadline has passed.

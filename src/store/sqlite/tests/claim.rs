@@ -97,13 +97,17 @@ fn no_step_of_the_clock_makes_a_wait_longer_than_it_was_set_for() {
 fn a_clock_that_steps_back_lengthens_no_wait() {
     const WAIT_MS: i64 = 60_000;
     let mut lab = Lab::new();
-    let runs = [false, true].map(|kept| {
+    let before = lab.enqueue(|_| {});
+    let runs = ["free", "kept", "gated"].map(|how| {
         let now_ms = lab.now_ms;
         let run = lab.enqueue(|run| {
             run.due_ms = now_ms + WAIT_MS;
             run.wait_set_ms = Some(now_ms);
+            if how == "gated" {
+                run.after = vec![before];
+            }
         });
-        if kept {
+        if how == "kept" {
             let kept = lab.store.write(|tx| tx.keep_for(run, WorkerId(7)));
             kept.unwrap();
         }
