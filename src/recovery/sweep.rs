@@ -14,22 +14,28 @@ use super::files::{lock_path, workers_dir};
 use super::reaper::forget_files;
 
 /// What is done in our turn to write.
-pub type Sweep = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>;
+pub type Sweep = Box<dyn FnOnce(&mut Tx<'_>) -> Result<bool> + Send>;
 
-/// Removes what is left of workers that died between their row and their files, or had only files.
+/// Removes what is left of workers that died between their row and their files, or had only files; whether nothing is left. What
+/// a child between its birth and its command still holds can be removed later.
 ///
 /// # Errors
 /// Those of the store.
-pub fn sweep(store: &Store, own: WorkerId, write: impl FnOnce(Sweep) -> Result<()>) -> Result<()> {
+pub fn sweep(
+    store: &Store,
+    own: WorkerId,
+    write: impl FnOnce(Sweep) -> Result<bool>,
+) -> Result<bool> {
     let state = store.dir().to_owned();
     let known = store.workers()?;
     let mut strange = workers_with_files(&state);
     strange.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
     if strange.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     // In our turn to write nobody is just being born.
     write(Box::new(move |tx| {
+        let mut clean = true;
         for worker in tx.without_row(&strange)? {
             let lock = fs::OpenOptions::new()
                 .write(true)
@@ -39,12 +45,14 @@ pub fn sweep(store: &Store, own: WorkerId, write: impl FnOnce(Sweep) -> Result<(
                 Ok(lock) => FileExt::try_lock_exclusive(lock).is_ok(),
                 Err(error) => error.kind() == std::io::ErrorKind::NotFound,
             };
+            // What is not ours to open is not ours to remove.
+            clean &= dead || lock.is_err();
             if dead {
                 let slots = slots_with_files(&state, worker);
                 forget_files(&state, worker, slots);
             }
         }
-        Ok(())
+        Ok(clean)
     }))
 }
 

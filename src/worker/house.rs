@@ -218,8 +218,7 @@ impl Keeper {
         };
         let found = reaper.reap()?;
         if !self.swept {
-            sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
-            self.swept = true;
+            self.swept = sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
         }
         let (freed, whole) = (found.freed, !found.dying);
         if freed || (whole && !self.looked) {

@@ -6,7 +6,7 @@ use jobctl::intake::{MadeId, Request};
 use jobctl::run::RunId;
 use jobctl::store::{Enqueued, NewDedup, NewRun, Settings, Store, Tx};
 
-use super::catalogues::JOBS;
+use super::catalogues::{JOBS, ROOM_OF_DEFAULT, ROOM_OF_TENANT};
 use super::facts::Actor;
 use super::host::{Answer, DAY, HOUR, Host};
 
@@ -121,15 +121,30 @@ impl Application {
         let mut would_be = None;
         let answer = host.write(Actor::Application, store, |tx| {
             if let Some(existing) = repeated(tx, &wish)? {
-                return Ok(existing);
+                return Ok(Ok(existing));
             }
-            let answer = tx.enqueue(&wish.new, now_ms)?;
+            let new = std::slice::from_ref(&wish.new);
+            let (mut answers, refusal) = tx.enqueue_fitting(new, None, now_ms)?;
+            let Some(answer) = answers.pop() else {
+                return Ok(Err(refusal.expect("an answer or a refusal")));
+            };
             if let Some(id) = wish.request_id() {
                 tx.note_request(&id, &wish.new.job, answer.run, now_ms)?;
             }
             would_be = (!answer.duplicate || answer.replaced).then_some(answer.run);
-            Ok(answer)
+            Ok(Ok(answer))
         });
+        let answer = match answer {
+            // Who is refused has stored nothing, and does not ask again.
+            Answer::Stored(Err(refusal)) | Answer::Unknown(Err(refusal)) => {
+                assert!(is_full(host, &wish.new, 0), "{refusal}: {wish:?}");
+                host.note(|| format!("refused `{}`: {refusal}", wish.new.job));
+                return;
+            }
+            Answer::Stored(Ok(stored)) => Answer::Stored(stored),
+            Answer::Unknown(Ok(stored)) => Answer::Unknown(stored),
+            Answer::NotStored => Answer::NotStored,
+        };
         let (stored, known) = match answer {
             Answer::Stored(stored) => (Some(stored), true),
             // What it duplicates was durable before; what it replaced was not.
@@ -169,6 +184,9 @@ impl Application {
             vec![stored.run]
         };
         assert_eq!(new, expected, "{wish:?}");
+        if !stored.duplicate && host.witness.number("SELECT bounded FROM flow") == 1 {
+            assert!(!is_full(host, &wish.new, 1), "no room was left: {wish:?}");
+        }
         if wish.new.job == "index" {
             return judge_newest(host, wish, stored);
         }
@@ -231,6 +249,18 @@ fn judge_newest(host: &Host, wish: &mut Wish, stored: &Enqueued) {
              OR (other.state = 'running' AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = other.id AND successor = {run})))"
     );
     assert_eq!(host.witness.number(&sql), 0, "{wish:?}: {stored:?}");
+}
+
+/// Whether without so many runs that are new there was no room for this one, in its queue or for its tenant.
+pub(super) fn is_full(host: &Host, new: &NewRun, fresh: i64) -> bool {
+    let waiting = |of: &str| {
+        let sql = format!("SELECT count(*) FROM run WHERE state = 'waiting' AND {of}");
+        host.witness.number(&sql) - fresh
+    };
+    let queue = || waiting(&format!("queue = '{}'", new.queue));
+    let tenant = || waiting(&format!("tenant = '{}'", new.tenant));
+    (new.queue == "default" && queue() >= ROOM_OF_DEFAULT)
+        || (!new.tenant.is_empty() && tenant() >= ROOM_OF_TENANT)
 }
 
 /// Whether a key may be taken: its run died, or its window is over and the run has started.

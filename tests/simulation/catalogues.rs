@@ -14,10 +14,16 @@ pub(super) const JOBS: &[&str] = &[
 /// Jobs with a schedule in some edition.
 pub(super) const SCHEDULED: &[&str] = &["books", "close", "elapsed", "hourly", "nightly"];
 
+/// `max_waiting` of the queue `default` and of each tenant below.
+pub(super) const ROOM_OF_DEFAULT: i64 = 12;
+pub(super) const ROOM_OF_TENANT: i64 = 5;
+
 const COMMON: &str = r#"
 [defaults]
 timezone = "UTC"
 retry.base = "1m"
+[queue.default]
+max_waiting = 12
 [queue.low]
 max_running = 1
 [limit.bank]
@@ -27,6 +33,7 @@ burst = 5
 breaker = { failures = 3, within = "2h", cooldown = "20m" }
 [tenants]
 concurrency = 3
+max_waiting = 5
 [tenants.acme]
 weight = 3
 [job.mail]

@@ -4,6 +4,7 @@ use jobctl::intake::Request;
 use jobctl::run::{RunId, State, WorkerId};
 use jobctl::store::{Settings, Store};
 
+use super::application::is_full;
 use super::facts::Actor;
 use super::host::{Answer, Died, Host, Life, SECOND};
 use super::worker::Worker;
@@ -23,21 +24,26 @@ pub(super) fn enqueue(host: &mut Host, store: &mut Store, worker: WorkerId) -> L
     let new = request.prepare(intake, &settings, now_ms, key);
     let new = new.expect("a good request");
     let answer = host.write(Actor::Application, store, |tx| {
-        let run = tx.enqueue(&new, now_ms)?.run;
-        tx.keep_for(run, worker)?;
+        let (answers, _) = tx.enqueue_fitting(std::slice::from_ref(&new), None, now_ms)?;
+        let run = answers.first().map(|answer| answer.run);
+        run.map_or(Ok(()), |run| tx.keep_for(run, worker))?;
         Ok(run)
     });
-    if let Answer::Stored(run) | Answer::Unknown(run) = &answer {
-        host.witness.fact(*run).keeper = Some(worker);
+    match &answer {
+        Answer::Stored(Some(run)) | Answer::Unknown(Some(run)) => {
+            host.witness.fact(*run).keeper = Some(worker);
+        }
+        Answer::Stored(None) | Answer::Unknown(None) => assert!(is_full(host, &new, 0)),
+        Answer::NotStored => {}
     }
     host.note(|| format!("worker {worker} runs one job in front: {answer:?}"));
     match answer {
-        Answer::Stored(run) => {
+        Answer::Stored(Some(run)) => {
             host.witness.fact(run).acknowledged = true;
             Ok(Some(run))
         }
-        // Without an answer the command ends, and what is stored is recovered.
-        Answer::Unknown(_) | Answer::NotStored => Err(Died),
+        // Without an answer, or refused, the command ends, and what is stored is recovered.
+        Answer::Stored(None) | Answer::Unknown(_) | Answer::NotStored => Err(Died),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether queues and tenants have room for a new run.
 //!
-//! Rule: every waiting run counts, in the transaction that stores the next one. Only what somebody enqueues is refused: what a
-//! calendar opens, what a dead run causes and what is tried again was promised before.
+//! Rule: every waiting run counts, in the transaction that stores the next one. Only what somebody enqueues is refused: a period,
+//! also one that is worked by hand, what a dead run causes and what is tried again was promised before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl<'g> Room<'g> {
 
     /// Why there is no room for this run; if there is, its place is taken.
     pub(super) fn refuse(&mut self, tx: &Tx<'_>, run: &NewRun) -> Result<Option<Error>> {
-        if run.trigger != Trigger::Manual {
+        if run.trigger != Trigger::Manual || run.period.is_some() {
             return Ok(None);
         }
         if let Some(refusal) = self.guard.and_then(|guard| guard.refusal(&run.queue)) {

@@ -7,7 +7,7 @@ use crate::catalogue::Coalesce;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{OverrideKey, QueueRules, Quota, Rules, Setting, TenantRules};
 use crate::policy::Verdict;
-use crate::run::{State, Trigger};
+use crate::run::{RunPeriod, State, Trigger};
 use crate::store::{Act, Enqueued, Handled, NewDedup, NewRun, QueueRow};
 
 /// Queue `default` takes 4, each tenant 2, tenant `big` 3.
@@ -212,12 +212,19 @@ fn what_was_promised_before_is_never_refused() {
         run.trigger = trigger;
         assert!(!try_one(&mut lab, &run).unwrap().duplicate);
     }
+    let mut by_hand = new(&lab, "default", "acme");
+    by_hand.period = Some(RunPeriod {
+        key: "2027-03-28T02:00[UTC]".into(),
+        scheduled_ms: now_ms,
+        business_date: "2027-03-28".into(),
+    });
+    assert!(!try_one(&mut lab, &by_hand).unwrap().duplicate);
     let retried = lab
         .store
         .write(|tx| tx.retry(dead, "ann", true, now_ms))
         .unwrap();
     assert_eq!(retried, Handled::Moved(State::Waiting));
-    assert_eq!(waiting(&lab), 7);
+    assert_eq!(waiting(&lab), 8);
     // By a backoff and by a worker that stops.
     let claimed = lab.claim(2);
     let later = Verdict::Defer {
@@ -226,7 +233,7 @@ fn what_was_promised_before_is_never_refused() {
     };
     lab.end(&claimed[0], later);
     lab.end(&claimed[1], Verdict::Release);
-    assert_eq!(waiting(&lab), 7);
+    assert_eq!(waiting(&lab), 8);
     refused(&mut lab, "default", "");
 }
 
