@@ -31,25 +31,14 @@ dedup = { key = \"{to}\", window = \"1h\" }
 const ONE: &[&str] = &["enqueue", "bench", "--param", "to=a"];
 
 fn main() {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let runs =
-        |name: &str| wanted.is_empty() || wanted.iter().any(|arg| name.contains(arg.as_str()));
     let baseline = common::baseline();
-    for (name, bench) in [
-        ("one", one as fn(&Path)),
-        ("jobs", many_jobs),
-        ("stored", many_stored),
-        ("bulk", bulk),
-        ("contention", contention),
-    ] {
-        if runs(name) {
-            bench(&baseline);
-            println!();
-        }
-    }
+    common::run_wanted(&[
+        ("one", &|| one(&baseline)),
+        ("jobs", &|| many_jobs(&baseline)),
+        ("stored", &|| many_stored(&baseline)),
+        ("bulk", &|| bulk(&baseline)),
+        ("contention", &|| contention(&baseline)),
+    ]);
 }
 
 /// A world whose store exists and knows the catalogue.

@@ -22,23 +22,12 @@ use jobctl::run::WorkerId;
 use jobctl::store::{NewRun, Store};
 
 fn main() {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let runs =
-        |name: &str| wanted.is_empty() || wanted.iter().any(|arg| name.contains(arg.as_str()));
-    for (name, bench) in [
-        ("claim", claim as fn()),
-        ("behind", behind),
-        ("reserve", reserve),
-        ("idle", idle),
-    ] {
-        if runs(name) {
-            bench();
-            println!();
-        }
-    }
+    common::run_wanted(&[
+        ("claim", &claim),
+        ("behind", &behind),
+        ("reserve", &reserve),
+        ("idle", &idle),
+    ]);
 }
 
 /// A hundred jobs, each under a limit of its own; the first `full` let one run through, the others a hundred.

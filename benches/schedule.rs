@@ -25,23 +25,12 @@ use jobctl::store::{Create, OpenOptions, Store};
 const PER_FILE: usize = 1000;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let runs =
-        |name: &str| wanted.is_empty() || wanted.iter().any(|arg| name.contains(arg.as_str()));
-    for (name, bench) in [
-        ("next", next as fn()),
-        ("lateness", lateness),
-        ("together", together),
-        ("idle", idle),
-    ] {
-        if runs(name) {
-            bench();
-            println!();
-        }
-    }
+    common::run_wanted(&[
+        ("next", &next),
+        ("lateness", &lateness),
+        ("together", &together),
+        ("idle", &idle),
+    ]);
 }
 
 fn line(name: &str, time: Duration) {

@@ -32,24 +32,13 @@ cwd = \".\"
 ";
 
 fn main() {
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let runs =
-        |name: &str| wanted.is_empty() || wanted.iter().any(|arg| name.contains(arg.as_str()));
-    for (name, bench) in [
-        ("throughput", throughput as fn()),
-        ("engine", engine),
-        ("claim", claim),
-        ("latency", latency),
-        ("idle", idle),
-    ] {
-        if runs(name) {
-            bench();
-            println!();
-        }
-    }
+    common::run_wanted(&[
+        ("throughput", &throughput),
+        ("engine", &engine),
+        ("claim", &claim),
+        ("latency", &latency),
+        ("idle", &idle),
+    ]);
 }
 
 /// All runs of `/bin/true`, durable and with captured output, in turn with `xargs -P` and with bare starts.

@@ -210,3 +210,17 @@ pub(crate) fn setting(name: &str, default: u64) -> u64 {
         .and_then(|text| text.replace('_', "").parse().ok())
         .unwrap_or(default)
 }
+
+/// Runs the benches that the command line names by a part of their names, or all.
+pub(crate) fn run_wanted(benches: &[(&str, &dyn Fn())]) {
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    for (name, bench) in benches {
+        if wanted.is_empty() || wanted.iter().any(|arg| name.contains(arg.as_str())) {
+            bench();
+            println!();
+        }
+    }
+}
