@@ -1,0 +1,141 @@
+//! Gates by what runs, what was taken, and what is remembered.
+
+use super::*;
+use crate::flow::{BreakerRules, JobRules, LimitRules, QueueRules, Quota, Rate};
+
+fn rules() -> Rules {
+    let mut rules = Rules::default();
+    let queue = QueueRules {
+        max_running: Some(5),
+        ..QueueRules::default()
+    };
+    rules.queues.insert("q".into(), queue);
+    let smtp = LimitRules {
+        concurrency: Some(2),
+        breaker: Some(BreakerRules {
+            failures: 1,
+            within_ms: 1_000,
+            cooldown_ms: 1_000,
+        }),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("smtp".into(), smtp);
+    let slow = LimitRules {
+        rate: Some(Rate::parse("10/s").unwrap()),
+        ..LimitRules::default()
+    };
+    rules.limits.insert("slow".into(), slow);
+    for (job, limits, concurrency) in [
+        ("mail", vec!["smtp"], None),
+        ("news", vec!["smtp", "slow"], None),
+        ("one", vec![], Some(1)),
+    ] {
+        let job_rules = JobRules {
+            limits: limits.into_iter().map(String::from).collect(),
+            concurrency,
+            ..JobRules::default()
+        };
+        rules.jobs.insert(job.into(), job_rules);
+    }
+    rules.tenants.each = Quota {
+        concurrency: Some(3),
+        ..Quota::default()
+    };
+    rules
+}
+
+fn running(lanes: &[(&str, &str)]) -> Vec<Running> {
+    let run = |&(tenant, job): &(&str, &str)| Running {
+        queue: "q".into(),
+        tenant: tenant.into(),
+        job: job.into(),
+    };
+    lanes.iter().map(run).collect()
+}
+
+fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<Closed>) {
+    let lane = gates.lane("q", tenant, job);
+    let mut n = 0;
+    loop {
+        match gates.closed(&lane) {
+            None if n == 100 => return (n, None),
+            None => {
+                gates.take(&lane);
+                n += 1;
+            }
+            closed => return (n, closed),
+        }
+    }
+}
+
+#[test]
+fn each_cap_counts_what_runs_and_what_was_just_taken() {
+    let rules = rules();
+    let full = |until_ms| {
+        Some(Closed {
+            why: Why::Full,
+            until_ms,
+        })
+    };
+    let now = running(&[("a", "mail")]);
+    let gates = || Gates::new(&rules, &now, BTreeMap::new(), BTreeMap::new(), 1_000);
+    // The limit: one runs already.
+    assert_eq!(starts(&mut gates(), "", "mail"), (1, full(None)));
+    // The tenant: one of its runs is under way in any job.
+    assert_eq!(starts(&mut gates(), "a", "other"), (2, full(None)));
+    assert_eq!(starts(&mut gates(), "b", "other"), (3, full(None)));
+    // The job, and the queue.
+    assert_eq!(starts(&mut gates(), "", "one"), (1, full(None)));
+    let mut all = gates();
+    assert_eq!(starts(&mut all, "", "other"), (4, full(None)));
+    assert_eq!(starts(&mut all, "", "one"), (0, full(None)));
+}
+
+#[test]
+fn a_rate_says_when_the_next_may_start() {
+    let rules = rules();
+    let mut gates = Gates::new(&rules, &[], BTreeMap::new(), BTreeMap::new(), 1_000);
+    let (n, closed) = starts(&mut gates, "", "news");
+    let rate = Closed {
+        why: Why::Rate,
+        until_ms: Some(1_100),
+    };
+    assert_eq!((n, closed), (1, Some(rate)));
+    let (subject, throttle) = gates.changed().next().unwrap();
+    assert_eq!(subject, &Subject::Limit("slow".into()));
+    let later = BTreeMap::from([(subject.clone(), throttle.clone())]);
+    let mut gates = Gates::new(&rules, &[], later.clone(), BTreeMap::new(), 1_099);
+    assert_eq!(starts(&mut gates, "", "news").0, 0);
+    let mut gates = Gates::new(&rules, &[], later, BTreeMap::new(), 1_100);
+    assert_eq!(starts(&mut gates, "", "news").0, 1);
+}
+
+#[test]
+fn a_half_open_breaker_lets_one_try() {
+    let rules = rules();
+    let mut throttle = Throttle::default();
+    throttle
+        .breaker
+        .fail(rules.limits["smtp"].breaker.unwrap(), 1_000);
+    let throttles = BTreeMap::from([(Subject::Limit("smtp".into()), throttle)]);
+    let at = |now_ms| Gates::new(&rules, &[], throttles.clone(), BTreeMap::new(), now_ms);
+    let (n, closed) = starts(&mut at(1_500), "", "mail");
+    assert_eq!((n, closed.unwrap().why), (0, Why::BreakerOpen));
+    assert_eq!(closed.unwrap().until_ms, Some(2_000));
+    let (n, closed) = starts(&mut at(2_000), "", "mail");
+    assert_eq!((n, closed.unwrap().why), (1, Why::BreakerTries));
+}
+
+#[test]
+fn a_paused_job_starts_nothing() {
+    let rules = rules();
+    let paused = Paused {
+        by: "ann".into(),
+        reason: None,
+        until_ms: Some(9_000),
+    };
+    let paused = BTreeMap::from([("other".to_owned(), paused)]);
+    let mut gates = Gates::new(&rules, &[], BTreeMap::new(), paused, 1_000);
+    let (n, closed) = starts(&mut gates, "", "other");
+    assert_eq!((n, closed.unwrap().until_ms), (0, Some(9_000)));
+}
