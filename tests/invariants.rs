@@ -98,6 +98,13 @@ const NEVER: &[(&str, &str)] = &[
     ("a rule is kept with its zone", "
         SELECT id FROM schedule_version WHERE rule NOT IN (SELECT digest FROM content)
         OR zone NOT IN (SELECT digest FROM content)"),
+    ("the counters of a queue are the sum of those of its tenants", "
+        SELECT count(*) FROM (
+            SELECT queue, ready, delayed, running FROM queue_depth WHERE ready OR delayed OR running
+            UNION ALL
+            SELECT queue, sum(ready), sum(delayed), sum(running) FROM depth GROUP BY queue
+            HAVING sum(ready) OR sum(delayed) OR sum(running))
+        GROUP BY queue, ready, delayed, running HAVING count(*) <> 2"),
 ];
 
 /// As `NEVER`, where the clock was right and no operator let an ended run start again.

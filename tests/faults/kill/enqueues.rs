@@ -91,7 +91,9 @@ pub(super) const IMPORT: Cycle = Cycle {
             "UPDATE run SET state = 'cancelled', ready = 0, ended_ms = due_ms WHERE job = 'free'";
         let conn = invariants::open(world);
         conn.execute(cancelled, []).expect(cancelled);
-        conn.execute("UPDATE depth SET ready = ready - 600", [])
-            .expect("depths");
+        for table in ["depth", "queue_depth"] {
+            let sql = format!("UPDATE {table} SET ready = ready - 600");
+            conn.execute(&sql, []).expect("depths");
+        }
     },
 };
