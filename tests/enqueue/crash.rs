@@ -249,6 +249,43 @@ fn an_import_over_a_failing_disk_stores_every_line_once() {
 }
 
 #[test]
+fn an_import_that_fills_its_queue_over_a_failing_disk_says_where_to_go_on() {
+    const ROOM: i64 = 1000;
+    for nth in [1, 2, 3, 4, 5] {
+        let bound = format!("{CATALOGUE}\n[queue.default]\nmax_waiting = {ROOM}\n");
+        let world = World::with_catalogue(&bound);
+        drop(world.store());
+        let lines: Vec<String> = (1..=1500)
+            .map(|n| format!("{{\"job\":\"free\",\"params\":{{\"v\":{n}}}}}\n"))
+            .collect();
+        std::fs::write(world.root().join("lines.jsonl"), lines.concat()).unwrap();
+        let args = ["enqueue", "--from", "lines.jsonl", "--request-id", "night"];
+        let fault = format!("fdatasync,fsync:error=EIO:when={nth}");
+        let Some((code, document)) = with_fault(&world, &fault, &args) else {
+            return;
+        };
+        let stored = runs(&world);
+        assert!(stored <= ROOM, "{fault}: {document}");
+        if code == 75 {
+            assert_eq!(
+                (stored, &document["next_line"]),
+                (ROOM, &json!(ROOM + 1)),
+                "{fault}: {document}"
+            );
+        } else {
+            assert!([74, 76].contains(&code), "{fault}: {document}");
+        }
+        let again = world.run_args([&args[..], &["--json"]].concat()).json(75);
+        assert_eq!(again["next_line"], ROOM + 1, "{fault}: {again}");
+        world.run("queues set default max_waiting=none").fails_not();
+        let done = world.run_args([&args[..], &["--json"]].concat()).json(0);
+        assert_eq!(done["accepted"], 1500, "{fault}: {document}");
+        let distinct: i64 = ask(&world, "SELECT count(DISTINCT params) FROM run");
+        assert_eq!((runs(&world), distinct), (1500, 1500), "{fault}");
+    }
+}
+
+#[test]
 fn an_enqueue_killed_at_any_write_stores_all_or_nothing() {
     for call in ["pwrite64", "fdatasync,fsync"] {
         for nth in 1..=12 {
