@@ -86,6 +86,6 @@ fn broken(kind: &str, name: &str, breaker: &BreakerView, now_ms: i64) -> Option<
             "{whose} is open{}",
             until(breaker.until_ms, now_ms)
         )),
-        BreakerState::HalfOpen => Some(format!("{whose} is half-open: one run tries")),
+        BreakerState::HalfOpen => Some(format!("{whose} is half-open: one run may try")),
     }
 }
