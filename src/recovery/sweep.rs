@@ -37,8 +37,9 @@ pub fn sweep(
     write(Box::new(move |tx| {
         let mut clean = true;
         for worker in tx.without_row(&strange)? {
+            // Not for writing, as in `reaper`: the close would wake every housekeeper, this one too.
             let lock = fs::OpenOptions::new()
-                .write(true)
+                .read(true)
                 .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
                 .open(lock_path(&state, worker));
             let dead = match &lock {
