@@ -36,6 +36,11 @@ fn a_worker_with_only_blocked_runs_rests() {
 fn two_workers_that_rest_do_not_wake_each_other() {
     let world = World::with_catalogue("[job.known]\ncommand = [\"/bin/true\"]\n");
     let known = world.enqueue("known");
+    // Of a worker that nobody knows, and a child holds it: it cannot be swept yet.
+    let dir = world.state().join("workers");
+    std::fs::create_dir_all(&dir).unwrap();
+    let held = std::fs::File::create(dir.join("999.lock")).unwrap();
+    fs2::FileExt::lock_exclusive(&held).unwrap();
     let workers = [0, 1].map(|_| world.start("-q run-worker --slots 1"));
     let store = world.store();
     until("both are there and one has worked", || {
@@ -44,8 +49,7 @@ fn two_workers_that_rest_do_not_wake_each_other() {
     });
     let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
     let events = inotify::init(flags).unwrap();
-    let dir = world.state().join("workers");
-    inotify::add_watch(&events, dir, inotify::WatchFlags::CLOSE_WRITE).unwrap();
+    inotify::add_watch(&events, &dir, inotify::WatchFlags::CLOSE_WRITE).unwrap();
     // Long enough for each to have looked at the other.
     let wait = Timespec {
         tv_sec: 2,

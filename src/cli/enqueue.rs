@@ -87,7 +87,7 @@ fn limit(text: &str) -> Result<Option<Duration>> {
 
 /// Stores the order in one transaction and returns its answer once it is durable.
 fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> Result<Enqueued> {
-    let mut would_be = None;
+    let (mut would_be, mut refused) = (None, None);
     let Order {
         store,
         new,
@@ -107,6 +107,7 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         let (mut answers, refusal) = tx.enqueue_fitting(new, Some(&guard), *now_ms)?;
         if let Some(refusal) = refusal {
             // The catalogue is kept all the same: it is what refuses.
+            refused = Some(refusal.clone());
             return Ok(Err(refusal));
         }
         let answer = answers.pop().ok_or_else(no_answer)?;
@@ -117,6 +118,10 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         Ok(Ok(answer))
     });
     match (result.flatten(), would_be) {
+        // Whatever became of the catalogue: no run was to be stored.
+        (Err(error), _) if error.kind == Kind::Unknown && refused.is_some() => {
+            Err(refused.unwrap_or(error))
+        }
         (Err(error), Some(answer)) if error.kind == Kind::Unknown => {
             settle(store, error, answer, new.idempotency_key, request_id)
         }

@@ -99,7 +99,7 @@ impl CatalogueRead {
             tx.keep_catalogue(&self.catalogue, now_ms)?;
             return Ok(());
         }
-        tx.put_in_force(&self.catalogue)
+        tx.keep_unsettled(&self.catalogue, now_ms)
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Args {
     /// Stop after so many attempts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_runs: Option<u64>,
-    /// Stop when the slots are empty and nothing can be claimed; `all` also waits for what will become due by itself, and for what waits for runs of other workers
+    /// Stop when the slots are empty and nothing can be claimed; `all` also waits for what will become due by itself, and for what waits directly for a run of another worker
     #[arg(long, value_name = "now|all", num_args = 0..=1, require_equals = true, default_missing_value = "now")]
     pub drain: Option<DrainArg>,
 }

@@ -100,7 +100,7 @@ impl Guard<'_> {
         let hint = match tight {
             Tight::Disk => "free space there, or lower `[store] min_free`",
             Tight::Size => {
-                "remove ended runs, as with `jobctl prune --age 1d`, or raise `[store] max_size`"
+                "let workers work, remove ended runs as with `jobctl prune --age 1d`, or raise `[store] max_size`"
             }
         };
         let message = format!(

@@ -100,7 +100,7 @@ fn a_run_without_a_worker_says_how_to_start_one() {
         "run 1 of job `mail` waits in queue `default`: 1 of 6 gates is closed\n\
          \n\
          open    due            since N\n\
-         open    job mail       0 running; no catalogue was read yet\n\
+         open    job mail       0 running\n\
          open    limit smtp     0 of 2 running\n\
          open    queue default  0 running\n\
          closed  workers        no worker is alive\n\

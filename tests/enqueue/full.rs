@@ -247,8 +247,7 @@ fn a_store_that_is_too_large_refuses_the_least_important_queues_first() {
     assert_eq!(said.code, Some(75));
     let words = "error: queue `low` is refused: 1.8 MiB of the database are in use, `max_size` is 2.0 MiB (in `";
     assert!(said.err.starts_with(words), "{}", said.err);
-    let hint =
-        "hint: remove ended runs, as with `jobctl prune --age 1d`, or raise `[store] max_size`\n";
+    let hint = "hint: let workers work, remove ended runs as with `jobctl prune --age 1d`, or raise `[store] max_size`\n";
     assert!(said.err.ends_with(hint), "{}", said.err);
     let status = world.run("status --json").json(0);
     assert_eq!(status["space"]["refused"], json!(["low"]));

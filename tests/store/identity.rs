@@ -238,3 +238,33 @@ fn the_database_of_another_user_that_all_can_write_is_not_opened_by_root() {
     world.run("enqueue a").is(0, "2\n", "");
     invariants::hold(&world);
 }
+
+#[test]
+fn processes_that_make_a_store_at_once_and_stay_all_have_it() {
+    for _ in 0..10 {
+        let world = World::with_catalogue("[job.a]\ncommand = \"true\"\n");
+        let workers = [0; 4].map(|_| world.start("-q run-worker --slots 1"));
+        until("all are there", || {
+            let database = world.state().join("jobctl.db");
+            database.exists() && world.store().workers().expect("a look").len() == 4
+        });
+        for worker in workers {
+            worker.signal("TERM");
+            assert_eq!(worker.end().code, Some(0));
+        }
+    }
+}
+
+#[test]
+fn a_state_directory_below_a_link_is_used() {
+    let world = World::with_catalogue("[job.a]\ncommand = \"true\"\n");
+    let real = world.root().join("real");
+    std::fs::create_dir(&real).expect("a directory");
+    std::os::unix::fs::symlink(&real, world.root().join("link")).expect("a link");
+    world
+        .run("-q --state link/state enqueue a")
+        .is(0, "1\n", "");
+    world
+        .run("-q --state real/state run-worker --drain")
+        .is(0, "", "");
+}

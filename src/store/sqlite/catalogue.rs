@@ -36,31 +36,24 @@ impl Settings {
 }
 
 impl Tx<'_> {
-    /// What a catalogue says of queues, limits and tenants holds from here on, for everybody.
-    pub fn put_in_force(&self, catalogue: &Catalogue) -> Result<()> {
+    /// What a catalogue says of queues, limits and tenants holds from here on, for everybody; whether another one held before.
+    fn put_in_force(&self, catalogue: &Catalogue) -> Result<bool> {
         const NO_QUEUES: &str = "DELETE FROM queue";
         const QUEUE: &str = "INSERT INTO queue (queue, rank) VALUES (?1, ?2)";
         if !self.keep_rules_of(catalogue)? {
-            return Ok(());
+            return Ok(false);
         }
         self.conn.prepare_cached(NO_QUEUES)?.execute([])?;
         let mut insert = self.conn.prepare_cached(QUEUE)?;
         for (name, queue) in &catalogue.queues {
             insert.execute(params![name, queue.rank])?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a catalogue in force, keeps it and returns its generation; the same files keep their generation.
     pub fn keep_catalogue(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<i64> {
         const LOOK: &str = "SELECT generation, stamp FROM catalogue WHERE path = ?1";
-        const GENERATION: &str = "SELECT coalesce(max(generation), 0) + 1 FROM catalogue";
-        const KEEP: &str = "
-            INSERT INTO catalogue (path, stamp, generation, loaded_ms, settings) VALUES (?1, ?2, ?3, ?4, ?5)
-            ON CONFLICT (path) DO UPDATE SET stamp = excluded.stamp, generation = excluded.generation,
-                loaded_ms = excluded.loaded_ms, settings = excluded.settings";
-        const FORGET: &str = "DELETE FROM catalogue_job WHERE path = ?1";
-        const JOB: &str = "INSERT INTO catalogue_job (path, job, intake) VALUES (?1, ?2, ?3)";
         self.put_in_force(catalogue)?;
         let path = catalogue.path.to_string_lossy();
         let known: Option<(i64, String)> = self
@@ -68,23 +61,38 @@ impl Tx<'_> {
             .prepare_cached(LOOK)?
             .query_row([&path], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        if let Some((generation, stamp)) = known
-            && stamp == catalogue.stamp
-        {
-            return Ok(generation);
+        match known {
+            Some((generation, stamp)) if stamp == catalogue.stamp => Ok(generation),
+            _ => self.keep_as(catalogue, &catalogue.stamp, now_ms),
         }
+    }
+
+    /// As [`Tx::keep_catalogue`], for one whose files are too young for their stamp to be trusted: whoever has another one loads
+    /// it, and the next enqueue reads the files again.
+    pub fn keep_unsettled(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<()> {
+        if self.put_in_force(catalogue)? {
+            self.keep_as(catalogue, "", now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn keep_as(&self, catalogue: &Catalogue, stamp: &str, now_ms: i64) -> Result<i64> {
+        const GENERATION: &str = "SELECT coalesce(max(generation), 0) + 1 FROM catalogue";
+        const KEEP: &str = "
+            INSERT INTO catalogue (path, stamp, generation, loaded_ms, settings) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT (path) DO UPDATE SET stamp = excluded.stamp, generation = excluded.generation,
+                loaded_ms = excluded.loaded_ms, settings = excluded.settings";
+        const FORGET: &str = "DELETE FROM catalogue_job WHERE path = ?1";
+        const JOB: &str = "INSERT INTO catalogue_job (path, job, intake) VALUES (?1, ?2, ?3)";
+        let path = catalogue.path.to_string_lossy();
         let generation: i64 = self
             .conn
             .prepare_cached(GENERATION)?
             .query_row([], |row| row.get(0))?;
         let settings = to_json(&Settings::of(catalogue))?;
-        self.conn.prepare_cached(KEEP)?.execute(params![
-            path,
-            catalogue.stamp,
-            generation,
-            now_ms,
-            settings
-        ])?;
+        self.conn
+            .prepare_cached(KEEP)?
+            .execute(params![path, stamp, generation, now_ms, settings])?;
         self.conn.prepare_cached(FORGET)?.execute([&path])?;
         let mut insert = self.conn.prepare_cached(JOB)?;
         for (name, job) in &catalogue.jobs {

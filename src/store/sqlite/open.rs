@@ -46,11 +46,16 @@ pub struct OpenOptions {
     pub now_ms: i64,
 }
 
+/// Between two tries to be alone.
+const LOCK_STEP: Duration = Duration::from_millis(10);
+
 impl OpenOptions {
     /// Opens the store; the second value says whether it was made just now.
     pub fn open(&self) -> Result<(Store, bool)> {
         let modes = modes(self.group.as_deref())?;
         let dir = make_dir(&self.dir, modes, self.create)?;
+        // SQLite is told to follow no link, and minds those on the way too.
+        let dir = fs::canonicalize(&dir).map_err(|error| Error::io("find", &dir, &error))?;
         refuse_network(&dir)?;
         let files = Files {
             database: dir.join("jobctl.db"),
@@ -64,9 +69,9 @@ impl OpenOptions {
         let mut alone = false;
         if missing(&files.database)? {
             drop(lock);
-            lock = self.lock(&files, &lock_path, Mode::Exclusive)?;
-            alone = true;
-            if missing(&files.database)? {
+            let made = || Ok(!missing(&files.database)?);
+            (lock, alone) = self.lock_alone(&files, &lock_path, made)?;
+            if alone && missing(&files.database)? {
                 self.create(&files, &lock, &lock_path)?;
                 created = true;
             }
@@ -90,8 +95,9 @@ impl OpenOptions {
             }
             drop(conn);
             drop(lock);
-            lock = self.lock(&files, &lock_path, Mode::Exclusive)?;
-            alone = true;
+            let migrated =
+                || Ok(version_of(&connect(&files.database, self.busy_wait)?)? >= VERSION);
+            (lock, alone) = self.lock_alone(&files, &lock_path, migrated)?;
             conn = connect(&files.database, self.busy_wait)?;
             let version = version_of(&conn)?;
             if version < VERSION {
@@ -125,6 +131,43 @@ impl OpenOptions {
     }
 
     fn lock(&self, files: &Files, path: &Path, mode: Mode) -> Result<fs::File> {
+        self.try_lock(files, path, mode, self.busy_wait)?
+            .ok_or_else(|| busy_schema(self.busy_wait))
+    }
+
+    /// The lock for us alone, and true; or with others, and false, once somebody else has done what it is wanted for: they keep
+    /// theirs as long as they live.
+    fn lock_alone(
+        &self,
+        files: &Files,
+        path: &Path,
+        is_done: impl Fn() -> Result<bool>,
+    ) -> Result<(fs::File, bool)> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(lock) = self.try_lock(files, path, Mode::Exclusive, Duration::ZERO)? {
+                return Ok((lock, true));
+            }
+            if let Some(lock) = self.try_lock(files, path, Mode::Shared, Duration::ZERO)?
+                && is_done()?
+            {
+                return Ok((lock, false));
+            }
+            if waited >= self.busy_wait {
+                return Err(busy_schema(self.busy_wait));
+            }
+            std::thread::park_timeout(LOCK_STEP);
+            waited += LOCK_STEP;
+        }
+    }
+
+    fn try_lock(
+        &self,
+        files: &Files,
+        path: &Path,
+        mode: Mode,
+        wait: Duration,
+    ) -> Result<Option<fs::File>> {
         let file = lock::open(path, files.modes.file).map_err(|error| match error.kind {
             Kind::Permission => Error::new(
                 Kind::Permission,
@@ -137,9 +180,7 @@ impl OpenOptions {
             _ => error,
         })?;
         adopt(path, &file, files.modes, files.modes.file)?;
-        lock::acquire(file, mode, self.busy_wait)
-            .map_err(|error| Error::io("lock", path, &error))?
-            .ok_or_else(|| busy_schema(self.busy_wait))
+        lock::acquire(file, mode, wait).map_err(|error| Error::io("lock", path, &error))
     }
 
     /// Makes the database under another name and links it into place; the lock file remembers that it existed.

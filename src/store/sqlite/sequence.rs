@@ -93,7 +93,8 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// Queues and jobs of waiting runs that have to wait for one that is running. Those further behind wait for one of these.
+    /// Queues and jobs of waiting runs that have to wait for one that is running. Those further behind wait for one of these, which
+    /// may never start.
     pub fn behind_running(&self) -> Result<Vec<(String, String)>> {
         // What runs is little, what waits may be much: a cross join keeps this order.
         const SQL: &str = "

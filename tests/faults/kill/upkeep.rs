@@ -10,7 +10,7 @@ use super::operators::history;
 use super::sweep::{CATALOGUE, number, one_run};
 use crate::invariants;
 use crate::scheduler::lab;
-use crate::world::World;
+use crate::world::{World, until};
 
 /// A history of minutes that nobody opened yet.
 fn minutes_ago(world: &World) {
@@ -153,3 +153,18 @@ pub(super) const PRUNE: Cycle = Cycle {
         assert_eq!(logs(world), [world.state().join("output/0/6.1.log")]);
     },
 };
+
+#[test]
+fn workers_that_start_at_once_on_an_older_store_all_start() {
+    let world = World::with_catalogue(CATALOGUE);
+    first_schema(&world);
+    let workers = [0; 4].map(|_| world.start("-q run-worker --slots 1"));
+    until("all work", || {
+        let version = number(&world, "PRAGMA user_version");
+        version == NEWEST && number(&world, "SELECT count(*) FROM worker") == 4
+    });
+    for worker in workers {
+        worker.signal("TERM");
+        assert_eq!(worker.end().code, Some(0));
+    }
+}
