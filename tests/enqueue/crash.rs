@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use super::import::{file, numbered};
 use super::{CATALOGUE, ask, runs, world};
 use crate::faults::can_trace;
 use crate::world::World;
@@ -224,10 +225,7 @@ fn an_import_over_a_failing_disk_stores_every_line_once() {
     for nth in [1, 2, 3, 5, 9] {
         let world = World::with_catalogue(CATALOGUE);
         world.run("enqueue plain").fails_not();
-        let lines: Vec<String> = (1..=3000)
-            .map(|n| format!("{{\"job\":\"free\",\"params\":{{\"v\":{n}}}}}\n"))
-            .collect();
-        std::fs::write(world.root().join("lines.jsonl"), lines.concat()).unwrap();
+        file(&world, &numbered(3000));
         let args = ["enqueue", "--from", "lines.jsonl", "--request-id", "night"];
         let fault = format!("fdatasync,fsync:error=EIO:when={nth}");
         let Some((code, document)) = with_fault(&world, &fault, &args) else {
@@ -255,10 +253,7 @@ fn an_import_that_fills_its_queue_over_a_failing_disk_says_where_to_go_on() {
         let bound = format!("{CATALOGUE}\n[queue.default]\nmax_waiting = {ROOM}\n");
         let world = World::with_catalogue(&bound);
         drop(world.store());
-        let lines: Vec<String> = (1..=1500)
-            .map(|n| format!("{{\"job\":\"free\",\"params\":{{\"v\":{n}}}}}\n"))
-            .collect();
-        std::fs::write(world.root().join("lines.jsonl"), lines.concat()).unwrap();
+        file(&world, &numbered(1500));
         let args = ["enqueue", "--from", "lines.jsonl", "--request-id", "night"];
         let fault = format!("fdatasync,fsync:error=EIO:when={nth}");
         let Some((code, document)) = with_fault(&world, &fault, &args) else {

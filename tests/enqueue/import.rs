@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::{ask, runs, world};
 use crate::world::{World, until};
 
-fn file(world: &World, lines: &[String]) -> String {
+pub(super) fn file(world: &World, lines: &[String]) -> String {
     let path = world.root().join("lines.jsonl");
     std::fs::write(&path, lines.join("\n") + "\n").unwrap();
     path.display().to_string()
 }
 
-fn numbered(count: usize) -> Vec<String> {
+pub(super) fn numbered(count: usize) -> Vec<String> {
     (1..=count)
         .map(|n| format!("{{\"job\":\"free\",\"params\":{{\"v\":{n}}}}}"))
         .collect()

@@ -131,8 +131,7 @@ impl OpenOptions {
     }
 
     fn lock(&self, files: &Files, path: &Path, mode: Mode) -> Result<fs::File> {
-        self.try_lock(files, path, mode, self.busy_wait)?
-            .ok_or_else(|| busy_schema(self.busy_wait))
+        try_lock(files, path, mode, self.busy_wait)?.ok_or_else(|| busy_schema(self.busy_wait))
     }
 
     /// The lock for us alone, and true; or with others, and false, once somebody else has done what it is wanted for: they keep
@@ -145,10 +144,10 @@ impl OpenOptions {
     ) -> Result<(fs::File, bool)> {
         let mut waited = Duration::ZERO;
         loop {
-            if let Some(lock) = self.try_lock(files, path, Mode::Exclusive, Duration::ZERO)? {
+            if let Some(lock) = try_lock(files, path, Mode::Exclusive, Duration::ZERO)? {
                 return Ok((lock, true));
             }
-            if let Some(lock) = self.try_lock(files, path, Mode::Shared, Duration::ZERO)?
+            if let Some(lock) = try_lock(files, path, Mode::Shared, Duration::ZERO)?
                 && is_done()?
             {
                 return Ok((lock, false));
@@ -159,28 +158,6 @@ impl OpenOptions {
             std::thread::park_timeout(LOCK_STEP);
             waited += LOCK_STEP;
         }
-    }
-
-    fn try_lock(
-        &self,
-        files: &Files,
-        path: &Path,
-        mode: Mode,
-        wait: Duration,
-    ) -> Result<Option<fs::File>> {
-        let file = lock::open(path, files.modes.file).map_err(|error| match error.kind {
-            Kind::Permission => Error::new(
-                Kind::Permission,
-                format!(
-                    "the state directory `{}` cannot be used: permission denied",
-                    files.dir.display()
-                ),
-            )
-            .hint(HINT_RIGHTS),
-            _ => error,
-        })?;
-        adopt(path, &file, files.modes, files.modes.file)?;
-        lock::acquire(file, mode, wait).map_err(|error| Error::io("lock", path, &error))
     }
 
     /// Makes the database under another name and links it into place; the lock file remembers that it existed.
@@ -250,6 +227,22 @@ impl OpenOptions {
             None => remember(&files.dir, lock_path, uuid),
         }
     }
+}
+
+fn try_lock(files: &Files, path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>> {
+    let file = lock::open(path, files.modes.file).map_err(|error| match error.kind {
+        Kind::Permission => Error::new(
+            Kind::Permission,
+            format!(
+                "the state directory `{}` cannot be used: permission denied",
+                files.dir.display()
+            ),
+        )
+        .hint(HINT_RIGHTS),
+        _ => error,
+    })?;
+    adopt(path, &file, files.modes, files.modes.file)?;
+    lock::acquire(file, mode, wait).map_err(|error| Error::io("lock", path, &error))
 }
 
 /// A log without its database: SQLite would take it for that of the new one, and copy old pages into it.

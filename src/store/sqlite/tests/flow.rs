@@ -71,6 +71,19 @@ pub(super) fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
     }
 }
 
+/// A lab in which so many runs of `call` wait under the limit `api`.
+fn under_limit(limit: LimitRules, runs: usize) -> Lab {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    rules.limits.insert("api".into(), limit);
+    for name in ["call", "ask"] {
+        rules.jobs.insert(name.into(), job(&["api"], None));
+    }
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, runs, "default", "", "call");
+    lab
+}
+
 /// Ends an attempt; what that changed for others.
 pub(super) fn end(
     lab: &mut Lab,
@@ -145,16 +158,11 @@ fn caps_of_queue_tenant_job_and_limit_hold_over_claims() {
 
 #[test]
 fn a_rate_lets_one_through_at_its_time() {
-    let mut lab = Lab::new();
-    let mut rules = Rules::default();
     let limit = LimitRules {
         rate: Some(Rate::parse("2/s").unwrap()),
         ..LimitRules::default()
     };
-    rules.limits.insert("api".into(), limit);
-    rules.jobs.insert("call".into(), job(&["api"], None));
-    use_rules(&mut lab, &rules);
-    fill(&mut lab, 10, "default", "", "call");
+    let mut lab = under_limit(limit, 10);
     let queues = ["default".into()];
     let first = claim(&mut lab, &queues, 10);
     assert_eq!(first.runs.len(), 1);
@@ -273,8 +281,6 @@ fn a_paused_queue_starts_nothing() {
 
 #[test]
 fn a_breaker_opens_lets_one_try_and_closes() {
-    let mut lab = Lab::new();
-    let mut rules = Rules::default();
     let limit = LimitRules {
         breaker: Some(BreakerRules {
             failures: 3,
@@ -283,10 +289,7 @@ fn a_breaker_opens_lets_one_try_and_closes() {
         }),
         ..LimitRules::default()
     };
-    rules.limits.insert("api".into(), limit);
-    rules.jobs.insert("call".into(), job(&["api"], None));
-    use_rules(&mut lab, &rules);
-    fill(&mut lab, 20, "default", "", "call");
+    let mut lab = under_limit(limit, 20);
     let queues = ["default".into()];
     let fails = |lab: &mut Lab, runs: &[Claimed]| {
         for run in runs {
@@ -326,8 +329,6 @@ fn a_breaker_opens_lets_one_try_and_closes() {
 
 #[test]
 fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
-    let mut lab = Lab::new();
-    let mut rules = Rules::default();
     let limit = LimitRules {
         rate: Some(Rate::parse("1/s").unwrap()),
         breaker: Some(BreakerRules {
@@ -337,10 +338,7 @@ fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
         }),
         ..LimitRules::default()
     };
-    rules.limits.insert("api".into(), limit);
-    rules.jobs.insert("call".into(), job(&["api"], None));
-    use_rules(&mut lab, &rules);
-    fill(&mut lab, 3, "default", "", "call");
+    let mut lab = under_limit(limit, 3);
     let queues = ["default".into()];
     lab.now_ms += 86_400_000;
     let first = claim(&mut lab, &queues, 1);
@@ -363,18 +361,11 @@ fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
 
 #[test]
 fn a_rate_limited_ending_pauses_its_limits_for_the_wait() {
-    let mut lab = Lab::new();
-    let mut rules = Rules::default();
     let limit = LimitRules {
         concurrency: Some(5),
         ..LimitRules::default()
     };
-    rules.limits.insert("api".into(), limit);
-    for name in ["call", "ask"] {
-        rules.jobs.insert(name.into(), job(&["api"], None));
-    }
-    use_rules(&mut lab, &rules);
-    fill(&mut lab, 3, "default", "", "call");
+    let mut lab = under_limit(limit, 3);
     fill(&mut lab, 3, "default", "", "ask");
     let queues = ["default".into()];
     let first = claim(&mut lab, &queues, 1);
