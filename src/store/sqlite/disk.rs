@@ -66,8 +66,12 @@ impl Store {
             .write(true)
             .create_new(true)
             .mode(self.files.modes.file)
-            .open(&path)
-            .map_err(|error| Error::io("create", &path, &error))?;
+            .open(&path);
+        let file = match file {
+            // Somebody else was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+            file => file.map_err(|error| Error::io("create", &path, &error))?,
+        };
         let kept =
             rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES);
         if kept.is_err() {
