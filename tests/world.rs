@@ -20,6 +20,9 @@ use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Store};
 /// Longest wait for anything; far more than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where programs are found, whatever the environment of the tests says.
+pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 pub(crate) struct World {
     dir: tempfile::TempDir,
     env: Vec<(OsString, OsString)>,
@@ -79,7 +82,7 @@ impl World {
             .args(args)
             .current_dir(self.root())
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("PATH", PATH)
             .env("HOME", self.home())
             .env("TZ", "UTC")
             .env("JOBCTL_STATE", self.state())
@@ -282,10 +285,7 @@ impl Running {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("/bin/kill")
-            .args([format!("-{name}"), self.pid().to_string()])
-            .status();
-        assert!(status.expect("kill starts").success());
+        signal(self.pid(), name);
     }
 
     /// Waits for its end and returns what it said.
@@ -293,6 +293,15 @@ impl Running {
         let child = self.0.take().expect("not ended");
         Said::of(child.wait_with_output().expect("it ends"))
     }
+}
+
+/// Sends a signal by its name to a process. Not as its parent, whom a worker excuses; and by the shell's own `kill`, which is
+/// everywhere.
+#[track_caller]
+pub(crate) fn signal(pid: u32, name: &str) {
+    let script = format!("kill -{name} {pid}");
+    let status = Command::new("/bin/sh").args(["-c", &script]).status();
+    assert!(status.expect("the shell starts").success());
 }
 
 impl Drop for Running {

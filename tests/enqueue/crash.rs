@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::import::{file, numbered};
 use super::{CATALOGUE, ask, runs, world};
-use crate::faults::can_trace;
+use crate::needs;
 use crate::world::World;
 
 /// A cheap source of numbers; printed by each assertion, so that a failure can be repeated.
@@ -73,7 +73,7 @@ fn an_import_killed_at_any_moment_resumes_with_every_line_once() {
 
 /// `jobctl` under strace with this fault; `None` where that was said to be impossible.
 fn with_fault(world: &World, fault: &str, args: &[&str]) -> Option<(i32, serde_json::Value)> {
-    if !can_trace() {
+    if !needs::tracing() {
         return None;
     }
     let mut command = world.command(["unused"; 0]);
@@ -81,7 +81,7 @@ fn with_fault(world: &World, fault: &str, args: &[&str]) -> Option<(i32, serde_j
         .get_envs()
         .map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned)))
         .collect();
-    command = Command::new("/usr/bin/strace");
+    command = Command::new("strace");
     command.args([
         "-f",
         "-qq",
@@ -300,12 +300,12 @@ fn an_enqueue_killed_at_any_write_stores_all_or_nothing() {
 }
 
 fn with_kill(world: &World, fault: &str) -> Option<()> {
-    if !can_trace() {
+    if !needs::tracing() {
         return None;
     }
     let call = fault.split(':').next().unwrap();
     let script = format!(
-        "/usr/bin/strace -f -qq -o /dev/null -e trace={call} -e inject={fault} \"$jobctl\" enqueue once --param id=1 --payload 1"
+        "strace -f -qq -o /dev/null -e trace={call} -e inject={fault} \"$jobctl\" enqueue once --param id=1 --payload 1"
     );
     world.shell(&script);
     Some(())

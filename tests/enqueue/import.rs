@@ -256,11 +256,7 @@ fn a_signal_ends_it_between_two_slices() {
         until("the lines are stored", || {
             ask::<i64>(&world, "SELECT count(*) FROM run") == 301
         });
-        let pid = child.id().to_string();
-        std::process::Command::new("/bin/kill")
-            .args([&format!("-{signal}"), &pid])
-            .status()
-            .unwrap();
+        crate::world::signal(child.id(), signal);
         let output = child.wait_with_output().unwrap();
         drop(input);
         assert_eq!(output.status.code(), Some(code));

@@ -7,8 +7,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{attach, can_trace, settle, told};
+use super::{attach, settle, told};
 use crate::invariants;
+use crate::needs;
 use crate::world::{Running, Said, World, until};
 
 const CATALOGUE: &str = r#"
@@ -91,7 +92,7 @@ fn with_fault(world: &World, options: &str, words: &str) -> Said {
 
 #[test]
 fn a_worker_goes_on_when_a_full_disk_has_space_again() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     let world = World::with_catalogue(CATALOGUE);
@@ -116,19 +117,15 @@ fn a_worker_goes_on_when_a_full_disk_has_space_again() {
 struct Mounted(PathBuf);
 
 impl Mounted {
-    /// `None`, and said aloud, where nothing can be mounted.
-    fn at_state_of(world: &World, size: &str) -> Option<Self> {
+    fn at_state_of(world: &World, size: &str) -> Self {
         let state = world.state();
         fs::create_dir(&state).expect("a directory");
         let options = format!("size={size},mode=700");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "jobctl-test"]);
-        let output = mount.arg(&state).output();
-        if output.is_ok_and(|output| output.status.success()) {
-            return Some(Self(state));
-        }
-        println!("NOT MOUNTED: here errors are only injected");
-        None
+        let status = mount.arg(&state).status();
+        assert!(status.expect("mount starts").success());
+        Self(state)
     }
 }
 
@@ -140,11 +137,12 @@ impl Drop for Mounted {
 
 #[test]
 fn a_worker_on_a_small_disk_goes_on_when_it_has_space_again() {
+    if !needs::mounts() {
+        return;
+    }
     let world = World::with_catalogue(CATALOGUE);
     // More than `min_free`, below which enqueues are refused.
-    let Some(mounted) = Mounted::at_state_of(&world, "80m") else {
-        return;
-    };
+    let mounted = Mounted::at_state_of(&world, "80m");
     let filler = world.state().join("filler");
     let fill = |_: &Running| -> Free {
         let mut file = File::create(&filler).expect("a file");
@@ -169,7 +167,7 @@ fn refused(world: &World, said: &Said, codes: &[i32]) {
 
 #[test]
 fn what_is_read_only_is_exit_74_or_77_and_nothing_is_stored() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     let world = World::with_catalogue(CATALOGUE);
@@ -214,7 +212,7 @@ fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
 
 #[test]
 fn an_io_error_in_a_worker_once_costs_nothing_and_for_ever_acknowledges_nothing() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     for (fault, ends) in [

@@ -14,28 +14,12 @@ use std::process::{Command, Stdio};
 use rusqlite::Connection;
 
 use crate::invariants;
-use crate::world::{Running, World, until};
-
-/// Whether system calls can be traced here. A machine that cannot proves nothing, so it must be told to skip.
-pub(crate) fn can_trace() -> bool {
-    let status = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "true"])
-        .status();
-    if status.is_ok_and(|status| status.success()) {
-        return true;
-    }
-    assert!(
-        std::env::var_os("JOBCTL_TEST_WITHOUT_PTRACE").is_some_and(|value| value == "1"),
-        "these tests need `strace` and the right to use it; JOBCTL_TEST_WITHOUT_PTRACE=1 skips them"
-    );
-    println!("SKIPPED: no `strace`, and JOBCTL_TEST_WITHOUT_PTRACE=1");
-    false
-}
+use crate::world::{PATH, Running, World, until};
 
 /// `strace` on a thread, or with `-f` on a process, once it watches.
 fn attach(tid: u32, log: &Path, options: &[&str]) -> Running {
     let mut command = Command::new("strace");
-    command.args(options).arg("-o").arg(log);
+    command.env("PATH", PATH).args(options).arg("-o").arg(log);
     command.args(["-qq", "-p", &tid.to_string()]);
     command
         .stdin(Stdio::null())

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use jobctl::store::{Create, OpenOptions};
 
+use super::Random;
 use super::trace::{self, Call};
-use super::{Random, can_trace};
 use crate::invariants;
+use crate::needs;
 use crate::world::World;
 
 const SECTOR: u64 = 512;
@@ -736,7 +737,7 @@ fn kept(conn: &rusqlite::Connection, promises: &[&Promise]) -> Result<(), String
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     let recording = recording();
@@ -762,7 +763,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 /// The proof that the replay finds what it looks for.
 #[test]
 fn without_syncs_a_power_cut_is_seen_to_lose_something() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     let files = recording().without(|op| matches!(op, Op::Sync { .. }));
@@ -777,7 +778,7 @@ fn without_syncs_a_power_cut_is_seen_to_lose_something() {
 #[test]
 #[ignore = "takes minutes"]
 fn ten_thousand_power_cuts() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     let replayed = replay(recording(), 10_000, 100);

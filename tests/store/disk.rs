@@ -1,6 +1,7 @@
 //! A full disk loses nothing and acknowledges nothing falsely. The errors are injected into the real system calls.
 
 use crate::invariants;
+use crate::needs;
 use crate::world::{Said, World};
 
 const CATALOGUE: &str = "[job.a]\ncommand = [\"/bin/true\"]\n";
@@ -15,6 +16,9 @@ fn with_fault(world: &World, fault: &str, words: &str) -> Said {
 
 #[test]
 fn an_enqueue_on_a_full_disk_is_exit_74_and_stores_nothing() {
+    if !needs::tracing() {
+        return;
+    }
     let world = World::with_catalogue(CATALOGUE);
     world.enqueue("a");
     let _open = world.store();
@@ -36,6 +40,9 @@ fn an_enqueue_on_a_full_disk_is_exit_74_and_stores_nothing() {
 
 #[test]
 fn a_worker_finishes_its_runs_once_there_is_space_again() {
+    if !needs::tracing() {
+        return;
+    }
     let world = World::with_catalogue(CATALOGUE);
     for _ in 0..3 {
         world.enqueue("a");

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use fs2::FileExt;
 
 use crate::invariants;
-use crate::world::{Running, World, until};
+use crate::world::{Running, World, signal, until};
 
 /// Whether a process has this file open.
 fn holds(process: &Running, name: &str) -> bool {
@@ -63,13 +63,7 @@ fn a_stopped_process_that_holds_the_store_is_named() {
     let pid = holder.id();
     let free = || FileExt::try_lock_exclusive(&File::open(&lock).unwrap()).is_ok();
     until("it is held", || !free());
-    let stop = |signal: &str| {
-        let kill = std::process::Command::new("/bin/kill")
-            .args([signal, &pid.to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-    };
-    stop("-STOP");
+    signal(pid, "STOP");
     let said = world.run("enqueue a");
     assert_eq!(said.code, Some(75), "{}", said.err);
     let want = format!("process {pid} (`sleep`), which is stopped, holds it; nothing was stored");
@@ -79,7 +73,7 @@ fn a_stopped_process_that_holds_the_store_is_named() {
         "{}",
         said.err
     );
-    stop("-KILL");
+    signal(pid, "KILL");
     drop(holder.wait());
     world.run("enqueue a").is(0, "2\n", "");
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jobctl::error::Kind;
 
 use super::Manager;
-use crate::world::{PATIENCE, World};
+use crate::needs;
+use crate::world::{PATH, PATIENCE, World};
 
 /// Where the units expect the binary.
 const BINARY: &str = "/usr/local/bin/jobctl";
@@ -44,8 +45,9 @@ fn verify(units: &[PathBuf]) -> (bool, String) {
     let output = Command::new("systemd-analyze")
         .arg("verify")
         .args(units)
+        .env("PATH", PATH)
         .output()
-        .expect("systemd-analyze starts: it is in the Debian package `systemd`");
+        .expect("systemd-analyze starts");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     (output.status.success(), said)
@@ -61,6 +63,9 @@ fn install(world: &World, unit: &str, name: &str, more: &str) -> PathBuf {
 
 #[test]
 fn systemd_has_nothing_to_say_against_the_units() {
+    if !needs::tool("systemd-analyze") {
+        return;
+    }
     let world = World::new();
     let units = [
         install(&world, SCHEDULER, SCHEDULER, ""),
@@ -72,6 +77,9 @@ fn systemd_has_nothing_to_say_against_the_units() {
 
 #[test]
 fn systemd_would_say_if_a_line_was_wrong() {
+    if !needs::tool("systemd-analyze") {
+        return;
+    }
     let world = World::new();
     for wrong in ["WatchdogSecs=1", "KillMode=mixd", "ExecStartPost=/nowhere"] {
         let more = format!("[Service]\n{wrong}\n");
@@ -96,7 +104,7 @@ fn the_units_promise_what_the_papers_say() {
             ("Unit", "StartLimitIntervalSec", "0"),
             ("Service", "Type", "notify"),
             ("Service", "NotifyAccess", "main"),
-            ("Service", "ExecReload", "/bin/kill -HUP $MAINPID"),
+            ("Service", "ExecReload", "/bin/sh -c 'kill -HUP $MAINPID'"),
             ("Service", "User", "jobctl"),
             ("Service", "ConfigurationDirectory", "jobctl"),
             ("Service", "StateDirectory", "jobctl"),

@@ -13,7 +13,6 @@ mod sweep;
 mod upkeep;
 mod workers;
 
-use super::can_trace;
 use cycle::Cycle;
 use enqueues::{FIRST, IMPORT, KEYED, NEXT};
 use operators::{
@@ -23,6 +22,8 @@ use story::Story;
 use sweep::Swept;
 use upkeep::{ACCEPT, MIGRATE, PRUNE, SCHEDULE};
 use workers::{BIRTH, END, RECOVER, RUN, WORK};
+
+use crate::needs;
 
 /// The commands, and at how many points the tests kill each.
 const CYCLES: &[(&Cycle, usize)] = &[
@@ -52,7 +53,7 @@ const STORIES: &[(&Story, usize)] = &[(&WORK, 24), (&RECOVER, 12), (&END, 6)];
 
 /// Some points of these cycles, as many as the tables say.
 fn sweep_some(cycles: &[&Cycle]) {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     for cycle in cycles {
@@ -130,7 +131,7 @@ fn a_run_in_the_foreground_that_is_killed_is_left_to_workers() {
 }
 
 fn tell_some(n: usize) {
-    if can_trace() {
+    if needs::tracing() {
         let (story, n) = STORIES[n];
         story.sweep(n).is_proof();
     }
@@ -155,7 +156,7 @@ fn a_worker_that_is_killed_while_it_ends_a_cancelled_run_loses_nothing() {
 #[test]
 #[ignore = "takes many minutes"]
 fn every_call_of_every_cycle() {
-    if !can_trace() {
+    if !needs::tracing() {
         return;
     }
     let mut all: Vec<Swept> = Vec::new();
