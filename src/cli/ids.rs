@@ -30,6 +30,36 @@ impl Page {
     }
 }
 
+/// A page of a list that has the newest first.
+#[derive(Debug, clap::Args)]
+pub(super) struct Newest {
+    /// Show at most so many
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    pub(super) limit: i64,
+    /// Show what stands behind this run in the list
+    #[arg(long, value_name = "RUN", value_parser = run_id)]
+    pub(super) before: Option<RunId>,
+}
+
+impl Newest {
+    /// Cuts a list that was read with one row more than wanted, and says so.
+    pub(super) fn cut<T>(
+        &self,
+        rows: &mut Vec<T>,
+        run: impl Fn(&T) -> RunId,
+        context: &mut Context,
+    ) {
+        if rows.len() as i64 > self.limit {
+            rows.truncate(self.limit as usize);
+            if let Some(last) = rows.last().map(run) {
+                context
+                    .screen
+                    .say(&format!("there are more: go on with `--before {last}`"));
+            }
+        }
+    }
+}
+
 /// A run id of the command line.
 pub(super) fn run_id(text: &str) -> Result<RunId> {
     id(text, "run").map(RunId)

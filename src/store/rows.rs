@@ -172,10 +172,10 @@ pub struct RunFilter {
     pub tenant: Option<String>,
     /// Created then or later, milliseconds.
     pub since_ms: Option<i64>,
+    /// Only runs with a smaller id: the page behind this run.
+    pub before: Option<i64>,
     /// At most so many.
     pub limit: i64,
-    /// After leaving out so many.
-    pub offset: i64,
 }
 
 /// Which open dead letters are meant.

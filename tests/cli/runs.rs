@@ -50,7 +50,7 @@ fn a_list_shows_the_newest_first_and_fits_its_columns() {
         0,
         "RUN  JOB         QUEUE    STATE    ATTEMPTS  WHEN   ERROR\n\
          \u{20} 2  send-email  default  delayed         0  in 1h\n",
-        "there are more: go on with `--offset 1`\n",
+        "there are more: go on with `--before 2`\n",
     );
     world.run("runs list --job nothing").is(0, "", "no runs\n");
     world.run("runs list -q --job nothing").is(0, "", "");
@@ -68,6 +68,7 @@ fn a_list_is_filtered_by_both_sets_of_states() {
         let document = world.run(&format!("runs list --json {words}")).json(0);
         field(&items(&document, "runs"), "run")
     };
+    let before = format!("--since 1h --limit 1 --before {delayed}");
     for (words, expected) in [
         ("--state succeeded", vec![ok]),
         ("--state dead", vec![bad]),
@@ -76,7 +77,7 @@ fn a_list_is_filtered_by_both_sets_of_states() {
         ("--state dead,delayed", vec![delayed, bad]),
         ("--state running", vec![]),
         ("--job ok --state waiting", vec![delayed, ready]),
-        ("--since 1h --limit 1 --offset 1", vec![ready]),
+        (before.as_str(), vec![ready]),
     ] {
         assert_eq!(
             runs(words),

@@ -58,7 +58,7 @@ fn a_new_store_is_announced_on_standard_error() {
     let world = World::new();
     let place = world.state().join("").display().to_string();
     let place = place.trim_end_matches('/');
-    let line = format!("`{place}` has schema 5\n");
+    let line = format!("`{place}` has schema {}\n", jobctl::store::SCHEMA_VERSION);
     let created = format!("created the store `{place}`\n");
     world.run("migrate").is(0, &line, &created);
     world.run("migrate").is(0, &line, "");
@@ -167,15 +167,18 @@ fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
     world.run("migrate -q").ok();
     let database = world.state().join("jobctl.db");
     let newer = rusqlite::Connection::open(&database).unwrap();
-    newer.pragma_update(None, "user_version", 9).unwrap();
+    let known = jobctl::store::SCHEMA_VERSION;
+    newer
+        .pragma_update(None, "user_version", known + 1)
+        .unwrap();
     drop(newer);
+    let refused = format!(
+        "error: `jobctl.db` has schema {} and this jobctl knows up to {known}; the file was not changed\n\
+         hint: install the version of jobctl that last worked on it, or a newer one\n",
+        known + 1
+    );
     for words in ["migrate", "status", "runs list"] {
-        world.run(words).is(
-            69,
-            "",
-            "error: `jobctl.db` has schema 9 and this jobctl knows up to 5; the file was not changed\n\
-             hint: install the version of jobctl that last worked on it, or a newer one\n",
-        );
+        world.run(words).is(69, "", &refused);
     }
     fs::remove_dir_all(world.state()).unwrap();
     fs::create_dir(world.state()).unwrap();

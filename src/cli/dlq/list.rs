@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::ids::Page;
+use crate::cli::ids::Newest;
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
@@ -55,15 +55,15 @@ pub(super) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
-    page: Page,
+    page: Newest,
 }
 
 /// Lists.
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let mut letters =
-        store.list_dead(&args.filter.into(), args.page.limit + 1, args.page.offset)?;
-    args.page.cut(&mut letters, context);
+        store.list_dead(&args.filter.into(), args.page.before, args.page.limit + 1)?;
+    args.page.cut(&mut letters, |letter| letter.run, context);
     if context.screen.json() {
         let items: Vec<_> = letters.iter().map(document::dead_item).collect();
         context.screen.document("dlq", json!({ "items": items }));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::ids::{Page, states};
+use crate::cli::ids::{Newest, states};
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::run::{Shown, State};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     since: Option<i64>,
     #[command(flatten)]
-    page: Page,
+    page: Newest,
 }
 
 /// Lists.
@@ -43,11 +43,11 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         queue: args.queue,
         tenant: args.tenant,
         since_ms: args.since.map(|ms| now_ms.saturating_sub(ms)),
+        before: args.page.before.map(|run| run.0),
         limit: args.page.limit + 1,
-        offset: args.page.offset,
     };
     let mut rows = store.list_runs(&filter, now_ms)?;
-    args.page.cut(&mut rows, context);
+    args.page.cut(&mut rows, |row| row.run, context);
     if context.screen.json() {
         let items: Vec<_> = rows.iter().map(document::run).collect();
         context.screen.document("runs", json!({ "items": items }));

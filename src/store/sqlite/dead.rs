@@ -2,7 +2,7 @@
 //!
 //! Rule: a dead letter is closed in the transaction that retries or discards its run; it is never reopened.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::runs::PER_RUN_MAX;
 use super::writer::Tx;
@@ -12,10 +12,57 @@ use crate::store::{Closed, DeadFilter, DeadLetter, Handled};
 
 const COLUMNS: &str = "run, job, reason, error, fingerprint, attempts, output_tail, died_ms, closed, closed_by, closed_ms";
 
-/// Which open letters a filter means.
-const MATCHES: &str = "
-    closed_ms IS NULL AND (:job IS NULL OR job = :job) AND (:reason IS NULL OR reason = :reason)
-    AND (:fingerprint IS NULL OR fingerprint = :fingerprint)";
+/// The predicates of the filters that were given, and the values of their parameters.
+fn matches(filter: &DeadFilter) -> (String, Vec<(&'static str, &dyn ToSql)>) {
+    let mut wanted = "closed_ms IS NULL".to_owned();
+    let mut values: Vec<(&str, &dyn ToSql)> = Vec::new();
+    if let Some(job) = &filter.job {
+        wanted += " AND job = :job";
+        values.push((":job", job));
+    }
+    if let Some(reason) = filter.reason {
+        // The word is ours, so it may stand in the text.
+        wanted = wanted + " AND reason = '" + reason.word() + "'";
+    }
+    if let Some(fingerprint) = &filter.fingerprint {
+        wanted += " AND fingerprint = :fingerprint";
+        values.push((":fingerprint", fingerprint));
+    }
+    (wanted, values)
+}
+
+/// The index that finds the open letters of a filter, in the order in which their runs died.
+fn index(filter: &DeadFilter) -> &'static str {
+    if filter.fingerprint.is_some() {
+        "dead_letter_alike"
+    } else if filter.job.is_some() {
+        "dead_letter_job"
+    } else if filter.reason.is_some() {
+        "dead_letter_reason"
+    } else {
+        "dead_letter_newest"
+    }
+}
+
+/// The statement that lists them, and the values of its parameters.
+fn listed<'f>(
+    filter: &'f DeadFilter,
+    before: Option<&'f i64>,
+    limit: &'f i64,
+) -> (String, Vec<(&'static str, &'f dyn ToSql)>) {
+    let (mut wanted, mut values) = matches(filter);
+    if let Some(before) = before {
+        wanted += " AND id < (SELECT max(id) FROM dead_letter INDEXED BY dead_letter_run WHERE run = :before)";
+        values.push((":before", before));
+    }
+    values.push((":limit", limit));
+    let sql = format!(
+        "SELECT {columns} FROM dead_letter INDEXED BY {index} WHERE {wanted} ORDER BY id DESC LIMIT :limit",
+        columns = COLUMNS.replace("output_tail", "NULL"),
+        index = index(filter),
+    );
+    (sql, values)
+}
 
 fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let reason: String = row.get(2)?;
@@ -53,59 +100,47 @@ pub(super) fn of_run(conn: &Connection, run: RunId) -> Result<Vec<DeadLetter>> {
 }
 
 impl super::Store {
-    /// Open dead letters, the newest first; without their output.
+    /// Open dead letters, the newest first, without their output; behind the letter of run `before`, if there is one.
     pub fn list_dead(
         &self,
         filter: &DeadFilter,
+        before: Option<RunId>,
         limit: i64,
-        offset: i64,
     ) -> Result<Vec<DeadLetter>> {
-        let columns = COLUMNS.replace("output_tail", "NULL");
-        let sql = format!(
-            "SELECT {columns} FROM dead_letter WHERE {MATCHES} ORDER BY died_ms DESC, id DESC LIMIT :limit OFFSET :offset"
-        );
+        let before = before.map(|run| run.0);
+        let (sql, values) = listed(filter, before.as_ref(), &limit);
         let mut statement = self.connection()?.prepare_cached(&sql)?;
         let rows = statement
-            .query_map(
-                named_params! {
-                    ":job": filter.job, ":reason": filter.reason.map(Reason::word), ":fingerprint": filter.fingerprint,
-                    ":limit": limit, ":offset": offset,
-                },
-                letter,
-            )?
+            .query_map(&values[..], letter)?
             .collect::<Result<_, _>>()?;
         Ok(rows)
     }
 
     /// Runs with an open dead letter that matches, in the order of their ids: those behind `after`.
     pub fn dead_runs(&self, filter: &DeadFilter, after: RunId, limit: i64) -> Result<Vec<RunId>> {
+        let (wanted, mut values) = matches(filter);
+        values.push((":after", &after.0));
+        values.push((":limit", &limit));
         let sql = format!(
-            "SELECT run FROM dead_letter INDEXED BY dead_letter_open WHERE {MATCHES} AND run > :after
+            "SELECT run FROM dead_letter INDEXED BY dead_letter_open WHERE {wanted} AND run > :after
              ORDER BY run LIMIT :limit"
         );
         let mut statement = self.connection()?.prepare_cached(&sql)?;
         let rows = statement
-            .query_map(
-                named_params! {
-                    ":job": filter.job, ":reason": filter.reason.map(Reason::word), ":fingerprint": filter.fingerprint,
-                    ":after": after.0, ":limit": limit,
-                },
-                |row| Ok(RunId(row.get(0)?)),
-            )?
+            .query_map(&values[..], |row| Ok(RunId(row.get(0)?)))?
             .collect::<Result<_, _>>()?;
         Ok(rows)
     }
 
-    /// Number of open dead letters that match. They are kept until somebody closes them, so they are few.
+    /// Number of open dead letters that match.
     pub fn count_dead(&self, filter: &DeadFilter) -> Result<i64> {
-        let sql =
-            format!("SELECT count(*) FROM dead_letter INDEXED BY dead_letter_open WHERE {MATCHES}");
-        let count = self.connection()?.prepare_cached(&sql)?.query_row(
-            named_params! {
-                ":job": filter.job, ":reason": filter.reason.map(Reason::word), ":fingerprint": filter.fingerprint,
-            },
-            |row| row.get(0),
-        )?;
+        let (wanted, values) = matches(filter);
+        let sql = format!(
+            "SELECT count(*) FROM dead_letter INDEXED BY {} WHERE {wanted}",
+            index(filter)
+        );
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let count = statement.query_row(&values[..], |row| row.get(0))?;
         Ok(count)
     }
 }
@@ -142,5 +177,73 @@ impl Tx<'_> {
             .prepare_cached(SQL)?
             .execute(params![run.0, how, actor, now_ms])?;
         Ok(changed == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::tests::Lab;
+
+    #[test]
+    fn each_filter_of_dead_letters_seeks_by_its_own_index_and_sorts_nothing() {
+        let mut lab = Lab::new();
+        lab.dead(|_| {});
+        let some = || Some("a".to_owned());
+        let all = DeadFilter::default;
+        for (filter, used) in [
+            (all(), "SCAN dead_letter USING INDEX dead_letter_newest"),
+            (
+                DeadFilter {
+                    job: some(),
+                    ..all()
+                },
+                "INDEX dead_letter_job (job=?)",
+            ),
+            (
+                DeadFilter {
+                    fingerprint: some(),
+                    ..all()
+                },
+                "INDEX dead_letter_alike (fingerprint=?)",
+            ),
+            (
+                DeadFilter {
+                    reason: Some(Reason::Poison),
+                    ..all()
+                },
+                "INDEX dead_letter_reason (reason=?)",
+            ),
+        ] {
+            let (sql, values) = listed(&filter, None, &10);
+            let conn = lab.store.connection().unwrap();
+            let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let lines = plan.query_map(&values[..], |row| row.get(3)).unwrap();
+            let lines: Vec<String> = lines.collect::<rusqlite::Result<_>>().unwrap();
+            let plan = lines.join("\n");
+            assert!(plan.contains(used) && !plan.contains("ORDER BY"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_dead_letters_goes_on_behind_a_run_that_was_listed() {
+        let mut lab = Lab::new();
+        let runs = [1, 2, 3].map(|_| lab.dead(|_| {}));
+        let page = |lab: &Lab, before| -> Vec<RunId> {
+            let letters = lab
+                .store
+                .list_dead(&DeadFilter::default(), before, 2)
+                .unwrap();
+            letters.iter().map(|letter| letter.run).collect()
+        };
+        assert_eq!(page(&lab, None), [runs[2], runs[1]]);
+        assert_eq!(page(&lab, Some(runs[1])), [runs[0]]);
+        let now_ms = lab.now_ms;
+        lab.write(|tx| tx.discard(runs[1], "ann", now_ms));
+        assert_eq!(
+            page(&lab, Some(runs[1])),
+            [runs[0]],
+            "also when that one was closed meanwhile"
+        );
     }
 }

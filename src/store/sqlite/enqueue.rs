@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::coalesce::Alike;
 use super::room::Room;
+use super::run_list::QUARTER_MS;
 use super::sequence::Tails;
 use super::writer::{Depth, Tx};
 use crate::catalogue::SequenceOnDead;
@@ -279,6 +280,8 @@ struct Rows<'c> {
     run: CachedStatement<'c>,
     payload: CachedStatement<'c>,
     gate: CachedStatement<'c>,
+    /// Whether a run of this batch was noted in `created_quarter`: all are created at once.
+    noted: bool,
 }
 
 impl<'c> Rows<'c> {
@@ -304,7 +307,16 @@ impl<'c> Rows<'c> {
             run: conn.prepare_cached(SQL)?,
             payload: conn.prepare_cached(PAYLOAD)?,
             gate: conn.prepare_cached(GATE)?,
+            noted: false,
         })
+    }
+
+    /// Where this is the first run of its quarter of an hour, lists of what was created since begin with it.
+    fn note_quarter(&self, run: i64, now_ms: i64) -> Result<()> {
+        const SQL: &str = "INSERT OR IGNORE INTO created_quarter (quarter, first) VALUES (?1, ?2)";
+        let quarter = now_ms.div_euclid(QUARTER_MS);
+        self.conn.prepare_cached(SQL)?.execute([quarter, run])?;
+        Ok(())
     }
 
     /// The answer, and whether it can be claimed at once.
@@ -350,6 +362,9 @@ impl<'c> Rows<'c> {
                 .is_some_and(|dedup| dedup.coalesce.is_some()),
         ])?;
         let id = self.conn.last_insert_rowid();
+        if !std::mem::replace(&mut self.noted, true) {
+            self.note_quarter(id, now_ms)?;
+        }
         if let Some(payload) = &run.payload {
             self.payload.execute(params![id, payload])?;
         }

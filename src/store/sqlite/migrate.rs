@@ -17,10 +17,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_sequence.sql"),
     include_str!("migrations/0004_flow.sql"),
     include_str!("migrations/0005_room.sql"),
+    include_str!("migrations/0006_lists.sql"),
 ];
 
 /// The schema version that this jobctl writes.
-pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Brings a database from version `from` to [`VERSION`] in one transaction.
 pub(super) fn migrate(conn: &mut Connection, from: i64) -> Result<()> {

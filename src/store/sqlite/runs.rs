@@ -1,4 +1,4 @@
-//! Reads runs: lists of them, or one with all that is known.
+//! Reads one run with all that is known of it, and what a row of a run is.
 //!
 //! Rule: every read is bounded; `shown` is derived here and nowhere else, so that a filter and a list cannot disagree.
 
@@ -8,21 +8,18 @@ use super::dead;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Guarantee, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
-use crate::store::{AttemptRow, RunDetail, RunFilter, RunRow};
+use crate::store::{AttemptRow, RunDetail, RunRow};
 
 /// Most attempts and dead letters that are read of one run, the newest: operators can retry without end.
 pub(super) const PER_RUN_MAX: i64 = 1000;
 
-/// So many waiting runs are collected from the indexes; of more, the newest are soon found by walking back.
-const WAITING_FEW: i64 = 10_000;
-
-const COLUMNS: &str = "
+pub(super) const COLUMNS: &str = "
     run.id, job, queue, tenant, priority, state, attempts, failures, crashes, releases, created_ms, due_ms, started_ms,
     ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key, correlation_id,
     business_key, initiator, max_attempts, period, scheduled_ms, business_date, sequence_key";
 
 /// What an operator reads for a run; `:now_ms` decides what is due.
-const SHOWN: &str = "
+pub(super) const SHOWN: &str = "
     CASE WHEN state <> 'waiting' THEN state
          WHEN due_ms > :now_ms AND (failures > 0 OR limited_ms IS NOT NULL) THEN 'retrying'
          WHEN due_ms > :now_ms THEN 'delayed'
@@ -45,7 +42,7 @@ pub(super) fn period_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Run
     }))
 }
 
-fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let state: String = row.get(5)?;
     let shown: String = row.get(N)?;
     Ok(RunRow {
@@ -165,76 +162,7 @@ fn attempts(conn: &Connection, run: RunId) -> Result<Vec<AttemptRow>> {
     Ok(rows)
 }
 
-fn list(conn: &Connection, filter: &RunFilter, now_ms: i64) -> Result<Vec<RunRow>> {
-    // The words are ours, so they may stand in the text; a list of states cannot be bound.
-    let words: Vec<String> = filter
-        .shown
-        .iter()
-        .map(|shown| format!("'{shown}'"))
-        .collect();
-    let shown = match words.join(", ") {
-        none if none.is_empty() => String::new(),
-        words => format!("AND {SHOWN} IN ({words})"),
-    };
-    let sql = format!(
-        "SELECT {COLUMNS}, {SHOWN} FROM run {hint}
-         WHERE {narrow} {shown}
-             AND (:job IS NULL OR job = :job) AND (:queue IS NULL OR queue = :queue)
-             AND (:tenant IS NULL OR tenant = :tenant) AND (:since_ms IS NULL OR created_ms >= :since_ms)
-         ORDER BY run.id DESC LIMIT :limit OFFSET :offset",
-        hint = if filter.job.is_some() { "INDEXED BY run_job" } else { "" },
-        narrow = narrow(conn, filter)?,
-    );
-    let mut statement = conn.prepare(&sql)?;
-    let rows = statement
-        .query_map(
-            named_params! {
-                ":now_ms": now_ms, ":job": filter.job, ":queue": filter.queue, ":tenant": filter.tenant,
-                ":since_ms": filter.since_ms, ":limit": filter.limit, ":offset": filter.offset,
-            },
-            run_row,
-        )?
-        .collect::<Result<_, _>>()?;
-    Ok(rows)
-}
-
-/// Lets the rows be found by an index where few of a long history can match; the newest-first walk finds the others soon.
-fn narrow(conn: &Connection, filter: &RunFilter) -> Result<String> {
-    const WAITING: &str = "SELECT coalesce(sum(ready + delayed), 0) FROM queue_depth";
-    const ALL: &str = "TRUE";
-    if filter.shown.is_empty() || filter.job.is_some() {
-        return Ok(ALL.to_owned());
-    }
-    let waiting: i64 = conn
-        .prepare_cached(WAITING)?
-        .query_row([], |row| row.get(0))?;
-    let mut sources = Vec::new();
-    for shown in &filter.shown {
-        sources.push(match shown {
-            Shown::Running => "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'",
-            Shown::Dead => "SELECT run FROM dead_letter",
-            Shown::Cancelled => "SELECT id FROM run INDEXED BY run_cancelled WHERE state = 'cancelled'",
-            Shown::Ready | Shown::Delayed | Shown::Retrying | Shown::Blocked if waiting <= WAITING_FEW => "
-                SELECT id FROM run INDEXED BY run_ready WHERE ready = 1
-                UNION ALL
-                SELECT id FROM run INDEXED BY run_due WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0
-                UNION ALL
-                SELECT id FROM run INDEXED BY run_gated WHERE gates > 0 AND state = 'waiting'
-                UNION ALL
-                SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'waiting'",
-            _ => return Ok(ALL.to_owned()),
-        });
-    }
-    sources.dedup();
-    Ok(format!("run.id IN ({})", sources.join(" UNION ALL ")))
-}
-
 impl super::Store {
-    /// Runs, the newest first.
-    pub fn list_runs(&self, filter: &RunFilter, now_ms: i64) -> Result<Vec<RunRow>> {
-        list(self.connection()?, filter, now_ms)
-    }
-
     /// One run with its attempts and dead letters.
     pub fn show_run(&self, run: RunId, now_ms: i64) -> Result<Option<RunDetail>> {
         detail(self.connection()?, run, now_ms)

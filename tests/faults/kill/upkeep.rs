@@ -90,7 +90,7 @@ fn first_schema(world: &World) {
 }
 
 /// The schema that this jobctl writes.
-const NEWEST: i64 = 5;
+const NEWEST: i64 = jobctl::store::SCHEMA_VERSION;
 
 pub(super) const MIGRATE: Cycle = Cycle {
     name: "migrate",

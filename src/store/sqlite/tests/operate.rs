@@ -207,7 +207,10 @@ fn a_discarded_letter_is_closed_and_its_run_stays_dead() {
     assert_eq!(lab.write(|tx| tx.discard(run, "ann", now_ms)), again);
     assert_eq!(lab.write(|tx| tx.retry(run, "ann", true, now_ms)), again);
     assert_eq!(lab.state(run), State::Dead);
-    let open = lab.store.list_dead(&DeadFilter::default(), 10, 0).unwrap();
+    let open = lab
+        .store
+        .list_dead(&DeadFilter::default(), None, 10)
+        .unwrap();
     assert_eq!(
         open.iter().map(|letter| letter.run).collect::<Vec<_>>(),
         [other]

@@ -98,7 +98,7 @@ fn filters_and_pages_are_combined() {
     assert_eq!(ids(&|filter| filter.since_ms = Some(1_000_001)), [0i64; 0]);
     let page = ids(&|filter| {
         filter.job = Some("job".into());
-        (filter.limit, filter.offset) = (2, 1);
+        (filter.limit, filter.before) = (2, Some(8));
     });
     assert_eq!(page, [6, 5]);
     assert_eq!(
@@ -146,7 +146,7 @@ fn dead_letters_are_found_by_job_reason_and_fingerprint() {
     let a = lab.dead(|new| new.job = "a".into());
     let b = lab.dead(|new| new.job = "b".into());
     let by = |filter: DeadFilter| -> Vec<RunId> {
-        let letters = lab.store.list_dead(&filter, 10, 0).unwrap();
+        let letters = lab.store.list_dead(&filter, None, 10).unwrap();
         let runs: Vec<RunId> = letters.iter().map(|letter| letter.run).collect();
         let mut acted = lab.store.dead_runs(&filter, RunId(0), 10).unwrap();
         acted.reverse();
@@ -154,7 +154,10 @@ fn dead_letters_are_found_by_job_reason_and_fingerprint() {
         assert_eq!(lab.store.count_dead(&filter).unwrap(), runs.len() as i64);
         runs
     };
-    let print = lab.store.list_dead(&DeadFilter::default(), 1, 0).unwrap()[0]
+    let print = lab
+        .store
+        .list_dead(&DeadFilter::default(), None, 1)
+        .unwrap()[0]
         .fingerprint
         .clone();
     assert_eq!(by(DeadFilter::default()), [b, a]);

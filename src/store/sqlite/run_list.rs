@@ -1,0 +1,437 @@
+//! Lists of runs, the newest first.
+//!
+//! Rule: a statement holds the predicates of the filters that were given and no other, so that SQLite can seek by an index.
+
+use rusqlite::{Connection, ToSql};
+
+use super::runs::{COLUMNS, SHOWN, run_row};
+use crate::error::Result;
+use crate::run::Shown;
+use crate::store::{RunFilter, RunRow};
+
+/// Runs of the wanted states are collected by their ids up to this number; of more, a walk from the newest soon finds enough.
+const COLLECTED_MAX: i64 = 10_000;
+
+/// `created_quarter` has a row for each quarter of an hour in which a run was created.
+pub(super) const QUARTER_MS: i64 = 900_000;
+
+const RUNNING: &str =
+    "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'";
+const DEAD: &str = "SELECT id FROM run INDEXED BY run_dead WHERE state = 'dead'";
+const CANCELLED: &str = "SELECT id FROM run INDEXED BY run_cancelled WHERE state = 'cancelled'";
+const WAITING: &[&str] = &[
+    "SELECT id FROM run INDEXED BY run_ready WHERE ready = 1",
+    "SELECT id FROM run INDEXED BY run_due WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0",
+    "SELECT id FROM run INDEXED BY run_gated WHERE gates > 0 AND state = 'waiting'",
+    "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'waiting'",
+];
+
+/// How rows are found, in the order of their ids.
+enum Access {
+    /// All of them, newest first.
+    Walk,
+    /// By the index of this name, which this predicate makes usable.
+    Index(&'static str, &'static str),
+    /// Among the ids that these statements give.
+    Among(Vec<&'static str>),
+}
+
+impl Access {
+    fn of(conn: &Connection, filter: &RunFilter) -> Result<Self> {
+        if let Some(sources) = sources(&filter.shown)
+            && are_few(conn, &sources)?
+        {
+            return Ok(Self::Among(sources));
+        }
+        Ok(if filter.job.is_some() {
+            Self::Index("run_job", "job = :job")
+        } else if filter
+            .tenant
+            .as_ref()
+            .is_some_and(|tenant| !tenant.is_empty())
+        {
+            Self::Index("run_tenant", "tenant = :tenant AND tenant <> ''")
+        } else if filter.queue.is_some() {
+            Self::Index("run_queue", "queue = :queue")
+        } else {
+            match filter.shown[..] {
+                [Shown::Dead] => Self::Index("run_dead", "state = 'dead'"),
+                [Shown::Cancelled] => Self::Index("run_cancelled", "state = 'cancelled'"),
+                _ => Self::Walk,
+            }
+        })
+    }
+}
+
+/// Statements for the ids of all runs in these states, and perhaps of others; `None` where no index has them.
+fn sources(shown: &[Shown]) -> Option<Vec<&'static str>> {
+    let mut sources = Vec::new();
+    for shown in shown {
+        match shown {
+            Shown::Running => sources.push(RUNNING),
+            Shown::Dead => sources.push(DEAD),
+            Shown::Cancelled => sources.push(CANCELLED),
+            Shown::Ready | Shown::Delayed | Shown::Retrying | Shown::Blocked => {
+                sources.extend(WAITING);
+            }
+            Shown::Succeeded => return None,
+        }
+    }
+    sources.sort_unstable();
+    sources.dedup();
+    (!sources.is_empty()).then_some(sources)
+}
+
+fn are_few(conn: &Connection, sources: &[&str]) -> Result<bool> {
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM ({}) LIMIT {COLLECTED_MAX} + 1)",
+        sources.join(" UNION ALL ")
+    );
+    let found: i64 = conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+    Ok(found <= COLLECTED_MAX)
+}
+
+/// The smallest id that a run created then or later can have; `None` where none was.
+fn first_since(conn: &Connection, since_ms: i64) -> Result<Option<i64>> {
+    const SQL: &str = "SELECT min(first) FROM created_quarter WHERE quarter >= ?1";
+    let quarter = since_ms.div_euclid(QUARTER_MS);
+    let first = conn
+        .prepare_cached(SQL)?
+        .query_row([quarter], |row| row.get(0))?;
+    Ok(first)
+}
+
+/// The statement for a filter, and the values of its parameters.
+fn statement<'f>(
+    access: &Access,
+    filter: &'f RunFilter,
+    first: Option<&'f i64>,
+    now_ms: &'f i64,
+) -> (String, Vec<(&'static str, &'f dyn ToSql)>) {
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":now_ms", now_ms), (":limit", &filter.limit)];
+    // Collected ids are looked up one by one: a range of ids must not seem the better index.
+    let (from, mut wanted, id) = match access {
+        Access::Walk => ("run".to_owned(), Vec::new(), "run.id"),
+        Access::Index(index, predicate) => (
+            format!("run INDEXED BY {index}"),
+            vec![(*predicate).to_owned()],
+            "run.id",
+        ),
+        Access::Among(sources) => (
+            "run NOT INDEXED".to_owned(),
+            vec![format!("run.id IN ({})", sources.join(" UNION ALL "))],
+            "+run.id",
+        ),
+    };
+    if !filter.shown.is_empty() {
+        // The words are ours, so they may stand in the text; a list cannot be bound.
+        let words: Vec<String> = filter
+            .shown
+            .iter()
+            .map(|shown| format!("'{shown}'"))
+            .collect();
+        wanted.push(format!("{SHOWN} IN ({})", words.join(", ")));
+    }
+    let texts = [
+        ("job", ":job", &filter.job),
+        ("queue", ":queue", &filter.queue),
+        ("tenant", ":tenant", &filter.tenant),
+    ];
+    for (column, parameter, value) in texts {
+        if let Some(value) = value {
+            wanted.push(format!("{column} = {parameter}"));
+            values.push((parameter, value));
+        }
+    }
+    let numbers = [
+        (format!("{id} >= "), ":first", first),
+        (format!("{id} < "), ":before", filter.before.as_ref()),
+        (
+            "created_ms >= ".to_owned(),
+            ":since_ms",
+            filter.since_ms.as_ref(),
+        ),
+    ];
+    for (comparison, parameter, value) in numbers {
+        if let Some(value) = value {
+            wanted.push(comparison + parameter);
+            values.push((parameter, value));
+        }
+    }
+    if wanted.is_empty() {
+        wanted.push("TRUE".to_owned());
+    }
+    let sql = format!(
+        "SELECT {COLUMNS}, {SHOWN} FROM {from} WHERE {} ORDER BY run.id DESC LIMIT :limit",
+        wanted.join(" AND ")
+    );
+    (sql, values)
+}
+
+impl super::Store {
+    /// Runs, the newest first.
+    pub fn list_runs(&self, filter: &RunFilter, now_ms: i64) -> Result<Vec<RunRow>> {
+        let conn = self.connection()?;
+        let mut first = None;
+        if let Some(since_ms) = filter.since_ms {
+            first = first_since(conn, since_ms)?;
+            if first.is_none() {
+                return Ok(Vec::new());
+            }
+        }
+        let access = Access::of(conn, filter)?;
+        let (sql, values) = statement(&access, filter, first.as_ref(), &now_ms);
+        let mut statement = conn.prepare(&sql)?;
+        let rows = statement
+            .query_map(&values[..], run_row)?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::tests::{Lab, bury};
+
+    const NOW_MS: i64 = 4 * QUARTER_MS;
+
+    fn answer(lab: &Lab, access: &Access, filter: &RunFilter) -> (Vec<i64>, String) {
+        let conn = lab.store.connection().unwrap();
+        let first = filter
+            .since_ms
+            .and_then(|ms| first_since(conn, ms).unwrap());
+        let (sql, values) = statement(access, filter, first.as_ref(), &NOW_MS);
+        let mut rows = conn.prepare(&sql).unwrap();
+        let rows = rows.query_map(&values[..], |row| row.get(0)).unwrap();
+        let runs = rows.collect::<Result<_, _>>().unwrap();
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let lines = plan.query_map(&values[..], |row| row.get(3)).unwrap();
+        let lines: Vec<String> = lines.collect::<Result<_, _>>().unwrap();
+        (runs, lines.join("\n"))
+    }
+
+    /// Runs 1 to 24 of two jobs, queues and tenants in four quarters of an hour; among them dead, cancelled and running ones.
+    fn lab() -> Lab {
+        let mut lab = Lab::new();
+        for n in 0..24 {
+            lab.now_ms = n / 6 * QUARTER_MS + 1;
+            let run = lab.enqueue(|new| {
+                new.job = ["a", "b"][usize::from(n % 2 == 0)].into();
+                new.queue = ["default", "high"][usize::from(n % 3 == 0)].into();
+                new.tenant = ["", "t"][usize::from(n % 4 < 2)].into();
+            });
+            let now_ms = lab.now_ms;
+            match n % 5 {
+                0 => {
+                    lab.write(|tx| tx.cancel(run, "ann", now_ms));
+                }
+                1 => {
+                    let claimed = lab.claim_one();
+                    lab.end(&claimed, bury());
+                }
+                2 => {
+                    lab.claim_one();
+                }
+                _ => {}
+            }
+        }
+        lab
+    }
+
+    fn filter() -> RunFilter {
+        RunFilter {
+            limit: 100,
+            ..RunFilter::default()
+        }
+    }
+
+    #[test]
+    fn each_filter_seeks_by_its_own_index_and_sorts_nothing() {
+        let lab = lab();
+        let job = || Some("a".to_owned());
+        let among = |shown| Access::Among(sources(&[shown]).unwrap());
+        let index = Access::Index;
+        let cases = [
+            (
+                index("run_job", "job = :job"),
+                RunFilter {
+                    job: job(),
+                    ..filter()
+                },
+                "INDEX run_job (job=?)",
+            ),
+            (
+                index("run_job", "job = :job"),
+                RunFilter {
+                    job: job(),
+                    before: Some(9),
+                    since_ms: Some(1),
+                    ..filter()
+                },
+                "INDEX run_job (job=? AND id>? AND id<?)",
+            ),
+            (
+                index("run_queue", "queue = :queue"),
+                RunFilter {
+                    queue: job(),
+                    ..filter()
+                },
+                "INDEX run_queue (queue=?)",
+            ),
+            (
+                index("run_tenant", "tenant = :tenant AND tenant <> ''"),
+                RunFilter {
+                    tenant: job(),
+                    ..filter()
+                },
+                "INDEX run_tenant (tenant=?)",
+            ),
+            (
+                index("run_dead", "state = 'dead'"),
+                RunFilter {
+                    shown: vec![Shown::Dead],
+                    ..filter()
+                },
+                "INDEX run_dead",
+            ),
+            (
+                Access::Walk,
+                RunFilter {
+                    since_ms: Some(1),
+                    ..filter()
+                },
+                "INTEGER PRIMARY KEY (rowid>?)",
+            ),
+            (
+                Access::Walk,
+                RunFilter {
+                    before: Some(9),
+                    ..filter()
+                },
+                "INTEGER PRIMARY KEY (rowid<?)",
+            ),
+            (
+                among(Shown::Running),
+                RunFilter {
+                    shown: vec![Shown::Running],
+                    job: job(),
+                    before: Some(9),
+                    ..filter()
+                },
+                "INTEGER PRIMARY KEY (rowid=?)",
+            ),
+            (
+                among(Shown::Ready),
+                RunFilter {
+                    shown: vec![Shown::Ready],
+                    since_ms: Some(1),
+                    ..filter()
+                },
+                "INTEGER PRIMARY KEY (rowid=?)",
+            ),
+        ];
+        for (access, filter, used) in cases {
+            let (_, plan) = answer(&lab, &access, &filter);
+            assert!(plan.contains(used), "{filter:?}: {plan}");
+            let whole = plan.lines().any(|line| line == "SCAN run");
+            assert!(!whole && !plan.contains("ORDER BY"), "{filter:?}: {plan}");
+        }
+    }
+
+    #[test]
+    fn every_way_to_find_runs_finds_the_same() {
+        let lab = lab();
+        let all = lab.store.list_runs(&filter(), NOW_MS).unwrap();
+        assert_eq!(all.len(), 24);
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let shown: [&[Shown]; 5] = [
+            &[],
+            &[Shown::Dead],
+            &[Shown::Cancelled, Shown::Dead],
+            &[Shown::Running],
+            &[Shown::Ready, Shown::Dead],
+        ];
+        let mut found = 0;
+        for n in 0..5 * 2 * 2 * 2 * 3 * 2 {
+            let filter = RunFilter {
+                shown: shown[n % 5].to_vec(),
+                job: some(["", "a"][n / 5 % 2]),
+                queue: some(["", "high"][n / 10 % 2]),
+                tenant: some(["", "t"][n / 20 % 2]),
+                since_ms: [None, Some(QUARTER_MS + 1), Some(2 * QUARTER_MS + 2)][n / 40 % 3],
+                before: [None, Some(17)][n / 120 % 2],
+                limit: 100,
+            };
+            let is_wanted = |row: &&RunRow| {
+                (filter.shown.is_empty() || filter.shown.contains(&row.shown))
+                    && filter.job.as_ref().is_none_or(|job| *job == row.job)
+                    && filter
+                        .queue
+                        .as_ref()
+                        .is_none_or(|queue| *queue == row.queue)
+                    && filter
+                        .tenant
+                        .as_ref()
+                        .is_none_or(|tenant| *tenant == row.tenant)
+                    && filter.since_ms.is_none_or(|ms| row.created_ms >= ms)
+                    && filter.before.is_none_or(|run| row.run.0 < run)
+            };
+            let wanted: Vec<i64> = all.iter().filter(is_wanted).map(|row| row.run.0).collect();
+            found += wanted.len();
+            let mut ways = vec![
+                Access::Walk,
+                Access::of(lab.store.connection().unwrap(), &filter).unwrap(),
+            ];
+            ways.extend(sources(&filter.shown).map(Access::Among));
+            ways.extend(
+                filter
+                    .job
+                    .is_some()
+                    .then_some(Access::Index("run_job", "job = :job")),
+            );
+            ways.extend(
+                filter
+                    .queue
+                    .is_some()
+                    .then_some(Access::Index("run_queue", "queue = :queue")),
+            );
+            for access in ways {
+                assert_eq!(answer(&lab, &access, &filter).0, wanted, "{filter:?}");
+            }
+            let listed = lab.store.list_runs(&filter, NOW_MS).unwrap();
+            assert_eq!(
+                listed.iter().map(|row| row.run.0).collect::<Vec<_>>(),
+                wanted,
+                "{filter:?}"
+            );
+        }
+        assert!(found > 300, "{found}");
+    }
+
+    #[test]
+    fn runs_created_since_are_found_though_the_clock_moved_back() {
+        let mut lab = Lab::new();
+        for quarter in [5, 6, 7, 3, 4, 7, 8] {
+            lab.now_ms = quarter * QUARTER_MS + 7;
+            lab.enqueue(|_| {});
+        }
+        for (quarter, wanted) in [
+            (8, vec![7]),
+            (7, vec![7, 6, 3]),
+            (6, vec![7, 6, 3, 2]),
+            (4, vec![7, 6, 5, 3, 2, 1]),
+            (9, vec![]),
+        ] {
+            let filter = RunFilter {
+                since_ms: Some(quarter * QUARTER_MS),
+                ..filter()
+            };
+            let listed = lab.store.list_runs(&filter, lab.now_ms).unwrap();
+            assert_eq!(
+                listed.iter().map(|row| row.run.0).collect::<Vec<_>>(),
+                wanted
+            );
+        }
+    }
+}
