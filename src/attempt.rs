@@ -52,12 +52,10 @@ pub enum Ending {
         /// Signal that ended it.
         signal: Option<i32>,
     },
-    /// It could not be started: the operating system's words, and whether trying again may help.
+    /// It could not be started, and no second attempt can help; what may pass is a [`Shortage`] and no ending.
     CannotStart {
-        /// For instance "no such file or directory".
+        /// The operating system's words, for instance "no such file or directory".
         error: String,
-        /// True for shortages (EAGAIN, ENOMEM, EMFILE, ENFILE, ETXTBSY), false for all else.
-        transient: bool,
     },
 }
 
@@ -94,6 +92,56 @@ impl Ending {
             | Ending::Released { signal, .. } => signal,
             Ending::Exited(_) | Ending::CannotStart { .. } => None,
         }
+    }
+}
+
+/// What the host lacked when a command was to be started. The command did not run and is not to blame: its claim is given back,
+/// and nothing is counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortage {
+    /// Who else meets it.
+    pub scope: ShortageScope,
+    /// What failed, and the operating system's words.
+    pub message: String,
+}
+
+/// Whose runs a shortage stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShortageScope {
+    /// Every run of this worker: no descriptors, processes, memory or disk space.
+    Worker,
+    /// Runs of this job: its program is being written, a file of its secrets is missing.
+    Job,
+}
+
+/// Why an attempt has no command that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotStarted {
+    /// The attempt is over.
+    Ended(Ending),
+    /// There was no attempt.
+    Shortage(Shortage),
+}
+
+impl NotStarted {
+    /// An ending for something that no second attempt can help.
+    pub fn for_good(error: impl Into<String>) -> Self {
+        let error = error.into();
+        Self::Ended(Ending::CannotStart { error })
+    }
+
+    /// A shortage that every run of this worker meets.
+    pub fn worker_lacks(message: impl Into<String>) -> Self {
+        Self::lacks(ShortageScope::Worker, message.into())
+    }
+
+    /// A shortage that runs of this job meet.
+    pub fn job_lacks(message: impl Into<String>) -> Self {
+        Self::lacks(ShortageScope::Job, message.into())
+    }
+
+    fn lacks(scope: ShortageScope, message: String) -> Self {
+        Self::Shortage(Shortage { scope, message })
     }
 }
 

@@ -20,7 +20,10 @@ fn run() -> u8 {
     // Not a command of users: a job with umask or rlimits starts itself through it.
     if args.get(1).is_some_and(|arg| arg == wrapper::SUBCOMMAND) {
         let failed = wrapper::exec_wrapper(args.into_iter().skip(2));
-        return Screen::before_parsing(&[]).wrapper_failed(&failed);
+        // What was reported to a slot needs no exit code of its own.
+        return failed.map_or(Kind::Failed.exit_code(), |failed| {
+            Screen::before_parsing(&[]).wrapper_failed(&failed)
+        });
     }
     match cli::parse(&args) {
         Ok(cli::Cli { global, command }) => {

@@ -204,7 +204,7 @@ impl Screen {
     /// Says into the job's output why the command could not be started; its exit code.
     pub fn wrapper_failed(&mut self, failed: &Failed) -> u8 {
         talk(&format!("error: {}", safe::lines(&failed.message)));
-        failed.exit_code
+        failed.exit_code()
     }
 
     /// Prints the error, if there is one, and gives the exit code.

@@ -21,9 +21,7 @@ pub fn classify(report: &Report, rules: &ExitRules) -> Judged {
     let error = Some(describe(report));
     let code = match &report.ending {
         Ending::Exited(code) => *code,
-        Ending::CannotStart {
-            transient: false, ..
-        } => {
+        Ending::CannotStart { .. } => {
             return Judged {
                 class: Class::Permanent,
                 retry_after: None,
@@ -110,7 +108,7 @@ fn describe(report: &Report) -> String {
         }
         Ending::Cancelled { .. } => "cancelled".to_owned(),
         Ending::Released { .. } => "the worker stopped".to_owned(),
-        Ending::CannotStart { error, .. } => return format!("cannot start: {error}"),
+        Ending::CannotStart { error } => return format!("cannot start: {error}"),
     };
     let words = match &report.said.message {
         Some(message) => Some(message.clone()),

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::environment::Environment;
-use super::wrapper;
-use crate::attempt::Ending;
+use super::{descriptors, wrapper};
+use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::{self, Job, Segment, Template};
 use crate::error::os_words;
 
@@ -23,6 +23,8 @@ pub struct Argv {
     pub words: Vec<CString>,
     /// The shell's words, where [`Argv::words`] stand in for a shell command and turn out not to be startable.
     pub shell_instead: Option<Vec<CString>>,
+    /// Whether the words begin with the wrapper, which reports what it could not do.
+    pub wrapped: bool,
 }
 
 /// The command of a job, prepared once for all its attempts.
@@ -42,7 +44,8 @@ pub enum CommandPlan {
 impl CommandPlan {
     /// Prepares a job's command. `own_binary` is jobctl itself, see [`wrapper::own_binary`].
     pub fn new(job: &Job, own_binary: &Path) -> Result<Self, Ending> {
-        let mut prefix = wrapper::prefix(job, own_binary)?;
+        let mut prefix = wrapper::prefix(job, own_binary, descriptors::commands_limit())?;
+        let wrapped = !prefix.is_empty();
         match &job.command {
             catalogue::Command::Argv(words) => {
                 let has_param = |word: &Template| {
@@ -57,11 +60,12 @@ impl CommandPlan {
                     });
                 }
                 for word in words {
-                    prefix.push(c_string(expand(word, &BTreeMap::new())?)?);
+                    prefix.push(c_string(expand(word, &BTreeMap::new()))?);
                 }
                 Ok(Self::Fixed(Argv {
                     words: prefix,
                     shell_instead: None,
+                    wrapped,
                 }))
             }
             catalogue::Command::Shell { script, shell } => {
@@ -77,10 +81,12 @@ impl CommandPlan {
                     Some(words) => Argv {
                         words,
                         shell_instead: Some(prefix),
+                        wrapped,
                     },
                     None => Argv {
                         words: prefix,
                         shell_instead: None,
+                        wrapped,
                     },
                 }))
             }
@@ -94,56 +100,61 @@ impl CommandPlan {
             Self::Templates { prefix, words } => {
                 let mut all = prefix.clone();
                 for word in words {
-                    all.push(c_string(expand(word, params)?)?);
+                    all.push(c_string(expand(word, params))?);
                 }
                 Ok(Cow::Owned(Argv {
                     words: all,
                     shell_instead: None,
+                    wrapped: !prefix.is_empty(),
                 }))
             }
         }
     }
 }
 
-fn expand(template: &Template, params: &BTreeMap<String, String>) -> Result<String, Ending> {
+fn expand(template: &Template, params: &BTreeMap<String, String>) -> String {
     let mut text = String::new();
     for segment in &template.0 {
         match segment {
             Segment::Text(part) => text.push_str(part),
-            Segment::Param(name) => match params.get(name) {
-                Some(value) => text.push_str(value),
-                None => return Err(refused(format!("the run has no parameter `{name}`"))),
-            },
+            // The claim was checked: what is missing now is optional and has no default.
+            Segment::Param(name) => text.push_str(params.get(name).map_or("", String::as_str)),
         }
     }
-    Ok(text)
+    text
 }
 
-/// An ending for something that no second attempt can mend.
+/// An ending for something that no second attempt can help.
 pub(super) fn refused(error: String) -> Ending {
-    Ending::CannotStart {
-        error,
-        transient: false,
-    }
+    Ending::CannotStart { error }
 }
 
 pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Ending> {
     CString::new(text).map_err(|_| refused("a command or variable with a NUL byte".into()))
 }
 
-/// The ending for an error of the start; shortages are worth another attempt.
-pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> Ending {
-    let transient = matches!(
-        error.raw_os_error(),
-        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY)
-    );
+/// What an error of the start means: a shortage of the host, or the end of the attempt.
+pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> NotStarted {
     let mut words = os_words(error);
     if let Some(detail) = detail {
         words = format!("{words} ({detail})");
     }
-    Ending::CannotStart {
-        error: words,
-        transient,
+    match error.raw_os_error() {
+        // A process, memory, a descriptor or space on the disk.
+        Some(
+            libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EDQUOT,
+        ) => NotStarted::worker_lacks(format!("cannot start a command: {words}")),
+        // The program is being written, or its file system does not answer.
+        Some(
+            libc::ETXTBSY
+            | libc::EIO
+            | libc::ESTALE
+            | libc::ETIMEDOUT
+            | libc::ENOTCONN
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH,
+        ) => NotStarted::job_lacks(format!("cannot start its command: {words}")),
+        _ => NotStarted::for_good(words),
     }
 }
 

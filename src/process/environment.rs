@@ -10,9 +10,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::capture::Redactor;
-use super::command::{c_string, refused};
+use super::command::c_string;
 use super::proc_fs::MARK_VARIABLE;
-use crate::attempt::Ending;
+use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::{Job, Secret};
 use crate::clock;
 use crate::error::os_words;
@@ -188,15 +188,17 @@ impl BaseEnvironment {
         &self,
         facts: &RunFacts<'_>,
         inherited: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<(Environment<'_>, Option<Redactor>), Ending> {
-        let mut own = own_variables(facts)?;
+    ) -> Result<(Environment<'_>, Option<Redactor>), NotStarted> {
+        let mut own = own_variables(facts).map_err(NotStarted::Ended)?;
         if self.secrets.is_empty() {
             return Ok((Environment { base: self, own }, None));
         }
         let mut values = Vec::with_capacity(self.secrets.len());
         for (name, secret) in &self.secrets {
-            let value = read_secret(name, secret, &inherited)?;
-            own.push(entry(name, &value)?);
+            // A file is missing while it is rotated, and the run is not to blame.
+            let value = read_secret(secret, &inherited)
+                .map_err(|cause| NotStarted::job_lacks(format!("secret `{name}`: {cause}")))?;
+            own.push(entry(name, &value).map_err(NotStarted::Ended)?);
             values.push(value);
         }
         let redactor = Redactor::new(&values);
@@ -340,33 +342,23 @@ fn trace_of(given: &str) -> Option<(&str, &str)> {
     .then_some((trace, flags))
 }
 
+/// The value of a secret, or why it cannot be had.
 fn read_secret(
-    name: &str,
     secret: &Secret,
     inherited: impl Fn(&str) -> Option<OsString>,
-) -> Result<Vec<u8>, Ending> {
+) -> Result<Vec<u8>, String> {
     let mut value = match secret {
-        Secret::Env(variable) => match inherited(variable) {
-            Some(value) => value.into_vec(),
-            None => {
-                return Err(refused(format!(
-                    "secret `{name}`: the worker has no variable `{variable}`"
-                )));
-            }
-        },
-        Secret::File(path) => read_bounded(path).map_err(|error| {
-            refused(format!(
-                "secret `{name}`: `{}`: {}",
-                path.display(),
-                os_words(&error)
-            ))
-        })?,
+        Secret::Env(variable) => inherited(variable)
+            .ok_or_else(|| format!("the worker has no variable `{variable}`"))?
+            .into_vec(),
+        Secret::File(path) => read_bounded(path)
+            .map_err(|error| format!("`{}`: {}", path.display(), os_words(&error)))?,
     };
     if matches!(secret, Secret::File(_)) && value.last() == Some(&b'\n') {
         value.pop();
     }
     if value.contains(&0) {
-        return Err(refused(format!("secret `{name}` has a NUL byte")));
+        return Err("its value has a NUL byte".to_owned());
     }
     Ok(value)
 }

@@ -8,6 +8,7 @@ pub mod capture;
 pub mod command;
 pub mod contract;
 pub mod control;
+pub mod descriptors;
 pub mod environment;
 mod family;
 pub mod last_words;

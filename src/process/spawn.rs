@@ -16,7 +16,10 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::FileType;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
+
+use super::wrapper;
 
 /// What the kernel is asked to start.
 pub(super) struct Program<'a> {
@@ -30,6 +33,8 @@ pub(super) struct Program<'a> {
     pub(super) stdin: BorrowedFd<'a>,
     /// Standard output and standard error.
     pub(super) output: BorrowedFd<'a>,
+    /// Where the wrapper reports what it could not do; no other program is given one.
+    pub(super) report: Option<BorrowedFd<'a>>,
 }
 
 /// Starts the program in a session of its own and returns its process id, which is also its group and session id.
@@ -48,6 +53,10 @@ pub(super) fn spawn<'a>(
     actions.dup2(program.stdin, 0)?;
     actions.dup2(program.output, 1)?;
     actions.dup2(program.output, 2)?;
+    if let Some(report) = program.report {
+        // Last, because the others may have this number in our process.
+        actions.dup2(report, wrapper::REPORT)?;
+    }
     let attributes = Attributes::new()?;
     let mut pid: libc::pid_t = 0;
     // SAFETY: `path` is NUL-terminated; `argv` and `envp` are null-terminated arrays of pointers into strings that
@@ -75,6 +84,19 @@ pub(super) fn exec(path: &CStr, argv: &[CString]) -> io::Error {
     // SAFETY: `path` is NUL-terminated, `argv` is a null-terminated array of pointers into living strings.
     unsafe { libc::execv(path.as_ptr(), argv.as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// The descriptor on which this process, as a wrapper, reports; the program that it becomes does not get it.
+pub(super) fn take_report() -> Option<File> {
+    // SAFETY: descriptor 3 of a process that was started as a wrapper belongs to nobody else: nothing was opened before.
+    let report = unsafe { BorrowedFd::borrow_raw(wrapper::REPORT) };
+    let stat = rustix::fs::fstat(report).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+        return None;
+    }
+    Some(rustix::io::fcntl_dupfd_cloexec(report, 4).ok()?.into()).inspect(|_| {
+        let _ = rustix::io::fcntl_setfd(report, rustix::io::FdFlags::CLOEXEC);
+    })
 }
 
 /// Makes this process the adoptive parent of processes whose parents end before them.

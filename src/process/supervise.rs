@@ -17,7 +17,7 @@ use super::control::Control;
 use super::environment::Environment;
 use super::watch::{Watch, Why};
 use super::{command, proc_fs, spawn};
-use crate::attempt::{Ending, Report, Said};
+use crate::attempt::{Ending, NotStarted, Report, Said, Shortage};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
@@ -102,33 +102,41 @@ impl Outcome {
 ///
 /// `control` must have been armed for this attempt; a command that arrived before the start prevents it. `on_spawn` is
 /// called right after the start and should be quick, since nobody reads the output meanwhile.
+///
+/// # Errors
+/// What the host lacked to run the command, which then certainly did not run.
 pub fn supervise(
     launch: &Launch<'_>,
     limits: &Limits,
     control: &Control,
     capture: &mut Capture,
     on_spawn: impl FnOnce(&Spawned),
-) -> Outcome {
+) -> Result<Outcome, Shortage> {
     let started_ms = clock::wall_ms();
     let begun = clock::monotonic();
     let stopped_before = Why::of(control.received());
     let started = match stopped_before {
-        Some(why) => Err(why.ending(None)),
+        Some(why) => Err(NotStarted::Ended(why.ending(None))),
         None => start(launch),
     };
     let (ending, spawned, leaked, stuck) = match started {
-        Err(ending) => (ending, None, 0, Vec::new()),
+        Err(NotStarted::Shortage(shortage)) => return Err(shortage),
+        Err(NotStarted::Ended(ending)) => (ending, None, 0, Vec::new()),
         Ok(child) => {
             let spawned = child.spawned;
             on_spawn(&spawned);
             let mut watch = Watch::new(child, launch.mark, limits, control, capture, begun);
             let exited = watch.until_exit();
             let (leaked, stuck) = watch.end_tree(exited);
-            (watch.ending(exited), Some(spawned), leaked, stuck)
+            let ending = match watch.ending(exited) {
+                Ok(ending) | Err(NotStarted::Ended(ending)) => ending,
+                Err(NotStarted::Shortage(shortage)) => return Err(shortage),
+            };
+            (ending, Some(spawned), leaked, stuck)
         }
     };
     let captured = capture.finish();
-    Outcome {
+    Ok(Outcome {
         started_ms,
         ended_ms: clock::wall_ms().max(started_ms),
         ending,
@@ -138,7 +146,7 @@ pub fn supervise(
         output_dropped: captured.dropped,
         leaked,
         stuck,
-    }
+    })
 }
 
 /// A started command, with what it is watched by.
@@ -150,9 +158,11 @@ pub(super) struct Child {
     pub(super) pipe: OwnedFd,
     /// Our own copy of the write end: without it each exit would wake the slot twice, by the closed pipe and by the pidfd.
     pub(super) pipe_writer: Option<OwnedFd>,
+    /// Where the wrapper, if there is one, reports what it could not do.
+    pub(super) report: Option<OwnedFd>,
 }
 
-fn start(launch: &Launch<'_>) -> Result<Child, Ending> {
+fn start(launch: &Launch<'_>) -> Result<Child, NotStarted> {
     let shortage = |error: std::io::Error| command::cannot_start(&error, None);
     let stdin = match launch.stdin {
         Some(stdin) => stdin,
@@ -161,12 +171,25 @@ fn start(launch: &Launch<'_>) -> Result<Child, Ending> {
     let (pipe, writer) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| shortage(error.into()))?;
     rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK).map_err(|error| shortage(error.into()))?;
+    let (report, report_writer) = if launch.argv.wrapped {
+        let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+        let (reader, writer) =
+            rustix::pipe::pipe_with(flags).map_err(|error| shortage(error.into()))?;
+        (Some(reader), Some(writer))
+    } else {
+        (None, None)
+    };
+    let streams = Streams {
+        stdin,
+        output: writer.as_fd(),
+        report: report_writer.as_ref().map(AsFd::as_fd),
+    };
     let before_ms = clock::boottime_ms();
-    let pid = start_argv(launch, &launch.argv.words, stdin, writer.as_fd()).or_else(|failed| {
-        match &launch.argv.shell_instead {
-            // What the shell would have said and returned is the shell's to say.
-            Some(shell) => start_argv(launch, shell, stdin, writer.as_fd()),
-            None => Err(failed),
+    let pid = start_argv(launch, &launch.argv.words, &streams).or_else(|failed| {
+        match (&failed, &launch.argv.shell_instead) {
+            // What the shell would have said and returned is the shell's to say. Of a shortage it would make an exit code.
+            (NotStarted::Ended(_), Some(shell)) => start_argv(launch, shell, &streams),
+            _ => Err(failed),
         }
     })?;
     let number = pid.as_raw_pid();
@@ -181,15 +204,22 @@ fn start(launch: &Launch<'_>) -> Result<Child, Ending> {
         pidfd: rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok(),
         pipe,
         pipe_writer: Some(writer),
+        report,
     })
+}
+
+/// The descriptors of a command.
+struct Streams<'a> {
+    stdin: BorrowedFd<'a>,
+    output: BorrowedFd<'a>,
+    report: Option<BorrowedFd<'a>>,
 }
 
 fn start_argv(
     launch: &Launch<'_>,
     words: &[CString],
-    stdin: BorrowedFd<'_>,
-    output: BorrowedFd<'_>,
-) -> Result<Pid, Ending> {
+    streams: &Streams<'_>,
+) -> Result<Pid, NotStarted> {
     let explain = |error: &std::io::Error, path: &CStr| {
         let detail = command::explain(error, path, launch.cwd, words, launch.environment);
         command::cannot_start(error, detail)
@@ -202,8 +232,9 @@ fn start_argv(
         path: &path,
         argv: words,
         cwd: launch.cwd,
-        stdin,
-        output,
+        stdin: streams.stdin,
+        output: streams.output,
+        report: streams.report,
     };
     spawn::spawn(&program, launch.environment.iter()).map_err(|error| explain(&error, &path))
 }

@@ -19,7 +19,7 @@ use super::proc_fs;
 use super::slot_dir::SlotDir;
 use super::spawn;
 use super::supervise::{Launch, Limits, Outcome, Spawned, supervise};
-use crate::attempt::{Class, Ending};
+use crate::attempt::{Class, Ending, NotStarted, Shortage};
 use crate::catalogue::{self, Job, Leftovers};
 use crate::clock;
 use crate::run::{Fence, RunId, Trigger, WorkerId};
@@ -134,14 +134,30 @@ impl World {
         self.run_with(job, |_, _| {})
     }
 
+    /// A run that the host may lack something for.
+    fn try_run(&mut self, job: &Job) -> Result<Outcome, Shortage> {
+        self.try_run_with(job, Path::new("/proc/self/exe"), |_, _| {})
+    }
+
     /// `during` runs on another thread beside the command, with a way to command it.
     fn run_with(
         &mut self,
         job: &Job,
         during: impl FnOnce(i32, &dyn Fn(Command)) + Send,
     ) -> Outcome {
-        let inherited = |name: &str| self.worker_env.get(name).cloned();
         let own = Path::new("/proc/self/exe");
+        let outcome = self.try_run_with(job, own, during);
+        outcome.expect("the host lacks nothing")
+    }
+
+    /// `own` stands in for jobctl's own binary.
+    fn try_run_with(
+        &mut self,
+        job: &Job,
+        own: &Path,
+        during: impl FnOnce(i32, &dyn Fn(Command)) + Send,
+    ) -> Result<Outcome, Shortage> {
+        let inherited = |name: &str| self.worker_env.get(name).cloned();
         let plan = CommandPlan::new(job, own).unwrap();
         let base =
             BaseEnvironment::new(job, inherited, self.state.path(), Path::new("/c.toml")).unwrap();
@@ -232,12 +248,16 @@ impl World {
     }
 }
 
+fn lack(of_run: Result<Outcome, Shortage>) -> NotStarted {
+    NotStarted::Shortage(of_run.expect_err("a shortage"))
+}
+
 fn tail(outcome: &Outcome) -> String {
     String::from_utf8_lossy(&outcome.output_tail).into_owned()
 }
 
 /// Waits until `condition` gives something, at most ten seconds.
-fn wait_for<T>(what: &str, condition: impl Fn() -> Option<T>) -> T {
+fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = clock::monotonic() + Duration::from_secs(10);
     loop {
         if let Some(found) = condition() {
@@ -675,7 +695,6 @@ fn what_cannot_start_says_why_and_whether_it_may_later() {
             outcome.ending,
             Ending::CannotStart {
                 error: expected.into(),
-                transient: false
             },
             "{program}"
         );
@@ -687,7 +706,6 @@ fn what_cannot_start_says_why_and_whether_it_may_later() {
         world.run(&lost).ending,
         Ending::CannotStart {
             error: "no such file or directory (working directory `/nonexistent`)".into(),
-            transient: false
         }
     );
 }
@@ -704,23 +722,25 @@ fn executable(world: &mut World, name: &str, content: &str) -> std::path::PathBu
 }
 
 #[test]
-fn a_program_that_is_open_for_writing_may_start_later() {
+fn a_program_that_is_open_for_writing_is_charged_to_nobody() {
     let mut world = World::new();
     let busy = executable(&mut world, "busy", "#!/bin/sh\n");
     let writer = std::fs::OpenOptions::new().write(true).open(&busy).unwrap();
-    let outcome = world.run(&argv(&[busy.to_str().unwrap()]));
-    assert!(matches!(
-        outcome.ending,
-        Ending::CannotStart {
-            transient: true,
-            ..
-        }
-    ));
+    let busy = busy.to_str().unwrap();
+    let expected = NotStarted::job_lacks("cannot start its command: text file busy");
+    assert_eq!(lack(world.try_run(&argv(&[busy]))), expected);
+    // Of a plain word of a shell command the shell would make exit code 126.
+    assert_eq!(lack(world.try_run(&shell(busy))), expected);
+    let mut wrapped = argv(&[busy]);
+    wrapped.umask = Some(0o022);
+    let own = stand_in(&mut world);
+    let tried = world.try_run_with(&wrapped, &own, |_, _| {});
+    assert_eq!(lack(tried), expected, "by the wrapper");
     drop(writer);
-    let deadline = clock::monotonic() + Duration::from_secs(10);
-    while world.run(&argv(&[busy.to_str().unwrap()])).ending != Ending::Exited(0) {
-        assert!(clock::monotonic() < deadline);
-    }
+    wait_for("a start", || {
+        let outcome = world.try_run(&argv(&[busy])).ok()?;
+        (outcome.ending == Ending::Exited(0)).then_some(())
+    });
 }
 
 #[test]
@@ -733,7 +753,6 @@ fn too_long_values_are_named() {
         outcome.ending,
         Ending::CannotStart {
             error: error.into(),
-            transient: false
         }
     );
     world.params.clear();
@@ -743,7 +762,6 @@ fn too_long_values_are_named() {
         outcome.ending,
         Ending::CannotStart {
             error: error.into(),
-            transient: false
         }
     );
 }
@@ -1160,6 +1178,7 @@ fn umask_and_rlimits_are_set_by_the_wrapper() {
     let expected = "0027\n123\nSigIgn:\t0000000000000000\na b $c\n";
     assert!(text.ends_with(expected), "{text}");
     assert_eq!(outcome.ending, Ending::Exited(0));
+    // By hand, without a slot that takes a report.
     for (words, code) in [
         (&["--", "/nonexistent"][..], 127),
         (&["--", "nonexistent-tool"], 127),
@@ -1183,7 +1202,52 @@ fn umask_and_rlimits_are_set_by_the_wrapper() {
 fn acts_as_the_wrapper() {
     let arguments = std::env::args_os().skip_while(|word| word != "--").skip(1);
     let failed = super::wrapper::exec_wrapper(arguments);
-    std::process::exit(i32::from(failed.exit_code));
+    std::process::exit(failed.map_or(99, |failed| i32::from(failed.exit_code())));
+}
+
+/// A program that the test binary makes a wrapper of, see `acts_as_the_wrapper`.
+fn stand_in(world: &mut World) -> std::path::PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let script = format!(
+        "#!/bin/sh\nshift\nexec {} --exact --ignored --nocapture process::tests::acts_as_the_wrapper -- \"$@\"\n",
+        exe.display()
+    );
+    executable(world, "wrapper", &script)
+}
+
+#[test]
+fn what_the_wrapper_cannot_do_is_no_exit_code_of_the_job() {
+    let mut world = World::new();
+    let own = stand_in(&mut world);
+    let garbage = executable(&mut world, "garbage", "garbage");
+    let lost = executable(&mut world, "script", "#!/nonexistent/interpreter\n");
+    for (program, error) in [
+        ("/nonexistent", "no such file or directory"),
+        ("/etc/passwd", "permission denied"),
+        (garbage.to_str().unwrap(), "exec format error"),
+        (
+            lost.to_str().unwrap(),
+            "no such file or directory (its interpreter)",
+        ),
+    ] {
+        let mut job = argv(&[program]);
+        job.umask = Some(0o027);
+        // The lists of the job judge its command and not us.
+        job.exit.success = Some(vec![126, 127, 99]);
+        let outcome = world.try_run_with(&job, &own, |_, _| {}).unwrap();
+        let error = error.to_owned();
+        assert_eq!(outcome.ending, Ending::CannotStart { error }, "{program}");
+    }
+    // The report's descriptor is not the command's, and its own exit codes are.
+    let mut job = shell("ls /proc/self/fd; exit 126");
+    job.umask = Some(0o027);
+    let outcome = world.try_run_with(&job, &own, |_, _| {}).unwrap();
+    assert_eq!(outcome.ending, Ending::Exited(126));
+    let text = tail(&outcome);
+    assert!(
+        text.ends_with("0\n1\n2\n3\n"),
+        "`ls` itself opens 3: {text}"
+    );
 }
 
 #[test]
@@ -1211,7 +1275,8 @@ fn a_command_before_the_start_prevents_it() {
     };
     let outcome = supervise(&launch, &limits, &control, &mut Capture::new(), |_| {
         panic!("started")
-    });
+    })
+    .unwrap();
     assert_eq!(
         outcome.ending,
         Ending::Cancelled {
@@ -1379,7 +1444,8 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
             |spawned| {
                 marks.spawned(run, fence, *spawned).unwrap();
             },
-        );
+        )
+        .unwrap();
         assert_eq!(outcome.ending, Ending::Exited(0));
         let said = world.slot.said(None);
         assert_eq!(said.message, None);

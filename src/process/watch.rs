@@ -13,8 +13,8 @@ use super::capture::{Capture, Read};
 use super::control::{Command, Control, Received};
 use super::family::Family;
 use super::supervise::{Child, Limits};
-use super::{proc_fs, spawn};
-use crate::attempt::Ending;
+use super::{proc_fs, spawn, wrapper};
+use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
@@ -313,19 +313,23 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reaps the command and says how it ended.
-    pub(super) fn ending(&self, exited: bool) -> Ending {
+    /// Reaps the command and says how it ended; the error is that of a wrapper that did not become the command.
+    pub(super) fn ending(&self, exited: bool) -> Result<Ending, NotStarted> {
         let exit = if exited {
             exit_of(self.child.pid, WaitIdOptions::empty())
         } else {
             None
         };
-        match (self.why, exit) {
+        let report = self.child.report.as_ref();
+        if let Some(failed) = report.filter(|_| exited).and_then(wrapper::read_report) {
+            return Err(failed);
+        }
+        Ok(match (self.why, exit) {
             (Some(why), exit) => why.ending(exit),
             (None, Some(Exit::Code(code))) => Ending::Exited(code),
             (None, Some(Exit::Signal(signal))) => Ending::Signalled(signal),
             (None, None) => Ending::Signalled(Signal::KILL.as_raw()),
-        }
+        })
     }
 }
 

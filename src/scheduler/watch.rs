@@ -395,7 +395,7 @@ impl Scheduler {
         log::event(Level::Warn, "store_failed", &[("error", &error)]);
         if error.kind == Kind::Io {
             self.planner.store().may_heal(&error)?;
-            if self.planner.store().release_reserve() {
+            if self.planner.store().release_reserve(&error) {
                 log::event(Level::Warn, "disk_reserve_released", &[]);
             }
         }

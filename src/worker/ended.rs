@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::attempt::{Ending, Report};
+use crate::attempt::{Ending, Report, Shortage};
 use crate::catalogue::{Catalogue, Job};
 use crate::error::Result;
 use crate::flow::{FlowChange, FlowEvent};
 use crate::observe::log::{self, Level};
 use crate::policy::{self, Budget, Judged, Verdict};
 use crate::recovery::follow_up;
-use crate::run::WorkerId;
+use crate::run::{State, WorkerId};
 use crate::store::{Claimed, Finished, Holder, Outcome, Tx};
 use crate::units::format_utc;
 
@@ -23,6 +23,8 @@ pub(super) struct Ended {
     pub(super) report: Report,
     /// False proves that the command did not run.
     pub(super) started: bool,
+    /// What the host lacked to start it: the claim is given back, and nothing is counted.
+    pub(super) shortage: Option<Shortage>,
     /// Processes that could not be ended: the run stays claimed while they live.
     pub(super) stuck: Vec<i32>,
     /// Random number for the backoff, drawn once so that a repeated write says the same.
@@ -57,13 +59,14 @@ impl Written {
 }
 
 impl Ended {
-    /// Whether it was stopped before its command was started, so that the claim is simply given back.
+    /// Whether it was stopped before its command was started, or the host lacked what a start needs: then the claim is simply
+    /// given back.
     pub(super) fn was_not_started(&self) -> bool {
-        !self.started
-            && matches!(
-                self.report.ending,
-                Ending::Released { .. } | Ending::Cancelled { .. }
-            )
+        let stopped = matches!(
+            self.report.ending,
+            Ending::Released { .. } | Ending::Cancelled { .. }
+        );
+        self.shortage.is_some() || (!self.started && stopped)
     }
 
     /// What the ending means and what becomes of the run.
@@ -82,6 +85,9 @@ impl Ended {
     ) -> Result<Written> {
         if self.was_not_started() {
             let outcome = tx.unclaim(self.claimed.run, self.claimed.fence)?;
+            if keep && outcome == Outcome::Moved(State::Waiting) {
+                tx.keep_for(self.claimed.run, worker)?;
+            }
             return Ok(Written {
                 outcome,
                 flow: Vec::new(),
@@ -122,6 +128,13 @@ impl Ended {
         };
         if outcome == Outcome::Fenced {
             return with(Level::Warn, "attempt_fenced", &[]);
+        }
+        if let Some(shortage) = &self.shortage {
+            return with(
+                Level::Warn,
+                "run_not_started",
+                &[("shortage", &shortage.message)],
+            );
         }
         if self.was_not_started() {
             return with(Level::Info, "run_unclaimed", &[]);

@@ -51,6 +51,9 @@ const LINGER: Duration = Duration::from_millis(5);
 /// A write that failed is tried again after this.
 const RETRY_WRITE: Duration = Duration::from_millis(500);
 
+/// After a shortage of the host nothing, or nothing of that job, is claimed for so long.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
+
 /// A write that is refused as a defect so often, or fails so often after a stop lost its patience, is given up; the run is
 /// then recovered like that of a dead worker. A claim is the end of the worker.
 const WRITES_MAX: u32 = 5;
@@ -133,6 +136,10 @@ struct Engine {
     alone: bool,
     /// After a claim of unknown outcome: give back what we hold and do not know.
     reconcile: bool,
+    /// The host lacks something: nothing is claimed before this.
+    short_until: Option<Instant>,
+    /// Jobs whose runs cannot be started for now.
+    short_jobs: HashMap<String, Instant>,
     /// Claims in a row that were refused as a defect.
     refused_claims: u32,
     data_version: i64,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attempt::{Class, Ending, Report, Said};
+use crate::attempt::{Class, Ending, NotStarted, Report, Said};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::fail_point;
@@ -78,25 +78,34 @@ impl Slot {
 
     fn attempt(&mut self, work: Work) -> Ended {
         let Work { claimed, job, .. } = work;
-        let (report, started, stuck) = match self.run(&claimed, &job.launch, &job.job) {
-            Ok((outcome, said, checkpoint)) => {
-                let started = outcome.spawned.is_some();
-                let stuck = outcome.stuck.clone();
+        let (mut started, mut stuck, mut shortage) = (false, Vec::new(), None);
+        let report = match self.run(&claimed, &job.launch, &job.job) {
+            Ok((mut outcome, said, checkpoint)) => {
+                started = outcome.spawned.is_some();
+                stuck = std::mem::take(&mut outcome.stuck);
                 job.observe(outcome.ended_ms - outcome.started_ms);
                 let report = outcome.into_report(said);
                 // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
                 if policy::classify(&report, &job.job.exit).class == Class::Success {
                     drop(contract::remove_checkpoint(&checkpoint));
                 }
-                (report, started, stuck)
+                report
             }
-            Err(ending) => (not_started(ending), false, Vec::new()),
+            Err(NotStarted::Ended(ending)) => not_started(ending),
+            Err(NotStarted::Shortage(lack)) => {
+                shortage = Some(lack);
+                not_started(Ending::Released {
+                    exit_code: None,
+                    signal: None,
+                })
+            }
         };
         Ended {
             claimed,
             job,
             report,
             started,
+            shortage,
             stuck,
             unit: clock::random_unit(),
         }
@@ -113,18 +122,18 @@ impl Slot {
             Ending,
         >,
         job: &crate::catalogue::Job,
-    ) -> Result<(Outcome, Said, PathBuf), Ending> {
+    ) -> Result<(Outcome, Said, PathBuf), NotStarted> {
         fail_point::reach("claimed");
         let shared = &self.shared;
-        let (plan, base) = launch.as_ref().map_err(Ending::clone)?;
+        let ended = |ending: &Ending| NotStarted::Ended(ending.clone());
+        let (plan, base) = launch.as_ref().map_err(ended)?;
         let params: BTreeMap<String, String> = match &claimed.params {
             None => BTreeMap::new(),
-            Some(text) => serde_json::from_str(text).map_err(|error| Ending::CannotStart {
-                error: format!("the stored parameters cannot be read: {error}"),
-                transient: false,
+            Some(text) => serde_json::from_str(text).map_err(|error| {
+                NotStarted::for_good(format!("the stored parameters cannot be read: {error}"))
             })?,
         };
-        let argv = plan.argv(&params)?;
+        let argv = plan.argv(&params).map_err(NotStarted::Ended)?;
         let payload = self
             .dir
             .prepare(claimed.payload.as_deref())
@@ -174,10 +183,8 @@ impl Slot {
             output_max: job.output_max,
         };
         self.capture.begin(Some(log), redactor);
-        let cwd = CString::new(cwd.as_os_str().as_bytes()).map_err(|_| Ending::CannotStart {
-            error: "the working directory holds a NUL".to_owned(),
-            transient: false,
-        })?;
+        let cwd = CString::new(cwd.as_os_str().as_bytes())
+            .map_err(|_| NotStarted::for_good("the working directory holds a NUL"))?;
         let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
         let limits = Limits {
             timeout: job.timeout_ms.map(ms),
@@ -207,7 +214,8 @@ impl Slot {
                 // If it fails, recovery still finds the process by its environment.
                 let _ = shared.marks.spawned(claimed.run, claimed.fence, *it);
             },
-        );
+        )
+        .map_err(NotStarted::Shortage)?;
         fail_point::reach("ended");
         let said = self.dir.said(self.capture.redactor());
         Ok((outcome, said, checkpoint))
@@ -245,11 +253,7 @@ fn not_started(ending: Ending) -> Report {
     }
 }
 
-/// What the worker's own file system refused; it may work later.
-fn shortage(what: &str, error: &std::io::Error) -> Ending {
-    let error = format!("cannot {what}: {}", crate::error::os_words(error));
-    Ending::CannotStart {
-        error,
-        transient: true,
-    }
+/// What the worker's own file system refused: every run here would meet it.
+fn shortage(what: &str, error: &std::io::Error) -> NotStarted {
+    NotStarted::worker_lacks(format!("cannot {what}: {}", crate::error::os_words(error)))
 }

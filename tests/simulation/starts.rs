@@ -44,8 +44,7 @@ impl Worker {
             let started_ms = host.wall_ms();
             if host.fails() {
                 let ending = Ending::CannotStart {
-                    error: "no memory".to_owned(),
-                    transient: true,
+                    error: "no such file or directory".to_owned(),
                 };
                 let process = usize::MAX;
                 let active = Active {

@@ -18,6 +18,7 @@ mod foreground;
 mod ground;
 mod hostile;
 mod sequence;
+mod shortage;
 mod stopping;
 
 /// Short waits, so that nothing here takes long; each test adds its jobs. Commands leave their traces in `$HOME`.

@@ -10,6 +10,7 @@ use rustix::process::Resource;
 use super::Finding;
 use crate::catalogue::{Catalogue, Level};
 use crate::cli::Context;
+use crate::process::descriptors::{Room, room};
 use crate::schedule::Zones;
 use crate::store::{is_network, sqlite_version};
 use crate::units::{counted, format_utc, hex};
@@ -22,9 +23,6 @@ const YEAR_MS: i64 = 366 * 86_400_000;
 
 /// 2024-01-01: a clock before this was never set.
 const SET_MS: i64 = 1_704_067_200_000;
-
-/// Descriptors that a process needs besides those of its slots, and for each slot.
-const FILES: (u64, u64) = (64, 8);
 
 pub(super) fn look(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -280,17 +278,14 @@ fn zones(catalogue: Option<&Catalogue>, now_ms: i64) -> Vec<Finding> {
 fn limits(catalogue: Option<&Catalogue>) -> Finding {
     let slots = catalogue.and_then(|catalogue| catalogue.worker.slots);
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-    let needed = FILES.0 + FILES.1 * u64::from(slots.unwrap_or(cores));
-    let files = rustix::process::getrlimit(Resource::Nofile).current;
+    let files = rustix::process::getrlimit(Resource::Nofile);
     let size = rustix::process::getrlimit(Resource::Fsize).current;
-    if files.is_some_and(|files| files < needed) {
+    let slots = slots.unwrap_or(cores);
+    if let Room::TooFew { needed, limit, .. } = room(slots, files.current, files.maximum) {
         return Finding::error(
             "limits",
-            format!(
-                "{} open files are allowed, a worker needs {needed}",
-                files.unwrap_or_default()
-            ),
-            "raise it: `ulimit -n`, or `LimitNOFILE=` of the unit",
+            format!("{limit} open files are allowed, a worker with {slots} slots needs {needed}"),
+            "raise the hard limit: `ulimit -Hn`, or `LimitNOFILE=` of the unit; or use fewer slots",
         );
     }
     if let Some(size) = size {
@@ -303,7 +298,9 @@ fn limits(catalogue: Option<&Catalogue>) -> Finding {
             "raise it: `ulimit -f`, or `LimitFSIZE=` of the unit",
         );
     }
-    let files = files.map_or_else(|| "any number of".to_owned(), |files| files.to_string());
+    let files = files
+        .maximum
+        .map_or_else(|| "any number of".to_owned(), |files| files.to_string());
     Finding::ok("limits", format!("{files} open files"))
 }
 

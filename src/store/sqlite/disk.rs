@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+use super::fault::is_full;
 use super::{Settings, Store};
 use crate::error::{Error, Result};
 use crate::flow::{FREE_FLOOR, Guard, Space};
@@ -80,8 +81,10 @@ impl Store {
         Ok(())
     }
 
-    /// Gives the reserve to SQLite; whether there was one.
-    pub fn release_reserve(&self) -> bool {
-        fs::remove_file(self.reserve_path()).is_ok()
+    /// Gives the reserve to SQLite where an error came of a full disk; whether there was one. A shortage of descriptors or memory
+    /// is an I/O error too, and takes no space.
+    pub fn release_reserve(&self, error: &Error) -> bool {
+        let no_space = || self.free_bytes().is_ok_and(|free| free < RESERVE_BYTES);
+        (is_full(error) || no_space()) && fs::remove_file(self.reserve_path()).is_ok()
     }
 }

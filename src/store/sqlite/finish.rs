@@ -226,8 +226,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives a claim back whose command was certainly not started.
+    /// Gives a claim back whose command was certainly not started; a start that was noted did not happen either.
     pub fn unclaim(&mut self, run: RunId, fence: Fence) -> Result<Outcome> {
+        const NOTED: &str = "
+            DELETE FROM attempt WHERE run = ?1 AND fence = ?2 AND ended_ms IS NULL RETURNING number";
+        const NOT_STARTED: &str = "
+            UPDATE run SET attempts = ?3 - 1, started_ms = CASE ?3 WHEN 1 THEN NULL ELSE started_ms END
+            WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         const SQL: &str = "
             UPDATE run SET state = 'waiting', ready = 1, worker = NULL, fence = ?3
             WHERE id = ?1 AND fence = ?2 AND state = 'running' AND cancel_ms IS NULL
@@ -236,6 +241,16 @@ impl Tx<'_> {
             UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, ended_ms = cancel_ms, reason = 'cancelled'
             WHERE id = ?1 AND fence = ?2 AND state = 'running' AND cancel_ms IS NOT NULL
             RETURNING queue, tenant";
+        let noted: Option<i64> = self
+            .conn
+            .prepare_cached(NOTED)?
+            .query_row([run.0, fence.0], |row| row.get(0))
+            .optional()?;
+        if let Some(number) = noted {
+            self.conn
+                .prepare_cached(NOT_STARTED)?
+                .execute([run.0, fence.0, number])?;
+        }
         let new_fence = self.fences(1)?;
         for (sql, to, state) in [
             (SQL, Depth::READY, State::Waiting),

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Event, RETRY_WRITE, Stop, WRITES_MAX};
+use super::{Engine, Event, RETRY_WRITE, SHORTAGE_PAUSE, Stop, WRITES_MAX};
+use crate::attempt::ShortageScope;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
@@ -20,7 +21,10 @@ impl Engine {
     pub(super) fn hear(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Ended(ended) => {
-                self.summary.attempts += 1;
+                match &ended.shortage {
+                    None => self.summary.attempts += 1,
+                    Some(shortage) => self.pause_for(shortage.scope, &ended.claimed.job),
+                }
                 // It may open a gate: then the next claim goes with its end.
                 self.look |= self.passed.gated;
                 if ended.stuck.is_empty() {
@@ -57,6 +61,15 @@ impl Engine {
             Event::House(house::Found::Lost(error)) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Claims nothing, or nothing of this job, for a while: it would meet the same shortage.
+    fn pause_for(&mut self, scope: ShortageScope, job: &str) {
+        let until = clock::monotonic() + SHORTAGE_PAUSE;
+        match scope {
+            ShortageScope::Worker => self.short_until = Some(until),
+            ShortageScope::Job => drop(self.short_jobs.insert(job.to_owned(), until)),
+        }
     }
 
     pub(super) fn after_write(
@@ -204,7 +217,7 @@ impl Engine {
         self.trouble = Some(error.to_string());
         if error.kind == Kind::Io {
             self.store.may_heal(error)?;
-            if self.store.release_reserve() {
+            if self.store.release_reserve(error) {
                 log::event(Level::Warn, "disk_reserve_released", &[]);
             }
         }

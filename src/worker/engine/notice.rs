@@ -118,6 +118,13 @@ impl Engine {
             self.passed.opens_ms = None;
             self.look = true;
         }
+        if self.short_until.is_some_and(|until| until <= now) {
+            self.short_until = None;
+            self.look = true;
+        }
+        let short = self.short_jobs.len();
+        self.short_jobs.retain(|_, until| *until > now);
+        self.look |= self.short_jobs.len() < short;
         if let Stop::Graceful(until) = self.stop
             && now >= until
         {

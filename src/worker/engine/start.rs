@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
 use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
-use crate::process::{SlotDir, marks::StartMarks, spawn};
+use crate::process::{SlotDir, descriptors, marks::StartMarks, spawn};
 use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NO_QUEUES, PassedOver, ServedQueue, Settings, Store};
 use crate::worker::house::House;
@@ -28,6 +28,7 @@ use crate::worker::{Options, Reload, Summary};
 impl Engine {
     pub(super) fn start(options: Options, reload: Reload) -> Result<Self> {
         let now_ms = clock::wall_ms();
+        descriptors::make_room(options.slots)?;
         let (mut store, _) = options.open.open()?;
         let signals = SignalPipe::new(&[SIGTERM, SIGINT])?;
         let hangups = SignalPipe::new(&[SIGHUP])?;
@@ -91,6 +92,8 @@ impl Engine {
             look: true,
             alone: false,
             reconcile: false,
+            short_until: None,
+            short_jobs: HashMap::new(),
             refused_claims: 0,
             data_version: reader.data_version()?,
             store: reader,

@@ -18,7 +18,7 @@ impl Engine {
     pub(super) fn wanted(&self) -> (usize, usize) {
         let (idle, queued) = self.shared.pool.load();
         let free = idle.saturating_sub(queued);
-        if self.stop != Stop::No || self.retry_at.is_some() {
+        if self.stop != Stop::No || self.retry_at.is_some() || self.short_until.is_some() {
             return (0, 0);
         }
         if self.alone {
@@ -155,6 +155,7 @@ impl Engine {
             .filter(|(_, prepared)| prepared.short_ms().is_some())
             .map(|(name, _)| name.clone())
             .collect();
+        let short_jobs: HashSet<String> = self.short_jobs.keys().cloned().collect();
         let foreground = self.foreground;
         let shared = Arc::clone(&self.shared);
         let (value, answer) = slot_for::<Claims>();
@@ -164,7 +165,7 @@ impl Engine {
                 let request = ClaimRequest {
                     worker,
                     queues: &queues,
-                    knows: &|job| catalogue.jobs.contains_key(job),
+                    knows: &|job| catalogue.jobs.contains_key(job) && !short_jobs.contains(job),
                     known_behind: &|job| catalogue.job_behind(job).map(str::to_owned),
                     max,
                     free,

@@ -5,8 +5,8 @@ use rusqlite::params;
 use super::{Lab, bury};
 use crate::catalogue::SequenceOnDead;
 use crate::policy::Verdict;
-use crate::run::{RunId, Shown, State};
-use crate::store::{Claimed, Handled, NewRun, NewSequence, PruneRule, Pruning};
+use crate::run::{RunId, Shown, State, WorkerId};
+use crate::store::{Claimed, Handled, NewRun, NewSequence, PruneRule, Pruning, Start};
 
 pub(super) fn in_sequence(key: &str, on_dead: SequenceOnDead) -> impl Fn(&mut NewRun) {
     let sequence = NewSequence {
@@ -201,6 +201,31 @@ fn a_failed_attempt_keeps_the_key_until_its_retry_has_ended() {
     lab.end(&claimed, Verdict::Succeed);
     only(&mut lab, second);
     holds(&lab);
+}
+
+#[test]
+fn a_claim_given_back_after_its_start_was_noted_has_not_started() {
+    let mut lab = Lab::new();
+    let run = blocking(&mut lab, "a");
+    for earlier in 0..2 {
+        let claimed = only(&mut lab, run);
+        let start = Start {
+            run,
+            fence: claimed.fence,
+            attempt: claimed.attempt,
+            started_ms: lab.now_ms,
+        };
+        lab.write(|tx| tx.note_start(WorkerId(1), &start));
+        lab.write(|tx| tx.unclaim(run, claimed.fence));
+        let seen = lab.store.show_run(run, lab.now_ms).unwrap().unwrap();
+        assert_eq!(seen.row.attempts, earlier);
+        assert_eq!(seen.attempts.len() as i64, earlier);
+        assert_eq!(seen.row.started_ms.is_some(), earlier > 0);
+        holds(&lab);
+        let claimed = only(&mut lab, run);
+        assert_eq!(claimed.attempt, earlier + 1);
+        lab.end(&claimed, Verdict::Release);
+    }
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! The host lacks something when a command is to be started: no run is charged for it.
+
+use std::fs;
+
+use jobctl::run::{RunId, State};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+use super::{Worker, drain, enqueue, show, state, trace, until_exists, worker, world};
+use crate::invariants;
+use crate::world::{World, until};
+
+const SLOTS: usize = 480;
+
+/// `state attempts failures` of runs, and how many are like that.
+fn tally(world: &World) -> Vec<(String, i64)> {
+    let conn = invariants::open(world);
+    let sql = "SELECT printf('%s %d %d', state, attempts, failures), count(*) FROM run GROUP BY 1";
+    let mut statement = conn.prepare(sql).expect("a statement");
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let rows = rows.expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+/// As many runs as slots of a job that starts at most once.
+fn many(command: &str) -> World {
+    let job = format!("[job.once]\ncommand = '''{command}'''\nguarantee = 'at-most-once'\n");
+    let world = world(&job);
+    let now_ms = jobctl::clock::wall_ms();
+    let stored = world.store().write(|tx| {
+        for _ in 0..SLOTS {
+            let mut run = crate::world::new_run("once", now_ms);
+            run.guarantee = jobctl::run::Guarantee::AtMostOnce;
+            run.max_attempts = 1;
+            tx.enqueue(&run, now_ms)?;
+        }
+        Ok(())
+    });
+    stored.expect("they are stored");
+    world
+}
+
+/// A worker for all of them under a limit of open files, as a shell sets it.
+fn limited(world: &World, limit: &str) -> crate::world::Said {
+    world.shell(&format!(
+        "ulimit {limit} 1024 && exec \"$jobctl\" run-worker --slots {SLOTS} --drain"
+    ))
+}
+
+#[test]
+fn slots_that_do_not_fit_under_the_limit_of_open_files_are_refused_at_the_start() {
+    let world = many("true");
+    let error = "error: 480 slots need 3904 open files, and the limit is 1024; no worker was started\n\
+        hint: raise the hard limit (`LimitNOFILE=` of a systemd unit, `ulimit -Hn` of a shell), \
+        or use at most 120 slots\n";
+    limited(&world, "-n").is(78, "", error);
+    assert_eq!(tally(&world), [("waiting 0 0".to_owned(), SLOTS as i64)]);
+    let doctor = world.shell("ulimit -n 60 && exec \"$jobctl\" doctor");
+    let finding = "60 open files are allowed, a worker with 4 slots needs 96";
+    assert!(doctor.out.contains(finding), "{doctor:?}");
+}
+
+#[test]
+fn a_low_soft_limit_loses_and_charges_nothing_and_commands_keep_it() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    if hard.is_some_and(|hard| hard < 4096) {
+        println!("not tested: the hard limit of open files is {hard:?}, below 4096");
+        return;
+    }
+    // They are all open at once.
+    let world = many("ulimit -Sn >> $HOME/soft; ulimit -Hn >> $HOME/hard; exec sleep 1");
+    let said = limited(&world, "-Sn");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let expected = [("succeeded 1 0".to_owned(), SLOTS as i64)];
+    assert_eq!(tally(&world), expected, "{said:?}");
+    assert_eq!(trace(&world, "soft"), "1024\n".repeat(SLOTS));
+    assert!(!trace(&world, "hard").contains("1024\n"));
+    invariants::hold(&world);
+}
+
+fn set_files(worker: &Worker, current: u64) {
+    let pid = Pid::from_raw(worker.running.pid().cast_signed());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(current);
+    prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).expect("a limit");
+}
+
+#[test]
+fn descriptors_that_run_out_at_work_charge_nobody() {
+    let world = world(
+        "[job.once]\ncommand = ['/bin/true']\nguarantee = 'at-most-once'\n\
+         [job.many]\ncommand = ['/bin/true']\nretry.attempts = 1\n",
+    );
+    let worker = worker(&world, "--slots 20");
+    set_files(&worker, 8);
+    let jobs = (0..10).flat_map(|_| ["once", "many"]);
+    let runs: Vec<RunId> = jobs.map(|job| enqueue(&world, job)).collect();
+    worker.until_logged("event=run_not_started ");
+    let log = worker.log();
+    assert!(log.contains("too many open files"), "{log}");
+    set_files(&worker, 1024);
+    for &run in &runs {
+        until("it ends", || state(&world, run).is_final());
+        let row = show(&world, run).row;
+        let expected = (State::Succeeded, 1, 0);
+        assert_eq!((row.state, row.attempts, row.failures), expected);
+    }
+    // Free space is not what was short.
+    assert!(world.state().join("reserve").exists());
+    worker.stop();
+    invariants::hold(&world);
+}
+
+#[test]
+fn a_secret_that_is_missing_for_a_moment_costs_no_attempt() {
+    let world = world(
+        "[job.needs]\ncommand = ['/bin/true']\nretry.attempts = 1\nsecrets.KEY = { file = 'secret' }\n\
+         [job.other]\ncommand = 'touch $HOME/other'\n",
+    );
+    let run = enqueue(&world, "needs");
+    let worker = worker(&world, "");
+    worker.until_logged("event=run_not_started ");
+    let log = worker.log();
+    assert!(log.contains("secret `KEY`: "), "{log}");
+    // Others are not held up.
+    enqueue(&world, "other");
+    until_exists(&world, "other");
+    let row = show(&world, run).row;
+    assert_eq!((row.attempts, row.failures), (0, 0));
+    fs::write(world.root().join("secret"), "s3cret").unwrap();
+    until("it ends", || state(&world, run) == State::Succeeded);
+    assert_eq!(show(&world, run).row.attempts, 1);
+    worker.stop();
+    drain(&world);
+}
+
+#[test]
+fn a_program_that_is_being_deployed_costs_no_attempt() {
+    let keys = "cwd = '.'\nretry.attempts = 1";
+    let world = world(&format!(
+        "[job.plain]\ncommand = ['./tool']\n{keys}\n\
+         [job.wrapped]\ncommand = ['./tool']\n{keys}\numask = '022'\n\
+         [job.shell]\ncommand = './tool'\n{keys}\n",
+    ));
+    // Written by another process: a descriptor of this one would be in each child of another test for a moment.
+    let deploy =
+        "cp /bin/true tool && exec 7<> tool; touch open; until [ -e done ]; do sleep 0.01; done";
+    let mut writer = world.spawn_shell(deploy);
+    until("it is open", || world.root().join("open").exists());
+    let runs = ["plain", "wrapped", "shell"].map(|job| enqueue(&world, job));
+    let worker = worker(&world, "");
+    for job in ["plain", "wrapped", "shell"] {
+        let tried = format!("job={job} ");
+        until("each was tried", || {
+            let log = worker.log();
+            let mut lines = log.lines();
+            lines.any(|line| line.contains(&tried) && line.contains("text file busy"))
+        });
+    }
+    fs::write(world.root().join("done"), "").unwrap();
+    writer.wait().expect("it ends");
+    for run in runs {
+        until("it ends", || state(&world, run).is_final());
+        let row = show(&world, run).row;
+        let expected = (State::Succeeded, 1, 0);
+        assert_eq!((row.state, row.attempts, row.failures), expected);
+    }
+    worker.stop();
+    invariants::hold(&world);
+}
