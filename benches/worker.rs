@@ -158,7 +158,7 @@ fn engine() {
 fn report(now_ms: i64) -> Report {
     Report {
         started_ms: now_ms,
-        ended_ms: now_ms,
+        ran_ms: 0,
         ending: Ending::Exited(0),
         output_tail: Vec::new(),
         output_bytes: 0,

@@ -186,8 +186,8 @@ pub struct Said {
 pub struct Report {
     /// Start, wall clock, milliseconds.
     pub started_ms: i64,
-    /// End, wall clock, milliseconds.
-    pub ended_ms: i64,
+    /// How long it took, milliseconds: by a clock that does not step, so it is no difference of two wall times.
+    pub ran_ms: i64,
     /// How it ended.
     pub ending: Ending,
     /// The last 4 KiB of stdout and stderr as one stream.
@@ -198,4 +198,11 @@ pub struct Report {
     pub leaked: u32,
     /// What the command said itself.
     pub said: Said,
+}
+
+impl Report {
+    /// End, in the wall clock of its start, milliseconds: never before it, whatever became of the clock meanwhile.
+    pub fn ended_ms(&self) -> i64 {
+        self.started_ms.saturating_add(self.ran_ms.max(0))
+    }
 }

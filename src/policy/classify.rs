@@ -103,8 +103,10 @@ fn describe(report: &Report) -> String {
         Ending::Exited(code) => format!("exit {code}"),
         Ending::Signalled(signal) => format!("ended by signal {signal}"),
         Ending::TimedOut { .. } => {
-            let ran_ms = (report.ended_ms - report.started_ms).max(0);
-            format!("timed out after {}", crate::units::format_duration(ran_ms))
+            format!(
+                "timed out after {}",
+                crate::units::format_duration(report.ran_ms)
+            )
         }
         Ending::Cancelled { .. } => "cancelled".to_owned(),
         Ending::Released { .. } => "the worker stopped".to_owned(),
@@ -142,7 +144,7 @@ mod tests {
     fn report(ending: Ending) -> Report {
         Report {
             started_ms: 0,
-            ended_ms: 0,
+            ran_ms: 0,
             ending,
             output_tail: Vec::new(),
             output_bytes: 0,

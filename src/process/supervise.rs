@@ -64,8 +64,8 @@ pub struct Spawned {
 pub struct Outcome {
     /// Start, wall clock, milliseconds.
     pub started_ms: i64,
-    /// End, wall clock, milliseconds.
-    pub ended_ms: i64,
+    /// How long it took, milliseconds; time that the machine was suspended counts.
+    pub ran_ms: i64,
     /// How it ended.
     pub ending: Ending,
     /// The process, if one was started. `None` proves that the command did not run.
@@ -88,7 +88,7 @@ impl Outcome {
     pub fn into_report(self, said: Said) -> Report {
         Report {
             started_ms: self.started_ms,
-            ended_ms: self.ended_ms,
+            ran_ms: self.ran_ms,
             ending: self.ending,
             output_tail: self.output_tail,
             output_bytes: self.output_bytes,
@@ -112,7 +112,7 @@ pub fn supervise(
     capture: &mut Capture,
     on_spawn: impl FnOnce(&Spawned),
 ) -> Result<Outcome, Shortage> {
-    let started_ms = clock::wall_ms();
+    let (started_ms, begun_ms) = (clock::wall_ms(), clock::boottime_ms());
     let begun = clock::monotonic();
     let stopped_before = Why::of(control.received());
     let started = match stopped_before {
@@ -138,7 +138,7 @@ pub fn supervise(
     let captured = capture.finish();
     Ok(Outcome {
         started_ms,
-        ended_ms: clock::wall_ms().max(started_ms),
+        ran_ms: clock::boottime_ms() - begun_ms,
         ending,
         spawned,
         output_tail: captured.tail,

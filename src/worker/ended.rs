@@ -35,6 +35,8 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) outcome: Outcome,
+    /// What it meant; `None` where the claim was given back.
+    meaning: Option<(Judged, Verdict)>,
     /// What it changed for limits and breakers.
     flow: Vec<FlowEvent>,
 }
@@ -69,11 +71,6 @@ impl Ended {
         self.shortage.is_some() || (!self.started && stopped)
     }
 
-    /// What the ending means and what becomes of the run.
-    pub(super) fn decide(&self) -> (Judged, Verdict) {
-        decide(&self.claimed, &self.job.job, &self.report, self.unit)
-    }
-
     /// Writes the end of the attempt, with the run that a death calls for; what it came to, and what it changed for limits.
     pub(super) fn write(
         &self,
@@ -90,6 +87,7 @@ impl Ended {
             }
             return Ok(Written {
                 outcome,
+                meaning: None,
                 flow: Vec::new(),
             });
         }
@@ -99,7 +97,13 @@ impl Ended {
             worker,
             attempt: self.claimed.attempt,
         };
-        let (judged, verdict) = self.decide();
+        let (judged, verdict) = decide(
+            &self.claimed,
+            &self.job.job,
+            &self.report,
+            self.unit,
+            now_ms,
+        );
         let Finished {
             outcome,
             burial,
@@ -108,15 +112,17 @@ impl Ended {
         if let Some(burial) = burial {
             follow_up(tx, &burial, catalogue, now_ms)?;
         }
-        Ok(Written { outcome, flow })
+        Ok(Written {
+            outcome,
+            meaning: Some((judged, verdict)),
+            flow,
+        })
     }
 
     /// Logs the end once it is stored.
-    pub(super) fn log(&self, outcome: Outcome) {
+    pub(super) fn log(&self, written: &Written) {
         let claimed = &self.claimed;
-        let (judged, verdict) = self.decide();
-        let error = judged.error.unwrap_or_default();
-        let ran_ms = self.report.ended_ms - self.report.started_ms;
+        let ran_ms = self.report.ran_ms;
         let common: [(&str, &dyn std::fmt::Display); 4] = [
             ("run", &claimed.run),
             ("job", &claimed.job),
@@ -126,7 +132,7 @@ impl Ended {
         let with = |level, name, more: &[(&str, &dyn std::fmt::Display)]| {
             log::event(level, name, &[&common[..], more].concat());
         };
-        if outcome == Outcome::Fenced {
+        if written.outcome == Outcome::Fenced {
             return with(Level::Warn, "attempt_fenced", &[]);
         }
         if let Some(shortage) = &self.shortage {
@@ -136,10 +142,11 @@ impl Ended {
                 &[("shortage", &shortage.message)],
             );
         }
-        if self.was_not_started() {
+        let Some((judged, verdict)) = &written.meaning else {
             return with(Level::Info, "run_unclaimed", &[]);
-        }
-        match verdict {
+        };
+        let error = judged.error.as_deref().unwrap_or_default();
+        match *verdict {
             Verdict::Succeed => with(Level::Debug, "run_succeeded", &[]),
             Verdict::Defer { due_ms, .. } => {
                 let due = format_utc(due_ms);
@@ -170,8 +177,15 @@ impl Ended {
     }
 }
 
-/// What the end of an attempt means and what becomes of its run; `unit` in `[0, 1)` spreads the backoff.
-pub fn decide(claimed: &Claimed, job: &Job, report: &Report, unit: f64) -> (Judged, Verdict) {
+/// What the end of an attempt means and what becomes of its run; `unit` in `[0, 1)` spreads the backoff. Waits begin at
+/// `now_ms`, when the end is written: the wall clock may have stepped since the attempt ended.
+pub fn decide(
+    claimed: &Claimed,
+    job: &Job,
+    report: &Report,
+    unit: f64,
+    now_ms: i64,
+) -> (Judged, Verdict) {
     let judged = policy::classify(report, &job.exit);
     let budget = Budget {
         guarantee: claimed.guarantee,
@@ -182,7 +196,6 @@ pub fn decide(claimed: &Claimed, job: &Job, report: &Report, unit: f64) -> (Judg
         rate_limited_for_ms: job.rate_limited_for_ms,
     };
     let backoff_ms = policy::delay_ms(&job.backoff, claimed.failures.saturating_add(1), unit);
-    let now_ms = report.ended_ms;
     let verdict = policy::verdict(&report.ending, &judged, &budget, backoff_ms, now_ms);
     (judged, verdict)
 }

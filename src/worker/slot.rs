@@ -83,7 +83,7 @@ impl Slot {
             Ok((mut outcome, said, checkpoint)) => {
                 started = outcome.spawned.is_some();
                 stuck = std::mem::take(&mut outcome.stuck);
-                job.observe(outcome.ended_ms - outcome.started_ms);
+                job.observe(outcome.ran_ms);
                 let report = outcome.into_report(said);
                 // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
                 if policy::classify(&report, &job.job.exit).class == Class::Success {
@@ -241,10 +241,9 @@ impl Drop for TellPanic {
 
 /// A report about a command that was never started.
 fn not_started(ending: Ending) -> Report {
-    let now_ms = clock::wall_ms();
     Report {
-        started_ms: now_ms,
-        ended_ms: now_ms,
+        started_ms: clock::wall_ms(),
+        ran_ms: 0,
         ending,
         output_tail: Vec::new(),
         output_bytes: 0,

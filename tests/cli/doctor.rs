@@ -147,6 +147,14 @@ fn every_damage_to_the_rows_is_found() {
             "INSERT INTO attempt (run, number, fence, worker, started_ms) VALUES (1, 1, 1, 1, 1)",
             "only a running run has an open attempt",
         ),
+        (
+            "UPDATE run SET started_ms = 2, ended_ms = 1",
+            "nothing ended before it started",
+        ),
+        (
+            "INSERT INTO attempt (run, number, fence, worker, started_ms, ended_ms) VALUES (1, 1, 1, 1, 2, 1)",
+            "nothing ended before it started",
+        ),
         ("UPDATE run SET fence = 9", "a fence is not above"),
         ("UPDATE run SET has_payload = 1", "a payload belongs"),
         ("UPDATE depth SET ready = 7", "the counters of queues"),

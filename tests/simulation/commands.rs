@@ -30,7 +30,7 @@ impl Ended {
     ) -> jobctl::error::Result<Outcome> {
         let claimed = &self.claimed;
         let job = &catalogue.jobs[&claimed.job];
-        let (judged, verdict) = decide(claimed, job, &self.report, self.unit);
+        let (judged, verdict) = decide(claimed, job, &self.report, self.unit, now_ms);
         let holder = Holder {
             run: claimed.run,
             fence: claimed.fence,

@@ -152,7 +152,7 @@ impl Ghost {
         };
         let report = Report {
             started_ms: now_ms,
-            ended_ms: now_ms,
+            ran_ms: 0,
             ending: Ending::Exited(0),
             output_tail: Vec::new(),
             output_bytes: 0,

@@ -30,10 +30,16 @@ impl Worker {
     }
 
     pub(super) fn start_queued(&mut self, host: &mut Host) -> Life<()> {
+        let mut back = Vec::new();
         while self.active.len() < SLOTS && !self.queue.is_empty() {
             host.strike("after a claim, before the start mark")?;
             let claimed = self.queue.remove(0);
             let (run, fence) = (claimed.run, claimed.fence);
+            if host.fails() {
+                host.note(|| format!("run {run}: the host lacks what its start needs"));
+                back.push(claimed);
+                continue;
+            }
             let marks = host.marks.entry(self.id).or_default();
             marks.push((run, fence, host.true_ms));
             host.witness.fact(run).begun = true;
@@ -42,20 +48,6 @@ impl Worker {
                 return Err(died);
             }
             let started_ms = host.wall_ms();
-            if host.fails() {
-                let ending = Ending::CannotStart {
-                    error: "no such file or directory".to_owned(),
-                };
-                let process = usize::MAX;
-                let active = Active {
-                    claimed,
-                    process,
-                    started_ms,
-                    noted: true,
-                };
-                self.end(host, active, ending, Said::default());
-                continue;
-            }
             let (script, lasts_ms) = script(host, &claimed);
             let stops_ms = host.true_ms + lasts_ms;
             let stuck_ms = if host.fails() { 2 * HOUR } else { 0 };
@@ -69,10 +61,13 @@ impl Worker {
                 claimed,
                 process,
                 started_ms,
+                begun_ms: host.true_ms,
                 noted: false,
             });
             host.strike("after the start")?;
         }
+        // What could not be started goes back with what found no slot.
+        self.queue.extend(back);
         Ok(())
     }
 

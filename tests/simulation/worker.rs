@@ -27,6 +27,8 @@ pub(super) struct Active {
     pub(super) claimed: Claimed,
     pub(super) process: usize,
     pub(super) started_ms: i64,
+    /// Its start by a clock that does not step.
+    pub(super) begun_ms: i64,
     pub(super) noted: bool,
 }
 
@@ -188,7 +190,7 @@ impl Worker {
         host.note(|| format!("run {}: {ending:?}", active.claimed.run));
         let report = Report {
             started_ms: active.started_ms,
-            ended_ms: host.wall_ms(),
+            ran_ms: host.true_ms - active.begun_ms,
             ending,
             output_tail: Vec::new(),
             output_bytes: 0,

@@ -11,6 +11,7 @@ use jobctl::store::RunDetail;
 use crate::invariants;
 use crate::world::{PATIENCE, Running, World, until};
 
+mod clock_steps;
 mod drain;
 mod ends;
 mod environment;

@@ -84,6 +84,13 @@ fn set_files(worker: &Worker, current: u64) {
     prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).expect("a limit");
 }
 
+fn open_files(worker: &Worker) -> Vec<u64> {
+    let dir = fs::read_dir(format!("/proc/{}/fd", worker.running.pid()));
+    let names = dir.expect("its descriptors").flatten();
+    let numbers = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.collect()
+}
+
 #[test]
 fn descriptors_that_run_out_at_work_charge_nobody() {
     let world = world(
@@ -91,7 +98,11 @@ fn descriptors_that_run_out_at_work_charge_nobody() {
          [job.many]\ncommand = ['/bin/true']\nretry.attempts = 1\n",
     );
     let worker = worker(&world, "--slots 20");
-    set_files(&worker, 8);
+    // One for the turn to write, and not two for a pipe.
+    let open = open_files(&worker);
+    let free = |limit: &u64| limit - open.iter().filter(|&fd| fd < limit).count() as u64;
+    let limit = (1..).find(|limit| free(limit) == 1).unwrap();
+    set_files(&worker, limit);
     let jobs = (0..10).flat_map(|_| ["once", "many"]);
     let runs: Vec<RunId> = jobs.map(|job| enqueue(&world, job)).collect();
     worker.until_logged("event=run_not_started ");

@@ -21,8 +21,8 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
-            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4, ended_ms = ?5,
-                exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
+            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4,
+                ended_ms = max(?5, coalesce(started_ms, ?9)), exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let changed = self.conn.prepare_cached(SQL)?.execute(params![
             holder.run.0,
@@ -43,7 +43,8 @@ impl Tx<'_> {
         // `ready` is read before the update clears it: a RETURNING clause only sees the new row.
         const LOOK: &str = "SELECT job, queue, tenant, ready, last_error FROM run WHERE id = ?1";
         const SQL: &str = "
-            UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, reason = 'deadline'
+            UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = max(?2, coalesce(started_ms, ?2)),
+                reason = 'deadline'
             WHERE id = ?1 AND state = 'waiting'";
         let (job, queue, tenant, ready, error): (String, String, String, bool, Option<String>) =
             self.conn.prepare_cached(LOOK)?.query_row([run.0], |row| {

@@ -203,7 +203,8 @@ impl Tx<'_> {
                 error, output_tail, output_bytes, leaked)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
             ON CONFLICT (run, number) DO UPDATE SET
-                ended_ms = excluded.ended_ms, ending = excluded.ending, exit_code = excluded.exit_code,
+                ended_ms = attempt.started_ms + (excluded.ended_ms - excluded.started_ms),
+                ending = excluded.ending, exit_code = excluded.exit_code,
                 signal = excluded.signal, class = excluded.class, error = excluded.error,
                 output_tail = excluded.output_tail, output_bytes = excluded.output_bytes, leaked = excluded.leaked";
         let tail = (!report.output_tail.is_empty()).then_some(&report.output_tail);
@@ -213,7 +214,7 @@ impl Tx<'_> {
             holder.fence.0,
             holder.worker.0,
             report.started_ms,
-            report.ended_ms,
+            report.ended_ms(),
             report.ending.kind().word(),
             report.ending.exit_code(),
             report.ending.signal(),
@@ -238,7 +239,8 @@ impl Tx<'_> {
             WHERE id = ?1 AND fence = ?2 AND state = 'running' AND cancel_ms IS NULL
             RETURNING queue, tenant";
         const CANCEL: &str = "
-            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, ended_ms = cancel_ms, reason = 'cancelled'
+            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3,
+                ended_ms = max(cancel_ms, coalesce(started_ms, cancel_ms)), reason = 'cancelled'
             WHERE id = ?1 AND fence = ?2 AND state = 'running' AND cancel_ms IS NOT NULL
             RETURNING queue, tenant";
         let noted: Option<i64> = self
@@ -286,12 +288,15 @@ impl Tx<'_> {
             VALUES (?1, ?2, ?3, ?4,
                 -- The start is known from a file's time only, and that clock of the kernel lags a little.
                 max(?5, coalesce((SELECT ended_ms FROM attempt WHERE run = ?1 AND number = ?2 - 1), ?5)),
-                ?6, ?7, 'transient', ?8)
-            ON CONFLICT (run, number) DO UPDATE SET ended_ms = excluded.ended_ms, ending = excluded.ending,
+                max(?5, ?6, coalesce((SELECT ended_ms FROM attempt WHERE run = ?1 AND number = ?2 - 1), ?5)),
+                ?7, 'transient', ?8)
+            ON CONFLICT (run, number) DO UPDATE SET
+                ended_ms = max(excluded.ended_ms, attempt.started_ms), ending = excluded.ending,
                 class = excluded.class, error = excluded.error";
         const CRASHES: &str = "UPDATE run SET crashes = crashes + ?2 WHERE id = ?1";
         const CANCEL: &str = "
-            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4, ended_ms = ?5,
+            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4,
+                ended_ms = max(?5, coalesce(started_ms, ?5)),
                 last_error = ?6, reason = 'cancelled'
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let Some(held) = self.held(holder)? else {

@@ -41,7 +41,7 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Option<(String, String, String)>> {
         const SQL: &str = "
-            UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = ?4,
+            UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = max(?4, coalesce(started_ms, ?5)),
                 started_ms = coalesce(started_ms, ?5), exit_code = ?6, result = ?7, limited_ms = NULL
             WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant, job";
         let results = &report.said.results;
@@ -86,8 +86,8 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
-            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4, ended_ms = ?5,
-                started_ms = coalesce(started_ms, ?6), exit_code = ?7, last_error = ?8, reason = 'cancelled'
+            UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4,
+                ended_ms = max(?5, coalesce(started_ms, ?6)), started_ms = coalesce(started_ms, ?6), exit_code = ?7, last_error = ?8, reason = 'cancelled'
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let fence = self.fences(1)?;
         let changed = self.conn.prepare_cached(SQL)?.execute(params![

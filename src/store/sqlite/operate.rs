@@ -42,7 +42,7 @@ impl Tx<'_> {
     /// Cancels a waiting run at once; asks the worker of a running one to end it.
     pub fn cancel(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
         const WAITING: &str = "
-            UPDATE run SET state = 'cancelled', ready = 0, worker = NULL, fence = ?2, ended_ms = ?3, cancel_ms = ?3,
+            UPDATE run SET state = 'cancelled', ready = 0, worker = NULL, fence = ?2, ended_ms = max(?3, coalesce(started_ms, ?3)), cancel_ms = ?3,
                 cancel_by = ?4, reason = 'cancelled'
             WHERE id = ?1 AND state = 'waiting'";
         const RUNNING: &str = "

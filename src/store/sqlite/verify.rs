@@ -56,6 +56,10 @@ const CLAIMS: &[(&str, &str)] = &[
             HAVING count(*) > 1 OR (SELECT state FROM run WHERE id = attempt.run) IS NOT 'running'",
     ),
     (
+        "nothing ended before it started",
+        "SELECT id FROM run WHERE ended_ms < started_ms UNION SELECT run FROM attempt WHERE ended_ms < started_ms",
+    ),
+    (
         "a fence is not above the counter of the store",
         "SELECT id FROM run WHERE fence > (SELECT fence FROM store)",
     ),

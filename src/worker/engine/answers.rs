@@ -83,7 +83,7 @@ impl Engine {
                 let outcome = written.outcome;
                 self.trouble = None;
                 self.shared.marks.done(ended.claimed.fence);
-                ended.log(outcome);
+                ended.log(&written);
                 written.log();
                 if ended.claimed.must_be_alone() {
                     self.alone = false;

@@ -100,7 +100,7 @@ pub(super) fn end(
     };
     let report = Report {
         started_ms: now_ms,
-        ended_ms: now_ms,
+        ran_ms: 0,
         ending: Ending::Exited(i32::from(class != Class::Success)),
         output_tail: Vec::new(),
         output_bytes: 0,

@@ -104,7 +104,7 @@ impl Lab {
         };
         let report = Report {
             started_ms: now_ms,
-            ended_ms: now_ms,
+            ran_ms: 0,
             ending: Ending::Exited(code),
             output_tail: b"the end\n".to_vec(),
             output_bytes: 8,

@@ -1,0 +1,193 @@
+//! The wall clock steps while a command runs: durations and waits are those of a clock that does not.
+
+use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said};
+use jobctl::catalogue::Catalogue;
+use jobctl::run::{RunId, State, WorkerId};
+use jobctl::store::{ClaimRequest, Claimed, Holder, Start, Store, Turns, WorkerRow};
+use jobctl::worker::decide;
+
+use crate::world::{World, new_run};
+
+const DAY_MS: i64 = 86_400_000;
+const RAN_MS: i64 = 3_000;
+const WORKER: WorkerId = WorkerId(1);
+
+const JOBS: &str = r#"
+[defaults]
+timezone = "UTC"
+retry = { attempts = 3, backoff = "fixed", base = "10s", jitter = "none" }
+[limit.bank]
+concurrency = 5
+[job.call]
+command = ["/bin/true"]
+limits = ["bank"]
+"#;
+
+struct Lab {
+    world: World,
+    store: Store,
+    catalogue: Catalogue,
+}
+
+impl Lab {
+    fn new(now_ms: i64) -> Self {
+        let world = World::with_catalogue(JOBS);
+        let mut store = world.store();
+        let catalogue =
+            Catalogue::load(&world.catalogue()).unwrap_or_else(|_| panic!("a catalogue"));
+        let row = WorkerRow {
+            worker: WORKER,
+            pid: 1,
+            pid_start: 1,
+            boot_id: "boot".into(),
+            host: "host".into(),
+            uid: 0,
+            queues: String::new(),
+            slots: 1,
+            started_ms: now_ms,
+            stop_ms: None,
+        };
+        let begun = store.write(|tx| {
+            tx.keep_catalogue(&catalogue, now_ms)?;
+            tx.add_worker(&row)
+        });
+        begun.expect("a worker");
+        Self {
+            world,
+            store,
+            catalogue,
+        }
+    }
+
+    fn enqueue(&mut self, now_ms: i64) -> RunId {
+        let run = new_run("call", now_ms);
+        let stored = self.store.write(|tx| tx.enqueue(&run, now_ms));
+        stored.expect("it is stored").run
+    }
+
+    fn claim(&mut self, now_ms: i64) -> Vec<Claimed> {
+        let request = ClaimRequest {
+            worker: WORKER,
+            queues: &["default".into()],
+            knows: &|_| true,
+            known_behind: &|_| None,
+            max: 1,
+            free: 1,
+            is_short: &|_| false,
+            idle: true,
+        };
+        let claims = self.store.write(|tx| {
+            tx.promote(now_ms)?;
+            tx.claim(&request, &mut Turns::default(), now_ms)
+        });
+        claims.expect("a claim").runs
+    }
+
+    /// An attempt of three seconds that is written when the wall clock says `now_ms`; the error that it left.
+    fn end(&mut self, claimed: &Claimed, started_ms: i64, ending: Ending, said: Said, now_ms: i64) {
+        let report = Report {
+            started_ms,
+            ran_ms: RAN_MS,
+            ending,
+            output_tail: Vec::new(),
+            output_bytes: 0,
+            leaked: 0,
+            said,
+        };
+        let job = &self.catalogue.jobs["call"];
+        let (judged, verdict) = decide(claimed, job, &report, 0.5, now_ms);
+        let holder = Holder {
+            run: claimed.run,
+            fence: claimed.fence,
+            worker: WORKER,
+            attempt: claimed.attempt,
+        };
+        let ended = self
+            .store
+            .write(|tx| tx.finish(holder, &report, &judged, verdict, false, now_ms));
+        ended.expect("it is stored");
+    }
+
+    /// No run and no attempt ended before it started; how long the only attempt took.
+    fn took_ms(&self, run: RunId, now_ms: i64) -> i64 {
+        assert_eq!(self.store.verify().expect("an answer"), []);
+        let seen = self.store.show_run(run, now_ms).expect("an answer");
+        let attempt = &seen.expect("a run").attempts[0];
+        attempt.ended_ms.expect("it ended") - attempt.started_ms
+    }
+
+    fn due_ms(&self, run: RunId, now_ms: i64) -> i64 {
+        let seen = self.store.show_run(run, now_ms).expect("an answer");
+        seen.expect("a run").row.due_ms
+    }
+}
+
+#[test]
+fn a_clock_set_back_by_a_day_during_an_attempt_changes_no_wait() {
+    let begun_ms = jobctl::clock::wall_ms();
+    for (noted, step_ms) in [(false, -DAY_MS), (true, -DAY_MS), (true, DAY_MS), (true, 0)] {
+        let now_ms = begun_ms + RAN_MS + step_ms;
+        let mut lab = Lab::new(begun_ms);
+        for (ending, error) in [
+            (Ending::Exited(1), "exit 1"),
+            (
+                Ending::TimedOut {
+                    exit_code: None,
+                    signal: Some(15),
+                },
+                "timed out after 3s",
+            ),
+        ] {
+            let run = lab.enqueue(begun_ms);
+            let claimed = lab.claim(begun_ms).remove(0);
+            if noted {
+                let start = Start {
+                    run,
+                    fence: claimed.fence,
+                    attempt: 1,
+                    started_ms: begun_ms,
+                };
+                let stored = lab.store.write(|tx| tx.note_start(WORKER, &start));
+                stored.expect("it is stored");
+            }
+            lab.end(&claimed, begun_ms, ending, Said::default(), now_ms);
+            assert_eq!(lab.due_ms(run, now_ms), now_ms + 10_000, "{step_ms}");
+            assert_eq!(lab.took_ms(run, now_ms), RAN_MS, "{step_ms}");
+            let seen = lab.store.show_run(run, now_ms).unwrap().unwrap();
+            assert_eq!(seen.row.last_error.as_deref(), Some(error));
+            assert!(lab.claim(now_ms + 9_999).is_empty());
+            let again = lab.claim(now_ms + 10_000).remove(0);
+            // The end of the run is not before its first start either, however far the clock went back.
+            lab.end(
+                &again,
+                now_ms + 10_000,
+                Ending::Exited(0),
+                Said::default(),
+                now_ms + 13_000,
+            );
+            assert_eq!(lab.took_ms(run, now_ms), RAN_MS);
+            assert_eq!(lab.store.state_of(run).unwrap(), Some(State::Succeeded));
+        }
+        drop(lab.world);
+    }
+}
+
+#[test]
+fn a_clock_set_back_by_a_day_during_an_attempt_stops_no_limit() {
+    let begun_ms = jobctl::clock::wall_ms();
+    let now_ms = begun_ms + RAN_MS - DAY_MS;
+    let mut lab = Lab::new(begun_ms);
+    lab.enqueue(begun_ms);
+    let claimed = lab.claim(begun_ms).remove(0);
+    let said = Said {
+        class: Some(Class::RateLimited),
+        retry_after: Some(RetryAfter::In(60_000)),
+        ..Said::default()
+    };
+    lab.end(&claimed, begun_ms, Ending::Exited(75), said, now_ms);
+    let other = lab.enqueue(now_ms);
+    assert!(lab.claim(now_ms + 59_000).is_empty());
+    assert_eq!(lab.due_ms(claimed.run, now_ms), now_ms + 60_000);
+    let next = lab.claim(now_ms + 61_000);
+    assert!(next[0].run == other || next[0].run == claimed.run);
+}
