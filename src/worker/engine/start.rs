@@ -28,11 +28,10 @@ use crate::worker::{Options, Reload, Summary};
 impl Engine {
     pub(super) fn start(options: Options, reload: Reload) -> Result<Self> {
         let now_ms = clock::wall_ms();
-        descriptors::make_room(options.slots)?;
+        prepare_process(options.slots)?;
         let (mut store, _) = options.open.open()?;
         let signals = SignalPipe::new(&[SIGTERM, SIGINT])?;
         let hangups = SignalPipe::new(&[SIGHUP])?;
-        prepare_process();
         for name in ["work", "output", "checkpoints"] {
             identity::make_dir(&store.dir().join(name))?;
         }
@@ -150,7 +149,8 @@ fn label(options: &Options) -> String {
 }
 
 /// What a process that runs other people's commands sets for itself.
-fn prepare_process() {
+fn prepare_process(slots: u32) -> Result<()> {
+    descriptors::make_room(slots)?;
     // Descriptors that we inherited are not our commands'.
     if let Err(error) = spawn::seal_descriptors() {
         log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
@@ -158,6 +158,7 @@ fn prepare_process() {
     if let Err(error) = spawn::become_subreaper() {
         log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
     }
+    Ok(())
 }
 
 /// Stores the run of the foreground, if there is one, so that only this worker takes it; a duplicate stays with whoever has it.
