@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use jobctl::attempt::{Ending, Said};
 use jobctl::run::{Fence, RunId, State};
 use jobctl::store::{Claimed, Outcome, Start};
 

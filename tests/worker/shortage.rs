@@ -104,7 +104,7 @@ fn descriptors_that_run_out_at_work_charge_nobody() {
         // One for the turn to write, and not two for a pipe. Some are open for a moment only, so again.
         let open = open_files(&worker);
         let free = |limit: &u64| limit - open.iter().filter(|&fd| fd < limit).count() as u64;
-        set_files(&worker, (1..).find(|limit| free(limit) == 1).unwrap());
+        set_files(&worker, (1..4096).find(|limit| free(limit) == 1).unwrap());
         runs.extend(jobs.next().map(|job| enqueue(&world, job)));
         worker.log().contains("event=run_not_started ")
     });
