@@ -88,7 +88,6 @@ fn rare(n: usize) -> String {
 fn store(world: &World) -> Store {
     let options = OpenOptions {
         dir: world.state(),
-        group: None,
         create: Create::Never,
         busy_wait: Duration::from_secs(30),
         now_ms: wall_ms(),

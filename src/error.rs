@@ -96,12 +96,45 @@ impl Error {
             std::io::ErrorKind::PermissionDenied => Kind::Permission,
             _ => Kind::Io,
         };
-        Self::new(
+        let new = Self::new(
             kind,
             format!("cannot {what} `{}`: {}", path.display(), os_words(error)),
-        )
+        );
+        match Hinted::hint_of(error) {
+            Some(hint) => new.hint(hint),
+            None => new,
+        }
     }
 }
+
+/// Inside an [`std::io::Error`]: a refusal of our own, which says what to do.
+#[derive(Debug)]
+pub struct Hinted {
+    message: String,
+    hint: String,
+}
+
+impl Hinted {
+    /// An error of the kind [`std::io::ErrorKind::PermissionDenied`].
+    pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> std::io::Error {
+        let (message, hint) = (message.into(), hint.into());
+        std::io::Error::new(std::io::ErrorKind::PermissionDenied, Self { message, hint })
+    }
+
+    /// What to do about an error, if it says so.
+    pub fn hint_of(error: &std::io::Error) -> Option<&str> {
+        let inner = error.get_ref()?.downcast_ref::<Self>()?;
+        Some(&inner.hint)
+    }
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Hinted {}
 
 /// The words of an operating system error without Rust's `(os error 13)`.
 pub fn os_words(error: &std::io::Error) -> String {

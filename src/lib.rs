@@ -13,6 +13,7 @@ pub mod fail_point;
 pub mod flow;
 pub mod intake;
 pub mod observe;
+pub mod owned;
 pub mod policy;
 pub mod process;
 pub mod recovery;

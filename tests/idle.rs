@@ -1,5 +1,6 @@
 //! A worker that has nothing to do does nothing.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use jobctl::run::State;
@@ -39,7 +40,9 @@ fn two_workers_that_rest_do_not_wake_each_other() {
     // Of a worker that nobody knows, and a child holds it: it cannot be swept yet.
     let dir = world.state().join("workers");
     std::fs::create_dir_all(&dir).unwrap();
-    let held = std::fs::File::create(dir.join("999.lock")).unwrap();
+    let path = dir.join("999.lock");
+    let held = std::fs::File::create(&path).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     fs2::FileExt::lock_exclusive(&held).unwrap();
     let workers = [0, 1].map(|_| world.start("-q run-worker --slots 1"));
     let store = world.store();

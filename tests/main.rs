@@ -27,5 +27,6 @@ mod simulation;
 mod store;
 mod systemd;
 mod tidy;
+mod user;
 mod worker;
 mod world;

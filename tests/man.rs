@@ -43,7 +43,7 @@ nothing was stored, try again: queue full, store busy
 unknown whether it was stored: repeat with the same \fB\-\-request\-id\fR
 .TP
 77
-no permission
+no permission; the store is not ours, or others have rights to it
 .TP
 78
 bad catalogue
@@ -73,6 +73,19 @@ the catalogue, see \fBjobctl.toml\fR(5)
 .TP
 /var/lib/jobctl
 the state directory: jobctl.db, lock files, output of the runs
+.SH "WHOSE A STORE IS"
+A store belongs to one user: the state directory has mode 0700 and is that user\(aqs, and so is everything in it; files have one
+name and are no links.
+The directories above it, and links on the way, belong to root or to that user, and nobody else can write one (with the sticky
+bit, as \fI/tmp\fR has it, anyone may).
+Every command looks at what it uses, for every user, and otherwise ends with 77; \fBjobctl doctor\fR(1) names each thing that is
+wrong, and warns of directories above that a group can write.
+.PP
+Others use it as its owner: \fBsudo \-u\fR \fIOWNER\fR \fBjobctl\fR ..
+Root that works at the store of somebody else opens the files that its arguments name (\fB\-\-from\fR, \fB\-\-payload @\fR\fIFILE\fR)
+and then takes the owner\(aqs user and groups for good, before it reads the catalogue and opens the store.
+\fBjobctl run\-worker\fR, \fBjobctl schedule\fR and \fBjobctl run\fR, which start commands or serve others, refuse this.
+The groups are those of \fI/etc/passwd\fR and \fI/etc/group\fR; of a user that these files do not know, the group of the directory.
 "#;
 
 /// Sections of single commands, before `SEE ALSO`.

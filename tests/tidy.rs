@@ -156,6 +156,16 @@ fn layers_know_only_those_below() {
         source(|file| file.starts_with("process/")),
         &["crate::cli", "crate::worker", "crate::store"],
     );
+    nowhere(
+        source(|file| file.starts_with("owned/")),
+        &[
+            "crate::cli",
+            "crate::worker",
+            "crate::scheduler",
+            "crate::store",
+            "crate::process",
+        ],
+    );
     nowhere(source(|file| file.starts_with("worker/")), &["crate::cli"]);
     nowhere(
         source(|file| file.starts_with("recovery/")),

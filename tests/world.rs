@@ -9,7 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -63,6 +63,15 @@ impl World {
 
     pub(crate) fn state(&self) -> PathBuf {
         self.root().join("state")
+    }
+
+    /// An empty state directory as jobctl makes it.
+    pub(crate) fn make_state(&self) {
+        let mut private = fs::DirBuilder::new();
+        private
+            .mode(0o700)
+            .create(self.state())
+            .expect("a state directory");
     }
 
     pub(crate) fn catalogue(&self) -> PathBuf {
@@ -163,7 +172,6 @@ impl World {
     pub(crate) fn store(&self) -> Store {
         let options = OpenOptions {
             dir: self.state(),
-            group: None,
             create: Create::IfMissing,
             busy_wait: PATIENCE,
             now_ms: jobctl::clock::wall_ms(),
@@ -224,7 +232,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),

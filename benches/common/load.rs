@@ -13,7 +13,6 @@ use super::{Program, Times, World};
 pub(crate) fn store(world: &World) -> Store {
     let options = OpenOptions {
         dir: world.state(),
-        group: None,
         create: Create::IfMissing,
         busy_wait: Duration::from_secs(30),
         now_ms: jobctl::clock::wall_ms(),

@@ -1,7 +1,7 @@
 //! Finds and opens the files of a catalogue as sudo does, and tells their identity.
 //!
 //! Rule: what a file says is executed with our rights, so nobody else may be able to write it: no symbolic link, regular,
-//! at most 1 MiB, owned by root or us; when we are root, neither it nor its directories are writable by others.
+//! at most 1 MiB, owned by root or us; neither it nor its directories are writable by anyone, for root not by a group either.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::complaint::Complaint;
 use super::trust::{
-    check_file, check_owner, check_parents, is_root, refused, too_large, unreadable,
+    check_file, check_mode, check_owner, check_parents, group_warning, refused, too_large,
+    unreadable,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -73,6 +74,8 @@ pub(super) struct Opened {
     pub(super) stamp: String,
     /// Files that cannot be used, and why.
     pub(super) complaints: Vec<Complaint>,
+    /// What can be used, but should not be as it is.
+    pub(super) warnings: Vec<Complaint>,
 }
 
 /// Reads all files of the catalogue.
@@ -95,6 +98,7 @@ pub(super) fn open(path: &Path) -> Opened {
         files,
         stamp: text_of(&metadata, found.directory.as_ref()),
         complaints,
+        warnings: found.warnings,
     }
 }
 
@@ -104,6 +108,7 @@ struct Found {
     /// `jobs.d`, if there is one.
     directory: Option<Metadata>,
     complaints: Vec<Complaint>,
+    warnings: Vec<Complaint>,
 }
 
 fn find(path: &Path) -> Found {
@@ -111,10 +116,14 @@ fn find(path: &Path) -> Found {
         files: Vec::new(),
         directory: None,
         complaints: Vec::new(),
+        warnings: Vec::new(),
     };
-    if let Err(complaint) = found.add(path).and_then(|()| check_parents(path)) {
-        found.complaints.push(*complaint);
-        return found;
+    match found.add(path).and_then(|()| check_parents(path)) {
+        Ok(warnings) => found.warnings.extend(warnings),
+        Err(complaint) => {
+            found.complaints.push(*complaint);
+            return found;
+        }
     }
     if let Err(complaint) = found.add_directory(&path.with_file_name("jobs.d")) {
         found.complaints.push(*complaint);
@@ -128,6 +137,7 @@ impl Found {
             .symlink_metadata()
             .map_err(|error| unreadable(path, &error))?;
         check_file(path, &metadata)?;
+        self.warnings.extend(group_warning(path, &metadata));
         self.files.push((path.to_owned(), metadata));
         Ok(())
     }
@@ -143,12 +153,8 @@ impl Found {
             return refuse("it is not a directory", "make it one or remove it");
         }
         check_owner(directory, &metadata)?;
-        if is_root() && metadata.mode() & 0o022 != 0 {
-            return refuse(
-                "others may write to it",
-                "take the write permission of group and others away",
-            );
-        }
+        check_mode(directory, &metadata)?;
+        self.warnings.extend(group_warning(directory, &metadata));
         self.directory = Some(metadata);
         let list = || -> std::io::Result<Vec<PathBuf>> {
             let entries = std::fs::read_dir(directory)?;
@@ -221,6 +227,7 @@ fn text_of(files: &[&Metadata], directory: Option<&Metadata>) -> String {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
+    use super::super::trust::is_root;
     use super::*;
 
     /// A directory that only its owner can write, and a catalogue in it.
@@ -290,31 +297,60 @@ mod tests {
     }
 
     #[test]
+    fn what_anyone_may_write_is_refused_for_every_user() {
+        let (world, path) = world();
+        set_mode(&path, 0o646);
+        assert!(refusal(&path).ends_with(": anyone may write to it (mode 0646)"));
+        set_mode(&path, 0o644);
+        set_mode(world.path(), 0o757);
+        assert!(refusal(&path).contains("anyone may write to its directory"));
+        set_mode(world.path(), 0o1777);
+        assert!(stamp(&path, 0).is_ok());
+        set_mode(world.path(), 0o755);
+        let directory = world.path().join("jobs.d");
+        std::fs::create_dir(&directory).expect("a directory");
+        set_mode(&directory, 0o1777);
+        assert!(refusal(&path).ends_with("jobs.d`: anyone may write to it (mode 1777)"));
+        set_mode(&directory, 0o755);
+        assert!(stamp(&path, 0).is_ok());
+    }
+
+    #[test]
+    fn what_a_group_may_write_is_a_warning_unless_we_are_root() {
+        let (world, path) = world();
+        set_mode(&path, 0o664);
+        set_mode(world.path(), 0o775);
+        if is_root() {
+            assert!(refusal(&path).contains("a group may write to it, and its commands would run"));
+            set_mode(&path, 0o644);
+            assert!(refusal(&path).contains("a group may write to its directory"));
+            return;
+        }
+        assert!(stamp(&path, 0).is_ok());
+        let opened = open(&path);
+        assert!(opened.complaints.is_empty());
+        let gid = path.metadata().expect("metadata").gid();
+        let ours = crate::owned::is_private_group(rustix::process::geteuid().as_raw(), gid);
+        assert_eq!(opened.warnings.len(), if ours { 0 } else { 2 });
+    }
+
+    #[test]
     fn root_trusts_no_file_that_others_could_have_written() {
         if !is_root() {
             return;
         }
         let (world, path) = world();
-        for mode in [0o664, 0o646] {
-            set_mode(&path, mode);
-            assert!(
-                refusal(&path)
-                    .ends_with(": others may write to it, and its commands would run as root")
-            );
-        }
-        set_mode(&path, 0o600);
         chown(&path, Some(12_345), None).expect("an owner");
         assert!(refusal(&path).ends_with(": it belongs to user 12345, neither to root nor to us"));
         chown(&path, Some(0), None).expect("an owner");
         assert!(stamp(&path, 0).is_ok());
-        // The directory, and one above it.
+        // A directory above it.
         set_mode(world.path(), 0o775);
-        assert!(refusal(&path).contains("others may write to its directory"));
         let below = world.path().join("a/b");
         std::fs::create_dir_all(&below).expect("directories");
         set_mode(&below, 0o755);
         write(&below.join("jobs.toml"));
-        assert!(refusal(&below.join("jobs.toml")).contains("others may write to its directory"));
+        assert!(refusal(&below.join("jobs.toml")).contains("a group may write to its directory"));
         set_mode(world.path(), 0o755);
         assert!(stamp(&path, 0).is_ok());
         // A link on the way does not hide where the file really is.
@@ -322,7 +358,7 @@ mod tests {
         symlink(&below, world.path().join("short")).expect("a link");
         assert!(
             refusal(&world.path().join("short/jobs.toml"))
-                .contains("others may write to its directory")
+                .contains("anyone may write to its directory")
         );
         chown(world.path(), Some(12_345), None).expect("an owner");
         assert!(refusal(&path).contains("belongs to user 12345"));
@@ -356,10 +392,6 @@ mod tests {
         symlink(&path, directory.join("link.toml")).expect("a link");
         assert!(refusal(&path).ends_with("link.toml`: it is a symbolic link"));
         assert_eq!(open(&path).files.len(), 3);
-        if is_root() {
-            set_mode(&directory, 0o1777);
-            assert!(refusal(&path).ends_with("jobs.d`: others may write to it"));
-        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub(super) const ROOT: &[&str] = &[
     "defaults", "store", "worker", "queue", "limit", "tenants", "calendar", "job",
 ];
 /// `[store]`
-pub(super) const STORE: &[&str] = &["path", "group", "min_free", "max_size", "retention"];
+pub(super) const STORE: &[&str] = &["path", "min_free", "max_size", "retention"];
 /// `[store] retention`
 pub(super) const RETENTION: &[&str] = &["age", "runs"];
 /// `[worker]`

@@ -43,6 +43,7 @@ impl Catalogue {
 fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
     let opened = file::open(path);
     let mut complaints = opened.complaints;
+    let warnings = opened.warnings;
     let files = opened.files.into_iter().enumerate();
     let sources: Vec<Source> = files
         .map(|(index, (path, bytes))| Source::new(&path, index == 0, bytes))
@@ -65,6 +66,7 @@ fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
     };
     drop(roots);
     drop(documents);
+    complaints.extend(warnings);
     complaints.extend(sources.into_iter().flat_map(Source::into_complaints));
     complaints.extend(context.into_adopted());
     complaints.extend(now_ms.and_then(|now_ms| old_zone_data(&catalogue, now_ms)));

@@ -90,8 +90,6 @@ impl Catalogue {
 pub struct StoreSettings {
     /// State directory, absolute.
     pub path: Option<PathBuf>,
-    /// Group that shares the store: files 0660, directory 2770.
-    pub group: Option<String>,
     /// Free bytes of the file system below which enqueue refuses the least important queues.
     pub min_free: u64,
     /// Bytes in use in the database from which on enqueue refuses all queues, and a tenth below it the least important.

@@ -25,6 +25,16 @@ pub(super) struct Entry<'a> {
     pub(super) value: Value<'a>,
 }
 
+/// What to use instead of a key that there was once.
+fn gone(owner: &str, key: &str) -> Option<&'static str> {
+    match (owner, key) {
+        ("`store`", "group") => Some(
+            "a store belongs to one user: let the others use it as that user, with `sudo -u OWNER jobctl`",
+        ),
+        _ => None,
+    }
+}
+
 impl<'a> Table<'a> {
     /// The whole document.
     pub(super) fn root(place: Place<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
@@ -40,9 +50,13 @@ impl<'a> Table<'a> {
             if known.contains(&entry.key) {
                 continue;
             }
-            let hint = match nearest(entry.key, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("{owner} has {}", list(known)),
+            let hint = match (
+                gone(owner, entry.key),
+                nearest(entry.key, known.iter().copied()),
+            ) {
+                (Some(instead), _) => instead.to_owned(),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
+                (None, None) => format!("{owner} has {}", list(known)),
             };
             entry
                 .place

@@ -141,7 +141,6 @@ pub(super) fn store(table: Option<&Table<'_>>, context: &Context) -> StoreSettin
         path: get("path")
             .and_then(|v| v.filled_text())
             .map(|text| context.path(text)),
-        group: get("group").and_then(|v| group(&v)),
         min_free: get("min_free")
             .and_then(|v| v.size(SIZE_MAX))
             .unwrap_or(MIN_FREE),
@@ -168,19 +167,6 @@ fn max_size(value: &Value<'_>) -> Option<u64> {
         return None;
     }
     Some(size)
-}
-
-/// A group's name; whether it exists is asked where the store is created.
-fn group(value: &Value<'_>) -> Option<String> {
-    let name = value.filled_text()?;
-    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
-    if name.len() > 32 || name.starts_with('-') || !name.bytes().all(good) {
-        value
-            .place
-            .error(format!("`{}` is no name of a group", shown(name)), "");
-        return None;
-    }
-    Some(name.to_owned())
 }
 
 fn count_or_none(value: &Value<'_>) -> Option<OrNone<u64>> {

@@ -580,7 +580,7 @@ fn sections_are_checked_too() {
         ("[store]\nmax_size = \"1023K\"", "error 2:12 `max_size` is below 1M | an empty store has some of it: write `1M` or more, such as `20G`"),
         ("[store]\nmax_size = 5", "error 2:12 "),
         ("[store]\npaht = \"x\"", "error 2:1 unknown key `paht` | did you mean `path`?"),
-        ("[store]\ngroup = \"a b\"", "error 2:9 `a b` is no name of a group | "),
+        ("[store]\ngroup = \"www-data\"", "error 2:1 unknown key `group` | a store belongs to one user: let the others use it as that user, with `sudo -u OWNER jobctl`"),
         ("[store]\nretention = { age = 30 }", "error 2:21 `age` has no unit | "),
         ("[store]\nretention = { runs = \"many\" }", "error 2:22 `runs` must be a number of runs or `\"none\"`, not a string | "),
         ("[worker]\nslots = 0", "error 2:9 `slots` must be from 1 to 10000 | "),

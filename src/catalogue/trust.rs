@@ -1,14 +1,16 @@
 //! Whether a file or directory can be trusted: who owns it, who can write it, what it is.
 //!
-//! Rule: what a catalogue says is executed with our rights, so nobody else may be able to change or replace it.
+//! Rule: what a catalogue says is executed with our rights, so nobody else may be able to change or replace it. A group may, at
+//! the price of a warning; not where we are root.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, Level};
 use super::file::FILE_MAX;
-use crate::error::os_words;
+use crate::error::{Hinted, os_words};
+use crate::owned::{is_private_group, resolve, user_words};
 
 /// A regular file of bounded size that nobody else can write.
 pub(super) fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
@@ -29,14 +31,7 @@ pub(super) fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Box<Com
         return Err(refused(path, what, "name a file"));
     }
     check_owner(path, metadata)?;
-    if is_root() && metadata.mode() & 0o022 != 0 {
-        let hint = format!("`chmod go-w {}`", path.display());
-        return Err(refused(
-            path,
-            "others may write to it, and its commands would run as root",
-            &hint,
-        ));
-    }
+    check_mode(path, metadata)?;
     if metadata.len() > FILE_MAX {
         return Err(too_large(path));
     }
@@ -51,7 +46,7 @@ pub(super) fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), Box<Co
     }
     let cause = format!(
         "it belongs to user {}, neither to root nor to us",
-        metadata.uid()
+        user_words(metadata.uid())
     );
     Err(refused(
         path,
@@ -60,59 +55,62 @@ pub(super) fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), Box<Co
     ))
 }
 
-/// For root: nobody else may replace a directory on the way, by the path as given and as it really is.
-///
-/// A directory with the sticky bit, such as `/tmp`, lets nobody replace what is not theirs.
-pub(super) fn check_parents(path: &Path) -> Result<(), Box<Complaint>> {
-    if !is_root() {
-        return Ok(());
+/// Not writable by anyone, for root not even by a group.
+pub(super) fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
+    let path_shown = path.display();
+    let mode = metadata.mode();
+    if mode & 0o002 != 0 {
+        let cause = format!("anyone may write to it (mode {:04o})", mode & 0o7777);
+        return Err(refused(path, &cause, &format!("`chmod o-w {path_shown}`")));
     }
-    let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-    let parent = absolute.parent().unwrap_or(Path::new("/"));
-    let real = real_directory(parent).map_err(|error| unreadable(path, &error))?;
-    let given = absolute.ancestors().skip(1);
-    let other = real
-        .ancestors()
-        .filter(|directory| !absolute.starts_with(directory));
-    for directory in given.chain(other) {
-        let metadata = directory
-            .metadata()
-            .map_err(|error| unreadable(directory, &error))?;
-        if metadata.uid() != 0 {
-            let cause = format!(
-                "its directory `{}` belongs to user {}",
-                directory.display(),
-                metadata.uid()
-            );
-            return Err(refused(
-                path,
-                &cause,
-                "keep a catalogue that runs as root in a directory of root",
-            ));
-        }
-        if metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0 {
-            let cause = format!(
-                "others may write to its directory `{}`",
-                directory.display()
-            );
-            return Err(refused(
-                path,
-                &cause,
-                &format!("`chmod go-w {}`", directory.display()),
-            ));
-        }
+    if is_root() && mode & 0o020 != 0 {
+        return Err(refused(
+            path,
+            "a group may write to it, and its commands would run as root",
+            &format!("`chmod go-w {path_shown}`"),
+        ));
     }
     Ok(())
 }
 
-/// The directory without symbolic links on its way; each name is looked at once where there are none.
-fn real_directory(directory: &Path) -> std::io::Result<PathBuf> {
-    for part in directory.ancestors() {
-        if part.ends_with("..") || part.symlink_metadata()?.is_symlink() {
-            return directory.canonicalize();
+/// The warning about a file or directory that others of its group can write.
+pub(super) fn group_warning(path: &Path, metadata: &Metadata) -> Option<Complaint> {
+    let us = rustix::process::geteuid().as_raw();
+    let shared = metadata.mode() & 0o020 != 0 && !is_private_group(us, metadata.gid());
+    shared.then(|| shared_with_group(path, path))
+}
+
+fn shared_with_group(path: &Path, writable: &Path) -> Complaint {
+    let shown = writable.display();
+    let message = format!("a group may write to `{shown}`, and so run commands with our rights");
+    let hint = format!("`chmod g-w {shown}`, if not all of them are trusted");
+    Complaint {
+        level: Level::Warning,
+        ..Complaint::about_file(path, message, Some(hint))
+    }
+}
+
+/// Nobody else may replace a directory on the way, by the path as given and as it really is; warnings about groups that can.
+///
+/// A directory with the sticky bit, such as `/tmp`, lets nobody replace what is not theirs.
+pub(super) fn check_parents(path: &Path) -> Result<Vec<Complaint>, Box<Complaint>> {
+    let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+    let us = rustix::process::geteuid().as_raw();
+    let way = resolve(&absolute, us).map_err(|error| match Hinted::hint_of(&error) {
+        Some(hint) => refused(path, &error.to_string(), hint),
+        None => unreadable(path, &error),
+    })?;
+    match way.group_writable.first() {
+        Some(directory) if is_root() => {
+            let directory = directory.display();
+            let cause = format!("a group may write to its directory `{directory}`");
+            Err(refused(path, &cause, &format!("`chmod g-w {directory}`")))
+        }
+        _ => {
+            let shared = way.group_writable.iter();
+            Ok(shared.map(|dir| shared_with_group(path, dir)).collect())
         }
     }
-    Ok(directory.to_owned())
 }
 
 /// Whether what the catalogue says would be run as root.

@@ -2,6 +2,7 @@
 //!
 //! Rule: a system state that exists is used or refused, never replaced by a second one.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use std::time::Duration;
 use super::Screen;
 use super::store_section::StoreSection;
 use crate::clock;
-use crate::error::{Error, Kind, Result};
-use crate::store::{Create, OpenOptions, Store};
+use crate::error::{Error, Kind, Result, os_words};
+use crate::owned::{take_rights, user_name, user_words};
+use crate::store::{Create, OpenOptions, Store, as_owner};
 
 /// Id of `--state DIR`, which `runs list --state S` must not meet.
 pub(super) const STATE_DIR: &str = "state_dir";
@@ -59,21 +61,16 @@ pub enum Color {
     Never,
 }
 
-/// Where the store is, and which group shares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatePlace {
-    /// The state directory, absolute.
-    pub dir: PathBuf,
-    /// `[store] group`, or the group that an existing shared directory shows.
-    pub group: Option<String>,
-}
-
 /// What a command works with.
 pub struct Context {
     /// Everything that is printed.
     pub screen: Screen,
     catalogue: Option<PathBuf>,
     state: Option<PathBuf>,
+    /// The user who asked, before root took somebody else's rights.
+    started_as: u32,
+    /// The state directory, once it is known.
+    state_dir: OnceCell<PathBuf>,
 }
 
 impl Context {
@@ -87,6 +84,8 @@ impl Context {
             state: global
                 .state_dir
                 .or_else(|| variable("JOBCTL_STATE").map(Into::into)),
+            started_as: rustix::process::geteuid().as_raw(),
+            state_dir: OnceCell::new(),
         }
     }
 
@@ -97,52 +96,45 @@ impl Context {
 
     /// Absolute path of the catalogue; it need not exist.
     pub fn catalogue_path(&self) -> PathBuf {
-        let path = self.catalogue.clone().unwrap_or_else(|| {
-            let root = rustix::process::geteuid().is_root();
-            default_catalogue(root, &variable, &|path| path.exists())
-        });
+        let path = self
+            .catalogue
+            .clone()
+            .unwrap_or_else(|| default_catalogue(self.is_root(), &variable, &|path| path.exists()));
         std::path::absolute(&path).unwrap_or(path)
     }
 
-    /// The state directory: given, or named by the catalogue, or the usual place.
+    /// Whether root asked.
+    fn is_root(&self) -> bool {
+        self.started_as == 0
+    }
+
+    /// The state directory, absolute: given, or named by the catalogue, or the usual place.
     ///
     /// # Errors
     /// [`Kind::Config`] when only a catalogue that cannot be read knows it.
-    pub fn state_place(&self) -> Result<StatePlace> {
-        let section = self.store_section();
-        let (dir, group) = match (&self.state, section) {
-            (Some(dir), section) => (dir.clone(), section.ok().and_then(|section| section.group)),
-            (None, Err(error)) => return Err(error),
-            (
-                None,
-                Ok(StoreSection {
-                    path: Some(path),
-                    group,
-                }),
-            ) => {
-                let catalogue = self.catalogue_path();
-                let base = catalogue.parent().unwrap_or(Path::new("/"));
-                (base.join(path), group)
-            }
-            (None, Ok(StoreSection { path: None, group })) => {
-                let root = rustix::process::geteuid().is_root();
-                (
-                    default_state(root, &variable, &|path| path.exists())?,
-                    group,
-                )
-            }
+    pub fn state_dir(&self) -> Result<PathBuf> {
+        if let Some(dir) = self.state_dir.get() {
+            return Ok(dir.clone());
+        }
+        let dir = match &self.state {
+            Some(dir) => dir.clone(),
+            None => match self.store_section()?.path {
+                Some(path) => {
+                    let catalogue = self.catalogue_path();
+                    catalogue.parent().unwrap_or(Path::new("/")).join(path)
+                }
+                None => default_state(self.is_root(), &variable, &|path| path.exists())?,
+            },
         };
         let dir = std::path::absolute(&dir).unwrap_or(dir);
-        let group = group.or_else(|| shared_by(&dir));
-        Ok(StatePlace { dir, group })
+        Ok(self.state_dir.get_or_init(|| dir).clone())
     }
 
     /// How to open the store, waiting so long for other writers.
     pub fn open_options(&self, create: Create, busy_wait: Duration) -> Result<OpenOptions> {
-        let place = self.state_place()?;
+        self.act_as_owner()?;
         Ok(OpenOptions {
-            dir: place.dir,
-            group: place.group,
+            dir: self.state_dir()?,
             create,
             busy_wait,
             now_ms: self.now_ms(),
@@ -151,22 +143,65 @@ impl Context {
 
     /// The store, if there is one. Where its place is given, the catalogue is not read for this.
     pub(super) fn existing_store(&self) -> Result<Option<Store>> {
-        let options = match &self.state {
-            Some(dir) => OpenOptions {
-                dir: dir.clone(),
-                group: shared_by(dir),
-                create: Create::Never,
-                busy_wait: BUSY_WAIT,
-                now_ms: self.now_ms(),
-            },
-            None => self.open_options(Create::Never, BUSY_WAIT)?,
-        };
-        match options.open() {
+        match self.open_options(Create::Never, BUSY_WAIT)?.open() {
             Ok((store, _)) => Ok(Some(store)),
-            // None, or not ours: whoever makes it will be told which.
+            // There is none.
             Err(error) if error.kind == Kind::Unavailable => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Root at the store of another user goes on with that user's rights, for good. To be called when the files that arguments
+    /// name are open, and before the catalogue is read: it is judged as the workers of that user judge it.
+    ///
+    /// # Errors
+    /// [`Kind::Permission`] where the rights cannot be taken; then the process must not go on.
+    pub(super) fn act_as_owner(&self) -> Result<()> {
+        let Some((uid, gid)) = self.other_owner() else {
+            return Ok(());
+        };
+        take_rights(uid, gid).map_err(|error| {
+            Error::new(
+                Kind::Permission,
+                format!(
+                    "cannot take the rights of user {}, who owns the store: {}; nothing was opened",
+                    user_words(uid),
+                    os_words(&error)
+                ),
+            )
+            .hint(as_owner(uid))
+        })
+    }
+
+    /// Refuses root at the store of another user: a command that works runs must be started as that user.
+    ///
+    /// # Errors
+    /// [`Kind::Permission`].
+    pub(super) fn refuse_other_owner(&self, what: &str) -> Result<()> {
+        let Some((uid, _)) = self.other_owner() else {
+            return Ok(());
+        };
+        let dir = self.state_dir()?;
+        Err(Error::new(
+            Kind::Permission,
+            format!(
+                "`{what}` as root works no store of another user, and `{}` belongs to {}; nothing was opened",
+                dir.display(),
+                user_words(uid)
+            ),
+        )
+        .hint(as_owner(uid)))
+    }
+
+    /// For root: user and group of the state directory, if it exists and belongs to another user.
+    fn other_owner(&self) -> Option<(u32, u32)> {
+        // Asked again: the rights may have been taken already.
+        if !self.is_root() || !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        // Where the place is not known, no store can be opened either.
+        let meta = std::fs::metadata(self.state_dir().ok()?).ok()?;
+        (meta.uid() != 0).then(|| (meta.uid(), meta.gid()))
     }
 
     /// Opens the store; making it is announced.
@@ -181,8 +216,8 @@ impl Context {
 
     /// Name of the user who asks: behind sudo the one who called it.
     pub fn actor(&self) -> String {
-        let uid = rustix::process::getuid().as_raw();
-        let caller = variable("SUDO_USER").filter(|_| uid == 0);
+        let uid = self.started_as;
+        let caller = variable("SUDO_USER").filter(|_| self.is_root());
         caller
             .and_then(|name| name.into_string().ok())
             .or_else(|| user_name(uid))
@@ -256,23 +291,6 @@ fn user_dir(variable: Variable<'_>, name: &str, below_home: &str) -> Option<Path
             .filter(|dir| dir.is_absolute())
     };
     absolute(name).or_else(|| Some(absolute("HOME")?.join(below_home)))
-}
-
-/// The group of a directory that is shared as `[store] group` makes it: without this, a command that does not know the
-/// catalogue would take the group's rights away again.
-fn shared_by(dir: &Path) -> Option<String> {
-    let meta = std::fs::metadata(dir).ok()?;
-    (meta.mode() & 0o2070 == 0o2070).then(|| meta.gid().to_string())
-}
-
-/// The login name of a user id.
-pub(super) fn user_name(uid: u32) -> Option<String> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    })
 }
 
 #[cfg(test)]

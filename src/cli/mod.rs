@@ -107,6 +107,22 @@ pub enum Command {
 
 /// Does what was asked; the exit code of a command that did not fail.
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
+    match &command {
+        // The first open no store; the last open the files that their arguments name before they do it themselves.
+        Some(
+            Command::Check(_)
+            | Command::Completions(_)
+            | Command::Import(_)
+            | Command::Enqueue(_)
+            | Command::Next(_),
+        ) => {}
+        Some(Command::RunWorker(_)) => context.refuse_other_owner("run-worker")?,
+        Some(Command::Run(_)) => context.refuse_other_owner("run")?,
+        Some(Command::Schedule(args)) if !args.accept_clock => {
+            context.refuse_other_owner("schedule")?;
+        }
+        _ => context.act_as_owner()?,
+    }
     match command {
         None | Some(Command::Status(_)) => status::run(context),
         Some(Command::Check(args)) => Ok(check::run(&args, context)),

@@ -2,7 +2,6 @@
 //!
 //! Rule: rows first, files after COMMIT; slices are short, so that nobody who enqueues or works waits for them.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,6 +12,7 @@ use super::signals::Signals;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::owned::Dir;
 use crate::process::capture::remove_logs;
 use crate::run::RunId;
 use crate::store::{Create, PruneRule, Pruning, Store};
@@ -145,14 +145,16 @@ fn remove(
 
 /// Removes output without a run, as an interrupted prune leaves it.
 fn sweep(store: &Store, removed: &mut Removed) -> Result<()> {
-    let output = store.dir().join("output");
+    let output = match Dir::open(store.dir()).and_then(|state| state.dir("output")) {
+        Ok(output) => output,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("look at", &store.dir().join("output"), &error)),
+    };
     for thousand in numbers(&output) {
         let (from, to) = (RunId(thousand * 1000), RunId(thousand * 1000 + 999));
         // The files are listed first: a run that begins meanwhile has its row before its file.
-        let mut orphans: Vec<RunId> = numbers(&output.join(thousand.to_string()))
-            .into_iter()
-            .map(RunId)
-            .collect();
+        let listed = output.dir(thousand.to_string()).map(|dir| numbers(&dir));
+        let mut orphans: Vec<RunId> = listed.unwrap_or_default().into_iter().map(RunId).collect();
         let existing = store.existing(from, to)?;
         orphans.retain(|run| existing.binary_search(run).is_err());
         let (files, bytes) = remove_logs(store.dir(), &orphans);
@@ -163,13 +165,10 @@ fn sweep(store: &Store, removed: &mut Removed) -> Result<()> {
 }
 
 /// The numbers with which the names in a directory begin.
-fn numbers(dir: &Path) -> Vec<i64> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Vec::new();
-    };
-    let mut numbers: Vec<i64> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.split('.').next()?.parse().ok())
+fn numbers(dir: &Dir) -> Vec<i64> {
+    let names = dir.names().unwrap_or_default().into_iter();
+    let mut numbers: Vec<i64> = names
+        .filter_map(|name| name.to_str()?.split('.').next()?.parse().ok())
         .collect();
     numbers.sort_unstable();
     numbers.dedup();

@@ -127,6 +127,7 @@ impl RequestArgs {
         let zones = (self.at.is_some() || self.deadline.is_some()).then(zone_files::zones);
         request.zones = zones.as_ref();
         request.payload = self.payload.as_deref().map(read_payload).transpose()?;
+        context.act_as_owner()?;
         let path = context.catalogue_path();
         let now_ms = context.now_ms();
         let stamp = catalogue::stamp(&path, now_ms)?;

@@ -18,7 +18,6 @@ use crate::error::{Error, Kind, Result};
 pub(super) struct StoreSection {
     /// Relative to the catalogue's directory.
     pub(super) path: Option<PathBuf>,
-    pub(super) group: Option<String>,
 }
 
 #[derive(Default, serde::Deserialize)]

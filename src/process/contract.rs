@@ -12,6 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::capture::Redactor;
 use crate::attempt::{Class, RetryAfter, Said};
+use crate::owned::Dir;
 use crate::run::RunId;
 
 /// Read of the output file at most.
@@ -36,14 +37,15 @@ pub fn checkpoint_path(state_dir: &Path, run: RunId, idempotency_key: &str) -> P
     state_dir.join("checkpoints").join(format!("{run}-{key}"))
 }
 
-/// Removes a checkpoint, if there is one.
+/// Removes a checkpoint, if there is one; a command may have made a directory of it.
 pub fn remove_checkpoint(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            // The command made a directory of it.
-            std::fs::remove_dir_all(path)
-        }
-        _ => Ok(()),
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    match Dir::open(dir) {
+        Ok(dir) => dir.remove_tree(name),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The files by which workers are known to be alive or dead, and the start of a process, which proves who it is.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::owned::Dir;
 use crate::run::WorkerId;
 use crate::store::WorkerRow;
 
@@ -13,14 +14,28 @@ pub fn workers_dir(state: &Path) -> PathBuf {
     state.join("workers")
 }
 
+pub(super) fn lock_name(worker: WorkerId) -> String {
+    format!("{worker}.lock")
+}
+
+pub(super) fn marks_name(worker: WorkerId) -> String {
+    format!("{worker}.started")
+}
+
 /// Path of a worker's lock.
 pub fn lock_path(state: &Path, worker: WorkerId) -> PathBuf {
-    workers_dir(state).join(format!("{worker}.lock"))
+    workers_dir(state).join(lock_name(worker))
 }
 
 /// Path of a worker's start marks.
 pub fn marks_path(state: &Path, worker: WorkerId) -> PathBuf {
-    workers_dir(state).join(format!("{worker}.started"))
+    workers_dir(state).join(marks_name(worker))
+}
+
+/// Opens a worker's lock to look whether it is held. Not for writing: the close would wake all who watch the directory.
+pub fn open_lock(state: &Path, worker: WorkerId) -> std::io::Result<File> {
+    let workers = Dir::open(state)?.dir("workers")?;
+    workers.open_read(lock_name(worker))
 }
 
 /// Start of a process in clock ticks since boot.

@@ -6,7 +6,9 @@ mod follow_up;
 mod reaper;
 mod sweep;
 
-pub use files::{has_ended, lock_path, marks_path, same_process, start_ticks, workers_dir};
+pub use files::{
+    has_ended, lock_path, marks_path, open_lock, same_process, start_ticks, workers_dir,
+};
 pub use follow_up::follow_up;
 pub use reaper::{Body, Reaped, Reaper, Told};
 pub use sweep::{Sweep, sweep};

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,14 @@ use crate::clock;
 use crate::error::Result;
 use crate::fail_point;
 use crate::observe::log::{self, Level};
+use crate::owned::Dir;
 use crate::process::{last_words, leftovers, marks};
 use crate::run::{RunId, WorkerId};
 use crate::store::{Cause, Death, Recovered, Store, Tx, WorkerRow};
 
-use super::files::{has_ended, lock_path, marks_path, same_process};
+use super::files::{
+    has_ended, lock_name, lock_path, marks_name, marks_path, open_lock, same_process,
+};
 use super::follow_up::follow_up;
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
@@ -198,10 +202,7 @@ impl Reaper<'_> {
 fn look(state: &Path, row: &WorkerRow) -> Life {
     let path = lock_path(state, row.worker);
     // Not for writing: the close would wake every reaper, this one too, and two workers would look at each other for ever.
-    let opened = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(&path);
+    let opened = open_lock(state, row.worker);
     match opened {
         Ok(lock) => {
             if FileExt::try_lock_exclusive(&lock).is_err() {
@@ -222,28 +223,39 @@ fn look(state: &Path, row: &WorkerRow) -> Life {
                 Life::Alive
             }
         }
-        // A missing file is tampering, not death: the process itself must be gone.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        // A missing file is tampering, not death: the process itself must be gone. So it is where something else lies there.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ) =>
+        {
             if same_process(row) {
                 Life::Alive
             } else {
                 Life::Dead(None)
             }
         }
-        // Another user's worker is not ours to judge.
+        // For want of a descriptor, say: the next look will tell.
         Err(_) => Life::Alive,
     }
 }
 
 /// Removes what a worker whose row is gone left in the state directory; its lock last, which keeps others away.
 pub(super) fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
-    for slot in 0..slots {
-        drop(fs::remove_dir_all(
-            state.join("work").join(format!("{worker}.{slot}")),
-        ));
+    let Ok(state) = Dir::open(state) else {
+        return;
+    };
+    if let Ok(work) = state.dir("work") {
+        for slot in 0..slots {
+            drop(work.remove_tree(format!("{worker}.{slot}")));
+        }
     }
-    drop(fs::remove_file(marks_path(state, worker)));
-    drop(fs::remove_file(lock_path(state, worker)));
+    if let Ok(workers) = state.dir("workers") {
+        for name in [marks_name(worker), lock_name(worker)] {
+            drop(workers.remove_file(name));
+        }
+    }
 }
 
 #[cfg(test)]

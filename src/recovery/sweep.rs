@@ -1,16 +1,15 @@
 //! Removes files of workers that nobody knows: they died between their files and their row.
 
-use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use fs2::FileExt;
 
 use crate::error::Result;
+use crate::owned::Dir;
 use crate::run::WorkerId;
 use crate::store::{Store, Tx};
 
-use super::files::{lock_path, workers_dir};
+use super::files::open_lock;
 use super::reaper::forget_files;
 
 /// What is done in our turn to write.
@@ -37,11 +36,7 @@ pub fn sweep(
     write(Box::new(move |tx| {
         let mut clean = true;
         for worker in tx.without_row(&strange)? {
-            // Not for writing, as in `reaper`: the close would wake every housekeeper, this one too.
-            let lock = fs::OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-                .open(lock_path(&state, worker));
+            let lock = open_lock(&state, worker);
             let dead = match &lock {
                 Ok(lock) => FileExt::try_lock_exclusive(lock).is_ok(),
                 Err(error) => error.kind() == std::io::ErrorKind::NotFound,
@@ -60,8 +55,8 @@ pub fn sweep(
 /// The workers that files are named after.
 fn workers_with_files(state: &Path) -> Vec<WorkerId> {
     let mut workers: Vec<WorkerId> = Vec::new();
-    for dir in [workers_dir(state), state.join("work")] {
-        let numbers = names(&dir).filter_map(|name| name.split('.').next()?.parse().ok());
+    for dir in ["workers", "work"] {
+        let numbers = names(state, dir).filter_map(|name| name.split('.').next()?.parse().ok());
         workers.extend(numbers.map(WorkerId));
     }
     workers.sort_unstable();
@@ -72,14 +67,15 @@ fn workers_with_files(state: &Path) -> Vec<WorkerId> {
 /// One more than the last slot of a worker that has a directory.
 fn slots_with_files(state: &Path, worker: WorkerId) -> i64 {
     let of_worker = format!("{worker}.");
-    names(&state.join("work"))
+    names(state, "work")
         .filter_map(|name| name.strip_prefix(&of_worker)?.parse::<u32>().ok())
         .map(|slot| i64::from(slot) + 1)
         .max()
         .unwrap_or(0)
 }
 
-fn names(dir: &Path) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok())
+fn names(state: &Path, dir: &str) -> impl Iterator<Item = String> {
+    let names = Dir::open(state).and_then(|state| state.dir(dir)?.names());
+    let names = names.unwrap_or_default().into_iter();
+    names.filter_map(|name| name.into_string().ok())
 }

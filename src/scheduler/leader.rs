@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use fs2::FileExt;
 
 use crate::error::{Error, Kind, Result};
+use crate::owned::open_read;
 use crate::store::open_lock;
 
 /// Path of the lock.
@@ -20,11 +21,12 @@ pub fn lock_path(state: &Path) -> PathBuf {
 
 /// Whether some process holds the lock; `None` where we may not look.
 pub fn is_led(state: &Path) -> Option<bool> {
-    let path = lock_path(state);
-    if !path.exists() {
-        return Some(false);
-    }
-    let file = open_lock(&path, 0o600).ok()?;
+    // For reading: a look changes nothing.
+    let file = match open_read(&lock_path(state)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
+        Err(_) => return None,
+    };
     match FileExt::try_lock_shared(&file) {
         Ok(()) => Some(false),
         Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
@@ -44,9 +46,9 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
-    pub(super) fn new(state: &Path, mode: u32) -> Result<Self> {
+    pub(super) fn new(state: &Path) -> Result<Self> {
         let path = lock_path(state);
-        let file = open_lock(&path, mode)?;
+        let file = open_lock(&path)?;
         let failed = |error: &std::io::Error| {
             Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
         };

@@ -77,7 +77,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     let stops = SignalPipe::new(&[SIGTERM, SIGINT])?;
     let hangups = SignalPipe::new(&[SIGHUP])?;
     let (store, _) = open.open()?;
-    let candidate = Candidate::new(store.dir(), store.file_mode())?;
+    let candidate = Candidate::new(store.dir())?;
     let planner = Planner::start(store, &catalogue, &clock::boot_id(), read_clocks())?;
     drop(catalogue);
     planner.store().shrink()?;

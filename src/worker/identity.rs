@@ -5,15 +5,16 @@
 //! and removed in our turn to write, so that nobody takes a newborn's file for that of a dead one.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs2::FileExt;
 
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::owned::Dir;
 use crate::process::last_words::LastWords;
-use crate::recovery::{lock_path, marks_path, start_ticks, workers_dir};
+use crate::recovery::{lock_path, marks_path, start_ticks};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -29,30 +30,25 @@ pub(super) struct Identity {
 }
 
 /// Makes a worker's lock file and locks it. One of a worker that died here had no row, and its id is given again.
-fn lock_file(state: &Path, worker: WorkerId) -> Result<File> {
-    let path = lock_path(state, worker);
-    let temporary = path.with_extension("new");
-    drop(fs::remove_file(&temporary));
-    let lock = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(&temporary)
-        .map_err(|error| Error::io("create", &temporary, &error))?;
+fn lock_file(workers: &Dir, worker: WorkerId) -> Result<File> {
+    let (name, temporary) = (format!("{worker}.lock"), format!("{worker}.new"));
+    let failed = |what: &str, name: &str, error: &std::io::Error| {
+        Error::io(what, &workers.path().join(name), error)
+    };
+    let lock = workers
+        .create_anew(&temporary)
+        .map_err(|error| failed("create", &temporary, &error))?;
     FileExt::try_lock_exclusive(&lock)
-        .and_then(|()| fs::rename(&temporary, &path))
-        .map_err(|error| Error::io("lock", &path, &error))?;
+        .and_then(|()| workers.rename(&temporary, &name))
+        .map_err(|error| failed("lock", &name, &error))?;
     Ok(lock)
 }
 
 /// Makes a directory of the state directory if it is missing.
-pub(super) fn make_dir(path: &Path) -> Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::io("create", path, &error)),
-    }
+pub(super) fn make_dir(state: &Path, name: &str) -> Result<Dir> {
+    Dir::open(state)
+        .and_then(|state| state.make_dir(name))
+        .map_err(|error| Error::io("use", &state.join(name), &error))
 }
 
 impl Identity {
@@ -64,10 +60,10 @@ impl Identity {
         now_ms: i64,
     ) -> Result<Self> {
         let state = store.dir().to_owned();
-        make_dir(&workers_dir(&state))?;
+        let workers = make_dir(&state, "workers")?;
         let (worker, lock) = store.write(|tx| {
             let worker = tx.next_worker_id()?;
-            Ok((worker, lock_file(&state, worker)?))
+            Ok((worker, lock_file(&workers, worker)?))
         })?;
         let lock_path = lock_path(&state, worker);
         let last_words =

@@ -12,6 +12,7 @@ use crate::attempt::{Class, Ending, NotStarted, Report, Said};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::fail_point;
+use crate::owned;
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
@@ -24,7 +25,6 @@ use crate::units::hex;
 use super::ended::Ended;
 use super::engine::Event;
 use super::house::Found;
-use super::identity::make_dir;
 use super::inbox::Inbox;
 use super::pool::{Pool, Work};
 
@@ -143,7 +143,7 @@ impl Slot {
         let checkpoint = contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
         if let Some(parent) = checkpoint.parent() {
             // An earlier command may have removed it; work and output directories come back by themselves too.
-            drop(make_dir(parent));
+            drop(owned::make_dir(parent));
         }
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {

@@ -63,8 +63,20 @@ fn rights_that_are_too_wide_are_named() {
     mode(world.state(), 0o755);
     mode(world.state().join("jobctl.db"), 0o644);
     let found = findings(&world, "", 1);
-    has(&found, "state", "error", "has mode 755");
-    has(&found, "state", "error", "jobctl.db` has mode 644");
+    has(
+        &found,
+        "state",
+        "error",
+        "state`: others have rights to it (mode 0755)",
+    );
+    has(
+        &found,
+        "state",
+        "error",
+        "jobctl.db`: others have rights to it (mode 0644)",
+    );
+    let errors = found.iter().filter(|it| it.1 == "error").count();
+    assert_eq!(errors, 2, "{found:?}");
 }
 
 #[test]

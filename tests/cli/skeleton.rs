@@ -1,7 +1,7 @@
 //! What every command shares: options, usage errors, output that cannot be written, stores that are not ours.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::world::World;
 
@@ -101,9 +101,10 @@ fn closed_standard_streams_are_survived() {
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     let world = World::new();
     let database = world.state().join("jobctl.db");
-    fs::create_dir(world.state()).unwrap();
+    world.make_state();
     for content in [&b""[..], b"dear diary\n", &[0u8; 8192]] {
         fs::write(&database, content).unwrap();
+        fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
         let err = world.run("migrate").fails(69);
         assert!(err.starts_with("error: `jobctl.db` "), "{err}");
         assert_eq!(fs::read(&database).unwrap(), content);
@@ -119,10 +120,11 @@ fn a_database_behind_a_symbolic_link_is_refused() {
     fs::rename(&database, &elsewhere).unwrap();
     symlink(&elsewhere, &database).unwrap();
     let message = format!(
-        "error: `{}` is not a regular file; it was not opened\n",
+        "error: cannot use `{}`: it is a symbolic link, not a regular file; it was not opened\n\
+         hint: find out who put it there, and move it away\n",
         database.display()
     );
-    world.run("migrate").is(69, "", &message);
+    world.run("migrate").is(77, "", &message);
 }
 
 #[test]
@@ -132,14 +134,14 @@ fn a_state_directory_that_cannot_be_made_is_an_error_that_says_so() {
     fs::write(&file, "").unwrap();
     world.set("JOBCTL_STATE", &file);
     let message = format!(
-        "error: the state directory `{}` is not a directory\n",
+        "error: cannot use the state directory `{}`: it is a regular file, not a directory; nothing was opened\n\
+         hint: name another with `--state`\n",
         file.display()
     );
-    world.run("migrate").is(69, "", &message);
+    world.run("migrate").is(77, "", &message);
     world.set("JOBCTL_STATE", file.join("below"));
     let message = format!(
-        "error: cannot use the state directory `{}`: not a directory\n\
-         hint: run as the user that owns the state directory, or name another with `--state`\n",
+        "error: cannot use the state directory `{}`: not a directory\n",
         file.join("below").display()
     );
     world.run("migrate").is(74, "", &message);
@@ -181,12 +183,13 @@ fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
         world.run(words).is(69, "", &refused);
     }
     fs::remove_dir_all(world.state()).unwrap();
-    fs::create_dir(world.state()).unwrap();
+    world.make_state();
     let other = rusqlite::Connection::open(&database).unwrap();
     other
         .execute_batch("CREATE TABLE diary (day TEXT)")
         .unwrap();
     drop(other);
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
     let before = fs::read(&database).unwrap();
     let err = world.run("runs list").fails(69);
     assert!(

@@ -1,5 +1,7 @@
 //! Bad input: one clear error, the right exit code, nothing stored.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::{runs, world};
 use crate::world::World;
 
@@ -243,9 +245,10 @@ fn a_state_that_cannot_be_made_is_exit_77() {
 #[test]
 fn a_foreign_database_is_exit_69_and_left_alone() {
     let world = world();
-    std::fs::create_dir(world.state()).unwrap();
+    world.make_state();
     let path = world.state().join("jobctl.db");
     std::fs::write(&path, "not a database").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let said = world.run("enqueue plain").fails(69);
     assert_eq!(
         said,

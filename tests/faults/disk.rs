@@ -119,7 +119,7 @@ struct Mounted(PathBuf);
 impl Mounted {
     fn at_state_of(world: &World, size: &str) -> Self {
         let state = world.state();
-        fs::create_dir(&state).expect("a directory");
+        world.make_state();
         let options = format!("size={size},mode=700");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "jobctl-test"]);

@@ -663,7 +663,6 @@ fn one(
 fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<(), String> {
     let options = OpenOptions {
         dir: state.to_owned(),
-        group: None,
         create: Create::IfMissing,
         busy_wait: Duration::from_secs(5),
         now_ms: 1,

@@ -1,14 +1,11 @@
 //! A database that is removed, moved or replaced while it is open is noticed before anything is acknowledged.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
-use std::path::Path;
 
 use fs2::FileExt;
 use jobctl::error::Kind;
 
 use crate::invariants;
-use crate::needs;
 use crate::world::{World, new_run, until};
 
 #[test]
@@ -182,64 +179,6 @@ fn an_enqueue_that_returns_after_the_database_went_is_not_acknowledged() {
         );
     }
 }
-/// The names under which something else than a regular file of ours lies.
-#[test]
-fn what_is_no_regular_file_of_ours_is_not_opened() {
-    type Put = fn(&Path);
-    let fifo: Put = |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, 0o600.into()).unwrap();
-    let cases: [(&str, Put, i32, &str); 5] = [
-        ("jobctl.db", fifo, 69, "is not a regular file"),
-        ("store.lock", fifo, 74, "cannot read `"),
-        (
-            "jobctl.db",
-            |path| fs::create_dir(path).unwrap(),
-            69,
-            "is not a regular file",
-        ),
-        (
-            "store.lock",
-            |path| symlink("/etc/passwd", path).unwrap(),
-            74,
-            "symbolic links",
-        ),
-        (
-            "write.lock",
-            |path| symlink("/etc/passwd", path).unwrap(),
-            74,
-            "symbolic links",
-        ),
-    ];
-    for (name, put, code, words) in cases {
-        let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(world.state())
-            .unwrap();
-        put(&world.state().join(name));
-        let before = fs::read("/etc/passwd").unwrap();
-        let said = world.run("-q enqueue a").fails(code);
-        assert!(said.contains(words), "{name}: {said}");
-        assert_eq!(fs::read("/etc/passwd").unwrap(), before);
-    }
-}
-
-#[test]
-fn the_database_of_another_user_that_all_can_write_is_not_opened_by_root() {
-    if !needs::root() {
-        return;
-    }
-    let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
-    world.enqueue("a");
-    let path = world.state().join("jobctl.db");
-    std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    let said = world.run("enqueue a").fails(77);
-    assert!(said.contains("is open to all users"), "{said}");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    world.run("enqueue a").is(0, "2\n", "");
-    invariants::hold(&world);
-}
-
 #[test]
 fn processes_that_make_a_store_at_once_and_stay_all_have_it() {
     for _ in 0..10 {

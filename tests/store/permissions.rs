@@ -1,9 +1,12 @@
-//! Nobody else reads or writes the state, unless `[store] group` shares it.
+//! Nobody else reads or writes the state, whatever the umask.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-use crate::world::World;
+use crate::user::OWNER;
+use crate::world::{Said, World};
 
 /// Mode of each file of the state directory, and of itself as `.`.
 fn modes(world: &World) -> Vec<(String, u32)> {
@@ -42,28 +45,38 @@ fn the_state_is_private_whatever_the_umask() {
 }
 
 #[test]
-fn a_group_shares_the_store_but_not_the_workers_locks() {
-    let gid = rustix::process::getgid().as_raw();
-    let world = World::with_catalogue(&format!(
-        "[store]\ngroup = \"{gid}\"\n[job.a]\ncommand = [\"/bin/true\"]\n"
-    ));
-    assert_eq!(world.shell("umask 077; $jobctl enqueue a").code, Some(0));
-    let _open = world.store();
-    assert_eq!(
-        world.shell("umask 077; $jobctl run-worker --drain -q").code,
-        Some(0)
-    );
-    for (name, mode) in modes(&world) {
-        match name.as_str() {
-            "." => assert_eq!(mode, 0o2770),
-            "jobctl.db" | "jobctl.db-wal" | "jobctl.db-shm" | "write.lock" | "store.lock" => {
-                assert_eq!(mode, 0o660, "{name}: {mode:o}");
+fn a_store_works_under_any_umask() {
+    for umask in ["0177", "0277", "0777"] {
+        let world = World::with_catalogue(
+            "[job.a]\ncommand = \"cat && umask 022 && echo hello > file && cat file\"\n",
+        );
+        // As another user where we can be one: root needs no rights to a directory.
+        let us = if world.give_away() { OWNER } else { us() };
+        let jobctl = |words: &str| {
+            let mut command = world.command([""; 0]);
+            let script = format!(
+                "umask {umask}; exec {} {words}",
+                env!("CARGO_BIN_EXE_jobctl")
+            );
+            let env: Vec<_> = command
+                .get_envs()
+                .map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned)))
+                .collect();
+            command = Command::new("/bin/sh");
+            command.args(["-c", &script]).current_dir(world.root());
+            for (name, value) in env {
+                command.env(name, value.unwrap_or_default());
             }
-            _ => {}
-        }
+            Said::of(command.uid(us).output().expect("the shell starts"))
+        };
+        let state = "--state deep/er/state";
+        jobctl(&format!("-q {state} enqueue a --payload 1")).is(0, "1\n", "");
+        jobctl(&format!("-q {state} run-worker --drain")).is(0, "", "");
+        jobctl(&format!("-q {state} runs logs 1")).is(0, "1hello\n", "");
+        jobctl(&format!("-q {state} enqueue a --payload 2")).is(0, "2\n", "");
     }
-    assert_eq!(
-        fs::metadata(world.state().join("jobctl.db")).unwrap().gid(),
-        gid
-    );
+}
+
+fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
 }

@@ -111,7 +111,8 @@ fn the_units_promise_what_the_papers_say() {
             ("Service", "StateDirectoryMode", "0700"),
             ("Service", "TimeoutStartSec", "infinity"),
             ("Service", "WatchdogSec", "2min"),
-            ("Service", "Restart", "on-failure"),
+            // So that `jobctl workers stop` renews a worker and takes none away.
+            ("Service", "Restart", "always"),
             ("Service", "RestartSec", "5s"),
             ("Service", "RestartPreventExitStatus", "2 78"),
             ("Service", "KillMode", "mixed"),

@@ -4,6 +4,7 @@
 
 mod life;
 mod place;
+mod rights;
 mod selftest;
 mod trial;
 
@@ -89,6 +90,11 @@ impl Finding {
         }
     }
 
+    /// Whether it is an error about the rights to the state directory.
+    fn refuses_state(&self) -> bool {
+        self.check == "state" && self.level == Level::Error
+    }
+
     fn document(&self) -> Value {
         json!({
             "check": self.check,
@@ -109,6 +115,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Ok(show("doctor.selftest", &findings, context));
     }
     let mut findings = place::look(context);
+    let is_refused = findings.iter().any(Finding::refuses_state);
     match open(context) {
         Ok(Some(store)) => {
             findings.extend(life::look(&store, context));
@@ -117,6 +124,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             }
         }
         Ok(None) => findings.push(Finding::ok("store", "there is none yet")),
+        // Each reason was found above.
+        Err(error) if error.kind == Kind::Permission && is_refused => {}
         Err(error) => {
             let hint = error.hint.clone().unwrap_or_else(|| "see above".to_owned());
             findings.push(Finding::error("store", error.message, hint));
@@ -127,8 +136,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 
 /// The store; `None` before first use.
 fn open(context: &Context) -> Result<Option<Store>, crate::error::Error> {
-    let place = context.state_place()?;
-    if !place.dir.join("store.lock").exists() && !place.dir.join("jobctl.db").exists() {
+    let dir = context.state_dir()?;
+    if !dir.join("store.lock").exists() && !dir.join("jobctl.db").exists() {
         return Ok(None);
     }
     let options = context.open_options(crate::store::Create::Never, place::PATIENCE)?;

@@ -1,13 +1,12 @@
 //! Where jobctl is: state directory, file system, disk, clock, zone data, limits of the process, catalogue.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Resource;
 
-use super::Finding;
+use super::{Finding, rights};
 use crate::catalogue::{Catalogue, Level};
 use crate::cli::Context;
 use crate::process::descriptors::{Room, room};
@@ -27,12 +26,12 @@ const SET_MS: i64 = 1_704_067_200_000;
 pub(super) fn look(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     let catalogue = catalogue(context, &mut findings);
-    match context.state_place() {
-        Ok(place) => {
-            state(&place.dir, place.group.is_some(), &mut findings);
+    match context.state_dir() {
+        Ok(dir) => {
+            findings.extend(rights::look(&dir));
             let min_free = catalogue.as_ref().map_or(1 << 30, |it| it.store.min_free);
-            findings.push(file_system(&place.dir));
-            findings.push(disk(&place.dir, min_free));
+            findings.push(file_system(&dir));
+            findings.push(disk(&dir, min_free));
         }
         Err(error) => {
             let hint = error
@@ -86,65 +85,6 @@ fn catalogue(context: &Context, findings: &mut Vec<Finding>) -> Option<Catalogue
         ),
     });
     Catalogue::load(&path).ok()
-}
-
-/// Rights of the state directory and of what is in it.
-fn state(dir: &Path, shared: bool, findings: &mut Vec<Finding>) {
-    let meta = match fs::metadata(dir) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let message = format!("`{}` will be made on first use", dir.display());
-            findings.push(Finding::ok("state", message));
-            return;
-        }
-        Err(error) => {
-            let message = format!("cannot look at `{}`: {error}", dir.display());
-            findings.push(Finding::error(
-                "state",
-                message,
-                "run as the user that owns it",
-            ));
-            return;
-        }
-    };
-    let (dir_mode, file_mode) = if shared {
-        (0o2770, 0o660)
-    } else {
-        (0o700, 0o600)
-    };
-    let me = rustix::process::geteuid().as_raw();
-    if meta.mode() & 0o7777 & !dir_mode != 0 {
-        findings.push(Finding::error(
-            "state",
-            format!(
-                "`{}` has mode {:o}: others may read or write in it",
-                dir.display(),
-                meta.mode() & 0o7777
-            ),
-            format!("chmod {dir_mode:o} {}", dir.display()),
-        ));
-    } else if meta.uid() != me && me != 0 && !shared {
-        findings.push(Finding::error(
-            "state",
-            format!("`{}` belongs to user {}", dir.display(), meta.uid()),
-            "run as that user, or name another directory with `--state`",
-        ));
-    } else {
-        findings.push(Finding::ok("state", format!("`{}`", dir.display())));
-    }
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    for entry in entries {
-        let Ok(meta) = entry.metadata() else { continue };
-        let odd = meta.mode() & 0o777 & !file_mode != 0;
-        if meta.is_file() && odd {
-            let path = entry.path();
-            findings.push(Finding::error(
-                "state",
-                format!("`{}` has mode {:o}", path.display(), meta.mode() & 0o777),
-                format!("chmod {file_mode:o} {}", path.display()),
-            ));
-        }
-    }
 }
 
 /// The nearest directory that exists.

@@ -47,7 +47,6 @@ impl Trial {
     fn store(&self, create: Create) -> Result<Store> {
         let options = OpenOptions {
             dir: self.dir.join("state"),
-            group: None,
             create,
             busy_wait: PATIENCE,
             now_ms: clock::wall_ms(),

@@ -61,6 +61,8 @@ pub(super) fn run(
         let message = format!("request id `{made}` belongs to a single run; nothing was enqueued");
         return Err(Error::new(Kind::Refused, message).into());
     }
+    let mut source = Source::open(from)?;
+    context.act_as_owner()?;
     let path = context.catalogue_path();
     let stamp = catalogue::stamp(&path, context.now_ms())?;
     let catalogue = Catalogue::load(&path).map_err(Error::from)?;
@@ -72,7 +74,6 @@ pub(super) fn run(
         traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
         keys: Keys::default(),
     };
-    let mut source = Source::open(from)?;
     let signals = Signals::new()?;
     let done = match (&request_id, context.existing_store()?) {
         (Some(id), Some(store)) => store.import_progress(id)?,

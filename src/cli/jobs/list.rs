@@ -99,6 +99,6 @@ fn is_no_store(error: &anyhow::Error, context: &Context) -> bool {
     let unavailable = error
         .downcast_ref::<Error>()
         .is_some_and(|error| error.kind == Kind::Unavailable);
-    let place = context.state_place();
-    unavailable && place.is_ok_and(|place| !place.dir.join("jobctl.db").exists())
+    let dir = context.state_dir();
+    unavailable && dir.is_ok_and(|dir| !dir.join("jobctl.db").exists())
 }

@@ -68,6 +68,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             context,
         );
     }
+    context.act_as_owner()?;
     let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
     let zone = zone_of(&catalogue)?;
     let (from, until) = window(args, zone.as_deref(), context.now_ms())?;

@@ -3,14 +3,13 @@
 //! Rule: a command's bytes are made safe unless `--raw` is given; following ends when the attempt has ended and all was read.
 
 use std::io::Read;
-use std::path::Path;
 
 use serde_json::json;
 
 use crate::cli::ids::{find_run, run_id, unknown_run};
 use crate::cli::{Context, safe};
 use crate::error::{Error, Kind, Result};
-use crate::process::capture::log_path;
+use crate::process::capture::{log_path, open_log};
 use crate::run::{RunId, State};
 use crate::store::{AttemptRow, Create, RunDetail, Store};
 
@@ -49,10 +48,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let number = args.attempt.unwrap_or(detail.row.attempts);
     let path = log_path(store.dir(), args.run, number);
     let row = detail.attempts.iter().find(|row| row.number == number);
-    if row.is_none() && !path.exists() {
+    if row.is_none() && path.symlink_metadata().is_err() {
         return Err(no_attempt(&detail, args.attempt).into());
     }
-    let kept = read(&path)?;
+    let kept = match open_log(store.dir(), args.run, number) {
+        Ok(mut file) => {
+            let mut bytes = Vec::new();
+            let read = file.read_to_end(&mut bytes);
+            read.map_err(|error| Error::io("read", &path, &error))?;
+            Some(bytes)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Error::io("read", &path, &error).into()),
+    };
     let whole =
         kept.is_some() || row.is_none_or(|row| row.output_bytes <= tail_of(row).len() as i64);
     let bytes = kept.unwrap_or_else(|| row.map_or_else(Vec::new, |row| tail_of(row).to_vec()));
@@ -93,15 +101,6 @@ fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
         ),
         _ => Error::new(Kind::NotFound, format!("run {run} was not started yet"))
             .hint("`--follow` waits for it"),
-    }
-}
-
-/// The file's content; `None` if there is none.
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
     }
 }
 

@@ -3,22 +3,16 @@
 //! Rule: looking changes nothing and proves nothing where the file may not be opened; a missing file means tampering, and then
 //! pid, start time and boot id decide.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use fs2::FileExt;
 
-use crate::recovery::{lock_path, same_process};
+use crate::recovery::{open_lock, same_process};
 use crate::store::WorkerRow;
 
 /// Whether the worker lives; `None` where it is not ours to judge.
 pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(lock_path(state, row.worker));
-    match opened {
+    match open_lock(state, row.worker) {
         // Shared, so that two who look do not take each other for the worker.
         Ok(file) => match FileExt::try_lock_shared(&file) {
             Ok(()) => Some(false),
@@ -36,6 +30,7 @@ pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::owned::Dir;
     use crate::recovery::start_ticks;
     use crate::run::WorkerId;
 
@@ -78,7 +73,8 @@ mod tests {
         };
         assert_eq!(is_alive(dir.path(), &rebooted), Some(false));
         std::fs::create_dir(dir.path().join("workers")).unwrap();
-        let lock = std::fs::File::create(dir.path().join("workers/7.lock")).unwrap();
+        let workers = Dir::open(&dir.path().join("workers")).unwrap();
+        let lock = workers.create_new("7.lock").unwrap();
         assert_eq!(
             is_alive(dir.path(), &row()),
             Some(false),

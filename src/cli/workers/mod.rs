@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::context::user_name;
 use super::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
+use crate::owned::user_name;
 use crate::recovery::has_ended;
 use crate::run::WorkerId;
 use crate::store::{Create, Store, WorkerRow};
@@ -28,7 +28,7 @@ pub struct Args {
 enum Verb {
     /// List workers
     List,
-    /// Ask workers to end as SIGTERM does: they let their runs finish for a while
+    /// Ask workers to end as SIGTERM does; a service manager may start them again
     Stop(stop::Args),
     /// Kill a worker that hangs; other workers recover its runs
     Kill(kill::Args),

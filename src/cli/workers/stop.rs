@@ -9,7 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::run::WorkerId;
 use crate::store::{Create, Store};
 
-/// Ask workers to end as SIGTERM does: they let their runs finish for a while
+/// Ask workers to end as SIGTERM does: they let their runs finish for a while. A service manager may start them again, as it does
+/// with the units of jobctl: there `systemctl stop` ends one for good
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Their ids

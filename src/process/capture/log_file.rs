@@ -4,12 +4,11 @@
 //! quarter each that overwrite each other in turn, and is appended to the log when the attempt ends: `runs logs -f` shows
 //! the head while it grows.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 
-use super::{LogTarget, log_path};
+use super::{LogTarget, log_place};
+use crate::owned::Dir;
 
 /// Below this much free space, output is dropped: finishing runs needs the rest.
 const MIN_FREE: u64 = 32 << 20;
@@ -88,7 +87,8 @@ impl LogFile {
     fn write_head(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.check_space(bytes.len())?;
         if self.head.is_none() {
-            self.head = Some(create(&self.path())?);
+            let (dir, name) = self.place()?;
+            self.head = Some(dir.create_anew(name)?);
             // Only now is there a file system to ask.
             self.check_space(bytes.len())?;
         }
@@ -127,9 +127,10 @@ impl LogFile {
     /// Begins a segment: the second, or the older one again, whose content is dropped.
     fn next_segment(&mut self) -> io::Result<()> {
         if self.segments.len() < 2 {
-            let path = self.path().with_extension("tail");
-            let file = create(&path)?;
-            std::fs::remove_file(&path)?;
+            let (dir, name) = self.place()?;
+            let name = format!("{name}.tail");
+            let file = dir.create_anew(&name)?;
+            dir.remove_file(&name)?;
             self.segments.push(Segment { file, bytes: 0 });
             return Ok(());
         }
@@ -176,8 +177,12 @@ impl LogFile {
         self.dropped
     }
 
-    fn path(&self) -> PathBuf {
-        log_path(&self.target.state_dir, self.target.run, self.target.attempt)
+    /// The directory of the log, made if it is missing, and its name.
+    fn place(&self) -> io::Result<(Dir, String)> {
+        let (thousand, name) = log_place(self.target.run, self.target.attempt);
+        let state = Dir::open(&self.target.state_dir)?;
+        let dir = state.make_dir("output")?.make_dir(thousand)?;
+        Ok((dir, name))
     }
 }
 
@@ -200,38 +205,12 @@ fn copy(mut segment: Segment, to: &mut File, buffer: &mut [u8]) -> Result<(), u6
     Ok(())
 }
 
-/// A new file that nobody else can read, never through a link. An old one of that name is of another life of the store.
-fn create(path: &Path) -> io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-    };
-    match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent() {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(parent)?;
-            }
-            open()
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            std::fs::remove_file(path)?;
-            open()
-        }
-        opened => opened,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::process::capture::log_path;
     use crate::run::RunId;
 
     fn log(dir: &Path, output_max: u64) -> LogFile {
@@ -244,7 +223,7 @@ mod tests {
     }
 
     fn finished(mut log: LogFile) -> (u64, Vec<u8>) {
-        let path = log.path();
+        let path = log_path(&log.target.state_dir, log.target.run, log.target.attempt);
         let dropped = log.finish(&mut [0; 7]);
         (dropped, std::fs::read(path).unwrap())
     }

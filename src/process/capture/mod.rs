@@ -8,6 +8,7 @@ mod prune;
 mod redact;
 mod tee;
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use tee::Tee;
 
 use log_file::LogFile;
 
+use crate::owned::Dir;
 use crate::run::RunId;
 
 /// Bytes of output kept in memory, and with the attempt in the store.
@@ -26,12 +28,22 @@ pub const TAIL_BYTES: usize = 4096;
 /// A pipe holds 64 KiB: one read takes all.
 const READ_BYTES: usize = 64 << 10;
 
-/// Path of an attempt's log, a thousand runs to a directory.
+/// Path of an attempt's log, to be shown; it is opened by [`open_log`].
 pub fn log_path(state_dir: &Path, run: RunId, attempt: i64) -> PathBuf {
-    state_dir
-        .join("output")
-        .join((run.0 / 1000).to_string())
-        .join(format!("{run}.{attempt}.log"))
+    let (thousand, name) = log_place(run, attempt);
+    state_dir.join("output").join(thousand).join(name)
+}
+
+/// Opens an attempt's log for reading.
+pub fn open_log(state_dir: &Path, run: RunId, attempt: i64) -> std::io::Result<File> {
+    let (thousand, name) = log_place(run, attempt);
+    let output = Dir::open(state_dir)?.dir("output")?;
+    output.dir(thousand)?.open_read(name)
+}
+
+/// The directory below `output` and the name of an attempt's log: a thousand runs to a directory.
+fn log_place(run: RunId, attempt: i64) -> (String, String) {
+    ((run.0 / 1000).to_string(), format!("{run}.{attempt}.log"))
 }
 
 /// Where an attempt's output goes.

@@ -1,6 +1,5 @@
 //! Connections: how every process opens one, and that what it opens is ours and not newer.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +7,9 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::Files;
 use super::migrate::{APPLICATION_ID, VERSION};
-use super::place::{HINT_RIGHTS, adopt};
+use super::place::HINT_RIGHTS;
 use crate::error::{Error, Kind, Result};
+use crate::owned::Dir;
 
 /// SQLite 3.7.0 to 3.51.2 can lose a commit when a log is reset while another process reads it.
 const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= 3_051_003);
@@ -48,24 +48,17 @@ pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
 
 /// Keeps the database as it was before a migration, in `jobctl.db.schema-N.bak`.
 pub(super) fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<()> {
-    let path = files.dir.join(format!("jobctl.db.schema-{version}.bak"));
-    let temporary = path.with_extension("tmp");
+    let name = format!("jobctl.db.schema-{version}.bak");
+    let temporary = format!("jobctl.db.schema-{version}.tmp");
+    let (path, temporary_path) = (files.dir.join(&name), files.dir.join(&temporary));
     let io = |error: std::io::Error| Error::io("write", &path, &error);
-    drop(fs::remove_file(&temporary));
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&temporary)
-        .map_err(io)?;
-    adopt(&temporary, &file, files.modes, files.modes.file)?;
-    drop(file);
-    conn.backup("main", &temporary, None::<fn(_)>)?;
-    fs::File::open(&temporary)
+    let dir = Dir::open(&files.dir).map_err(io)?;
+    drop(dir.create_anew(&temporary).map_err(io)?);
+    conn.backup("main", &temporary_path, None::<fn(_)>)?;
+    dir.open_read(&temporary)
         .and_then(|file| file.sync_all())
-        .map_err(io)?;
-    fs::rename(&temporary, &path).map_err(io)?;
-    fs::File::open(&files.dir)
-        .and_then(|dir| dir.sync_all())
+        .and_then(|()| dir.rename(&temporary, &name))
+        .and_then(|()| Ok(rustix::fs::fsync(&dir)?))
         .map_err(io)
 }
 

@@ -3,13 +3,16 @@
 //! Rule: the absence of the reserve file is the flag: while it is gone, enqueue refuses and only finishing and pruning write.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::fault::is_full;
 use super::{Settings, Store};
 use crate::error::{Error, Result};
 use crate::flow::{FREE_FLOOR, Guard, Space};
+use crate::owned::Dir;
+
+/// Its name in the state directory.
+const RESERVE: &str = "reserve";
 
 /// Enough for SQLite to finish what runs on an otherwise full disk (384 KiB were enough in trials).
 const RESERVE_BYTES: u64 = 384 * 1024;
@@ -28,7 +31,7 @@ impl Store {
         Ok(Space {
             free,
             min_free: settings.min_free,
-            has_reserve: free >= settings.min_free || self.reserve_path().exists(),
+            has_reserve: free >= settings.min_free || self.has_reserve(),
             used: settings.max_size.map_or(Ok(0), |_| self.used_bytes())?,
             max_size: settings.max_size,
         })
@@ -54,29 +57,30 @@ impl Store {
     }
 
     fn reserve_path(&self) -> PathBuf {
-        self.files.dir.join("reserve")
+        self.files.dir.join(RESERVE)
+    }
+
+    fn has_reserve(&self) -> bool {
+        self.reserve_path().symlink_metadata().is_ok()
     }
 
     /// Makes the reserve again, if it is missing and there is space for it.
     pub fn keep_reserve(&self) -> Result<()> {
         let path = self.reserve_path();
-        if path.exists() || self.free_bytes()? < FREE_FLOOR {
+        if self.has_reserve() || self.free_bytes()? < FREE_FLOOR {
             return Ok(());
         }
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(self.files.modes.file)
-            .open(&path);
-        let file = match file {
+        let failed = |error: std::io::Error| Error::io("create", &path, &error);
+        let dir = Dir::open(&self.files.dir).map_err(failed)?;
+        let file = match dir.create_new(RESERVE) {
             // Somebody else was faster.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-            file => file.map_err(|error| Error::io("create", &path, &error))?,
+            file => file.map_err(failed)?,
         };
         let kept =
             rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES);
         if kept.is_err() {
-            drop(fs::remove_file(&path));
+            drop(dir.remove_file(RESERVE));
         }
         Ok(())
     }

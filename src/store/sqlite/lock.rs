@@ -3,8 +3,8 @@
 //! Rule: only files made for locking are locked; `jobctl.db` is touched by SQLite alone, because closing a second
 //! descriptor of it would cancel SQLite's own POSIX locks.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use fs2::FileExt;
 
 use crate::error::{Error, Kind, Result};
+use crate::owned::open_write;
 
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,17 +23,9 @@ pub(super) enum Mode {
     Exclusive,
 }
 
-/// Opens a lock file, creating it with `mode`; never follows a link, never leaks into children.
-pub(crate) fn open(path: &Path, mode: u32) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(mode)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| Error::io("open the lock file", path, &error))
+/// Opens a lock file of the state directory, and makes it if it is missing.
+pub(crate) fn open(path: &Path) -> Result<File> {
+    open_write(path).map_err(|error| Error::io("open the lock file", path, &error))
 }
 
 fn try_lock(file: &File, mode: Mode) -> std::io::Result<bool> {
@@ -120,8 +113,8 @@ pub(super) struct WriteTurn(File);
 
 impl WriteTurn {
     /// Waits for our turn.
-    pub(super) fn take(path: &Path, mode: u32, wait: Duration) -> Result<Self> {
-        let file = open(path, mode)?;
+    pub(super) fn take(path: &Path, wait: Duration) -> Result<Self> {
+        let file = open(path)?;
         match acquire(file, Mode::Exclusive, wait) {
             Ok(Some(file)) => Ok(Self(file)),
             Ok(None) => {

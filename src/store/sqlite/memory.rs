@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::migrate::migrate;
-use super::{Files, Modes, Store, connect};
+use super::{Files, Store, connect};
 use crate::error::Result;
 
 impl Store {
@@ -21,11 +21,6 @@ impl Store {
             dir: PathBuf::new(),
             database: PathBuf::from(format!("file:/{name}?vfs=memdb")),
             write_lock: PathBuf::new(),
-            modes: Modes {
-                file: 0o600,
-                dir: 0o700,
-                group: None,
-            },
         };
         let mut conn = connect(&files.database)?;
         let made: Option<String> = conn

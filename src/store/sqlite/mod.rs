@@ -65,7 +65,7 @@ pub(crate) use lock::open as open_lock;
 pub use migrate::VERSION as SCHEMA_VERSION;
 pub use open::{Create, OpenOptions};
 pub use overrides::ClosedLimit;
-pub use place::is_network;
+pub use place::{as_owner, is_network};
 pub use prune::{Pruned, Pruning};
 pub use recover::{Cause, Death};
 pub use request::ImportProgress;
@@ -92,21 +92,21 @@ pub struct Store {
     _schema_lock: Option<File>,
 }
 
-/// Paths and modes of a state directory.
+/// Paths of a state directory.
 #[derive(Debug, Clone)]
 struct Files {
     dir: PathBuf,
     database: PathBuf,
     write_lock: PathBuf,
-    modes: Modes,
 }
 
-/// Permissions of what jobctl creates.
-#[derive(Debug, Clone, Copy)]
-struct Modes {
-    file: u32,
-    dir: u32,
-    group: Option<u32>,
+impl Files {
+    /// What SQLite keeps beside the database under its name with this suffix.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.database.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
 }
 
 /// Device and inode: what a path pointed to when it was opened.
@@ -137,11 +137,6 @@ impl Store {
         migrate::VERSION
     }
 
-    /// Mode of the files that belong to the store.
-    pub fn file_mode(&self) -> u32 {
-        self.files.modes.file
-    }
-
     fn connection(&self) -> Result<&Connection> {
         if let Some(conn) = self.conn.get() {
             return Ok(conn);
@@ -166,7 +161,7 @@ impl Store {
     /// Waits for a turn to write, at most so long, and gives it back; the error that a writer would get then names who
     /// holds it.
     pub fn who_writes(&self, wait: Duration) -> Result<Option<Error>> {
-        match lock::WriteTurn::take(&self.files.write_lock, self.files.modes.file, wait) {
+        match lock::WriteTurn::take(&self.files.write_lock, wait) {
             Ok(turn) => {
                 drop(turn);
                 Ok(None)
@@ -178,9 +173,7 @@ impl Store {
 
     /// Bytes of the write-ahead log.
     pub fn wal_bytes(&self) -> u64 {
-        let mut path = self.files.database.clone().into_os_string();
-        path.push("-wal");
-        std::fs::metadata(path).map_or(0, |meta| meta.len())
+        std::fs::metadata(self.files.beside("-wal")).map_or(0, |meta| meta.len())
     }
 
     /// Copies the log into the database as far as readers allow; with `restart`, waits for them so that it starts anew.

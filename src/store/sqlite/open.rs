@@ -14,10 +14,11 @@ use rusqlite::Connection;
 use super::connect::{back_up, connect, version_of};
 use super::lock::{self, Mode};
 use super::migrate::{VERSION, migrate};
-use super::place::{HINT_RIGHTS, adopt, make_dir, modes, refuse_network};
+use super::place::{HINT_RIGHTS, make_dir, refuse_network};
 use super::{FileId, Files, Store};
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
+use crate::owned::{Dir, Facts, Wanted, judge};
 use crate::units::hex;
 
 /// What may happen to the store while it is opened.
@@ -36,8 +37,6 @@ pub enum Create {
 pub struct OpenOptions {
     /// The state directory.
     pub dir: PathBuf,
-    /// Group that shares it.
-    pub group: Option<String>,
     /// Whether it may be made or migrated.
     pub create: Create,
     /// Longest wait for other writers.
@@ -52,35 +51,30 @@ const LOCK_STEP: Duration = Duration::from_millis(10);
 impl OpenOptions {
     /// Opens the store; the second value says whether it was made just now.
     pub fn open(&self) -> Result<(Store, bool)> {
-        let modes = modes(self.group.as_deref())?;
-        let dir = make_dir(&self.dir, modes, self.create)?;
-        // SQLite is told to follow no link, and minds those on the way too.
-        let dir = fs::canonicalize(&dir).map_err(|error| Error::io("find", &dir, &error))?;
+        let dir = make_dir(&self.dir, self.create)?;
         refuse_network(&dir)?;
         let files = Files {
             database: dir.join("jobctl.db"),
             write_lock: dir.join("write.lock"),
             dir,
-            modes,
         };
         let lock_path = files.dir.join("store.lock");
-        let mut lock = self.lock(&files, &lock_path, Mode::Shared)?;
+        let mut lock = self.lock(&lock_path, Mode::Shared)?;
         let mut created = false;
         let mut alone = false;
         if missing(&files.database)? {
             drop(lock);
             let made = || Ok(!missing(&files.database)?);
-            (lock, alone) = self.lock_alone(&files, &lock_path, made)?;
+            (lock, alone) = self.lock_alone(&lock_path, made)?;
             if alone && missing(&files.database)? {
                 self.create(&files, &lock, &lock_path)?;
                 created = true;
             }
         }
-        if missing(&files.write_lock)? {
-            let file = lock::open(&files.write_lock, files.modes.file)?;
-            adopt(&files.write_lock, &file, files.modes, files.modes.file)?;
+        if look_at(&files.write_lock)?.is_none() {
+            drop(lock::open(&files.write_lock)?);
         }
-        let mut identity = identify(&files.database)?;
+        let mut identity = identify(&files)?;
         let mut conn = connect(&files.database, self.busy_wait)?;
         let version = version_of(&conn)?;
         if version < VERSION {
@@ -97,7 +91,7 @@ impl OpenOptions {
             drop(lock);
             let migrated =
                 || Ok(version_of(&connect(&files.database, self.busy_wait)?)? >= VERSION);
-            (lock, alone) = self.lock_alone(&files, &lock_path, migrated)?;
+            (lock, alone) = self.lock_alone(&lock_path, migrated)?;
             conn = connect(&files.database, self.busy_wait)?;
             let version = version_of(&conn)?;
             if version < VERSION {
@@ -105,7 +99,7 @@ impl OpenOptions {
                 fail_point::reach("backed_up");
                 migrate(&mut conn, version)?;
             }
-            identity = identify(&files.database)?;
+            identity = identify(&files)?;
         }
         let uuid: String = conn.query_row("SELECT uuid FROM store", [], |row| row.get(0))?;
         self.check_uuid(&files, &lock, &lock_path, &uuid)?;
@@ -130,24 +124,23 @@ impl OpenOptions {
         Ok((store, created))
     }
 
-    fn lock(&self, files: &Files, path: &Path, mode: Mode) -> Result<fs::File> {
-        try_lock(files, path, mode, self.busy_wait)?.ok_or_else(|| busy_schema(self.busy_wait))
+    fn lock(&self, path: &Path, mode: Mode) -> Result<fs::File> {
+        try_lock(path, mode, self.busy_wait)?.ok_or_else(|| busy_schema(self.busy_wait))
     }
 
     /// The lock for us alone, and true; or with others, and false, once somebody else has done what it is wanted for: they keep
     /// theirs as long as they live.
     fn lock_alone(
         &self,
-        files: &Files,
         path: &Path,
         is_done: impl Fn() -> Result<bool>,
     ) -> Result<(fs::File, bool)> {
         let mut waited = Duration::ZERO;
         loop {
-            if let Some(lock) = try_lock(files, path, Mode::Exclusive, Duration::ZERO)? {
+            if let Some(lock) = try_lock(path, Mode::Exclusive, Duration::ZERO)? {
                 return Ok((lock, true));
             }
-            if let Some(lock) = try_lock(files, path, Mode::Shared, Duration::ZERO)?
+            if let Some(lock) = try_lock(path, Mode::Shared, Duration::ZERO)?
                 && is_done()?
             {
                 return Ok((lock, false));
@@ -181,13 +174,9 @@ impl OpenOptions {
         remove_half_made(&temporary);
         let uuid = hex(&crate::clock::random_bytes::<16>());
         let made = (|| {
-            let file = fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&temporary)
+            Dir::open(&files.dir)
+                .and_then(|dir| dir.create_new(HALF_MADE))
                 .map_err(|error| Error::io("create", &temporary, &error))?;
-            adopt(&temporary, &file, files.modes, files.modes.file)?;
-            drop(file);
             let mut conn = Connection::open(&temporary)?;
             conn.pragma_update(None, "synchronous", "FULL")?;
             migrate(&mut conn, 0)?;
@@ -200,7 +189,7 @@ impl OpenOptions {
             fs::hard_link(&temporary, &files.database)
                 .or_else(|_| fs::rename(&temporary, &files.database))
                 .map_err(|error| Error::io("create", &files.database, &error))?;
-            remember(&files.dir, lock_path, &uuid)
+            remember(&files.dir, lock, lock_path, &uuid)
         })();
         remove_half_made(&temporary);
         made
@@ -224,24 +213,13 @@ impl OpenOptions {
             )
             .hint("put the right file back; to use this one, remove `store.lock`")),
             // Whoever made it died before the end.
-            None => remember(&files.dir, lock_path, uuid),
+            None => remember(&files.dir, lock, lock_path, uuid),
         }
     }
 }
 
-fn try_lock(files: &Files, path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>> {
-    let file = lock::open(path, files.modes.file).map_err(|error| match error.kind {
-        Kind::Permission => Error::new(
-            Kind::Permission,
-            format!(
-                "the state directory `{}` cannot be used: permission denied",
-                files.dir.display()
-            ),
-        )
-        .hint(HINT_RIGHTS),
-        _ => error,
-    })?;
-    adopt(path, &file, files.modes, files.modes.file)?;
+fn try_lock(path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>> {
+    let file = lock::open(path)?;
     lock::acquire(file, mode, wait).map_err(|error| Error::io("lock", path, &error))
 }
 
@@ -263,8 +241,10 @@ fn refuse_old_log(files: &Files) -> Result<()> {
 }
 
 /// The name under which a database is made; whoever makes it has the store alone.
+const HALF_MADE: &str = ".jobctl.db.new";
+
 fn half_made(dir: &Path) -> PathBuf {
-    dir.join(".jobctl.db.new")
+    dir.join(HALF_MADE)
 }
 
 fn remove_half_made(temporary: &Path) {
@@ -277,11 +257,12 @@ fn remove_half_made(temporary: &Path) {
 
 /// Makes a new database last under its name, and only then has the lock file remember it: what is remembered must be there,
 /// whenever the power goes.
-fn remember(dir: &Path, lock_path: &Path, uuid: &str) -> Result<()> {
+fn remember(dir: &Path, lock: &fs::File, lock_path: &Path, uuid: &str) -> Result<()> {
     remove_half_made(&half_made(dir));
     sync_names(dir)?;
-    fs::write(lock_path, format!("{uuid}\n"))
-        .and_then(|()| fs::File::open(lock_path)?.sync_all())
+    lock.set_len(0)
+        .and_then(|()| lock.write_all_at(format!("{uuid}\n").as_bytes(), 0))
+        .and_then(|()| lock.sync_all())
         .map_err(|error| Error::io("write", lock_path, &error))
 }
 
@@ -344,27 +325,34 @@ fn missing(path: &Path) -> Result<bool> {
     }
 }
 
-fn identify(path: &Path) -> Result<FileId> {
-    let meta = fs::symlink_metadata(path).map_err(|error| Error::io("look at", path, &error))?;
-    if !meta.is_file() {
-        return Err(Error::new(
-            Kind::Unavailable,
-            format!(
-                "`{}` is not a regular file; it was not opened",
-                path.display()
-            ),
-        ));
+/// Looks at the database and at what SQLite keeps beside it.
+fn identify(files: &Files) -> Result<FileId> {
+    for suffix in ["-wal", "-shm"] {
+        look_at(&files.beside(suffix))?;
     }
-    let uid = rustix::process::geteuid().as_raw();
-    if uid == 0 && meta.uid() != 0 && meta.mode() & 0o007 != 0 {
-        return Err(Error::new(
-            Kind::Permission,
-            format!(
-                "`{}` is open to all users; it was not opened",
-                path.display()
-            ),
-        )
-        .hint("`chmod o= jobctl.db` in the state directory"));
+    let path = &files.database;
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() > 1) {
+        // Who made it may have died before it removed the first name.
+        remove_half_made(&half_made(&files.dir));
     }
+    let missing = || Error::io("look at", path, &std::io::ErrorKind::NotFound.into());
+    let meta = look_at(path)?.ok_or_else(missing)?;
     Ok(FileId(meta.dev(), meta.ino()))
+}
+
+/// Judges a file of the store by its name; `None` where it is missing. A descriptor of ours would cost SQLite its locks.
+fn look_at(path: &Path) -> Result<Option<fs::Metadata>> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("look at", path, &error).hint(HINT_RIGHTS)),
+    };
+    let us = rustix::process::geteuid().as_raw();
+    match judge(Facts::from(&meta), Wanted::File, us) {
+        None => Ok(Some(meta)),
+        Some(flaw) => {
+            let message = format!("cannot use `{}`: {flaw}; it was not opened", path.display());
+            Err(Error::new(Kind::Permission, message).hint(flaw.hint(path)))
+        }
+    }
 }

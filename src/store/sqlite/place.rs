@@ -1,97 +1,74 @@
-//! The state directory: its modes and group, and the file systems on which it cannot be.
+//! The state directory: whose it must be, and the file systems on which it cannot be.
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Modes;
 use super::open::{Create, no_store};
 use crate::error::{Error, Kind, Result};
+use crate::owned::{self, Facts, Flaw, Wanted, judge, user_name};
 
 pub(super) const HINT_RIGHTS: &str =
     "run as the user that owns the state directory, or name another with `--state`";
 
-pub(super) fn modes(group: Option<&str>) -> Result<Modes> {
-    let Some(name) = group else {
-        return Ok(Modes {
-            file: 0o600,
-            dir: 0o700,
-            group: None,
-        });
+/// The state directory as an absolute path without links, made if it may be. It and the way to it are checked: nobody but its
+/// owner can enter it, and nobody else but root can put another one in its place.
+pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
+    let given = std::path::absolute(given).map_err(|error| Error::io("find", given, &error))?;
+    let us = rustix::process::geteuid().as_raw();
+    let refused = |error: &std::io::Error| {
+        let error = Error::io("use the state directory", &given, error);
+        if error.hint.is_none() && error.kind == Kind::Permission {
+            return error.hint(HINT_RIGHTS);
+        }
+        error
     };
-    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let gid = groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name))
-            .then(|| fields.nth(1)?.parse().ok())
-            .flatten()
-    });
-    match gid.or_else(|| name.parse().ok()) {
-        Some(gid) => Ok(Modes {
-            file: 0o660,
-            dir: 0o2770,
-            group: Some(gid),
-        }),
-        None => Err(Error::new(
-            Kind::Config,
-            format!("unknown group `{name}` in `[store] group`"),
-        )),
+    let way = owned::resolve(&given, us).map_err(|error| refused(&error))?;
+    if way.last.is_none() {
+        if create == Create::Never {
+            return Err(no_store(&given));
+        }
+        if let Some(parent) = way.real.ancestors().find(|parent| parent.exists()) {
+            refuse_network(parent)?;
+        }
+        owned::make_dirs(&way.real).map_err(|error| {
+            let error = Error::io("create the state directory", &given, &error);
+            match error.kind {
+                Kind::Permission => error.hint(HINT_RIGHTS),
+                _ => error,
+            }
+        })?;
+    }
+    let facts = if let Some(facts) = way.last {
+        facts
+    } else {
+        let made = way.real.symlink_metadata();
+        Facts::from(&made.map_err(|error| refused(&error))?)
+    };
+    match judge(facts, Wanted::Directory, us) {
+        None => Ok(way.real),
+        Some(flaw) => Err(refuse_dir(&given, flaw)),
     }
 }
 
-/// Gives a fresh file its group and mode, whatever the umask said. A file of somebody else is left as it is.
-pub(super) fn adopt(path: &Path, file: &fs::File, modes: Modes, mode: u32) -> Result<()> {
-    let meta = file
-        .metadata()
-        .map_err(|error| Error::io("look at", path, &error))?;
-    if meta.uid() != rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    let chown = match modes.group {
-        Some(gid) if meta.gid() != gid => std::os::unix::fs::fchown(file, None, Some(gid)),
-        _ => Ok(()),
+fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
+    let message = format!(
+        "cannot use the state directory `{}`: {flaw}; nothing was opened",
+        dir.display()
+    );
+    let hint = match flaw {
+        Flaw::Foreign(uid) => as_owner(uid),
+        Flaw::Open(_) => format!(
+            "a store belongs to one user: `chmod -R go= {}`",
+            dir.display()
+        ),
+        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--state`".to_owned(),
     };
-    chown
-        .and_then(|()| match meta.mode() & 0o7777 {
-            same if same == mode => Ok(()),
-            _ => file.set_permissions(fs::Permissions::from_mode(mode)),
-        })
-        .map_err(|error| Error::io("set the mode of", path, &error))
+    Error::new(Kind::Permission, message).hint(hint)
 }
 
-/// The state directory as an absolute path, made if it may be.
-pub(super) fn make_dir(dir: &Path, modes: Modes, create: Create) -> Result<PathBuf> {
-    let dir = std::path::absolute(dir).map_err(|error| Error::io("find", dir, &error))?;
-    match fs::metadata(&dir) {
-        Ok(meta) if meta.is_dir() => return Ok(dir),
-        Ok(_) => {
-            return Err(Error::new(
-                Kind::Unavailable,
-                format!("the state directory `{}` is not a directory", dir.display()),
-            ));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            return Err(Error::io("use the state directory", &dir, &error).hint(HINT_RIGHTS));
-        }
-    }
-    if create == Create::Never {
-        return Err(no_store(&dir));
-    }
-    if let Some(parent) = dir.ancestors().find(|parent| parent.exists()) {
-        refuse_network(parent)?;
-    }
-    let made = match fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&dir)
-    {
-        Ok(()) => fs::File::open(&dir)
-            .map_err(|error| Error::io("open", &dir, &error))
-            .and_then(|file| adopt(&dir, &file, modes, modes.dir)),
-        Err(error) => Err(Error::io("create the state directory", &dir, &error).hint(HINT_RIGHTS)),
-    };
-    made.map(|()| dir)
+/// What somebody who is not the owner of a store should do.
+pub fn as_owner(uid: u32) -> String {
+    let user = user_name(uid).unwrap_or_else(|| format!("'#{uid}'"));
+    format!("run as its owner: `sudo -u {user} jobctl ..`, or name another with `--state`")
 }
 
 /// Network file systems, by their magic numbers in statfs(2).

@@ -27,7 +27,7 @@ impl Store {
         let failed = |error: Errno| Error::io("watch", path, &error.into());
         // A new store has none before its first transaction.
         if !path.exists() {
-            drop(lock::open(path, self.files.modes.file)?);
+            drop(lock::open(path)?);
         }
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?;
         inotify::add_watch(&events, path, WatchFlags::CLOSE_WRITE).map_err(failed)?;

@@ -182,8 +182,8 @@ impl Store {
         if self.identity.is_none() {
             return Ok(None);
         }
-        let (path, mode) = (&self.files.write_lock, self.files.modes.file);
-        WriteTurn::take(path, mode, self.busy_wait).map(Some)
+        let path = &self.files.write_lock;
+        WriteTurn::take(path, self.busy_wait).map(Some)
     }
 
     fn try_group(&mut self, bodies: Vec<Body<'_>>, answers: &mut Vec<Result<()>>) -> Result<()> {
@@ -287,7 +287,6 @@ mod tests {
     fn store(dir: &tempfile::TempDir) -> Store {
         let options = OpenOptions {
             dir: dir.path().join("state"),
-            group: None,
             create: Create::IfMissing,
             busy_wait: Duration::from_secs(5),
             now_ms: 0,

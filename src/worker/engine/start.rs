@@ -33,7 +33,7 @@ impl Engine {
         let signals = SignalPipe::new(&[SIGTERM, SIGINT])?;
         let hangups = SignalPipe::new(&[SIGHUP])?;
         for name in ["work", "output", "checkpoints"] {
-            identity::make_dir(&store.dir().join(name))?;
+            identity::make_dir(store.dir(), name)?;
         }
         let label = label(&options);
         let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;

@@ -215,7 +215,6 @@ pub(super) fn bury() -> Verdict {
 fn open(dir: &Path) -> Store {
     let options = OpenOptions {
         dir: dir.join("state"),
-        group: None,
         create: Create::IfMissing,
         busy_wait: Duration::from_secs(20),
         now_ms: 0,

@@ -1,0 +1,133 @@
+//! Whose the state directory is, with everything in it and the way to it: one finding for each thing that is wrong.
+
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::error::{Error, Hinted};
+use crate::owned::{Dir, Facts, Flaw, Wanted, judge, resolve};
+use crate::store::as_owner;
+
+/// More findings of one kind help nobody.
+const FINDINGS_MAX: usize = 20;
+
+/// Looks.
+pub(super) fn look(dir: &Path) -> Vec<Finding> {
+    let us = rustix::process::geteuid().as_raw();
+    let way = match resolve(dir, us) {
+        Ok(way) => way,
+        Err(error) => {
+            let hint =
+                Hinted::hint_of(&error).unwrap_or("look at the rights of the directories above");
+            let hint = hint.to_owned();
+            let message = Error::io("use", dir, &error).message;
+            return vec![Finding::error("state", message, hint)];
+        }
+    };
+    let mut findings = Vec::new();
+    for above in &way.group_writable {
+        findings.push(Finding::warning(
+            "state",
+            format!(
+                "a group can write `{}`, and so replace what is below it",
+                above.display()
+            ),
+            format!(
+                "`chmod g-w {}`, if not all of them are trusted",
+                above.display()
+            ),
+        ));
+    }
+    if way.last.is_none() {
+        let message = format!("`{}` will be made on first use", dir.display());
+        findings.push(Finding::ok("state", message));
+        return findings;
+    }
+    let mut flaws = Flaws {
+        us,
+        findings: Vec::new(),
+        more: 0,
+    };
+    flaws.judge(&way.real, Some(Wanted::Directory));
+    flaws.entries(&way.real);
+    if flaws.findings.is_empty() {
+        findings.push(Finding::ok("state", format!("`{}`", dir.display())));
+    }
+    findings.extend(flaws.findings);
+    if flaws.more > 0 {
+        let message = format!("{} more like these", flaws.more);
+        findings.push(Finding::error("state", message, "see above"));
+    }
+    findings
+}
+
+struct Flaws {
+    us: u32,
+    findings: Vec<Finding>,
+    more: usize,
+}
+
+impl Flaws {
+    /// Everything in the state directory; not what commands made in `work` and `checkpoints`.
+    fn entries(&mut self, dir: &Path) {
+        for path in entries(dir) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            match name {
+                Some("work" | "checkpoints") => {
+                    self.judge(&path, Some(Wanted::Directory));
+                }
+                Some("workers" | "output") => {
+                    if self.judge(&path, Some(Wanted::Directory)) {
+                        self.below(&path);
+                    }
+                }
+                _ => {
+                    self.judge(&path, None);
+                }
+            }
+        }
+    }
+
+    fn below(&mut self, dir: &Path) {
+        for path in entries(dir) {
+            let is_dir = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+            if self.judge(&path, None) && is_dir {
+                self.below(&path);
+            }
+        }
+    }
+
+    /// Whether an entry is as it must be: what is wanted, else a file or directory.
+    fn judge(&mut self, path: &Path, wanted: Option<Wanted>) -> bool {
+        // What is gone again is no fault.
+        let Ok(meta) = path.symlink_metadata() else {
+            return false;
+        };
+        let is = if meta.is_dir() {
+            Wanted::Directory
+        } else {
+            Wanted::File
+        };
+        let Some(flaw) = judge(Facts::from(&meta), wanted.unwrap_or(is), self.us) else {
+            return true;
+        };
+        if self.findings.len() == FINDINGS_MAX {
+            self.more += 1;
+            return false;
+        }
+        let hint = match (flaw, self.findings.is_empty(), wanted) {
+            (Flaw::Foreign(uid), true, Some(Wanted::Directory)) => as_owner(uid),
+            _ => flaw.hint(path),
+        };
+        let message = format!("cannot use `{}`: {flaw}", path.display());
+        self.findings.push(Finding::error("state", message, hint));
+        false
+    }
+}
+
+/// The entries of a directory of ours, sorted by name; none where it is not.
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let names = Dir::open(dir).and_then(|held| held.names());
+    let mut names = names.unwrap_or_default();
+    names.sort();
+    names.into_iter().map(|name| dir.join(name)).collect()
+}

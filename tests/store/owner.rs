@@ -1,0 +1,297 @@
+//! A store belongs to one user: whose rights a process has at it, and who is refused.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::Path;
+
+use crate::needs;
+use crate::user::{OWNER, STRANGER, give};
+use crate::world::World;
+
+const CATALOGUE: &str = "[job.a]\ncommand = \"echo hello\"\n";
+
+/// Commands of every kind: each opens the store in its own way.
+const COMMANDS: &[&str] = &[
+    "enqueue a",
+    "enqueue --from lines",
+    "status",
+    "runs list",
+    "runs show 1",
+    "runs logs 1",
+    "runs why 1",
+    "runs cancel 1",
+    "dlq list",
+    "jobs pause a --reason x",
+    "queues list",
+    "limits list",
+    "periods list",
+    "workers list",
+    "workers stop --all",
+    "prune --age 1d",
+    "migrate",
+    "run a",
+    "run-worker --drain",
+    "schedule --once",
+    "schedule --accept-clock",
+];
+
+/// A world with a store that has a finished run; `lines` is a file to import.
+fn world() -> World {
+    let world = World::with_catalogue(CATALOGUE);
+    fs::write(world.root().join("lines"), "{\"job\":\"a\"}\n").unwrap();
+    world
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Everything below a directory, with what must not change by a refused command.
+fn listing(dir: &Path) -> Vec<(String, u32, u32)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let meta = entry.metadata().unwrap();
+        all.push((
+            entry.path().display().to_string(),
+            meta.uid(),
+            meta.mode() & 0o7777,
+        ));
+        if meta.is_dir() {
+            all.extend(listing(&entry.path()));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_state_directory_that_others_may_enter_is_refused_by_every_command() {
+    for mode in [0o750, 0o701, 0o2770, 0o777] {
+        let world = world();
+        world.run("-q enqueue a").ok();
+        set_mode(&world.state(), mode);
+        let before = listing(&world.state());
+        for words in COMMANDS {
+            let said = world.run(&format!("-q {words}")).fails(77);
+            let state = world.state();
+            let state = state.display();
+            let message = format!(
+                "error: cannot use the state directory `{state}`: others have rights to it (mode {:04o}); \
+                 nothing was opened\nhint: a store belongs to one user: `chmod -R go= {state}`\n",
+                mode & 0o777
+            );
+            assert_eq!(said, message, "{words}");
+        }
+        assert_eq!(listing(&world.state()), before);
+    }
+}
+
+#[test]
+fn a_state_that_anyone_could_replace_is_refused_and_not_made() {
+    let world = world();
+    let shared = world.root().join("shared");
+    fs::create_dir(&shared).unwrap();
+    set_mode(&shared, 0o777);
+    let said = world.run("enqueue a --state shared/new").fails(77);
+    assert!(
+        said.contains("anyone may write to its directory `"),
+        "{said}"
+    );
+    assert!(said.contains("hint: `chmod o-w "), "{said}");
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+    // With the sticky bit nobody else can.
+    set_mode(&shared, 0o1777);
+    world
+        .run("-q enqueue a --state shared/new")
+        .is(0, "1\n", "");
+    set_mode(&shared, 0o777);
+    let said = world.run("enqueue a --state shared/new").fails(77);
+    assert!(
+        said.contains("anyone may write to its directory `"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_group_that_could_replace_the_state_is_a_warning_of_the_doctor() {
+    let world = world();
+    let shared = world.root().join("shared");
+    fs::create_dir(&shared).unwrap();
+    world.run("-q enqueue a --state shared/new").ok();
+    if !needs::root() {
+        return;
+    }
+    std::os::unix::fs::chown(&shared, None, Some(OWNER)).unwrap();
+    set_mode(&shared, 0o775);
+    world.run("-q enqueue a --state shared/new").ok();
+    let said = world.run("doctor --json --state shared/new").json(0);
+    let warnings: Vec<&str> = said["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["check"] == "state" && item["level"] == "warning")
+        .filter_map(|item| item["message"].as_str())
+        .collect();
+    assert_eq!(warnings.len(), 1, "{said}");
+    assert!(warnings[0].starts_with("a group can write `"), "{said}");
+}
+
+#[test]
+fn nobody_but_its_owner_uses_a_store() {
+    let world = world();
+    if !world.give_away() {
+        return;
+    }
+    world.run_as(OWNER, "-q enqueue a").ok();
+    // The stranger may go there, and read the catalogue.
+    set_mode(world.root(), 0o711);
+    set_mode(&world.catalogue(), 0o644);
+    lchown(world.catalogue(), Some(0), Some(0)).unwrap();
+    lchown(world.root(), Some(0), Some(0)).unwrap();
+    let before = listing(&world.state());
+    for words in COMMANDS {
+        if words.contains("--from") {
+            continue;
+        }
+        let said = world.run_as(STRANGER, &format!("-q {words}")).fails(77);
+        assert!(
+            said.contains(&format!("belongs to user {OWNER}")),
+            "{words}: {said}"
+        );
+        let hint = format!("hint: run as its owner: `sudo -u '#{OWNER}' jobctl ..`");
+        assert!(said.contains(&hint), "{words}: {said}");
+    }
+    let found = world.run_as(STRANGER, "doctor --json").json(1);
+    let errors: Vec<&serde_json::Value> = found["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["level"] == "error")
+        .collect();
+    assert_eq!(errors.len(), 1, "{found}");
+    assert_eq!(listing(&world.state()), before);
+}
+
+#[test]
+fn root_acts_with_the_rights_of_the_owner() {
+    let world = world();
+    if !world.give_away() {
+        return;
+    }
+    world.run_as(OWNER, "-q enqueue a").ok();
+    world.run_as(OWNER, "-q run-worker --drain").ok();
+    // What only root can read is read before the rights are given up.
+    let secret = world.root().join("for-root");
+    fs::write(&secret, "{\"job\":\"a\"}\n").unwrap();
+    set_mode(&secret, 0o600);
+    let payload = format!("-q enqueue a --payload @{}", secret.display());
+    world.run(&payload).is(0, "2\n", "");
+    let lines = format!("-q enqueue --from {}", secret.display());
+    world.run(&lines).ok();
+    for words in COMMANDS {
+        let refused = ["run a", "run-worker", "schedule --once"];
+        if !refused.iter().any(|word| words.starts_with(word)) {
+            let said = world.run(&format!("-q {words}"));
+            assert!(
+                matches!(said.code, Some(0 | 4)),
+                "{words}: {:?} {}{}",
+                said.code,
+                said.out,
+                said.err
+            );
+        }
+    }
+    world.run("doctor --json").json(0);
+    for (path, uid, _) in listing(&world.state()) {
+        assert_eq!(uid, OWNER, "{path}");
+    }
+    let shown = world.run("runs show 2 --json").json(0);
+    assert_eq!(shown["initiator"], "root");
+    // Also a store that the catalogue of that user names.
+    let text = format!("[store]\npath = \"named\"\n{CATALOGUE}");
+    world.write_catalogue(&text);
+    give(&world.catalogue());
+    let mut world = world;
+    world.set("JOBCTL_STATE", "");
+    world.run_as(OWNER, "-q enqueue a").is(0, "1\n", "");
+    world.run("-q enqueue a").is(0, "2\n", "");
+    assert!(
+        listing(&world.root().join("named"))
+            .iter()
+            .all(|it| it.1 == OWNER)
+    );
+}
+
+#[test]
+fn root_starts_no_commands_for_another_user() {
+    let world = world();
+    if !world.give_away() {
+        return;
+    }
+    world.run_as(OWNER, "-q enqueue a").ok();
+    let before = listing(&world.state());
+    for words in ["run a", "run-worker --drain", "schedule", "schedule --once"] {
+        let said = world.run(words).fails(77);
+        let verb = words.split(' ').next().unwrap();
+        assert!(
+            said.starts_with(&format!(
+                "error: `{verb}` as root works no store of another user"
+            )),
+            "{said}"
+        );
+        let hint = format!("hint: run as its owner: `sudo -u '#{OWNER}' jobctl ..`");
+        assert!(said.contains(&hint), "{said}");
+    }
+    assert_eq!(listing(&world.state()), before);
+    // Its own store root works as anybody does.
+    lchown(world.catalogue(), Some(0), Some(0)).unwrap();
+    lchown(world.root(), Some(0), Some(0)).unwrap();
+    world.run("-q --state mine run a").is(0, "hello\n", "");
+}
+
+#[test]
+fn what_is_in_a_store_lets_nobody_read_with_the_rights_of_root() {
+    let world = world();
+    if !world.give_away() {
+        return;
+    }
+    world.run_as(OWNER, "-q run a").is(0, "hello\n", "");
+    let secrets = tempfile::tempdir().unwrap();
+    let secret = secrets.path().join("secret");
+    fs::write(&secret, "of root").unwrap();
+    let log = world.state().join("output/0/1.1.log");
+    let database = world.state().join("jobctl.db");
+    let copy = fs::read(&database).unwrap();
+    let plants: [(&str, &dyn Fn()); 3] = [
+        ("a log", &|| {
+            fs::remove_file(&log).unwrap();
+            symlink(&secret, &log).unwrap();
+        }),
+        ("a directory of logs", &|| {
+            fs::remove_dir_all(log.parent().unwrap()).unwrap();
+            fs::hard_link(&secret, secrets.path().join("1.1.log")).unwrap();
+            symlink(secrets.path(), log.parent().unwrap()).unwrap();
+        }),
+        ("the database", &|| {
+            fs::remove_file(&database).unwrap();
+            symlink(&secret, &database).unwrap();
+        }),
+    ];
+    for (what, plant) in plants {
+        plant();
+        for words in [
+            "runs logs 1",
+            "runs logs 1 --raw",
+            "runs show 1",
+            "prune --keep 1",
+        ] {
+            let said = world.run(words);
+            let text = format!("{}{}", said.out, said.err);
+            assert!(!text.contains("of root"), "{what}, {words}: {text}");
+        }
+        assert_eq!(fs::read(&secret).unwrap(), b"of root", "{what}");
+        assert_eq!(fs::metadata(&secret).unwrap().uid(), 0, "{what}");
+    }
+    fs::remove_file(&database).unwrap();
+    fs::write(&database, copy).unwrap();
+}
