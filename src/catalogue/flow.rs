@@ -56,15 +56,24 @@ pub(super) fn queues(sections: &[Entry<'_>], context: &Context) -> BTreeMap<Stri
             }),
         };
         let paused = table.get("paused").and_then(|value| value.boolean());
+        let max_running = count(&table, "max_running");
+        let reserve = table.get("reserve");
+        let reserved = reserve.as_ref().and_then(|value| value.integer(0, 1_024));
+        if let (Some(value), Some(slots), Some(most)) = (&reserve, reserved, max_running)
+            && slots > most
+        {
+            let message =
+                format!("`reserve = {slots}` is more than `max_running = {most}` lets it use");
+            value
+                .place
+                .error(message, "lower `reserve`, or raise `max_running`");
+        }
         let queue = QueueRules {
             // Without a good rank it still exists, so that no job is told otherwise.
             rank: rank.unwrap_or_default(),
-            max_running: count(&table, "max_running"),
+            max_running,
             max_waiting: max_waiting(&table),
-            reserve: table
-                .get("reserve")
-                .and_then(|value| value.integer(0, 1_024))
-                .unwrap_or(0),
+            reserve: reserved.unwrap_or(0),
             paused: (paused == Some(true)).then(|| Paused {
                 by: "catalogue".to_owned(),
                 reason: None,

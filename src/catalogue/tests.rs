@@ -562,6 +562,7 @@ fn sections_are_checked_too() {
         ("[limit.smtp]\nconcurrency = 1\n[job.a]\ncommand = \"a\"\nlimits = [\"smtp\", \"smtp\"]", "error 5:19 limit `smtp` is named twice | "),
         ("[queue.q]\nrank = 1\nmax_running = 2\n[job.a]\ncommand = \"a\"\nqueue = \"q\"\nconcurrency = 3", "warning 4:6 `concurrency = 3` is never reached"),
         ("[queue.high]\nreserve = -1", "error 2:11 `reserve` must be from 0 to 1024 | "),
+        ("[queue.high]\nreserve = 3\nmax_running = 2", "error 2:11 `reserve = 3` is more than `max_running = 2` lets it use | lower `reserve`"),
         ("[tenants]\nweight = 3", "error 2:1 unknown key `weight` of `tenants` | each tenant has `concurrency` or `max_waiting`"),
         ("[tenants.acme]\nweight = 0", "error 2:10 `weight` must be from 1 to 100 | "),
         ("[tenants.\"A b\"]\nweight = 1", "error 1:10 bad name `A b` of a tenant | "),

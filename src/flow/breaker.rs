@@ -1,7 +1,7 @@
 //! A breaker: opens after too many transient endings, lets one run try after the cooldown, closes on success.
 //!
-//! Rule: who the probe is, is stored nowhere: while the breaker is half open at most one run is under way, and how any run
-//! ends then decides. So nothing can be left behind by a crash.
+//! Rule: who the probe is, is stored nowhere: while the breaker is half open at most one run that was claimed since it opened
+//! is under way, and how any such run ends then decides. So nothing can be left behind by a crash.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,18 @@ pub struct Breaker {
     pub failures_ms: Vec<i64>,
     /// Since when it is open, and when a run may try again.
     pub open: Option<(i64, i64)>,
+    /// The last fence that was given out when it opened: what was claimed before neither tries nor decides.
+    #[serde(default)]
+    pub fence: i64,
+}
+
+/// The claim of an attempt that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedClaim {
+    /// Its fence.
+    pub fence: i64,
+    /// The last fence that was given out before its end.
+    pub last: i64,
 }
 
 impl Breaker {
@@ -21,7 +33,7 @@ impl Breaker {
     pub fn open_until_ms(&self, now_ms: i64) -> Option<i64> {
         let (since_ms, until_ms) = self.open?;
         // A clock that was set back starts the cooldown anew, and makes it no longer.
-        let until_ms = until_ms.min(now_ms.saturating_add(until_ms - since_ms));
+        let until_ms = until_ms.min(now_ms.saturating_add(until_ms.saturating_sub(since_ms)));
         (until_ms > now_ms).then_some(until_ms)
     }
 
@@ -30,19 +42,24 @@ impl Breaker {
         self.open.is_some() && self.open_until_ms(now_ms).is_none()
     }
 
+    /// Whether a run with this fence was claimed since it opened.
+    pub fn is_tried_by(&self, fence: i64) -> bool {
+        fence > self.fence
+    }
+
     /// An attempt ended well.
-    pub fn succeed(&mut self, now_ms: i64) {
-        if self.is_half_open(now_ms) {
+    pub fn succeed(&mut self, claim: EndedClaim, now_ms: i64) {
+        if self.is_half_open(now_ms) && self.is_tried_by(claim.fence) {
             *self = Self::default();
         }
     }
 
     /// An attempt had a transient ending; whether this opened the breaker.
-    pub fn fail(&mut self, rules: BreakerRules, now_ms: i64) -> bool {
+    pub fn fail(&mut self, rules: BreakerRules, claim: EndedClaim, now_ms: i64) -> bool {
         if self.open.is_some() {
-            let opens = self.is_half_open(now_ms);
+            let opens = self.is_half_open(now_ms) && self.is_tried_by(claim.fence);
             if opens {
-                self.open = Some((now_ms, now_ms.saturating_add(rules.cooldown_ms)));
+                self.opens(rules, claim, now_ms);
             }
             return opens;
         }
@@ -53,9 +70,14 @@ impl Breaker {
         let opens = self.failures_ms.len() as i64 >= rules.failures;
         if opens {
             self.failures_ms.clear();
-            self.open = Some((now_ms, now_ms.saturating_add(rules.cooldown_ms)));
+            self.opens(rules, claim, now_ms);
         }
         opens
+    }
+
+    fn opens(&mut self, rules: BreakerRules, claim: EndedClaim, now_ms: i64) {
+        self.open = Some((now_ms, now_ms.saturating_add(rules.cooldown_ms)));
+        self.fence = claim.last;
     }
 }
 
@@ -69,11 +91,16 @@ mod tests {
         cooldown_ms: 5_000,
     };
 
+    /// A claim with this fence, which was the last.
+    fn claim(fence: i64) -> EndedClaim {
+        EndedClaim { fence, last: fence }
+    }
+
     fn opened() -> Breaker {
         let mut breaker = Breaker::default();
-        assert!(!breaker.fail(RULES, 10_000));
-        assert!(!breaker.fail(RULES, 10_100));
-        assert!(breaker.fail(RULES, 10_200));
+        assert!(!breaker.fail(RULES, claim(7), 10_000));
+        assert!(!breaker.fail(RULES, claim(7), 10_100));
+        assert!(breaker.fail(RULES, claim(7), 10_200));
         breaker
     }
 
@@ -81,7 +108,7 @@ mod tests {
     fn it_opens_after_enough_failures_within_the_window_only() {
         let mut breaker = Breaker::default();
         for n in 0..20 {
-            assert!(!breaker.fail(RULES, 10_000 + n * 500), "{n}");
+            assert!(!breaker.fail(RULES, claim(7), 10_000 + n * 500), "{n}");
         }
         assert_eq!(opened().open_until_ms(10_200), Some(15_200));
         assert!(!opened().is_half_open(15_199));
@@ -91,19 +118,29 @@ mod tests {
     fn after_the_cooldown_an_ending_decides() {
         let mut breaker = opened();
         assert!(breaker.is_half_open(15_200));
-        breaker.succeed(15_300);
+        breaker.succeed(claim(8), 15_300);
         assert_eq!(breaker, Breaker::default());
         let mut breaker = opened();
-        assert!(breaker.fail(RULES, 16_000));
+        assert!(breaker.fail(RULES, claim(8), 16_000));
         assert_eq!(breaker.open_until_ms(16_000), Some(21_000));
     }
 
     #[test]
     fn what_started_before_it_opened_decides_nothing_during_the_cooldown() {
         let mut breaker = opened();
-        breaker.succeed(11_000);
-        assert!(!breaker.fail(RULES, 11_000));
+        breaker.succeed(claim(8), 11_000);
+        assert!(!breaker.fail(RULES, claim(8), 11_000));
         assert_eq!(breaker, opened());
+    }
+
+    #[test]
+    fn what_was_claimed_before_it_opened_decides_nothing_after_the_cooldown_either() {
+        let mut breaker = opened();
+        breaker.succeed(claim(7), 16_000);
+        assert!(!breaker.fail(RULES, claim(6), 16_000));
+        assert_eq!(breaker, opened());
+        breaker.succeed(claim(8), 16_000);
+        assert_eq!(breaker, Breaker::default());
     }
 
     #[test]

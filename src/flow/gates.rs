@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::rules::{Paused, Rules};
+use super::rules::{JobRules, Paused, Rules};
 use super::throttle::Throttle;
 
 /// What a gate belongs to.
@@ -46,15 +46,37 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Running runs of one lane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Running {
-    /// Their queue.
-    pub queue: String,
-    /// Their tenant; empty for none.
-    pub tenant: String,
-    /// Their job.
-    pub job: String,
+/// A run that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running<'a> {
+    /// Its queue.
+    pub queue: &'a str,
+    /// Its tenant; empty for none.
+    pub tenant: &'a str,
+    /// Its job.
+    pub job: &'a str,
+    /// The limits that it was claimed under, as [`limits_text`] writes them.
+    pub limits: &'a str,
+    /// The fence of its claim.
+    pub fence: i64,
+}
+
+/// The limits of a claim in one text; `None` for none.
+fn limits_text(limits: &[String]) -> Option<String> {
+    // No name has a comma.
+    (!limits.is_empty()).then(|| limits.join(","))
+}
+
+/// The limits that a run stands under: those that it was claimed under, whatever became of its job since, and those that its
+/// job has now.
+pub fn limits_of<'a>(
+    claimed_under: &'a str,
+    job: Option<&'a JobRules>,
+) -> impl Iterator<Item = &'a str> {
+    let now = job.map_or(&[][..], |job| &job.limits);
+    let claimed = claimed_under.split(',').filter(|name| !name.is_empty());
+    let gone = claimed.filter(move |name| !now.iter().any(|limit| limit == name));
+    now.iter().map(String::as_str).chain(gone)
 }
 
 /// Everything that may stop the runs of one subject.
@@ -64,6 +86,8 @@ pub struct Node {
     pub subject: Subject,
     /// Runs of it that are under way.
     pub running: i64,
+    /// Those of them that were claimed since its breaker opened.
+    pub trying: i64,
     /// At most this many.
     pub cap: Option<i64>,
     /// Who stopped it.
@@ -108,6 +132,7 @@ impl Node {
         Self {
             subject,
             running: 0,
+            trying: 0,
             cap: None,
             paused: None,
             rate: None,
@@ -156,7 +181,7 @@ impl Node {
                 until_ms: Some(until_ms),
             });
         }
-        (breaker.is_half_open(now_ms) && self.running > 0).then_some(Closed {
+        (breaker.is_half_open(now_ms) && self.trying > 0).then_some(Closed {
             why: Why::BreakerTries,
             until_ms: None,
         })
@@ -164,6 +189,7 @@ impl Node {
 
     fn take(&mut self, now_ms: i64) {
         self.running += 1;
+        self.trying += 1;
         if let Some(rate) = self.rate {
             let at_us = now_ms.saturating_mul(1_000);
             self.throttle.arrival_us = rate.after_start(self.throttle.arrival_us, at_us);
@@ -197,7 +223,7 @@ impl<'r> Gates<'r> {
     /// From the rules, what runs, what is stored of the past, and the jobs that operators paused.
     pub fn new(
         rules: &'r Rules,
-        running: &[Running],
+        running: &[Running<'_>],
         throttles: BTreeMap<Subject, Throttle>,
         paused_jobs: BTreeMap<String, Paused>,
         now_ms: i64,
@@ -211,29 +237,42 @@ impl<'r> Gates<'r> {
             places: Default::default(),
         };
         for run in running {
-            gates.count(&run.queue, &run.tenant, &run.job);
+            gates.count(run);
         }
         gates
     }
 
     /// Counts a run that is under way.
-    pub fn count(&mut self, queue: &str, tenant: &str, job: &str) {
-        for place in self.lane(queue, tenant, job).0 {
-            self.nodes[place].running += 1;
+    pub fn count(&mut self, run: &Running<'_>) {
+        for place in self
+            .lane_under(run.queue, run.tenant, run.job, run.limits)
+            .0
+        {
+            let node = &mut self.nodes[place];
+            node.running += 1;
+            node.trying += i64::from(node.throttle.breaker.is_tried_by(run.fence));
         }
     }
 
     /// The gates of a lane.
     pub fn lane(&mut self, queue: &str, tenant: &str, job: &str) -> LaneGates {
-        let rules = self.rules;
-        let limits = rules.jobs.get(job).map_or(&[][..], |job| &job.limits);
-        let mut gates = Vec::with_capacity(3 + limits.len());
+        self.lane_under(queue, tenant, job, "")
+    }
+
+    fn lane_under(&mut self, queue: &str, tenant: &str, job: &str, limits: &str) -> LaneGates {
+        let rules = self.rules.jobs.get(job);
+        let mut gates = Vec::with_capacity(3 + rules.map_or(0, |rules| rules.limits.len()));
         gates.extend([self.place(QUEUE, queue), self.place(JOB, job)]);
         if !tenant.is_empty() {
             gates.push(self.place(TENANT, tenant));
         }
-        gates.extend(limits.iter().map(|limit| self.place(LIMIT, limit)));
+        gates.extend(limits_of(limits, rules).map(|limit| self.place(LIMIT, limit)));
         LaneGates(gates)
+    }
+
+    /// The limits that a claim of this job stands under, to be stored with it.
+    pub fn limits_of_claim(&self, job: &str) -> Option<String> {
+        limits_text(&self.rules.jobs.get(job)?.limits)
     }
 
     /// Everything that may stop the runs of a job or of those under a limit, of a queue or of a tenant.

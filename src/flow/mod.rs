@@ -15,8 +15,8 @@ mod space;
 mod throttle;
 mod view;
 
-pub use breaker::Breaker;
-pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why};
+pub use breaker::{Breaker, EndedClaim};
+pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why, limits_of};
 pub use overrides::{OFF, ON, Overridden, Override, OverrideKey};
 pub use rate::Rate;
 pub use room::{Full, waiting_words};

@@ -1,6 +1,8 @@
 //! Rates, by GCRA: one number per limit, the theoretical arrival time, says all about the past.
 //!
-//! Source: ITU-T I.371, the virtual scheduling algorithm. A burst of one is evenly spaced.
+//! Source: ITU-T I.371, the virtual scheduling algorithm. A burst of one is evenly spaced, as far as claims come in time: a
+//! worker claims every few milliseconds, so of a rate with shorter gaps as many starts are made up for as fall into
+//! [`TOLERANCE_US`]. Without that a rate of `500/s` gives one start per claim.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,12 @@ use crate::units::shown;
 
 /// More than this in one period are no limit, and would be spaced by less than a microsecond.
 const RUNS_MAX: i64 = 1_000_000;
+
+/// The longest period, a day.
+const PERIOD_MAX_MS: i64 = 86_400_000;
+
+/// Starts that a late claim makes up for: those of so much time, microseconds. A busy worker claims at least that often.
+const TOLERANCE_US: i64 = 50_000;
 
 /// So many runs in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,23 +63,34 @@ impl Rate {
 
     /// From one start to the next, microseconds; rounded up, so that rounding never adds a run.
     fn gap_us(self) -> i64 {
-        let per_us = self.per_ms.saturating_mul(1_000);
-        per_us / self.runs + i64::from(per_us % self.runs != 0)
+        let per_us = self.per_ms.clamp(1, PERIOD_MAX_MS) * 1_000;
+        let runs = self.runs.clamp(1, RUNS_MAX);
+        per_us / runs + i64::from(per_us % runs != 0)
+    }
+
+    /// This many may start at once: its burst, or what falls into the tolerance.
+    fn at_once(self) -> i64 {
+        self.burst
+            .clamp(1, RUNS_MAX)
+            .max(TOLERANCE_US / self.gap_us())
     }
 
     /// The greatest arrival time that this rate itself can lead to: a clock that was set back makes no wait longer.
     pub(super) fn clamp(self, arrival_us: i64, now_us: i64) -> i64 {
-        arrival_us.min(now_us.saturating_add(self.burst.saturating_mul(self.gap_us())))
+        arrival_us.min(now_us.saturating_add(self.at_once() * self.gap_us()))
     }
 
     /// When the next run may start, microseconds; not after `now_us` means now.
     pub fn opens_us(self, arrival_us: i64, now_us: i64) -> i64 {
-        self.clamp(arrival_us, now_us) - (self.burst - 1).saturating_mul(self.gap_us())
+        self.clamp(arrival_us, now_us)
+            .saturating_sub((self.at_once() - 1) * self.gap_us())
     }
 
     /// The arrival time after a run that starts now.
     pub fn after_start(self, arrival_us: i64, now_us: i64) -> i64 {
-        self.clamp(arrival_us, now_us).max(now_us) + self.gap_us()
+        self.clamp(arrival_us, now_us)
+            .max(now_us)
+            .saturating_add(self.gap_us())
     }
 }
 
@@ -130,9 +149,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_window_holds_more_than_its_share_and_a_burst(
-            runs in 1_i64..50,
+            runs in prop_oneof![1_i64..50, 50_i64..2_000],
             burst in 1_i64..20,
-            steps in prop::collection::vec(0_i64..200_000, 1..200),
+            steps in prop::collection::vec(0_i64..200_000, 1..100),
         ) {
             let rate = Rate { runs, per_ms: 1_000, burst };
             let mut now_us = 10_000_000;
@@ -142,7 +161,7 @@ mod tests {
                 for (last, &to_us) in starts.iter().enumerate().skip(first) {
                     let in_window = (last - first + 1) as i64;
                     let share = (to_us - from_us) * runs / 1_000_000;
-                    prop_assert!(in_window <= share + burst, "{in_window} in {} us", to_us - from_us);
+                    prop_assert!(in_window <= share + burst.max(runs / 20), "{in_window} in {} us", to_us - from_us);
                 }
             }
         }
@@ -156,11 +175,59 @@ mod tests {
             let rate = Rate { runs, per_ms: 60_000, burst };
             let mut now_us = 2_000_000_000_000;
             let mut arrival_us = 0;
-            for _ in 0..burst {
+            for _ in 0..rate.at_once() {
                 arrival_us = rate.after_start(arrival_us, now_us);
             }
             now_us -= back_us;
             prop_assert!(rate.opens_us(arrival_us, now_us) - now_us <= rate.gap_us());
+        }
+    }
+
+    #[test]
+    fn a_high_rate_is_reached_by_claims_that_come_each_six_milliseconds() {
+        for (text, each_us) in [
+            ("500/s", 6_000),
+            ("166/s", 6_000),
+            ("1000/s", 20_000),
+            ("40/s", 6_000),
+        ] {
+            let rate = Rate::parse(text).unwrap();
+            let asked: Vec<i64> = (0..10_000_000 / each_us)
+                .map(|n| 1_000_000_000 + n * each_us)
+                .collect();
+            let wanted = rate.runs * 10;
+            let got = starts(rate, &asked).len() as i64;
+            assert!(
+                (wanted * 99 / 100..=wanted + rate.at_once()).contains(&got),
+                "{text}: {got}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rate_below_twenty_in_a_second_is_evenly_spaced() {
+        let rate = Rate::parse("20/s").unwrap();
+        let asked: Vec<i64> = (0..1_000).map(|n| 1_000_000_000 + n * 1_000).collect();
+        let starts = starts(rate, &asked);
+        assert!(
+            starts.windows(2).all(|pair| pair[1] - pair[0] == 50_000),
+            "{starts:?}"
+        );
+    }
+
+    #[test]
+    fn what_nobody_would_write_neither_panics_nor_closes_for_ever() {
+        for number in [i64::MIN, -1, 0, i64::MAX] {
+            let rate = Rate {
+                runs: number,
+                per_ms: number,
+                burst: number,
+            };
+            for arrival_us in [i64::MIN, 0, i64::MAX] {
+                let now_us = 1_000_000_000_000;
+                assert!(rate.opens_us(arrival_us, now_us) <= now_us + 86_400_000_000);
+                assert!(rate.after_start(arrival_us, now_us) > now_us);
+            }
         }
     }
 

@@ -45,6 +45,13 @@ pub struct QueueRules {
     pub paused: Option<Paused>,
 }
 
+impl QueueRules {
+    /// Slots that are kept for it: no more than it may use.
+    pub fn usable_reserve(&self) -> i64 {
+        self.reserve.min(self.max_running.unwrap_or(i64::MAX))
+    }
+}
+
 /// Who stopped something, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {

@@ -1,6 +1,6 @@
 //! What is stored of the past of a limit or a job: its rate, a wait that a service asked for, its breaker.
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, EndedClaim};
 use super::gates::Subject;
 use super::rate::Rate;
 use super::rules::BreakerRules;
@@ -60,7 +60,7 @@ impl Throttle {
     /// Until when nothing may start, because a service asked for it.
     pub fn waits_until_ms(&self, now_ms: i64) -> Option<i64> {
         let (set_ms, until_ms) = self.wait?;
-        let until_ms = until_ms.min(now_ms.saturating_add(until_ms - set_ms));
+        let until_ms = until_ms.min(now_ms.saturating_add(until_ms.saturating_sub(set_ms)));
         (until_ms > now_ms).then_some(until_ms)
     }
 
@@ -71,16 +71,17 @@ impl Throttle {
         ended: Ended,
         breaker: Option<BreakerRules>,
         is_limit: bool,
+        claim: EndedClaim,
         now_ms: i64,
     ) -> Option<FlowChange> {
         match (ended, breaker) {
             (Ended::Well, Some(_)) => {
                 let was_open = self.breaker.open.is_some();
-                self.breaker.succeed(now_ms);
+                self.breaker.succeed(claim, now_ms);
                 (was_open && self.breaker.open.is_none()).then_some(FlowChange::Closed)
             }
             (Ended::Transiently, Some(rules)) => {
-                let opened = self.breaker.fail(rules, now_ms);
+                let opened = self.breaker.fail(rules, claim, now_ms);
                 let until_ms = self.breaker.open_until_ms(now_ms)?;
                 opened.then_some(FlowChange::Opened { until_ms })
             }
@@ -99,15 +100,18 @@ impl Throttle {
     pub fn restarted(&self, rate: Option<Rate>, now_ms: i64) -> Self {
         let anew = |(from_ms, until_ms): (i64, i64)| {
             let begins_ms = from_ms.min(now_ms);
-            (begins_ms, begins_ms.saturating_add(until_ms - from_ms))
+            (
+                begins_ms,
+                begins_ms.saturating_add(until_ms.saturating_sub(from_ms)),
+            )
         };
         let at_us = now_ms.saturating_mul(1_000);
         Self {
             arrival_us: rate.map_or(self.arrival_us, |it| it.clamp(self.arrival_us, at_us)),
             wait: self.wait.map(anew),
             breaker: Breaker {
-                failures_ms: self.breaker.failures_ms.clone(),
                 open: self.breaker.open.map(anew),
+                ..self.breaker.clone()
             },
         }
     }
@@ -174,7 +178,14 @@ mod tests {
             cooldown_ms: 5_000,
         });
         let mut limit = Throttle::default();
-        let mut learn = |ended, now_ms| limit.learn(ended, rules, true, now_ms);
+        let (before, after) = (
+            EndedClaim { fence: 1, last: 1 },
+            EndedClaim { fence: 2, last: 2 },
+        );
+        let mut learn = |ended, now_ms| {
+            let claim = if now_ms < 6_000 { before } else { after };
+            limit.learn(ended, rules, true, claim, now_ms)
+        };
         assert_eq!(learn(Ended::Transiently, 1_000), None);
         let opened = FlowChange::Opened { until_ms: 6_100 };
         assert_eq!(learn(Ended::Transiently, 1_100), Some(opened));
@@ -191,11 +202,12 @@ mod tests {
     #[test]
     fn without_a_breaker_only_waits_of_limits_count() {
         let mut throttle = Throttle::default();
+        let claim = EndedClaim { fence: 1, last: 1 };
         let wait = Ended::RateLimited { until_ms: 9_000 };
         for ended in [Ended::Well, Ended::Transiently] {
-            assert_eq!(throttle.learn(ended, None, true, 1_000), None);
+            assert_eq!(throttle.learn(ended, None, true, claim, 1_000), None);
         }
-        assert_eq!(throttle.learn(wait, None, false, 1_000), None);
+        assert_eq!(throttle.learn(wait, None, false, claim, 1_000), None);
         assert_eq!(throttle, Throttle::default());
     }
 
@@ -207,6 +219,7 @@ mod tests {
             breaker: Breaker {
                 failures_ms: vec![1],
                 open: Some((1, 2)),
+                fence: 3,
             },
         };
         throttle.reset();

@@ -215,6 +215,7 @@ mod tests {
             breaker: Breaker {
                 failures_ms: Vec::new(),
                 open: Some((10_000, 15_000)),
+                fence: 0,
             },
         };
         let throttles = BTreeMap::from([
@@ -222,9 +223,11 @@ mod tests {
             (Subject::Job("call".into()), broken),
         ]);
         let running = [Running {
-            queue: "default".into(),
-            tenant: String::new(),
-            job: "mail".into(),
+            queue: "default",
+            tenant: "",
+            job: "mail",
+            limits: "smtp",
+            fence: 1,
         }];
         let in_force = Overridden::new(rules(), overrides, now_ms);
         let gates = Gates::new(

@@ -13,4 +13,4 @@ pub use classify::{Judged, classify};
 pub use clock::{ClockGuard, Reading, Suspicion, Times};
 pub(crate) use periods::is_late;
 pub use periods::{Backlog, Fate, PeriodResult, SkipReason, Unfinished, judge};
-pub use verdict::{Budget, Verdict, verdict};
+pub use verdict::{Budget, Verdict, rate_limited_until_ms, verdict};

@@ -49,6 +49,34 @@ pub enum Verdict {
 /// Wait of a rate-limited ending that names none.
 const RATE_LIMITED_WAIT_MS: i64 = 60_000;
 
+/// No wait of a rate-limited ending is shorter: services count in seconds, and 0 or a past date would be a hot loop.
+const RATE_LIMITED_FLOOR_MS: i64 = 1_000;
+
+/// While a run is rate limited again and again, each wait is at least this part of the time that it has been so far, ...
+const RATE_LIMITED_SHARE: i64 = 4;
+
+/// ... but a service that goes on naming short waits is asked at least this often.
+const RATE_LIMITED_FLOOR_MAX_MS: i64 = 60_000;
+
+/// When a run may start again whose attempt was rate limited, milliseconds: when the service says so, but not at once.
+/// `limited_ms` is the first of the rate-limited endings in a row.
+pub fn rate_limited_until_ms(judged: &Judged, limited_ms: Option<i64>, now_ms: i64) -> i64 {
+    let so_far_ms = now_ms.saturating_sub(limited_ms.unwrap_or(now_ms));
+    let floor_ms =
+        (so_far_ms / RATE_LIMITED_SHARE).clamp(RATE_LIMITED_FLOOR_MS, RATE_LIMITED_FLOOR_MAX_MS);
+    let wished_ms = wished_ms(judged, now_ms);
+    let due_ms = wished_ms.unwrap_or(now_ms.saturating_add(RATE_LIMITED_WAIT_MS));
+    due_ms.max(now_ms.saturating_add(floor_ms))
+}
+
+/// When the command or a pattern wants the next attempt, milliseconds.
+fn wished_ms(judged: &Judged, now_ms: i64) -> Option<i64> {
+    judged.retry_after.map(|after| match after {
+        RetryAfter::In(ms) => now_ms.saturating_add(ms.max(0)),
+        RetryAfter::At(at_ms) => at_ms.max(now_ms),
+    })
+}
+
 /// Decides. `backoff_ms` is the wait after one more failure.
 pub fn verdict(
     ending: &Ending,
@@ -79,12 +107,8 @@ pub fn verdict(
             failure: true,
         };
     }
-    let wished_ms = judged.retry_after.map(|after| match after {
-        RetryAfter::In(ms) => now_ms.saturating_add(ms.max(0)),
-        RetryAfter::At(at_ms) => at_ms.max(now_ms),
-    });
     let (due_ms, failure) = if judged.class == Class::RateLimited {
-        let due_ms = wished_ms.unwrap_or(now_ms.saturating_add(RATE_LIMITED_WAIT_MS));
+        let due_ms = rate_limited_until_ms(judged, budget.limited_ms, now_ms);
         let since_ms = budget.limited_ms.unwrap_or(now_ms);
         if due_ms > since_ms.saturating_add(budget.rate_limited_for_ms) {
             return Verdict::Bury {
@@ -100,6 +124,7 @@ pub fn verdict(
                 failure: true,
             };
         }
+        let wished_ms = wished_ms(judged, now_ms);
         (wished_ms.unwrap_or(now_ms.saturating_add(backoff_ms)), true)
     };
     match budget.deadline_ms {
@@ -228,6 +253,41 @@ mod tests {
                 &long
             ),
             dead
+        );
+    }
+
+    #[test]
+    fn a_service_that_names_no_wait_worth_the_name_is_asked_less_and_less_often() {
+        for after in [RetryAfter::In(0), RetryAfter::In(-5), RetryAfter::At(0)] {
+            let (mut now_ms, mut limited_ms, mut waits_ms) = (NOW, None, Vec::new());
+            while now_ms < NOW + 3_600_000 {
+                let budget = Budget {
+                    limited_ms,
+                    ..budget()
+                };
+                let judged = judged(Class::RateLimited, Some(after));
+                let verdict = verdict(&Ending::Exited(1), &judged, &budget, 0, now_ms);
+                let Verdict::Defer { due_ms, failure } = verdict else {
+                    panic!("{verdict:?}");
+                };
+                assert!(!failure);
+                limited_ms.get_or_insert(now_ms);
+                waits_ms.push(due_ms - now_ms);
+                now_ms = due_ms;
+            }
+            assert!(waits_ms.is_sorted(), "{waits_ms:?}");
+            assert_eq!((waits_ms[0], *waits_ms.last().unwrap()), (1_000, 60_000));
+            assert!(waits_ms.len() < 90, "{}", waits_ms.len());
+        }
+        // A clock that was set back makes no wait longer.
+        let judged = judged(Class::RateLimited, Some(RetryAfter::In(0)));
+        assert_eq!(
+            rate_limited_until_ms(&judged, Some(NOW + 86_400_000), NOW),
+            NOW + 1_000
+        );
+        assert_eq!(
+            rate_limited_until_ms(&judged, Some(i64::MIN), NOW),
+            NOW + 60_000
         );
     }
 

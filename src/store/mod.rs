@@ -193,6 +193,8 @@ pub struct Claims {
     pub wants_idle: bool,
     /// What was passed over.
     pub passed: PassedOver,
+    /// Runs that could not be used, now dead.
+    pub buried: Vec<Burial>,
     /// The fence of the next run taken; 0 before the first.
     pub(crate) fence: i64,
 }
@@ -268,7 +270,7 @@ pub struct Claimed {
 impl Claimed {
     /// Whether the next death of its worker would make it poison, so that it must run alone.
     pub fn must_be_alone(&self) -> bool {
-        self.crashes > 0 && self.crashes >= self.max_crashes - 1
+        self.crashes > 0 && self.crashes >= self.max_crashes.saturating_sub(1)
     }
 }
 

@@ -108,6 +108,45 @@ impl Seen {
     }
 }
 
+/// A job under a limit of one, by this name, and one that waits for nothing.
+fn one_at_a_time(name: &str) -> String {
+    format!(
+        r#"
+        [defaults]
+        cwd = "."
+        [limit.one]
+        concurrency = 1
+        [job.{name}]
+        command = 'echo "+ $JOBCTL_RUN_JOB" >> lines; until [ -e go ]; do sleep 0.01; done; echo "- $JOBCTL_RUN_JOB" >> lines'
+        limits = ["one"]
+        [job.beside-{name}]
+        command = "touch beside-{name}"
+        "#
+    )
+}
+
+#[test]
+fn a_job_that_is_renamed_under_a_reload_while_it_runs_exceeds_no_limit() {
+    let world = World::with_catalogue(&one_at_a_time("old"));
+    drop(world.store());
+    let worker = world.start("-q run-worker --slots 4");
+    let lines = || fs::read_to_string(world.root().join("lines")).unwrap_or_default();
+    world.run("enqueue old").ok();
+    until("it runs", || lines() == "+ old\n");
+    world.write_catalogue(&one_at_a_time("new"));
+    worker.signal("HUP");
+    world.run("enqueue new").ok();
+    world.run("enqueue beside-new").ok();
+    // Whoever claims this has loaded the new catalogue, and passed over the other.
+    until("the reload", || world.root().join("beside-new").exists());
+    assert_eq!(lines(), "+ old\n", "the limit was exceeded");
+    fs::write(world.root().join("go"), "").unwrap();
+    until("both ended", || lines() == "+ old\n- old\n+ new\n- new\n");
+    worker.signal("TERM");
+    assert_eq!(worker.end().code, Some(0));
+    invariants::hold(&world);
+}
+
 #[test]
 fn caps_hold_at_every_instant_while_workers_are_killed() {
     let world = World::with_catalogue(CATALOGUE);

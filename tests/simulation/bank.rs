@@ -3,7 +3,8 @@
 //! Rule: what ends is learnt in the order of the moves, by the clock of the transaction.
 
 use super::facts::{Counted, Fact};
-use super::host::{HOUR, MINUTE};
+use super::host::{DAY, HOUR, MINUTE, SECOND};
+use super::moves::Move;
 
 /// From one start to the next; so many may start at once after a pause.
 const GAP_MS: i64 = HOUR / 40;
@@ -26,6 +27,8 @@ pub(super) struct Bank {
     before_ms: i64,
     failures: Vec<i64>,
     pub(super) open: Option<Span>,
+    /// The last claim before it opened: only what was claimed since tries and decides.
+    opened_fence: i64,
     wait: Option<Span>,
 }
 
@@ -62,32 +65,44 @@ impl Bank {
         self.next_ms = self.before_ms;
     }
 
-    /// An attempt ended, and its run is in this state now; due then, if it waits.
-    pub(super) fn end(&mut self, fact: &Fact, state: &str, due_ms: i64, now_ms: i64) {
-        match (fact.ending, state) {
+    /// Whether a run with this fence was claimed since the breaker opened.
+    pub(super) fn is_tried_by(&self, fence: i64) -> bool {
+        fence > self.opened_fence
+    }
+
+    /// An attempt ended by this move; so far this fence is the last one.
+    pub(super) fn end(&mut self, fact: &Fact, it: &Move, last_fence: i64, now_ms: i64) {
+        let is_half_open = self.open.is_some_and(|open| !lasts(open, now_ms));
+        let decides = is_half_open && self.is_tried_by(fact.fence);
+        match (fact.ending, it.new.as_str()) {
             (_, "succeeded") => {
-                if self.open.is_some_and(|open| !lasts(open, now_ms)) {
+                if decides {
                     self.reset_breaker();
                 }
             }
-            (_, "cancelled")
-            | (Counted::Permanent, _)
-            | (Counted::Release, "waiting")
-            | (Counted::Nothing, "dead") => {}
-            (Counted::Nothing, _) => {
+            // A service that asked for a wait did so whatever becomes of the run.
+            (Counted::Nothing, state) => {
+                let due_ms = if state == "waiting" {
+                    it.due_ms
+                } else {
+                    let so_far_ms = now_ms - it.limited_ms.unwrap_or(now_ms);
+                    let least_ms = (so_far_ms / 4).clamp(SECOND, MINUTE);
+                    now_ms + fact.asked_wait_ms.max(least_ms).min(DAY)
+                };
                 let longer = |wait: Span| wait.1.min(now_ms + wait.1 - wait.0) < due_ms;
                 let known = self.wait.filter(|wait| lasts(*wait, now_ms));
                 if known.is_none_or(longer) {
                     self.wait = Some((now_ms, due_ms));
                 }
             }
-            (Counted::Failure | Counted::Release, _) => self.fail(now_ms),
+            (_, "cancelled") | (Counted::Permanent, _) | (Counted::Release, "waiting") => {}
+            (Counted::Failure | Counted::Release, _) => self.fail(decides, last_fence, now_ms),
         }
     }
 
-    fn fail(&mut self, now_ms: i64) {
-        let opens = if let Some(open) = self.open {
-            !lasts(open, now_ms)
+    fn fail(&mut self, decides: bool, last_fence: i64, now_ms: i64) {
+        let opens = if self.open.is_some() {
+            decides
         } else {
             let from_ms = now_ms - WITHIN_MS;
             self.failures.retain(|it| *it > from_ms && *it <= now_ms);
@@ -97,6 +112,7 @@ impl Bank {
         if opens {
             self.failures.clear();
             self.open = Some((now_ms, now_ms + COOLDOWN_MS));
+            self.opened_fence = last_fence;
         }
     }
 
@@ -121,6 +137,7 @@ impl Bank {
 
     fn reset_breaker(&mut self) {
         self.open = None;
+        self.opened_fence = 0;
         self.failures.clear();
     }
 

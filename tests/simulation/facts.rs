@@ -80,6 +80,10 @@ pub(super) struct Fact {
     pub(super) queue: String,
     pub(super) tenant: String,
     pub(super) trigger: String,
+    /// The fence of its last claim.
+    pub(super) fence: i64,
+    /// What the service asked for at the end of its last attempt, milliseconds.
+    pub(super) asked_wait_ms: i64,
     /// As of its last move.
     pub(super) counts: Counts,
     /// Since its last claim it has a start mark, and this is how it ended.

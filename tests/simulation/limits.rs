@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::bank::Bank;
 use super::facts::Fact;
+use super::moves::Move;
 
 /// What an operator set: a number or a switch, and when it ends by itself.
 pub(super) type Change = (i64, Option<i64>);
@@ -44,7 +45,11 @@ impl Limits {
         if self.in_force("bank", "opened", now_ms).is_some() {
             return Some("limit bank was opened by hand".to_owned());
         }
-        let tries = beside.iter().any(|other| is_limited(other));
+        let limited = beside.iter().filter(|other| is_limited(other));
+        let tries = limited
+            .map(|other| other.fence)
+            .max()
+            .is_some_and(|fence| self.bank.is_tried_by(fence));
         self.bank.closed(tries, now_ms).map(str::to_owned)
     }
 
@@ -81,9 +86,9 @@ impl Limits {
     }
 
     /// An attempt of a run ended.
-    pub(super) fn end(&mut self, fact: &Fact, state: &str, due_ms: i64, now_ms: i64) {
+    pub(super) fn end(&mut self, fact: &Fact, it: &Move, last_fence: i64, now_ms: i64) {
         if is_limited(fact) {
-            self.bank.end(fact, state, due_ms, now_ms);
+            self.bank.end(fact, it, last_fence, now_ms);
         }
     }
 

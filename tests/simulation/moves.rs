@@ -29,6 +29,8 @@ pub(super) struct Move {
     pub(super) other: Option<i64>,
     pub(super) counts: Counts,
     pub(super) due_ms: i64,
+    /// Before it: the first of the rate-limited endings in a row.
+    pub(super) limited_ms: Option<i64>,
     /// How long it is to wait, where that is no time of the calendar.
     pub(super) wait_ms: Option<i64>,
     /// The deadline had not passed at its end.
@@ -39,19 +41,20 @@ pub(super) struct Move {
 
 /// Makes the triggers.
 pub(super) fn watch(conn: &Connection) {
-    let note = |old: &str, new: &str, of: &str, other: &str| {
+    let note_with = |old: &str, new: &str, of: &str, other: &str, limited: &str| {
         format!(
             "INSERT INTO sim_move (run, old, new, job, trigger, amo, fence, other, attempts, failures, crashes, releases,
-                due_ms, wait_ms, early, paused, queue, tenant)
+                due_ms, wait_ms, early, paused, queue, tenant, limited_ms)
              SELECT {of}.id, {old}, {new}, {of}.job, {of}.trigger, {of}.guarantee = 'at-most-once', {of}.fence, {other},
                 {of}.attempts, {of}.failures, {of}.crashes, {of}.releases, {of}.due_ms, {of}.due_ms - {of}.wait_set_ms,
                 coalesce({of}.deadline_ms > {of}.ended_ms, 0), EXISTS (SELECT 1 FROM pause WHERE job = {of}.job),
-                {of}.queue, {of}.tenant"
+                {of}.queue, {of}.tenant, {limited}"
         )
     };
+    let note = |old: &str, new: &str, of: &str, other: &str| note_with(old, new, of, other, "NULL");
     let sql = format!(
         "CREATE TABLE sim_move (id INTEGER PRIMARY KEY, run, old, new, job, trigger, amo, fence, other, attempts, failures,
-            crashes, releases, due_ms, wait_ms, early, paused, queue, tenant);
+            crashes, releases, due_ms, wait_ms, early, paused, queue, tenant, limited_ms);
          CREATE TRIGGER sim_new AFTER INSERT ON run BEGIN {}; END;
          CREATE TRIGGER sim_moved AFTER UPDATE OF state ON run WHEN new.state <> old.state BEGIN {}; END;
          CREATE TRIGGER sim_gone AFTER DELETE ON run BEGIN {}; END;
@@ -65,7 +68,7 @@ pub(super) fn watch(conn: &Connection) {
          CREATE TRIGGER sim_fault BEFORE UPDATE ON schedule
          WHEN EXISTS (SELECT 1 FROM sim_fault WHERE job = new.job) BEGIN SELECT RAISE(ABORT, 'injected'); END;",
         note("'-'", "new.state", "new", "new.parent"),
-        note("old.state", "new.state", "new", "NULL"),
+        note_with("old.state", "new.state", "new", "NULL", "old.limited_ms"),
         note("old.state", "'-'", "old", "NULL"),
         note("old.state", "'asked'", "new", "NULL"),
         note("'gate'", "state", "run", "new.run"),
@@ -78,7 +81,7 @@ pub(super) fn watch(conn: &Connection) {
 pub(super) fn behind(conn: &Connection, seen: i64) -> Vec<Move> {
     const SQL: &str = "
         SELECT id, run, old, new, job, trigger, amo, fence, other, attempts, failures, crashes, releases, due_ms, wait_ms,
-            early, paused, queue, tenant
+            early, paused, queue, tenant, limited_ms
         FROM sim_move WHERE id > ?1 ORDER BY id";
     let mut statement = conn.prepare_cached(SQL).expect(SQL);
     let moves = statement.query_map([seen], |row| {
@@ -104,6 +107,7 @@ pub(super) fn behind(conn: &Connection, seen: i64) -> Vec<Move> {
             paused: row.get(16)?,
             queue: row.get(17)?,
             tenant: row.get(18)?,
+            limited_ms: row.get(19)?,
         })
     });
     let moves = moves.expect(SQL);

@@ -161,12 +161,16 @@ impl Witness {
         fact.due_ms = it.due_ms;
         fact.wait_ms = it.wait_ms;
         fact.counts = it.counts;
+        if it.new == "running" {
+            fact.fence = it.fence;
+        }
         fact.state.clone_from(&it.new);
         self.max_fence = max_fence.max(if it.new == "running" { it.fence } else { 0 });
         let fact = &self.facts[&it.run];
         if self.running.remove(&it.run) && actor == Actor::Worker {
             if fact.begun {
-                self.limits.end(fact, &it.new, it.due_ms, self.now_ms);
+                let last = self.max_fence;
+                self.limits.end(fact, it, last, self.now_ms);
             } else if self.claimed == Some(it.run) {
                 self.limits.take_back(fact);
             }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jobctl::attempt::{Class, Ending, Report, Said};
+use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said};
 use jobctl::catalogue::Catalogue;
 use jobctl::recovery::follow_up;
 use jobctl::run::{Fence, RunId, WorkerId};
@@ -187,6 +187,9 @@ impl Worker {
             _ if said.class == Some(Class::RateLimited) => Counted::Nothing,
             _ => Counted::Failure,
         };
+        if let Some(RetryAfter::In(wait_ms)) = said.retry_after {
+            host.witness.fact(active.claimed.run).asked_wait_ms = wait_ms;
+        }
         host.note(|| format!("run {}: {ending:?}", active.claimed.run));
         let report = Report {
             started_ms: active.started_ms,
@@ -290,6 +293,9 @@ impl Worker {
                 idle,
             };
             if let Some(run) = foreground {
+                if let Some(burial) = tx.expire_kept(run, worker, now_ms)? {
+                    follow_up(tx, &burial, &catalogue, now_ms)?;
+                }
                 return Ok((outcomes, tx.claim_kept(run, &request, now_ms)?));
             }
             tx.promote(now_ms)?;

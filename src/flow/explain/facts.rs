@@ -104,6 +104,10 @@ pub struct HeldRun {
     pub place: Place,
     /// Nothing runs beside it at its worker.
     pub alone: bool,
+    /// The limits that it was claimed under.
+    pub limits: String,
+    /// The fence of its claim.
+    pub fence: i64,
 }
 
 /// A registered worker.
@@ -170,9 +174,11 @@ impl Facts {
     /// The gates as a claim would find them.
     pub fn gates(&self) -> Gates<'_> {
         let running = self.holders.iter().map(|held| Running {
-            queue: held.place.queue.clone(),
-            tenant: held.place.tenant.clone(),
-            job: held.place.job.clone(),
+            queue: &held.place.queue,
+            tenant: &held.place.tenant,
+            job: &held.place.job,
+            limits: &held.limits,
+            fence: held.fence,
         });
         Gates::new(
             &self.rules.rules,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::words::{paused, running, span};
 use super::{Facts, Gate, HeldRun};
-use crate::flow::{BreakerRules, Closed, Node, Rate, Subject, Why};
+use crate::flow::{BreakerRules, Closed, Node, Rate, Subject, Why, limits_of};
 use crate::run::WorkerId;
 
 /// Job, limits, tenant, queue; `kept` for a run that an operator works by hand, which no pause of its job or queue stops.
@@ -96,7 +96,7 @@ impl Desk<'_> {
             Why::Paused => paused_words(node),
             Why::Full => (
                 running(&self.held(&node.subject), node.cap, self.gone),
-                self.make_room(node),
+                self.make_room(&self.held(&node.subject)),
             ),
             Why::Rate => (
                 format!(
@@ -113,20 +113,21 @@ impl Desk<'_> {
                 format!("its breaker is open for {since}, after {failures}; then one run may try"),
                 format!("mend what fails; {look}"),
             ),
-            Why::BreakerTries => (
-                format!(
+            Why::BreakerTries => {
+                let mut trying = self.held(&node.subject);
+                trying.retain(|held| breaker.is_tried_by(held.fence));
+                let detail = format!(
                     "its breaker is half open, after {failures}: one run tries, and its end decides ({})",
-                    running(&self.held(&node.subject), None, self.gone)
-                ),
-                self.make_room(node),
-            ),
+                    running(&trying, None, self.gone)
+                );
+                (detail, self.make_room(&trying))
+            }
         };
         Gate::closed(node.subject.to_string(), detail, hint).until(closed.until_ms)
     }
 
     /// What may be done about a cap.
-    fn make_room(&self, node: &Node) -> String {
-        let held = self.held(&node.subject);
+    fn make_room(&self, held: &[&HeldRun]) -> String {
         if held.iter().any(|held| self.gone.contains(&held.worker)) {
             return "a worker or a scheduler of the same user gives back what a dead worker held: `jobctl run-worker`; if \
                     one runs already, its log says what of the run cannot be ended (`event=worker_died`)"
@@ -154,9 +155,9 @@ impl Desk<'_> {
             Subject::Queue(name) => held.place.queue == *name,
             Subject::Tenant(name) => held.place.tenant == *name,
             Subject::Job(name) => held.place.job == *name,
-            Subject::Limit(name) => jobs
-                .get(&held.place.job)
-                .is_some_and(|job| job.limits.contains(name)),
+            Subject::Limit(name) => {
+                limits_of(&held.limits, jobs.get(&held.place.job)).any(|limit| limit == name)
+            }
         };
         self.facts.holders.iter().filter(is_of).collect()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::words::span;
 use super::{Gate, RunFacts};
-use crate::run::{RunId, WorkerId};
+use crate::run::{RunId, State, WorkerId};
 use crate::units::counted;
 
 /// Name of the gate of the deadline.
@@ -78,7 +78,7 @@ pub(super) fn too_late(run: &RunFacts, not_before_ms: Option<i64>, now_ms: i64) 
 }
 
 fn predecessors(run: &RunFacts) -> Option<Gate> {
-    let first = run.after.first().map(|(run, _)| *run);
+    let first = run.after.first().copied();
     match (run.gates, first) {
         (0, _) => None,
         (n, Some(first)) => {
@@ -88,9 +88,16 @@ fn predecessors(run: &RunFacts) -> Option<Gate> {
                 .map(|(run, state)| format!("{run} ({state})"))
                 .collect();
             let detail = format!("{} must end first: {}", counted(n, "run"), named.join(", "));
-            let hint = format!(
-                "`jobctl runs why {first}`, or `jobctl runs cancel {first}` to go on without it"
-            );
+            let (first, state) = first;
+            let hint = if state == State::Dead {
+                format!(
+                    "`jobctl dlq retry {first}`, or `jobctl dlq discard {first}` to go on without it"
+                )
+            } else {
+                format!(
+                    "`jobctl runs why {first}`, or `jobctl runs cancel {first}` to go on without it"
+                )
+            };
             Some(Gate::closed("runs before it", detail, hint))
         }
         (n, None) => {

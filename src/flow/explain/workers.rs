@@ -210,7 +210,7 @@ impl<'a> Desk<'a> {
             .filter(|(name, _)| **name != self.facts.place.queue && worker.serves(name))
             .map(|(name, rules)| {
                 let used = held.get(name.as_str()).copied().unwrap_or(0);
-                (name.as_str(), (rules.reserve - used).max(0))
+                (name.as_str(), (rules.usable_reserve() - used).max(0))
             });
         others.filter(|(_, slots)| *slots > 0).collect()
     }

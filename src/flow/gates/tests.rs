@@ -1,7 +1,7 @@
 //! Gates by what runs, what was taken, and what is remembered.
 
 use super::*;
-use crate::flow::{BreakerRules, JobRules, LimitRules, QueueRules, Quota, Rate};
+use crate::flow::{BreakerRules, EndedClaim, JobRules, LimitRules, QueueRules, Quota, Rate};
 
 fn rules() -> Rules {
     let mut rules = Rules::default();
@@ -44,13 +44,15 @@ fn rules() -> Rules {
     rules
 }
 
-fn running(lanes: &[(&str, &str)]) -> Vec<Running> {
-    let run = |&(tenant, job): &(&str, &str)| Running {
-        queue: "q".into(),
-        tenant: tenant.into(),
-        job: job.into(),
-    };
-    lanes.iter().map(run).collect()
+/// A run of this tenant and job, claimed under these limits.
+fn running<'a>(tenant: &'a str, job: &'a str, limits: &'a str) -> Running<'a> {
+    Running {
+        queue: "q",
+        tenant,
+        job,
+        limits,
+        fence: 1,
+    }
 }
 
 fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<Closed>) {
@@ -77,7 +79,7 @@ fn each_cap_counts_what_runs_and_what_was_just_taken() {
             until_ms,
         })
     };
-    let now = running(&[("a", "mail")]);
+    let now = [running("a", "mail", "smtp")];
     let gates = || Gates::new(&rules, &now, BTreeMap::new(), BTreeMap::new(), 1_000);
     // The limit: one runs already.
     assert_eq!(starts(&mut gates(), "", "mail"), (1, full(None)));
@@ -114,16 +116,47 @@ fn a_rate_says_when_the_next_may_start() {
 fn a_half_open_breaker_lets_one_try() {
     let rules = rules();
     let mut throttle = Throttle::default();
-    throttle
-        .breaker
-        .fail(rules.limits["smtp"].breaker.unwrap(), 1_000);
+    throttle.breaker.fail(
+        rules.limits["smtp"].breaker.unwrap(),
+        EndedClaim { fence: 3, last: 5 },
+        1_000,
+    );
     let throttles = BTreeMap::from([(Subject::Limit("smtp".into()), throttle)]);
-    let at = |now_ms| Gates::new(&rules, &[], throttles.clone(), BTreeMap::new(), now_ms);
+    let beside = |running: &[Running<'_>], now_ms| {
+        Gates::new(&rules, running, throttles.clone(), BTreeMap::new(), now_ms)
+    };
+    let at = |now_ms| beside(&[], now_ms);
     let (n, closed) = starts(&mut at(1_500), "", "mail");
     assert_eq!((n, closed.unwrap().why), (0, Why::BreakerOpen));
     assert_eq!(closed.unwrap().until_ms, Some(2_000));
     let (n, closed) = starts(&mut at(2_000), "", "mail");
     assert_eq!((n, closed.unwrap().why), (1, Why::BreakerTries));
+    // What was claimed before it opened does not try; what was claimed since does.
+    let run = |fence| Running {
+        fence,
+        ..running("", "mail", "smtp")
+    };
+    assert_eq!(starts(&mut beside(&[run(5)], 2_000), "", "mail").0, 1);
+    assert_eq!(starts(&mut beside(&[run(6)], 2_000), "", "mail").0, 0);
+}
+
+#[test]
+fn a_run_counts_under_the_limits_of_its_claim_and_of_its_job() {
+    let rules = rules();
+    let free_after = |run: Running<'_>| {
+        let mut gates = Gates::new(&rules, &[run], BTreeMap::new(), BTreeMap::new(), 1_000);
+        starts(&mut gates, "", "mail").0
+    };
+    // Its job was removed, or renamed, or has other limits now, or has got one.
+    assert_eq!(free_after(running("", "gone", "smtp")), 1);
+    assert_eq!(free_after(running("", "one", "slow,smtp")), 1);
+    assert_eq!(free_after(running("", "mail", "")), 1);
+    assert_eq!(
+        free_after(running("", "mail", "smtp")),
+        1,
+        "and counts once"
+    );
+    assert_eq!(free_after(running("", "gone", "")), 2);
 }
 
 #[test]

@@ -68,6 +68,30 @@ impl Tx<'_> {
         })
     }
 
+    /// Buries a run that was just claimed and whose row cannot be used: it would stop every claim that meets it.
+    pub(super) fn bury_unusable(
+        &mut self,
+        run: RunId,
+        (queue, tenant, job): (&str, &str, &str),
+        why: &str,
+        now_ms: i64,
+    ) -> Result<Burial> {
+        const SQL: &str = "
+            UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, last_error = ?3, reason = 'permanent'
+            WHERE id = ?1 AND state = 'running'";
+        let error = format!("its row in the store cannot be used: {why}; it was not started");
+        let values = params![run.0, now_ms, error];
+        let changed = self.conn.prepare_cached(SQL)?.execute(values)?;
+        exactly_one(changed, "bury a run")?;
+        self.count(queue, tenant, Depth::READY, Depth::NONE);
+        self.dead_letter(run, job, Reason::Permanent, Some(&error), &[], now_ms)?;
+        Ok(Burial {
+            run,
+            job: job.to_owned(),
+            reason: Reason::Permanent,
+        })
+    }
+
     pub(super) fn dead_letter(
         &self,
         run: RunId,

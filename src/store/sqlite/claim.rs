@@ -16,6 +16,44 @@ const PROMOTE_MAX: i64 = 1000;
 /// Expired runs buried per transaction.
 const EXPIRE_MAX: i64 = 100;
 
+/// Waits that began later than now. The bound of a hundred years is for rows that nobody here wrote: a sum beyond 64 bits would
+/// fail at every try.
+pub(super) const RESTART_WAITS: &str = "
+    UPDATE run SET wait_set_ms = ?1,
+        due_ms = iif(due_ms > ?1, ?1 + min(max(due_ms - wait_set_ms, -3155760000000), 3155760000000), due_ms)
+    WHERE id IN (
+        SELECT id FROM run INDEXED BY run_wait WHERE state = 'waiting' AND wait_set_ms > ?1 LIMIT ?2)";
+
+/// Takes a run that is still ready, unless its deadline has passed: `expire` may not have come to it yet.
+const TAKE: &str = "
+    UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3, limits = ?4
+    WHERE id = ?1 AND state = 'waiting' AND ready = 1 AND (deadline_ms IS NULL OR deadline_ms > ?5)
+    RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
+        guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
+        correlation_id, initiator, business_key, traceparent, exit_code, last_error,
+        period, scheduled_ms, business_date";
+
+/// More starts or bad endings than any run can have.
+const COUNT_MAX: i64 = 1_000_000_000_000;
+
+/// What became of a run that a claim wanted.
+pub(super) enum Taken {
+    /// It runs now.
+    Claimed(Box<Claimed>),
+    /// Its deadline has passed; it waits until it is buried.
+    Late,
+    /// Its row could not be used.
+    Buried(Burial),
+}
+
+/// A run that a claim wants, and where it waits.
+pub(super) struct Wanted<'a> {
+    pub(super) run: i64,
+    pub(super) lane: (&'a str, &'a str, &'a str),
+    /// The limits of its job.
+    pub(super) limits: Option<&'a str>,
+}
+
 impl Tx<'_> {
     /// Makes due runs ready; whether more may be due.
     pub fn promote(&mut self, now_ms: i64) -> Result<bool> {
@@ -39,31 +77,9 @@ impl Tx<'_> {
     /// The wall clock stepped back: relative waits that began later than now begin anew with their own length. Those of runs
     /// that wait for others or are kept too, and those of limits.
     pub fn restart_waits(&mut self, now_ms: i64) -> Result<bool> {
-        const FREE: &str = "
-            UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
-            WHERE id IN (
-                SELECT id FROM run INDEXED BY run_due
-                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 AND due_ms > ?1 AND wait_set_ms > ?1
-                LIMIT ?2)";
-        const KEPT: &str = "
-            UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
-            WHERE id IN (
-                SELECT id FROM run INDEXED BY run_worker
-                WHERE worker IS NOT NULL AND state = 'waiting' AND due_ms > ?1 AND wait_set_ms > ?1)";
-        const GATED: &str = "
-            UPDATE run SET due_ms = ?1 + (due_ms - wait_set_ms), wait_set_ms = ?1
-            WHERE id IN (
-                SELECT id FROM run INDEXED BY run_gated_wait
-                WHERE gates > 0 AND wait_set_ms > ?1 AND state = 'waiting' AND due_ms > ?1
-                LIMIT ?2)";
         self.restart_throttles(now_ms)?;
-        self.conn.prepare_cached(KEPT)?.execute([now_ms])?;
-        let mut more = false;
-        for sql in [FREE, GATED] {
-            let mut statement = self.conn.prepare_cached(sql)?;
-            more |= statement.execute([now_ms, PROMOTE_MAX])? as i64 == PROMOTE_MAX;
-        }
-        Ok(more)
+        let mut statement = self.conn.prepare_cached(RESTART_WAITS)?;
+        Ok(statement.execute([now_ms, PROMOTE_MAX])? as i64 == PROMOTE_MAX)
     }
 
     /// Buries waiting runs whose deadline has passed.
@@ -82,37 +98,80 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// Buries the run that this worker keeps for itself, if its deadline has passed.
+    pub fn expire_kept(
+        &mut self,
+        run: RunId,
+        worker: WorkerId,
+        now_ms: i64,
+    ) -> Result<Option<Burial>> {
+        const SQL: &str = "
+            SELECT 1 FROM run WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND deadline_ms <= ?3";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let expired = statement.exists(params![run.0, worker.0, now_ms])?;
+        drop(statement);
+        expired.then(|| self.bury_expired(run, now_ms)).transpose()
+    }
+
+    /// Takes a run, unless it is too late or its row cannot be used.
     pub(super) fn take(
         &mut self,
-        run: i64,
+        wanted: &Wanted<'_>,
         request: &ClaimRequest<'_>,
         fence: i64,
-    ) -> Result<Claimed> {
-        const SQL: &str = "
-            UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3
-            WHERE id = ?1 AND state = 'waiting' AND ready = 1
-            RETURNING id, fence, job, queue, tenant, attempts + 1, failures, crashes, max_attempts, max_crashes,
-                guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
-                correlation_id, initiator, business_key, traceparent, exit_code, last_error,
-                period, scheduled_ms, business_date";
+        now_ms: i64,
+    ) -> Result<Taken> {
         debug_assert_eq!(State::Waiting.after(Event::Claim), Some(State::Running));
-        let (mut claimed, has_payload) = self
+        let values = params![wanted.run, request.worker.0, fence, wanted.limits, now_ms];
+        let row = self
             .conn
-            .prepare_cached(SQL)?
-            .query_row(params![run, request.worker.0, fence], claimed_row)?;
-        if has_payload {
-            claimed.payload = Some(self.payload_of(claimed.run)?);
-        }
-        if claimed.period.is_some() {
-            claimed.previous_success_ms = self.succeeded_ms(&claimed.job)?;
-        }
+            .prepare_cached(TAKE)?
+            .query_row(values, claimed_row);
+        let claimed = match row {
+            Ok((claimed, has_payload)) => self.complete(claimed, has_payload)?,
+            Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Taken::Late),
+            Err(error @ rusqlite::Error::SqliteFailure(..)) => return Err(error.into()),
+            // The row was updated all the same: what cannot be read is its content.
+            Err(error) => Err(error.to_string()),
+        };
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(why) => {
+                let burial = self.bury_unusable(RunId(wanted.run), wanted.lane, &why, now_ms)?;
+                return Ok(Taken::Buried(burial));
+            }
+        };
         self.count(
             &claimed.queue,
             &claimed.tenant,
             Depth::READY,
             Depth::RUNNING,
         );
-        Ok(claimed)
+        Ok(Taken::Claimed(Box::new(claimed)))
+    }
+
+    /// What belongs to a claimed run beside its row; or why its row cannot be used.
+    fn complete(
+        &self,
+        mut claimed: Claimed,
+        has_payload: bool,
+    ) -> Result<std::result::Result<Claimed, String>> {
+        let counts = [claimed.attempt - 1, claimed.failures, claimed.crashes];
+        if counts.iter().any(|count| !(0..COUNT_MAX).contains(count)) {
+            let [attempts, failures, crashes] = counts;
+            let why = format!("{attempts} attempts, {failures} failures, {crashes} crashes");
+            return Ok(Err(why));
+        }
+        if has_payload {
+            claimed.payload = self.payload_of(claimed.run)?;
+            if claimed.payload.is_none() {
+                return Ok(Err("its payload is missing".to_owned()));
+            }
+        }
+        if claimed.period.is_some() {
+            claimed.previous_success_ms = self.succeeded_ms(&claimed.job)?;
+        }
+        Ok(Ok(claimed))
     }
 
     /// Keeps a waiting run for one worker (`run JOB`): no other claims it.
@@ -139,27 +198,30 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Claims> {
         const LOOK: &str = "
-            SELECT queue, tenant, job FROM run
-            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0";
+            SELECT queue, tenant, job, deadline_ms FROM run
+            WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0
+                AND (deadline_ms IS NULL OR deadline_ms > ?3)";
         const SQL: &str = "
             UPDATE run SET ready = 1, worker = NULL
             WHERE id = ?1 AND state = 'waiting' AND worker = ?2";
         let mut claims = Claims::default();
         let values = params![run.0, request.worker.0, now_ms];
-        let row: Option<(String, String, String)> = self
+        let row: Option<(String, String, String, Option<i64>)> = self
             .conn
             .prepare_cached(LOOK)?
-            .query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_row(values, |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
             .optional()?;
-        let Some((queue, tenant, job)) = row else {
+        let Some((queue, tenant, job, deadline_ms)) = row else {
             return Ok(claims);
         };
         let rules = self.rules(now_ms)?;
         let mut gates = flow::gates(self.conn, &rules.rules, now_ms)?;
         let lane = gates.lane(&queue, &tenant, &job);
         if let Some(closed) = gates.closed_to_operator(&lane) {
-            // What operators changed may end before.
-            let opens_ms = [closed.until_ms, rules.until_ms];
+            // What operators changed may end before, and so may the time that the run has.
+            let opens_ms = [closed.until_ms, rules.until_ms, deadline_ms];
             claims.passed.opens_ms = opens_ms.into_iter().flatten().min();
             claims.passed.gated = closed.until_ms.is_none();
             claims.passed.comes = true;
@@ -174,16 +236,24 @@ impl Tx<'_> {
             .execute([run.0, request.worker.0])?;
         self.count(&queue, &tenant, Depth::DELAYED, Depth::READY);
         let fence = self.fences(1)?;
-        claims.runs.push(self.take(run.0, request, fence)?);
+        let limits = gates.limits_of_claim(&job);
+        let wanted = Wanted {
+            run: run.0,
+            lane: (&queue, &tenant, &job),
+            limits: limits.as_deref(),
+        };
+        match self.take(&wanted, request, fence, now_ms)? {
+            Taken::Claimed(claimed) => claims.runs.push(*claimed),
+            Taken::Buried(burial) => claims.buried.push(burial),
+            Taken::Late => {}
+        }
         Ok(claims)
     }
 
-    fn payload_of(&self, run: RunId) -> Result<Vec<u8>> {
+    fn payload_of(&self, run: RunId) -> Result<Option<Vec<u8>>> {
         const SQL: &str = "SELECT body FROM payload WHERE run = ?1";
-        Ok(self
-            .conn
-            .prepare_cached(SQL)?
-            .query_row([run.0], |row| row.get(0))?)
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        Ok(statement.query_row([run.0], |row| row.get(0)).optional()?)
     }
 }
 
@@ -196,7 +266,7 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
         job: row.get(2)?,
         queue: row.get(3)?,
         tenant: row.get(4)?,
-        attempt: row.get(5)?,
+        attempt: row.get::<_, i64>(5)?.saturating_add(1),
         failures: row.get(6)?,
         crashes: row.get(7)?,
         max_attempts: row.get(8)?,

@@ -4,12 +4,12 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::leave::{Counted, Held, Last, exactly_one};
+use super::leave::{Counted, Held, Lane, Last, exactly_one};
 use super::writer::{Depth, Tx};
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
 use crate::flow::{Ended, FlowEvent};
-use crate::policy::{Judged, Verdict};
+use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
 use crate::store::{Burial, Outcome, Start};
 
@@ -24,6 +24,33 @@ pub struct Holder {
     pub worker: WorkerId,
     /// Number of the attempt.
     pub attempt: i64,
+}
+
+/// A limit waits no longer for a service whose run was buried. A run that goes on says itself for how long it does.
+const PAUSE_MAX_MS: i64 = 86_400_000;
+
+/// What limits and breakers learn from an ending. That a service asked for a wait follows from the ending, whatever becomes of
+/// its run: what else waits under the limit would meet the same.
+fn learnt(
+    judged: &Judged,
+    verdict: Verdict,
+    limited_ms: Option<i64>,
+    now_ms: i64,
+) -> Option<Ended> {
+    match (judged.class, verdict) {
+        (Class::RateLimited, Verdict::Defer { due_ms, .. }) => {
+            Some(Ended::RateLimited { until_ms: due_ms })
+        }
+        (Class::RateLimited, _) => {
+            let until_ms = rate_limited_until_ms(judged, limited_ms, now_ms);
+            let until_ms = until_ms.min(now_ms.saturating_add(PAUSE_MAX_MS));
+            Some(Ended::RateLimited { until_ms })
+        }
+        // How it would have ended by itself, nobody knows.
+        (_, Verdict::Cancel | Verdict::Release) => None,
+        (Class::Transient, _) => Some(Ended::Transiently),
+        _ => None,
+    }
 }
 
 /// What became of an attempt that ended.
@@ -88,38 +115,30 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Finished> {
         if verdict == Verdict::Succeed {
-            let Some((queue, tenant, job)) = self.succeed(holder, report, now_ms)? else {
+            let Some(lane) = self.succeed(holder, report, now_ms)? else {
                 return Ok(Finished::of(self.already_ended(holder)?, Vec::new()));
             };
             self.end_attempt(holder, report, judged)?;
-            self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
-            let flow = self.note_ending(&job, Ended::Well, now_ms)?;
+            self.count(&lane.queue, &lane.tenant, Depth::RUNNING, Depth::NONE);
+            let flow = self.note_ending(&lane, holder.fence, Ended::Well, now_ms)?;
             return Ok(Finished::of(Outcome::Moved(State::Succeeded), flow));
         }
         let Some(held) = self.held(holder)? else {
             return Ok(Finished::of(self.already_ended(holder)?, Vec::new()));
         };
         let Held {
-            queue,
-            tenant,
-            job,
+            lane,
             cancel,
             limited_ms,
         } = held;
         let verdict = if cancel { Verdict::Cancel } else { verdict };
-        let ended = match (judged.class, verdict) {
-            // How it would have ended by itself, nobody knows.
-            (_, Verdict::Cancel | Verdict::Release) => None,
-            (Class::Transient, _) => Some(Ended::Transiently),
-            (Class::RateLimited, Verdict::Defer { due_ms, .. }) => {
-                Some(Ended::RateLimited { until_ms: due_ms })
-            }
-            _ => None,
-        };
-        let flow = match ended {
-            Some(ended) => self.note_ending(&job, ended, now_ms)?,
+        let flow = match learnt(judged, verdict, limited_ms, now_ms) {
+            Some(ended) => self.note_ending(&lane, holder.fence, ended, now_ms)?,
             None => Vec::new(),
         };
+        let Lane {
+            queue, tenant, job, ..
+        } = lane;
         self.end_attempt(holder, report, judged)?;
         let error = judged.error.as_deref();
         let last = Last {
@@ -303,9 +322,9 @@ impl Tx<'_> {
             return Ok((Outcome::Fenced, None));
         };
         let Held {
-            queue,
-            tenant,
-            job,
+            lane: Lane {
+                queue, tenant, job, ..
+            },
             cancel,
             limited_ms,
         } = held;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::leave::Lane;
 use super::writer::Tx;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{
-    Breaker, Ended, FlowEvent, FlowView, Gates, Overridden, Override, OverrideKey, Paused, Rules,
-    Subject, Throttle,
+    Breaker, Ended, EndedClaim, FlowEvent, FlowView, Gates, Overridden, Override, OverrideKey,
+    Paused, Rules, Running, Subject, Throttle, limits_of,
 };
+use crate::run::Fence;
 
 /// The rules that a process knows, and of which version they are.
 #[derive(Debug, Default)]
@@ -115,13 +117,15 @@ fn throttle_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Throttle> {
                 .and_then(|text| serde_json::from_str(&text).ok())
                 .unwrap_or_default(),
             open: pair(at + 4)?,
+            fence: row.get(at + 6)?,
         },
     })
 }
 
 pub(super) fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>> {
     const SQL: &str = "
-        SELECT kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms FROM throttle";
+        SELECT kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms, opened_fence
+        FROM throttle";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
         let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
@@ -135,15 +139,28 @@ pub(super) fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Everything that runs, with all that gates count.
+pub(super) const RUNNING: &str = "
+    SELECT queue, tenant, job, limits, fence FROM run INDEXED BY run_worker
+    WHERE worker IS NOT NULL AND state = 'running'";
+
 /// Counts everything that runs.
 fn count_running(conn: &Connection, gates: &mut Gates<'_>) -> Result<()> {
-    const SQL: &str = "
-        SELECT queue, tenant, job FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'";
-    let mut statement = conn.prepare_cached(SQL)?;
+    let mut statement = conn.prepare_cached(RUNNING)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let text = |at| -> rusqlite::Result<&str> { Ok(row.get_ref(at)?.as_str()?) };
-        gates.count(text(0)?, text(1)?, text(2)?);
+        let limits = row
+            .get_ref(3)?
+            .as_str_or_null()
+            .map_err(rusqlite::Error::from)?;
+        gates.count(&Running {
+            queue: text(0)?,
+            tenant: text(1)?,
+            job: text(2)?,
+            limits: limits.unwrap_or_default(),
+            fence: row.get(4)?,
+        });
     }
     Ok(())
 }
@@ -212,22 +229,22 @@ impl Tx<'_> {
     /// Lets the limits of a job, and the job itself, learn from an ending; what that changed for others.
     pub(super) fn note_ending(
         &self,
-        job: &str,
+        lane: &Lane,
+        fence: Fence,
         ended: Ended,
         now_ms: i64,
     ) -> Result<Vec<FlowEvent>> {
         let in_force = self.rules(now_ms)?;
         let rules = &in_force.rules;
         let mut events = Vec::new();
-        let Some(job_rules) = rules.jobs.get(job) else {
-            return Ok(events);
-        };
-        let limits = job_rules.limits.iter().map(|name| {
-            let breaker = rules.limits.get(name).and_then(|limit| limit.breaker);
-            (Subject::Limit(name.clone()), breaker)
+        let job_rules = rules.jobs.get(&lane.job);
+        let claimed_under = lane.limits.as_deref().unwrap_or_default();
+        let limits = limits_of(claimed_under, job_rules).filter_map(|name| {
+            let breaker = rules.limits.get(name)?.breaker;
+            Some((Subject::Limit(name.to_owned()), breaker))
         });
-        let own = (Subject::Job(job.to_owned()), job_rules.breaker);
-        for (subject, breaker) in limits.chain([own]) {
+        let own = job_rules.map(|rules| (Subject::Job(lane.job.clone()), rules.breaker));
+        for (subject, breaker) in limits.chain(own) {
             let is_limit = matches!(subject, Subject::Limit(_));
             let minds =
                 breaker.is_some() || (is_limit && matches!(ended, Ended::RateLimited { .. }));
@@ -236,7 +253,11 @@ impl Tx<'_> {
             }
             let before = self.throttle(&subject)?;
             let mut throttle = before.clone();
-            let change = throttle.learn(ended, breaker, is_limit, now_ms);
+            let claim = EndedClaim {
+                fence: fence.0,
+                last: self.last_fence()?,
+            };
+            let change = throttle.learn(ended, breaker, is_limit, claim, now_ms);
             if throttle != before {
                 self.keep_throttle(&subject, &throttle)?;
             }
@@ -287,12 +308,18 @@ impl Tx<'_> {
     /// Stores what a limit or a job remembers.
     pub(super) fn keep_throttle(&self, subject: &Subject, throttle: &Throttle) -> Result<()> {
         const SQL: &str = "
-            INSERT INTO throttle (kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            INSERT INTO throttle (
+                kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms, opened_fence)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
             ON CONFLICT (kind, name) DO UPDATE SET arrival_us = excluded.arrival_us,
                 wait_set_ms = excluded.wait_set_ms, wait_until_ms = excluded.wait_until_ms,
-                failures = excluded.failures, opened_ms = excluded.opened_ms, closes_ms = excluded.closes_ms";
-        let Breaker { failures_ms, open } = &throttle.breaker;
+                failures = excluded.failures, opened_ms = excluded.opened_ms, closes_ms = excluded.closes_ms,
+                opened_fence = excluded.opened_fence";
+        let Breaker {
+            failures_ms,
+            open,
+            fence,
+        } = &throttle.breaker;
         let failures = (!failures_ms.is_empty()).then(|| format!("{failures_ms:?}"));
         self.conn.prepare_cached(SQL)?.execute(params![
             subject.kind(),
@@ -303,6 +330,7 @@ impl Tx<'_> {
             failures,
             open.map(|(since_ms, _)| since_ms),
             open.map(|(_, until_ms)| until_ms),
+            fence,
         ])?;
         Ok(())
     }
@@ -310,7 +338,7 @@ impl Tx<'_> {
     /// What a limit or a job remembers.
     pub(super) fn throttle(&self, subject: &Subject) -> Result<Throttle> {
         const SQL: &str = "
-            SELECT arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms
+            SELECT arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms, opened_fence
             FROM throttle WHERE kind = ?1 AND name = ?2";
         let found = self
             .conn

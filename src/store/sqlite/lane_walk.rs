@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::claim::{Taken, Wanted};
 use super::desk::Desk;
 use super::flow;
 use super::reserves::Reserves;
@@ -140,7 +141,21 @@ impl Tx<'_> {
                 // claim that takes nothing writes nothing and wakes nobody.
                 desk.claims.fence = self.fences(request.max as i64)?;
             }
-            let claimed = self.take(run, request, desk.claims.fence)?;
+            let wanted_run = Wanted {
+                run,
+                lane: (queue, &tenant.name, job),
+                limits: tenant.lanes[lane].limits.as_deref(),
+            };
+            let taken = self.take(&wanted_run, request, desk.claims.fence, desk.gates.now_ms())?;
+            let claimed = match taken {
+                Taken::Claimed(claimed) => *claimed,
+                other => {
+                    desk.pass_over(other);
+                    tenant.pass_over(lane);
+                    tenants.push_front(tenant);
+                    continue;
+                }
+            };
             desk.claims.fence += 1;
             let alone = claimed.must_be_alone();
             if alone && !(request.idle && desk.claims.runs.is_empty()) {
@@ -193,6 +208,16 @@ impl Tx<'_> {
 }
 
 impl Desk<'_> {
+    /// A run that was next could not be taken. The next claim finds less of what is in its way.
+    fn pass_over(&mut self, taken: Taken) {
+        if let Taken::Buried(burial) = taken {
+            // Its fence was written.
+            self.claims.fence += 1;
+            self.claims.buried.push(burial);
+        }
+        self.claims.full = true;
+    }
+
     /// Without room for one lane nothing more is taken, unless the free slots are only kept for other queues.
     fn end_without_room(&mut self, queue: &str) -> End {
         if self.reserves.bind(queue) && self.claims.runs.len() < self.request.free {

@@ -1,6 +1,6 @@
 //! The statements by which a run leaves `running`, each fenced; `bury` has those that end in a dead letter.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::finish::Holder;
 use super::writer::Tx;
@@ -15,11 +15,17 @@ pub(super) struct Last<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-/// A running run, as far as a transition needs it.
-pub(super) struct Held {
+/// The lane of a run, and the limits that it was claimed under.
+pub(super) struct Lane {
     pub(super) queue: String,
     pub(super) tenant: String,
     pub(super) job: String,
+    pub(super) limits: Option<String>,
+}
+
+/// A running run, as far as a transition needs it.
+pub(super) struct Held {
+    pub(super) lane: Lane,
     pub(super) cancel: bool,
     pub(super) limited_ms: Option<i64>,
 }
@@ -33,17 +39,17 @@ pub(super) struct Counted {
 }
 
 impl Tx<'_> {
-    /// Queue and tenant of the run that succeeded; `None` where the claim is gone.
+    /// The lane of the run that succeeded; `None` where the claim is gone.
     pub(super) fn succeed(
         &self,
         holder: Holder,
         report: &Report,
         now_ms: i64,
-    ) -> Result<Option<(String, String, String)>> {
+    ) -> Result<Option<Lane>> {
         const SQL: &str = "
             UPDATE run SET state = 'succeeded', worker = NULL, attempts = ?3, ended_ms = max(?4, coalesce(started_ms, ?5)),
                 started_ms = coalesce(started_ms, ?5), exit_code = ?6, result = ?7, limited_ms = NULL
-            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant, job";
+            WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING queue, tenant, job, limits";
         let results = &report.said.results;
         let result = (!results.is_empty()).then(|| format!("[{}]", results.join(",")));
         let mut statement = self.conn.prepare_cached(SQL)?;
@@ -56,23 +62,21 @@ impl Tx<'_> {
             report.ending.exit_code(),
             result
         ];
-        let moved = statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let moved = statement.query_row(values, lane_of);
         Ok(moved.optional()?)
     }
 
     /// What a transition needs to know of a run that is still held.
     pub(super) fn held(&self, holder: Holder) -> Result<Option<Held>> {
         const SQL: &str = "
-            SELECT queue, tenant, job, cancel_ms IS NOT NULL, limited_ms FROM run
+            SELECT queue, tenant, job, limits, cancel_ms IS NOT NULL, limited_ms FROM run
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let mut statement = self.conn.prepare_cached(SQL)?;
         let held = statement.query_row([holder.run.0, holder.fence.0], |row| {
             Ok(Held {
-                queue: row.get(0)?,
-                tenant: row.get(1)?,
-                job: row.get(2)?,
-                cancel: row.get(3)?,
-                limited_ms: row.get(4)?,
+                lane: lane_of(row)?,
+                cancel: row.get(4)?,
+                limited_ms: row.get(5)?,
             })
         });
         Ok(held.optional()?)
@@ -115,7 +119,7 @@ impl Tx<'_> {
     ) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET state = 'waiting', ready = ?3, worker = ?4, fence = ?5, due_ms = ?6, wait_set_ms = ?7,
-                attempts = ?8, failures = failures + ?9, releases = releases + ?10, crashes = crashes + ?11,
+                attempts = ?8, failures = failures + ?9, releases = min(releases, 1000000000000) + ?10, crashes = crashes + ?11,
                 limited_ms = ?12, exit_code = ?13, last_error = ?14, started_ms = coalesce(started_ms, ?15)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let fence = self.fences(1)?;
@@ -140,6 +144,16 @@ impl Tx<'_> {
         ])?;
         exactly_one(changed, "put a run back")
     }
+}
+
+/// Queue, tenant, job, limits: the first columns.
+fn lane_of(row: &Row<'_>) -> rusqlite::Result<Lane> {
+    Ok(Lane {
+        queue: row.get(0)?,
+        tenant: row.get(1)?,
+        job: row.get(2)?,
+        limits: row.get(3)?,
+    })
 }
 
 pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_flow.sql"),
     include_str!("migrations/0005_room.sql"),
     include_str!("migrations/0006_lists.sql"),
+    include_str!("migrations/0007_claims.sql"),
 ];
 
 /// The schema version that this jobctl writes.

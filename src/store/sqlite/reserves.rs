@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::writer::Tx;
 use crate::error::Result;
-use crate::flow::Rules;
+use crate::flow::{QueueRules, Rules};
 use crate::run::WorkerId;
 use crate::store::ClaimRequest;
 
@@ -18,7 +18,7 @@ impl<'a> Reserves<'a> {
             let reserve = rules
                 .queues
                 .get(&served.name)
-                .map_or(0, |queue| queue.reserve);
+                .map_or(0, QueueRules::usable_reserve);
             if reserve > 0 {
                 let held = tx.held_from(request.worker, &served.name)?;
                 reserves.push((served.name.as_str(), (reserve - held).max(0) as usize));

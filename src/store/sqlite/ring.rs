@@ -16,6 +16,10 @@ use crate::flow::LaneGates;
 /// Tenants looked at per queue and claim; the next claim goes on behind them.
 const TENANTS_MAX: usize = 256;
 
+/// Runs in front of one lane that a claim passes over, because their deadline has passed or their row cannot be used. Each claim
+/// buries some of them.
+const PASSED_OVER_MAX: u32 = 16;
+
 /// A walk around the ring of a queue's tenants, from whose turn it is.
 pub(super) struct Walk<'w> {
     queue: &'w str,
@@ -135,6 +139,8 @@ fn open_lanes(
                     rows: VecDeque::from([(head.order_key, head.run)]),
                     last: (head.order_key, head.run),
                     ended: false,
+                    limits: desk.gates.limits_of_claim(&head.job),
+                    passed_over: 0,
                 });
                 head.job
             }
@@ -156,9 +162,12 @@ pub(super) struct Lane {
     pub(super) gates: LaneGates,
     /// (order key, run), not yet taken.
     pub(super) rows: VecDeque<(i64, i64)>,
+    /// The limits that its runs are claimed under.
+    pub(super) limits: Option<String>,
     /// The last row read.
     last: (i64, i64),
     ended: bool,
+    passed_over: u32,
 }
 
 impl Tenant {
@@ -191,6 +200,18 @@ impl Tenant {
             }
             // It opens no more in this claim.
             self.lanes.swap_remove(index);
+        }
+    }
+}
+
+impl Tenant {
+    /// The front run of this lane could not be taken.
+    pub(super) fn pass_over(&mut self, lane: usize) {
+        let it = &mut self.lanes[lane];
+        it.rows.pop_front();
+        it.passed_over += 1;
+        if it.passed_over >= PASSED_OVER_MAX {
+            self.lanes.swap_remove(lane);
         }
     }
 }

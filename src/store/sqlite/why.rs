@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::flow;
 use super::lanes::Lanes;
+use super::workers::slots_at;
 use crate::error::Result;
 use crate::flow::Rules;
 use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFacts, Worker};
@@ -186,7 +187,7 @@ fn predecessors(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
 /// All that runs.
 fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
     const SQL: &str = "
-        SELECT queue, tenant, job, id, worker, crashes > 0 AND crashes >= max_crashes - 1
+        SELECT queue, tenant, job, id, worker, crashes > 0 AND crashes >= max_crashes - 1, limits, fence
         FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running' ORDER BY id";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
@@ -195,6 +196,8 @@ fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
             run: RunId(row.get(3)?),
             worker: WorkerId(row.get(4)?),
             alone: row.get(5)?,
+            limits: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+            fence: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -207,7 +210,7 @@ fn workers(conn: &Connection) -> Result<Vec<Worker>> {
         Ok(Worker {
             worker: WorkerId(row.get(0)?),
             queues: row.get(1)?,
-            slots: row.get(2)?,
+            slots: slots_at(row, 2)?,
             stopping: row.get(3)?,
         })
     })?;

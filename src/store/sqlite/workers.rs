@@ -7,6 +7,9 @@ use crate::error::Result;
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::WorkerRow;
 
+/// More slots than a worker can be started with.
+const SLOTS_MAX: i64 = 1024;
+
 const COLUMNS: &str = "id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, stop_ms";
 
 fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
@@ -18,10 +21,15 @@ fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
         host: row.get(4)?,
         uid: row.get(5)?,
         queues: row.get(6)?,
-        slots: row.get(7)?,
+        slots: slots_at(row, 7)?,
         started_ms: row.get(8)?,
         stop_ms: row.get(9)?,
     })
+}
+
+/// Slots of a worker, in the range of those that one can be started with: loops go over them.
+pub(super) fn slots_at(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
+    Ok(row.get::<_, i64>(at)?.clamp(0, SLOTS_MAX))
 }
 
 impl Tx<'_> {

@@ -124,6 +124,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The last fence that was given out.
+    pub(super) fn last_fence(&self) -> Result<i64> {
+        const SQL: &str = "SELECT fence FROM store";
+        Ok(self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([], |row| row.get(0))?)
+    }
+
     /// Takes `n` new fences and returns the first.
     pub(super) fn fences(&mut self, n: i64) -> Result<i64> {
         const SQL: &str = "UPDATE store SET fence = fence + ?1 RETURNING fence";

@@ -173,6 +173,9 @@ impl Engine {
                     idle,
                 };
                 let claims = if let Some(run) = foreground {
+                    if let Some(burial) = tx.expire_kept(run, worker, now_ms)? {
+                        follow_up(tx, &burial, &catalogue, now_ms)?;
+                    }
                     tx.claim_kept(run, &request, now_ms)?
                 } else {
                     let more = tx.promote(now_ms)?;
@@ -185,6 +188,9 @@ impl Engine {
                     claims.full |= more || !burials.is_empty();
                     claims
                 };
+                for burial in &claims.buried {
+                    follow_up(tx, burial, &catalogue, now_ms)?;
+                }
                 put(&value, claims);
                 Ok(())
             }),

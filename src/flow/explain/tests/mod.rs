@@ -122,6 +122,8 @@ fn hold(facts: &mut Facts, worker: i64, lane: [&str; 3], runs: impl IntoIterator
             worker: WorkerId(worker),
             place: place(lane[0], lane[1], lane[2]),
             alone: false,
+            limits: String::new(),
+            fence: 1,
         });
     }
 }
@@ -147,6 +149,7 @@ fn opened(facts: &mut Facts, subject: Subject, since_ms: i64, until_ms: i64) {
     throttle.breaker = Breaker {
         failures_ms: Vec::new(),
         open: Some((since_ms, until_ms)),
+        fence: 0,
     };
 }
 

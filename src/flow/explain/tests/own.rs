@@ -65,6 +65,17 @@ fn its_own_time() {
             ],
         ),
         (
+            "a dead run before it",
+            |facts| {
+                let run = own(facts);
+                run.gates = 1;
+                run.after = vec![(RunId(5), State::Dead)];
+            },
+            &[
+                "closed runs before it: 1 run must end first: 5 (dead) -> `jobctl dlq retry 5`, or `jobctl dlq discard 5`",
+            ],
+        ),
+        (
             "runs before it that are too many to name",
             |facts| own(facts).gates = 1,
             &[

@@ -3,6 +3,8 @@
 mod claim;
 mod coalesce;
 mod flow;
+mod late;
+mod limits;
 mod model;
 mod operate;
 mod order;
@@ -12,6 +14,7 @@ mod read;
 mod retry;
 mod room;
 mod sequence;
+mod unusable;
 mod watch;
 mod why;
 

@@ -1,0 +1,145 @@
+//! Runs whose deadline has passed, and waits by a clock that was set back: what a claim does about many of them.
+
+use rusqlite::params;
+
+use super::flow::claim;
+use super::{Lab, WORKER};
+use crate::run::{RunId, State};
+use crate::store::{ClaimRequest, Claims};
+
+/// Expires and claims until nothing is left to claim, as a worker does; what it got, and how often it asked.
+fn drain(lab: &mut Lab) -> (Vec<RunId>, usize) {
+    let (mut got, mut asked) = (Vec::new(), 0);
+    loop {
+        let now_ms = lab.now_ms;
+        let buried = lab.write(|tx| tx.expire(now_ms)).len();
+        let claims = claim(lab, &["default".into()], 8);
+        assert!(buried <= 100, "{buried} in one transaction");
+        asked += 1;
+        got.extend(claims.runs.iter().map(|claimed| claimed.run));
+        if buried == 0 && claims.runs.is_empty() {
+            assert!(!claims.full, "it would ask for ever");
+            return (got, asked);
+        }
+    }
+}
+
+#[test]
+fn no_claim_takes_a_run_whose_deadline_has_passed_however_many_have() {
+    let mut lab = Lab::new();
+    let deadline_ms = lab.now_ms + 1_000;
+    let late: Vec<RunId> = (0..1_000)
+        .map(|_| lab.enqueue(|run| run.deadline_ms = Some(deadline_ms)))
+        .collect();
+    // Behind them in their lane, in another lane, and of another tenant.
+    let behind = lab.enqueue(|_| {});
+    let beside = lab.enqueue(|run| run.job = "other".into());
+    let tenant = lab.enqueue(|run| run.tenant = "acme".into());
+    lab.now_ms = deadline_ms;
+    let first = claim(&mut lab, &["default".into()], 8);
+    let first: Vec<RunId> = first.runs.iter().map(|claimed| claimed.run).collect();
+    assert_eq!(first, [tenant, beside], "others do not wait for them");
+    let (got, asked) = drain(&mut lab);
+    assert_eq!(got, [behind]);
+    assert!(asked <= 13, "{asked}");
+    assert!(late.iter().all(|run| lab.state(*run) == State::Dead));
+    lab.check();
+}
+
+#[test]
+fn one_millisecond_before_its_deadline_a_run_is_claimed() {
+    let mut lab = Lab::new();
+    let deadline_ms = lab.now_ms + 1_000;
+    let run = lab.enqueue(|run| run.deadline_ms = Some(deadline_ms));
+    lab.now_ms = deadline_ms - 1;
+    assert_eq!(lab.claim_one().run, run);
+}
+
+/// Claims the run that this worker keeps.
+fn claim_kept(lab: &mut Lab, run: RunId) -> Claims {
+    let now_ms = lab.now_ms;
+    lab.write(|tx| {
+        let request = ClaimRequest {
+            worker: WORKER,
+            queues: &[],
+            knows: &|_| true,
+            known_behind: &|_| None,
+            max: 1,
+            free: 1,
+            is_short: &|_| false,
+            idle: true,
+        };
+        tx.claim_kept(run, &request, now_ms)
+    })
+}
+
+#[test]
+fn a_kept_run_dies_at_its_deadline_too() {
+    let mut lab = Lab::new();
+    let deadline_ms = lab.now_ms + 1_000;
+    let run = lab.enqueue(|run| run.deadline_ms = Some(deadline_ms));
+    lab.write(|tx| tx.keep_for(run, WORKER));
+    let expire = |lab: &mut Lab| {
+        let now_ms = lab.now_ms;
+        lab.write(|tx| tx.expire_kept(run, WORKER, now_ms))
+    };
+    lab.now_ms = deadline_ms - 1;
+    assert!(expire(&mut lab).is_none());
+    lab.now_ms = deadline_ms;
+    assert_eq!(claim_kept(&mut lab, run).runs.len(), 0);
+    assert!(expire(&mut lab).is_some());
+    assert_eq!(lab.state(run), State::Dead);
+    lab.check();
+}
+
+#[test]
+fn waits_that_a_clock_set_back_would_lengthen_are_found_by_one_seek() {
+    let lab = Lab::new();
+    let conn = lab.store.connection().unwrap();
+    let sql = super::super::claim::RESTART_WAITS;
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let rows = statement.query_map(params![0, 0], |row| row.get::<_, String>(3));
+    let plan: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
+    let plan = plan.join("; ");
+    assert!(
+        plan.contains("USING COVERING INDEX run_wait (wait_set_ms>?)"),
+        "{plan}"
+    );
+    assert!(!plan.contains("SCAN"), "{plan}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_restarts_every_kind_of_wait_a_slice_at_a_time() {
+    let mut lab = Lab::new();
+    let set_ms = lab.now_ms;
+    let first = lab.enqueue(|_| {});
+    let waits = |run: &mut crate::store::NewRun| {
+        run.due_ms = set_ms + 60_000;
+        run.wait_set_ms = Some(set_ms);
+    };
+    let gated = lab.enqueue(|run| {
+        waits(run);
+        run.after = vec![first];
+    });
+    let kept = lab.enqueue(waits);
+    lab.write(|tx| tx.keep_for(kept, WORKER));
+    let many: Vec<RunId> = (0..1_500).map(|_| lab.enqueue(waits)).collect();
+    // A row that nobody here wrote: its wait has no end.
+    let odd = lab.enqueue(waits);
+    let conn = lab.store.connection().unwrap();
+    let sql = "UPDATE run SET due_ms = ?2 WHERE id = ?1";
+    conn.execute(sql, [odd.0, i64::MAX]).unwrap();
+    lab.now_ms = 1_000;
+    let now_ms = lab.now_ms;
+    let mut slices = 1;
+    while lab.write(|tx| tx.restart_waits(now_ms)) {
+        slices += 1;
+    }
+    assert_eq!(slices, 2);
+    for run in many.into_iter().chain([gated, kept]) {
+        let row = lab.store.show_run(run, now_ms).unwrap().unwrap().row;
+        assert_eq!(row.due_ms, now_ms + 60_000);
+    }
+    let row = lab.store.show_run(odd, now_ms).unwrap().unwrap().row;
+    assert_eq!(row.due_ms, now_ms + 3_155_760_000_000);
+}
