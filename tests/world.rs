@@ -32,6 +32,9 @@ impl World {
     /// An empty world: no store, no catalogue.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        // Whatever the umask says: where a group may write, `check` warns.
+        let private = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(dir.path(), private).expect("its mode");
         let world = Self {
             dir,
             env: Vec::new(),

@@ -87,7 +87,7 @@ impl Outlook {
         } else {
             // Whether that one still runs is not ours to see, but what is overdue is.
             let whose = if self.alive.is_none() {
-                " of another user"
+                " whose lock cannot be opened"
             } else {
                 ""
             };

@@ -31,6 +31,8 @@ const SAFE: OFlags = OFlags::NOFOLLOW
 pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
+    /// Its permissions when it was opened.
+    mode: u32,
 }
 
 impl Dir {
@@ -43,8 +45,13 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | SAFE;
         let fd = rustix::fs::openat(base, name, flags, Mode::empty())
             .map_err(|error| explained(error, base, name, &path, Wanted::Directory))?;
-        match flaw_of(&rustix::fs::fstat(&fd)?, Wanted::Directory) {
-            None | Some(Flaw::Open(_)) => Ok(Self { fd, path }),
+        let stat = rustix::fs::fstat(&fd)?;
+        match flaw_of(&stat, Wanted::Directory) {
+            None | Some(Flaw::Open(_)) => Ok(Self {
+                fd,
+                path,
+                mode: stat.st_mode & 0o777,
+            }),
             Some(flaw) => Err(flaw.into_io(&path)),
         }
     }
@@ -87,7 +94,7 @@ impl Dir {
             }
             opened => opened?,
         };
-        if rustix::fs::fstat(&made.fd)?.st_mode & 0o777 != 0o700 {
+        if made.mode != 0o700 {
             rustix::fs::fchmod(&made.fd, DIR_MODE)?;
         }
         Ok(made)

@@ -105,10 +105,9 @@ impl Flaw {
         let path = path.display();
         match self {
             Self::Kind(..) => "find out who put it there, and move it away".to_owned(),
-            Self::Foreign(_) => {
-                "find out who put it there; a store belongs to one user, with everything in it"
-                    .to_owned()
-            }
+            Self::Foreign(_) => format!(
+                "find out who put it there; if it is to stay, `chown` it to the owner of the store: `{path}`"
+            ),
             Self::Open(_) => format!("`chmod go= {path}`"),
             Self::Linked(_) => {
                 format!("find its other names (`find / -samefile {path}`), and remove them")

@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// What is known of another worker.
 enum Life {
-    /// Its lock is held, or it is another user's.
+    /// Its lock is held, or cannot be looked at now.
     Alive,
     /// Its process has ended and its lock is held: by a child that has not become its command yet.
     Dying,

@@ -256,21 +256,16 @@ fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
         said.contains("blocked: worker 1 is gone and not recovered yet"),
         "{said}"
     );
-    // What may not be opened is another user's: here a link, which nobody follows.
+    // What is no lock of ours says nothing, and is not followed: the process decides.
     let lock = world.state().join("workers/1.lock");
     fs::remove_file(&lock).unwrap();
     std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
     let said = shown();
-    assert!(said.contains("blocked: worker 1 of user "), "{said}");
-    assert!(said.contains(" is gone\n"), "{said}");
-    fs::write(world.root().join("go"), "").unwrap();
-    assert_eq!(world.run("-q run-worker --drain").code, Some(0));
-    assert_eq!(
-        state(&world, run),
-        State::Running,
-        "it is not ours to judge"
+    assert!(
+        said.contains("blocked: worker 1 is gone and not recovered yet"),
+        "{said}"
     );
-    fs::remove_file(&lock).unwrap();
+    fs::write(world.root().join("go"), "").unwrap();
     assert_eq!(world.run("-q run-worker --drain").code, Some(0));
     assert_eq!(state(&world, run), State::Succeeded);
     invariants::hold(&world);

@@ -130,6 +130,7 @@ const FILES: &[&str] = &[
     "jobctl.db",
     "jobctl.db-wal",
     "jobctl.db-shm",
+    "jobctl.db-journal",
     "workers/9.lock",
     "workers/9.started",
     "output/0/1.1.log",

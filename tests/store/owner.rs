@@ -137,6 +137,22 @@ fn a_group_that_could_replace_the_state_is_a_warning_of_the_doctor() {
 }
 
 #[test]
+fn a_store_that_was_shared_is_taken_back_with_the_command_of_the_hint() {
+    let world = world();
+    world.run("-q enqueue a").ok();
+    set_mode(&world.state(), 0o2770);
+    for name in ["jobctl.db", "store.lock", "write.lock", "reserve"] {
+        set_mode(&world.state().join(name), 0o660);
+    }
+    let said = world.run("enqueue a").fails(77);
+    let (_, command) = said.split_once("one user: `").expect("a hint");
+    let (command, _) = command.split_once('`').expect("its end");
+    world.shell(command).is(0, "", "");
+    world.run("-q enqueue a").is(0, "2\n", "");
+    world.run("doctor").ok();
+}
+
+#[test]
 fn nobody_but_its_owner_uses_a_store() {
     let world = world();
     if !world.give_away() {

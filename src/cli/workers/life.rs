@@ -1,8 +1,9 @@
 //! Whether a worker is alive: the kernel's lock on its file says so.
 //!
-//! Rule: looking changes nothing and proves nothing where the file may not be opened; a missing file means tampering, and then
-//! pid, start time and boot id decide.
+//! Rule: looking changes nothing. A file that is missing, or is no lock of ours, means tampering, and then pid, start time and
+//! boot id decide.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use fs2::FileExt;
@@ -10,7 +11,7 @@ use fs2::FileExt;
 use crate::recovery::{open_lock, same_process};
 use crate::store::WorkerRow;
 
-/// Whether the worker lives; `None` where it is not ours to judge.
+/// Whether the worker lives; `None` where that cannot be seen now.
 pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
     match open_lock(state, row.worker) {
         // Shared, so that two who look do not take each other for the worker.
@@ -21,7 +22,14 @@ pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
             }
             Err(_) => None,
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(same_process(row)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Some(same_process(row))
+        }
         Err(_) => None,
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Seen {
     row: WorkerRow,
     busy: i64,
     user: Option<String>,
-    /// `None` where we may not judge.
+    /// `None` where that cannot be seen now.
     pub(super) alive: Option<bool>,
 }
 
@@ -71,20 +71,13 @@ impl Seen {
     }
 }
 
-/// Why a run that a worker holds does not go on: the worker is gone, and nobody who may has recovered it.
+/// Why a run that a worker holds does not go on: the worker is gone, and no process has recovered it.
 pub(super) fn fate(store: &Store, worker: WorkerId) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
     };
-    let user = || u32::try_from(row.uid).ok().and_then(user_name);
-    Ok(match life::is_alive(store.dir(), &row) {
-        Some(false) => Some(format!("worker {worker} is gone and not recovered yet")),
-        None if has_ended(&row) => Some(format!(
-            "worker {worker} of user {} is gone",
-            user().unwrap_or_else(|| row.uid.to_string())
-        )),
-        _ => None,
-    })
+    let gone = life::is_alive(store.dir(), &row).map_or_else(|| has_ended(&row), |alive| !alive);
+    Ok(gone.then(|| format!("worker {worker} is gone and not recovered yet")))
 }
 
 /// All registered workers.
@@ -133,7 +126,7 @@ pub(super) fn table(workers: &[Seen], now_ms: i64) -> Table {
             (Some(false), _) => ("gone", Paint::Bad),
             (_, Some(_)) => ("stopping", Paint::Plain),
             (Some(true), None) => ("alive", Paint::Good),
-            (None, None) => ("another user's", Paint::Dim),
+            (None, None) => ("unknown", Paint::Dim),
         };
         table.painted([
             (&row.worker.to_string(), Paint::Plain),

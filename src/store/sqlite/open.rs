@@ -227,7 +227,7 @@ fn try_lock(path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>>
 fn refuse_old_log(files: &Files) -> Result<()> {
     let log = files.dir.join("jobctl.db-wal");
     // One without content is left by whoever died before anything was stored.
-    if fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
+    if fs::symlink_metadata(&log).map_or(0, |meta| meta.len()) == 0 {
         return Ok(());
     }
     Err(Error::new(
@@ -327,7 +327,8 @@ fn missing(path: &Path) -> Result<bool> {
 
 /// Looks at the database and at what SQLite keeps beside it.
 fn identify(files: &Files) -> Result<FileId> {
-    for suffix in ["-wal", "-shm"] {
+    // The journal too: SQLite would wait for a writer of a fifo, and roll back whatever it says.
+    for suffix in ["-wal", "-shm", "-journal"] {
         look_at(&files.beside(suffix))?;
     }
     let path = &files.database;
