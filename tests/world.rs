@@ -173,13 +173,17 @@ impl World {
 
     /// The store of this world, opened by the test itself; made if it is missing.
     pub(crate) fn store(&self) -> Store {
-        let options = OpenOptions {
+        self.open_options().open().expect("the store opens").0
+    }
+
+    /// How the store is opened.
+    pub(crate) fn open_options(&self) -> OpenOptions {
+        OpenOptions {
             dir: self.state(),
             create: Create::IfMissing,
             busy_wait: PATIENCE,
             now_ms: jobctl::clock::wall_ms(),
-        };
-        options.open().expect("the store opens").0
+        }
     }
 
     /// Stores a run of `job` that is due at once, as an enqueue does.

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::Context;
 use crate::catalogue::Catalogue;
 use crate::error::Error;
-use crate::scheduler::{self, jump_words};
+use crate::scheduler::{self, Acceptance, jump_words};
 use crate::store::Create;
+use crate::units::{counted, format_utc};
 
 /// A scheduler waits longer for the store than a person does.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
@@ -22,7 +23,7 @@ pub struct Args {
     /// Open what is due now, and exit
     #[arg(long)]
     pub once: bool,
-    /// Say that the clock is right after a jump of more than an hour: schedules by the calendar go on at once
+    /// Say that the clock is right: schedules by the calendar go on at once after a jump of more than an hour, and what a clock that was ahead opened before its time is opened again
     #[arg(long, conflicts_with = "once")]
     pub accept_clock: bool,
 }
@@ -64,18 +65,32 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 
 fn accept(context: &mut Context) -> anyhow::Result<u8> {
     let open = context.open_options(Create::Never, BUSY_WAIT)?;
-    let jump_ms = scheduler::accept_clock(&open)?;
+    let Acceptance { jump_ms, rewound } = scheduler::accept_clock(&open)?;
+    let until_ms = rewound.iter().map(|ahead| ahead.until_ms).max();
     if context.screen.json() {
-        let body = json!({"accepted": jump_ms.is_some(), "jump_ms": jump_ms});
+        let body = json!({
+            "accepted": jump_ms.is_some(),
+            "jump_ms": jump_ms,
+            "rewound": rewound.iter().map(|ahead| &ahead.job).collect::<Vec<_>>(),
+        });
         context.screen.document("schedule.accept_clock", body);
         return Ok(0);
     }
-    context.screen.line(&match jump_ms {
-        Some(jump_ms) => format!(
+    if let Some(jump_ms) = jump_ms {
+        context.screen.line(&format!(
             "accepted: the clock jumped {}; schedules go on by it",
             jump_words(jump_ms)
-        ),
-        None => "nothing is held".to_owned(),
-    });
+        ));
+    }
+    if let Some(until_ms) = until_ms {
+        context.screen.line(&format!(
+            "{} had been opened up to {} by a clock that was ahead; periods without a run are opened again at their time",
+            counted(rewound.len() as i64, "schedule"),
+            format_utc(until_ms)
+        ));
+    }
+    if jump_ms.is_none() && until_ms.is_none() {
+        context.screen.line("nothing is held");
+    }
     Ok(0)
 }

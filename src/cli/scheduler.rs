@@ -10,7 +10,7 @@ use crate::clock;
 use crate::document;
 use crate::error::Result;
 use crate::policy::Reading;
-use crate::scheduler::{Held, held, is_led, jump_words};
+use crate::scheduler::{Ahead, Held, ahead, held, is_led, jump_words};
 use crate::store::{Agenda, SchedulerRow, Store};
 use crate::units::counted;
 
@@ -26,6 +26,8 @@ pub(super) struct Outlook {
     /// Schedules with periods that are overdue.
     overdue: i64,
     held: Option<Held>,
+    /// Schedules that wait for a time to which a clock that was ahead had opened them.
+    ahead: Vec<Ahead>,
 }
 
 impl Outlook {
@@ -50,6 +52,7 @@ impl Outlook {
             row,
             overdue: store.overdue(now_ms - OVERDUE_MS)?,
             held: held(store, &clock::boot_id(), now)?,
+            ahead: ahead(store, now_ms)?,
             agenda,
         })
     }
@@ -68,6 +71,9 @@ impl Outlook {
                 json!({ "jump_ms": held.jump_ms, "until": document::maybe_time(held.until_ms) })
             }),
             "overdue": self.overdue,
+            "ahead": self.ahead.iter().map(|ahead| {
+                json!({ "job": ahead.job, "until": document::time(ahead.until_ms) })
+            }).collect::<Vec<_>>(),
         })
     }
 
@@ -112,7 +118,17 @@ impl Outlook {
             );
             lines.push((text, Paint::Bad));
         }
+        lines.extend(self.ahead_line(now_ms).map(|text| (text, Paint::Bad)));
         lines
+    }
+
+    fn ahead_line(&self, now_ms: i64) -> Option<String> {
+        let until_ms = self.ahead.iter().map(|ahead| ahead.until_ms).max()?;
+        Some(format!(
+            "{} opened up to {} by a clock that was ahead; nothing of that runs before: `jobctl schedule --accept-clock` opens it again",
+            counted(self.ahead.len() as i64, "schedule"),
+            when::clock(until_ms, now_ms)
+        ))
     }
 
     /// What is next; while calendar rules are held, being late is what they should be.

@@ -56,7 +56,7 @@ pub struct ClockGuard {
     boot_id: String,
     /// Wall minus boot clock, as it is believed.
     offset_ms: i64,
-    /// How far elapsed time is ahead of the wall clock, after a jump back that was believed.
+    /// How far elapsed time is ahead of the wall clock, after it was set back.
     ahead_ms: i64,
     /// The last wall clock that was believed.
     wall_ms: i64,
@@ -87,17 +87,26 @@ impl ClockGuard {
         if self.boot_id == boot_id {
             return self;
         }
-        let offset_ms = if now.wall_ms < self.wall_ms || is_beyond_schedules(now.wall_ms) {
-            self.wall_ms - now.boot_ms
+        let is_suspicious = now.wall_ms < self.wall_ms || is_beyond_schedules(now.wall_ms);
+        let (offset_ms, ahead_ms) = if is_suspicious {
+            (self.wall_ms - now.boot_ms, self.ahead_ms)
         } else {
-            now.offset_ms()
+            // While the machine was off the wall clock caught up with elapsed time.
+            let ahead_ms = self.wall_ms + self.ahead_ms - now.wall_ms;
+            (now.offset_ms(), ahead_ms.max(0))
         };
         Self {
             boot_id: boot_id.to_owned(),
             offset_ms,
+            ahead_ms,
             suspicion: None,
             ..self
         }
+    }
+
+    /// The boot that the clocks are of.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
     }
 
     /// The jump that is not believed yet.
@@ -147,22 +156,14 @@ impl ClockGuard {
 
     /// Believes the clock as it is now.
     pub fn accept(&mut self, now: Reading) {
-        let offset_ms = now.offset_ms();
-        let back_ms = self.offset_ms - offset_ms;
-        if back_ms > JUMP_MS {
-            // Elapsed time does not go back.
-            self.ahead_ms += back_ms;
-            self.offset_ms = offset_ms;
-        } else {
-            self.believe(offset_ms);
-        }
+        self.believe(now.offset_ms());
         self.suspicion = None;
         self.wall_ms = now.wall_ms;
     }
 
-    /// Follows the wall clock. What it gains, elapsed time is less ahead of it.
+    /// Follows the wall clock. Elapsed time does not go back with it, and goes forwards with it only where it is not ahead.
     fn believe(&mut self, offset_ms: i64) {
-        let gained_ms = (offset_ms - self.offset_ms).max(0);
+        let gained_ms = offset_ms - self.offset_ms;
         self.ahead_ms = (self.ahead_ms - gained_ms).max(0);
         self.offset_ms = offset_ms;
     }
@@ -187,16 +188,16 @@ mod tests {
     }
 
     #[test]
-    fn small_steps_are_followed_both_ways() {
+    fn small_steps_are_followed_by_the_calendar_and_forwards_by_elapsed_time() {
         let mut guard = guard();
-        for step in [0, 59 * MINUTE, 0, -59 * MINUTE, 5] {
-            let now = at(MINUTE, 1000 * HOUR + step);
-            guard = ClockGuard::new("boot", at(0, 1000 * HOUR));
+        for (step, elapsed_step) in [(0, 0), (59, 59), (0, 59), (-59, 59), (0, 59), (60, 60)] {
+            let now = at(MINUTE, 1000 * HOUR + step * MINUTE);
             let times = guard.look(now);
             assert_eq!(times.calendar_ms, Some(now.wall_ms));
-            assert_eq!(times.elapsed_ms, now.wall_ms);
+            let elapsed_ms = MINUTE + 1000 * HOUR + elapsed_step * MINUTE;
+            assert_eq!(times.elapsed_ms, elapsed_ms);
+            assert_eq!(guard.suspicion(), None);
         }
-        assert_eq!(guard.suspicion(), None);
     }
 
     #[test]
@@ -289,6 +290,19 @@ mod tests {
             last = times.elapsed_ms;
         }
         assert_eq!(last, 60 + 1001 * HOUR);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_at_each_boot_does_not_carry_elapsed_time_away() {
+        let mut guard = ClockGuard::new("0", at(0, 1000 * HOUR));
+        for boot in 1..50 {
+            // The machine was off for an hour, and its clock is 40 minutes ahead until it is set.
+            let right = (1000 + boot) * HOUR;
+            guard = guard.resume(&boot.to_string(), at(5, right + 40 * MINUTE));
+            guard.look(at(5, right + 40 * MINUTE));
+            let times = guard.look(at(10, right));
+            assert_eq!(times.elapsed_ms, right + 40 * MINUTE + 10);
+        }
     }
 
     #[test]

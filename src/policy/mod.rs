@@ -2,15 +2,19 @@
 //!
 //! Rule: no clock, no randomness, no store; what is random comes in as a number.
 
+mod backlog;
 mod backoff;
 mod classify;
 mod clock;
+mod pauses;
 mod periods;
 mod verdict;
 
+pub use backlog::Backlog;
 pub use backoff::delay_ms;
 pub use classify::{Judged, classify};
 pub use clock::{ClockGuard, Reading, Suspicion, Times};
+pub use pauses::Pauses;
 pub(crate) use periods::is_late;
-pub use periods::{Backlog, Fate, PeriodResult, SkipReason, Unfinished, judge};
+pub use periods::{Fate, PeriodResult, SkipReason, Unfinished, Waiting, judge};
 pub use verdict::{Budget, Verdict, rate_limited_until_ms, verdict};

@@ -3,9 +3,10 @@
 //! Rule: decided when the period is found, from its instant, the job's policies and the runs of the schedule that have not
 //! ended; nothing is decided twice.
 
+use super::Backlog;
 use crate::catalogue::{CatchUp, Overlap, Schedule};
 use crate::run::{RunId, words};
-use crate::schedule::{Period, PeriodKind, PeriodsError};
+use crate::schedule::{Period, PeriodKind};
 
 words!(
     /// What a period came to.
@@ -39,11 +40,22 @@ words!(
     }
 );
 
-/// Runs that a schedule opened and that have not ended.
+/// The latest period whose run still waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its run.
+    pub run: RunId,
+    /// Its key.
+    pub period: String,
+    /// Whether it was found late: its run is the last of a chain that catches up.
+    pub caught_up: bool,
+}
+
+/// Runs that a schedule opened, that have not ended and that can still run: one that waits beyond its deadline cannot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unfinished {
-    /// The latest period that has a waiting run, and that run.
-    pub waiting: Option<(RunId, String)>,
+    /// The latest one that waits.
+    pub waiting: Option<Waiting>,
     /// The running ones.
     pub running: Vec<RunId>,
 }
@@ -55,7 +67,7 @@ impl Unfinished {
 
     /// What a run must wait for that shall come after all of them.
     fn all(&self) -> Vec<RunId> {
-        let waiting = self.waiting.iter().map(|(run, _)| *run);
+        let waiting = self.waiting.iter().map(|waiting| waiting.run);
         self.running.iter().copied().chain(waiting).collect()
     }
 }
@@ -83,99 +95,6 @@ pub enum Fate {
     },
 }
 
-/// Which of the periods that were missed are still wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backlog {
-    /// Late periods before this instant are skipped as late.
-    late_before_ms: i64,
-    /// Late periods before this instant are more than `catch_up_max`.
-    beyond_max_ms: i64,
-}
-
-/// Periods that are asked for at a time.
-const PAGE: usize = 10_000;
-
-impl Backlog {
-    /// Nothing was missed.
-    pub const NONE: Self = Self {
-        late_before_ms: i64::MIN,
-        beyond_max_ms: i64::MIN,
-    };
-
-    /// Judges what lies between `watermark_ms` and `now_ms`.
-    ///
-    /// # Errors
-    /// Those of the rule.
-    pub fn of(schedule: &Schedule, watermark_ms: i64, now_ms: i64) -> Result<Self, PeriodsError> {
-        let within_ms = schedule
-            .catch_up_within_ms
-            .map(|within_ms| now_ms.saturating_sub(within_ms));
-        let late_before_ms = match (schedule.catch_up, within_ms) {
-            (CatchUp::None, _) => i64::MAX,
-            (CatchUp::All, Some(within_ms)) => within_ms,
-            // Until the next one is due: that is one spacing.
-            (CatchUp::Latest | CatchUp::All, _) => {
-                let latest_ms = latest(schedule, watermark_ms, now_ms)?;
-                latest_ms.max(within_ms.unwrap_or(i64::MIN))
-            }
-        };
-        let mut backlog = Self {
-            late_before_ms,
-            beyond_max_ms: i64::MIN,
-        };
-        if schedule.catch_up == CatchUp::All {
-            backlog.beyond_max_ms = newest(
-                schedule,
-                watermark_ms.max(late_before_ms.saturating_sub(1)),
-                now_ms,
-            )?;
-        }
-        Ok(backlog)
-    }
-}
-
-/// Calls `see` with the instant of each due period.
-fn each_due(
-    schedule: &Schedule,
-    after_ms: i64,
-    until_ms: i64,
-    mut see: impl FnMut(i64),
-) -> Result<(), PeriodsError> {
-    let mut after_ms = after_ms;
-    loop {
-        let page = schedule.rule.periods(after_ms, until_ms, PAGE)?;
-        for period in page.iter().filter(|period| period.is_due()) {
-            see(period.instant_ms);
-        }
-        match page.last() {
-            Some(last) if page.len() >= PAGE => after_ms = last.instant_ms,
-            _ => return Ok(()),
-        }
-    }
-}
-
-fn latest(schedule: &Schedule, after_ms: i64, until_ms: i64) -> Result<i64, PeriodsError> {
-    let mut latest_ms = i64::MIN;
-    each_due(schedule, after_ms, until_ms, |at_ms| latest_ms = at_ms)?;
-    Ok(latest_ms)
-}
-
-/// The instant of the oldest among the newest `catch_up_max` late periods.
-fn newest(schedule: &Schedule, after_ms: i64, now_ms: i64) -> Result<i64, PeriodsError> {
-    let max = usize::try_from(schedule.catch_up_max).unwrap_or(1);
-    let mut newest = std::collections::VecDeque::with_capacity(max.min(PAGE));
-    let late_until_ms = now_ms
-        .saturating_sub(schedule.late_grace_ms)
-        .saturating_sub(1);
-    each_due(schedule, after_ms, late_until_ms, |at_ms| {
-        if newest.len() == max {
-            newest.pop_front();
-        }
-        newest.push_back(at_ms);
-    })?;
-    Ok(newest.front().copied().unwrap_or(i64::MIN))
-}
-
 /// Decides about one period.
 pub fn judge(
     period: &Period,
@@ -199,18 +118,17 @@ pub fn judge(
         return Fate::Skip(SkipReason::Paused);
     }
     let late = is_late(period, schedule, now_ms);
-    if late && period.instant_ms < backlog.late_before_ms {
-        return Fate::Skip(SkipReason::Late);
-    }
-    if late && period.instant_ms < backlog.beyond_max_ms {
-        return Fate::Skip(SkipReason::CatchUpMax);
+    if late && let Some(reason) = backlog.refuses(period.instant_ms) {
+        return Fate::Skip(reason);
     }
     let open = |after, replace| Fate::Open {
         caught_up: late,
         after,
         replace,
     };
-    if late && schedule.catch_up == CatchUp::All {
+    // A period in time that is found beside a chain which catches up is one more of what the user wants run one by one.
+    let behind_chain = unfinished.waiting.as_ref().is_some_and(|it| it.caught_up);
+    if schedule.catch_up == CatchUp::All && (late || behind_chain) {
         return open(unfinished.all(), false);
     }
     match schedule.overlap {
@@ -219,8 +137,8 @@ pub fn judge(
         Overlap::Skip => Fate::Skip(SkipReason::Overlap),
         Overlap::Replace => open(unfinished.running.clone(), true),
         Overlap::Queue => match &unfinished.waiting {
-            Some((_, into)) => Fate::Merge {
-                into: into.clone(),
+            Some(waiting) => Fate::Merge {
+                into: waiting.period.clone(),
                 reason: Some(SkipReason::Overlap),
             },
             None => open(unfinished.running.clone(), false),
@@ -275,7 +193,11 @@ mod tests {
                 Fate::Open {
                     caught_up, after, ..
                 } => {
-                    unfinished.waiting = Some((RunId(period.instant_ms / HOUR), period.key));
+                    unfinished.waiting = Some(Waiting {
+                        run: RunId(period.instant_ms / HOUR),
+                        period: period.key,
+                        caught_up,
+                    });
                     let after: Vec<i64> = after.iter().map(|run| run.0).collect();
                     format!("{}{after:?}", if caught_up { "late" } else { "open" })
                 }
@@ -345,11 +267,17 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_without_anything_due_is_none() {
-        for catch_up in CatchUp::ALL {
-            let schedule = hourly(|schedule| schedule.catch_up = *catch_up);
-            let backlog = Backlog::of(&schedule, 0, HOUR / 2).unwrap();
-            assert!(backlog.beyond_max_ms < 0);
+    fn a_period_in_time_gets_its_own_run_behind_a_chain_that_catches_up() {
+        for overlap in [Overlap::Queue, Overlap::Skip, Overlap::Replace] {
+            let schedule = hourly(|schedule| {
+                schedule.catch_up = CatchUp::All;
+                schedule.catch_up_within_ms = Some(3 * HOUR);
+                schedule.late_grace_ms = HOUR / 2;
+                schedule.overlap = overlap;
+            });
+            let mut want = ["late"; 10];
+            want[7..].copy_from_slice(&["late[]", "late[8]", "open[9]"]);
+            assert_eq!(found(&schedule, false), want, "{overlap}");
         }
     }
 
@@ -366,7 +294,11 @@ mod tests {
             running: vec![RunId(7)],
         };
         let waiting = Unfinished {
-            waiting: Some((RunId(8), "before".into())),
+            waiting: Some(Waiting {
+                run: RunId(8),
+                period: "before".into(),
+                caught_up: false,
+            }),
             running: vec![RunId(7)],
         };
         let open = |after: &[i64], replace| Fate::Open {

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::policy::{ClockGuard, Reading};
 use crate::store::{OpenOptions, Store};
 
+use super::rewind::{Ahead, ahead, rewind};
 use super::watch::read_clocks;
 
 /// The clock that was accepted.
@@ -18,10 +19,27 @@ pub struct Accepted {
     at_boot_ms: i64,
 }
 
+/// Schedules that one transaction takes back.
+const REWIND_MAX: usize = 50;
+
 /// Between accepting and obeying the clock may be corrected a little.
 const SLACK_MS: i64 = 60_000;
 
 impl Accepted {
+    /// The clock as it is now.
+    pub fn of(boot_id: &str, now: Reading) -> Self {
+        Self {
+            boot_id: boot_id.to_owned(),
+            offset_ms: now.wall_ms - now.boot_ms,
+            at_boot_ms: now.boot_ms,
+        }
+    }
+
+    /// As it is stored.
+    pub fn to_text(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
     pub(super) fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -32,27 +50,46 @@ impl Accepted {
     }
 }
 
-/// Records that the clock as it is now is right; the running scheduler obeys within a second. How far the clock jumped, in
-/// milliseconds; `None` if nothing is held.
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// How far the clock had jumped, milliseconds, if calendar rules were held.
+    pub jump_ms: Option<i64>,
+    /// Schedules that had been opened by a clock that was ahead, and go on from now.
+    pub rewound: Vec<Ahead>,
+}
+
+/// Records that the clock as it is now is right; the running scheduler obeys within a second.
 ///
 /// # Errors
 /// Those of the store.
-pub fn accept_clock(open: &OpenOptions) -> Result<Option<i64>> {
+pub fn accept_clock(open: &OpenOptions) -> Result<Acceptance> {
     let (mut store, _) = open.open()?;
-    let now = read_clocks();
-    let boot_id = clock::boot_id();
-    let Some(Held { jump_ms, .. }) = held(&store, &boot_id, now)? else {
-        return Ok(None);
+    accept(&mut store, &clock::boot_id(), read_clocks())
+}
+
+/// As [`accept_clock`], at a moment.
+///
+/// # Errors
+/// Those of the store.
+pub fn accept(store: &mut Store, boot_id: &str, now: Reading) -> Result<Acceptance> {
+    let acceptance = Acceptance {
+        jump_ms: held(store, boot_id, now)?.map(|held| held.jump_ms),
+        rewound: ahead(store, now.wall_ms)?,
     };
-    let accepted = Accepted {
-        boot_id,
-        offset_ms: now.wall_ms - now.boot_ms,
-        at_boot_ms: now.boot_ms,
-    };
-    let text = serde_json::to_string(&accepted)
-        .map_err(|error| Error::new(Kind::Bug, error.to_string()))?;
+    if acceptance == Acceptance::default() {
+        return Ok(acceptance);
+    }
+    for some in acceptance.rewound.chunks(REWIND_MAX) {
+        store.write(|tx| {
+            some.iter()
+                .try_for_each(|one| rewind(tx, &one.job, now.wall_ms))
+        })?;
+    }
+    // Last: a scheduler that obeys finds everything as it shall be.
+    let text = Accepted::of(boot_id, now).to_text();
     store.write(|tx| tx.accept_clock(&text))?;
-    Ok(Some(jump_ms))
+    Ok(acceptance)
 }
 
 /// A jump for people: `forwards by 2d`.

@@ -3,7 +3,7 @@
 //! Rule: pure. Rules of the calendar and rules of elapsed time have agendas of their own, because their times can differ.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::policy::{Reading, Times};
 
@@ -26,6 +26,8 @@ pub struct Next {
 pub(super) struct Agenda {
     calendar: Heap,
     elapsed: Heap,
+    /// Schedules of which a slice was decided and more is due: behind all others, in turn.
+    rest: VecDeque<Due>,
 }
 
 impl Agenda {
@@ -58,14 +60,28 @@ impl Agenda {
                 due.push((at_ms, index));
             }
         }
+        let room = max - due.len().min(max);
+        due.extend(self.rest.drain(..room.min(self.rest.len())));
         due
+    }
+
+    /// More of a schedule is due than fits into one slice.
+    pub(super) fn go_on(&mut self, at_ms: i64, index: usize) {
+        self.rest.push_back((at_ms, index));
+    }
+
+    /// What was taken and not reached comes next.
+    pub(super) fn put_back(&mut self, due: Vec<Due>, is_elapsed: impl Fn(usize) -> bool) {
+        for (at_ms, index) in due {
+            self.plan(index, at_ms, is_elapsed(index));
+        }
     }
 
     /// The earliest of all.
     pub(super) fn first(&self) -> Option<Due> {
         let heads = [self.calendar.peek(), self.elapsed.peek()];
         let first = heads.into_iter().flatten().map(|Reverse(due)| *due);
-        first.min()
+        first.chain(self.rest.iter().copied()).min()
     }
 
     /// When something will have been due for `lag_ms`.
@@ -74,6 +90,12 @@ impl Agenda {
             let Reverse((at_ms, _)) = heap.peek()?;
             Some(at_ms.saturating_add(lag_ms))
         };
+        if !self.rest.is_empty() {
+            return Next {
+                wall_ms: None,
+                boot_ms: Some(now.boot_ms),
+            };
+        }
         Next {
             // While the calendar is held its past instants wait for something else than the clock.
             wall_ms: times.calendar_ms.and_then(|_| first(&self.calendar)),
@@ -113,6 +135,22 @@ mod tests {
         );
         let next = agenda.next(times(Some(1_000)), NOW, 7);
         assert_eq!((next.wall_ms, next.boot_ms), (Some(1_008), None));
+    }
+
+    #[test]
+    fn a_backlog_is_behind_what_is_due_and_its_schedules_take_turns() {
+        let mut agenda = Agenda::default();
+        for (index, at_ms) in [(0, 100), (1, 200), (2, 300)] {
+            agenda.go_on(at_ms, index);
+        }
+        agenda.plan(7, 900, false);
+        let mut take = |max| agenda.take_due(times(Some(1_000)), 0, max);
+        assert_eq!(take(3), [(900, 7), (100, 0), (200, 1)]);
+        assert_eq!(take(3), [(300, 2)]);
+        agenda.go_on(100, 0);
+        let next = agenda.next(times(Some(1_000)), NOW, 0);
+        assert_eq!((next.wall_ms, next.boot_ms), (None, Some(NOW.boot_ms)));
+        assert_eq!(agenda.first(), Some((100, 0)));
     }
 
     #[test]

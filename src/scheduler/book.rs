@@ -12,13 +12,12 @@ use sha2::{Digest, Sha256};
 
 use crate::catalogue::{Catalogue, Intake, Schedule};
 use crate::error::{Error, Kind, Result};
-use crate::policy::Backlog;
 use crate::schedule::{Rule, StoredRule};
 use crate::store::Settings;
 use crate::units::hex;
 
 /// All schedules of one load.
-pub(super) struct Book {
+pub struct Book {
     /// Path of the catalogue.
     pub(super) path: String,
     /// Identity of its files.
@@ -35,8 +34,6 @@ pub(super) struct Book {
 pub(super) struct Entry {
     pub(super) job: Box<str>,
     pub(super) plan: Arc<Plan>,
-    /// What was missed, as it was found; kept until all of it is decided.
-    pub(super) backlog: Option<Box<(i64, Backlog)>>,
 }
 
 /// Everything that opening a period uses, besides the name of the job; shared by all jobs for which it is the same.
@@ -77,7 +74,6 @@ impl Book {
             entries.push(Entry {
                 job: name.as_str().into(),
                 plan: Arc::clone(plan),
-                backlog: None,
             });
         }
         Ok(Self {
@@ -89,10 +85,39 @@ impl Book {
         })
     }
 
+    /// The book of a catalogue before any of its schedules is in force.
+    pub(super) fn empty(of: &Self) -> Self {
+        Self {
+            path: of.path.clone(),
+            stamp: of.stamp.clone(),
+            settings: of.settings.clone(),
+            data_version: of.data_version.clone(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Whether the same would be opened by both.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let key = |entry: &Entry| (entry.job.clone(), entry.plan.digest.clone());
+        self.stamp == other.stamp
+            && self
+                .entries
+                .iter()
+                .map(key)
+                .eq(other.entries.iter().map(key))
+    }
+
     pub(super) fn has(&self, job: &str) -> bool {
         self.entries
             .binary_search_by(|entry| (*entry.job).cmp(job))
             .is_ok()
+    }
+}
+
+impl Entry {
+    /// Whether its rule is one of elapsed time.
+    pub(super) fn is_elapsed(&self) -> bool {
+        self.plan.schedule.rule.is_elapsed()
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::catalogue::Schedule;
 use crate::error::{Error, Kind, Result};
-use crate::policy::{Backlog, PeriodResult, SkipReason};
+use crate::policy::Backlog;
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{NewVersion, PeriodRow, Tx};
 
 use super::book::Entry;
-use super::open::{Now, Opened, next_of, open_passed, open_version};
+use super::open::{Budget, Fates, Now, Opened, next_of, open_passed, open_version};
 use super::stretch::split;
 
 const DAY_MS: i64 = 86_400_000;
@@ -51,7 +51,7 @@ pub(super) fn apply(
     entry: &Entry,
     data_version: &str,
     now: Now<'_>,
-    budget: &mut usize,
+    budget: &mut Budget,
 ) -> Result<Applied> {
     let known = tx.schedule(&entry.job)?;
     // Of a schedule that was removed while the clock was ahead everything up to its watermark is told.
@@ -86,12 +86,13 @@ pub(super) fn apply(
             rule: Arc::new(rule.clone()),
             ..entry.plan.schedule.clone()
         };
-        match open_version(tx, entry, &schedule, (&row, version), now, budget)? {
+        let fates = Fates::Judged(entry, &schedule);
+        match open_version(tx, fates, rule, (&row, version), now, budget)? {
             Opened::Done {
                 more: true, rows, ..
             } => return Ok(Applied::Unfinished(rows)),
             Opened::Done { rows: decided, .. } => rows = decided,
-            Opened::Stale => {}
+            Opened::Stale | Opened::NotDue => {}
             Opened::Failed(message) => return Ok(Applied::Failed(message)),
         }
     }
@@ -143,7 +144,7 @@ fn begin(
     changed: bool,
     rows: Vec<PeriodRow>,
 ) -> Result<Applied> {
-    let next_ms = match next_of(&entry.plan.schedule, from_ms) {
+    let next_ms = match next_of(&entry.plan.schedule.rule, from_ms) {
         Ok(next_ms) => next_ms,
         Err(error) => return Ok(Applied::Failed(error.to_string())),
     };
@@ -181,7 +182,7 @@ fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Result<HashSet<String>, Pe
 
 /// Periods of the new rule in the past whose keys the old rule still had in the future.
 fn passed_over(old: &Rule, new: &Rule, now_ms: i64) -> Result<Vec<Period>, PeriodsError> {
-    if old.is_elapsed() || new.is_elapsed() {
+    if old.keys_are_instants() || new.keys_are_instants() {
         return Ok(Vec::new());
     }
     let window_ms = window_ms(new);
@@ -200,7 +201,8 @@ fn take_apart(
     new: &Rule,
     now_ms: i64,
 ) -> Result<()> {
-    if old.is_elapsed() || new.is_elapsed() {
+    // An instant has one key under every rule, and lies on one side of the change.
+    if old.keys_are_instants() || new.keys_are_instants() {
         return Ok(());
     }
     let window_ms = window_ms(new);
@@ -233,59 +235,34 @@ pub(super) fn replace<const N: usize>(
     Ok(())
 }
 
-/// Takes a schedule out of force. What it missed is accounted for: nobody can run it any more.
-pub(super) fn remove(tx: &mut Tx<'_>, job: &str, now: Now<'_>) -> Result<()> {
+/// Takes a schedule out of force. What it missed is accounted for: nobody can run it any more. Whether all of it is; else come
+/// again.
+pub(super) fn remove(
+    tx: &mut Tx<'_>,
+    job: &str,
+    now: Now<'_>,
+    budget: &mut Budget,
+) -> Result<bool> {
     let Some(row) = tx.schedule(job)? else {
-        return Ok(());
+        return Ok(true);
     };
-    let until_ms = now.at_ms.max(row.watermark_ms);
     let version = match row.version {
         Some(version) => tx.version(version)?,
         None => None,
     };
+    let mut until_ms = now.at_ms.max(row.watermark_ms);
     if let Some(version) = version
         && let Ok(rule) = Rule::from_stored(&version.stored)
     {
-        for missed in missed(tx, job, &rule, (version.version, row.watermark_ms), now)? {
-            tx.add_period(&missed)?;
+        let in_force = (&row, version.version);
+        match open_version(tx, Fates::Removed, &rule, in_force, now, budget)? {
+            Opened::Done { more: true, .. } => return Ok(false),
+            // A rule that cannot be asked up to now has nothing more to say.
+            Opened::Failed(_) => until_ms = row.watermark_ms,
+            Opened::Done { .. } | Opened::Stale | Opened::NotDue => {}
         }
     }
     tx.end_version(job, until_ms)?;
-    tx.advance(job, until_ms, None)
-}
-
-/// Rows for everything that was due and that nobody will run.
-fn missed(
-    tx: &Tx<'_>,
-    job: &str,
-    rule: &Rule,
-    (version, after_ms): (i64, i64),
-    now: Now<'_>,
-) -> Result<Vec<PeriodRow>> {
-    let mut rows: Vec<PeriodRow> = Vec::new();
-    let mut after_ms = after_ms;
-    let mut joins = false;
-    loop {
-        let page = rule.periods(after_ms, now.at_ms, AROUND_MAX).map_err(bug)?;
-        for period in &page {
-            // Told under an older version, before its instant moved.
-            if !rule.keys_are_instants() && tx.period(job, &period.key)?.is_some() {
-                joins = false;
-                continue;
-            }
-            let row = PeriodRow {
-                reason: Some(SkipReason::Removed),
-                ..PeriodRow::of(job, period, PeriodResult::Skipped, version, now.wall_ms)
-            };
-            match rows.last_mut() {
-                Some(last) if joins => last.extend(&row),
-                _ => rows.push(row),
-            }
-            joins = rule.keys_are_instants_or_days();
-        }
-        match page.last() {
-            Some(last) if page.len() >= AROUND_MAX => after_ms = last.instant_ms,
-            _ => return Ok(rows),
-        }
-    }
+    tx.advance(job, until_ms, None)?;
+    Ok(true)
 }

@@ -1,41 +1,51 @@
 //! The scheduler: opens every period of every schedule exactly once.
 //!
-//! `planner` knows what is due and opens it (`open`), whatever process it runs in; `change` puts a catalogue in force; `watch`
-//! is the process around it: signals, timer, leadership (`leader`).
+//! `control` is the loop as a value: what is due, what is wanted, what is next. `work` does that by the store: `open` opens what is
+//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`leader`), and a thread
+//! that works (`hands`); `planner` does all of it at once.
 
 mod accept;
 mod agenda;
 mod audit;
 mod book;
 mod change;
+mod control;
+mod hands;
 mod house;
 mod leader;
-mod load;
 mod manual;
 mod open;
 mod planner;
 mod report;
+mod rewind;
+mod rows;
 mod stretch;
 mod timer;
 mod told;
 mod walk;
 mod watch;
+mod work;
 
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 
-pub use accept::{Accepted, Held, accept_clock, held, jump_words};
+pub use accept::{Acceptance, Accepted, Held, accept, accept_clock, held, jump_words};
 pub use agenda::Next;
 pub use audit::{Audited, audit};
+pub use control::{Action, Control, Event, Line, Wait};
 pub use leader::{is_led, lock_path};
 pub use manual::{Order, Worked, work_period};
 pub use planner::{Planner, Ticked};
 pub use report::Counts;
+pub use rewind::{Ahead, ahead};
 pub use stretch::{Split, split};
 pub use walk::{Finding, Trouble};
 pub use watch::{once, run};
+pub use work::{
+    Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work, perform,
+};
 
 /// Loads the catalogue anew; given by whoever knows where it is.
 pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

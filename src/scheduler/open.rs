@@ -9,15 +9,22 @@ use crate::catalogue::{Intake, Schedule};
 use crate::clock;
 use crate::error::Result;
 use crate::intake::Request;
-use crate::policy::{Backlog, Fate, PeriodResult, SkipReason, Unfinished, is_late, judge};
+use crate::policy::{
+    Backlog, Fate, Pauses, PeriodResult, SkipReason, Unfinished, Waiting, is_late, judge,
+};
 use crate::run::{RunId, RunPeriod, Trigger};
-use crate::schedule::{Period, PeriodsError};
+use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{PeriodRow, ScheduleRow, Settings, Tx};
 
 use super::book::Entry;
+use super::rows::Rows;
 
-/// Periods of one schedule that are looked at in one transaction; most of them may share a row.
-const LOOK_MAX: usize = 2_000;
+/// Rows that one transaction writes, and periods that it looks at: most of them share a row.
+const ROWS_MAX: usize = 500;
+const LOOKS_MAX: usize = 20_000;
+
+/// Periods of one schedule that are looked at, however many schedules share a transaction.
+const LOOKS_MIN: usize = 50;
 
 /// Who cancels runs that a later period replaces.
 const ACTOR: &str = "schedule";
@@ -34,6 +41,8 @@ pub(super) enum Opened {
         /// What was decided, for the log.
         rows: Vec<PeriodRow>,
     },
+    /// The clock was set back before its turn to write came.
+    NotDue,
     /// The store has another schedule in force for this job.
     Stale,
     /// The rule, or a run of the job, cannot be made.
@@ -50,12 +59,43 @@ pub(super) struct Now<'a> {
     pub(super) settings: &'a Settings,
 }
 
-/// Opens what is due of an entry, at most `budget` rows.
+/// What one transaction may still do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    rows: usize,
+    looks: usize,
+    rows_of_one: usize,
+    looks_of_one: usize,
+}
+
+impl Budget {
+    /// Shared by so many schedules, so that none uses up what the others need.
+    pub(super) fn for_schedules(schedules: usize) -> Self {
+        let n = schedules.max(1);
+        Self {
+            rows: ROWS_MAX,
+            looks: LOOKS_MAX,
+            rows_of_one: (ROWS_MAX / n).max(1),
+            looks_of_one: (LOOKS_MAX / n).max(LOOKS_MIN),
+        }
+    }
+
+    pub(super) fn is_spent(self) -> bool {
+        self.rows == 0 || self.looks == 0
+    }
+
+    fn spend(&mut self, rows: usize, looks: usize) {
+        self.rows = self.rows.saturating_sub(rows.max(1));
+        self.looks = self.looks.saturating_sub(looks.max(1));
+    }
+}
+
+/// Opens what is due of an entry, within the budget.
 pub(super) fn open(
     tx: &mut Tx<'_>,
     entry: &Entry,
     now: Now<'_>,
-    budget: &mut usize,
+    budget: &mut Budget,
 ) -> Result<Opened> {
     let in_force = tx.schedule(&entry.job)?;
     let Some((row, version)) = in_force.and_then(|row| row.version.map(|version| (row, version)))
@@ -65,66 +105,55 @@ pub(super) fn open(
     if row.digest != entry.plan.digest {
         return Ok(Opened::Stale);
     }
-    open_version(
-        tx,
-        entry,
-        &entry.plan.schedule,
-        (&row, version),
-        now,
-        budget,
-    )
+    let schedule = &entry.plan.schedule;
+    let fates = Fates::Judged(entry, schedule);
+    open_version(tx, fates, &schedule.rule, (&row, version), now, budget)
+}
+
+/// How the periods of a schedule are decided.
+#[derive(Clone, Copy)]
+pub(super) enum Fates<'a> {
+    /// By the policies of this entry, and of this schedule.
+    Judged(&'a Entry, &'a Schedule),
+    /// The job has no schedule any more: all are skipped.
+    Removed,
 }
 
 /// As [`open`], by the rule of any version.
 pub(super) fn open_version(
     tx: &mut Tx<'_>,
-    entry: &Entry,
-    schedule: &Schedule,
+    fates: Fates<'_>,
+    rule: &Rule,
     (in_force, version): (&ScheduleRow, i64),
     now: Now<'_>,
-    budget: &mut usize,
+    budget: &mut Budget,
 ) -> Result<Opened> {
     let failed = |error: PeriodsError| Ok(Opened::Failed(error.to_string()));
-    let periods = match schedule
-        .rule
-        .periods(in_force.watermark_ms, now.at_ms, LOOK_MAX)
-    {
+    let job = in_force.job.as_str();
+    let after_ms = in_force.watermark_ms;
+    let looks = budget.looks_of_one;
+    let periods = match rule.periods(after_ms, now.at_ms, looks) {
         Ok(periods) => periods,
         Err(error) => return failed(error),
     };
-    // What was missed is judged as of the moment when it was found.
-    let missed = |first: &Period| is_late(first, schedule, now.at_ms);
-    let (found_ms, backlog) = match (entry.backlog.as_deref().copied(), periods.first()) {
-        (Some((found_ms, backlog)), _) => (found_ms, Ok(backlog)),
-        (None, Some(first)) if missed(first) => (
-            now.at_ms,
-            Backlog::of(schedule, in_force.watermark_ms, now.at_ms),
-        ),
-        (None, _) => (now.at_ms, Ok(Backlog::NONE)),
+    let backlog = match (fates, periods.first()) {
+        (Fates::Judged(_, schedule), Some(first)) if is_late(first, schedule, now.at_ms) => {
+            Backlog::of(schedule, after_ms, now.at_ms)
+        }
+        _ => Ok(Backlog::NONE),
     };
     let backlog = match backlog {
         Ok(backlog) => backlog,
         Err(error) => return failed(error),
     };
-    let mut opener = Opener {
-        tx,
-        entry,
-        schedule,
-        version,
-        now,
-        found_ms,
-        backlog,
-        paused: false,
-        unfinished: Unfinished::default(),
-        rows: Vec::new(),
-    };
-    opener.paused = opener.tx.is_paused(&entry.job, now.wall_ms)?;
-    opener.unfinished = opener.tx.unfinished(&entry.job)?;
-    let mut watermark_ms = in_force.watermark_ms;
-    let mut more = periods.len() >= LOOK_MAX;
+    let mut opener = Opener::new(tx, job, (rule, fates), version, backlog, now)?;
+    // Keys that are instants come in order: what is behind all rows was not decided.
+    opener.asks = !rule.keys_are_instants() || opener.tx.has_periods_after(job, after_ms)?;
+    let mut watermark_ms = after_ms;
+    let mut more = periods.len() >= looks;
     for period in &periods {
         // An instant is decided whole or not at all.
-        if opener.rows.len() >= *budget && period.instant_ms > watermark_ms {
+        if opener.rows.len() >= budget.rows_of_one && period.instant_ms > watermark_ms {
             more = true;
             break;
         }
@@ -133,16 +162,19 @@ pub(super) fn open_version(
         }
         watermark_ms = period.instant_ms;
     }
-    opener.flush()?;
-    let rows = std::mem::take(&mut opener.rows);
-    let next_ms = match next_of(schedule, watermark_ms) {
+    let had_pauses = !opener.pauses.past.is_empty();
+    let rows = opener.rows.finish(tx)?;
+    let next_ms = match next_of(rule, watermark_ms) {
         Ok(next_ms) => next_ms,
         Err(error) => return failed(error),
     };
-    if watermark_ms > in_force.watermark_ms || next_ms != in_force.next_ms {
-        tx.advance(&entry.job, watermark_ms, next_ms)?;
+    if watermark_ms > after_ms || next_ms != in_force.next_ms {
+        tx.advance(job, watermark_ms, next_ms)?;
     }
-    *budget = budget.saturating_sub(rows.len().max(1));
+    if had_pauses {
+        tx.forget_pauses(job, watermark_ms)?;
+    }
+    budget.spend(rows.len(), periods.len());
     Ok(Opened::Done {
         more,
         next_ms,
@@ -151,8 +183,8 @@ pub(super) fn open_version(
 }
 
 /// The first instant behind another at which something is to be decided.
-pub(super) fn next_of(schedule: &Schedule, after_ms: i64) -> Result<Option<i64>, PeriodsError> {
-    match schedule.rule.periods(after_ms, i64::MAX, 1) {
+pub(super) fn next_of(rule: &Rule, after_ms: i64) -> Result<Option<i64>, PeriodsError> {
+    match rule.periods(after_ms, i64::MAX, 1) {
         Ok(periods) => Ok(periods.first().map(|period| period.instant_ms)),
         // The calendar ends; so does the schedule.
         Err(PeriodsError::BeyondCalendar) => Ok(None),
@@ -169,55 +201,60 @@ pub(super) fn open_passed(
     backlog: Backlog,
     now: Now<'_>,
 ) -> Result<Result<Vec<PeriodRow>, String>> {
-    let mut opener = Opener {
-        entry,
-        schedule: &entry.plan.schedule,
-        version,
-        now,
-        found_ms: now.at_ms,
-        backlog,
-        paused: tx.is_paused(&entry.job, now.wall_ms)?,
-        unfinished: tx.unfinished(&entry.job)?,
-        rows: Vec::new(),
-        tx,
-    };
+    let schedule = &entry.plan.schedule;
+    let by = (&*schedule.rule, Fates::Judged(entry, schedule));
+    let mut opener = Opener::new(tx, &entry.job, by, version, backlog, now)?;
     if let Err(message) = opener.decide(period)? {
         return Ok(Err(message));
     }
-    opener.flush()?;
-    Ok(Ok(opener.rows))
+    Ok(Ok(opener.rows.finish(tx)?))
 }
 
 struct Opener<'a, 'c> {
     tx: &'a mut Tx<'c>,
-    entry: &'a Entry,
-    schedule: &'a Schedule,
+    job: &'a str,
+    fates: Fates<'a>,
     version: i64,
     now: Now<'a>,
-    found_ms: i64,
     backlog: Backlog,
-    paused: bool,
+    pauses: Pauses,
     unfinished: Unfinished,
-    /// Decided; the last one is not written yet.
-    rows: Vec<PeriodRow>,
+    /// Whether a period may have been decided already.
+    asks: bool,
+    rows: Rows,
 }
 
-impl Opener<'_, '_> {
+impl<'a, 'c> Opener<'a, 'c> {
+    fn new(
+        tx: &'a mut Tx<'c>,
+        job: &'a str,
+        (rule, fates): (&Rule, Fates<'a>),
+        version: i64,
+        backlog: Backlog,
+        now: Now<'a>,
+    ) -> Result<Self> {
+        Ok(Self {
+            pauses: tx.pauses_of(job)?,
+            unfinished: tx.unfinished(job, now.wall_ms)?,
+            rows: Rows::new(rule.keys_are_instants_or_days()),
+            asks: true,
+            tx,
+            job,
+            fates,
+            version,
+            now,
+            backlog,
+        })
+    }
+
     /// Decides one period; the message if its run cannot be made.
     fn decide(&mut self, period: &Period) -> Result<Result<(), String>> {
         // A clock change or a holiday can bring a key again that was decided under an older version.
-        if self.tx.period(&self.entry.job, &period.key)?.is_some() {
+        if self.asks && self.tx.period(self.job, &period.key)?.is_some() {
+            self.rows.part();
             return Ok(Ok(()));
         }
-        let fate = judge(
-            period,
-            self.schedule,
-            &self.backlog,
-            self.paused,
-            &self.unfinished,
-            self.found_ms,
-        );
-        let row = match fate {
+        let row = match self.fate(period) {
             Fate::Skip(reason) => self.row(period, PeriodResult::Skipped, Some(reason)),
             Fate::Merge { into, reason } => PeriodRow {
                 into: Some(into),
@@ -228,7 +265,7 @@ impl Opener<'_, '_> {
                 after,
                 replace,
             } => {
-                let run = match self.start(period, after, replace)? {
+                let run = match self.start(period, (caught_up, after), replace)? {
                     Ok(run) => run,
                     Err(message) => return Ok(Err(message)),
                 };
@@ -243,20 +280,31 @@ impl Opener<'_, '_> {
                 }
             }
         };
-        self.push(row)?;
+        self.rows.push(self.tx, row)?;
         Ok(Ok(()))
+    }
+
+    fn fate(&self, period: &Period) -> Fate {
+        let Fates::Judged(_, schedule) = self.fates else {
+            return Fate::Skip(SkipReason::Removed);
+        };
+        // Elapsed time can be ahead of the wall clock, by which pauses are set.
+        let wall_ms = period.instant_ms - (self.now.at_ms - self.now.wall_ms);
+        let paused = self.pauses.hold_at(wall_ms, self.now.wall_ms);
+        judge(
+            period,
+            schedule,
+            &self.backlog,
+            paused,
+            &self.unfinished,
+            self.now.at_ms,
+        )
     }
 
     fn row(&self, period: &Period, result: PeriodResult, reason: Option<SkipReason>) -> PeriodRow {
         PeriodRow {
             reason,
-            ..PeriodRow::of(
-                &self.entry.job,
-                period,
-                result,
-                self.version,
-                self.now.wall_ms,
-            )
+            ..PeriodRow::of(self.job, period, result, self.version, self.now.wall_ms)
         }
     }
 
@@ -264,20 +312,23 @@ impl Opener<'_, '_> {
     fn start(
         &mut self,
         period: &Period,
-        after: Vec<RunId>,
+        (caught_up, after): (bool, Vec<RunId>),
         replace: bool,
     ) -> Result<Result<RunId, String>> {
-        let job = &self.entry.job;
+        let Fates::Judged(entry, schedule) = self.fates else {
+            return Ok(Err("the job has no schedule any more".to_owned()));
+        };
+        let job = self.job;
         let wanted = Wanted {
             job,
-            intake: &self.entry.plan.intake,
-            params: &self.schedule.params,
+            intake: &entry.plan.intake,
+            params: &schedule.params,
             period: RunPeriod {
                 key: period.key.clone(),
                 scheduled_ms: period.instant_ms,
                 business_date: period.business_date.to_string(),
             },
-            delay_ms: self.schedule.splay_of(job, &period.key),
+            delay_ms: schedule.splay_of(job, &period.key),
             trigger: Trigger::Period,
         };
         let run = match period_run(wanted, self.now.settings, self.now.wall_ms) {
@@ -289,38 +340,12 @@ impl Opener<'_, '_> {
         }
         let new = crate::store::NewRun { after, ..run };
         let run = self.tx.enqueue(&new, self.now.wall_ms)?.run;
-        self.unfinished.waiting = Some((run, period.key.clone()));
+        self.unfinished.waiting = Some(Waiting {
+            run,
+            period: period.key.clone(),
+            caught_up,
+        });
         Ok(Ok(run))
-    }
-
-    fn push(&mut self, row: PeriodRow) -> Result<()> {
-        let mergeable = self.schedule.rule.keys_are_instants_or_days();
-        match self.rows.last_mut() {
-            Some(last) if mergeable && last.takes(&row) => last.extend(&row),
-            _ => {
-                self.flush()?;
-                self.rows.push(row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the last row. The first one of a transaction may go on with what the store has.
-    fn flush(&mut self) -> Result<()> {
-        let Some(row) = self.rows.last() else {
-            return Ok(());
-        };
-        if self.rows.len() == 1
-            && row.run.is_none()
-            && self.schedule.rule.keys_are_instants_or_days()
-            && let Some(mut last) = self.tx.last_period(&row.job)?
-            && last.last_due_ms <= row.due_ms
-            && last.takes(row)
-        {
-            last.extend(row);
-            return self.tx.change_period(&last);
-        }
-        self.tx.add_period(row)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What was decided, in numbers and for the log.
 
-use std::fmt::Display;
-
-use crate::observe::log::{self, Level};
+use crate::observe::log::Level;
 use crate::policy::PeriodResult;
 use crate::store::PeriodRow;
+
+use super::control::Line;
 
 /// Periods by what they came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,41 +32,28 @@ impl Counts {
     }
 }
 
-/// Logs each row; what went as planned only for those who ask.
-pub(super) fn log_rows(rows: &[PeriodRow]) {
-    for row in rows {
-        let (level, event) = match row.result {
-            PeriodResult::Opened => (Level::Debug, "period_opened"),
-            PeriodResult::CaughtUp => (Level::Info, "period_caught_up"),
-            PeriodResult::Skipped => (Level::Info, "period_skipped"),
-            PeriodResult::Merged => (Level::Info, "period_merged"),
-        };
-        let mut fields: Vec<(&str, &dyn Display)> =
-            vec![("job", &row.job), ("period", &row.period)];
-        if row.count > 1 {
-            fields.push(("last_period", &row.last_period));
-            fields.push(("count", &row.count));
-        }
-        if let Some(reason) = &row.reason {
-            fields.push(("reason", reason));
-        }
-        if let Some(into) = &row.into {
-            fields.push(("into", into));
-        }
-        let late_ms = row.decided_ms - row.due_ms;
-        if let Some(run) = &row.run {
-            fields.push(("run", run));
-            fields.push(("late_ms", &late_ms));
-        }
-        log::event(level, event, &fields);
+/// The line about a row; what went as planned is only for those who ask.
+pub(super) fn row_line(row: &PeriodRow) -> Line {
+    let (level, event) = match row.result {
+        PeriodResult::Opened => (Level::Debug, "period_opened"),
+        PeriodResult::CaughtUp => (Level::Info, "period_caught_up"),
+        PeriodResult::Skipped => (Level::Info, "period_skipped"),
+        PeriodResult::Merged => (Level::Info, "period_merged"),
+    };
+    let mut fields = vec![("job", row.job.clone()), ("period", row.period.clone())];
+    if row.count > 1 {
+        fields.push(("last_period", row.last_period.clone()));
+        fields.push(("count", row.count.to_string()));
     }
-}
-
-/// A schedule whose periods cannot be opened.
-pub(super) fn log_failed(job: &str, message: &str) {
-    log::event(
-        Level::Error,
-        "schedule_failed",
-        &[("job", &job), ("error", &message)],
-    );
+    fields.extend(row.reason.map(|reason| ("reason", reason.to_string())));
+    fields.extend(row.into.clone().map(|into| ("into", into)));
+    if let Some(run) = row.run {
+        fields.push(("run", run.to_string()));
+        fields.push(("late_ms", (row.decided_ms - row.due_ms).to_string()));
+    }
+    Line {
+        level,
+        event,
+        fields,
+    }
 }

@@ -39,7 +39,7 @@ fn the_bare_command_is_status() {
         "schedules": 0,
         "next": null,
         "held": null,
-        "overdue": 0,
+        "overdue": 0, "ahead": [],
     });
     assert_eq!(status["scheduler"], nothing);
 }

@@ -1,13 +1,14 @@
 //! A scheduler over a real store with time in the test's hands, and what must hold of its periods.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jobctl::catalogue::Catalogue;
 use jobctl::observe::log::{self, Format, Level};
 use jobctl::policy::Reading;
 use jobctl::schedule::Rule;
 use jobctl::scheduler::{Planner, Ticked};
-use jobctl::store::{PeriodFilter, PeriodRow, Store};
+use jobctl::store::{OpenOptions, PeriodFilter, PeriodRow, Store};
 use jobctl::units::parse_time;
 
 use crate::invariants;
@@ -215,4 +216,15 @@ fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Vec<(String, i64)> {
             _ => return keys,
         }
     }
+}
+
+/// A planner whose store waits for nobody: a write beside another one is refused at once.
+pub(crate) fn impatient_planner(world: &World, now: Reading) -> Planner {
+    drop(world.store());
+    let options = OpenOptions {
+        busy_wait: Duration::ZERO,
+        ..world.open_options()
+    };
+    let (store, _) = options.open().expect("the store opens");
+    Planner::start(store, &catalogue(world), BOOT, now).expect("it starts")
 }

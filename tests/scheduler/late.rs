@@ -3,7 +3,7 @@
 use jobctl::store::{PruneRule, Pruning};
 
 use super::lab::{
-    DAY, HOUR, MINUTE, at, exactly_once, instant, planner, right, rows, tick, told, world,
+    DAY, HOUR, MINUTE, SECOND, at, exactly_once, instant, planner, right, rows, tick, told, world,
 };
 
 /// What a daily job at 06:00 came to after a week without a scheduler, started again on day 8 at noon.
@@ -99,6 +99,63 @@ fn caught_up_runs_wait_for_each_other_in_order() {
 }
 
 #[test]
+fn a_period_in_time_runs_behind_the_chain_that_catches_up() {
+    for overlap in ["queue", "skip", "replace"] {
+        let world = world(&[(
+            "report",
+            &format!(
+                "cron = '0 * * * *'\ncatch_up = 'all'\ncatch_up_within = '1d'\nlate_grace = '10m'\noverlap = '{overlap}'"
+            ),
+        )]);
+        drop(planner(&world, at("2026-11-01T00:30:00Z")));
+        // The start is within the grace of the last one.
+        let now = at("2026-11-01T04:05:00Z");
+        tick(&mut planner(&world, now), now);
+        assert_eq!(
+            told(&world, "report"),
+            [
+                "2026-11-01T01:00:00Z caught_up",
+                "2026-11-01T02:00:00Z caught_up",
+                "2026-11-01T03:00:00Z caught_up",
+                "2026-11-01T04:00:00Z opened",
+            ],
+            "{overlap}"
+        );
+        let conn = crate::invariants::open(&world);
+        let waiting =
+            "SELECT group_concat(state || gates, ' ') FROM (SELECT * FROM run ORDER BY id)";
+        let waiting: String = conn.query_row(waiting, [], |row| row.get(0)).unwrap();
+        assert_eq!(waiting, "waiting0 waiting1 waiting1 waiting1", "{overlap}");
+        exactly_once(&world);
+    }
+}
+
+#[test]
+fn after_an_outage_nothing_late_counts_as_in_time() {
+    let world = world(&[(
+        "tick",
+        "cron = '*/5 * * * * *'\nlate_grace = '1s'\ncatch_up = 'none'\noverlap = 'allow'",
+    )]);
+    let start = instant("2026-11-01T00:00:02Z");
+    let mut planner = super::lab::impatient_planner(&world, right(start));
+    tick(&mut planner, right(start));
+    let other = crate::invariants::open(&world);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for second in 1..100 {
+        let now = right(start + second * SECOND);
+        let ticked = planner.tick(now, 0);
+        assert!(ticked.is_err() || second < 3);
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    tick(&mut planner, right(start + 101 * SECOND));
+    assert_eq!(
+        told(&world, "tick"),
+        ["2026-11-01T00:00:05Z to 2026-11-01T00:01:40Z x20 skipped late"]
+    );
+    exactly_once(&world);
+}
+
+#[test]
 fn within_the_grace_it_is_simply_opened() {
     for (late, want) in [(60_000, "opened"), (60_001, "skipped late")] {
         let world = world(&[("report", "cron = '0 6 * * *'\ncatch_up = 'none'")]);
@@ -132,29 +189,6 @@ fn a_week_of_seconds_is_three_rows_and_one_run() {
             "2026-11-07T23:59:01Z to 2026-11-08T00:00:00Z x60 merged overlap into 2026-11-07T23:59:00Z",
         ]
     );
-}
-
-#[test]
-fn a_paused_job_says_so() {
-    let world = world(&[("report", "cron = '0 6 * * *'")]);
-    let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
-    world.run("jobs pause report --reason migration").ok();
-    for day in 1..=3 {
-        tick(
-            &mut planner,
-            right(instant("2026-11-01T06:00:00Z") + day * DAY),
-        );
-    }
-    world.run("jobs resume report").ok();
-    tick(&mut planner, right(instant("2026-11-05T06:00:00Z")));
-    assert_eq!(
-        told(&world, "report"),
-        [
-            "2026-11-02T06:00[UTC] to 2026-11-04T06:00[UTC] x3 skipped paused",
-            "2026-11-05T06:00[UTC] opened",
-        ]
-    );
-    exactly_once(&world);
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod clock;
 pub(crate) mod lab;
 mod late;
 mod overlap;
+mod pauses;
 mod process;
 mod simulation;

@@ -139,3 +139,23 @@ fn a_cancelled_predecessor_opens_the_gate_too() {
         .unwrap();
     assert_eq!(run(&world, 2), (State::Waiting, 0));
 }
+
+#[test]
+fn a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way() {
+    for overlap in ["queue", "skip"] {
+        let world = World::with_catalogue(&format!(
+            "[defaults]\ntimezone = \"UTC\"\n[job.sync]\ncommand = [\"true\"]\ndeadline = \"10m\"\n\
+             [job.sync.schedule]\ncron = '0 * * * *'\noverlap = '{overlap}'\n"
+        ));
+        let mut planner = planner(&world, right(instant(START)));
+        for n in 1..=3 {
+            hour(&mut planner, n);
+        }
+        let opened = rows(&world, "sync")
+            .iter()
+            .filter(|row| row.run.is_some())
+            .count();
+        assert_eq!(opened, 3, "{overlap}: {:?}", told(&world, "sync"));
+        exactly_once(&world);
+    }
+}

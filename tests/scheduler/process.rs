@@ -170,24 +170,170 @@ fn what_another_process_loaded_is_loaded_here_too() {
 }
 
 #[test]
-fn another_catalogue_stops_the_scheduler_that_has_the_older_one() {
+fn a_scheduler_takes_its_schedules_back_from_another_catalogue() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("a period", || periods(&world) >= 1);
     let other = world.root().join("other.toml");
-    let text = std::fs::read_to_string(world.catalogue()).expect("a catalogue");
-    std::fs::write(&other, text.replace("'1s'", "'2s'")).expect("another");
+    std::fs::write(&other, "[job.stranger]\ncommand = [\"true\"]\n").expect("another");
     world
-        .run(&format!("--catalogue {} schedule --once", other.display()))
+        .run(&format!(
+            "-q --catalogue {} schedule --once",
+            other.display()
+        ))
         .ok();
+    let in_force = "SELECT count(*) FROM schedule WHERE job = 'tick' AND version IS NOT NULL";
+    until("it is in force again", || number(&world, in_force) == 1);
+    let before = periods(&world);
+    until("it goes on", || periods(&world) > before + 1);
+    scheduler.signal("TERM");
     let said = scheduler.end();
-    assert_eq!(said.code, Some(78), "{}", said.err);
-    assert!(
-        said.err.contains("was loaded from another catalogue"),
-        "{}",
-        said.err
-    );
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let overruled = said.err.matches("event=schedules_overruled").count();
+    assert_eq!(overruled, 1, "{}", said.err);
     exactly_once(&world);
+}
+
+#[test]
+fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
+    let world = World::new();
+    let holidays = world.catalogue().with_file_name("holidays.txt");
+    std::fs::write(&holidays, "2020-01-01\n").expect("holidays");
+    world.write_catalogue(
+        "[calendar.kz]\nweekend = []\nholidays_file = \"holidays.txt\"\n[job.tick]\ncommand = [\"true\"]\n\
+         [job.tick.schedule]\ncron = '* * * * * *'\ntimezone = 'UTC'\non = 'every business day'\ncalendar = 'kz'\n\
+         overlap = 'allow'\n",
+    );
+    let scheduler = world.start("schedule");
+    until("a period", || periods(&world) >= 1);
+    std::fs::write(&holidays, "2020-01-01\n2020-01-02\n").expect("holidays");
+    world.run("schedule --once").ok();
+    let before = periods(&world);
+    until("it goes on", || periods(&world) > before + 2);
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    exactly_once(&world);
+}
+
+#[test]
+fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
+    let world = every_second();
+    let scheduler = world.start("schedule");
+    until("a period", || periods(&world) >= 1);
+    let lock = std::fs::File::open(world.state().join("write.lock")).expect("the lock");
+    fs2::FileExt::lock_exclusive(&lock).expect("our turn");
+    write(&world, &[("tock", "every = '1s'\noverlap = 'allow'")]);
+    scheduler.signal("HUP");
+    let held = Instant::now();
+    // Longer than any process waits for its turn.
+    while held.elapsed() < Duration::from_secs(40) {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    drop(lock);
+    until("the new job", || {
+        number(&world, "SELECT count(*) FROM period WHERE job = 'tock'") >= 2
+    });
+    let old = "SELECT count(*) FROM schedule WHERE job = 'tick' AND version IS NOT NULL";
+    until("the old one is out of force", || number(&world, old) == 0);
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("event=store_failed"), "{}", said.err);
+    assert!(said.err.contains("event=catalogue_loaded"), "{}", said.err);
+    exactly_once(&world);
+}
+
+#[test]
+fn a_scheduler_that_waits_for_the_store_ends_on_term() {
+    let world = every_second();
+    let scheduler = world.start("schedule");
+    until("a period", || periods(&world) >= 1);
+    let lock = std::fs::File::open(world.state().join("write.lock")).expect("the lock");
+    fs2::FileExt::lock_exclusive(&lock).expect("our turn");
+    let before = Instant::now();
+    until("it waits", || before.elapsed() > Duration::from_secs(2));
+    let asked = Instant::now();
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+    drop(lock);
+    exactly_once(&world);
+}
+
+/// A store whose scheduler was down for so long, as far as it can tell.
+fn was_down(world: &World, job: &str, days: i64) {
+    let conn = invariants::open(world);
+    let ms = days * super::lab::DAY;
+    conn.execute_batch(&format!(
+        "UPDATE schedule SET watermark_ms = watermark_ms - {ms}, next_ms = next_ms - {ms} WHERE job = '{job}';
+         UPDATE schedule_version SET from_ms = from_ms - {ms} WHERE job = '{job}';"
+    ))
+    .expect("it was down");
+}
+
+#[test]
+fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
+    let lines = "every = '1s'\noverlap = 'allow'\ncatch_up = 'none'";
+    let world = super::lab::world(&[("late", lines), ("other", lines)]);
+    world.run("schedule --once").ok();
+    was_down(&world, "late", 90);
+    let scheduler = world.start("schedule");
+    let other =
+        "SELECT coalesce(sum(count), 0) FROM period WHERE job = 'other' AND run IS NOT NULL";
+    until("the other one goes on", || number(&world, other) >= 3);
+    let late =
+        "SELECT max(decided_ms - due_ms) FROM period WHERE job = 'other' AND run IS NOT NULL";
+    assert!(number(&world, late) < 5_000, "{}", number(&world, late));
+    let asked = Instant::now();
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+    let skipped = said.err.matches("event=period_skipped job=late").count();
+    assert!(skipped <= 2, "a line for all of it: {skipped}");
+}
+
+#[test]
+fn a_rule_that_is_changed_after_a_long_time_holds_nobody_up() {
+    let every = |n: u32| format!("every = '{n}s'\noverlap = 'allow'\ncatch_up = 'none'");
+    let world = super::lab::world(&[("late", &every(1)), ("gone", &every(1))]);
+    world.run("schedule --once").ok();
+    for job in ["late", "gone"] {
+        was_down(&world, job, 30);
+    }
+    // One rule is changed, and one job is removed.
+    write(&world, &[("late", &every(2)), ("enqueued", "")]);
+    let scheduler = world.start("schedule");
+    let begun = "SELECT count(*) FROM period WHERE job IN ('late', 'gone')";
+    until("it has begun", || number(&world, begun) >= 1);
+    for _ in 0..5 {
+        let asked = Instant::now();
+        world.run("-q enqueue enqueued").ok();
+        assert!(
+            asked.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    let asked = Instant::now();
+    scheduler.signal("TERM");
+    let said = scheduler.end();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Story {
                 self.schedulers.end();
                 host.reboot();
             }
-            19..=22 => self.schedulers.accept_clock(host),
+            19..=22 => Schedulers::accept_clock(host, &mut self.store),
             23..=28 => {
                 host.edition = host.dice.between(0, editions().len() as i64 - 1) as usize;
                 host.note(|| "the catalogue is edited".to_owned());

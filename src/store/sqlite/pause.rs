@@ -1,10 +1,14 @@
 //! Paused jobs: their runs wait until an operator resumes them or the time of the pause is over; what runs goes on.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::writer::Tx;
 use crate::error::Result;
+use crate::policy::Pauses;
 use crate::store::{Act, Pause};
+
+/// Pauses of one job that are remembered.
+const PAST_PAUSES_MAX: i64 = 1000;
 
 impl Tx<'_> {
     /// Pauses a job; a job that is paused already keeps its pause. Whether it was not.
@@ -21,6 +25,8 @@ impl Tx<'_> {
             until_ms,
         } = *act;
         let values = params![job, now_ms, by, reason, until_ms];
+        // One that ended by itself is replaced.
+        self.remember_pause(job, now_ms, "until_ms <= ?2")?;
         let paused = self.conn.prepare_cached(SQL)?.execute(values)? == 1;
         if paused {
             self.note_act("job", job, "pause", act)?;
@@ -32,6 +38,7 @@ impl Tx<'_> {
     pub fn resume_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
         const SQL: &str =
             "DELETE FROM pause WHERE job = ?1 RETURNING until_ms IS NULL OR until_ms > ?2";
+        self.remember_pause(job, act.now_ms, "1")?;
         let mut statement = self.conn.prepare_cached(SQL)?;
         let ended: Vec<bool> = statement
             .query_map(params![job, act.now_ms], |row| row.get(0))?
@@ -41,6 +48,55 @@ impl Tx<'_> {
             self.note_act("job", job, "resume", act)?;
         }
         Ok(resumed)
+    }
+
+    /// Remembers a pause that ends now, or has ended by itself, for periods that are still to be decided.
+    fn remember_pause(&mut self, job: &str, now_ms: i64, which: &str) -> Result<()> {
+        // Somebody who pauses and resumes in a loop while no scheduler runs.
+        const BOUND: &str = "
+            DELETE FROM past_pause WHERE job = ?1 AND id <= (
+                SELECT id FROM past_pause WHERE job = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+        let remember = format!(
+            "INSERT INTO past_pause (job, from_ms, until_ms)
+             SELECT job, paused_ms, min(coalesce(until_ms, ?2), ?2) FROM pause
+             WHERE job = ?1 AND paused_ms < min(coalesce(until_ms, ?2), ?2) AND {which}
+                AND EXISTS (SELECT 1 FROM schedule WHERE schedule.job = ?1 AND version IS NOT NULL
+                    AND watermark_ms < min(coalesce(until_ms, ?2), ?2))"
+        );
+        let remembered = self
+            .conn
+            .prepare_cached(&remember)?
+            .execute(params![job, now_ms])?;
+        if remembered > 0 {
+            let mut bound = self.conn.prepare_cached(BOUND)?;
+            bound.execute(params![job, PAST_PAUSES_MAX])?;
+        }
+        Ok(())
+    }
+
+    /// When a job was paused, for periods that are still to be decided.
+    pub fn pauses_of(&self, job: &str) -> Result<Pauses> {
+        const CURRENT: &str = "SELECT paused_ms, until_ms FROM pause WHERE job = ?1";
+        const PAST: &str = "SELECT from_ms, until_ms FROM past_pause WHERE job = ?1";
+        let current = self
+            .conn
+            .prepare_cached(CURRENT)?
+            .query_row([job], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let mut statement = self.conn.prepare_cached(PAST)?;
+        let past = statement
+            .query_map([job], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(Pauses { current, past })
+    }
+
+    /// Every period up to an instant is decided: pauses before it do not matter any more.
+    pub fn forget_pauses(&mut self, job: &str, until_ms: i64) -> Result<()> {
+        const SQL: &str = "DELETE FROM past_pause WHERE job = ?1 AND until_ms <= ?2";
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![job, until_ms])?;
+        Ok(())
     }
 }
 

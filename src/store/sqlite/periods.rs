@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::writer::Tx;
 use crate::error::Result;
-use crate::policy::{PeriodResult, SkipReason, Unfinished};
+use crate::policy::{PeriodResult, SkipReason, Unfinished, Waiting};
 use crate::run::RunId;
 use crate::store::{PeriodFilter, PeriodRow};
 
@@ -101,18 +101,60 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Runs that the schedule of a job opened and that have not ended.
-    pub fn unfinished(&self, job: &str) -> Result<Unfinished> {
+    /// Whether a row of a job lies behind an instant: only then can a key that is an instant have been decided already.
+    pub fn has_periods_after(&self, job: &str, after_ms: i64) -> Result<bool> {
+        const SQL: &str =
+            "SELECT 1 FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms > ?2 LIMIT 1";
+        Ok(self
+            .conn
+            .prepare_cached(SQL)?
+            .exists(params![job, after_ms])?)
+    }
+
+    /// Rows of several periods that begin up to an instant and end behind it.
+    pub fn rows_over(&self, job: &str, at_ms: i64) -> Result<Vec<PeriodRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM period INDEXED BY period_job
+             WHERE job = ?1 AND due_ms <= ?2 AND last_due_ms > ?2 AND run IS NULL"
+        );
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map(params![job, at_ms], period_row)?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// Removes the rows behind an instant whose periods have no run.
+    pub fn remove_rows_without_run(&mut self, job: &str, after_ms: i64) -> Result<()> {
+        const SQL: &str = "DELETE FROM period WHERE job = ?1 AND due_ms > ?2 AND run IS NULL";
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![job, after_ms])?;
+        Ok(())
+    }
+
+    /// Runs that the schedule of a job opened, that have not ended, and whose deadline has not passed while they waited.
+    pub fn unfinished(&self, job: &str, now_ms: i64) -> Result<Unfinished> {
         const WAITING: &str = "
-            SELECT id, period FROM run INDEXED BY run_scheduled
-            WHERE trigger = 'period' AND state IN ('waiting', 'running') AND state = 'waiting' AND job = ?1 ORDER BY scheduled_ms DESC, id DESC LIMIT 1";
+            SELECT id, period,
+                EXISTS (SELECT 1 FROM period WHERE period.job = run.job AND period.period = run.period AND result = 'caught_up')
+            FROM run INDEXED BY run_scheduled
+            WHERE trigger = 'period' AND state IN ('waiting', 'running') AND state = 'waiting' AND job = ?1
+                AND (deadline_ms IS NULL OR deadline_ms > ?2)
+            ORDER BY scheduled_ms DESC, id DESC LIMIT 1";
         const RUNNING: &str = "
             SELECT id FROM run INDEXED BY run_scheduled
             WHERE trigger = 'period' AND state IN ('waiting', 'running') AND state = 'running' AND job = ?1 ORDER BY id";
         let waiting = self
             .conn
             .prepare_cached(WAITING)?
-            .query_row([job], |row| Ok((RunId(row.get(0)?), row.get(1)?)))
+            .query_row(params![job, now_ms], |row| {
+                Ok(Waiting {
+                    run: RunId(row.get(0)?),
+                    period: row.get(1)?,
+                    caught_up: row.get(2)?,
+                })
+            })
             .optional()?;
         let mut statement = self.conn.prepare_cached(RUNNING)?;
         let running = statement
@@ -134,16 +176,6 @@ impl Tx<'_> {
             self.cancel(*run, actor, now_ms)?;
         }
         Ok(runs)
-    }
-
-    /// Whether a job is paused.
-    pub fn is_paused(&self, job: &str, now_ms: i64) -> Result<bool> {
-        const SQL: &str = "
-            SELECT EXISTS (SELECT 1 FROM pause WHERE job = ?1 AND (until_ms IS NULL OR until_ms > ?2))";
-        Ok(self
-            .conn
-            .prepare_cached(SQL)?
-            .query_row(params![job, now_ms], |row| row.get(0))?)
     }
 }
 

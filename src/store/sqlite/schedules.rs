@@ -114,6 +114,16 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// No version of a job's schedule begins or ended later than this: a clock that was ahead said so.
+    pub fn begin_versions_by(&mut self, job: &str, now_ms: i64) -> Result<()> {
+        const SQL: &str = "
+            UPDATE schedule_version SET from_ms = min(from_ms, ?2), until_ms = min(until_ms, ?2) WHERE job = ?1";
+        self.conn
+            .prepare_cached(SQL)?
+            .execute(params![job, now_ms])?;
+        Ok(())
+    }
+
     /// The rule is the same, but something else that opening a period uses has changed.
     pub fn keep_digest(&mut self, job: &str, digest: &str) -> Result<()> {
         const SQL: &str = "UPDATE schedule SET digest = ?2 WHERE job = ?1";
@@ -195,6 +205,25 @@ impl super::Store {
             .query_map([], schedule_row)?
             .collect::<Result<_, _>>()?;
         Ok(rows)
+    }
+
+    /// Schedules in force of which all is decided up to a later instant than this.
+    pub fn schedules_ahead(&self, after_ms: i64, limit: i64) -> Result<Vec<ScheduleRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM schedule WHERE version IS NOT NULL AND watermark_ms > ?1 ORDER BY job LIMIT ?2"
+        );
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map([after_ms, limit], schedule_row)?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// One version of a schedule.
+    pub fn version(&self, version: i64) -> Result<Option<VersionRow>> {
+        let sql = format!("{VERSION} WHERE schedule_version.id = ?1");
+        let mut statement = self.connection()?.prepare_cached(&sql)?;
+        Ok(statement.query_row([version], version_row).optional()?)
     }
 
     /// Every version of a job's schedule, the oldest first.

@@ -295,8 +295,8 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
     lab.now_ms += 5_000;
     assert_eq!(seen(&lab), (0, "ready"));
     let now_ms = lab.now_ms;
-    let paused = lab.store.write(|tx| tx.is_paused("job", now_ms));
-    assert!(!paused.unwrap());
+    let pauses = lab.store.write(|tx| tx.pauses_of("job")).unwrap();
+    assert!(!pauses.hold_at(now_ms, now_ms));
     assert_eq!(lab.claim(1).len(), 1);
     assert!(
         run(&mut lab, &act(now_ms)).unwrap(),

@@ -1,0 +1,206 @@
+//! What the loop says: lines for the log, and one line for the service manager.
+
+use std::fmt::Display;
+
+use crate::error::Error;
+use crate::observe::log::{self, Level};
+use crate::store::PeriodRow;
+use crate::units::format_utc;
+
+use super::super::accept::{held_words, jump_words};
+use super::super::report::row_line;
+use super::{Action, Control};
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    pub(crate) level: Level,
+    pub(crate) event: &'static str,
+    pub(crate) fields: Vec<(&'static str, String)>,
+}
+
+impl Line {
+    /// Writes it.
+    pub fn write(&self) {
+        let fields: Vec<(&str, &dyn Display)> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (*name, value as &dyn Display))
+            .collect();
+        log::event(self.level, self.event, &fields);
+    }
+}
+
+impl Control {
+    fn log(&mut self, level: Level, event: &'static str, fields: Vec<(&'static str, String)>) {
+        self.out.push(Action::Log(Line {
+            level,
+            event,
+            fields,
+        }));
+    }
+
+    /// What `systemctl status` shows.
+    pub fn status(&self) -> String {
+        let mut parts = vec![
+            self.role().to_owned(),
+            format!("{} schedules", self.schedules()),
+        ];
+        if let Some((at_ms, index)) = self.agenda.first() {
+            let job = &self.book.entries[index].job;
+            parts.push(format!("next {job} at {}", format_utc(at_ms)));
+        }
+        if let Some(seen) = self.guard.suspicion() {
+            let jump = jump_words(seen.jump_ms);
+            parts.push(format!("calendar rules are held: the clock jumped {jump}"));
+        }
+        if self.load.newer.is_some() && self.started {
+            parts.push("a newer catalogue is not in force yet".to_owned());
+        }
+        if self.load.is_overruled {
+            parts.push("schedules of another catalogue or version are in force".to_owned());
+        }
+        parts.extend(self.trouble.as_ref().map(|why| format!("store: {why}")));
+        let refused = self.refused.as_ref();
+        parts.extend(refused.map(|why| format!("catalogue refused: {why}")));
+        parts.join("; ")
+    }
+
+    fn role(&self) -> &'static str {
+        if self.leads { "leader" } else { "standby" }
+    }
+
+    fn counted_schedules(&self) -> (&'static str, String) {
+        ("schedules", self.schedules().to_string())
+    }
+
+    fn job(&self, index: usize) -> (&'static str, String) {
+        ("job", self.book.entries[index].job.to_string())
+    }
+
+    pub(super) fn log_started(&mut self) {
+        self.out.push(Action::Started(Line {
+            level: Level::Info,
+            event: "scheduler_started",
+            fields: vec![self.counted_schedules(), ("role", self.role().to_owned())],
+        }));
+    }
+
+    pub(super) fn log_stop(&mut self) {
+        self.log_unlogged();
+        self.log(Level::Info, "scheduler_stopped", Vec::new());
+    }
+
+    pub(super) fn log_lead(&mut self) {
+        self.log(Level::Info, "scheduler_leads", Vec::new());
+    }
+
+    pub(super) fn log_loaded(&mut self) {
+        let fields = vec![self.counted_schedules()];
+        self.log(Level::Info, "catalogue_loaded", fields);
+    }
+
+    pub(super) fn log_refused(&mut self, error: &Error) {
+        let fields = vec![("error", error.to_string())];
+        self.log(Level::Error, "catalogue_refused", fields);
+    }
+
+    pub(super) fn log_not_loaded(&mut self, error: &Error) {
+        let fields = vec![("error", error.to_string())];
+        self.log(Level::Error, "reload_failed", fields);
+    }
+
+    pub(super) fn log_trouble(&mut self, error: &Error) {
+        let fields = vec![("error", error.to_string())];
+        self.log(Level::Warn, "store_failed", fields);
+    }
+
+    pub(super) fn log_begun(&mut self, index: usize, changed: bool) {
+        let event = if changed {
+            "schedule_changed"
+        } else {
+            "schedule_added"
+        };
+        let fields = vec![self.job(index)];
+        self.log(Level::Debug, event, fields);
+    }
+
+    pub(super) fn log_removed(&mut self, job: &str) {
+        let fields = vec![("job", job.to_owned())];
+        self.log(Level::Info, "schedule_removed", fields);
+    }
+
+    /// A schedule whose periods cannot be opened.
+    pub(super) fn log_failed(&mut self, job: &str, message: &str) {
+        let fields = vec![("job", job.to_owned()), ("error", message.to_owned())];
+        self.log(Level::Error, "schedule_failed", fields);
+    }
+
+    /// Schedules of somebody else are in force: of another catalogue, or of another version of this program.
+    pub(super) fn log_overruled(&mut self, index: Option<usize>, by: Option<&str>) {
+        let mut fields: Vec<_> = index.map(|index| self.job(index)).into_iter().collect();
+        fields.push(("catalogue", self.seen.path.clone()));
+        fields.extend(by.map(|by| ("by", by.to_owned())));
+        self.log(Level::Warn, "schedules_overruled", fields);
+    }
+
+    pub(super) fn log_accepted(&mut self) {
+        self.log(Level::Info, "clock_accepted", Vec::new());
+    }
+
+    /// Says when calendar rules are held, and when they go on.
+    pub(super) fn log_clock(&mut self) {
+        let suspicion = self.guard.suspicion();
+        let was_held = std::mem::replace(&mut self.was_held, suspicion.is_some());
+        match suspicion {
+            Some(seen) if !was_held => {
+                let fields = vec![
+                    ("jump", jump_words(seen.jump_ms)),
+                    ("held", held_words(&self.guard).to_owned()),
+                    ("hint", "jobctl schedule --accept-clock".to_owned()),
+                ];
+                self.log(Level::Warn, "clock_jumped", fields);
+            }
+            None if was_held => self.log(Level::Info, "clock_believed", Vec::new()),
+            _ => {}
+        }
+    }
+
+    /// Logs what was decided. The last row of a slice may go on in the next one: it is logged when it ends.
+    pub(super) fn log_rows(&mut self, index: usize, rows: Vec<PeriodRow>, more: bool) {
+        let mut before = self.unlogged.remove(&index);
+        let mut rows = rows.into_iter().peekable();
+        while let Some(row) = rows.next() {
+            let row = match before.take() {
+                Some(mut begun) if begun.takes(&row) => {
+                    begun.extend(&row);
+                    begun
+                }
+                Some(begun) => {
+                    self.out.push(Action::Log(row_line(&begun)));
+                    row
+                }
+                None => row,
+            };
+            if rows.peek().is_none() && more && row.run.is_none() {
+                self.unlogged.insert(index, row);
+                return;
+            }
+            self.out.push(Action::Log(row_line(&row)));
+        }
+        if let Some(begun) = before {
+            if more {
+                self.unlogged.insert(index, begun);
+            } else {
+                self.out.push(Action::Log(row_line(&begun)));
+            }
+        }
+    }
+
+    /// Logs what will not go on.
+    pub(super) fn log_unlogged(&mut self) {
+        for row in std::mem::take(&mut self.unlogged).into_values() {
+            self.out.push(Action::Log(row_line(&row)));
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! Every piece of work, every way in which it can fail, every stage: nothing that is wanted is forgotten, and an end is an end.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::catalogue::Catalogue;
+use crate::error::Kind;
+use crate::scheduler::change::Applied;
+use crate::scheduler::open::Opened;
+use crate::scheduler::work::{Failure, Findings, Looked, News, Put, Removed};
+
+const MINUTE: i64 = 60_000;
+
+/// An application's catalogue with these jobs, which run each minute.
+fn loaded(jobs: &[&str], stamp: &str) -> Loaded {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.toml");
+    let job = |name: &&str| {
+        format!(
+            "[job.{name}]\ncommand = [\"true\"]\nschedule = {{ cron = \"* * * * *\", timezone = \"UTC\" }}\n"
+        )
+    };
+    std::fs::write(&path, jobs.iter().map(job).collect::<String>()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut catalogue = Catalogue::load(&path).unwrap();
+    stamp.clone_into(&mut catalogue.stamp);
+    catalogue.path = "/etc/jobs.toml".into();
+    Loaded::of(catalogue).unwrap()
+}
+
+fn name(work: &Work) -> &'static str {
+    match work {
+        Work::Read => "read",
+        Work::SaveRules(_) => "rules",
+        Work::Apply(..) => "apply",
+        Work::FindRemoved(_) => "find removed",
+        Work::Remove(..) => "remove",
+        Work::Open(..) => "open",
+        Work::Lead => "lead",
+        Work::SaveClock(_) => "clock",
+        Work::Look(_) => "look",
+    }
+}
+
+/// What a piece of work is about: equal when it is asked again.
+fn content(work: &Work) -> String {
+    match work {
+        Work::Apply(_, _, indexes) => format!("{indexes:?}"),
+        Work::Remove(_, _, jobs) => format!("{jobs:?}"),
+        Work::Open(_, _, due, _) => format!("{due:?}"),
+        Work::SaveRules(loaded) => loaded.book.stamp.clone(),
+        _ => String::new(),
+    }
+}
+
+/// A scheduler over a store that does what a test says.
+struct World {
+    control: Control,
+    now: Reading,
+    /// The stamp of the catalogue on disk, and its jobs.
+    disk: (&'static str, &'static [&'static str]),
+    news: Option<News>,
+    ended: Option<Result<()>>,
+    logged: Vec<&'static str>,
+    /// What was done.
+    done: Vec<&'static str>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Reading {
+            wall_ms: 1_000 * MINUTE + 1,
+            boot_ms: 1_000,
+        };
+        let disk: (_, &[&str]) = ("one", &["a", "b"]);
+        let control = Control::new(loaded(disk.1, disk.0), ClockGuard::new("boot", now), now);
+        Self {
+            control,
+            now,
+            disk,
+            news: None,
+            ended: None,
+            logged: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
+    /// One that has begun and leads.
+    fn started() -> Self {
+        let mut world = Self::new();
+        world.event(Event::Lead);
+        world.rest();
+        assert!(world.control.started && world.control.is_loaded());
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        self.control.on_event(event, self.now);
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.now.wall_ms += ms;
+        self.now.boot_ms += ms;
+    }
+
+    fn work(&mut self) -> Option<Work> {
+        let mut work = None;
+        for action in self.control.next(self.now) {
+            match action {
+                Action::Do(given) => {
+                    assert!(work.is_none(), "one at a time");
+                    work = Some(given);
+                }
+                Action::Log(line) => self.logged.push(line.event),
+                Action::End(result) => self.ended = Some(result),
+                _ => {}
+            }
+        }
+        work
+    }
+
+    /// The answer of a store in which all is well.
+    fn well(&self, work: Work) -> Answer {
+        match work {
+            Work::Read => Answer::Read(Ok(Arc::new(loaded(self.disk.1, self.disk.0)))),
+            Work::SaveRules(loaded) => Answer::RulesSaved(loaded, Ok(7)),
+            Work::Apply(_, _, indexes) => {
+                let next_ms = Some(self.now.wall_ms + MINUTE / 2);
+                let begun = || {
+                    Put(Applied::Begun {
+                        next_ms,
+                        changed: false,
+                        rows: Vec::new(),
+                    })
+                };
+                let put = indexes.iter().map(|_| begun()).collect();
+                Answer::Applied(indexes, Ok(put))
+            }
+            Work::FindRemoved(_) => Answer::Removed(Ok(vec!["gone".into(), "left".into()])),
+            Work::Remove(_, _, jobs) => {
+                let removed = jobs.iter().map(|_| Removed::Done).collect();
+                Answer::TakenOut(jobs, Ok(removed))
+            }
+            Work::Open(_, _, due, _) => {
+                let next_ms = Some(self.now.wall_ms + MINUTE / 2);
+                let done = || {
+                    Looked(Opened::Done {
+                        more: false,
+                        next_ms,
+                        rows: Vec::new(),
+                    })
+                };
+                let done = due.iter().map(|_| done()).collect();
+                Answer::Opened(due, Ok(done))
+            }
+            Work::Lead => Answer::Leads(Ok(())),
+            Work::SaveClock(guard) => Answer::ClockSaved(guard, Ok(())),
+            Work::Look(_) => Answer::Found(Ok(Findings {
+                data_version: 1,
+                news: self.news.clone(),
+            })),
+        }
+    }
+
+    fn succeed(&mut self, work: Work) {
+        self.done.push(name(&work));
+        let answer = self.well(work);
+        self.event(Event::Answer(answer));
+    }
+
+    fn refuse(&mut self, work: Work, failure: Failure) {
+        let answer = self.well(work).into_failure(failure);
+        self.event(Event::Answer(answer));
+    }
+
+    /// Does everything that is wanted now; what that was.
+    fn rest(&mut self) -> Vec<&'static str> {
+        self.done.clear();
+        while let Some(work) = self.work() {
+            self.succeed(work);
+            assert!(self.done.len() < 100, "{:?}", self.done);
+        }
+        self.done.clone()
+    }
+
+    /// A life with all kinds of work: the start, a minute, a newer catalogue. `meet` gives back what succeeds.
+    fn live(&mut self, mut meet: impl FnMut(&mut Self, Work) -> Option<Work>) {
+        self.event(Event::Lead);
+        for round in 0..3 {
+            match round {
+                1 => self.pass(MINUTE),
+                2 => {
+                    self.disk = ("two", &["b", "c", "d"]);
+                    self.event(Event::Reload);
+                }
+                _ => {}
+            }
+            while self.ended.is_none()
+                && let Some(work) = self.work()
+            {
+                if let Some(work) = meet(self, work) {
+                    self.succeed(work);
+                }
+            }
+        }
+    }
+
+    /// What was done, but for what depends on how long the rest took.
+    fn essence(&self) -> Vec<&'static str> {
+        let mut done = self.done.clone();
+        done.retain(|kind| !["look", "open", "clock"].contains(kind));
+        done.sort_unstable();
+        done
+    }
+}
+
+const ALL: [&str; 9] = [
+    "read",
+    "rules",
+    "apply",
+    "find removed",
+    "remove",
+    "open",
+    "lead",
+    "clock",
+    "look",
+];
+
+fn failure(kind: Kind, is_final: bool) -> Failure {
+    Failure {
+        error: Error::new(kind, "the store refuses"),
+        is_final,
+    }
+}
+
+#[test]
+fn a_life_without_failures_has_every_kind_of_work() {
+    let mut world = World::new();
+    world.live(|_, work| Some(work));
+    for kind in ALL {
+        assert!(world.done.contains(&kind), "{kind}: {:?}", world.done);
+    }
+    assert_eq!(world.control.schedules(), 3);
+}
+
+#[test]
+fn what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done() {
+    let mut undisturbed = World::new();
+    undisturbed.live(|_, work| Some(work));
+    for refused in ALL.into_iter().filter(|kind| *kind != "read") {
+        for kind in [Kind::TryAgain, Kind::Io, Kind::Unknown] {
+            let mut world = World::new();
+            let mut outages = 0;
+            world.live(|world, mut work| {
+                if name(&work) != refused || outages == 2 {
+                    return Some(work);
+                }
+                outages += 1;
+                let wanted = content(&work);
+                for _ in 0..80 {
+                    world.refuse(work, failure(kind, false));
+                    assert!(world.work().is_none(), "it waits before it tries again");
+                    world.pass(RETRY_MS);
+                    work = wanted_again(world, refused);
+                    // What is due grows meanwhile.
+                    assert!(refused == "open" || content(&work) == wanted, "{refused}");
+                }
+                Some(work)
+            });
+            assert_eq!(world.essence(), undisturbed.essence(), "{refused} {kind:?}");
+            assert!(world.control.is_loaded(), "{refused} {kind:?}");
+            assert_eq!(world.control.schedules(), 3);
+        }
+    }
+}
+
+/// The next piece of work of a kind; what comes before it succeeds.
+fn wanted_again(world: &mut World, kind: &str) -> Work {
+    for _ in 0..10 {
+        match world.work() {
+            Some(work) if name(&work) == kind => return work,
+            Some(work) => world.succeed(work),
+            None => world.pass(RETRY_MS),
+        }
+    }
+    panic!("`{kind}` is forgotten");
+}
+
+#[test]
+fn a_lost_database_is_the_end_whatever_meets_it() {
+    for met in ALL.into_iter().filter(|kind| *kind != "read") {
+        let mut world = World::new();
+        world.live(|world, work| {
+            if name(&work) != met {
+                return Some(work);
+            }
+            world.refuse(work, failure(Kind::Io, true));
+            assert!(world.work().is_none());
+            None
+        });
+        let ended = world.ended.expect(met);
+        assert_eq!(ended.unwrap_err().kind, Kind::Io, "{met}");
+    }
+}
+
+#[test]
+fn a_stop_ends_at_once_between_two_pieces_and_after_a_second_within_one() {
+    for stopped_at in ALL {
+        for (signals, wait_ms, ends) in [
+            (1, 0, false),
+            (1, STOP_MS - 1, false),
+            (1, STOP_MS, true),
+            (2, 0, true),
+        ] {
+            for refused in [false, true] {
+                let mut world = World::new();
+                world.live(|world, work| {
+                    if name(&work) != stopped_at {
+                        return Some(work);
+                    }
+                    for _ in 0..signals {
+                        world.event(Event::Stop);
+                    }
+                    world.pass(wait_ms);
+                    assert!(world.work().is_none(), "nothing new is begun");
+                    assert_eq!(world.ended.is_some(), ends, "{stopped_at}");
+                    // Whatever comes back, that is the end.
+                    if refused {
+                        world.refuse(work, failure(Kind::TryAgain, false));
+                    } else {
+                        world.succeed(work);
+                    }
+                    assert!(world.work().is_none());
+                    assert!(world.ended.is_some(), "{stopped_at}");
+                    None
+                });
+                let ended = world.ended.expect(stopped_at);
+                assert!(ended.is_ok(), "{stopped_at}");
+            }
+        }
+    }
+    let mut world = World::started();
+    world.event(Event::Stop);
+    assert!(world.work().is_none());
+    assert!(world.ended.is_some());
+}
+
+#[test]
+fn a_newer_catalogue_takes_the_place_of_one_that_is_on_its_way() {
+    let mut world = World::started();
+    world.disk = ("two", &["b"]);
+    world.event(Event::Reload);
+    let read = world.work().unwrap();
+    world.succeed(read);
+    let rules = world.work().unwrap();
+    assert_eq!(content(&rules), "two");
+    let answer = world
+        .well(rules)
+        .into_failure(failure(Kind::TryAgain, false));
+    world.event(Event::Answer(answer));
+    // The store is held; the file is edited again, first wrongly.
+    world.event(Event::Reload);
+    let read = world.work().unwrap();
+    assert_eq!(name(&read), "read");
+    world.event(Event::Answer(Answer::Read(Err(Error::new(
+        Kind::Config,
+        "no",
+    )))));
+    assert!(world.control.status().contains("catalogue refused: no"));
+    world.pass(RETRY_MS);
+    // What was right before is still on its way.
+    let rules = world.work().unwrap();
+    assert_eq!(content(&rules), "two");
+    let answer = world
+        .well(rules)
+        .into_failure(failure(Kind::TryAgain, false));
+    world.event(Event::Answer(answer));
+    assert_eq!(world.control.schedules(), 2, "the old ones go on");
+    world.disk = ("three", &["c", "d", "e"]);
+    world.event(Event::Reload);
+    world.rest();
+    world.pass(RETRY_MS);
+    assert!(world.rest().contains(&"rules"));
+    assert_eq!(world.control.schedules(), 3);
+    assert!(!world.control.status().contains("refused"));
+}
+
+#[test]
+fn rules_that_cannot_be_saved_leave_the_catalogue_before_in_force() {
+    let mut world = World::started();
+    world.disk = ("two", &["x"]);
+    world.event(Event::Reload);
+    let read = world.work().unwrap();
+    world.succeed(read);
+    let rules = world.work().unwrap();
+    world.refuse(rules, failure(Kind::Bug, false));
+    assert!(
+        world
+            .control
+            .status()
+            .contains("a newer catalogue is not in force yet")
+    );
+    world.pass(AGAIN_MS - 1);
+    assert!(world.rest().contains(&"open"), "the old schedules go on");
+    world.pass(1);
+    assert!(world.rest().contains(&"rules"));
+    assert_eq!(world.control.schedules(), 1);
+}
+
+#[test]
+fn a_leader_takes_its_schedules_back_once_a_minute_and_a_standby_never() {
+    for leads in [true, false] {
+        let mut world = World::started();
+        world.control.set_leads(leads);
+        world.news = Some(News {
+            generation: Some(7),
+            is_ours: true,
+            in_force: Some("/other.toml".into()),
+            accepted: None,
+        });
+        let mut taken = 0;
+        for _ in 0..300 {
+            world.pass(1_000);
+            let done = world.rest();
+            taken += done.iter().filter(|kind| **kind == "rules").count();
+            assert!(world.ended.is_none());
+        }
+        assert_eq!(taken, if leads { 5 } else { 0 });
+        assert!(world.logged.contains(&"schedules_overruled"));
+    }
+}
+
+#[test]
+fn an_overruled_standby_puts_its_catalogue_in_force_when_it_takes_over() {
+    let mut world = World::started();
+    world.control.set_leads(false);
+    world.news = Some(News {
+        in_force: Some("/other.toml".into()),
+        ..News::default()
+    });
+    world.pass(1_000);
+    world.rest();
+    assert!(world.control.status().contains("of another catalogue"));
+    world.event(Event::Lead);
+    assert!(world.rest().contains(&"rules"));
+}
+
+#[test]
+fn a_catalogue_that_another_process_loaded_is_read_here_too() {
+    let mut world = World::started();
+    world.disk = ("two", &["x"]);
+    world.news = Some(News {
+        generation: Some(8),
+        is_ours: false,
+        in_force: Some(world.control.seen.path.clone()),
+        accepted: None,
+    });
+    world.pass(1_000);
+    assert!(world.rest().contains(&"read"));
+    assert_eq!(world.control.schedules(), 1);
+}
+
+#[test]
+fn an_endless_backlog_stops_neither_a_load_nor_a_look_nor_a_stop() {
+    let mut world = World::started();
+    world.pass(MINUTE);
+    world.disk = ("two", &["b", "c", "d"]);
+    world.event(Event::Reload);
+    let mut done = Vec::new();
+    for _ in 0..60 {
+        world.pass(100);
+        let work = world.work().expect("there is always more");
+        done.push(name(&work));
+        let answer = match work {
+            Work::Open(_, _, due, _) => {
+                let more = |due: &Due| {
+                    Looked(Opened::Done {
+                        more: true,
+                        next_ms: Some(due.0 + 1),
+                        rows: Vec::new(),
+                    })
+                };
+                let looked = due.iter().map(more).collect();
+                Answer::Opened(due, Ok(looked))
+            }
+            Work::Apply(_, _, indexes) => {
+                let more = indexes.iter().map(|_| Put(Applied::Unfinished(Vec::new())));
+                let more = more.collect();
+                Answer::Applied(indexes, Ok(more))
+            }
+            other => world.well(other),
+        };
+        world.event(Event::Answer(answer));
+    }
+    for kind in ["rules", "apply", "look"] {
+        assert!(done.contains(&kind), "{kind}: {done:?}");
+    }
+    world.event(Event::Stop);
+    assert!(world.work().is_none() && world.ended.is_some());
+}
+
+#[test]
+fn work_that_hangs_gives_no_sign_of_life() {
+    let mut world = World::started();
+    world.pass(MINUTE);
+    assert!(world.work().is_some());
+    assert!(!world.control.is_stuck(world.now));
+    world.pass(STUCK_MS + 1);
+    assert!(world.control.is_stuck(world.now));
+}

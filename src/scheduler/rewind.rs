@@ -1,0 +1,135 @@
+//! Undoes what a clock that was ahead decided: periods that are still to come and have no run are decided again at their time.
+//!
+//! Rule: a period that has a run keeps it, so that nothing runs twice; rules of elapsed time never go back.
+
+use crate::error::Result;
+use crate::schedule::{Period, PeriodsError, Rule};
+use crate::store::{PeriodRow, Store, Tx};
+
+use super::open::next_of;
+use super::told::defect;
+
+/// A watermark that is further ahead than this is not a clock that was set back a little.
+const SLACK_MS: i64 = 60_000;
+
+/// Schedules that are looked at.
+const SCHEDULES_MAX: i64 = 10_000;
+
+/// Periods that are asked for at a time.
+const PAGE: usize = 10_000;
+
+/// A schedule of the calendar whose periods were decided by a clock that was ahead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// The job.
+    pub job: String,
+    /// Up to when all is decided, milliseconds: none of its periods runs before.
+    pub until_ms: i64,
+}
+
+/// The schedules that wait for the time up to which a clock that was ahead decided.
+///
+/// # Errors
+/// Those of the store.
+pub fn ahead(store: &Store, now_ms: i64) -> Result<Vec<Ahead>> {
+    let mut found = Vec::new();
+    for row in store.schedules_ahead(now_ms + SLACK_MS, SCHEDULES_MAX)? {
+        let Some(version) = row.version else {
+            continue;
+        };
+        let version = store.version(version)?;
+        let rule = version.and_then(|version| Rule::from_stored(&version.stored).ok());
+        if rule.is_some_and(|rule| !rule.is_elapsed()) {
+            found.push(Ahead {
+                job: row.job,
+                until_ms: row.watermark_ms,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Takes one schedule back to `now_ms`.
+pub(super) fn rewind(tx: &mut Tx<'_>, job: &str, now_ms: i64) -> Result<()> {
+    let Some(row) = tx.schedule(job)?.filter(|row| row.watermark_ms > now_ms) else {
+        return Ok(());
+    };
+    let version = match row.version {
+        Some(version) => tx.version(version)?,
+        None => None,
+    };
+    let rule = version.and_then(|version| Rule::from_stored(&version.stored).ok());
+    let Some(rule) = rule.filter(|rule| !rule.is_elapsed()) else {
+        return Ok(());
+    };
+    for row in tx.rows_over(job, now_ms)? {
+        cut(tx, &row, now_ms)?;
+    }
+    tx.remove_rows_without_run(job, now_ms)?;
+    tx.begin_versions_by(job, now_ms)?;
+    let next_ms = next_of(&rule, now_ms).map_err(defect)?;
+    tx.advance(job, now_ms, next_ms)
+}
+
+/// Keeps of a row of several periods those up to an instant.
+fn cut(tx: &mut Tx<'_>, row: &PeriodRow, at_ms: i64) -> Result<()> {
+    let Some(version) = tx.version(row.version)? else {
+        return Ok(());
+    };
+    let Ok(rule) = Rule::from_stored(&version.stored) else {
+        return Ok(());
+    };
+    let behind = count_behind(&rule, row, at_ms).map_err(defect)?;
+    let last = last_before(&rule, row.due_ms, at_ms).map_err(defect)?;
+    tx.remove_period(&row.job, &row.period)?;
+    if let Some(last) = last.filter(|_| behind < row.count) {
+        tx.add_period(&PeriodRow {
+            last_period: last.key,
+            last_due_ms: last.instant_ms,
+            count: row.count - behind,
+            ..row.clone()
+        })?;
+    }
+    Ok(())
+}
+
+/// How many periods of a row are later than an instant.
+fn count_behind(rule: &Rule, row: &PeriodRow, at_ms: i64) -> Result<i64, PeriodsError> {
+    let (mut count, mut after_ms) = (0, at_ms);
+    loop {
+        let page = rule.periods(after_ms, row.last_due_ms, PAGE)?;
+        for period in &page {
+            count += 1;
+            if period.key == row.last_period {
+                return Ok(count);
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE => after_ms = last.instant_ms,
+            _ => return Ok(count),
+        }
+    }
+}
+
+/// The last period up to an instant, not before another.
+fn last_before(rule: &Rule, first_ms: i64, at_ms: i64) -> Result<Option<Period>, PeriodsError> {
+    let mut reach_ms = SLACK_MS;
+    loop {
+        let from_ms = at_ms.saturating_sub(reach_ms).max(first_ms - 1);
+        let mut after_ms = from_ms;
+        let mut found = None;
+        while after_ms < at_ms {
+            let mut page = rule.periods(after_ms, at_ms, PAGE)?;
+            let full = page.len() >= PAGE;
+            found = page.pop().or(found);
+            match &found {
+                Some(last) if full => after_ms = last.instant_ms,
+                _ => break,
+            }
+        }
+        if found.is_some() || from_ms < first_ms {
+            return Ok(found);
+        }
+        reach_ms = reach_ms.saturating_mul(4);
+    }
+}
