@@ -84,6 +84,7 @@ wrong, and warns of directories above that a group can write.
 Others use it as its owner: \fBsudo \-u\fR \fIOWNER\fR \fBjobctl\fR ..
 Root that works at the store of somebody else opens the files that its arguments name (\fB\-\-from\fR, \fB\-\-payload @\fR\fIFILE\fR)
 and then takes the owner\(aqs user and groups for good, before it reads the catalogue and opens the store.
+Where the catalogue of a user names the state directory, root acts as that user, whosever the directory is.
 \fBjobctl run\-worker\fR, \fBjobctl schedule\fR and \fBjobctl run\fR, which start commands or serve others, refuse this.
 The groups are those of \fI/etc/passwd\fR and \fI/etc/group\fR; of a user that these files do not know, the group of the directory.
 "#;

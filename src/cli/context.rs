@@ -61,16 +61,24 @@ pub enum Color {
     Never,
 }
 
+/// Where the store is.
+struct StatePlace {
+    /// Absolute.
+    dir: PathBuf,
+    /// User and group of the catalogue that names it.
+    named_by: Option<(u32, u32)>,
+}
+
 /// What a command works with.
 pub struct Context {
     /// Everything that is printed.
     pub screen: Screen,
     catalogue: Option<PathBuf>,
-    state: Option<PathBuf>,
+    given_state: Option<PathBuf>,
     /// The user who asked, before root took somebody else's rights.
     started_as: u32,
     /// The state directory, once it is known.
-    state_dir: OnceCell<PathBuf>,
+    state: OnceCell<StatePlace>,
 }
 
 impl Context {
@@ -81,11 +89,11 @@ impl Context {
             catalogue: global
                 .catalogue
                 .or_else(|| variable("JOBCTL_CATALOGUE").map(Into::into)),
-            state: global
+            given_state: global
                 .state_dir
                 .or_else(|| variable("JOBCTL_STATE").map(Into::into)),
             started_as: rustix::process::geteuid().as_raw(),
-            state_dir: OnceCell::new(),
+            state: OnceCell::new(),
         }
     }
 
@@ -113,21 +121,28 @@ impl Context {
     /// # Errors
     /// [`Kind::Config`] when only a catalogue that cannot be read knows it.
     pub fn state_dir(&self) -> Result<PathBuf> {
-        if let Some(dir) = self.state_dir.get() {
-            return Ok(dir.clone());
+        self.state_place().map(|place| place.dir.clone())
+    }
+
+    fn state_place(&self) -> Result<&StatePlace> {
+        if let Some(place) = self.state.get() {
+            return Ok(place);
         }
-        let dir = match &self.state {
-            Some(dir) => dir.clone(),
-            None => match self.store_section()?.path {
-                Some(path) => {
-                    let catalogue = self.catalogue_path();
-                    catalogue.parent().unwrap_or(Path::new("/")).join(path)
-                }
-                None => default_state(self.is_root(), &variable, &|path| path.exists())?,
-            },
+        let (dir, named_by) = if let Some(dir) = &self.given_state {
+            (dir.clone(), None)
+        } else {
+            let section = self.store_section()?;
+            if let Some(path) = section.path {
+                let catalogue = self.catalogue_path();
+                let base = catalogue.parent().unwrap_or(Path::new("/"));
+                (base.join(path), section.owner)
+            } else {
+                let exists = |path: &Path| path.exists();
+                (default_state(self.is_root(), &variable, &exists)?, None)
+            }
         };
         let dir = std::path::absolute(&dir).unwrap_or(dir);
-        Ok(self.state_dir.get_or_init(|| dir).clone())
+        Ok(self.state.get_or_init(|| StatePlace { dir, named_by }))
     }
 
     /// How to open the store, waiting so long for other writers.
@@ -185,7 +200,7 @@ impl Context {
         Err(Error::new(
             Kind::Permission,
             format!(
-                "`{what}` as root works no store of another user, and `{}` belongs to {}; nothing was opened",
+                "`{what}` as root works no store of another user, and `{}` is that of {}; nothing was opened",
                 dir.display(),
                 user_words(uid)
             ),
@@ -193,15 +208,20 @@ impl Context {
         .hint(as_owner(uid)))
     }
 
-    /// For root: user and group of the state directory, if it exists and belongs to another user.
+    /// For root: user and group of the state directory, if it exists and belongs to another user. A user's catalogue that names the
+    /// directory makes root act as that user, so that it cannot send root to the store of somebody else.
     fn other_owner(&self) -> Option<(u32, u32)> {
         // Asked again: the rights may have been taken already.
         if !self.is_root() || !rustix::process::geteuid().is_root() {
             return None;
         }
         // Where the place is not known, no store can be opened either.
-        let meta = std::fs::metadata(self.state_dir().ok()?).ok()?;
-        (meta.uid() != 0).then(|| (meta.uid(), meta.gid()))
+        let place = self.state_place().ok()?;
+        let is_other = |owner: &(u32, u32)| owner.0 != 0;
+        place.named_by.filter(is_other).or_else(|| {
+            let meta = std::fs::metadata(&place.dir).ok()?;
+            Some((meta.uid(), meta.gid())).filter(is_other)
+        })
     }
 
     /// Opens the store; making it is announced.

@@ -4,7 +4,7 @@
 //! section is cut out of the text where that is certainly right, else the whole is parsed.
 
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
@@ -18,6 +18,9 @@ use crate::error::{Error, Kind, Result};
 pub(super) struct StoreSection {
     /// Relative to the catalogue's directory.
     pub(super) path: Option<PathBuf>,
+    /// User and group of the catalogue.
+    #[serde(skip)]
+    pub(super) owner: Option<(u32, u32)>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -29,8 +32,8 @@ struct Sections {
 impl StoreSection {
     /// Reads the section; without a catalogue, which is an error where one was named, there is none.
     pub(super) fn read(catalogue: &Path, named: bool) -> Result<Self> {
-        let text = match read_text(catalogue) {
-            Ok(text) => text,
+        let (text, owner) = match read_text(catalogue) {
+            Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
                 return Ok(Self::default());
             }
@@ -43,7 +46,7 @@ impl StoreSection {
                 .hint("name the state directory with `--state`, or mend the catalogue"));
             }
         };
-        Self::of(&text).map_err(|cause| {
+        let section = Self::of(&text).map_err(|cause| {
             let path = catalogue.display();
             Error::new(
                 Kind::Config,
@@ -52,7 +55,8 @@ impl StoreSection {
             .hint(format!(
                 "`jobctl check {path}` shows where; or use `--state`"
             ))
-        })
+        })?;
+        Ok(Self { owner, ..section })
     }
 
     fn of(text: &str) -> Result<Self, String> {
@@ -106,7 +110,8 @@ fn cut_out(text: &str) -> Option<&str> {
     Some(&section[..end])
 }
 
-fn read_text(path: &Path) -> std::io::Result<String> {
+/// The text of a catalogue, and whose it is.
+fn read_text(path: &Path) -> std::io::Result<(String, Option<(u32, u32)>)> {
     let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -117,7 +122,7 @@ fn read_text(path: &Path) -> std::io::Result<String> {
     }
     let mut text = String::with_capacity(meta.len().min(FILE_MAX) as usize + 1);
     file.take(FILE_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    Ok((text, Some((meta.uid(), meta.gid()))))
 }
 
 #[cfg(test)]

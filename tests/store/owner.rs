@@ -217,7 +217,14 @@ fn root_acts_with_the_rights_of_the_owner() {
             );
         }
     }
-    world.run("doctor --json").json(0);
+    let found = world.run("doctor --json").json(0);
+    let items = found["items"].as_array().unwrap();
+    let is_ok = |check| {
+        items
+            .iter()
+            .any(|it| it["check"] == check && it["level"] == "ok")
+    };
+    assert!(is_ok("state") && is_ok("processes"), "{found}");
     for (path, uid, _) in listing(&world.state()) {
         assert_eq!(uid, OWNER, "{path}");
     }
@@ -236,6 +243,79 @@ fn root_acts_with_the_rights_of_the_owner() {
             .iter()
             .all(|it| it.1 == OWNER)
     );
+}
+
+#[test]
+fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
+    let world = world();
+    if !world.give_away() {
+        return;
+    }
+    // A store of root, in a directory of root.
+    let of_root = tempfile::tempdir().unwrap();
+    let state = of_root.path().join("state");
+    let trusted = of_root.path().join("jobs.toml");
+    fs::write(&trusted, CATALOGUE).unwrap();
+    set_mode(&trusted, 0o600);
+    let named = format!(
+        "--state {} --catalogue {}",
+        state.display(),
+        trusted.display()
+    );
+    world.run(&format!("-q enqueue a {named}")).is(0, "1\n", "");
+    let text = format!("[store]\npath = \"{}\"\n{CATALOGUE}", state.display());
+    world.write_catalogue(&text);
+    give(&world.catalogue());
+    let mut world = world;
+    world.set("JOBCTL_STATE", "");
+    for words in COMMANDS {
+        let said = world.run(&format!("-q {words}"));
+        assert_eq!(said.code, Some(77), "{words}: {}{}", said.out, said.err);
+    }
+    let runs = world.run(&format!("{named} runs list --json")).json(0);
+    assert_eq!(runs["items"].as_array().unwrap().len(), 1);
+    assert_eq!(runs["items"][0]["state"], "waiting");
+}
+
+#[test]
+fn a_service_user_uses_no_catalogue_that_anyone_may_write() {
+    let world = world();
+    if !world.give_away() {
+        return;
+    }
+    let directory = world.root().join("jobs.d");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("b.toml"), "[job.b]\ncommand = \"true\"\n").unwrap();
+    give(&directory);
+    for path in [
+        world.catalogue(),
+        directory.clone(),
+        directory.join("b.toml"),
+        world.root().to_owned(),
+    ] {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        set_mode(&path, mode | 0o002);
+        for words in [
+            "enqueue a",
+            "run-worker --drain",
+            "schedule --once",
+            "check",
+        ] {
+            let said = world.run_as(OWNER, words);
+            // Where it is the directory of the state, too, that may be looked at first.
+            let refused = matches!(said.code, Some(77 | 78));
+            assert!(refused, "{words}: {:?} {}", said.code, said.err);
+            let text = format!("{}{}", said.out, said.err);
+            assert!(text.contains("anyone may write to it"), "{words}: {text}");
+        }
+        set_mode(&path, mode | 0o020);
+        let said = world.run_as(OWNER, "check");
+        assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(text.contains("warning: a group may write to `"), "{text}");
+        set_mode(&path, mode);
+        world.run_as(OWNER, "-q check").ok();
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Resource;
+use rustix::process::{DumpableBehavior, Resource, dumpable_behavior};
 
 use super::{Finding, rights};
 use crate::catalogue::{Catalogue, Level};
@@ -246,8 +246,10 @@ fn limits(catalogue: Option<&Catalogue>) -> Finding {
 
 /// What dead workers left is found in `/proc`.
 fn processes() -> Finding {
-    let own = fs::read("/proc/self/environ").is_ok() && fs::read("/proc/1/stat").is_ok();
-    if own {
+    // After root has taken the rights of an owner, its own environment is closed to it.
+    let closed = matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+    let own = closed || fs::read("/proc/self/environ").is_ok();
+    if own && fs::read("/proc/1/stat").is_ok() {
         Finding::ok("processes", "`/proc` can be read")
     } else {
         Finding::warning(

@@ -332,12 +332,16 @@ fn identify(files: &Files) -> Result<FileId> {
         look_at(&files.beside(suffix))?;
     }
     let path = &files.database;
-    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.nlink() > 1) {
+    let found = match look_at(path) {
         // Who made it may have died before it removed the first name.
-        remove_half_made(&half_made(&files.dir));
-    }
+        Err(_) if half_made(&files.dir).symlink_metadata().is_ok() => {
+            remove_half_made(&half_made(&files.dir));
+            look_at(path)?
+        }
+        found => found?,
+    };
     let missing = || Error::io("look at", path, &std::io::ErrorKind::NotFound.into());
-    let meta = look_at(path)?.ok_or_else(missing)?;
+    let meta = found.ok_or_else(missing)?;
     Ok(FileId(meta.dev(), meta.ino()))
 }
 
