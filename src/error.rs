@@ -151,38 +151,53 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The candidate closest to `name`, if it is close enough to be a typing error.
+/// The candidate closest to `name`, if it is close enough to be a typing error; of equally close ones the first.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    rows[0] = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1)
-                .min(rows[i][j - 1] + 1)
-                .min(rows[i - 1][j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
+    let name: Vec<char> = name.chars().collect();
+    let mut limit = (name.len() / 3).clamp(1, 3);
+    let mut found = None;
+    for candidate in candidates {
+        // Most are no match by their length alone.
+        if candidate.chars().count().abs_diff(name.len()) > limit {
+            continue;
+        }
+        let Some(distance) = edit_distance(&name, candidate, limit) else {
+            continue;
+        };
+        found = Some(candidate);
+        match distance.checked_sub(1) {
+            // Only a closer one is better.
+            Some(closer) => limit = closer,
+            None => break,
         }
     }
-    rows[a.len()][b.len()]
+    found
+}
+
+/// Optimal string alignment distance (insertions, deletions, substitutions and swaps of neighbours) if it is within `limit`.
+fn edit_distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
+    let b: Vec<char> = b.chars().collect();
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut row = vec![0; b.len() + 1];
+    for i in 1..=a.len() {
+        row[0] = i;
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before[j - 2] + 1);
+            }
+            row[j] = best;
+        }
+        // A swap reaches back two rows, so both must be beyond the limit.
+        if row.iter().chain(&last).all(|distance| *distance > limit) {
+            return None;
+        }
+        std::mem::swap(&mut before, &mut last);
+        std::mem::swap(&mut last, &mut row);
+    }
+    Some(last[b.len()]).filter(|distance| *distance <= limit)
 }
 
 #[cfg(test)]
@@ -195,5 +210,20 @@ mod tests {
         assert_eq!(nearest("billng", names), Some("billing"));
         assert_eq!(nearest("sned-email", names), Some("send-email"));
         assert_eq!(nearest("thumbnail", names), None);
+        assert_eq!(nearest("dump", names), Some("dump"));
+        assert_eq!(nearest("", names), None);
+    }
+
+    #[test]
+    fn the_closest_name_wins_and_of_equally_close_ones_the_first() {
+        assert_eq!(
+            nearest("job-12", ["job-99", "job-13", "job-12"]),
+            Some("job-12")
+        );
+        assert_eq!(
+            nearest("job-1x", ["jab-1y", "job-13", "job-12"]),
+            Some("job-13")
+        );
+        assert_eq!(nearest("ab", ["ba", "abc"]), Some("ba"));
     }
 }

@@ -34,7 +34,7 @@ the store cannot be reached or is not ours
 a defect in jobctl
 .TP
 74
-input or output error
+input or output error; nothing was changed unless the message says what was (only the answer could not be printed)
 .TP
 75
 nothing was stored, try again: queue full, store busy

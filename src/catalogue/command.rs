@@ -8,7 +8,7 @@ use super::reader::Table;
 use super::settings::Context;
 use super::template::is_param_name;
 use super::value::Value;
-use super::{Command, Param, Template, intake, keys};
+use super::{Command, Intake, Param, Template, intake, keys};
 use crate::error::nearest;
 use crate::units::shown;
 
@@ -210,7 +210,6 @@ fn argv(
         return None;
     }
     check_shell_script(&templates, &items);
-    warn_unused(value, &templates, params);
     Some(templates)
 }
 
@@ -257,12 +256,23 @@ fn check_shell_script(templates: &[Template], items: &[Value<'_>]) {
     }
 }
 
-/// Warns about parameters that are left out where others are placed. A command without any placeholder reads the environment.
-fn warn_unused(value: &Value<'_>, templates: &[Template], params: &BTreeMap<String, Param>) {
-    let used: BTreeSet<&str> = templates.iter().flat_map(Template::params).collect();
+/// Warns about parameters that are left out where others are placed; those of keys are used there. A command without any
+/// placeholder reads the environment.
+pub(super) fn warn_unused(value: &Value<'_>, command: &Command, intake: &Intake) {
+    let Command::Argv(templates) = command else {
+        return;
+    };
+    let mut used: BTreeSet<&str> = templates.iter().flat_map(Template::params).collect();
     if used.is_empty() {
         return;
     }
+    used.extend(intake.dedup.iter().flat_map(|dedup| dedup.key.params()));
+    used.extend(
+        intake
+            .sequence
+            .iter()
+            .flat_map(|sequence| sequence.key.params()),
+    );
     let named = |name: &str| {
         let variable = format!("JOBCTL_PARAM_{}", name.to_uppercase());
         templates
@@ -270,10 +280,8 @@ fn warn_unused(value: &Value<'_>, templates: &[Template], params: &BTreeMap<Stri
             .filter_map(Template::literal)
             .any(|text| text.contains(&variable))
     };
-    for name in params
-        .keys()
-        .filter(|name| !used.contains(name.as_str()) && !named(name))
-    {
+    let params = intake.params.keys();
+    for name in params.filter(|name| !used.contains(name.as_str()) && !named(name)) {
         let hint = format!("add `{{{name}}}` to an argument, or remove the parameter");
         value
             .place

@@ -10,7 +10,6 @@ use super::reader::{Entry, Table};
 use super::settings::{Context, check_name};
 use super::source::Place;
 use super::value::Value;
-use crate::error::nearest;
 use crate::flow::{
     BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, TenantRules,
     Tenants, WAITING_MAX, WEIGHT_MAX,
@@ -277,7 +276,7 @@ pub(super) fn check(
     for read in jobs.values() {
         let named = read.job.flow.limits.iter().zip(&read.limit_places);
         for (limit, place) in named.filter(|(limit, _)| !limits.contains_key(*limit)) {
-            let hint = match nearest(limit, limits.keys().map(String::as_str)) {
+            let hint = match context.nearest("limit", limit, limits.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("add a section `[limit.{}]`", shown(limit)),
             };

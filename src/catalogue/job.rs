@@ -150,6 +150,9 @@ pub(super) fn read<'a>(
         guarantee,
         argument_params: command::argument_params(&command),
     };
+    if let Some(value) = table.get("command") {
+        command::warn_unused(&value, &command, &intake);
+    }
     let schedule = schedule::read(entry.key, table, &intake, shared, context);
     let job = Job {
         name: entry.key.to_owned(),

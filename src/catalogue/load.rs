@@ -13,7 +13,6 @@ use super::schedule::Calendars;
 use super::settings::{self, Context, DefaultZone, check_name};
 use super::source::{Place, Source};
 use super::{Catalogue, calendars, file, flow, keys, starvation};
-use crate::error::nearest;
 use crate::flow::QueueRules;
 use crate::units::shown;
 use crate::zone_files;
@@ -237,7 +236,7 @@ fn check_references(
     for (name, read) in jobs {
         let queue = &read.job.intake.queue;
         if !queues.contains_key(queue) {
-            let hint = match nearest(queue, queues.keys().map(String::as_str)) {
+            let hint = match context.nearest("queue", queue, queues.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("add a section `[queue.{}]` with its `rank`", shown(queue)),
             };
@@ -268,7 +267,7 @@ fn check_on_dead(
     context: &Context,
 ) {
     let Some(read) = jobs.get(target) else {
-        let hint = match nearest(target, jobs.keys().map(String::as_str)) {
+        let hint = match context.nearest("job", target, jobs.keys().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "add a job of this name".to_owned(),
         };

@@ -310,7 +310,11 @@ fn calendar(value: &Value<'_>, shared: &Calendars<'_>, context: &Context) -> Opt
     if let Some(calendar) = shared.calendars.get(name) {
         return Some(Arc::clone(calendar));
     }
-    let hint = match nearest(name, shared.calendars.keys().map(String::as_str)) {
+    let hint = match context.nearest(
+        "calendar",
+        name,
+        shared.calendars.keys().map(String::as_str),
+    ) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("add a section `[calendar.{}]`", shown(name)),
     };

@@ -3,6 +3,7 @@
 //! Rule: what is left out has the default that the manual names; each default is written once, here.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::reader::{Entry, Table};
 use super::source::{Place, Source};
 use super::value::{OrNone, Value};
 use super::{Retention, StoreSettings, WorkerSettings, keys};
+use crate::error::nearest;
 use crate::schedule::Zones;
 use crate::units::{SIZE_MAX, shown};
 
@@ -37,7 +39,12 @@ pub(super) struct Context {
     pub(super) now_ms: Option<i64>,
     /// About files that the catalogue names.
     adopted: RefCell<Vec<Complaint>>,
+    /// What was found near unknown names, by kind and name: many jobs can inherit one of them.
+    suggestions: RefCell<BTreeMap<(&'static str, String), Option<String>>>,
 }
+
+/// For more unknown names than this no near one is looked for: each look reads all known names.
+const SUGGESTIONS_MAX: usize = 100;
 
 impl Context {
     /// For a catalogue in this directory.
@@ -48,7 +55,28 @@ impl Context {
             zones,
             now_ms,
             adopted: RefCell::default(),
+            suggestions: RefCell::default(),
         }
+    }
+
+    /// The known name of this kind that is nearest to an unknown one; looked for once for each name.
+    pub(super) fn nearest<'k>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Option<String> {
+        let mut suggestions = self.suggestions.borrow_mut();
+        let key = (kind, name.to_owned());
+        if let Some(found) = suggestions.get(&key) {
+            return found.clone();
+        }
+        if suggestions.len() >= SUGGESTIONS_MAX {
+            return None;
+        }
+        let found = nearest(name, known).map(str::to_owned);
+        suggestions.insert(key, found.clone());
+        found
     }
 
     /// Keeps the complaints about a file that the catalogue names.
@@ -214,4 +242,27 @@ pub(super) fn base_of(path: &Path) -> PathBuf {
     absolute
         .parent()
         .map_or_else(|| PathBuf::from("/"), Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_looked_for_once_for_each_unknown_name_and_for_a_hundred_at_most() {
+        let context = Context::new(PathBuf::from("/"), false, Arc::new(Zones::bundled()), None);
+        let read = Cell::new(0);
+        let names = std::iter::repeat_n("page-operator", 10).inspect(|_| read.set(read.get() + 1));
+        for _ in 0..3000 {
+            let found = context.nearest("job", "page-operatr", names.clone());
+            assert_eq!(found.as_deref(), Some("page-operator"));
+        }
+        assert_eq!(read.get(), 10);
+        for n in 0..3000 {
+            context.nearest("job", &format!("unknown-name-{n}"), names.clone());
+        }
+        assert_eq!(read.get(), 100 * 10);
+    }
 }

@@ -160,8 +160,15 @@ impl Source {
         };
         let mut complaints = self.complaints.borrow_mut();
         // A bad default is seen once for each job that inherits it.
-        if complaints.len() < COMPLAINTS_MAX && !complaints.contains(&complaint) {
+        if complaints.contains(&complaint) {
+            return;
+        }
+        if complaints.len() < COMPLAINTS_MAX {
             complaints.push(complaint);
+        } else if level == Level::Error
+            && let Some(warning) = complaints.iter_mut().rfind(|it| it.level != Level::Error)
+        {
+            *warning = complaint;
         }
     }
 

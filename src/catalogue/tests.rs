@@ -899,3 +899,46 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_error_behind_a_hundred_warnings_is_an_error() {
+    let job = |n| format!("[job.j{n}]\ncommand = [\"a\"]\ntimeout = \"none\"\n");
+    let mut text = (0..150).map(job).collect::<Vec<_>>().concat();
+    text += "[job.last]\ncommand = [\"a\"]\ntimeuot = \"1m\"\n";
+    let world = World::new(&text);
+    let complaints = world.check();
+    assert_eq!(complaints.len(), 100);
+    let errors: Vec<&String> = complaints
+        .iter()
+        .filter(|it| it.starts_with("error"))
+        .collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("unknown key `timeuot`"), "{errors:?}");
+    assert!(Catalogue::load(&world.path("jobs.toml")).is_err());
+}
+
+#[test]
+fn one_wrong_default_of_many_jobs_is_one_complaint() {
+    let job = |n| format!("[job.j{n}]\ncommand = [\"a\"]\n");
+    let mut text = "[defaults]\non_dead = \"j7x\"\n".to_owned();
+    text += &(0..500).map(job).collect::<Vec<_>>().concat();
+    let complaints = World::new(&text).check();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert!(
+        complaints[0].contains("unknown job `j7x` in `on_dead` | did you mean `j7"),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn a_parameter_that_only_a_key_names_is_used() {
+    for key in [
+        "dedup = { key = \"{q}\", window = \"1h\" }",
+        "sequence = { key = \"{q}\" }",
+    ] {
+        let job = format!(
+            "[job.x]\ncommand = [\"a\", \"{{p}}\"]\nparams = {{ p = {{}}, q = {{ required = true }} }}\n{key}\n"
+        );
+        assert_eq!(World::new(&job).check(), [""; 0], "{key}");
+    }
+}

@@ -98,6 +98,10 @@ pub(super) fn on_each(
             let refusal = refusal(store, verb, *run, handled, now_ms)?;
             report.add(*run, handled, refusal, context);
         }
+        let n = report.items.len() - report.refusals.len();
+        context
+            .screen
+            .done(format!("{n} of {} runs are {}", report.all, verb.done));
     }
     report.end(context)
 }

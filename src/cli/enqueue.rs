@@ -57,6 +57,16 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let key = made.map_or_else(clock::random_bytes, |made| made.key);
     let mut order = args.request.order(&job, key, context)?;
     let answer = store(&mut order, args.request_id.as_deref(), made)?;
+    let run = answer.run;
+    // The run that a duplicate found has another key.
+    let made = || (!answer.duplicate).then(|| made_id(run, key));
+    let hint = match args.request_id.or_else(made) {
+        Some(id) => format!("repeat it with `--request-id {id}`: it will not be stored twice"),
+        None => format!("`jobctl runs show {run}` shows it"),
+    };
+    context
+        .screen
+        .done_with_hint(format!("run {run} is stored"), hint);
     if context.screen.json() {
         let body = json!({
             "run": answer.run,

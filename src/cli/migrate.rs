@@ -13,6 +13,9 @@ pub struct Args {}
 pub(super) fn run(_args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::AndMigrate)?;
     let schema = store.schema();
+    context
+        .screen
+        .done(format!("the store has schema {schema}"));
     if context.screen.json() {
         let body = json!({"schema_version": schema, "path": store.dir().to_string_lossy()});
         context.screen.document("migrate", body);

@@ -11,6 +11,7 @@ mod convert;
 mod dlq;
 mod doctor;
 mod enqueue;
+mod filters;
 mod ids;
 mod import;
 mod jobs;

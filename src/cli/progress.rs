@@ -17,17 +17,23 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// How far some work is.
 pub(super) struct Progress {
     what: &'static str,
+    unit: &'static str,
     total: Option<u64>,
     bar: Option<ProgressBar>,
     last: Instant,
 }
 
 impl Progress {
-    /// Starts to show; `what` is a verb in the past, such as `enqueued`.
-    pub(super) fn start(screen: &Screen, what: &'static str, total: Option<u64>) -> Self {
+    /// Starts to show; `what` is a verb in the past and what it is done to, such as `("enqueued", "lines")`.
+    pub(super) fn start(
+        screen: &Screen,
+        (what, unit): (&'static str, &'static str),
+        total: Option<u64>,
+    ) -> Self {
         let terminal = std::io::stderr().is_terminal() && !screen.quiet();
         Self {
             what,
+            unit,
             total,
             bar: terminal.then(|| bar(what, total)),
             last: clock::monotonic(),
@@ -40,9 +46,11 @@ impl Progress {
             bar.set_position(done);
         } else if self.last.elapsed() >= LINE_EVERY {
             self.last = clock::monotonic();
-            let (what, total) = (self.what, self.total);
+            let Self {
+                what, unit, total, ..
+            } = self;
             let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-            screen.say(&format!("{what} {done}{of} lines"));
+            screen.say(&format!("{what} {done}{of} {unit}"));
         }
     }
 }

@@ -30,16 +30,16 @@ const LOG_BYTES: u64 = 64 << 20;
 /// Rows read at once where nothing is locked.
 const PAGE: i64 = 20_000;
 
-/// Remove ended runs and their output, by age and number; as `[store] retention` says where nothing is given.
+/// Remove ended runs and their output, by age or number; as `[store] retention` says where nothing is given.
 /// Runs with an open dead letter stay
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Remove runs that ended longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     age: Option<i64>,
-    /// Keep only the newest N ended runs
+    /// Remove all but the newest N ended runs
     #[arg(long, value_name = "N")]
-    keep: Option<u64>,
+    all_but: Option<u64>,
 }
 
 /// What was removed.
@@ -68,6 +68,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         sweep(&store, &mut removed)?;
     }
     let Removed { runs, files, bytes } = removed;
+    context
+        .screen
+        .done(format!("{runs} runs and {files} files are removed"));
     if context.screen.json() {
         context.screen.document(
             "prune",
@@ -82,7 +85,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if let Some(code) = stopped {
         context
             .screen
-            .say("interrupted; what was removed is removed");
+            .say(&format!("interrupted after removing {runs} runs"));
         return Ok(code);
     }
     Ok(0)
@@ -90,8 +93,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 
 /// Age and number: given, or those of the catalogue.
 fn limits(args: &Args, context: &Context) -> Result<(Option<i64>, Option<u64>)> {
-    if args.age.is_some() || args.keep.is_some() {
-        return Ok((args.age, args.keep));
+    if args.age.is_some() || args.all_but.is_some() {
+        return Ok((args.age, args.all_but));
     }
     let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
     let retention = catalogue.store.retention;
@@ -100,7 +103,7 @@ fn limits(args: &Args, context: &Context) -> Result<(Option<i64>, Option<u64>)> 
             Kind::Usage,
             "`[store] retention` keeps everything; nothing was removed",
         )
-        .hint("give `--age` or `--keep`"));
+        .hint("give `--age` or `--all-but`"));
     }
     Ok((retention.age_ms, retention.runs))
 }
@@ -113,7 +116,7 @@ fn remove(
     removed: &mut Removed,
     context: &mut Context,
 ) -> Result<Option<u8>> {
-    let mut progress = Progress::start(&context.screen, "removed", None);
+    let mut progress = Progress::start(&context.screen, ("removed", "runs"), None);
     let mut limit = FIRST_SLICE;
     let mut at = Some(Pruning::default());
     while let Some(here) = at {

@@ -27,6 +27,8 @@ pub struct Screen {
     width: Option<usize>,
     buffer: Vec<u8>,
     failure: Option<io::Error>,
+    /// What was changed, and what to do instead of changing it again.
+    done: Option<(String, Option<String>)>,
 }
 
 impl Screen {
@@ -43,6 +45,7 @@ impl Screen {
             width,
             buffer: Vec::new(),
             failure: None,
+            done: None,
         }
     }
 
@@ -155,6 +158,16 @@ impl Screen {
         }
     }
 
+    /// Remembers what was changed, such as `run 5 is stored`: it is said if the answer cannot be printed.
+    pub fn done(&mut self, what: impl Into<String>) {
+        self.done = Some((what.into(), None));
+    }
+
+    /// As [`Screen::done`], with advice for those who would repeat it.
+    pub fn done_with_hint(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+        self.done = Some((what.into(), Some(hint.into())));
+    }
+
     /// Writes out what was printed; before any wait.
     pub fn flush(&mut self) {
         let bytes = std::mem::take(&mut self.buffer);
@@ -217,7 +230,13 @@ impl Screen {
         match &self.failure {
             Some(failure) if failure.kind() != io::ErrorKind::BrokenPipe && code == 0 => {
                 let words = os_words(failure);
-                talk(&format!("error: cannot write to standard output: {words}"));
+                let (done, hint) = self.done.take().unzip();
+                let done = done.map_or_else(String::new, |done| format!("; {done}"));
+                let message = format!("cannot write to standard output: {words}{done}");
+                talk(&format!("error: {}", safe::lines(&message)));
+                if let Some(hint) = hint.flatten() {
+                    talk(&format!("hint: {}", safe::lines(&hint)));
+                }
                 Kind::Io.exit_code()
             }
             _ => code,

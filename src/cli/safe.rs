@@ -31,43 +31,83 @@ pub(super) fn json(text: &str) -> String {
 
 /// Output of a command, in pieces of any size: as [`lines`], with bytes that are no UTF-8 as `\xHH`.
 #[derive(Debug, Default)]
-pub(super) struct Output {
-    /// The beginning of a character whose rest is in the next piece.
-    pending: Vec<u8>,
-}
+pub(super) struct Output(Pieces);
 
 impl Output {
     /// The safe form of the next piece.
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
-        let mut all = std::mem::take(&mut self.pending);
-        all.extend_from_slice(bytes);
-        let mut text = String::with_capacity(all.len());
-        let mut rest = all.as_slice();
-        loop {
-            match std::str::from_utf8(rest) {
-                Ok(good) => {
-                    text += &lines(good);
-                    return text;
-                }
-                Err(error) => {
-                    let (good, bad) = rest.split_at(error.valid_up_to());
-                    text += &lines(&String::from_utf8_lossy(good));
-                    let Some(length) = error.error_len() else {
-                        bad.clone_into(&mut self.pending);
-                        return text;
-                    };
-                    push_bytes(&mut text, &bad[..length]);
-                    rest = &bad[length..];
-                }
-            }
-        }
+        let mut safe = String::with_capacity(bytes.len());
+        self.0.push(bytes, |piece| match piece {
+            Piece::Text(text) => safe += &lines(text),
+            Piece::Bytes(bytes) => push_bytes(&mut safe, bytes),
+        });
+        safe
     }
 
     /// What is left of an unfinished character.
     pub(super) fn end(&mut self) -> String {
-        let mut text = String::new();
-        push_bytes(&mut text, &std::mem::take(&mut self.pending));
-        text
+        let mut safe = String::new();
+        push_bytes(&mut safe, &std::mem::take(&mut self.0.pending));
+        safe
+    }
+}
+
+/// Output of a command as the inside of a JSON string, in pieces of any size: bytes that are no UTF-8 are U+FFFD.
+#[derive(Debug, Default)]
+pub(super) struct JsonText(Pieces);
+
+impl JsonText {
+    /// The escaped form of the next piece.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+        let mut escaped = String::with_capacity(bytes.len());
+        self.0.push(bytes, |piece| match piece {
+            Piece::Text(text) => {
+                let quoted = serde_json::Value::from(text).to_string();
+                escaped += &json(&quoted[1..quoted.len() - 1]);
+            }
+            Piece::Bytes(_) => escaped.push(char::REPLACEMENT_CHARACTER),
+        });
+        escaped
+    }
+
+    /// What is left of an unfinished character.
+    pub(super) fn end(&mut self) -> &'static str {
+        match std::mem::take(&mut self.0.pending).as_slice() {
+            [] => "",
+            _ => "\u{fffd}",
+        }
+    }
+}
+
+/// Bytes that come in pieces which may cut a character.
+#[derive(Debug, Default)]
+struct Pieces {
+    /// The beginning of a character whose rest is in the next piece.
+    pending: Vec<u8>,
+}
+
+enum Piece<'a> {
+    Text(&'a str),
+    /// No character begins with these.
+    Bytes(&'a [u8]),
+}
+
+impl Pieces {
+    fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Piece<'_>)) {
+        let mut all = std::mem::take(&mut self.pending);
+        all.extend_from_slice(bytes);
+        let mut chunks = all.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            take(Piece::Text(chunk.valid()));
+            let invalid = chunk.invalid();
+            let is_cut = chunks.peek().is_none()
+                && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+            if is_cut {
+                invalid.clone_into(&mut self.pending);
+            } else if !invalid.is_empty() {
+                take(Piece::Bytes(invalid));
+            }
+        }
     }
 }
 
@@ -138,5 +178,19 @@ mod tests {
         assert_eq!(text, "é€");
         assert_eq!(output.push(b"\xff\xc3"), "\\xff");
         assert_eq!(output.end(), "\\xc3");
+    }
+
+    #[test]
+    fn json_text_in_pieces_is_the_whole_text() {
+        let bytes = b"a\"\\\x1b\xc2\x9b \xff\xe2\x82 \xe2\x82\xac\n\xf0\x9f\x98\x80\xe2\x82";
+        let whole = String::from_utf8_lossy(bytes);
+        for length in 1..=bytes.len() {
+            let mut text = JsonText::default();
+            let pieces: String = bytes.chunks(length).map(|piece| text.push(piece)).collect();
+            let quoted = format!("\"{pieces}{}\"", text.end());
+            assert_eq!(json(&quoted), quoted, "nothing in it acts on a terminal");
+            let value: String = serde_json::from_str(&quoted).unwrap();
+            assert_eq!(value, whole, "in pieces of {length}");
+        }
     }
 }

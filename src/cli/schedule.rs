@@ -67,6 +67,7 @@ fn accept(context: &mut Context) -> anyhow::Result<u8> {
     let open = context.open_options(Create::Never, BUSY_WAIT)?;
     let Acceptance { jump_ms, rewound } = scheduler::accept_clock(&open)?;
     let until_ms = rewound.iter().map(|ahead| ahead.until_ms).max();
+    context.screen.done("the clock is accepted");
     if context.screen.json() {
         let body = json!({
             "accepted": jump_ms.is_some(),

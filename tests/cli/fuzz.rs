@@ -62,7 +62,7 @@ const WORDS: &[&str] = &[
     "--json",
     "--color",
     "--age",
-    "--keep",
+    "--all-but",
     "--slots",
     "--drain",
     "--drain=all",

@@ -5,7 +5,7 @@ use jobctl::policy::PeriodResult;
 use jobctl::schedule::StoredRule;
 use jobctl::store::{Act, NewDedup, NewSequence, NewVersion, PeriodRow, Tx};
 
-use super::world;
+use super::{drain, enqueue, world};
 use crate::world::World;
 
 const EVIL: &str = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}evil\nsecond\tline\r\u{7f}";
@@ -165,4 +165,51 @@ fn every_list_survives_a_reader_that_goes_away_and_a_full_disk() {
     }
     let script = "\"$jobctl\" runs show 999999 --json > /dev/full";
     world.shell(script).is(3, "", "");
+}
+
+/// Whoever repeats what was done would do it twice.
+#[test]
+fn a_command_that_cannot_print_its_answer_says_what_it_has_done() {
+    let world = world();
+    for _ in 0..3 {
+        enqueue(&world, "bad");
+    }
+    drain(&world);
+    enqueue(&world, "ok");
+    std::fs::write(
+        world.root().join("two"),
+        "{\"job\":\"ok\"}\n{\"job\":\"ok\"}\n",
+    )
+    .unwrap();
+    for (words, done) in [
+        (
+            "-q enqueue ok --request-id one",
+            "run 5 is stored\nhint: repeat it with `--request-id one`: it will not be stored twice",
+        ),
+        (
+            "-q enqueue --from two --request-id two",
+            "lines 1 to 2 are enqueued\nhint: repeat it with `--request-id two`: no line will be stored twice",
+        ),
+        ("runs cancel 4", "1 of 1 runs are cancelled"),
+        ("runs retry 4", "1 of 1 runs are retried"),
+        ("dlq retry 1", "1 of 1 runs are retried"),
+        ("dlq discard 2 3", "2 of 2 runs are discarded"),
+        ("jobs pause ok", "job `ok` is paused"),
+        ("jobs resume ok", "job `ok` is resumed"),
+        ("queues pause default", "queue `default` is paused"),
+        ("queues resume default", "queue `default` is resumed"),
+        ("queues set default max_running=3", "queue `default` is set"),
+        ("prune --age 0s", "2 runs and 2 files are removed"),
+    ] {
+        let said = world.shell(&format!("\"$jobctl\" {words} > /dev/full"));
+        let want =
+            format!("error: cannot write to standard output: no space left on device; {done}\n");
+        assert_eq!(
+            (said.code, said.err.as_str()),
+            (Some(74), want.as_str()),
+            "{words}"
+        );
+    }
+    let said = world.shell("\"$jobctl\" --json jobs pause ok > /dev/full");
+    assert!(said.err.ends_with("; job `ok` is paused\n"), "{}", said.err);
 }

@@ -1,7 +1,11 @@
 //! `runs logs`.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use jobctl::run::RunId;
 
 use super::{drain, drain_all, enqueue, world};
 use crate::world::World;
@@ -55,7 +59,7 @@ fn each_attempt_has_its_own_output_and_the_last_is_the_default() {
     world.run(&format!("runs logs {run} --attempt 3")).is(
         3,
         "",
-        &format!("error: run {run} has no attempt 3: it was started 2 times\n"),
+        &format!("error: run {run} has no attempt 3: its last is attempt 2\n"),
     );
     world
         .run(&format!("runs logs {run} -f"))
@@ -120,5 +124,86 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
         let script =
             format!("\"$jobctl\" runs logs {follow} {run} | head -1; echo ${{PIPESTATUS[0]}}");
         world.shell(&script).is(0, "1\n0\n", "");
+    }
+}
+
+/// Where the log of the first attempt of a run would be, in a directory as a worker makes it.
+fn place_of_log(world: &World, run: i64) -> PathBuf {
+    let path = jobctl::process::capture::log_path(&world.state(), RunId(run), 1);
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    private.create(path.parent().unwrap()).unwrap();
+    path
+}
+
+/// How much memory `runs logs` took at most, in KiB, for a log of this many NUL bytes; all but the end of its output is read.
+fn peak_kib(options: &str, log_bytes: u64, bytes_each: u64) -> u64 {
+    let world = World::with_catalogue(LOUD);
+    let run = enqueue(&world, "silent");
+    drain(&world);
+    let path = place_of_log(&world, run);
+    let mut private = fs::File::options();
+    private.write(true).create_new(true).mode(0o600);
+    let file = private.open(&path).unwrap();
+    file.set_len(log_bytes).unwrap();
+    let mut command = world.command(["runs", "logs", options, &run.to_string()]);
+    let mut child = command.spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    // It cannot end before the rest is read: a pipe takes 64 KiB.
+    let (all, rest) = (log_bytes * bytes_each, 200_000);
+    let read = std::io::copy(&mut out.by_ref().take(all - rest), &mut std::io::sink()).unwrap();
+    assert_eq!(read, all - rest);
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let left = std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    assert!(left >= rest, "{left}");
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[test]
+fn a_long_log_is_printed_in_constant_memory() {
+    for (options, bytes_each) in [("--raw", 1), ("--color=never", 4), ("--json", 6)] {
+        let peak = peak_kib(options, 48 << 20, bytes_each);
+        assert!(peak < 32 << 10, "{options}: {peak} KiB");
+    }
+}
+
+/// `cargo test -- --ignored --nocapture a_log_of_one_gigabyte`.
+#[test]
+#[ignore = "takes a minute"]
+fn a_log_of_one_gigabyte_is_printed_in_constant_memory() {
+    for (options, bytes_each) in [("--raw", 1), ("--color=never", 4), ("--json", 6)] {
+        let peak = peak_kib(options, 1 << 30, bytes_each);
+        println!("{options}: {peak} KiB");
+        assert!(peak < 32 << 10, "{options}: {peak} KiB");
+    }
+}
+
+#[test]
+fn a_log_that_is_a_link_or_a_fifo_is_refused_at_once() {
+    let world = World::with_catalogue(LOUD);
+    let run = enqueue(&world, "silent");
+    drain(&world);
+    let path = place_of_log(&world, run);
+    let secret = world.root().join("secret");
+    fs::write(&secret, "secret\n").unwrap();
+    let put: [&dyn Fn(); 2] = [
+        &|| std::os::unix::fs::symlink(&secret, &path).unwrap(),
+        &|| rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap(),
+    ];
+    for put in put {
+        drop(fs::remove_file(&path));
+        put();
+        for words in ["runs logs", "runs logs -f"] {
+            let said = world.shell(&format!("timeout 10 \"$jobctl\" {words} {run}"));
+            assert!(matches!(said.code, Some(74 | 77)), "{words}: {said:?}");
+            assert_eq!(said.out, "");
+            assert!(said.err.starts_with("error: cannot read `"), "{}", said.err);
+        }
     }
 }

@@ -60,11 +60,11 @@ fn the_newest_are_kept_by_number() {
     }
     drain(&world);
     world
-        .run("prune --keep 2")
+        .run("prune --all-but 2")
         .is(0, "removed 3 runs and 3 files (15 bytes)\n", "");
     assert_eq!(runs(&world), [5, 4]);
     world
-        .run("prune --keep 2 --age 1d")
+        .run("prune --all-but 2 --age 1d")
         .is(0, "removed 0 runs and 0 files (0 bytes)\n", "");
 }
 
@@ -97,6 +97,6 @@ fn without_limits_those_of_the_catalogue_count() {
     world.run("prune").is(
         2,
         "",
-        "error: `[store] retention` keeps everything; nothing was removed\nhint: give `--age` or `--keep`\n",
+        "error: `[store] retention` keeps everything; nothing was removed\nhint: give `--age` or `--all-but`\n",
     );
 }

@@ -52,8 +52,8 @@ fn a_list_shows_the_newest_first_and_fits_its_columns() {
          \u{20} 2  send-email  default  delayed         0  in 1h\n",
         "there are more: go on with `--before 2`\n",
     );
-    world.run("runs list --job nothing").is(0, "", "no runs\n");
-    world.run("runs list -q --job nothing").is(0, "", "");
+    world.run("runs list --state dead").is(0, "", "no runs\n");
+    world.run("runs list -q --state dead").is(0, "", "");
 }
 
 #[test]
@@ -302,4 +302,39 @@ fn an_interrupted_wait_is_exit_130_and_changes_nothing() {
     waiter.signal("INT");
     waiter.end().is(130, "", "");
     assert_eq!(show(&world, run)["state"], "waiting");
+}
+
+#[test]
+fn a_filter_with_a_name_that_nobody_knows_is_exit_3_in_every_list() {
+    let world = world();
+    enqueue(&world, "ok");
+    for words in [
+        "runs list --job okk",
+        "dlq list --job okk",
+        "dlq retry --job okk",
+        "dlq discard --job okk",
+    ] {
+        let said = world.run(words).fails(3);
+        assert!(
+            said.starts_with("error: unknown job `okk`\nhint: did you mean `ok`?"),
+            "{words}: {said}"
+        );
+    }
+    let said = world.run("runs list --queue defualt").fails(3);
+    assert!(
+        said.starts_with("error: unknown queue `defualt`\nhint: did you mean `default`?"),
+        "{said}"
+    );
+    // Known names with nothing to show, also of what only the history knows.
+    world.run("runs list --job bad").is(0, "", "no runs\n");
+    world
+        .run("dlq list --job ok")
+        .is(0, "", "no dead letters\n");
+    world.write_catalogue("[job.new]\ncommand = \"true\"\n");
+    world
+        .run("runs list --job ok --state dead")
+        .is(0, "", "no runs\n");
+    world
+        .run("runs list --queue default --state dead")
+        .is(0, "", "no runs\n");
 }

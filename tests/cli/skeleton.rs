@@ -76,10 +76,11 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn output_that_cannot_be_written_is_exit_74() {
     let world = World::new();
+    let stands = format!("the store has schema {}", jobctl::store::SCHEMA_VERSION);
     world.shell("\"$jobctl\" -q migrate > /dev/full").is(
         74,
         "",
-        "error: cannot write to standard output: no space left on device\n",
+        &format!("error: cannot write to standard output: no space left on device; {stands}\n"),
     );
     world.shell("\"$jobctl\" -q migrate --help > /dev/full").is(
         74,

@@ -171,7 +171,7 @@ fn a_prune_killed_around_its_commits_removes_whole_runs() {
         }
         world.run("-q run-worker --drain").ok();
         for n in 1..=3 {
-            killed_at(&world, point, n, "-q prune --keep 1");
+            killed_at(&world, point, n, "-q prune --all-but 1");
         }
         settle(&world, point);
     }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::{ask, runs, world};
+use crate::invariants;
 use crate::world::{World, until};
 
 pub(super) fn file(world: &World, lines: &[String]) -> String {
@@ -231,7 +232,7 @@ fn a_finished_import_repeated_changes_nothing() {
         "",
         &format!(
             "error: `{path}` has 600 lines, but 700 were enqueued with this request id; lines 1 to 700 are enqueued\n\
-             hint: give the same file as before, or another id\n"
+             hint: give the same lines as before, or another id\n"
         ),
     );
     // An id is of one request.
@@ -312,4 +313,118 @@ fn a_source_that_cannot_be_read_is_named() {
     world
         .run_with_input("enqueue --from - -q", b"")
         .is(0, "0 accepted, 0 duplicates\n", "");
+}
+
+/// Interrupts an import behind this many lines, as a bad line does.
+fn begun(world: &World, lines: usize) {
+    let mut begun = numbered(lines);
+    begun.push("nonsense".to_owned());
+    let input = begun.join("\n") + "\n";
+    let said = world.run_with_input("enqueue --from - --request-id night", input.as_bytes());
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert_eq!(runs(world), lines as i64);
+}
+
+#[test]
+fn an_import_that_goes_on_with_other_lines_is_refused() {
+    let hint = "hint: give the same lines as before, or another id\n";
+    let mut other = numbered(400);
+    other[41] = other[41].replace("42", "43");
+    let removed = numbered(400).split_off(1);
+    for lines in [other, removed] {
+        let world = world();
+        begun(&world, 100);
+        let path = file(&world, &lines);
+        for from in [path.as_str(), "-"] {
+            let input = lines.join("\n") + "\n";
+            let said = world.run_with_input(
+                &format!("enqueue --from {from} --request-id night"),
+                input.as_bytes(),
+            );
+            assert_eq!(said.code, Some(4), "{from}: {}", said.err);
+            assert!(
+                said.err.starts_with("error: the first 100 lines of "),
+                "{}",
+                said.err
+            );
+            assert!(said.err.ends_with(hint), "{}", said.err);
+            assert_eq!(runs(&world), 100);
+        }
+        // The same lines go on.
+        let path = file(&world, &numbered(150));
+        world
+            .run(&format!("enqueue --from {path} --request-id night"))
+            .ok();
+        each_line_once(&world, 150);
+    }
+}
+
+#[test]
+fn an_import_that_goes_on_with_fewer_lines_is_refused() {
+    let world = world();
+    begun(&world, 100);
+    let lines = numbered(40).join("\n") + "\n";
+    let path = file(&world, &numbered(40));
+    for (from, name) in [
+        ("-", "standard input".to_owned()),
+        (path.as_str(), format!("`{path}`")),
+    ] {
+        let said = world.run_with_input(
+            &format!("enqueue --from {from} --request-id night"),
+            lines.as_bytes(),
+        );
+        assert_eq!(said.code, Some(4), "{}", said.err);
+        let want =
+            format!("error: {name} has 40 lines, but 100 were enqueued with this request id; ");
+        assert!(said.err.starts_with(&want), "{}", said.err);
+    }
+    assert_eq!(runs(&world), 100);
+}
+
+#[test]
+fn an_import_that_was_begun_without_digests_goes_on() {
+    let world = world();
+    begun(&world, 100);
+    let conn = invariants::open(&world);
+    conn.execute("UPDATE request SET lines_digest = NULL", [])
+        .unwrap();
+    let path = file(&world, &numbered(150));
+    world
+        .run(&format!("enqueue --from {path} --request-id night"))
+        .ok();
+    each_line_once(&world, 150);
+}
+
+#[test]
+fn a_byte_order_mark_before_the_first_line_is_no_part_of_it() {
+    let world = world();
+    let text = "\u{feff}".to_owned() + &numbered(3).join("\n");
+    let path = world.root().join("bom");
+    std::fs::write(&path, &text).unwrap();
+    world
+        .run(&format!("-q enqueue --from {}", path.display()))
+        .is(0, "3 accepted, 0 duplicates\n", "");
+    world
+        .run_with_input("-q enqueue --from -", text.as_bytes())
+        .is(0, "3 accepted, 0 duplicates\n", "");
+}
+
+#[test]
+fn errors_of_an_import_name_its_request_id() {
+    let world = world();
+    let path = file(&world, &["nonsense".to_owned()]);
+    let given = |words: &str| world.run(&format!("--json enqueue {words} --request-id night"));
+    for words in [
+        format!("--from {path}"),
+        "--from /nowhere/at/all".to_owned(),
+    ] {
+        let said = given(&words);
+        let document: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(document["request_id"], json!("night"), "{words}");
+    }
+    std::fs::write(world.catalogue(), "nonsense").unwrap();
+    assert_eq!(
+        given(&format!("--from {path}")).json(78)["request_id"],
+        json!("night")
+    );
 }

@@ -367,8 +367,19 @@ fn end(world: &World, run: &str, state: &str) {
 #[test]
 fn a_full_disk_and_a_closed_output_are_honest() {
     let world = world();
-    let said = world.shell("\"$jobctl\" enqueue plain > /dev/full");
+    let said = world.shell("\"$jobctl\" -q enqueue plain > /dev/full");
     assert_eq!(said.code, Some(74), "{}", said.err);
+    assert_eq!(runs(&world), 1);
+    let begin = "error: cannot write to standard output: no space left on device; run 1 is stored\nhint: repeat it with `";
+    let again = said
+        .err
+        .strip_prefix(begin)
+        .and_then(|rest| rest.split_once('`'));
+    let (option, rest) = again.expect("how to repeat it");
+    assert_eq!(rest, ": it will not be stored twice\n");
+    world
+        .run(&format!("enqueue plain {option}"))
+        .is(0, "1\n", "");
     assert_eq!(runs(&world), 1);
     let mut command = world.command(["enqueue", "plain"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

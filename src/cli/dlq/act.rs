@@ -2,9 +2,9 @@
 //!
 //! Rule: which ones is decided once, at the beginning: a run that dies again while the command works is left alone.
 
-use crate::cli::Context;
 use crate::cli::act::{Verb, confirmed, on_each, pretend};
 use crate::cli::ids::run_id;
+use crate::cli::{Context, filters};
 use crate::error::{Error, Kind, Result};
 use crate::run::RunId;
 use crate::store::{Create, DeadFilter, Store};
@@ -77,7 +77,12 @@ fn act(
     }
     let mut store = context.open_store(Create::Never)?;
     let runs = if args.runs.is_empty() {
-        matching(&store, &args.filter.into())?
+        let filter = DeadFilter::from(args.filter);
+        let runs = matching(&store, &filter)?;
+        if runs.is_empty() {
+            filters::check(filter.job.as_deref(), None, &store, context)?;
+        }
+        runs
     } else {
         args.runs
     };

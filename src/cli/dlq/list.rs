@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::ids::Newest;
-use crate::cli::{Context, Paint, Table, when};
+use crate::cli::{Context, Paint, Table, filters, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::run::Reason;
@@ -61,8 +61,11 @@ pub(super) struct Args {
 /// Lists.
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
-    let mut letters =
-        store.list_dead(&args.filter.into(), args.page.before, args.page.limit + 1)?;
+    let filter = DeadFilter::from(args.filter);
+    let mut letters = store.list_dead(&filter, args.page.before, args.page.limit + 1)?;
+    if letters.is_empty() {
+        filters::check(filter.job.as_deref(), None, &store, context)?;
+    }
     args.page.cut(&mut letters, |letter| letter.run, context);
     if context.screen.json() {
         let items: Vec<_> = letters.iter().map(document::dead_item).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 /// Read at once: large enough that reading costs nothing, small enough to be no matter.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -103,6 +104,48 @@ impl Lines {
             Err(Errno::INTR | Errno::AGAIN) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Where a reader is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct At {
+    /// Lines read so far.
+    pub(super) number: u64,
+    /// Of all their bytes.
+    pub(super) digest: [u8; 32],
+}
+
+/// A reader of lines that tells one sequence of lines from another.
+pub(super) struct Numbered {
+    lines: Lines,
+    at: At,
+}
+
+impl Numbered {
+    pub(super) fn new(lines: Lines) -> Self {
+        Self {
+            lines,
+            at: At::default(),
+        }
+    }
+
+    /// The next line, waited for at most so long, and where it is. A byte order mark before the first is no part of it.
+    pub(super) fn next(&mut self, patience: Duration) -> std::io::Result<(Next<'_>, At)> {
+        let mut next = self.lines.next(patience)?;
+        if let Next::Line(line) = &mut next {
+            if self.at.number == 0 {
+                *line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            }
+            let mut hasher = Sha256::new();
+            hasher.update(self.at.digest);
+            hasher.update(*line);
+            self.at.digest = hasher.finalize().into();
+        }
+        if matches!(next, Next::Line(_) | Next::TooLong) {
+            self.at.number += 1;
+        }
+        Ok((next, self.at))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::intake::{Line, MadeId, trace_context};
 use crate::store::{Create, ImportProgress, NewRun, Settings};
-use lines::Next;
+use lines::{At, Next, Numbered};
 use slices::Slices;
 use source::Source;
 
@@ -51,10 +51,29 @@ impl<E: Into<Error>> From<E> for Stop {
     }
 }
 
-/// Imports.
+/// Imports. Each error names the request id, so that a script that knows nothing else can go on.
 pub(super) fn run(
     from: &str,
-    request_id: Option<String>,
+    mut request_id: Option<String>,
+    context: &mut Context,
+) -> anyhow::Result<u8> {
+    import(from, &mut request_id, context).map_err(|error| match error.downcast::<Error>() {
+        Ok(mut error) => {
+            let details = error.details.get_or_insert_default();
+            let id = details.entry("request_id").or_insert(Value::Null);
+            if id.is_null() {
+                *id = json!(request_id);
+            }
+            error.into()
+        }
+        Err(error) => error,
+    })
+}
+
+/// `request_id` is the given one, and the made one as soon as there is one.
+fn import(
+    from: &str,
+    request_id: &mut Option<String>,
     context: &mut Context,
 ) -> anyhow::Result<u8> {
     if let Some(made) = request_id.as_deref().and_then(MadeId::parse) {
@@ -75,26 +94,33 @@ pub(super) fn run(
         keys: Keys::default(),
     };
     let signals = Signals::new()?;
-    let done = match (&request_id, context.existing_store()?) {
+    let done = match (&*request_id, context.existing_store()?) {
         (Some(id), Some(store)) => store.import_progress(id)?,
         _ => ImportProgress::default(),
     };
     let mut total = None;
     if source.is_regular() {
-        let skip = done.lines_done as u64;
         match check(
             &mut source,
             &mut checker,
-            skip,
+            &done,
             &signals,
             &mut context.screen,
         ) {
             Ok(lines) => total = Some(lines),
-            Err(stop) => return end(stop, done, None, &source, &mut context.screen),
+            Err(stop) => {
+                return end(
+                    stop,
+                    &done,
+                    request_id.as_deref(),
+                    &source,
+                    &mut context.screen,
+                );
+            }
         }
     }
     let store = context.open_store(Create::IfMissing)?;
-    let id = request_id.unwrap_or_else(|| made_id(&mut context.screen));
+    let id = request_id.get_or_insert_with(|| made_id(&mut context.screen));
     let mut slices = Slices::new(store, id.clone(), checker.settings.clone(), read)?;
     let screen = &mut context.screen;
     let result = store_all(
@@ -106,12 +132,16 @@ pub(super) fn run(
         screen,
     );
     let done = slices.progress();
+    screen.done_with_hint(
+        format!("lines 1 to {} are enqueued", done.lines_done),
+        format!("repeat it with `--request-id {id}`: no line will be stored twice"),
+    );
     match result {
         Ok(()) => {
             report(done, None, screen);
             Ok(0)
         }
-        Err(stop) => end(stop, done, Some(&id), &source, screen),
+        Err(stop) => end(stop, done, Some(id), &source, screen),
     }
 }
 
@@ -128,43 +158,36 @@ fn made_id(screen: &mut Screen) -> String {
 fn check(
     source: &mut Source,
     checker: &mut Checker,
-    skip: u64,
+    done: &ImportProgress,
     signals: &Signals,
     screen: &mut Screen,
 ) -> Result<u64, Stop> {
-    let mut progress = Progress::start(screen, "checked", None);
-    let mut lines = source.lines()?;
-    let mut number = 0;
+    let skip = done.lines_done as u64;
+    let mut progress = Progress::start(screen, ("checked", "lines"), None);
+    let mut lines = Numbered::new(source.lines()?);
     let now_ms = clock::wall_ms();
-    loop {
-        if number % 1024 == 0 {
+    let number = loop {
+        let (next, at) = lines
+            .next(PATIENCE)
+            .map_err(|error| source.unreadable(&error))?;
+        if at.number % 1024 == 0 {
             signals
                 .pending()
                 .map_or(Ok(()), |code| Err(Stop::Signal(code)))?;
-            progress.at(number, screen);
+            progress.at(at.number, screen);
         }
-        let line = match lines
-            .next(PATIENCE)
-            .map_err(|error| source.unreadable(&error))?
-        {
-            Next::End => break,
-            Next::Pending => continue,
-            next => next,
-        };
-        number += 1;
-        if number > skip {
-            checker
-                .run_of(&line, now_ms)
-                .map_err(|error| Stop::BadLine(number, error))?;
+        match next {
+            Next::End => break at.number,
+            Next::Pending => {}
+            line if at.number > skip => {
+                checker
+                    .run_of(&line, now_ms)
+                    .map_err(|error| Stop::BadLine(at.number, error))?;
+            }
+            _ => check_same(source, at, done)?,
         }
-    }
-    if number < skip {
-        let message =
-            format!("{source} has {number} lines, but {skip} were enqueued with this request id");
-        return Err(Error::new(Kind::Refused, message)
-            .hint("give the same file as before, or another id")
-            .into());
-    }
+    };
+    check_long_enough(source, number, done)?;
     source.check_unchanged()?;
     Ok(number)
 }
@@ -178,26 +201,27 @@ fn store_all(
     signals: &Signals,
     screen: &mut Screen,
 ) -> Result<(), Stop> {
-    let mut progress = Progress::start(screen, "enqueued", total);
-    let mut lines = source.lines()?;
-    let skip = slices.progress().lines_done as u64;
-    let mut number = 0;
+    let mut progress = Progress::start(screen, ("enqueued", "lines"), total);
+    let mut lines = Numbered::new(source.lines()?);
+    let before = *slices.progress();
+    let skip = before.lines_done as u64;
     let mut now_ms = clock::wall_ms();
     loop {
-        let next = lines
+        let (next, at) = lines
             .next(PATIENCE)
             .map_err(|error| source.unreadable(&error))?;
         let (is_end, is_pending) = (next == Next::End, next == Next::Pending);
         let mut bad = None;
         if !is_end && !is_pending {
-            number += 1;
-            if number > skip {
-                let bytes = match &next {
-                    Next::Line(line) => line.len(),
-                    _ => 0,
-                };
+            let bytes = match &next {
+                Next::Line(line) => line.len(),
+                _ => 0,
+            };
+            if at.number <= skip {
+                check_same(source, at, &before)?;
+            } else {
                 match checker.run_of(&next, now_ms) {
-                    Ok(run) => slices.push(run, bytes),
+                    Ok(run) => slices.push(run, bytes, at.digest),
                     Err(error) => bad = Some(error),
                 }
             }
@@ -209,7 +233,7 @@ fn store_all(
                 progress.at(slices.progress().lines_done as u64, screen);
             }
             if let Some(error) = bad {
-                return Err(Stop::BadLine(number, error));
+                return Err(Stop::BadLine(at.number, error));
             }
             signals
                 .pending()
@@ -217,9 +241,34 @@ fn store_all(
             now_ms = clock::wall_ms();
         }
         if is_end {
-            return Ok(());
+            return Ok(check_long_enough(source, at.number, &before)?);
         }
     }
+}
+
+/// Fails behind the last line that this request id has enqueued, if the lines were others: those that follow may be too.
+fn check_same(source: &Source, at: At, done: &ImportProgress) -> Result<()> {
+    let is_last = at.number == done.lines_done as u64;
+    // An older jobctl stored no digest.
+    if !is_last || done.digest.is_none_or(|digest| digest == at.digest) {
+        return Ok(());
+    }
+    let message = format!(
+        "the first {} lines of {source} are not those that were enqueued with this request id",
+        at.number
+    );
+    Err(Error::new(Kind::Refused, message).hint("give the same lines as before, or another id"))
+}
+
+fn check_long_enough(source: &Source, lines: u64, done: &ImportProgress) -> Result<()> {
+    if lines >= done.lines_done as u64 {
+        return Ok(());
+    }
+    let message = format!(
+        "{source} has {lines} lines, but {} were enqueued with this request id",
+        done.lines_done
+    );
+    Err(Error::new(Kind::Refused, message).hint("give the same lines as before, or another id"))
 }
 
 impl Checker {
@@ -252,7 +301,7 @@ impl Checker {
 /// Ends an import before its last line.
 fn end(
     stop: Stop,
-    done: ImportProgress,
+    done: &ImportProgress,
     request_id: Option<&str>,
     source: &Source,
     screen: &mut Screen,
@@ -294,6 +343,8 @@ fn end(
                     done.lines_done
                 );
             }
+            // What is refused is refused again.
+            let resume = resume.filter(|_| error.kind != Kind::Refused);
             let hints: Vec<String> = error.hint.take().into_iter().chain(resume).collect();
             error.hint = (!hints.is_empty()).then(|| hints.join(", then "));
             error
@@ -308,7 +359,7 @@ fn end(
     Err(error.details(details).into())
 }
 
-fn report(done: ImportProgress, next_line: Option<i64>, screen: &mut Screen) {
+fn report(done: &ImportProgress, next_line: Option<i64>, screen: &mut Screen) {
     if screen.json() {
         screen.document("enqueue.from", Value::Object(fields(done, next_line)));
     } else {
@@ -319,11 +370,12 @@ fn report(done: ImportProgress, next_line: Option<i64>, screen: &mut Screen) {
     }
 }
 
-fn fields(done: ImportProgress, next_line: Option<i64>) -> Map<String, Value> {
+fn fields(done: &ImportProgress, next_line: Option<i64>) -> Map<String, Value> {
     let ImportProgress {
         lines_done,
         accepted,
         duplicates,
+        ..
     } = done;
     Map::from_iter([
         ("accepted".to_owned(), json!(accepted)),

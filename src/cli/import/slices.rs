@@ -40,8 +40,8 @@ pub(super) struct Slices {
     runs: Vec<NewRun>,
     /// Lines before that of each run, blank ones included.
     lines_before: Vec<usize>,
-    /// Lines that `runs` stand for, blank ones included.
-    lines: usize,
+    /// For each line that `runs` stand for, blank ones included: the digest of all lines up to it.
+    digests: Vec<[u8; 32]>,
     bytes: usize,
     lines_wanted: usize,
 }
@@ -72,35 +72,35 @@ impl Slices {
             progress,
             runs: Vec::new(),
             lines_before: Vec::new(),
-            lines: 0,
+            digests: Vec::new(),
             bytes: 0,
             lines_wanted: FIRST_LINES,
         })
     }
 
     /// What is stored.
-    pub(super) fn progress(&self) -> ImportProgress {
-        self.progress
+    pub(super) fn progress(&self) -> &ImportProgress {
+        &self.progress
     }
 
-    /// Takes the next line; a blank one has no run.
-    pub(super) fn push(&mut self, run: Option<NewRun>, bytes: usize) {
+    /// Takes the next line; a blank one has no run. The digest is that of all lines up to it.
+    pub(super) fn push(&mut self, run: Option<NewRun>, bytes: usize, digest: [u8; 32]) {
         if let Some(run) = run {
             self.runs.push(run);
-            self.lines_before.push(self.lines);
+            self.lines_before.push(self.digests.len());
         }
-        self.lines += 1;
+        self.digests.push(digest);
         self.bytes += bytes;
     }
 
     /// Whether nothing waits to be stored.
     pub(super) fn is_empty(&self) -> bool {
-        self.lines == 0
+        self.digests.is_empty()
     }
 
     /// Whether it is time to store.
     pub(super) fn is_full(&self) -> bool {
-        self.lines >= self.lines_wanted || self.bytes >= BYTES_MAX
+        self.digests.len() >= self.lines_wanted || self.bytes >= BYTES_MAX
     }
 
     /// Stores what was taken.
@@ -122,7 +122,7 @@ impl Slices {
         self.read = None;
         self.runs.clear();
         self.lines_before.clear();
-        self.lines = 0;
+        self.digests.clear();
         self.bytes = 0;
         if self.store.wal_bytes() >= LOG_BYTES {
             self.store.checkpoint(false)?;
@@ -141,7 +141,7 @@ impl Slices {
             read,
             runs,
             lines_before,
-            lines,
+            digests,
             ..
         } = self;
         let guard = store.guard(settings)?;
@@ -163,14 +163,17 @@ impl Slices {
             }
             let (answers, refusal) = tx.enqueue_fitting(runs, Some(&guard), now_ms)?;
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;
-            let lines_stored = lines_before.get(answers.len()).unwrap_or(lines);
+            let lines = digests.len();
+            let lines_stored = lines_before.get(answers.len()).copied().unwrap_or(lines);
+            let last = lines_stored.checked_sub(1).and_then(|last| digests.get(last));
             let progress = ImportProgress {
-                lines_done: before.lines_done + *lines_stored as i64,
+                digest: last.copied().or(before.digest),
+                lines_done: before.lines_done + lines_stored as i64,
                 accepted: before.accepted + accepted,
                 duplicates: before.duplicates + answers.len() as i64 - accepted,
             };
             if progress != before {
-                tx.note_import(request_id, progress, now_ms)?;
+                tx.note_import(request_id, &progress, now_ms)?;
             }
             let stored = Stored { progress, refusal };
             *tried = Some(stored.clone());
@@ -191,7 +194,7 @@ impl Slices {
     /// Follows the speed of the disk.
     fn adapt(&mut self, took: Duration) {
         let took = took.as_secs_f64().max(0.000_1);
-        let fitting = self.lines as f64 * TRANSACTION.as_secs_f64() / took;
+        let fitting = self.digests.len() as f64 * TRANSACTION.as_secs_f64() / took;
         self.lines_wanted =
             (fitting as usize).clamp(LINES_MIN, (self.lines_wanted * 2).min(LINES_MAX));
     }

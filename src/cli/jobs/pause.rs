@@ -36,6 +36,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
     let job = &args.job;
     check_job(&store, job, context)?;
     let done = store.write(|tx| tx.pause_job(job, &given.act()))?;
+    context.screen.done(format!("job `{job}` is paused"));
     if context.screen.json() {
         let body = json!({ "job": job, "paused": true, "done": done });
         context.screen.document("jobs.pause", body);
@@ -63,6 +64,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
         let act = given.act();
         Ok((tx.resume_job(job, &act)?, tx.close_job(job, &act)?))
     })?;
+    context.screen.done(format!("job `{job}` is resumed"));
     if context.screen.json() {
         let done = resumed || closed;
         let body = json!({ "job": job, "paused": false, "breaker_closed": closed, "done": done });

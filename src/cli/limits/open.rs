@@ -35,6 +35,7 @@ pub(super) fn open(args: &OpenArgs, context: &mut Context) -> anyhow::Result<u8>
     let limit = &args.limit;
     check_limit(&control::flow(&store, context)?, limit, context)?;
     let before = store.write(|tx| tx.open_limit(limit, &given.act()))?;
+    context.screen.done(format!("limit `{limit}` is open"));
     if context.screen.json() {
         let flow = control::flow(&store, context)?;
         let body = flow.limit(limit).map_or(json!({}), document::limit);
@@ -67,6 +68,7 @@ pub(super) fn close(args: &CloseArgs, context: &mut Context) -> anyhow::Result<u
     let limit = &args.limit;
     check_limit(&control::flow(&store, context)?, limit, context)?;
     let closed = store.write(|tx| tx.close_limit(limit, &given.act()))?;
+    context.screen.done(format!("limit `{limit}` is closed"));
     let done = closed != ClosedLimit::default();
     if context.screen.json() {
         let flow = control::flow(&store, context)?;

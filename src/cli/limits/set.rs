@@ -31,6 +31,7 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let limit = &args.limit;
     check_limit(&control::flow(&store, context)?, limit, context)?;
     let done = store.write(|tx| tx.change_settings(limit, &settings, &given.act()))?;
+    context.screen.done(format!("limit `{limit}` is set"));
     let flow = control::flow(&store, context)?;
     if context.screen.json() {
         let body = flow.limit(limit).map_or(json!({}), document::limit);

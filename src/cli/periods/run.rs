@@ -47,6 +47,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     };
     let (run, error) = match work_period(&mut store, order, now_ms)? {
         Worked::Started(run) => {
+            let done = format!("run {run} is stored and works period `{}`", args.key);
+            context.screen.done(done);
             report(args, run, context);
             return Ok(0);
         }

@@ -36,6 +36,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
     let queue = &args.queue;
     check_queue(&store, &control::flow(&store, context)?, queue, context)?;
     let before = store.write(|tx| tx.pause_queue(queue, &given.act()))?;
+    context.screen.done(format!("queue `{queue}` is paused"));
     if context.screen.json() {
         let flow = control::flow(&store, context)?;
         report(context, "queues.pause", queue, &flow, before.is_none());
@@ -77,6 +78,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
         };
         Ok((tx.resume_queue(queue, over, &given.act())?, over))
     })?;
+    context.screen.done(format!("queue `{queue}` is resumed"));
     if context.screen.json() {
         let flow = control::flow(&store, context)?;
         report(context, "queues.resume", queue, &flow, done);

@@ -31,6 +31,7 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let queue = &args.queue;
     check_queue(&store, &control::flow(&store, context)?, queue, context)?;
     let done = store.write(|tx| tx.change_settings(queue, &settings, &given.act()))?;
+    context.screen.done(format!("queue `{queue}` is set"));
     let flow = control::flow(&store, context)?;
     if context.screen.json() {
         let done = json!({ "done": done.contains(&true) });

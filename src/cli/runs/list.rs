@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::ids::{Newest, states};
-use crate::cli::{Context, Paint, Table, when};
+use crate::cli::{Context, Paint, Table, filters, when};
 use crate::document;
 use crate::run::{Shown, State};
 use crate::store::{Create, RunFilter, RunRow};
@@ -47,6 +47,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         limit: args.page.limit + 1,
     };
     let mut rows = store.list_runs(&filter, now_ms)?;
+    if rows.is_empty() {
+        filters::check(
+            filter.job.as_deref(),
+            filter.queue.as_deref(),
+            &store,
+            context,
+        )?;
+    }
     args.page.cut(&mut rows, |row| row.run, context);
     if context.screen.json() {
         let items: Vec<_> = rows.iter().map(document::run).collect();

@@ -2,18 +2,24 @@
 //!
 //! Rule: a command's bytes are made safe unless `--raw` is given; following ends when the attempt has ended and all was read.
 
+use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::ids::{find_run, run_id, unknown_run};
 use crate::cli::{Context, safe};
+use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::process::capture::{log_path, open_log};
 use crate::run::{RunId, State};
 use crate::store::{AttemptRow, Create, RunDetail, Store};
 
 use super::tail::Tail;
+
+/// Read at once.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Print the output of an attempt
 #[derive(Debug, clap::Args)]
@@ -48,44 +54,92 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let number = args.attempt.unwrap_or(detail.row.attempts);
     let path = log_path(store.dir(), args.run, number);
     let row = detail.attempts.iter().find(|row| row.number == number);
-    if row.is_none() && path.symlink_metadata().is_err() {
+    let log = optional(open_log(store.dir(), args.run, number), &path)?;
+    if row.is_none() && log.is_none() {
         return Err(no_attempt(&detail, args.attempt).into());
     }
-    let kept = match open_log(store.dir(), args.run, number) {
-        Ok(mut file) => {
-            let mut bytes = Vec::new();
-            let read = file.read_to_end(&mut bytes);
-            read.map_err(|error| Error::io("read", &path, &error))?;
-            Some(bytes)
+    let end = row.map_or(&[][..], tail_of);
+    let whole = log.is_some() || row.is_none_or(|row| row.output_bytes <= end.len() as i64);
+    let mut log = match log {
+        // What comes while this is printed is not waited for: the command may write faster than the terminal.
+        Some(file) => {
+            let meta = file
+                .metadata()
+                .map_err(|error| Error::io("read", &path, &error))?;
+            Log {
+                path: &path,
+                bytes: Box::new(file.take(meta.len())),
+            }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::io("read", &path, &error).into()),
+        None => Log {
+            path: &path,
+            bytes: Box::new(end),
+        },
     };
-    let whole =
-        kept.is_some() || row.is_none_or(|row| row.output_bytes <= tail_of(row).len() as i64);
-    let bytes = kept.unwrap_or_else(|| row.map_or_else(Vec::new, |row| tail_of(row).to_vec()));
     if context.screen.json() {
-        let body = json!({
-            "run": args.run,
-            "attempt": number,
-            "output": String::from_utf8_lossy(&bytes),
-            "output_bytes": row.map(|row| row.output_bytes),
-            "whole": whole,
-        });
-        context.screen.document("runs.logs", body);
+        let head = json!({ "run": args.run, "attempt": number });
+        let foot = json!({ "output_bytes": row.map(|row| row.output_bytes), "whole": whole });
+        log.print_json(&head, &foot, context)?;
         return Ok(0);
     }
     if !whole {
         let total = row.map_or(0, |row| row.output_bytes);
         context.screen.say(&format!(
             "the log of attempt {number} is not kept any more; these are the last {} of {total} bytes",
-            bytes.len()
+            end.len()
         ));
     }
     let mut output = Output::new(args.raw);
-    output.print(&bytes, context);
+    log.each_piece(context, |bytes, context| output.print(bytes, context))?;
     output.end(context);
     Ok(0)
+}
+
+/// The output of an attempt, however long: it is never in memory as a whole.
+struct Log<'a> {
+    path: &'a Path,
+    bytes: Box<dyn Read + 'a>,
+}
+
+impl Log<'_> {
+    /// Hands out the pieces, until the end or until nobody reads any more.
+    fn each_piece(
+        &mut self,
+        context: &mut Context,
+        mut print: impl FnMut(&[u8], &mut Context),
+    ) -> Result<()> {
+        let mut buffer = vec![0; PIECE_BYTES];
+        while !context.screen.is_closed() {
+            let n = read_some(&mut self.bytes, &mut buffer)
+                .map_err(|error| Error::io("read", self.path, &error))?;
+            if n == 0 {
+                break;
+            }
+            print(&buffer[..n], context);
+        }
+        Ok(())
+    }
+
+    /// One document with the output between the fields of `head` and of `foot`.
+    fn print_json(&mut self, head: &Value, foot: &Value, context: &mut Context) -> Result<()> {
+        let mut text = safe::JsonText::default();
+        let head = document::document("runs.logs", head.clone()).to_string();
+        let head = head.strip_suffix('}').unwrap_or(&head);
+        context
+            .screen
+            .raw(format!("{head},\"output\":\"").as_bytes());
+        let read = self.each_piece(context, |bytes, context| {
+            context.screen.raw(text.push(bytes).as_bytes());
+        });
+        let foot = foot.to_string();
+        let foot = format!(
+            "{}\",{}\n",
+            text.end(),
+            foot.strip_prefix('{').unwrap_or(&foot)
+        );
+        context.screen.raw(foot.as_bytes());
+        read
+    }
 }
 
 fn tail_of(row: &AttemptRow) -> &[u8] {
@@ -97,10 +151,19 @@ fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
     match (wanted, detail.row.attempts) {
         (Some(number), started) if started > 0 => Error::new(
             Kind::NotFound,
-            format!("run {run} has no attempt {number}: it was started {started} times"),
+            format!("run {run} has no attempt {number}: its last is attempt {started}"),
         ),
         _ => Error::new(Kind::NotFound, format!("run {run} was not started yet"))
             .hint("`--follow` waits for it"),
+    }
+}
+
+/// What was opened; `None` if it is not there.
+pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Option<File>> {
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
     }
 }
 
@@ -158,8 +221,7 @@ impl Follow<'_> {
             .attempt
             .unwrap_or_else(|| 1.max(self.first(context)));
         loop {
-            let path = log_path(self.store.dir(), self.args.run, number);
-            let mut tail = Tail::new(path, &watch)?;
+            let mut tail = Tail::new(self.store.dir(), self.args.run, number, &watch)?;
             // The state is read before the file: what was written until the end is then read for certain.
             loop {
                 let ended = self.ended(number, context)?;
@@ -224,7 +286,7 @@ struct Ended {
 }
 
 /// A reader that takes what is there.
-pub(super) fn read_some(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub(super) fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     loop {
         match file.read(buffer) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

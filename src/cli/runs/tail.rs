@@ -2,21 +2,23 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::logs::read_some;
+use super::logs::{PIECE_BYTES, optional, read_some};
 use crate::error::{Error, Result};
+use crate::process::capture::{log_path, open_log};
+use crate::run::RunId;
 use crate::store::Watch;
-
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A log that somebody writes.
 pub(super) struct Tail<'a> {
+    state_dir: &'a Path,
+    run: RunId,
+    attempt: i64,
     path: PathBuf,
     file: Option<File>,
     changes: OwnedFd,
@@ -25,16 +27,25 @@ pub(super) struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// Of this file, which need not exist yet.
-    pub(super) fn new(path: PathBuf, store: &'a Watch) -> Result<Self> {
+    /// Of this attempt, whose log need not exist yet.
+    pub(super) fn new(
+        state_dir: &'a Path,
+        run: RunId,
+        attempt: i64,
+        store: &'a Watch,
+    ) -> Result<Self> {
+        let path = log_path(state_dir, run, attempt);
         let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|error| Error::io("watch", &path, &error.into()))?;
         Ok(Self {
+            state_dir,
+            run,
+            attempt,
             path,
             file: None,
             changes,
             store,
-            buffer: vec![0; BUFFER_BYTES],
+            buffer: vec![0; PIECE_BYTES],
         })
     }
 
@@ -47,18 +58,12 @@ impl<'a> Tail<'a> {
     pub(super) fn read(&mut self) -> Result<Option<&[u8]>> {
         let io = |path: &PathBuf, error| Error::io("read", path, &error);
         if self.file.is_none() {
-            let opened = std::fs::OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(&self.path);
-            match opened {
-                Ok(file) => {
-                    // Watched before it is read: what comes in between is an event.
-                    let _ = inotify::add_watch(&self.changes, &self.path, WatchFlags::MODIFY);
-                    self.file = Some(file);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(io(&self.path, error)),
+            let opened = open_log(self.state_dir, self.run, self.attempt);
+            self.file = optional(opened, &self.path)?;
+            if self.file.is_some() {
+                // Watched before it is read: what comes in between is an event.
+                let flags = WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW;
+                let _ = inotify::add_watch(&self.changes, &self.path, flags);
             }
         }
         let Some(file) = &mut self.file else {

@@ -33,6 +33,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let (store, row) = find(context, args.worker)?;
     kill(&row)?;
+    context
+        .screen
+        .done(format!("worker {} was killed", row.worker));
     let start = clock::monotonic();
     while life::is_alive(store.dir(), &row) == Some(true) {
         if start.elapsed() >= GONE_WITHIN {

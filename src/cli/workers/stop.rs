@@ -35,6 +35,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     };
     let mut items = Vec::new();
     let mut refusals = Vec::new();
+    context
+        .screen
+        .done(format!("{} workers were asked to stop", workers.len()));
     for worker in workers {
         let refusal = ask(&mut store, worker, context.now_ms())?;
         let reason = refusal.as_ref().map(|error| error.message.clone());

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_lists.sql"),
     include_str!("migrations/0007_claims.sql"),
     include_str!("migrations/0008_past_pauses.sql"),
+    include_str!("migrations/0009_import.sql"),
 ];
 
 /// The schema version that this jobctl writes.

@@ -96,19 +96,21 @@ impl Tx<'_> {
     pub fn note_import(
         &self,
         request_id: &str,
-        progress: ImportProgress,
+        progress: &ImportProgress,
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
-            INSERT INTO request (id, lines_done, accepted, duplicates, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+            INSERT INTO request (id, lines_done, accepted, duplicates, created_ms, lines_digest)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)
             ON CONFLICT (id) DO UPDATE SET lines_done = excluded.lines_done, accepted = excluded.accepted,
-                duplicates = excluded.duplicates";
+                duplicates = excluded.duplicates, lines_digest = excluded.lines_digest";
         self.conn.prepare_cached(SQL)?.execute(params![
             request_id,
             progress.lines_done,
             progress.accepted,
             progress.duplicates,
-            now_ms
+            now_ms,
+            progress.digest
         ])?;
         Ok(())
     }
@@ -123,10 +125,13 @@ pub struct ImportProgress {
     pub accepted: i64,
     /// Lines that were duplicates.
     pub duplicates: i64,
+    /// Of all lines done; `None` where an older jobctl stored them.
+    pub digest: Option<[u8; 32]>,
 }
 
 fn import_progress(conn: &Connection, request_id: &str) -> Result<ImportProgress> {
-    const SQL: &str = "SELECT job, lines_done, accepted, duplicates FROM request WHERE id = ?1";
+    const SQL: &str =
+        "SELECT job, lines_done, accepted, duplicates, lines_digest FROM request WHERE id = ?1";
     let row = conn
         .prepare_cached(SQL)?
         .query_row([request_id], |row| {
@@ -134,6 +139,7 @@ fn import_progress(conn: &Connection, request_id: &str) -> Result<ImportProgress
                 lines_done: row.get(1)?,
                 accepted: row.get(2)?,
                 duplicates: row.get(3)?,
+                digest: row.get(4)?,
             };
             Ok((row.get::<_, Option<String>>(0)?, progress))
         })
