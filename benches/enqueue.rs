@@ -1,7 +1,7 @@
 //! Enqueueing: one whole process against the least that is possible, and imports of a million lines.
 //!
-//! `cargo bench --bench enqueue`; `BENCH_ROUNDS` (300), `BENCH_ROWS` (1000000) and `BENCH_STORED` (1000000, the rows in the
-//! store for the third table) change the size. Needs a quiet machine.
+//! `cargo bench --bench enqueue`; `BENCH_ROUNDS` (300), `BENCH_ROWS` (1000000), `BENCH_STORED` (1000000, the rows in the store
+//! for the third table) and `BENCH_ALONE` (4000) change the size. Needs a quiet machine.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
@@ -38,6 +38,7 @@ fn main() {
         ("stored", &|| many_stored(&baseline)),
         ("bulk", &|| bulk(&baseline)),
         ("contention", &|| contention(&baseline)),
+        ("alone", &|| alone(&baseline)),
     ]);
 }
 
@@ -189,6 +190,33 @@ fn time_and_memory(program: &Program) -> (Duration, u64) {
     let took = start.elapsed();
     assert!(ended.success());
     (took, peak)
+}
+
+/// While nobody works nobody but these commands copies the log back, and each of them reads all of it.
+fn alone(_: &Path) {
+    let rounds = setting("BENCH_ALONE", 4_000) as usize;
+    println!("{rounds} enqueues one after another, the store open nowhere else");
+    let world = world(JOB);
+    let jobctl = world.jobctl(ONE);
+    let log = world.database().with_extension("db-wal");
+    let mut longest = 0;
+    let mut times: Vec<Duration> = (0..rounds)
+        .map(|_| {
+            let took = jobctl.time();
+            longest = longest.max(std::fs::metadata(&log).map_or(0, |meta| meta.len()));
+            took
+        })
+        .collect();
+    let all = Times::new(times.clone());
+    let last = Times::new(times.split_off(rounds - rounds / 10));
+    times.truncate(rounds / 10);
+    line(
+        "the last tenth",
+        &last,
+        Some(("the first", &Times::new(times))),
+    );
+    line("all", &all, None);
+    println!("longest log {} KiB", longest >> 10);
 }
 
 fn contention(_: &Path) {

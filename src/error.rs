@@ -39,6 +39,15 @@ impl Kind {
     }
 }
 
+/// What the store failed of, where more depends on it than the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// There was no space.
+    DiskFull,
+    /// SQLite found the database broken.
+    Damaged,
+}
+
 /// An error with everything that its reader needs: what failed, what to do, and how the process ends.
 #[derive(Debug, Clone)]
 pub struct Error {
@@ -50,6 +59,8 @@ pub struct Error {
     pub hint: Option<String>,
     /// For [`Kind::TryAgain`]: when a retry makes sense, in milliseconds.
     pub retry_after_ms: Option<i64>,
+    /// What failed in the store, where that is known.
+    pub fault: Option<StoreFault>,
     /// Further fields of the `--json` error document; boxed, as every `Result` carries the space.
     pub details: Option<Box<serde_json::Map<String, serde_json::Value>>>,
 }
@@ -65,6 +76,7 @@ impl Error {
             message: message.into(),
             hint: None,
             retry_after_ms: None,
+            fault: None,
             details: None,
         }
     }
@@ -80,6 +92,13 @@ impl Error {
     #[must_use]
     pub fn retry_after_ms(mut self, ms: i64) -> Self {
         self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// Adds what the store failed of.
+    #[must_use]
+    pub fn fault(mut self, fault: StoreFault) -> Self {
+        self.fault = Some(fault);
         self
     }
 

@@ -213,6 +213,19 @@ pub fn format_size(bytes: u64) -> String {
 ///
 /// A local time that the clock skips is the next instant after the gap; one that happens twice is the first.
 pub fn parse_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
+    let ms = any_time(text, zone)?;
+    if WRITTEN_MS.contains(&ms) {
+        return Ok(ms);
+    }
+    // At the ends of the calendar an offset leads out of it.
+    let message = format!(
+        "bad time `{}`: in UTC it is not in the years 0 to 9999",
+        shown(text)
+    );
+    Err(Error::new(Kind::Usage, message).hint("give a nearer one"))
+}
+
+fn any_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp_millis());
     }
@@ -330,14 +343,14 @@ fn digits(text: &str, count: usize) -> Option<u32> {
     (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-/// Writes milliseconds UTC as RFC 3339 with milliseconds: `2026-11-05T06:00:00.000Z`. Times out of chrono's range are clamped.
+/// The first and the last instant that RFC 3339 can write: years have four digits.
+const WRITTEN_MS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+/// Writes milliseconds UTC as RFC 3339 with milliseconds: `2026-11-05T06:00:00.000Z`. Times before the year 0 and after 9999 are
+/// clamped.
 pub fn format_utc(ms: i64) -> String {
-    let end = if ms < 0 {
-        DateTime::<chrono::Utc>::MIN_UTC
-    } else {
-        DateTime::<chrono::Utc>::MAX_UTC
-    };
-    let time = DateTime::from_timestamp_millis(ms).unwrap_or(end);
+    let written_ms = ms.clamp(*WRITTEN_MS.start(), *WRITTEN_MS.end());
+    let time = DateTime::from_timestamp_millis(written_ms).unwrap_or_default();
     time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
@@ -621,10 +634,28 @@ mod tests {
             ("tomorrow", "it is not RFC 3339"),
             ("", "it is not RFC 3339"),
             ("99999-01-01T00:00:00Z", "it is not RFC 3339"),
+            (
+                "9999-12-31T23:00:00-02:00",
+                "in UTC it is not in the years 0 to 9999",
+            ),
         ] {
             let error = parse_time(text, None).expect_err(text);
             assert_eq!(error.message, format!("bad time `{text}`: {cause}"));
             assert!(error.hint.is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_always_read_again() {
+        for (ms, text) in [
+            (i64::MIN, "0000-01-01T00:00:00.000Z"),
+            (0, "1970-01-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
+            (i64::MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(format_utc(ms), text);
+            assert!(parse_time(text, None).is_ok());
         }
     }
 

@@ -82,8 +82,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     if let Some(limit) = wait {
         return super::wait::wait(&order.store, answer.run, limit, context);
     }
-    // The end of the process closes it, in a tenth of the time.
-    std::mem::forget(order.store);
+    order.store.leave();
     Ok(0)
 }
 
@@ -106,9 +105,10 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         read,
     } = order;
     let guard = store.guard(settings)?;
+    let state = store.dir().to_owned();
     let result = store.write(|tx: &mut Tx<'_>| {
         if let Some(read) = read {
-            read.keep(tx)?;
+            read.keep(tx, &state)?;
         }
         if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
             return Ok(Ok(existing));

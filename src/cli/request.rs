@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Context;
+use super::workers::is_anybody_in_charge;
 use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -75,7 +76,7 @@ pub(super) struct Order {
     pub(super) read: Option<CatalogueRead>,
 }
 
-/// A catalogue that was read for an enqueue. What it says holds from the transaction of that enqueue on.
+/// A catalogue that was read for an enqueue.
 pub(super) struct CatalogueRead {
     catalogue: Catalogue,
     /// Whether its files can be told from later ones by their stamp: then the next enqueue need not read them.
@@ -88,12 +89,16 @@ impl CatalogueRead {
         Self { catalogue, settled }
     }
 
-    /// Puts it in force, unless its files were changed meanwhile: then somebody may have loaded newer ones.
-    pub(super) fn keep(&self, tx: &mut Tx<'_>) -> Result<()> {
+    /// Keeps it for the next command, and puts it in force where no worker and no scheduler lives. Not if its files were changed
+    /// meanwhile: then somebody may have loaded newer ones.
+    pub(super) fn keep(&self, tx: &mut Tx<'_>, state: &Path) -> Result<()> {
         let now_ms = clock::wall_ms();
         let stamp = catalogue::stamp(&self.catalogue.path, now_ms);
         if !stamp.is_ok_and(|stamp| stamp.text == self.catalogue.stamp) {
             return Ok(());
+        }
+        if !tx.is_in_force(&self.catalogue)? && is_anybody_in_charge(tx, state)? {
+            return tx.keep_beside(&self.catalogue, self.settled, now_ms);
         }
         if self.settled {
             tx.keep_catalogue(&self.catalogue, now_ms)?;

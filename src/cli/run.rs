@@ -31,9 +31,18 @@ pub struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
-    let Order { store, new, .. } = args
+    let Order {
+        mut store,
+        new,
+        read,
+        ..
+    } = args
         .request
         .order(&args.job, clock::random_bytes(), context)?;
+    if let Some(read) = read {
+        let state = store.dir().to_owned();
+        store.write(|tx| read.keep(tx, &state))?;
+    }
     drop(store);
     let json = context.screen.json();
     let options = Options {

@@ -7,7 +7,7 @@ use super::scheduler::Outlook;
 use super::workers::{self, Seen};
 use super::{Context, Paint, control, queues, standing};
 use crate::document;
-use crate::store::{Create, DeadFilter, QueueRow};
+use crate::store::{Create, DeadFilter, QueueRow, UnknownLane};
 
 /// Show queues, workers, the scheduler and dead letters at a glance
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let pressure = Pressure::of(&queues, &flow, &store, context)?;
     let dead = store.count_dead(&DeadFilter::default())?;
     let scheduler = Outlook::of(&store, context)?;
+    let unknown = store.unknown_lanes()?;
     if context.screen.json() {
         let body = json!({
             "queues": queues.iter().map(|row| queues::document(row, &flow, &pressure)).collect::<Vec<Value>>(),
@@ -37,6 +38,10 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
             "space": pressure.space(),
             "full_tenants": pressure.full_tenants(),
             "rules_of": flow.source,
+            "unknown": unknown
+                .iter()
+                .map(|lane| json!({ "queue": lane.queue, "job": lane.job }))
+                .collect::<Vec<_>>(),
             "dead": dead,
             "alerts": [],
             "paused_jobs": pauses.iter().map(|pause| &pause.job).collect::<Vec<_>>(),
@@ -56,8 +61,18 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let mut standing = pressure.lines();
     standing.extend(control::foreign_rules(&flow, context));
     standing.extend(standing::lines(&flow, &pauses, context.now_ms()));
+    standing.extend(unknown.iter().map(unknown_words));
     notes(context, &queues, &workers, &scheduler, &standing, dead);
     Ok(0)
+}
+
+/// Runs that no worker can take.
+fn unknown_words(lane: &UnknownLane) -> String {
+    let UnknownLane { queue, job, is_job } = lane;
+    let what = if *is_job { "job" } else { "queue" };
+    format!(
+        "runs of job `{job}` wait in queue `{queue}`, but no catalogue that was read has this {what}: `jobctl runs why --job {job}`"
+    )
 }
 
 /// What somebody may have to do something about.

@@ -198,6 +198,13 @@ impl Slot {
             stdin: payload.as_ref().map(AsFd::as_fd),
             mark: &mark,
         };
+        if is_too_late(claimed.deadline_ms, clock::wall_ms()) {
+            // Given back as not started; the next claim buries it.
+            return Err(NotStarted::Ended(Ending::Released {
+                exit_code: None,
+                signal: None,
+            }));
+        }
         // The mark stands before the command runs: no mark proves that it did not.
         shared
             .marks
@@ -237,6 +244,11 @@ impl Drop for TellPanic {
             self.0.inbox.push(Event::House(Found::Lost(defect)));
         }
     }
+}
+
+/// Whether the deadline passed between the claim and the start: the run waited for a slot, or the worker was stopped.
+fn is_too_late(deadline_ms: Option<i64>, now_ms: i64) -> bool {
+    deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms)
 }
 
 /// A report about a command that was never started.

@@ -210,6 +210,46 @@ fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
     settle(&world);
 }
 
+/// `jobctl` with these words, one of whose reads of the database or its log fails.
+fn with_failed_read(world: &World, nth: usize, words: &str) -> Said {
+    let state = world.state();
+    let state = state.display();
+    world.shell(&format!(
+        "strace -f -qq -b execve -o strace.log -P {state}/jobctl.db -P {state}/jobctl.db-wal -e trace=pread64 \
+         -e inject=pread64:error=EIO:when={nth} \"$jobctl\" {words}"
+    ))
+}
+
+#[test]
+fn a_read_that_fails_once_is_not_taken_for_damage() {
+    if !needs::tracing() {
+        return;
+    }
+    let world = World::with_catalogue(CATALOGUE);
+    world.enqueue("note");
+    let mut failed = 0;
+    for nth in 1..=16 {
+        let said = with_failed_read(&world, nth, "enqueue note");
+        assert!(!said.err.contains("damaged"), "read {nth}: {}", said.err);
+        assert!(
+            matches!(said.code, Some(0 | 74 | 76)),
+            "read {nth}: {said:?}"
+        );
+        failed += usize::from(said.code != Some(0));
+    }
+    assert!(failed > 3, "{failed}");
+    for nth in [12, 20, 30, 45] {
+        for _ in 0..3 {
+            world.enqueue("note");
+        }
+        let said = with_failed_read(&world, nth, "run-worker --drain -v");
+        assert!(!said.err.contains("damaged"), "read {nth}: {}", said.err);
+        settle(&world);
+    }
+    let odd = "SELECT count(*) FROM run WHERE state <> 'succeeded' OR attempts <> 1";
+    assert_eq!(number(&world, odd), 0);
+}
+
 #[test]
 fn an_io_error_in_a_worker_once_costs_nothing_and_for_ever_acknowledges_nothing() {
     if !needs::tracing() {

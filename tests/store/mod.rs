@@ -4,6 +4,7 @@ mod attacks;
 mod damage;
 mod disk;
 mod identity;
+mod log;
 mod owner;
 mod permissions;
 mod rows;

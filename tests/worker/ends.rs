@@ -7,6 +7,7 @@ use jobctl::run::{Reason, RunId, State, Trigger};
 use jobctl::store::{DeadLetter, RunDetail};
 
 use super::{drain, enqueue, exists, jobs, make, show, state, trace, until_exists, worker, world};
+use crate::invariants;
 use crate::world::{World, new_run, until};
 
 fn letter(world: &World, run: RunId) -> DeadLetter {
@@ -234,6 +235,26 @@ fn of_three_thousand_runs_that_expire_together_none_starts_late() {
     for run in late {
         assert_eq!(store.state_of(run.run).unwrap(), Some(State::Dead));
     }
+}
+
+#[test]
+fn what_was_claimed_in_time_does_not_start_late_either() {
+    // Short work is claimed ahead of a free slot; its deadlines pass in the midst of that.
+    let world = world("[job.short]\ncommand = ['/bin/true']\n");
+    let now_ms = jobctl::clock::wall_ms();
+    let mut runs = vec![new_run("short", now_ms); 1_200];
+    for (n, run) in (0..).zip(&mut runs) {
+        run.idempotency_key = jobctl::clock::random_bytes();
+        run.deadline_ms = Some(now_ms + 400 + n);
+    }
+    let mut store = world.store();
+    store.write(|tx| tx.enqueue_all(&runs, now_ms)).unwrap();
+    drain(&world);
+    let late = "SELECT count(*) FROM attempt JOIN run ON run.id = attempt.run WHERE attempt.started_ms >= run.deadline_ms";
+    let conn = invariants::open(&world);
+    assert_eq!(invariants::number(&conn, late), 0);
+    let dead = "SELECT count(*) FROM run WHERE state = 'dead' AND attempts = 0";
+    assert!(invariants::number(&conn, dead) > 0, "some were too late");
 }
 
 #[test]

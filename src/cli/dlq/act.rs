@@ -96,7 +96,9 @@ fn act(
         context.screen.say("nothing was done");
         return Ok(Kind::Failed.exit_code());
     }
-    on_each(context, &mut store, verb, &runs, apply)
+    let code = on_each(context, &mut store, verb, &runs, apply)?;
+    store.leave();
+    Ok(code)
 }
 
 fn matching(store: &Store, filter: &DeadFilter) -> Result<Vec<RunId>> {

@@ -34,7 +34,7 @@ pub(super) struct Slices {
     store: Store,
     request_id: String,
     settings: Settings,
-    /// Until the first transaction has put it in force.
+    /// Until the first transaction has kept it.
     read: Option<CatalogueRead>,
     progress: ImportProgress,
     runs: Vec<NewRun>,
@@ -145,6 +145,7 @@ impl Slices {
             ..
         } = self;
         let guard = store.guard(settings)?;
+        let state = store.dir().to_owned();
         let (stored, is_new) = store.write(|tx: &mut Tx<'_>| {
             start = Some(clock::monotonic());
             let found = tx.import_progress(request_id)?;
@@ -159,7 +160,7 @@ impl Slices {
                 .hint("wait for it, or give each import an id of its own"));
             }
             if let Some(read) = read {
-                read.keep(tx)?;
+                read.keep(tx, &state)?;
             }
             let (answers, refusal) = tx.enqueue_fitting(runs, Some(&guard), now_ms)?;
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;

@@ -49,13 +49,15 @@ pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> anyhow::Result
         return Ok(1);
     }
     let actor = context.actor();
-    on_each(
+    let code = on_each(
         context,
         &mut store,
         CANCEL,
         &args.runs,
         |tx, run, now_ms| tx.cancel(run, &actor, now_ms),
-    )
+    )?;
+    store.leave();
+    Ok(code)
 }
 
 /// Retries.
@@ -65,7 +67,9 @@ pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> anyhow::Result<u
         return Ok(1);
     }
     let actor = context.actor();
-    on_each(context, &mut store, RETRY, &args.runs, |tx, run, now_ms| {
+    let code = on_each(context, &mut store, RETRY, &args.runs, |tx, run, now_ms| {
         tx.retry(run, &actor, false, now_ms)
-    })
+    })?;
+    store.leave();
+    Ok(code)
 }

@@ -142,6 +142,9 @@ fn state(detail: &RunDetail, paused: bool) -> String {
     let row = &detail.row;
     match (row.shown, row.worker, &row.reason) {
         (Shown::Blocked, ..) if paused => format!("blocked: job `{}` is paused", row.job),
+        (Shown::Blocked, ..) if detail.waits_for.is_empty() => {
+            "blocked: no catalogue that was read has its job or its queue".to_owned()
+        }
         (Shown::Blocked, ..) => format!("blocked: {}", waits(&detail.waits_for)),
         (Shown::Running, Some(worker), _) => format!("running on worker {worker}"),
         (Shown::Dead, _, Some(reason)) => format!("dead: {reason}"),

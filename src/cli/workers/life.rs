@@ -8,8 +8,21 @@ use std::path::Path;
 
 use fs2::FileExt;
 
+use crate::error::Result;
 use crate::recovery::{open_lock, same_process};
-use crate::store::WorkerRow;
+use crate::scheduler::is_led;
+use crate::store::{NO_QUEUES, Tx, WorkerRow};
+
+/// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
+/// `jobctl run` is no worker for others.
+pub(in crate::cli) fn is_anybody_in_charge(tx: &Tx<'_>, state: &Path) -> Result<bool> {
+    if is_led(state) != Some(false) {
+        return Ok(true);
+    }
+    let workers = tx.workers()?;
+    let mut workers = workers.iter().filter(|row| row.queues != NO_QUEUES);
+    Ok(workers.any(|row| is_alive(state, row) != Some(false)))
+}
 
 /// Whether the worker lives; `None` where that cannot be seen now.
 pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {

@@ -17,6 +17,8 @@ use crate::recovery::has_ended;
 use crate::run::WorkerId;
 use crate::store::{Create, Store, WorkerRow};
 
+pub(super) use life::is_anybody_in_charge;
+
 /// List, stop and kill workers
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -67,11 +67,43 @@ impl Tx<'_> {
         }
     }
 
-    /// As [`Tx::keep_catalogue`], for one whose files are too young for their stamp to be trusted: whoever has another one loads
-    /// it, and the next enqueue reads the files again.
+    /// Whether the rules in force are those of this catalogue, as its files were when it was read.
+    pub fn is_in_force(&self, catalogue: &Catalogue) -> Result<bool> {
+        let (path, stamp) = self.in_force()?;
+        let ours = catalogue.path.to_string_lossy();
+        Ok(path.as_deref() == Some(&*ours) && stamp.as_deref() == Some(&*catalogue.stamp))
+    }
+
+    /// Path and stamp of the catalogue whose rules are in force.
+    fn in_force(&self) -> Result<(Option<String>, Option<String>)> {
+        const SQL: &str = "SELECT path, stamp FROM flow";
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        Ok(statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// As [`Tx::keep_catalogue`], for one whose files are too young for their stamp to be trusted: the next enqueue reads them
+    /// again.
     pub fn keep_unsettled(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<()> {
         if self.put_in_force(catalogue)? {
             self.keep_as(catalogue, "", now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a catalogue that a command read beside a worker or a scheduler: so that the next command need not read it, but what
+    /// is in force stays. If it is theirs and changed, they see that there is a newer one, and load it themselves.
+    pub fn keep_beside(&mut self, catalogue: &Catalogue, settled: bool, now_ms: i64) -> Result<()> {
+        const LOOK: &str = "SELECT 1 FROM catalogue WHERE path = ?1 AND stamp = ?2";
+        let path = catalogue.path.to_string_lossy();
+        let is_theirs = self.in_force()?.0.as_deref() == Some(&*path);
+        let known = settled
+            && self
+                .conn
+                .prepare_cached(LOOK)?
+                .exists([&*path, &catalogue.stamp])?;
+        if !known && (settled || is_theirs) {
+            let stamp = if settled { &*catalogue.stamp } else { "" };
+            self.keep_as(catalogue, stamp, now_ms)?;
         }
         Ok(())
     }

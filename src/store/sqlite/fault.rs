@@ -2,20 +2,32 @@
 
 use rusqlite::ErrorCode;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, StoreFault};
 
-const DISK_FULL: &str = "the disk is full; nothing was stored";
-
-const DAMAGED: &str = "the database is damaged; nothing was stored";
-
-/// Whether the database itself is broken, which no waiting heals.
+/// Whether SQLite found the database broken.
 pub(super) fn is_damaged(error: &Error) -> bool {
-    error.message == DAMAGED
+    error.fault == Some(StoreFault::Damaged)
 }
 
 /// Whether there was no space. Then the commit record was not written, whatever statement says so.
 pub(super) fn is_full(error: &Error) -> bool {
-    error.message == DISK_FULL
+    error.fault == Some(StoreFault::DiskFull)
+}
+
+/// Whether a read failed just now. SQLite calls that damage (`SQLITE_IOERR_CORRUPTFS` becomes `SQLITE_CORRUPT`) and keeps no
+/// error number of it; the thread's own has not been overwritten yet, since no call succeeds by setting it.
+fn a_read_failed() -> bool {
+    let errno = std::io::Error::last_os_error().raw_os_error();
+    matches!(errno, Some(libc::EIO | libc::ENXIO | libc::ERANGE))
+}
+
+/// A read failed that SQLite takes for damage.
+pub(super) fn unreadable() -> Error {
+    Error::new(
+        Kind::Io,
+        "the store failed: the database could not be read; nothing was stored",
+    )
+    .hint("try again; if it stays so, look at the disk (`dmesg`)")
 }
 
 impl From<rusqlite::Error> for Error {
@@ -33,7 +45,8 @@ impl From<rusqlite::Error> for Error {
                     .hint("try again; `jobctl workers list` shows who works on it")
                     .retry_after_ms(1000)
             }
-            ErrorCode::DiskFull => Error::new(Kind::Io, DISK_FULL)
+            ErrorCode::DiskFull => Error::new(Kind::Io, "the disk is full; nothing was stored")
+                .fault(StoreFault::DiskFull)
                 .hint("free space on the file system of the state directory"),
             ErrorCode::SystemIoFailure => Error::new(
                 Kind::Io,
@@ -46,8 +59,11 @@ impl From<rusqlite::Error> for Error {
                 "the store cannot be written; nothing was stored",
             )
             .hint("run as the user that owns the state directory"),
+            ErrorCode::DatabaseCorrupt if a_read_failed() => unreadable(),
             ErrorCode::DatabaseCorrupt => {
-                Error::new(Kind::Io, DAMAGED).hint("stop all workers and restore a backup")
+                Error::new(Kind::Io, "the database is damaged; nothing was stored")
+                    .fault(StoreFault::Damaged)
+                    .hint("stop all workers and restore a backup")
             }
             ErrorCode::NotADatabase => Error::new(
                 Kind::Unavailable,
@@ -63,4 +79,34 @@ impl From<rusqlite::Error> for Error {
 /// Whether SQLite may have rolled back, or kept, the whole transaction.
 pub(super) fn is_io(error: &Error) -> bool {
     error.kind == Kind::Io
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corrupt() -> Error {
+        let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Error::from(rusqlite::Error::SqliteFailure(failure, None))
+    }
+
+    /// Leaves this error number in the thread, as a call does that fails with it.
+    fn fail_with_enoent() {
+        assert!(std::fs::metadata("/nowhere/at/all").is_err());
+    }
+
+    #[test]
+    fn damage_and_a_full_disk_are_known_by_their_cause_and_not_by_their_words() {
+        fail_with_enoent();
+        let damaged = Error {
+            message: "in other words".into(),
+            ..corrupt()
+        };
+        assert!(is_damaged(&damaged) && !is_full(&damaged));
+        let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        let full = Error::from(rusqlite::Error::SqliteFailure(failure, None));
+        assert!(is_full(&full) && !is_damaged(&full));
+        let words = Error::new(Kind::Io, damaged.message);
+        assert!(!is_damaged(&words) && !is_full(&words));
+    }
 }

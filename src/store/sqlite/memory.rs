@@ -42,7 +42,7 @@ impl Store {
             uuid: name.to_owned(),
             busy_wait: Duration::ZERO,
             rules: RefCell::default(),
-            _schema_lock: None,
+            schema_lock: None,
         })
     }
 }

@@ -22,6 +22,7 @@ mod lanes;
 mod leave;
 mod ledger;
 mod lock;
+mod log;
 mod memory;
 mod migrate;
 mod open;
@@ -44,6 +45,7 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod unknown;
 mod verify;
 mod watch;
 mod why;
@@ -70,6 +72,7 @@ pub use prune::{Pruned, Pruning};
 pub use recover::{Cause, Death};
 pub use request::ImportProgress;
 pub use turns::Turns;
+pub use unknown::UnknownLane;
 pub use verify::Violation;
 pub use watch::Watch;
 pub use why::Asked;
@@ -89,7 +92,7 @@ pub struct Store {
     /// The rules of the flow, as they were read last.
     rules: RefCell<flow::KnownRules>,
     /// Held shared as long as the store is open: a migration waits for it.
-    _schema_lock: Option<File>,
+    schema_lock: Option<File>,
 }
 
 /// Paths of a state directory.
@@ -222,12 +225,22 @@ impl Store {
         }
     }
 
-    /// Whether this failure may pass: fails when the database is damaged or no longer the file that was opened.
+    /// Whether this failure may pass: fails when the database is damaged or no longer the file that was opened. That it is
+    /// damaged is believed when it still is on a second look, which reads all of it: for seconds, if it is large.
     pub fn may_heal(&self, error: &Error) -> Result<()> {
-        if fault::is_damaged(error) {
+        if fault::is_damaged(error) && !self.is_whole() {
             return Err(error.clone());
         }
         self.check_identity()
+    }
+
+    /// Reads the whole database anew.
+    fn is_whole(&self) -> bool {
+        let looked = connect::connect(&self.files.database, self.busy_wait).and_then(|conn| {
+            let sql = "PRAGMA quick_check(1)";
+            Ok(conn.query_row(sql, [], |row| row.get::<_, String>(0))?)
+        });
+        looked.is_ok_and(|found| found == "ok")
     }
 
     fn gone(&self, how: &str) -> Error {

@@ -115,7 +115,7 @@ impl OpenOptions {
             uuid,
             busy_wait: self.busy_wait,
             rules: RefCell::default(),
-            _schema_lock: Some(lock),
+            schema_lock: Some(lock),
         };
         if created {
             // From the first day on; without space for it nobody could enqueue much either.
@@ -186,8 +186,7 @@ impl OpenOptions {
             )?;
             conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
             conn.close().map_err(|(_, error)| error)?;
-            fs::hard_link(&temporary, &files.database)
-                .or_else(|_| fs::rename(&temporary, &files.database))
+            publish(&temporary, &files.database)
                 .map_err(|error| Error::io("create", &files.database, &error))?;
             remember(&files.dir, lock, lock_path, &uuid)
         })();
@@ -245,6 +244,24 @@ const HALF_MADE: &str = ".jobctl.db.new";
 
 fn half_made(dir: &Path) -> PathBuf {
     dir.join(HALF_MADE)
+}
+
+/// Gives a whole database its name; one that appeared there meanwhile is never replaced.
+fn publish(temporary: &Path, database: &Path) -> std::io::Result<()> {
+    match fs::hard_link(temporary, database) {
+        // Some file systems have no hard links.
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            Ok(renameat_with(
+                CWD,
+                temporary,
+                CWD,
+                database,
+                RenameFlags::NOREPLACE,
+            )?)
+        }
+        linked => linked,
+    }
 }
 
 fn remove_half_made(temporary: &Path) {
@@ -359,5 +376,29 @@ fn look_at(path: &Path) -> Result<Option<fs::Metadata>> {
             let message = format!("cannot use `{}`: {flaw}; it was not opened", path.display());
             Err(Error::new(Kind::Permission, message).hint(flaw.hint(path)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_appeared_meanwhile_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("new"), "new").unwrap();
+        fs::write(path("there"), "there").unwrap();
+        assert!(publish(&path("new"), &path("there")).is_err());
+        assert_eq!(fs::read_to_string(path("there")).unwrap(), "there");
+        publish(&path("new"), &path("free")).unwrap();
+        assert_eq!(fs::read_to_string(path("free")).unwrap(), "new");
+        // What cannot be linked, as on a file system without hard links, is renamed: over nothing either.
+        for name in ["dir", "other"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        assert!(publish(&path("dir"), &path("other")).is_err());
+        publish(&path("dir"), &path("named")).unwrap();
+        assert!(path("named").is_dir() && !path("dir").exists());
     }
 }

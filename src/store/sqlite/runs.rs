@@ -24,6 +24,11 @@ pub(super) const SHOWN: &str = "
          WHEN due_ms > :now_ms AND (failures > 0 OR limited_ms IS NOT NULL) THEN 'retrying'
          WHEN due_ms > :now_ms THEN 'delayed'
          WHEN gates > 0 THEN 'blocked'
+         WHEN EXISTS (SELECT 1 FROM catalogue) AND NOT EXISTS (
+            SELECT 1 FROM catalogue JOIN catalogue_job AS known ON known.path = catalogue.path WHERE known.job = run.job)
+            THEN 'blocked'
+         WHEN EXISTS (SELECT 1 FROM queue) AND NOT EXISTS (SELECT 1 FROM queue AS known WHERE known.queue = run.queue)
+            THEN 'blocked'
          WHEN EXISTS (SELECT 1 FROM pause WHERE pause.job = run.job AND (until_ms IS NULL OR until_ms > :now_ms)) THEN 'blocked'
          ELSE 'ready' END";
 

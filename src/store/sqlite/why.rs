@@ -218,7 +218,7 @@ fn workers(conn: &Connection) -> Result<Vec<Worker>> {
 }
 
 /// Whether a catalogue that was read has the job; `None` where none was read.
-fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
+pub(super) fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
     const SQL: &str = "
         SELECT max(EXISTS (SELECT 1 FROM catalogue_job WHERE path = catalogue.path AND job = ?1)) FROM catalogue";
     Ok(conn

@@ -1,6 +1,6 @@
 //! Rows of workers, and what they are asked to do.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::writer::Tx;
 use crate::error::Result;
@@ -32,6 +32,15 @@ pub(super) fn slots_at(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
     Ok(row.get::<_, i64>(at)?.clamp(0, SLOTS_MAX))
 }
 
+fn all(conn: &Connection) -> Result<Vec<WorkerRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM worker ORDER BY id");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map([], worker_row)?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
 impl Tx<'_> {
     /// Takes an id that no worker had before. Its lock file is made and locked before the row is written.
     pub fn next_worker_id(&mut self) -> Result<WorkerId> {
@@ -44,6 +53,11 @@ impl Tx<'_> {
         let id = self.conn.last_insert_rowid();
         self.conn.prepare_cached(DELETE)?.execute([id])?;
         Ok(WorkerId(id))
+    }
+
+    /// All registered workers, alive or not.
+    pub fn workers(&self) -> Result<Vec<WorkerRow>> {
+        all(self.conn)
     }
 
     /// Which of these workers have no row.
@@ -100,12 +114,7 @@ impl Tx<'_> {
 impl super::Store {
     /// All registered workers, alive or not.
     pub fn workers(&self) -> Result<Vec<WorkerRow>> {
-        let sql = format!("SELECT {COLUMNS} FROM worker ORDER BY id");
-        let mut statement = self.connection()?.prepare_cached(&sql)?;
-        let rows = statement
-            .query_map([], worker_row)?
-            .collect::<Result<_, _>>()?;
-        Ok(rows)
+        all(self.connection()?)
     }
 
     /// One worker.

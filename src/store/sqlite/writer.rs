@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 
 use super::Store;
-use super::fault::{is_full, is_io};
+use super::fault::{is_damaged, is_full, is_io, unreadable};
 use super::flow::KnownRules;
 use super::lock::WriteTurn;
 use crate::error::{Error, Kind, Result};
@@ -156,9 +156,14 @@ impl Store {
             value = Some(body(tx)?);
             Ok(())
         })]);
-        answers
-            .pop()
-            .unwrap_or_else(|| Err(bug("a transaction gave no answer")))?;
+        let answer = answers.pop();
+        match answer.unwrap_or_else(|| Err(bug("a transaction gave no answer"))) {
+            Err(error) if is_damaged(&error) && error.kind == Kind::Io => {
+                self.may_heal(&error)?;
+                return Err(unreadable());
+            }
+            answer => answer?,
+        }
         value.ok_or_else(|| bug("a transaction gave no value"))
     }
 
@@ -224,10 +229,13 @@ impl Store {
             return Err(if is_full(&error) || (rolled_back && !is_io(&error)) {
                 error
             } else {
-                Error::new(
-                    Kind::Unknown,
-                    format!("{}; it is unknown whether it was stored", error.message),
-                )
+                Error {
+                    fault: error.fault,
+                    ..Error::new(
+                        Kind::Unknown,
+                        format!("{}; it is unknown whether it was stored", error.message),
+                    )
+                }
             });
         }
         fail_point::reach("after_commit");

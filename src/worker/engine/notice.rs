@@ -66,8 +66,13 @@ impl Engine {
                 self.house.use_catalogue(Arc::clone(&self.catalogue));
                 self.look = true;
                 let (catalogue, now_ms) = (Arc::clone(&self.catalogue), clock::wall_ms());
+                // Only a worker that serves others puts rules in force.
+                let in_force = self.foreground.is_none();
                 let entry = self.noted_entry(Box::new(move |tx| {
-                    tx.keep_catalogue(&catalogue, now_ms).map(drop)
+                    if in_force {
+                        tx.keep_catalogue(&catalogue, now_ms)?;
+                    }
+                    Ok(())
                 }));
                 self.outstanding += 1;
                 self.ledger.submit(vec![entry]);

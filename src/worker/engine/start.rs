@@ -10,6 +10,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Engine, Stop, TICK};
+use crate::catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
@@ -26,7 +27,7 @@ use crate::worker::slot::{Shared, Slot};
 use crate::worker::{Options, Reload, Summary};
 
 impl Engine {
-    pub(super) fn start(options: Options, reload: Reload) -> Result<Self> {
+    pub(super) fn start(mut options: Options, reload: Reload) -> Result<Self> {
         let now_ms = clock::wall_ms();
         prepare_process(options.slots)?;
         let (mut store, _) = options.open.open()?;
@@ -46,8 +47,8 @@ impl Engine {
             state_dir: store.dir().into(),
             uuid: store.uuid().to_owned(),
         });
+        put_in_force(&mut store, &mut options, &reload, now_ms)?;
         let catalogue = Arc::clone(&options.catalogue);
-        store.write(|tx| tx.keep_catalogue(&catalogue, now_ms))?;
         let foreground = match enqueue_for(&mut store, worker, &options, now_ms) {
             Ok(foreground) => foreground,
             Err(error) => {
@@ -157,6 +158,26 @@ fn prepare_process(slots: u32) -> Result<()> {
     }
     if let Err(error) = spawn::become_subreaper() {
         log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
+    }
+    Ok(())
+}
+
+/// Only a worker that serves others puts rules in force. Not those that it read before somebody changed them: a command may have
+/// put the newer ones in force meanwhile.
+fn put_in_force(
+    store: &mut Store,
+    options: &mut Options,
+    reload: &Reload,
+    now_ms: i64,
+) -> Result<()> {
+    let stamp = catalogue::stamp(&options.catalogue.path, now_ms);
+    if stamp.is_ok_and(|stamp| stamp.text != options.catalogue.stamp)
+        && let Ok(newer) = reload()
+    {
+        options.catalogue = Arc::new(newer);
+    }
+    if options.foreground.is_none() {
+        store.write(|tx| tx.keep_catalogue(&options.catalogue, now_ms))?;
     }
     Ok(())
 }

@@ -1,0 +1,50 @@
+//! The write-ahead log while nobody works: commands keep it short themselves.
+
+use std::fs;
+
+use crate::invariants;
+use crate::world::World;
+
+const CATALOGUE: &str = "[job.note]\ncommand = [\"/bin/true\"]\n";
+
+fn log_bytes(world: &World) -> u64 {
+    let path = world.state().join("jobctl.db-wal");
+    fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+/// A world with a file of 60 KiB, so that few enqueues make a long log.
+fn world() -> World {
+    let world = World::with_catalogue(CATALOGUE);
+    let payload = format!("\"{}\"", "x".repeat(60 << 10));
+    fs::write(world.root().join("payload"), payload).unwrap();
+    world
+}
+
+#[test]
+fn without_a_worker_hundreds_of_enqueues_keep_the_log_short() {
+    let world = world();
+    let mut longest = 0;
+    for n in 1..=250 {
+        let said = world.run("enqueue note --payload @payload");
+        assert_eq!((said.code, said.out), (Some(0), format!("{n}\n")));
+        longest = longest.max(log_bytes(&world));
+    }
+    assert!(longest > 3 << 20, "it was long enough: {longest}");
+    assert!(longest < 5 << 20, "{longest}");
+    invariants::hold(&world);
+}
+
+#[test]
+fn beside_others_a_command_leaves_the_log_to_them() {
+    let world = world();
+    let open = world.store();
+    for _ in 0..80 {
+        world.run("enqueue note --payload @payload").ok();
+    }
+    assert!(log_bytes(&world) > 5 << 20);
+    drop(open);
+    world.run("enqueue note").ok();
+    assert_eq!(log_bytes(&world), 0);
+    world.run("enqueue note").ok();
+    invariants::hold(&world);
+}
