@@ -229,3 +229,37 @@ fn completions_are_printed_for_each_shell() {
     }
     assert!(!world.state().exists());
 }
+
+#[test]
+fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
+    let world = World::with_catalogue(
+        "[queue.old]\nrank = 5\n[job.gone]\ncommand = 'true'\n[job.stays]\ncommand = 'true'\nqueue = 'old'\n",
+    );
+    drop(world.store());
+    enqueue(&world, "gone");
+    enqueue(&world, "stays");
+    let shown = |world: &World| {
+        let list = world.run("runs list --json").json(0);
+        let items = list["items"].as_array().expect("items").clone();
+        items
+            .iter()
+            .map(|run| run["shown"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&world), ["ready", "ready"]);
+    world.write_catalogue("[job.stays]\ncommand = 'true'\n");
+    drain(&world);
+    assert_eq!(shown(&world), ["blocked", "blocked"]);
+    let status = world.run("status").ok();
+    for line in [
+        "runs of job `gone` wait in queue `default`, but no catalogue that was read has this job: `jobctl runs why --job gone`\n",
+        "runs of job `stays` wait in queue `old`, but no catalogue that was read has this queue: `jobctl runs why --job stays`\n",
+    ] {
+        assert!(status.contains(line), "{status}");
+    }
+    let unknown = world.run("status --json").json(0)["unknown"].clone();
+    assert_eq!(unknown.as_array().map(Vec::len), Some(2), "{unknown}");
+    let show = world.run("runs show 1").ok();
+    let words = "blocked: no catalogue that was read has its job or its queue";
+    assert!(show.contains(words), "{show}");
+}
