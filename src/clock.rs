@@ -60,9 +60,20 @@ pub fn random_unit() -> f64 {
     (u64::from_le_bytes(random_bytes()) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The kernel's id of this boot, constant until the next one.
+/// Begins what stands for a boot id that cannot be read.
+const UNKNOWN_BOOT: &str = "unknown-";
+
+/// The kernel's id of this boot, constant until the next one. Where it cannot be read each answer is another: what is unknown
+/// equals nothing, also not what is unknown too.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
+    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => format!("{UNKNOWN_BOOT}{:016x}", u64::from_le_bytes(random_bytes())),
+    }
+}
+
+/// Whether two boot ids are of the same boot; `None` where that is unknown.
+pub fn same_boot(a: &str, b: &str) -> Option<bool> {
+    let known = |id: &str| !id.is_empty() && !id.starts_with(UNKNOWN_BOOT);
+    (known(a) && known(b)).then(|| a == b)
 }

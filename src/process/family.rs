@@ -39,7 +39,7 @@ pub(super) struct Ended {
     /// How many processes were found alive.
     pub(super) count: u32,
     /// Those that are still there.
-    pub(super) stuck: Vec<i32>,
+    pub(super) stuck: Vec<Stat>,
 }
 
 impl Family<'_> {
@@ -203,7 +203,7 @@ impl Family<'_> {
         }));
         Ended {
             count: seen.len() as u32,
-            stuck: found.iter().map(|stat| stat.pid).collect(),
+            stuck: found,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ends what a dead worker's runs left behind, before those runs are handed out again.
 //!
-//! Rule: only processes of our own store's marks are touched: by pid with its start time, by a session that is provably
-//! still the same one, or by the marker in their environment. Two looks in a row must find nothing.
+//! Rule: only processes that are proven to be ours are signalled: by our mark in their environment, or as members of a session
+//! whose living leader carries it. Numbers alone prove nothing. Two looks in a row must find nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,7 +24,8 @@ const KILL_WITHIN: Duration = Duration::from_secs(5);
 pub struct LeftOver {
     /// Processes that were ended.
     pub ended: Vec<i32>,
-    /// Processes that are still there, with their run: it stays blocked. We may not signal them, or they hang.
+    /// Processes that are still there, with their run: it stays blocked. We may not signal them, they hang, or they have the
+    /// numbers of a start mark and nothing that proves it.
     pub remaining: Vec<(RunId, i32)>,
 }
 
@@ -35,7 +36,7 @@ pub fn run_mark(store_uuid: &str, run: RunId, fence: Fence) -> String {
 
 /// Ends all processes of these claims: SIGTERM, then SIGKILL after the grace (at most a second), until none is left.
 pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
-    let wanted = Wanted::new(marks, store_uuid);
+    let mut wanted = Wanted::new(marks, store_uuid);
     let begun = clock::monotonic();
     let kill_at = begun + grace.min(GRACE_MAX);
     let give_up = kill_at + KILL_WITHIN;
@@ -49,15 +50,12 @@ pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
         let now = clock::monotonic();
         let can = found
             .iter()
-            .filter(|(_, stat)| !refused.iter().any(|other| same(other, stat)))
+            .filter(|it| it.proven && !refused.iter().any(|other| same(other, &it.stat)))
             .count();
         if can == 0 || now >= give_up {
             empty_looks += 1;
             if empty_looks == 2 || now >= give_up {
-                report.remaining = found
-                    .into_iter()
-                    .map(|(run, stat)| (run, stat.pid))
-                    .collect();
+                report.remaining = found.iter().map(|it| (it.run, it.stat.pid)).collect();
                 report.ended = asked
                     .iter()
                     .map(|stat| stat.pid)
@@ -68,7 +66,7 @@ pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
             continue;
         }
         empty_looks = 0;
-        for (_, stat) in found {
+        for Found { stat, .. } in found.into_iter().filter(|it| it.proven) {
             let first = !asked.iter().any(|known| same(known, &stat));
             let sent = if now >= kill_at {
                 proc_fs::signal(stat.pid, stat.start_ticks, &[Signal::KILL])
@@ -89,9 +87,20 @@ pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
     }
 }
 
+/// A living process of a claim.
+struct Found {
+    run: RunId,
+    stat: Stat,
+    /// Whether it is ours for sure. One that only has the numbers of a start mark is waited for and never signalled: it may be
+    /// our command, which wrote over its environment.
+    proven: bool,
+}
+
 struct Wanted<'a> {
     marks: &'a [Mark],
     by_marker: HashMap<Vec<u8>, RunId>,
+    /// Found proven by an earlier look: its proof may have been a leader that is gone now.
+    known: Vec<(RunId, Stat)>,
     own: i32,
 }
 
@@ -109,46 +118,74 @@ impl<'a> Wanted<'a> {
         Self {
             marks,
             by_marker,
+            known: Vec::new(),
             own: std::process::id() as i32,
         }
     }
 
-    fn look(&self) -> Vec<(RunId, Stat)> {
+    fn look(&mut self) -> Vec<Found> {
         let all: HashMap<i32, Stat> = proc_fs::all_pids()
             .into_iter()
             .filter_map(|pid| Some((pid, proc_fs::stat(pid)?)))
             .collect();
-        all.values()
+        let leaders = self.leaders(&all);
+        let found: Vec<Found> = all
+            .values()
             .filter(|stat| !stat.is_dead() && stat.pid != self.own && stat.pid != 1)
-            .filter_map(|stat| Some((self.run_of(stat, &all)?, *stat)))
+            .filter_map(|stat| self.judge(stat, &leaders))
+            .collect();
+        for it in found.iter().filter(|it| it.proven) {
+            if !self.known.iter().any(|(_, known)| same(known, &it.stat)) {
+                self.known.push((it.run, it.stat));
+            }
+        }
+        found
+    }
+
+    /// Sessions whose leader is the very process of a mark and carries it. The number of a session is not given away while it has
+    /// members; without its leader nothing tells it from that of a daemon which left its own session leader behind.
+    fn leaders(&self, all: &HashMap<i32, Stat>) -> HashMap<i32, (RunId, u64)> {
+        let started = self.marks.iter().filter_map(|mark| mark.process);
+        let present = started.filter(|process| {
+            let stat = all.get(&process.pid);
+            process.session == process.pid
+                && stat.is_some_and(|stat| stat.start_ticks == process.start_ticks)
+        });
+        present
+            .filter_map(|it| Some((it.pid, (self.marked(it.pid)?, it.start_ticks))))
             .collect()
     }
 
-    fn run_of(&self, stat: &Stat, all: &HashMap<i32, Stat>) -> Option<RunId> {
-        for mark in self.marks {
-            let Some(process) = mark.process else {
-                continue;
-            };
-            if stat.pid == process.pid && stat.start_ticks == process.start_ticks {
-                return Some(mark.run);
-            }
-            if stat.session != process.session || stat.start_ticks < process.start_ticks {
-                continue;
-            }
-            match all.get(&process.session) {
-                // The number of a session is not given away while it has members, so its leader tells whose it is.
-                Some(leader) if leader.start_ticks == process.start_ticks => return Some(mark.run),
-                Some(_) => {}
-                None => {
-                    let other = proc_fs::run_mark(stat.pid)
-                        .is_some_and(|marker| !self.by_marker.contains_key(&marker));
-                    if !other {
-                        return Some(mark.run);
-                    }
-                }
-            }
+    /// The run whose mark a process carries.
+    fn marked(&self, pid: i32) -> Option<RunId> {
+        self.by_marker.get(&proc_fs::run_mark(pid)?).copied()
+    }
+
+    fn judge(&self, stat: &Stat, leaders: &HashMap<i32, (RunId, u64)>) -> Option<Found> {
+        let found = |run, proven| Found {
+            run,
+            stat: *stat,
+            proven,
+        };
+        if let Some((run, _)) = self.known.iter().find(|(_, known)| same(known, stat)) {
+            return Some(found(*run, true));
         }
-        self.by_marker.get(&proc_fs::run_mark(stat.pid)?).copied()
+        if let Some((run, start_ticks)) = leaders.get(&stat.session)
+            && stat.start_ticks >= *start_ticks
+        {
+            return Some(found(*run, true));
+        }
+        let carried = proc_fs::run_mark(stat.pid);
+        if let Some(run) = carried.as_ref().and_then(|mark| self.by_marker.get(mark)) {
+            return Some(found(*run, true));
+        }
+        let is_named = |mark: &&Mark| {
+            mark.process
+                .is_some_and(|it| it.pid == stat.pid && it.start_ticks == stat.start_ticks)
+        };
+        // One that carries the mark of another run is that run's.
+        let named = self.marks.iter().find(is_named)?;
+        carried.is_none().then(|| found(named.run, false))
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::supervise::Spawned;
+use crate::owned;
 use crate::run::{Fence, RunId};
 
 /// Rewritten with the live marks only when it is longer than this: some 8,000 starts.
@@ -139,13 +140,14 @@ fn line(mark: &Mark) -> String {
     }
 }
 
-/// Reads the marks of a worker, one per fence. A torn last line counts as not written; a missing file has no marks.
+/// Reads the marks of a worker, one per fence. A torn last line counts as not written.
+///
+/// # Errors
+/// Also where there is no file, or one that is no regular file of ours: then nothing proves that a run was not started.
 pub fn read(path: &Path) -> io::Result<Vec<Mark>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    // A link or a fifo in its place is neither followed nor waited for.
+    let mut bytes = Vec::new();
+    owned::open_read(path)?.read_to_end(&mut bytes)?;
     let mut marks: HashMap<Fence, Mark> = HashMap::new();
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         if let Some(mark) = parse(line) {
@@ -212,7 +214,30 @@ mod tests {
             std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
             assert_eq!(read(&path).unwrap(), [mark(5, 8, None), mark(6, 9, None)]);
         }
-        assert_eq!(read(&dir.path().join("2.started")).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_has_no_marks_that_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.started");
+        let forged = dir.path().join("forged");
+        std::fs::write(&forged, "spawned 5 8 1 1 1\n").unwrap();
+        assert!(read(&path).is_err(), "a missing file");
+        std::os::unix::fs::symlink(&forged, &path).unwrap();
+        assert!(read(&path).is_err(), "a link");
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        assert!(read(&path).is_err(), "a fifo, which is not waited for");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(read(&path).is_err(), "a directory");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod proc_fs;
 pub mod signals;
 mod slot_dir;
 pub mod spawn;
+mod stuck;
 pub mod supervise;
 #[cfg(test)]
 mod tests;
@@ -28,4 +29,5 @@ pub mod wrapper;
 pub use capture::Capture;
 pub use control::Control;
 pub use slot_dir::SlotDir;
+pub use stuck::Stuck;
 pub use supervise::supervise;

@@ -15,6 +15,7 @@ use super::capture::Capture;
 use super::command::Argv;
 use super::control::Control;
 use super::environment::Environment;
+use super::stuck::Stuck;
 use super::watch::{Watch, Why};
 use super::{command, proc_fs, spawn};
 use crate::attempt::{Ending, NotStarted, Report, Said, Shortage};
@@ -79,8 +80,8 @@ pub struct Outcome {
     /// Processes that outlived the command, ended or left alone according to `leftovers`.
     pub leaked: u32,
     /// Processes that could not be ended (no permission, or hung in the kernel): the run must not start again while they
-    /// live.
-    pub stuck: Vec<i32>,
+    /// live, and its ending is known when they are gone.
+    pub stuck: Option<Stuck>,
 }
 
 impl Outcome {
@@ -121,13 +122,15 @@ pub fn supervise(
     };
     let (ending, spawned, leaked, stuck) = match started {
         Err(NotStarted::Shortage(shortage)) => return Err(shortage),
-        Err(NotStarted::Ended(ending)) => (ending, None, 0, Vec::new()),
+        Err(NotStarted::Ended(ending)) => (ending, None, 0, None),
         Ok(child) => {
             let spawned = child.spawned;
             on_spawn(&spawned);
             let mut watch = Watch::new(child, launch.mark, limits, control, capture, begun);
             let exited = watch.until_exit();
-            let (leaked, stuck) = watch.end_tree(exited);
+            let (leaked, others) = watch.end_tree();
+            let command = (!exited).then(|| watch.stuck());
+            let stuck = Stuck::new(command, others, begun_ms);
             let ending = match watch.ending(exited) {
                 Ok(ending) | Err(NotStarted::Ended(ending)) => ending,
                 Err(NotStarted::Shortage(shortage)) => return Err(shortage),

@@ -294,7 +294,7 @@ fn exit_codes_and_signals_are_told_apart() {
     for code in [0, 1, 75, 127, 255] {
         let outcome = world.run(&shell(&format!("exit {code}")));
         assert_eq!(outcome.ending, Ending::Exited(code));
-        assert_eq!((outcome.leaked, outcome.stuck.len()), (0, 0));
+        assert_eq!((outcome.leaked, outcome.stuck.is_none()), (0, true));
     }
     assert_eq!(world.run(&shell("kill -9 $$")).ending, Ending::Signalled(9));
     assert_eq!(
@@ -1060,7 +1060,7 @@ fn a_fork_bomb_in_its_session_is_ended() {
         "trap '' TERM; f() { if [ $1 -gt 0 ]; then f $(($1-1)) & f $(($1-1)) & fi; sleep 300; }; f 5",
     ));
     assert!(matches!(outcome.ending, Ending::TimedOut { .. }));
-    assert_eq!(outcome.stuck, Vec::<i32>::new());
+    assert!(outcome.stuck.is_none());
     assert!(!proc_fs::all_pids().into_iter().any(|pid| {
         is_alive(pid) && proc_fs::run_mark(pid).is_some_and(|mark| mark == world.mark.as_bytes())
     }));
@@ -1121,6 +1121,113 @@ fn leftovers_of_a_dead_worker_are_ended_and_strangers_are_not() {
     );
     assert_eq!(report.remaining, Vec::new());
     assert!(!is_alive(same) && !is_alive(other));
+}
+
+/// A process that nobody's mark is on; it ends with the test.
+struct Innocent(std::process::Child);
+
+impl Innocent {
+    #[expect(clippy::disallowed_methods, reason = "it is no command of ours")]
+    fn start(script: &str) -> Self {
+        let mut command = std::process::Command::new("setsid");
+        command.args(["sh", "-c", script]);
+        Self(command.spawn().unwrap())
+    }
+
+    fn stat(&self) -> proc_fs::Stat {
+        proc_fs::stat(self.0.id() as i32).unwrap()
+    }
+}
+
+impl Drop for Innocent {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    // A session leader that goes away and leaves a daemon in its session.
+    let script = format!(
+        "exec >/dev/null 2>&1; sleep 60 & echo $! > {}",
+        file.display()
+    );
+    let mut leader = Innocent::start(&script);
+    let daemon = pid_in(&file);
+    leader.0.wait().unwrap();
+    let session = proc_fs::stat(daemon).unwrap().session;
+    let mark = Mark {
+        run: RunId(4),
+        fence: Fence(9),
+        process: Some(Spawned {
+            pid: session,
+            start_ticks: 1,
+            session,
+        }),
+    };
+    let report = end_tree(&[mark], "uuid", Duration::ZERO);
+    assert_eq!((report.ended, report.remaining), (Vec::new(), Vec::new()));
+    assert!(is_alive(daemon));
+    let start_ticks = proc_fs::stat(daemon).unwrap().start_ticks;
+    proc_fs::signal(daemon, start_ticks, &[rustix::process::Signal::KILL]);
+}
+
+#[test]
+fn a_process_that_only_has_the_numbers_of_a_mark_blocks_the_run_and_is_not_ended() {
+    let innocent = Innocent::start("sleep 60 & wait");
+    let stat = wait_for("a session of its own", || {
+        let stat = innocent.stat();
+        (stat.session == stat.pid).then_some(stat)
+    });
+    let mark = Mark {
+        run: RunId(4),
+        fence: Fence(9),
+        process: Some(Spawned {
+            pid: stat.pid,
+            start_ticks: stat.start_ticks,
+            session: stat.pid,
+        }),
+    };
+    let report = end_tree(&[mark], "uuid", Duration::ZERO);
+    assert_eq!(
+        (report.ended, report.remaining),
+        (Vec::new(), vec![(RunId(4), stat.pid)])
+    );
+    assert!(is_alive(stat.pid));
+}
+
+#[test]
+fn what_a_marked_leader_has_in_its_session_is_ended_without_a_mark_of_its_own() {
+    let mut world = World::new();
+    let uuid = format!("uuid-{:x}", u64::from_le_bytes(clock::random_bytes()));
+    let (run, fence) = (RunId(4), Fence(9));
+    world.mark = run_mark(&uuid, run, fence);
+    let file = world.dir_file("pid");
+    let script = "env -i sh -c 'trap \"\" TERM; while :; do sleep 0.05; done' & echo $! > pid; exec sleep 60";
+    let (mut left, path) = (None, &file);
+    world.run_with(&shell(script), |pid, _| {
+        let member = pid_in(path);
+        let stat = proc_fs::stat(pid).unwrap();
+        let process = Some(Spawned {
+            pid,
+            start_ticks: stat.start_ticks,
+            session: pid,
+        });
+        let mark = Mark {
+            run,
+            fence,
+            process,
+        };
+        // The leader goes at the first signal; its member is remembered.
+        let report = end_tree(&[mark], &uuid, Duration::from_millis(200));
+        left = Some((member, report));
+    });
+    let (member, report) = left.unwrap();
+    assert!(report.ended.contains(&member), "{report:?}");
+    assert_eq!(report.remaining, Vec::new());
 }
 
 #[test]

@@ -7,13 +7,14 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
 
 use super::capture::{Capture, Read};
 use super::control::{Command, Control, Received};
 use super::family::Family;
+use super::proc_fs::Stat;
 use super::supervise::{Child, Limits};
-use super::{proc_fs, spawn, wrapper};
+use super::{spawn, wrapper};
 use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::Leftovers;
 use crate::clock;
@@ -62,6 +63,15 @@ impl Why {
 pub(super) enum Exit {
     Code(i32),
     Signal(i32),
+}
+
+impl Exit {
+    pub(super) fn of(status: &WaitIdStatus) -> Self {
+        match status.exit_status() {
+            Some(code) => Exit::Code(code),
+            None => Exit::Signal(status.terminating_signal().unwrap_or(0)),
+        }
+    }
 }
 
 /// How far stopping has come; each phase ends at its instant.
@@ -210,7 +220,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Reads what is left in the pipe, ends what the command left behind; returns how many and which are still there.
-    pub(super) fn end_tree(&mut self, exited: bool) -> (u32, Vec<i32>) {
+    pub(super) fn end_tree(&mut self) -> (u32, Vec<Stat>) {
         let stopping = self.why.is_some();
         let spare = !stopping && self.limits.leftovers == Leftovers::Allow;
         let mut survivors = self.family.survivors();
@@ -239,15 +249,12 @@ impl<'a> Watch<'a> {
             ended.stuck.extend(again.stuck);
             self.drain_until(after(LINGER));
         }
-        if !exited {
-            ended.stuck.push(self.child.spawned.pid);
-        }
         (ended.count, ended.stuck)
     }
 
     /// Gives those that outlived the command a moment to end by themselves: the rest of the grace when it was stopped,
     /// else [`LINGER`] (`exec > >(tee log)` is such a one). Returns who is left.
-    fn linger(&mut self, silent: &mut bool, spare: bool) -> Vec<proc_fs::Stat> {
+    fn linger(&mut self, silent: &mut bool, spare: bool) -> Vec<Stat> {
         let begun = clock::monotonic();
         let mut remind_at = begun;
         let mut until = after(LINGER);
@@ -313,6 +320,12 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The command where even SIGKILL did not end it, and why it was stopped.
+    pub(super) fn stuck(&self) -> (Pid, Why) {
+        // Nothing but a reason to stop leads to SIGKILL.
+        (self.child.pid, self.why.unwrap_or(Why::Release))
+    }
+
     /// Reaps the command and says how it ended; the error is that of a wrapper that did not become the command.
     pub(super) fn ending(&self, exited: bool) -> Result<Ending, NotStarted> {
         let exit = if exited {
@@ -350,11 +363,7 @@ fn exit_of(pid: Pid, options: WaitIdOptions) -> Option<Exit> {
     loop {
         match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | options) {
             Ok(status) => {
-                let status = status?;
-                return match status.exit_status() {
-                    Some(code) => Some(Exit::Code(code)),
-                    None => Some(Exit::Signal(status.terminating_signal().unwrap_or(0))),
-                };
+                return status.as_ref().map(Exit::of);
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => return None,

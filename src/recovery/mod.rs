@@ -3,12 +3,15 @@
 
 mod files;
 mod follow_up;
+mod foreign;
 mod reaper;
 mod sweep;
 
 pub use files::{
-    has_ended, lock_path, marks_path, open_lock, same_process, start_ticks, workers_dir,
+    Fate, fate, has_ended, holds_lock, in_our_namespace, lock_path, marks_path, open_lock,
+    pid_namespace, start_ticks, workers_dir,
 };
 pub use follow_up::follow_up;
+pub use foreign::{leaves_processes, refuse_foreign};
 pub use reaper::{Body, Reaped, Reaper, Told};
 pub use sweep::{Sweep, sweep};

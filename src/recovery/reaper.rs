@@ -14,7 +14,7 @@ use fs2::FileExt;
 
 use crate::catalogue::Catalogue;
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fail_point;
 use crate::observe::log::{self, Level};
 use crate::owned::Dir;
@@ -23,9 +23,10 @@ use crate::run::{RunId, WorkerId};
 use crate::store::{Cause, Death, Recovered, Store, Tx, WorkerRow};
 
 use super::files::{
-    has_ended, lock_name, lock_path, marks_name, marks_path, open_lock, same_process,
+    Fate, fate, has_ended, lock_name, lock_path, marks_name, marks_path, open_lock,
 };
 use super::follow_up::follow_up;
+use super::foreign::leaves_processes;
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -102,12 +103,10 @@ impl Reaper<'_> {
                 }
                 Life::Dead(lock) => lock,
             };
-            let cause = if row.boot_id != boot_id {
-                Cause::Reboot
-            } else if lock.as_mut().is_some_and(last_words::were_said) {
-                Cause::Parent
-            } else {
-                Cause::Unknown
+            let cause = match clock::same_boot(&row.boot_id, &boot_id) {
+                Some(false) => Cause::Reboot,
+                _ if lock.as_mut().is_some_and(last_words::were_said) => Cause::Parent,
+                _ => Cause::Unknown,
             };
             reaped.freed |= self.recover(&row, cause)?;
             drop(lock);
@@ -118,9 +117,9 @@ impl Reaper<'_> {
     fn recover(&mut self, row: &WorkerRow, cause: Cause) -> Result<bool> {
         let state = self.store.dir();
         let marks_path = marks_path(state, row.worker);
-        let all = marks::read(&marks_path).unwrap_or_default();
-        // Marks of finished runs may still stand in the file: only claims that the store knows matter.
         let held = self.store.held_by(row.worker)?;
+        let (all, proven) = start_marks(row, &marks_path)?;
+        // Marks of finished runs may still stand in the file: only claims that the store knows matter.
         let open: Vec<marks::Mark> = all
             .into_iter()
             .filter(|mark| held.iter().any(|(_, fence, _)| *fence == mark.fence))
@@ -137,6 +136,13 @@ impl Reaper<'_> {
         let claims: Vec<marks::Mark> = open.iter().copied().chain(unmarked).collect();
         let left = if cause == Cause::Reboot {
             leftovers::LeftOver::default()
+        } else if leaves_processes(row) {
+            // What is left cannot be seen from here: its runs wait until somebody says that it is gone.
+            let number = i32::try_from(row.pid).unwrap_or_default();
+            leftovers::LeftOver {
+                ended: Vec::new(),
+                remaining: held.iter().map(|&(run, ..)| (run, number)).collect(),
+            }
         } else {
             leftovers::end_tree(&claims, self.store.uuid(), GRACE)
         };
@@ -151,9 +157,10 @@ impl Reaper<'_> {
         let death = Death {
             worker: row.worker,
             cause,
-            started: open
+            started: claims
                 .iter()
-                .map(|mark| ((mark.run, mark.fence), died_ms))
+                .filter(|claim| !proven || open.iter().any(|mark| mark.fence == claim.fence))
+                .map(|claim| ((claim.run, claim.fence), died_ms))
                 .collect(),
             blocked,
         };
@@ -230,14 +237,32 @@ fn look(state: &Path, row: &WorkerRow) -> Life {
                 ErrorKind::NotFound | ErrorKind::PermissionDenied
             ) =>
         {
-            if same_process(row) {
-                Life::Alive
-            } else {
-                Life::Dead(None)
+            match fate(row) {
+                Fate::Gone => Life::Dead(None),
+                Fate::Exists(_) | Fate::Unknown => Life::Alive,
             }
         }
         // For want of a descriptor, say: the next look will tell.
         Err(_) => Life::Alive,
+    }
+}
+
+/// The start marks of a dead worker, and whether the lack of one proves that a run was not started: not where they cannot be
+/// read, and not where the boot is unknown, since they are not synced.
+fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<marks::Mark>, bool)> {
+    let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id()) == Some(true);
+    match marks::read(path) {
+        Ok(marks) => Ok((marks, same_boot)),
+        // The next look may have what this one lacked.
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR)
+            ) =>
+        {
+            Err(Error::io("read", path, &error))
+        }
+        Err(_) => Ok((Vec::new(), false)),
     }
 }
 

@@ -342,6 +342,8 @@ pub struct WorkerRow {
     pub pid_start: i64,
     /// Boot in which it was started.
     pub boot_id: String,
+    /// The namespace of its process id; `None` for a worker of a version that did not store it.
+    pub pid_ns: Option<i64>,
     /// Host name.
     pub host: String,
     /// User id.

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::flow::{FlowChange, FlowEvent};
 use crate::observe::log::{self, Level};
 use crate::policy::{self, Budget, Judged, Verdict};
+use crate::process::Stuck;
 use crate::recovery::follow_up;
 use crate::run::{State, WorkerId};
 use crate::store::{Claimed, Finished, Holder, Outcome, Tx};
@@ -26,7 +27,7 @@ pub(super) struct Ended {
     /// What the host lacked to start it: the claim is given back, and nothing is counted.
     pub(super) shortage: Option<Shortage>,
     /// Processes that could not be ended: the run stays claimed while they live.
-    pub(super) stuck: Vec<i32>,
+    pub(super) stuck: Option<Stuck>,
     /// Random number for the backoff, drawn once so that a repeated write says the same.
     pub(super) unit: f64,
 }
@@ -69,6 +70,12 @@ impl Ended {
             Ending::Released { .. } | Ending::Cancelled { .. }
         );
         self.shortage.is_some() || (!self.started && stopped)
+    }
+
+    /// Whether the processes that could not be ended are gone by now; the ending is then the true one.
+    pub(super) fn has_let_go(&mut self) -> bool {
+        let stuck = &mut self.stuck;
+        stuck.as_mut().is_none_or(|it| it.is_gone(&mut self.report))
     }
 
     /// Writes the end of the attempt, with the run that a death calls for; what it came to, and what it changed for limits.

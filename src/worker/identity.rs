@@ -14,7 +14,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::owned::Dir;
 use crate::process::last_words::LastWords;
-use crate::recovery::{lock_path, marks_path, start_ticks};
+use crate::recovery::{lock_path, marks_path, pid_namespace, start_ticks};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -74,6 +74,7 @@ impl Identity {
             pid: i64::from(pid),
             pid_start: start_ticks(pid)?,
             boot_id: clock::boot_id(),
+            pid_ns: Some(pid_namespace()),
             host: rustix::system::uname()
                 .nodename()
                 .to_string_lossy()

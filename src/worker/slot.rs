@@ -78,11 +78,11 @@ impl Slot {
 
     fn attempt(&mut self, work: Work) -> Ended {
         let Work { claimed, job, .. } = work;
-        let (mut started, mut stuck, mut shortage) = (false, Vec::new(), None);
+        let (mut started, mut stuck, mut shortage) = (false, None, None);
         let report = match self.run(&claimed, &job.launch, &job.job) {
             Ok((mut outcome, said, checkpoint)) => {
                 started = outcome.spawned.is_some();
-                stuck = std::mem::take(&mut outcome.stuck);
+                stuck = outcome.stuck.take();
                 job.observe(outcome.ran_ms);
                 let report = outcome.into_report(said);
                 // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.

@@ -100,6 +100,7 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
         pid: i64::from(std::process::id()),
         pid_start: 1,
         boot_id: jobctl::clock::boot_id(),
+        pid_ns: None,
         host: "here".into(),
         uid: 0,
         queues: String::new(),
@@ -110,6 +111,44 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
     store.write(|tx| tx.add_worker(&row)).unwrap();
     let err = world.run("workers kill 5").fails(4);
     assert!(err.contains("its process is gone already"), "{err}");
+}
+
+#[test]
+fn a_forged_row_lets_nobody_be_killed() {
+    let world = world();
+    let mut victim = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    let pid = victim.id();
+    let mut store = world.store();
+    let row = jobctl::store::WorkerRow {
+        worker: jobctl::run::WorkerId(5),
+        pid: i64::from(pid),
+        pid_start: jobctl::recovery::start_ticks(pid).unwrap(),
+        boot_id: jobctl::clock::boot_id(),
+        pid_ns: Some(jobctl::recovery::pid_namespace()),
+        host: "here".into(),
+        uid: 0,
+        queues: String::new(),
+        slots: 1,
+        started_ms: 0,
+        stop_ms: None,
+    };
+    store.write(|tx| tx.add_worker(&row)).unwrap();
+    let err = world.run("workers kill 5").fails(4);
+    assert!(
+        err.contains(&format!("process {pid} does not hold its lock")),
+        "{err}"
+    );
+    let err = world.run("workers kill 5 --gone").fails(4);
+    assert!(
+        err.contains("cannot take worker 5 for gone: it is alive"),
+        "{err}"
+    );
+    assert_eq!(victim.try_wait().unwrap(), None);
+    victim.kill().unwrap();
+    victim.wait().unwrap();
 }
 
 #[test]

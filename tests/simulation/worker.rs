@@ -79,6 +79,7 @@ impl Worker {
             pid: id.0,
             pid_start: id.0,
             boot_id: host.boot_id(),
+            pid_ns: None,
             host: "host".to_owned(),
             uid: 0,
             queues: String::new(),

@@ -40,6 +40,7 @@ impl Lab {
             pid: 1,
             pid_start: 1,
             boot_id: "boot".into(),
+            pid_ns: None,
             host: "host".into(),
             uid: 0,
             queues: String::new(),

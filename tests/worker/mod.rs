@@ -18,9 +18,11 @@ mod environment;
 mod foreground;
 mod ground;
 mod hostile;
+mod namespaces;
 mod sequence;
 mod shortage;
 mod stopping;
+mod stuck;
 
 /// Short waits, so that nothing here takes long; each test adds its jobs. Commands leave their traces in `$HOME`.
 const BASE: &str = r#"

@@ -1,8 +1,9 @@
 //! `jobctl workers kill`: SIGKILL for a worker that does not answer.
 //!
-//! Rule: only the very process that registered is killed, held by a pidfd while pid and start time are compared; its runs
-//! are left to the recovery of the other workers.
+//! Rule: only the very process that registered is killed, held by a pidfd while pid and start time are compared and the kernel
+//! says that it holds the worker's lock: a row of the store proves nothing. Its runs are left to the recovery of others.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,9 +15,9 @@ use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::recovery::same_process;
+use crate::recovery::{Fate, fate, holds_lock, leaves_processes, lock_path};
 use crate::run::WorkerId;
-use crate::store::WorkerRow;
+use crate::store::{Store, WorkerRow};
 
 /// A killed process is gone in milliseconds, unless the kernel itself hangs with it.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -27,12 +28,18 @@ pub(super) struct Args {
     /// Its id
     #[arg(value_name = "ID", value_parser = worker_id)]
     worker: WorkerId,
+    /// It died in a container that is gone with all its processes: its runs may go on
+    #[arg(long)]
+    gone: bool,
 }
 
 /// Kills and waits until its lock is free.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
-    let (store, row) = find(context, args.worker)?;
-    kill(&row)?;
+    let (mut store, row) = find(context, args.worker)?;
+    if args.gone {
+        return declare_gone(&mut store, &row, context);
+    }
+    kill(store.dir(), &row)?;
     context
         .screen
         .done(format!("worker {} was killed", row.worker));
@@ -56,15 +63,45 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let others = store.workers()?.iter().any(|other| {
         other.worker != row.worker && life::is_alive(store.dir(), other) == Some(true)
     });
-    let held = store.held_by(row.worker)?.len();
+    let line = format!("worker {} was killed", row.worker);
+    report(&store, row.worker, &line, others, context)
+}
+
+/// An operator knows that the container of a dead worker is gone, which nobody can see from here.
+fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> anyhow::Result<u8> {
+    let worker = row.worker;
+    let refused = |cause: &str, hint: String| {
+        let message = format!("cannot take worker {worker} for gone: {cause}; nothing was changed");
+        Err(Error::new(Kind::Refused, message).hint(hint).into())
+    };
+    if life::is_alive(store.dir(), row) != Some(false) {
+        return refused("it is alive", format!("`jobctl workers stop {worker}`"));
+    }
+    if !leaves_processes(row) {
+        let hint = "start a worker: it recovers its runs".to_owned();
+        return refused("its processes can be seen from here", hint);
+    }
+    store.write(|tx| tx.declare_gone(worker))?;
+    let line = format!("worker {worker} is gone with all its processes");
+    context.screen.done(line.clone());
+    report(store, worker, &line, false, context)
+}
+
+/// What was done, and what becomes of its runs.
+fn report(
+    store: &Store,
+    worker: WorkerId,
+    line: &str,
+    others: bool,
+    context: &mut Context,
+) -> anyhow::Result<u8> {
+    let held = store.held_by(worker)?.len();
     if context.screen.json() {
-        let body = json!({ "worker": row.worker, "done": true, "runs": held, "reason": null });
+        let body = json!({ "worker": worker, "done": true, "runs": held, "reason": null });
         context.screen.document("workers.kill", body);
         return Ok(0);
     }
-    context
-        .screen
-        .line(&format!("worker {} was killed", row.worker));
+    context.screen.line(line);
     if held > 0 {
         let who = if others {
             "another worker recovers them"
@@ -76,7 +113,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn kill(row: &WorkerRow) -> Result<()> {
+fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
     let refused = |cause: &str| {
         Error::new(
             Kind::Refused,
@@ -109,8 +146,18 @@ fn kill(row: &WorkerRow) -> Result<()> {
         Err(error) => return Err(failed(error)),
     };
     // Only now it is certain that the number belongs to one process for good.
-    if !same_process(row) {
-        return Err(gone());
+    match fate(row) {
+        Fate::Exists(_) => {}
+        Fate::Gone => return Err(gone()),
+        Fate::Unknown => {
+            return Err(refused(
+                "its process id is a number of another pid namespace, or of an unknown boot",
+            ));
+        }
+    }
+    if !holds_lock(pid.as_raw_pid(), &lock_path(state, row.worker)) {
+        let cause = format!("process {} does not hold its lock", row.pid);
+        return Err(refused(&cause));
     }
     pidfd_send_signal(&process, Signal::KILL).map_err(failed)?;
     let limit = Timespec {

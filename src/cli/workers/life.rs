@@ -9,7 +9,7 @@ use std::path::Path;
 use fs2::FileExt;
 
 use crate::error::Result;
-use crate::recovery::{open_lock, same_process};
+use crate::recovery::{Fate, fate, open_lock};
 use crate::scheduler::is_led;
 use crate::store::{NO_QUEUES, Tx, WorkerRow};
 
@@ -41,7 +41,11 @@ pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
                 ErrorKind::NotFound | ErrorKind::PermissionDenied
             ) =>
         {
-            Some(same_process(row))
+            match fate(row) {
+                Fate::Exists(_) => Some(true),
+                Fate::Gone => Some(false),
+                Fate::Unknown => None,
+            }
         }
         Err(_) => None,
     }
@@ -52,7 +56,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::owned::Dir;
-    use crate::recovery::start_ticks;
+    use crate::recovery::{pid_namespace, start_ticks};
     use crate::run::WorkerId;
 
     fn row() -> WorkerRow {
@@ -62,6 +66,7 @@ mod tests {
             pid: i64::from(pid),
             pid_start: start_ticks(pid).unwrap(),
             boot_id: clock::boot_id(),
+            pid_ns: Some(pid_namespace()),
             host: String::new(),
             uid: 0,
             queues: String::new(),

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_claims.sql"),
     include_str!("migrations/0008_past_pauses.sql"),
     include_str!("migrations/0009_import.sql"),
+    include_str!("migrations/0010_namespace.sql"),
 ];
 
 /// The schema version that this jobctl writes.

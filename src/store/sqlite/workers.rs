@@ -10,7 +10,8 @@ use crate::store::WorkerRow;
 /// More slots than a worker can be started with.
 const SLOTS_MAX: i64 = 1024;
 
-const COLUMNS: &str = "id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, stop_ms";
+const COLUMNS: &str =
+    "id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, stop_ms, pid_ns";
 
 fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
     Ok(WorkerRow {
@@ -24,6 +25,7 @@ fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
         slots: slots_at(row, 7)?,
         started_ms: row.get(8)?,
         stop_ms: row.get(9)?,
+        pid_ns: row.get(10)?,
     })
 }
 
@@ -77,8 +79,8 @@ impl Tx<'_> {
     /// Registers a worker whose lock is already held.
     pub fn add_worker(&mut self, row: &WorkerRow) -> Result<()> {
         const SQL: &str = "
-            INSERT INTO worker (id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            INSERT INTO worker (id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, pid_ns)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         self.conn.prepare_cached(SQL)?.execute(params![
             row.worker.0,
             row.pid,
@@ -88,9 +90,16 @@ impl Tx<'_> {
             row.uid,
             row.queues,
             row.slots,
-            row.started_ms
+            row.started_ms,
+            row.pid_ns
         ])?;
         Ok(())
+    }
+
+    /// An operator says that a worker's container is gone with all its processes: its runs are recovered as after a boot.
+    pub fn declare_gone(&mut self, worker: WorkerId) -> Result<bool> {
+        const SQL: &str = "UPDATE worker SET boot_id = 'gone' WHERE id = ?1";
+        Ok(self.conn.prepare_cached(SQL)?.execute([worker.0])? == 1)
     }
 
     /// Removes a worker unless it still holds a run; whether it is gone.

@@ -27,16 +27,16 @@ impl Engine {
                 }
                 // It may open a gate: then the next claim goes with its end.
                 self.look |= self.passed.gated;
-                if ended.stuck.is_empty() {
+                let Some(stuck) = &ended.stuck else {
                     self.ended.push((Arc::from(ended), 0));
                     self.ended_since.get_or_insert_with(clock::monotonic);
-                } else {
-                    let pids = format!("{:?}", ended.stuck);
-                    let fields: [(&str, &dyn std::fmt::Display); 2] =
-                        [("run", &ended.claimed.run), ("pids", &pids)];
-                    log::event(Level::Error, "run_blocked_by_processes", &fields);
-                    self.stuck.push(*ended);
-                }
+                    return Ok(());
+                };
+                let pids = format!("{:?}", stuck.pids());
+                let fields: [(&str, &dyn std::fmt::Display); 2] =
+                    [("run", &ended.claimed.run), ("pids", &pids)];
+                log::event(Level::Error, "run_blocked_by_processes", &fields);
+                self.stuck.push(*ended);
             }
             Event::Written(ended, tries, answer) => {
                 self.outstanding -= 1;

@@ -164,10 +164,7 @@ impl Engine {
             self.look = true;
         }
         self.clock_offset_ms = offset_ms;
-        let free: Vec<Ended> = self
-            .stuck
-            .extract_if(.., |ended| ended.stuck.iter().all(|&pid| !is_running(pid)))
-            .collect();
+        let free: Vec<Ended> = self.stuck.extract_if(.., Ended::has_let_go).collect();
         for ended in free {
             self.ended.push((Arc::new(ended), 0));
         }
@@ -200,9 +197,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-fn is_running(pid: i32) -> bool {
-    rustix::process::Pid::from_raw(pid)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }

@@ -17,6 +17,7 @@ use crate::observe::log::{self, Level};
 use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, descriptors, marks::StartMarks, spawn};
+use crate::recovery::refuse_foreign;
 use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NO_QUEUES, PassedOver, ServedQueue, Settings, Store};
 use crate::worker::house::House;
@@ -182,13 +183,15 @@ fn put_in_force(
     Ok(())
 }
 
-/// Stores the run of the foreground, if there is one, so that only this worker takes it; a duplicate stays with whoever has it.
+/// Refuses a store that may not be shared with a worker of another pid namespace, and stores the run of the foreground, if there is
+/// one, so that only this worker takes it; a duplicate stays with the worker that has it.
 fn enqueue_for(
     store: &mut Store,
     worker: WorkerId,
     options: &Options,
     now_ms: i64,
 ) -> Result<Option<RunId>> {
+    refuse_foreign(store, worker)?;
     let Some(wanted) = &options.foreground else {
         return Ok(None);
     };

@@ -68,6 +68,7 @@ fn a_worker_has_no_more_slots_than_one_can_be_started_with() {
         pid: 1,
         pid_start: 1,
         boot_id: String::new(),
+        pid_ns: None,
         host: String::new(),
         uid: 0,
         queues: String::new(),

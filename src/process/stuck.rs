@@ -1,0 +1,72 @@
+//! Processes of an attempt that outlived SIGKILL: its run waits for them, its slot does not.
+//!
+//! Rule: the command is our child. It is gone when it can be waited for, and only then it is known how it ended; until then it
+//! keeps its number, also as a zombie. Every other process is a number with its start time.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions};
+
+use super::proc_fs::{self, Stat};
+use super::watch::{Exit, Why};
+use crate::attempt::Report;
+use crate::clock;
+
+/// What is still there of an attempt.
+#[derive(Debug)]
+pub struct Stuck {
+    /// The command itself, unless it was waited for, and why it was stopped.
+    command: Option<(Pid, Why)>,
+    others: Vec<Stat>,
+    /// Start of the attempt by the boot clock, milliseconds.
+    begun_ms: i64,
+}
+
+impl Stuck {
+    /// `None` where nothing is left.
+    pub(super) fn new(
+        command: Option<(Pid, Why)>,
+        others: Vec<Stat>,
+        begun_ms: i64,
+    ) -> Option<Self> {
+        (command.is_some() || !others.is_empty()).then_some(Self {
+            command,
+            others,
+            begun_ms,
+        })
+    }
+
+    /// Their process ids.
+    pub fn pids(&self) -> Vec<i32> {
+        let command = self.command.iter().map(|(pid, _)| pid.as_raw_pid());
+        command
+            .chain(self.others.iter().map(|stat| stat.pid))
+            .collect()
+    }
+
+    /// Looks once, without waiting; whether all are gone. The report is given the command's true ending.
+    pub fn is_gone(&mut self, report: &mut Report) -> bool {
+        if let Some((pid, why)) = self.command
+            && let Some(exit) = wait_once(pid)
+        {
+            report.ending = why.ending(exit);
+            self.command = None;
+        }
+        self.others.retain(|known| {
+            proc_fs::stat(known.pid)
+                .is_some_and(|now| now.start_ticks == known.start_ticks && !now.is_dead())
+        });
+        report.ran_ms = clock::boottime_ms() - self.begun_ms;
+        self.command.is_none() && self.others.is_empty()
+    }
+}
+
+/// How a child ended; `None` while it has not, and an unknown end where somebody else waited for it.
+#[expect(clippy::option_option, reason = "not ended, ended, and ended somehow")]
+fn wait_once(pid: Pid) -> Option<Option<Exit>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    match rustix::process::waitid(WaitId::Pid(pid), options) {
+        Ok(None) | Err(Errno::INTR) => None,
+        Ok(Some(status)) => Some(Some(Exit::of(&status))),
+        Err(_) => Some(None),
+    }
+}
