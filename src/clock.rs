@@ -21,6 +21,12 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The monotonic clock as the time since a fixed moment: to be compared with itself only.
+pub fn steady() -> Duration {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+}
+
 /// The monotonic clock in the unit and from the zero that a service manager compares with.
 pub fn monotonic_usec() -> i64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         }),
     };
     let path = context.catalogue_path();
-    let summary = worker::run(options, Box::new(move || Ok(Catalogue::load(&path)?)))?;
+    let summary = worker::run(options, Arc::new(move || Ok(Catalogue::load(&path)?)))?;
     let run = summary
         .foreground
         .ok_or_else(|| Error::new(Kind::Bug, "the worker forgot its run"))?;

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     };
     let drained = options.drain.is_some();
     let path = context.catalogue_path();
-    let summary = worker::run(options, Box::new(move || Ok(Catalogue::load(&path)?)))?;
+    let summary = worker::run(options, Arc::new(move || Ok(Catalogue::load(&path)?)))?;
     if drained {
         say_what_is_left(context, &summary);
     }

@@ -21,7 +21,7 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    Asked, Cause, ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress,
+    Asked, Body, Cause, ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress,
     Ledger, OpenOptions, Pruned, Pruning, SCHEMA_VERSION, Settings, Store, Turns, Tx, UnknownLane,
     Violation, Watch, Write, as_owner, is_network, sqlite_version,
 };

@@ -14,28 +14,30 @@ use crate::run::{State, WorkerId};
 use crate::store::{Claimed, Finished, Holder, Outcome, Tx};
 use crate::units::format_utc;
 
-use super::prepared::Prepared;
-
 /// An ended attempt.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) claimed: Claimed,
-    pub(super) job: Arc<Prepared>,
-    pub(super) report: Report,
+pub struct Ended {
+    /// What was worked.
+    pub claimed: Claimed,
+    /// The job as it was started.
+    pub job: Arc<Job>,
+    /// How it ended.
+    pub report: Report,
     /// False proves that the command did not run.
-    pub(super) started: bool,
+    pub started: bool,
     /// What the host lacked to start it: the claim is given back, and nothing is counted.
-    pub(super) shortage: Option<Shortage>,
+    pub shortage: Option<Shortage>,
     /// Processes that could not be ended: the run stays claimed while they live.
-    pub(super) stuck: Option<Stuck>,
+    pub stuck: Option<Stuck>,
     /// Random number for the backoff, drawn once so that a repeated write says the same.
-    pub(super) unit: f64,
+    pub unit: f64,
 }
 
 /// What the write of an end came to.
 #[derive(Debug)]
-pub(super) struct Written {
-    pub(super) outcome: Outcome,
+pub struct Written {
+    /// Where the run is now.
+    pub outcome: Outcome,
     /// What it meant; `None` where the claim was given back.
     meaning: Option<(Judged, Verdict)>,
     /// What it changed for limits and breakers.
@@ -43,6 +45,16 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// A run that is there now, and nothing else changed.
+    #[cfg(test)]
+    pub(super) fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            meaning: None,
+            flow: Vec::new(),
+        }
+    }
+
     /// Logs what changed for others, once it is stored.
     pub(super) fn log(&self) {
         for FlowEvent { subject, change } in &self.flow {
@@ -104,13 +116,7 @@ impl Ended {
             worker,
             attempt: self.claimed.attempt,
         };
-        let (judged, verdict) = decide(
-            &self.claimed,
-            &self.job.job,
-            &self.report,
-            self.unit,
-            now_ms,
-        );
+        let (judged, verdict) = decide(&self.claimed, &self.job, &self.report, self.unit, now_ms);
         let Finished {
             outcome,
             burial,

@@ -22,8 +22,8 @@ use crate::recovery::{Reaper, Told, sweep, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Settings, Store};
 
-use super::engine::Event;
 use super::inbox::Inbox;
+use super::machine::Event;
 use super::slot::{Shared, TellPanic};
 
 /// Copying the log into the database begins at this size: 1,000 pages.
@@ -40,22 +40,6 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 
 /// Rows that a slice of a prune looks at: some milliseconds.
 const PRUNE_PAGE: i64 = 500;
-
-/// What the housekeeper tells the main thread.
-#[derive(Debug)]
-pub(super) enum Found {
-    /// Every other worker was looked at.
-    Looked {
-        /// Runs of dead ones can be claimed again.
-        freed: bool,
-        /// Nobody is left who has died and is not recovered.
-        whole: bool,
-    },
-    /// Somebody loaded a newer catalogue.
-    Catalogue,
-    /// The database is gone or damaged.
-    Lost(Error),
-}
 
 /// Handle of the thread.
 pub(super) struct House {
@@ -167,7 +151,7 @@ impl Keeper {
         loop {
             if let Err(error) = self.round() {
                 if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
-                    return self.shared.inbox.push(Event::House(Found::Lost(error)));
+                    return self.shared.inbox.push(Event::Lost(error));
                 }
                 log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
             }
@@ -223,9 +207,7 @@ impl Keeper {
         let (freed, whole) = (found.freed, !found.dying);
         if freed || (whole && !self.looked) {
             self.looked |= whole;
-            self.shared
-                .inbox
-                .push(Event::House(Found::Looked { freed, whole }));
+            self.shared.inbox.push(Event::Looked { freed, whole });
         }
         if !self.foreground {
             self.tell_space(&Settings::of(&catalogue))?;
@@ -246,7 +228,7 @@ impl Keeper {
                 .kept_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
                 .is_none()
             {
-                self.shared.inbox.push(Event::House(Found::Catalogue));
+                self.shared.inbox.push(Event::Reload);
             }
         }
         Ok(())

@@ -98,13 +98,14 @@ impl Identity {
         })
     }
 
-    /// Whether the lock's path still names the file that we hold.
-    pub(super) fn is_intact(&self) -> bool {
-        let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
-        match (self.lock.metadata(), fs::symlink_metadata(&self.lock_path)) {
-            (Ok(held), Ok(named)) => id(&held) == id(&named),
-            _ => false,
-        }
+    /// The lock file, to be looked at by a thread that does not hold it.
+    pub(super) fn lock_file(&self) -> Result<LockFile> {
+        let failed = |error| Error::io("look at", &self.lock_path, &error);
+        let held = self.lock.metadata().map_err(failed)?;
+        Ok(LockFile {
+            held: (held.dev(), held.ino()),
+            path: self.lock_path.clone(),
+        })
     }
 
     /// Ends a worker that has held nothing: nobody shall take it for a dead one.
@@ -119,5 +120,19 @@ impl Identity {
     pub(super) fn forget(self) {
         drop(fs::remove_file(&self.marks_path));
         drop(fs::remove_file(&self.lock_path));
+    }
+}
+
+/// Where a held lock file is to be found.
+pub(super) struct LockFile {
+    held: (u64, u64),
+    path: PathBuf,
+}
+
+impl LockFile {
+    /// Whether the path still names the file that is held.
+    pub(super) fn is_intact(&self) -> bool {
+        let named = fs::symlink_metadata(&self.path);
+        named.is_ok_and(|named| (named.dev(), named.ino()) == self.held)
     }
 }

@@ -50,15 +50,6 @@ impl<T> Inbox<T> {
             .push(event);
     }
 
-    /// Whether anything waits.
-    pub(super) fn has_events(&self) -> bool {
-        !self
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
-    }
-
     /// Takes all events.
     pub(super) fn take(&self) -> Vec<T> {
         let mut counter = [0u8; 8];

@@ -1,15 +1,18 @@
 //! The worker: claims runs for its slots, runs them, and reports how they ended.
 //!
-//! Threads: the main thread decides (`engine`), each slot runs one attempt at a time (`slot`), the ledger writes, and one
-//! thread keeps house (`house`): dead workers, checkpoints, pruning.
+//! What is decided is a value (`machine`). Threads: the main thread feeds it (`engine`), each slot runs one attempt at a time
+//! (`slot`), the ledger writes, one thread reads (`reader`), and one keeps house (`house`): dead workers, checkpoints, pruning.
 
+pub mod batch;
 mod ended;
 mod engine;
 mod house;
 mod identity;
 mod inbox;
+pub mod machine;
 mod pool;
 mod prepared;
+mod reader;
 mod slot;
 
 use std::sync::Arc;
@@ -21,8 +24,9 @@ use crate::observe::notify::Notify;
 use crate::run::RunId;
 use crate::store::{NewRun, OpenOptions, ServedQueue, Waiting};
 
-pub use ended::decide;
+pub use ended::{Ended, Written, decide};
 pub use engine::run;
+pub use pool::{InLine, Line};
 
 /// When a worker ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,4 +81,4 @@ pub struct Summary {
 }
 
 /// Loads the catalogue anew; given by whoever knows where it is.
-pub type Reload = Box<dyn Fn() -> Result<Catalogue> + Send>;
+pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

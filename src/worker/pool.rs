@@ -1,43 +1,29 @@
-//! What the slots share: claimed runs that wait for a slot, and what each slot works on.
+//! The line of claimed runs behind a lock: slots pull from it, the main thread adds, takes back and sends commands.
 //!
-//! Rule: a run is either queued or active, never both; moving it from one to the other happens under the one lock.
+//! Rule: the lock is held for a few instructions at a time and never across a wait for anything else.
 
-use std::collections::VecDeque;
+mod line;
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use crate::clock;
 use crate::process::Control;
 use crate::process::control::{Command, Ticket};
 use crate::run::{Fence, RunId};
-use crate::store::{Claimed, Start};
+use crate::store::Claimed;
 
+use super::machine::{Now, TakeBack, View};
 use super::prepared::Prepared;
 
+pub use line::{InLine, Line};
+
 /// A claimed run with all that a slot needs to start it.
+pub(super) type Work = InLine<Arc<Prepared>>;
+
 #[derive(Debug)]
-pub(super) struct Work {
-    pub(super) claimed: Claimed,
-    pub(super) job: Arc<Prepared>,
-    pub(super) claimed_at: Instant,
-}
-
-/// What a slot works on.
-#[derive(Debug, Clone, Copy)]
-struct Active {
-    run: RunId,
-    fence: Fence,
-    attempt: i64,
-    ticket: Ticket,
-    since: Instant,
-    since_ms: i64,
-    noted: bool,
-}
-
-#[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Work>,
-    active: Vec<Option<Active>>,
+    line: Line<Arc<Prepared>>,
+    /// For each slot, what commands to its attempt are addressed to.
+    tickets: Vec<Option<Ticket>>,
     closed: bool,
 }
 
@@ -52,8 +38,9 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(slots: usize) -> std::io::Result<Self> {
         let state = State {
-            active: vec![None; slots],
-            ..State::default()
+            line: Line::new(slots),
+            tickets: vec![None; slots],
+            closed: false,
         };
         Ok(Self {
             state: Mutex::new(state),
@@ -76,16 +63,8 @@ impl Pool {
     pub(super) fn next(&self, slot: usize) -> Option<Work> {
         let mut state = self.state();
         loop {
-            if let Some(work) = state.queue.pop_front() {
-                state.active[slot] = Some(Active {
-                    run: work.claimed.run,
-                    fence: work.claimed.fence,
-                    attempt: work.claimed.attempt,
-                    ticket: self.controls[slot].arm(),
-                    since: clock::monotonic(),
-                    since_ms: clock::wall_ms(),
-                    noted: false,
-                });
+            if let Some(work) = state.line.try_next(slot, Now::read()) {
+                state.tickets[slot] = Some(self.controls[slot].arm());
                 return Some(work);
             }
             if state.closed {
@@ -98,18 +77,23 @@ impl Pool {
         }
     }
 
-    /// The slot's work is over; `report` tells the main thread, given the number of queued runs. Under the lock, so that it never sees a free slot whose
-    /// attempt it has not heard of (it would end and forget it), nor hears of one whose slot is not yet free.
+    /// The slot's work is over; `report` tells the main thread, given the number of queued runs. Under the lock, so that it
+    /// never hears of an attempt whose slot is not yet free.
     pub(super) fn clear(&self, slot: usize, report: impl FnOnce(usize)) {
         let mut state = self.state();
-        state.active[slot] = None;
-        report(state.queue.len());
+        state.line.clear(slot);
+        state.tickets[slot] = None;
+        report(state.line.queued());
     }
 
     /// Adds claimed runs.
-    pub(super) fn add(&self, work: Vec<Work>) {
+    pub(super) fn add(&self, work: Vec<(Claimed, Arc<Prepared>)>, now: Now) {
         let n = work.len();
-        self.state().queue.extend(work);
+        let mut state = self.state();
+        for (claimed, job) in work {
+            state.line.add(claimed, job, now);
+        }
+        drop(state);
         for _ in 0..n {
             self.arrived.notify_one();
         }
@@ -126,106 +110,40 @@ impl Pool {
         self.controls.len()
     }
 
-    /// (idle slots, queued runs).
-    pub(super) fn load(&self) -> (usize, usize) {
-        let state = self.state();
-        (
-            state
-                .active
-                .iter()
-                .filter(|active| active.is_none())
-                .count(),
-            state.queue.len(),
-        )
+    /// What the main loop sees of it.
+    pub(super) fn view(&self, now: Now) -> View {
+        self.state().line.view(now)
     }
 
-    /// Takes queued runs back: all, or those that no idle slot is about to take if they wait longer than `patience`.
-    pub(super) fn take_back(&self, patience: Option<std::time::Duration>) -> Vec<Claimed> {
+    pub(super) fn take_back(&self, which: TakeBack, now: Now) -> Vec<(RunId, Fence)> {
+        self.state().line.take_back(which, now)
+    }
+
+    /// Ends the attempt of this claim; a claim that is still queued is taken back and returned.
+    pub(super) fn cancel(&self, fence: Fence) -> Option<(RunId, Fence)> {
         let mut state = self.state();
-        // An idle slot may only be slow to wake.
-        let idle = state.active.iter().filter(|it| it.is_none()).count();
-        let spared = patience.map_or(0, |_| idle.min(state.queue.len()));
-        let overdue = match (patience, state.queue.get(spared)) {
-            (Some(patience), Some(work)) => {
-                clock::monotonic().duration_since(work.claimed_at) > patience
-            }
-            (None, _) => true,
-            (_, None) => false,
-        };
-        if overdue {
-            let taken = state.queue.drain(spared..);
-            taken.map(|work| work.claimed).collect()
-        } else {
-            Vec::new()
+        if let Some(slot) = state.line.slot_of(fence) {
+            self.send(&state, slot, Command::Cancel);
+            return None;
         }
-    }
-
-    /// Takes one queued run back, if it was not yet started.
-    pub(super) fn take_back_one(&self, fence: Fence) -> Option<Claimed> {
-        let mut state = self.state();
-        let index = state
-            .queue
-            .iter()
-            .position(|work| work.claimed.fence == fence)?;
-        state.queue.remove(index).map(|work| work.claimed)
-    }
-
-    /// Sends a command to the slot that works on this claim; whether one does.
-    pub(super) fn send(&self, fence: Fence, command: Command) -> bool {
-        let state = self.state();
-        let slot = state
-            .active
-            .iter()
-            .position(|active| active.is_some_and(|active| active.fence == fence));
-        slot.is_some_and(|slot| {
-            state.active[slot].is_some_and(|it| self.controls[slot].send(it.ticket, command))
-        })
+        state.line.take_back_one(fence)
     }
 
     /// Sends a command to every busy slot.
     pub(super) fn send_all(&self, command: Command) {
         let state = self.state();
-        for (slot, active) in state.active.iter().enumerate() {
-            if let Some(active) = active {
-                self.controls[slot].send(active.ticket, command);
-            }
+        for slot in state.line.busy() {
+            self.send(&state, slot, command);
         }
     }
 
-    /// Claims that are queued or active.
-    pub(super) fn fences(&self) -> Vec<Fence> {
-        let state = self.state();
-        let queued = state.queue.iter().map(|work| work.claimed.fence);
-        queued
-            .chain(state.active.iter().flatten().map(|active| active.fence))
-            .collect()
-    }
-
-    /// Attempts that run for longer than `age` and are not yet in the store; they count as noted from now on.
-    pub(super) fn unnoted(&self, age: std::time::Duration) -> Vec<Start> {
-        let now = clock::monotonic();
-        let mut state = self.state();
-        let mut starts = Vec::new();
-        for active in state.active.iter_mut().flatten() {
-            if !active.noted && now.duration_since(active.since) >= age {
-                active.noted = true;
-                starts.push(Start {
-                    run: active.run,
-                    fence: active.fence,
-                    attempt: active.attempt,
-                    started_ms: active.since_ms,
-                });
-            }
+    fn send(&self, state: &State, slot: usize, command: Command) {
+        if let Some(ticket) = state.tickets[slot] {
+            self.controls[slot].send(ticket, command);
         }
-        starts
     }
 
-    /// Whether an active attempt is not yet in the store.
-    pub(super) fn has_unnoted(&self) -> bool {
-        self.state()
-            .active
-            .iter()
-            .flatten()
-            .any(|active| !active.noted)
+    pub(super) fn note(&self, fences: &[Fence]) {
+        self.state().line.note(fences);
     }
 }

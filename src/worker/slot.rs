@@ -23,9 +23,8 @@ use crate::store::Claimed;
 use crate::units::hex;
 
 use super::ended::Ended;
-use super::engine::Event;
-use super::house::Found;
 use super::inbox::Inbox;
+use super::machine::Event;
 use super::pool::{Pool, Work};
 
 /// What all slots of a worker have in common.
@@ -83,7 +82,6 @@ impl Slot {
             Ok((mut outcome, said, checkpoint)) => {
                 started = outcome.spawned.is_some();
                 stuck = outcome.stuck.take();
-                job.observe(outcome.ran_ms);
                 let report = outcome.into_report(said);
                 // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
                 if policy::classify(&report, &job.job.exit).class == Class::Success {
@@ -102,7 +100,7 @@ impl Slot {
         };
         Ended {
             claimed,
-            job,
+            job: Arc::clone(&job.job),
             report,
             started,
             shortage,
@@ -241,7 +239,7 @@ impl Drop for TellPanic {
                 Kind::Bug,
                 format!("{thread} panicked; what runs here belongs to whoever recovers it"),
             );
-            self.0.inbox.push(Event::House(Found::Lost(defect)));
+            self.0.inbox.push(Event::Lost(defect));
         }
     }
 }

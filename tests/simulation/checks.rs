@@ -37,7 +37,11 @@ impl Witness {
         let beside = self.beside();
         for run in ready {
             let closed = self.limits.closed(&self.facts[&run], &beside, now_ms);
-            assert!(closed.is_some(), "run {run} could start at {now_ms}");
+            let fact = &self.facts[&run];
+            assert!(
+                closed.is_some(),
+                "run {run} could start at {now_ms}: {fact:?}, beside {beside:?}"
+            );
         }
     }
 

@@ -1,13 +1,12 @@
 //! `run JOB`: a worker that stores one run, keeps it for itself until it has ended, and then goes.
 
 use jobctl::intake::Request;
-use jobctl::run::{RunId, State, WorkerId};
+use jobctl::run::{RunId, WorkerId};
 use jobctl::store::{Settings, Store};
 
 use super::application::is_full;
 use super::facts::Actor;
-use super::host::{Answer, Died, Host, Life, SECOND};
-use super::worker::Worker;
+use super::host::{Answer, Died, Host, Life};
 
 /// Stores a run for a new worker, if it is to be such a one.
 pub(super) fn enqueue(host: &mut Host, store: &mut Store, worker: WorkerId) -> Life<Option<RunId>> {
@@ -44,35 +43,5 @@ pub(super) fn enqueue(host: &mut Host, store: &mut Store, worker: WorkerId) -> L
         }
         // Without an answer, or refused, the command ends, and what is stored is recovered.
         Answer::Stored(None) | Answer::Unknown(_) | Answer::NotStored => Err(Died),
-    }
-}
-
-impl Worker {
-    /// Whether its run stays its own when it goes back.
-    pub(super) fn keeps(&self) -> bool {
-        self.foreground.is_some() && self.stop_at_ms.is_none()
-    }
-
-    /// It ends when its run has.
-    pub(super) fn look_after(&mut self, host: &mut Host) {
-        let Some(run) = self.foreground else {
-            return;
-        };
-        match self.store.whereabouts(run).expect("a look") {
-            Some((State::Waiting, due_ms, Some(keeper))) if keeper == self.id => {
-                self.next_due_ms = Some(due_ms);
-            }
-            Some((State::Waiting | State::Running, ..)) => {}
-            _ if self.stop_at_ms.is_none() => self.stop(host),
-            _ => {}
-        }
-    }
-
-    /// Ends soon; what it keeps is for others then.
-    pub(super) fn stop(&mut self, host: &mut Host) {
-        self.stop_at_ms = Some(host.true_ms + 30 * SECOND);
-        if let Some(run) = self.foreground {
-            host.witness.fact(run).keeper = None;
-        }
     }
 }

@@ -9,7 +9,8 @@ use jobctl::catalogue::Catalogue;
 use jobctl::error::{Error, Kind, Result};
 use jobctl::policy::Reading;
 use jobctl::run::{Fence, RunId, WorkerId};
-use jobctl::store::{Store, Tx};
+use jobctl::store::{Body, Store, Tx};
+use jobctl::worker::Drain;
 
 use super::catalogues::editions;
 use super::facts::Actor;
@@ -39,6 +40,17 @@ pub(super) enum Answer<T> {
     Unknown(T),
 }
 
+/// What happens to a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// Another process holds the store.
+    Busy,
+    RolledBack(Kind),
+    /// It is stored, and whoever stored it does not hear of it.
+    Unknown,
+}
+
 /// Lines of a story that are shown when it fails.
 const LINES: usize = 60;
 
@@ -60,6 +72,10 @@ pub(super) struct Host {
     pub(super) edition: usize,
     /// How often things go wrong, in a thousand; 0 when the faults are over.
     pub(super) faults: i64,
+    /// The store refuses every call until then, by the true time.
+    pub(super) refuses_until_ms: i64,
+    /// The store refuses to store the end of an attempt until then, and nothing else.
+    pub(super) refuses_ends_until_ms: i64,
     /// How often each point of a crash was hit.
     pub(super) crashes: BTreeMap<&'static str, u64>,
     name: String,
@@ -89,6 +105,8 @@ impl Host {
             marks: BTreeMap::new(),
             edition: dice.between(0, editions().len() as i64 - 1) as usize,
             faults,
+            refuses_until_ms: 0,
+            refuses_ends_until_ms: 0,
             crashes: BTreeMap::new(),
             dice,
             name,
@@ -195,6 +213,42 @@ impl Host {
         Err(Died)
     }
 
+    /// Whether a thread is late with its work.
+    pub(super) fn is_late(&mut self) -> bool {
+        self.faults > 0 && self.dice.percent(10)
+    }
+
+    /// Whether the store refuses everything for now.
+    pub(super) fn refuses(&self) -> bool {
+        self.true_ms < self.refuses_until_ms
+    }
+
+    /// How a new worker is to end by itself.
+    pub(super) fn drain(&mut self) -> Option<Drain> {
+        let drains = [None, Some(Drain::Now), Some(Drain::All)];
+        if self.faults > 0 && self.dice.percent(10) {
+            *self.dice.pick(&drains).expect("one")
+        } else {
+            None
+        }
+    }
+
+    /// What happens to the next transaction.
+    fn fault(&mut self) -> Fault {
+        if self.refuses() {
+            return Fault::Busy;
+        }
+        if !self.fails() {
+            return Fault::None;
+        }
+        match self.dice.between(1, 8) {
+            1 => Fault::Busy,
+            2 => Fault::RolledBack(Kind::Io),
+            3..=4 => Fault::RolledBack(Kind::Failed),
+            _ => Fault::Unknown,
+        }
+    }
+
     /// One transaction.
     pub(super) fn write<T>(
         &mut self,
@@ -202,19 +256,13 @@ impl Host {
         store: &mut Store,
         body: impl FnOnce(&mut Tx<'_>) -> Result<T>,
     ) -> Answer<T> {
-        let fault = if self.fails() {
-            self.dice.between(1, 8)
-        } else {
-            0
-        };
-        match fault {
-            1 => {
+        match self.fault() {
+            Fault::Busy => {
                 self.note(|| format!("{actor:?}: the store is busy"));
                 self.while_busy(|| assert!(store.write(body).is_err()));
             }
-            2..=4 => {
+            Fault::RolledBack(kind) => {
                 // An error of the disk makes it open the database anew.
-                let kind = if fault == 2 { Kind::Io } else { Kind::Failed };
                 let failed = store.write(|tx| {
                     body(tx)?;
                     Err::<(), _>(Error::new(kind, "injected"))
@@ -225,13 +273,13 @@ impl Host {
                     Err("injected".into())
                 );
             }
-            _ => {
+            fault => {
                 let stored = match store.write(body) {
                     Ok(stored) => stored,
                     Err(error) => panic!("{actor:?}: {error}"),
                 };
                 self.witness.look(actor, &self.processes);
-                if fault > 0 {
+                if fault == Fault::Unknown {
                     self.note(|| format!("{actor:?}: committed, but nobody knows"));
                     return Answer::Unknown(stored);
                 }
@@ -240,6 +288,64 @@ impl Host {
         }
         self.witness.look(Actor::Nobody, &self.processes);
         Answer::NotStored
+    }
+
+    /// Several bodies in one transaction, as a ledger writes them: what each is answered, and whether it may be stored. One
+    /// alone may be refused, and ends of attempts are for a while.
+    pub(super) fn write_all(
+        &mut self,
+        actor: Actor,
+        store: &mut Store,
+        bodies: Vec<Body<'_>>,
+        is_end: &dyn Fn(usize) -> bool,
+    ) -> (Vec<Result<()>>, Vec<bool>) {
+        let n = bodies.len();
+        let fault = self.fault();
+        let refused = |kind| -> Result<()> { Err(Error::new(kind, "injected")) };
+        let ends_are_refused = self.true_ms < self.refuses_ends_until_ms;
+        let one = if self.fails() {
+            Some(self.dice.between(0, n as i64 - 1) as usize)
+        } else {
+            None
+        };
+        let fails = |index: usize| match fault {
+            Fault::RolledBack(kind) => Some(kind),
+            _ if one == Some(index) || (ends_are_refused && is_end(index)) => Some(Kind::Bug),
+            _ => None,
+        };
+        let numbered = bodies.into_iter().enumerate();
+        let bodies: Vec<Body<'_>> = numbered
+            .map(|(index, body)| -> Body<'_> {
+                let kind = fails(index);
+                Box::new(move |tx| {
+                    body(tx)?;
+                    kind.map_or(Ok(()), refused)
+                })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        if fault == Fault::Busy {
+            self.note(|| format!("{actor:?}: the store is busy"));
+            self.while_busy(|| answers = store.write_group(bodies));
+            assert!(answers.iter().all(Result::is_err));
+        } else {
+            answers = store.write_group(bodies);
+        }
+        for answer in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            let known = answer.message == "injected" || fault == Fault::Busy;
+            assert!(known, "{actor:?}: {answer}");
+        }
+        let stored: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        let any = stored.contains(&true);
+        let who = if any { actor } else { Actor::Nobody };
+        self.witness.look(who, &self.processes);
+        if fault == Fault::Unknown {
+            self.note(|| format!("{actor:?}: committed, but nobody knows"));
+            answers = (0..n).map(|_| refused(Kind::Unknown)).collect();
+        } else if !any {
+            self.note(|| format!("{actor:?}: nothing was stored"));
+        }
+        (answers, stored)
     }
 
     /// While another process holds the store.

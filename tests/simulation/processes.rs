@@ -32,6 +32,13 @@ pub(super) struct Process {
     pub(super) stopped: bool,
 }
 
+impl Process {
+    /// When it ended, if it has by now.
+    pub(super) fn stopped_at(&self, now_ms: i64) -> i64 {
+        self.stops_ms.min(now_ms)
+    }
+}
+
 /// All of them, the living by their place.
 #[derive(Debug, Default)]
 pub(super) struct Processes {
@@ -78,13 +85,7 @@ impl Processes {
         self.stop(|process| process.stops_ms <= now_ms);
     }
 
-    /// Ends one, as a worker ends its own.
-    pub(super) fn end(&mut self, place: usize) {
-        let (run, fence) = (self.all[place].run, self.all[place].fence);
-        self.stop(|process| (process.run, process.fence) == (run, fence));
-    }
-
-    /// Ends what a dead worker left of a claim; whether nothing is left.
+    /// Ends what is left of a claim; whether nothing is left.
     pub(super) fn end_left(&mut self, run: RunId, fence: Fence, now_ms: i64) -> bool {
         let is_left = |process: &Process| (process.run, process.fence) == (run, fence);
         self.stop(|process| is_left(process) && process.unkillable_until_ms <= now_ms);

@@ -1,6 +1,7 @@
 //! What a worker does beside its runs: it recovers workers that died, and prunes. And what the dead still write.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jobctl::attempt::{Class, Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
@@ -9,6 +10,7 @@ use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{
     Cause, Claimed, Death, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
 };
+use jobctl::worker::machine::Event;
 
 use super::facts::Actor;
 use super::host::{Answer, Host, Life};
@@ -22,6 +24,12 @@ pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
             recover(worker, host, &row)?;
         }
     }
+    let whole = |row: &WorkerRow| host.locks.contains(&row.worker);
+    let whole = worker.store.workers().expect("workers").iter().all(whole);
+    worker.hears(Event::Looked {
+        freed: false,
+        whole,
+    });
     Ok(())
 }
 
@@ -55,7 +63,7 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
         started,
         blocked,
     };
-    let catalogue = worker.catalogue.clone();
+    let catalogue = Arc::clone(worker.machine.catalogue());
     let answer = host.write(Actor::Reaper { rebooted }, &mut worker.store, |tx| {
         let recovered = tx.recover(&death, now_ms)?;
         for burial in &recovered.buried {
@@ -69,6 +77,10 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
         let proved = open.len() == 1 || poison.all(|it| it != Reason::Poison);
         assert!(proved, "{:?}: one of {open:?} did it", recovered.buried);
         host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
+        worker.hears(Event::Looked {
+            freed: true,
+            whole: false,
+        });
         if death.blocked.is_empty() {
             host.marks.remove(&row.worker);
         }

@@ -2,6 +2,7 @@
 //! the faults stop, everything must come to an end, and all invariants must hold.
 
 use jobctl::store::Store;
+use jobctl::worker::machine::Event;
 
 use super::application::{Application, LONGEST_MS};
 use super::catalogues::editions;
@@ -16,6 +17,9 @@ const WORKERS: usize = 3;
 
 /// What a week lasts.
 const STORY_MS: i64 = 7 * DAY;
+
+/// The store refuses for so long, now and then.
+const OUTAGE_MS: i64 = 40 * SECOND;
 
 /// After the faults everything comes to an end within this: the longest delay, and the waits of a run that is rate limited
 /// again and again.
@@ -108,6 +112,15 @@ impl Story {
                 host.reboot();
             }
             19..=22 => Schedulers::accept_clock(host, &mut self.store),
+            29..=31 => {
+                host.refuses_until_ms = host.true_ms + OUTAGE_MS;
+                self.burst = 12;
+                host.note(|| "the store refuses everything".to_owned());
+            }
+            32..=33 => {
+                host.refuses_ends_until_ms = host.true_ms + host.dice.between(MINUTE, 2 * HOUR);
+                host.note(|| "the store refuses ends".to_owned());
+            }
             23..=28 => {
                 host.edition = host.dice.between(0, editions().len() as i64 - 1) as usize;
                 host.note(|| "the catalogue is edited".to_owned());
@@ -147,8 +160,14 @@ impl Story {
             worker.frozen_until_ms = host.true_ms + host.dice.between(SECOND, 6 * HOUR);
             host.note(|| format!("worker {} is stopped for a while", worker.id));
         }
-        if host.dice.percent(2) {
-            worker.catalogue = host.catalogue();
+        match host.dice.between(1, 200) {
+            1..=4 => worker.hears(Event::Reload),
+            5 if host.faults > 0 => {
+                for _ in 0..host.dice.between(1, 3) {
+                    worker.hears(Event::Terminate);
+                }
+            }
+            _ => {}
         }
         let lived = self.turn(&mut worker);
         let host = &mut self.host;
@@ -202,7 +221,8 @@ impl Story {
         self.host.witness.check();
         for worker in self.workers.iter().flatten() {
             let held = self.store.held_by(worker.id).expect("what it holds");
-            for (run, fence) in worker.holds() {
+            let given: Vec<_> = worker.attempts_of().collect();
+            for (run, fence) in given {
                 let held = held.iter().any(|it| (it.0, it.1) == (run, fence));
                 assert!(held, "worker {} lives and has lost run {run}", worker.id);
             }
@@ -214,6 +234,8 @@ impl Story {
         let host = &mut self.host;
         host.note(|| "the faults stop".to_owned());
         host.faults = 0;
+        host.refuses_until_ms = 0;
+        host.refuses_ends_until_ms = 0;
         host.processes.let_go();
         // The clock is right for good, and later than everything that was ever opened.
         let last_ms = host
@@ -238,9 +260,26 @@ impl Story {
             turn += 1;
         }
         self.check();
+        self.settle_workers();
         self.host.witness.check_end();
         Application::check(&self.host);
         told_once(&self.store);
+    }
+
+    /// Whoever lives still has nothing left to store.
+    fn settle_workers(&mut self) {
+        for _ in 0..3 {
+            self.host.pass(MINUTE);
+            for index in 0..WORKERS {
+                if self.workers[index].is_some() {
+                    self.work(index);
+                }
+            }
+        }
+        for worker in self.workers.iter().flatten() {
+            let settled = !worker.machine.has_intents() && worker.is_idle();
+            assert!(settled, "worker {}: {:?}", worker.id, worker.machine);
+        }
     }
 
     fn left(&self) -> i64 {

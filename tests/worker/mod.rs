@@ -19,6 +19,7 @@ mod foreground;
 mod ground;
 mod hostile;
 mod namespaces;
+mod refused;
 mod sequence;
 mod shortage;
 mod stopping;

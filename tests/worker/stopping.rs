@@ -205,7 +205,7 @@ fn an_at_most_once_run_that_is_stopped_is_dead() {
 }
 
 /// Holds the writers' lock, so that whatever the worker writes waits.
-fn hold_writers(world: &World) -> File {
+pub(super) fn hold_writers(world: &World) -> File {
     let lock = File::options()
         .write(true)
         .open(world.state().join("write.lock"))

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::flow;
 use super::writer::{Depth, Tx};
@@ -292,29 +292,6 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
 }
 
 impl super::Store {
-    /// When the next delayed run becomes due or a waiting one expires, milliseconds. Ready runs do not count: after a claim
-    /// that took nothing they wait for something else than time.
-    pub fn next_due(&self) -> Result<Option<i64>> {
-        const DUE: &str = "
-            SELECT due_ms FROM run INDEXED BY run_due
-            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 ORDER BY due_ms LIMIT 1";
-        const DEADLINE: &str = "
-            SELECT deadline_ms FROM run INDEXED BY run_deadline
-            WHERE state = 'waiting' AND deadline_ms IS NOT NULL ORDER BY deadline_ms LIMIT 1";
-        let conn = self.connection()?;
-        let due: Option<i64> = conn
-            .prepare_cached(DUE)?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        let deadline: Option<i64> = conn
-            .prepare_cached(DEADLINE)?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        Ok([due, deadline].into_iter().flatten().min())
-    }
-}
-
-impl super::Store {
     /// Waiting runs by queue and job: how many, and the earliest due time of those not yet due.
     pub fn waiting(&self) -> Result<Vec<Waiting>> {
         const SQL: &str = "
@@ -341,22 +318,57 @@ impl super::Store {
     }
 
     /// State of a run, its due time, and the worker that runs or keeps it.
-    pub fn whereabouts(&self, run: RunId) -> Result<Option<(State, i64, Option<WorkerId>)>> {
-        const SQL: &str = "SELECT state, due_ms, worker FROM run WHERE id = ?1";
-        let row: Option<(String, i64, Option<i64>)> = self
-            .connection()?
-            .prepare_cached(SQL)?
-            .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        Ok(row.and_then(|(state, due_ms, worker)| {
-            Some((State::from_word(&state)?, due_ms, worker.map(WorkerId)))
-        }))
+    pub fn whereabouts(&self, run: RunId) -> Result<Option<Whereabouts>> {
+        whereabouts(self.connection()?, run)
     }
 
     /// Names of the paused jobs.
     pub fn paused_jobs(&self, now_ms: i64) -> Result<HashSet<String>> {
         let pauses = self.pauses(now_ms)?.into_iter();
         Ok(pauses.map(|pause| pause.job).collect())
+    }
+}
+
+/// State of a run, its due time, and the worker that runs or keeps it.
+type Whereabouts = (State, i64, Option<WorkerId>);
+
+fn whereabouts(conn: &Connection, run: RunId) -> Result<Option<Whereabouts>> {
+    const SQL: &str = "SELECT state, due_ms, worker FROM run WHERE id = ?1";
+    let row: Option<(String, i64, Option<i64>)> = conn
+        .prepare_cached(SQL)?
+        .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    Ok(row.and_then(|(state, due_ms, worker)| {
+        Some((State::from_word(&state)?, due_ms, worker.map(WorkerId)))
+    }))
+}
+
+impl Tx<'_> {
+    /// As [`super::Store::whereabouts`], within the transaction.
+    pub fn whereabouts(&self, run: RunId) -> Result<Option<Whereabouts>> {
+        whereabouts(self.conn, run)
+    }
+
+    /// When the next delayed run becomes due or a waiting one expires, milliseconds. Ready runs do not count: after a claim
+    /// that took nothing they wait for something else than time.
+    pub fn next_due(&self) -> Result<Option<i64>> {
+        const DUE: &str = "
+            SELECT due_ms FROM run INDEXED BY run_due
+            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 ORDER BY due_ms LIMIT 1";
+        const DEADLINE: &str = "
+            SELECT deadline_ms FROM run INDEXED BY run_deadline
+            WHERE state = 'waiting' AND deadline_ms IS NOT NULL ORDER BY deadline_ms LIMIT 1";
+        let due: Option<i64> = self
+            .conn
+            .prepare_cached(DUE)?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        let deadline: Option<i64> = self
+            .conn
+            .prepare_cached(DEADLINE)?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        Ok([due, deadline].into_iter().flatten().min())
     }
 }
 

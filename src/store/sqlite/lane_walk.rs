@@ -190,6 +190,11 @@ impl Tx<'_> {
                 tenants.push_back(tenant);
             }
         }
+        if end == End::Dry && walk.is_partial && desk.claims.runs.len() > taken_before {
+            // What was taken closed the lanes of the other tenants found; the next claim looks behind them.
+            desk.claims.full = true;
+            end = End::Claim;
+        }
         if let (End::Dry, Some(last)) = (end, walk.cut) {
             // Too many tenants without an open lane: the next claim looks further, once around.
             if desk.claims.runs.len() == taken_before {

@@ -76,7 +76,7 @@ pub use unknown::UnknownLane;
 pub use verify::Violation;
 pub use watch::Watch;
 pub use why::Asked;
-pub use writer::Tx;
+pub use writer::{Body, Tx};
 
 use crate::error::{Error, Kind, Result};
 
@@ -229,7 +229,11 @@ impl Store {
     /// damaged is believed when it still is on a second look, which reads all of it: for seconds, if it is large.
     pub fn may_heal(&self, error: &Error) -> Result<()> {
         if fault::is_damaged(error) && !self.is_whole() {
-            return Err(error.clone());
+            // Whatever was unknown about one COMMIT, this is what the process ends with.
+            return Err(Error {
+                kind: Kind::Io,
+                ..error.clone()
+            });
         }
         self.check_identity()
     }

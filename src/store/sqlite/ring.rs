@@ -30,6 +30,8 @@ pub(super) struct Walk<'w> {
     pub(super) end: String,
     /// The last tenant looked at, where there were too many.
     pub(super) cut: Option<String>,
+    /// It ended because so many tenants were enough; what is behind them was not looked at.
+    pub(super) is_partial: bool,
 }
 
 impl<'w> Walk<'w> {
@@ -40,6 +42,7 @@ impl<'w> Walk<'w> {
             with_begin: turn.left > 0,
             end: turn.walked.clone().unwrap_or_else(|| turn.name.clone()),
             cut: None,
+            is_partial: false,
         }
     }
 
@@ -64,6 +67,7 @@ impl<'w> Walk<'w> {
         let short = self.end > self.begin;
         let upto = short.then(|| self.end.clone());
         self.pass(&mut lanes, desk, first, upto.as_deref(), &mut seen)?;
+        self.is_partial |= !short && seen.tenants.len() >= max;
         if !short && self.cut.is_none() && seen.tenants.len() < max {
             // Around the end of the ring.
             let upto = self.end.clone();
@@ -94,6 +98,7 @@ impl<'w> Walk<'w> {
                 break;
             }
             if seen.tenants.len() >= seen.max {
+                self.is_partial = true;
                 break;
             }
             if seen.visited >= TENANTS_MAX {

@@ -113,6 +113,11 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(SQL)?.execute([worker.0])? == 1)
     }
 
+    /// As [`super::Store::held_by`], within the transaction.
+    pub fn held_by(&self, worker: WorkerId) -> Result<Vec<(RunId, Fence, i64)>> {
+        held_by(self.conn, worker)
+    }
+
     /// Asks a worker to stop; whether it exists.
     pub fn ask_worker_to_stop(&mut self, worker: WorkerId, now_ms: i64) -> Result<bool> {
         const SQL: &str = "UPDATE worker SET stop_ms = coalesce(stop_ms, ?2) WHERE id = ?1";
@@ -135,15 +140,7 @@ impl super::Store {
 
     /// Runs that a worker holds: id, fence, number of the running attempt.
     pub fn held_by(&self, worker: WorkerId) -> Result<Vec<(RunId, Fence, i64)>> {
-        const SQL: &str = "
-            SELECT id, fence, attempts FROM run INDEXED BY run_worker WHERE worker = ?1 AND state = 'running'";
-        let mut statement = self.connection()?.prepare_cached(SQL)?;
-        let rows = statement
-            .query_map([worker.0], |row| {
-                Ok((RunId(row.get(0)?), Fence(row.get(1)?), row.get(2)?))
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(rows)
+        held_by(self.connection()?, worker)
     }
 
     /// Runs of a worker that an operator wants cancelled.
@@ -159,4 +156,16 @@ impl super::Store {
             .collect::<Result<_, _>>()?;
         Ok(rows)
     }
+}
+
+fn held_by(conn: &Connection, worker: WorkerId) -> Result<Vec<(RunId, Fence, i64)>> {
+    const SQL: &str = "
+        SELECT id, fence, attempts FROM run INDEXED BY run_worker WHERE worker = ?1 AND state = 'running'";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement
+        .query_map([worker.0], |row| {
+            Ok((RunId(row.get(0)?), Fence(row.get(1)?), row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 
 /// One unit of work inside a transaction: all of it is stored, or nothing.
-pub(super) type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
+pub type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
@@ -168,7 +168,8 @@ impl Store {
     }
 
     /// Runs all bodies in one transaction; answers in their order, valid once this returns.
-    pub(super) fn write_group(&mut self, bodies: Vec<Body<'_>>) -> Vec<Result<()>> {
+    #[doc(hidden)]
+    pub fn write_group(&mut self, bodies: Vec<Body<'_>>) -> Vec<Result<()>> {
         let mut answers = Vec::with_capacity(bodies.len());
         let n = bodies.len();
         let result = catch_unwind(AssertUnwindSafe(|| self.try_group(bodies, &mut answers)));

@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Engine, Stop, TICK};
+use super::Engine;
+use super::tell::Teller;
 use crate::catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -19,13 +19,15 @@ use crate::process::signals::SignalPipe;
 use crate::process::{SlotDir, descriptors, marks::StartMarks, spawn};
 use crate::recovery::refuse_foreign;
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NO_QUEUES, PassedOver, ServedQueue, Settings, Store};
+use crate::store::{Ledger, NO_QUEUES, ServedQueue, Settings, Store};
 use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
+use crate::worker::machine::{Machine, Now, Setup};
 use crate::worker::pool::Pool;
+use crate::worker::reader::Reader;
 use crate::worker::slot::{Shared, Slot};
-use crate::worker::{Options, Reload, Summary};
+use crate::worker::{Options, Reload};
 
 impl Engine {
     pub(super) fn start(mut options: Options, reload: Reload) -> Result<Self> {
@@ -58,7 +60,8 @@ impl Engine {
             }
         };
         let (reader, _) = options.open.open()?;
-        let watch = reader.watch()?;
+        let lock = identity.lock_file()?;
+        let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
         let ledger = Arc::new(Ledger::start(store)?);
         let house = House::start(
             &options.open,
@@ -69,62 +72,34 @@ impl Engine {
             foreground.is_some(),
         )?;
         let slots = start_slots(&options, worker, &shared)?;
-        let now = clock::monotonic();
-        let mut engine = Self {
+        let teller = Teller::new(options.notify, &catalogue);
+        let setup = Setup {
+            worker,
+            slots: options.slots as usize,
+            queues: options.queues,
+            catalogue,
+            max_runs: options.max_runs,
+            drain: options.drain,
+            foreground,
+            stop_after: options.stop_after,
+        };
+        let engine = Self {
+            machine: Machine::new(setup, Now::read()),
             identity,
             shared,
             ledger,
-            watch,
+            turns: Arc::default(),
+            reader,
             house,
             reload,
             signals,
             hangups,
             slots,
-            catalogue,
             prepared: HashMap::new(),
-            asked_queues: options.queues,
-            queues: Arc::default(),
-            turns: Arc::default(),
-            ended: Vec::new(),
-            ended_since: None,
-            retry_at: None,
+            teller,
+            in_foreground: foreground.is_some(),
             stuck: Vec::new(),
-            outstanding: 0,
-            look: true,
-            alone: false,
-            reconcile: false,
-            short_until: None,
-            short_jobs: HashMap::new(),
-            refused_claims: 0,
-            data_version: reader.data_version()?,
-            store: reader,
-            next_due_ms: None,
-            passed: PassedOver::default(),
-            next_tick: now + TICK,
-            clock_offset_ms: now_ms - clock::boottime_ms(),
-            restart_waits: true,
-            cancels_looked_at: now,
-            look_for_cancels: false,
-            stop: Stop::No,
-            stop_after: options.stop_after,
-            drain: options.drain,
-            house_looked: false,
-            dry: false,
-            left_to_claim: options.max_runs,
-            foreground,
-            notify: options.notify,
-            tell_at: now,
-            trouble: None,
-            refused: None,
-            longest_grace: Duration::ZERO,
-            stop_ends: None,
-            summary: Summary {
-                foreground,
-                ..Summary::default()
-            },
         };
-        engine.order_queues();
-        engine.note_graces();
         if foreground.is_none() {
             engine.log_start();
         }
@@ -132,7 +107,7 @@ impl Engine {
     }
 
     fn log_start(&self) {
-        let queues = ServedQueue::list(&self.queues);
+        let queues = ServedQueue::list(self.machine.queues());
         let fields: [(&str, &dyn std::fmt::Display); 3] = [
             ("worker", &self.identity.worker),
             ("queues", &queues),

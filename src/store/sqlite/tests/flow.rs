@@ -71,6 +71,31 @@ pub(super) fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
     }
 }
 
+/// The tenants found first may all wait for one another; what is behind them is not left without another claim.
+#[test]
+fn a_claim_that_stops_early_says_that_more_may_be_ready() {
+    let mut lab = Lab::new();
+    let mut rules = Rules::default();
+    rules.jobs.insert("one".into(), job(&[], Some(1)));
+    use_rules(&mut lab, &rules);
+    fill(&mut lab, 1, "default", "a", "one");
+    fill(&mut lab, 1, "default", "b", "one");
+    fill(&mut lab, 1, "default", "c", "other");
+    let queues = ["default".into()];
+    let first = claim(&mut lab, &queues, 2);
+    assert_eq!(first.runs.len(), 1);
+    assert!(
+        first.full,
+        "a claim that leaves a ready run calls for another"
+    );
+    let second = claim(&mut lab, &queues, 1);
+    assert_eq!(
+        counts(&second, |run| &run.job),
+        BTreeMap::from([("other", 1)])
+    );
+    lab.check();
+}
+
 /// A lab in which so many runs of `call` wait under the limit `api`.
 fn under_limit(limit: LimitRules, runs: usize) -> Lab {
     let mut lab = Lab::new();

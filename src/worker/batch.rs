@@ -1,0 +1,244 @@
+//! What a worker stores in one transaction, as plain values, and how each of them is written.
+//!
+//! Rule: each write stands in a savepoint of its own, so one that is refused costs the others nothing.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::catalogue::Catalogue;
+use crate::error::Result;
+use crate::recovery::follow_up;
+use crate::run::{Fence, RunId, State, WorkerId};
+use crate::store::{ClaimRequest, Claims, Outcome, ServedQueue, Start, Turns, Tx};
+
+use super::ended::{Ended, Written};
+
+/// Writes that share a transaction.
+#[derive(Debug)]
+pub struct Batch {
+    /// Who writes.
+    pub worker: WorkerId,
+    /// Its catalogue.
+    pub catalogue: Arc<Catalogue>,
+    /// In this order.
+    pub writes: Vec<Write>,
+}
+
+/// One write.
+#[derive(Debug)]
+pub enum Write {
+    /// The end of an attempt.
+    End {
+        /// How it ended.
+        ended: Arc<Ended>,
+        /// Whether its run stays ours where it goes back to waiting.
+        keep: bool,
+        /// How often this was refused.
+        refused: u32,
+    },
+    /// A claim is given back unstarted.
+    Return {
+        /// Its run.
+        run: RunId,
+        /// The claim.
+        fence: Fence,
+        /// Whether the run stays ours.
+        keep: bool,
+        /// How often this was refused.
+        refused: u32,
+    },
+    /// An attempt has started.
+    Start(Start),
+    /// Relative delays that began later than now begin now.
+    Rebase,
+    /// The rules of the catalogue come into force.
+    Rules,
+    /// What is ours by the store and not among these claims is given back unstarted.
+    GiveBackUnknown {
+        /// Every claim that the worker knows of.
+        known: HashSet<Fence>,
+        /// The run that stays ours.
+        keep: Option<RunId>,
+    },
+    /// Runs are claimed.
+    Claim(ClaimOrder),
+}
+
+/// What a claim asks for.
+#[derive(Debug)]
+pub struct ClaimOrder {
+    /// Queues in the order in which they are served.
+    pub queues: Arc<Vec<ServedQueue>>,
+    /// At most so many runs, ..
+    pub max: usize,
+    /// .. of which those beyond this number must be short.
+    pub free: usize,
+    /// Whether the worker holds nothing else.
+    pub idle: bool,
+    /// Jobs whose runs are short.
+    pub short: Arc<HashSet<String>>,
+    /// Jobs whose runs cannot be started for now.
+    pub held_back: HashSet<String>,
+    /// This run and no other.
+    pub foreground: Option<RunId>,
+}
+
+/// What a write came to.
+#[derive(Debug)]
+pub enum Done {
+    /// The end is stored, or the claim was no longer ours.
+    Ended(Written),
+    /// The claim is given back, or was no longer ours.
+    Returned,
+    /// The start is noted.
+    Noted,
+    /// Delays were rebased.
+    Rebased {
+        /// Not all of them: once more.
+        more: bool,
+    },
+    /// The rules are in force.
+    RulesSaved,
+    /// What was unknown is given back.
+    GaveBack,
+    /// What was claimed.
+    Claimed(Box<ClaimAnswer>),
+}
+
+/// The answer to a claim.
+#[derive(Debug, Default)]
+pub struct ClaimAnswer {
+    /// What was claimed.
+    pub claims: Claims,
+    /// When the next run becomes due, milliseconds UTC; unknown where another claim follows anyway.
+    pub next_due_ms: Option<i64>,
+    /// Where the run of the foreground is, if it is there: its state, its due time, and whether it is ours.
+    pub location: Option<Option<(State, i64, bool)>>,
+}
+
+impl Write {
+    /// Does it within a transaction.
+    pub fn perform(
+        &self,
+        tx: &mut Tx<'_>,
+        batch: &Batch,
+        turns: &Mutex<Turns>,
+        now_ms: i64,
+    ) -> Result<Done> {
+        let (worker, catalogue) = (batch.worker, &batch.catalogue);
+        match self {
+            Write::End { ended, keep, .. } => ended
+                .write(tx, worker, catalogue, *keep, now_ms)
+                .map(Done::Ended),
+            Write::Return {
+                run, fence, keep, ..
+            } => {
+                give_back(tx, worker, *run, *fence, *keep)?;
+                Ok(Done::Returned)
+            }
+            Write::Start(start) => tx.note_start(worker, start).map(|_| Done::Noted),
+            Write::Rebase => {
+                let more = tx.restart_waits(now_ms)?;
+                Ok(Done::Rebased { more })
+            }
+            Write::Rules => {
+                tx.keep_catalogue(catalogue, now_ms)?;
+                Ok(Done::RulesSaved)
+            }
+            Write::GiveBackUnknown { known, keep } => {
+                for (run, fence, _) in tx.held_by(worker)? {
+                    if !known.contains(&fence) {
+                        give_back(tx, worker, run, fence, *keep == Some(run))?;
+                    }
+                }
+                Ok(Done::GaveBack)
+            }
+            Write::Claim(order) => {
+                let answer = order.claim(tx, batch, turns, now_ms)?;
+                Ok(Done::Claimed(Box::new(answer)))
+            }
+        }
+    }
+
+    /// The run that it is about, where it is about one.
+    pub(super) fn run(&self) -> Option<RunId> {
+        match self {
+            Write::End { ended, .. } => Some(ended.claimed.run),
+            Write::Return { run, .. } => Some(*run),
+            _ => None,
+        }
+    }
+}
+
+/// Gives a claim back whose command was not started.
+fn give_back(
+    tx: &mut Tx<'_>,
+    worker: WorkerId,
+    run: RunId,
+    fence: Fence,
+    keep: bool,
+) -> Result<()> {
+    let outcome = tx.unclaim(run, fence)?;
+    if keep && outcome == Outcome::Moved(State::Waiting) {
+        tx.keep_for(run, worker)?;
+    }
+    Ok(())
+}
+
+/// What follows the death of runs that nobody can work.
+fn bury(tx: &mut Tx<'_>, claims: &Claims, catalogue: &Catalogue, now_ms: i64) -> Result<()> {
+    let mut buried = claims.buried.iter();
+    buried.try_for_each(|burial| follow_up(tx, burial, catalogue, now_ms))
+}
+
+impl ClaimOrder {
+    fn claim(
+        &self,
+        tx: &mut Tx<'_>,
+        batch: &Batch,
+        turns: &Mutex<Turns>,
+        now_ms: i64,
+    ) -> Result<ClaimAnswer> {
+        let catalogue = &batch.catalogue;
+        let request = ClaimRequest {
+            worker: batch.worker,
+            queues: &self.queues,
+            knows: &|job| catalogue.jobs.contains_key(job) && !self.held_back.contains(job),
+            known_behind: &|job| catalogue.job_behind(job).map(str::to_owned),
+            max: self.max,
+            free: self.free,
+            is_short: &|job| self.short.contains(job),
+            idle: self.idle,
+        };
+        if let Some(run) = self.foreground {
+            if let Some(burial) = tx.expire_kept(run, batch.worker, now_ms)? {
+                follow_up(tx, &burial, catalogue, now_ms)?;
+            }
+            let claims = tx.claim_kept(run, &request, now_ms)?;
+            bury(tx, &claims, catalogue, now_ms)?;
+            let location = tx.whereabouts(run)?;
+            let is_ours = |worker: Option<WorkerId>| worker == Some(batch.worker);
+            return Ok(ClaimAnswer {
+                claims,
+                next_due_ms: None,
+                location: Some(location.map(|(state, due, by)| (state, due, is_ours(by)))),
+            });
+        }
+        let more = tx.promote(now_ms)?;
+        let burials = tx.expire(now_ms)?;
+        for burial in &burials {
+            follow_up(tx, burial, catalogue, now_ms)?;
+        }
+        let mut turns = turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = tx.claim(&request, &mut turns, now_ms)?;
+        claims.full |= more || !burials.is_empty();
+        bury(tx, &claims, catalogue, now_ms)?;
+        // Whoever claims again at once needs to know no time.
+        let goes_on = claims.full || claims.wants_idle;
+        Ok(ClaimAnswer {
+            next_due_ms: if goes_on { None } else { tx.next_due()? },
+            claims,
+            location: None,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Performs the machine's actions, one each.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Engine;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::process::{spawn, wrapper};
+use crate::store::{Claimed, Entry};
+use crate::worker::batch::{Batch, Done};
+use crate::worker::machine::{Action, Event, Now};
+use crate::worker::prepared::Prepared;
+use crate::worker::reader::Question;
+
+impl Engine {
+    pub(super) fn perform(&mut self, action: Action, now: Now) {
+        match action {
+            Action::Submit(batch) => self.submit(&batch),
+            Action::Offer(runs) => self.offer(runs, now),
+            Action::Noted(fences) => self.shared.pool.note(&fences),
+            Action::TakeBack(which) => {
+                let taken = self.shared.pool.take_back(which, now);
+                self.machine.on_event(Event::TakenBack(taken), now);
+            }
+            Action::Cancel(fence) => {
+                if let Some(taken) = self.shared.pool.cancel(fence) {
+                    self.machine.on_event(Event::TakenBack(vec![taken]), now);
+                }
+            }
+            Action::TellAll(command) => self.shared.pool.send_all(command),
+            Action::Forget(fence) => self.shared.marks.done(fence),
+            Action::Load => self.load(),
+            Action::Use(catalogue) => {
+                self.prepared.clear();
+                self.teller.use_catalogue(&catalogue);
+                self.house.use_catalogue(catalogue);
+            }
+            Action::ReadLeft => self.reader.ask(Question::Left),
+            Action::Examine(error) => self.reader.ask(Question::Examine(error)),
+            Action::Tick { busy } => {
+                spawn::reap_orphans();
+                self.house.set_busy(busy);
+                for ended in self.stuck.extract_if(.., |it| it.has_let_go()) {
+                    self.machine.on_event(Event::Ended(ended), now);
+                }
+            }
+            Action::TellReloading => self.teller.reloading(),
+            Action::TellReady => {
+                let status = self.machine.status(&self.shared.pool.view(now), now);
+                self.teller.ready(&status);
+            }
+            Action::TellStop => self.teller.stopping(self.machine.stop(), now),
+            Action::Log(note) => note.log(),
+        }
+    }
+
+    /// What a thread reports. An attempt that is stuck waits here until its processes are gone, which only a look can tell.
+    pub(super) fn hear(&mut self, event: Event, now: Now) {
+        let Event::Ended(ended) = event else {
+            return self.machine.on_event(event, now);
+        };
+        let Some(stuck) = &ended.stuck else {
+            return self.machine.on_event(Event::Ended(ended), now);
+        };
+        let (run, fence, pids) = (ended.claimed.run, ended.claimed.fence, stuck.pids());
+        self.machine
+            .on_event(Event::Stuck { run, fence, pids }, now);
+        self.stuck.push(ended);
+    }
+
+    fn offer(&mut self, runs: Vec<Claimed>, now: Now) {
+        let mut work = Vec::new();
+        for claimed in runs {
+            // The machine offers what its catalogue knows.
+            if let Some(job) = self.prepare(&claimed.job) {
+                work.push((claimed, job));
+            }
+        }
+        self.shared.pool.add(work, now);
+    }
+
+    fn prepare(&mut self, name: &str) -> Option<Arc<Prepared>> {
+        if let Some(prepared) = self.prepared.get(name) {
+            return Some(Arc::clone(prepared));
+        }
+        let catalogue = self.machine.catalogue();
+        let job = catalogue.jobs.get(name)?;
+        let prepared = Arc::new(Prepared::new(
+            job,
+            &self.shared.state_dir,
+            &catalogue.path,
+            &wrapper::own_binary(),
+        ));
+        self.prepared.insert(name.to_owned(), Arc::clone(&prepared));
+        Some(prepared)
+    }
+
+    /// On a thread of its own: a catalogue of thousands of jobs takes its time, and so may its disk.
+    fn load(&self) {
+        let (reload, shared) = (Arc::clone(&self.reload), Arc::clone(&self.shared));
+        let load = move || {
+            let loaded = reload().map(Arc::new);
+            shared.inbox.push(Event::Loaded(loaded));
+        };
+        let thread = std::thread::Builder::new().name("reload".into());
+        if let Err(error) = thread.spawn(load) {
+            let error = Error::new(Kind::Failed, format!("cannot start a thread: {error}"));
+            self.shared.inbox.push(Event::Loaded(Err(error)));
+        }
+    }
+
+    fn submit(&self, batch: &Arc<Batch>) {
+        let n = batch.writes.len();
+        let answers = Arc::new(Mutex::new(Vec::with_capacity(n)));
+        let entries = (0..n).map(|index| self.entry(batch, index, &answers));
+        self.ledger.submit(entries.collect());
+    }
+
+    /// One write of a batch. The last to be answered sends all answers on; they come in order.
+    fn entry(&self, batch: &Arc<Batch>, index: usize, answers: &Answers) -> Entry {
+        let (batch, answers) = (Arc::clone(batch), Arc::clone(answers));
+        let (turns, shared) = (Arc::clone(&self.turns), Arc::clone(&self.shared));
+        let n = batch.writes.len();
+        let value = Arc::new(Mutex::new(None));
+        let place = Arc::clone(&value);
+        Entry {
+            body: Box::new(move |tx| {
+                let done = batch.writes[index].perform(tx, &batch, &turns, clock::wall_ms())?;
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                Ok(())
+            }),
+            done: Box::new(move |result| {
+                let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let no_value = || Error::new(Kind::Bug, "a write gave no answer");
+                let answer = result.and_then(|()| value.ok_or_else(no_value));
+                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                answers.push(answer);
+                if answers.len() == n {
+                    let answers = std::mem::take(&mut *answers);
+                    shared.inbox.push(Event::Answered(answers));
+                }
+            }),
+        }
+    }
+}
+
+type Answers = Arc<Mutex<Vec<Result<Done>>>>;

@@ -1,0 +1,94 @@
+//! Reloads of the catalogue: load, work with it, save its rules; repeated until the rules are saved.
+//!
+//! Rule: one load at a time; a request that comes meanwhile is another load afterwards.
+
+use std::sync::Arc;
+
+use super::{Action, Machine, Note, Stop, millis};
+use crate::catalogue::Catalogue;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Default)]
+pub(super) struct Reloading {
+    /// A load is under way.
+    loading: bool,
+    /// Another one was asked for meanwhile.
+    again: bool,
+    /// The rules of our catalogue are to be saved, or are on their way.
+    pub(super) unsaved: bool,
+    /// Why they were refused last.
+    pub(super) not_saved: Option<String>,
+    /// Why the newest catalogue was refused.
+    pub(super) refused: Option<String>,
+}
+
+impl Machine {
+    pub(super) fn on_reload(&mut self) {
+        if self.reloading.loading {
+            self.reloading.again = true;
+            return;
+        }
+        self.reloading.loading = true;
+        if self.stop == Stop::No {
+            self.actions.push(Action::TellReloading);
+        }
+        self.actions.push(Action::Load);
+    }
+
+    pub(super) fn on_loaded(&mut self, answer: Result<Arc<Catalogue>>) {
+        self.reloading.loading = false;
+        match answer {
+            Ok(catalogue) => {
+                let jobs = catalogue.jobs.len();
+                self.log(Note::Loaded { jobs });
+                self.stop_after = millis(catalogue.worker.stop_after_ms);
+                self.claiming.use_catalogue(&catalogue);
+                self.actions.push(Action::Use(Arc::clone(&catalogue)));
+                self.catalogue = catalogue;
+                self.reloading.refused = None;
+                if self.foreground.is_some() {
+                    // Only a worker that serves others puts rules in force.
+                    self.tell_ready();
+                } else {
+                    self.reloading.unsaved = true;
+                    self.writes.rules = true;
+                }
+            }
+            Err(error) => {
+                self.reloading.refused = Some(error.to_string());
+                self.log(Note::Refused(error));
+                self.tell_ready();
+            }
+        }
+        if std::mem::take(&mut self.reloading.again) {
+            self.on_reload();
+        }
+    }
+
+    /// The rules of the catalogue that was ours at the submission are in force.
+    pub(super) fn on_rules_saved(&mut self) {
+        if self.writes.rules {
+            // A newer one was loaded meanwhile.
+            return;
+        }
+        self.reloading.unsaved = false;
+        if self.reloading.not_saved.take().is_some() {
+            self.log(Note::RulesSaved);
+        }
+        self.tell_ready();
+    }
+
+    pub(super) fn on_rules_refused(&mut self, error: &Error) {
+        self.writes.rules = true;
+        if self.reloading.not_saved.is_none() {
+            self.log(Note::RulesNotSaved(error.clone()));
+        }
+        self.reloading.not_saved = Some(error.to_string());
+    }
+
+    fn tell_ready(&mut self) {
+        if self.stop == Stop::No && !self.reloading.loading {
+            self.actions.push(Action::TellReady);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What operators ask of the worker by way of the store: cancels and a stop.
+
+use super::{Action, Machine, Note, Now, Stop};
+use crate::error::{Error, Kind};
+use crate::run::{Fence, RunId};
+
+impl Machine {
+    pub(super) fn on_requests(&mut self, cancels: Vec<(RunId, Fence)>, stop: bool, now: Now) {
+        for (run, fence) in cancels {
+            // A cancel is stored, so the reader repeats it; only the first is news.
+            let Some(held) = self.held.get_mut(&fence) else {
+                continue;
+            };
+            if !std::mem::replace(&mut held.cancelled, true) {
+                self.log(Note::CancelRequested { run });
+            }
+            self.actions.push(Action::Cancel(fence));
+        }
+        if stop && self.stop == Stop::No {
+            self.stop_gracefully(now);
+        }
+    }
+
+    pub(super) fn on_unregistered(&mut self) {
+        let worker = self.worker;
+        self.finish(Err(Error::new(
+            Kind::Failed,
+            format!("worker {worker} is no longer registered; its runs belong to others"),
+        )));
+    }
+}

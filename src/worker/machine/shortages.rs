@@ -1,0 +1,168 @@
+//! What the host lacks: nothing, or nothing of one job, is claimed for a pause that grows while the shortage lasts.
+//!
+//! Rule: nothing is charged to a run for it, and an attempt that starts ends every pause that it disproves.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::Now;
+use crate::attempt::{Shortage, ShortageScope};
+
+/// The first pause, and the longest.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub(super) struct Shortages {
+    /// Of the worker.
+    worker: Option<Pause>,
+    jobs: BTreeMap<String, Pause>,
+}
+
+/// It is over at its end; its length is remembered until an attempt starts.
+#[derive(Debug)]
+struct Pause {
+    until: Duration,
+    length: Duration,
+    is_over: bool,
+    why: String,
+}
+
+impl Pause {
+    /// The next pause after this one. Attempts that end together meet one shortage.
+    fn next(before: Option<Self>, why: &str, now: Now) -> Self {
+        let length = match before {
+            Some(pause) if !pause.is_over => return pause,
+            Some(pause) => (pause.length * 2).min(PAUSE_MAX),
+            None => PAUSE_MIN,
+        };
+        Self {
+            until: now.steady + length,
+            length,
+            is_over: false,
+            why: why.to_owned(),
+        }
+    }
+}
+
+impl Shortages {
+    pub(super) fn meet(&mut self, shortage: &Shortage, job: &str, now: Now) {
+        match shortage.scope {
+            ShortageScope::Worker => {
+                self.worker = Some(Pause::next(self.worker.take(), &shortage.message, now));
+            }
+            ShortageScope::Job => {
+                let pause = Pause::next(self.jobs.remove(job), &shortage.message, now);
+                self.jobs.insert(job.to_owned(), pause);
+            }
+        }
+    }
+
+    /// An attempt of this job was started.
+    pub(super) fn start(&mut self, job: &str) {
+        if self.worker.as_ref().is_some_and(|pause| pause.is_over) {
+            self.worker = None;
+        }
+        self.jobs.remove(job);
+    }
+
+    /// Ends what is over by now; whether a pause ended.
+    pub(super) fn pass_time(&mut self, now: Now) -> bool {
+        let mut ended = false;
+        for pause in self.worker.iter_mut().chain(self.jobs.values_mut()) {
+            let ends = !pause.is_over && now.steady >= pause.until;
+            pause.is_over |= ends;
+            ended |= ends;
+        }
+        ended
+    }
+
+    fn pauses(&self) -> impl Iterator<Item = &Pause> {
+        let all = self.worker.iter().chain(self.jobs.values());
+        all.filter(|pause| !pause.is_over)
+    }
+
+    /// When the next pause ends.
+    pub(super) fn wakes_at(&self) -> Option<Duration> {
+        self.pauses().map(|pause| pause.until).min()
+    }
+
+    /// Whether anything is not claimed for now.
+    pub(super) fn is_any(&self) -> bool {
+        self.pauses().next().is_some()
+    }
+
+    /// Whether nothing is claimed for now.
+    pub(super) fn stops_all(&self) -> bool {
+        self.worker.as_ref().is_some_and(|pause| !pause.is_over)
+    }
+
+    /// Jobs of which nothing is claimed for now.
+    pub(super) fn held_back(&self) -> HashSet<String> {
+        let jobs = self.jobs.iter().filter(|(_, pause)| !pause.is_over);
+        jobs.map(|(job, _)| job.clone()).collect()
+    }
+
+    /// What is lacking, for the status.
+    pub(super) fn why(&self) -> Option<&str> {
+        self.pauses().next().map(|pause| pause.why.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now {
+            steady: Duration::from_millis(ms),
+            wall_ms: 0,
+            boot_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_pause_grows_while_the_shortage_lasts_and_once_for_those_that_meet_it_together() {
+        let shortage = Shortage {
+            scope: ShortageScope::Worker,
+            message: "too many open files".to_owned(),
+        };
+        let mut shortages = Shortages::default();
+        let mut now_ms = 0;
+        for pause_s in [1, 2, 4, 8, 16, 30, 30] {
+            for _ in 0..480 {
+                shortages.meet(&shortage, "a", at(now_ms));
+            }
+            assert!(shortages.stops_all());
+            let wakes_at = shortages.wakes_at().unwrap();
+            assert_eq!(
+                wakes_at,
+                Duration::from_millis(now_ms) + Duration::from_secs(pause_s)
+            );
+            now_ms = wakes_at.as_millis() as u64;
+            assert!(shortages.pass_time(at(now_ms)));
+            assert!(!shortages.stops_all() && !shortages.is_any());
+        }
+        shortages.start("a");
+        shortages.meet(&shortage, "a", at(now_ms));
+        assert_eq!(
+            shortages.wakes_at(),
+            Some(Duration::from_millis(now_ms + 1000))
+        );
+        assert_eq!(shortages.why(), Some("too many open files"));
+    }
+
+    #[test]
+    fn a_shortage_of_one_job_holds_back_that_job_only() {
+        let shortage = Shortage {
+            scope: ShortageScope::Job,
+            message: "the secret cannot be read".to_owned(),
+        };
+        let mut shortages = Shortages::default();
+        shortages.meet(&shortage, "a", at(0));
+        assert!(!shortages.stops_all() && shortages.is_any());
+        assert_eq!(shortages.held_back(), HashSet::from(["a".to_owned()]));
+        assert!(shortages.pass_time(at(1000)));
+        assert_eq!(shortages.held_back(), HashSet::new());
+    }
+}

@@ -1,0 +1,86 @@
+//! The stages of a stop, each of which is only ever followed by a later one.
+
+use std::time::Duration;
+
+use super::{Action, Machine, Note, Now, TakeBack};
+use crate::process::control::Command;
+
+/// How far stopping has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It works.
+    No,
+    /// No more claims; attempts go on until this moment of the monotonic clock.
+    Graceful(Duration),
+    /// Attempts were told to end.
+    Term,
+    /// Attempts were killed.
+    Kill,
+}
+
+impl Stop {
+    /// The order of the stages. A later end of the same stage is no progress: it would put the end off for ever.
+    fn stage(self) -> u8 {
+        match self {
+            Stop::No => 0,
+            Stop::Graceful(_) => 1,
+            Stop::Term => 2,
+            Stop::Kill => 3,
+        }
+    }
+
+    /// Whether attempts were told to end: what the store refuses from then on is not repeated for ever.
+    pub(super) fn is_impatient(self) -> bool {
+        matches!(self, Stop::Term | Stop::Kill)
+    }
+}
+
+impl Machine {
+    /// Each signal takes the stop one stage further.
+    pub(super) fn on_terminate(&mut self, now: Now) {
+        self.summary.interrupted = true;
+        self.begin_stop(match self.stop {
+            Stop::No if self.foreground.is_some() => Stop::Term,
+            Stop::No => Stop::Graceful(now.steady + self.stop_after),
+            Stop::Graceful(_) => Stop::Term,
+            Stop::Term | Stop::Kill => Stop::Kill,
+        });
+    }
+
+    pub(super) fn stop_gracefully(&mut self, now: Now) {
+        self.begin_stop(Stop::Graceful(now.steady + self.stop_after));
+    }
+
+    pub(super) fn begin_stop(&mut self, stop: Stop) {
+        if stop.stage() <= self.stop.stage() {
+            return;
+        }
+        self.stop = stop;
+        if self.foreground.is_none() {
+            self.log(Note::Stopping(stop));
+        }
+        self.actions.push(Action::TellStop);
+        match stop {
+            Stop::Term => self.actions.push(Action::TellAll(Command::Release)),
+            Stop::Kill => self.actions.push(Action::TellAll(Command::Kill)),
+            Stop::No | Stop::Graceful(_) => {}
+        }
+        self.actions.push(Action::TakeBack(TakeBack::All));
+    }
+
+    pub(super) fn pass_time_of_stop(&mut self, now: Now) {
+        if let Stop::Graceful(until) = self.stop
+            && now.steady >= until
+        {
+            self.begin_stop(Stop::Term);
+        }
+    }
+
+    pub(super) fn on_lock_tampered(&mut self, now: Now) {
+        let worker = self.worker;
+        if self.stop == Stop::No {
+            self.log(Note::LockTampered { worker });
+        }
+        self.stop_gracefully(now);
+    }
+}

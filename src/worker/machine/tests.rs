@@ -1,0 +1,664 @@
+//! Every event at every stage of a stop, in every situation, with every fate of the write under way: enumerated.
+//!
+//! Rule: the world keeps its own list of what is claimed, started and stored; the machine is asked only what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+use crate::attempt::{Ending, Report, Said};
+use crate::error::Kind;
+use crate::run::{Guarantee, State, Trigger};
+use crate::store::{Claimed, Claims, Outcome};
+use crate::worker::batch::{Batch, ClaimAnswer, Done, Write};
+use crate::worker::ended::Written;
+use crate::worker::pool::Line;
+
+/// What the store knows of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Running,
+    Ended,
+    GivenBack,
+}
+
+/// What becomes of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Stored,
+    Busy,
+    Io,
+    /// It is stored, and the answer is that nobody knows.
+    Unknown,
+    /// Each write is refused as a defect.
+    Defect,
+}
+
+const ANSWERS: [Answer; 5] = [
+    Answer::Stored,
+    Answer::Busy,
+    Answer::Io,
+    Answer::Unknown,
+    Answer::Defect,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Situation {
+    Idle,
+    InLine,
+    Running,
+    EndWaits,
+    Stuck,
+    GivenUp,
+    ReloadUnsaved,
+    ClockSetBack,
+}
+
+const SITUATIONS: [Situation; 8] = [
+    Situation::Idle,
+    Situation::InLine,
+    Situation::Running,
+    Situation::EndWaits,
+    Situation::Stuck,
+    Situation::GivenUp,
+    Situation::ReloadUnsaved,
+    Situation::ClockSetBack,
+];
+
+/// Events that come from outside.
+const EVENTS: &[&str] = &[
+    "nothing",
+    "ended",
+    "looked",
+    "commits",
+    "cancel",
+    "stop",
+    "lock",
+    "read failed",
+    "reload",
+    "refused",
+    "terminate",
+    "terminate twice",
+    "terminate thrice",
+    "clock",
+    "left",
+    "gone",
+];
+
+const SLOTS: usize = 2;
+
+struct World {
+    machine: Machine,
+    line: Line<()>,
+    active: Vec<Option<Claimed>>,
+    now: Now,
+    /// Runs that a claim would get.
+    ready: usize,
+    fates: BTreeMap<i64, Fate>,
+    started: BTreeSet<i64>,
+    batch: Option<Arc<Batch>>,
+    /// Processes of ended attempts live on.
+    stuck: bool,
+    #[expect(
+        clippy::vec_box,
+        reason = "they come and go as events, which are boxed"
+    )]
+    blocked: Vec<Box<Ended>>,
+    loads: usize,
+    rules_saved: usize,
+    rebased: usize,
+}
+
+fn catalogue() -> Arc<Catalogue> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jobs.toml");
+    std::fs::write(&path, "[job.a]\ncommand = [\"true\"]\n").unwrap();
+    Arc::new(Catalogue::load(&path).unwrap())
+}
+
+fn claimed(number: i64) -> Claimed {
+    Claimed {
+        run: RunId(number),
+        fence: Fence(number),
+        job: "a".into(),
+        queue: "default".into(),
+        tenant: String::new(),
+        attempt: 1,
+        failures: 0,
+        crashes: 0,
+        max_attempts: 3,
+        max_crashes: 3,
+        guarantee: Guarantee::AtMostOnce,
+        deadline_ms: None,
+        limited_ms: None,
+        params: None,
+        payload: None,
+        idempotency_key: [0; 16],
+        trigger: Trigger::Manual,
+        parent: None,
+        correlation_id: None,
+        initiator: None,
+        business_key: None,
+        traceparent: None,
+        last_exit_code: None,
+        last_error: None,
+        period: None,
+        previous_success_ms: None,
+    }
+}
+
+impl World {
+    fn new(catalogue: &Arc<Catalogue>) -> Self {
+        let now = Now {
+            steady: Duration::from_secs(1000),
+            wall_ms: 1_000_000_000,
+            boot_ms: 1_000_000,
+        };
+        let setup = Setup {
+            worker: WorkerId(1),
+            slots: SLOTS,
+            queues: Vec::new(),
+            catalogue: Arc::clone(catalogue),
+            max_runs: None,
+            drain: None,
+            foreground: None,
+            stop_after: Duration::from_secs(30),
+        };
+        let mut world = Self {
+            machine: Machine::new(setup, now),
+            line: Line::new(SLOTS),
+            active: vec![None; SLOTS],
+            now,
+            ready: 0,
+            fates: BTreeMap::new(),
+            started: BTreeSet::new(),
+            batch: None,
+            stuck: false,
+            blocked: Vec::new(),
+            loads: 0,
+            rules_saved: 0,
+            rebased: 0,
+        };
+        // Its first claim finds nothing.
+        world.turn();
+        world.answer(Answer::Stored);
+        world.turn();
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        self.machine.on_event(event, self.now);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now.steady += Duration::from_millis(ms);
+        self.now.wall_ms += ms as i64;
+        self.now.boot_ms += ms as i64;
+    }
+
+    fn turn(&mut self) {
+        for round in 0.. {
+            assert!(round < 100, "a turn that never ends");
+            for action in self.machine.take_actions() {
+                self.perform(action);
+            }
+            let view = self.line.view(self.now);
+            self.machine.turn(&view, self.now);
+            if !self.machine.has_actions() {
+                break;
+            }
+        }
+        self.check();
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Submit(batch) => {
+                assert!(self.batch.is_none(), "two batches under way");
+                let claims = batch.writes.iter().any(|it| matches!(it, Write::Claim(_)));
+                assert!(
+                    !claims || self.machine.stop() == Stop::No,
+                    "claims while it stops"
+                );
+                self.batch = Some(batch);
+            }
+            Action::Offer(runs) => {
+                for run in runs {
+                    self.line.add(run, (), self.now);
+                }
+            }
+            Action::Noted(fences) => self.line.note(&fences),
+            Action::TakeBack(which) => {
+                let taken = self.line.take_back(which, self.now);
+                self.event(Event::TakenBack(taken));
+            }
+            Action::Cancel(fence) => {
+                if let Some(slot) = self.line.slot_of(fence) {
+                    self.end(slot);
+                } else if let Some(taken) = self.line.take_back_one(fence) {
+                    self.event(Event::TakenBack(vec![taken]));
+                }
+            }
+            Action::TellAll(_) => (0..SLOTS).for_each(|slot| self.end(slot)),
+            Action::Load => self.loads += 1,
+            Action::Tick { .. } if !self.stuck => self.let_go(),
+            Action::Forget(fence) => {
+                assert_eq!(
+                    self.fates[&fence.0],
+                    Fate::Ended,
+                    "a mark is removed too early"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// The slots take what is in line and start it.
+    fn start(&mut self) {
+        for slot in 0..SLOTS {
+            if self.active[slot].is_none()
+                && let Some(next) = self.line.try_next(slot, self.now)
+            {
+                self.started.insert(next.claimed.fence.0);
+                self.active[slot] = Some(next.claimed);
+            }
+        }
+    }
+
+    fn end(&mut self, slot: usize) {
+        let Some(claimed) = self.active[slot].take() else {
+            return;
+        };
+        self.line.clear(slot);
+        let job = Arc::clone(&self.machine.catalogue().jobs["a"]);
+        let report = Report {
+            started_ms: self.now.wall_ms,
+            ran_ms: 1,
+            ending: Ending::Exited(0),
+            output_tail: Vec::new(),
+            output_bytes: 0,
+            leaked: 0,
+            said: Said::default(),
+        };
+        let ended = Box::new(Ended {
+            claimed,
+            job,
+            report,
+            started: true,
+            shortage: None,
+            stuck: None,
+            unit: 0.0,
+        });
+        if self.stuck {
+            let (run, fence) = (ended.claimed.run, ended.claimed.fence);
+            self.blocked.push(ended);
+            let pids = vec![7];
+            self.event(Event::Stuck { run, fence, pids });
+        } else {
+            self.event(Event::Ended(ended));
+        }
+    }
+
+    /// The processes of what is stuck are gone.
+    fn let_go(&mut self) {
+        for ended in std::mem::take(&mut self.blocked) {
+            self.event(Event::Ended(ended));
+        }
+    }
+
+    /// The batch under way is answered.
+    fn answer(&mut self, answer: Answer) {
+        let Some(batch) = self.batch.take() else {
+            return;
+        };
+        let stored = matches!(answer, Answer::Stored | Answer::Unknown);
+        let answers = batch.writes.iter().map(|write| {
+            let done = stored.then(|| self.store(write));
+            let kind = match answer {
+                Answer::Stored => return Ok(done.unwrap()),
+                Answer::Busy => Kind::TryAgain,
+                Answer::Io => Kind::Io,
+                Answer::Unknown => Kind::Unknown,
+                Answer::Defect => Kind::Bug,
+            };
+            Err(Error::new(kind, "refused"))
+        });
+        let answers = answers.collect();
+        self.event(Event::Answered(answers));
+    }
+
+    fn store(&mut self, write: &Write) -> Done {
+        match write {
+            Write::End { ended, .. } => {
+                let fence = ended.claimed.fence.0;
+                assert_ne!(
+                    self.fates[&fence],
+                    Fate::GivenBack,
+                    "an end of what was given back"
+                );
+                self.fates.insert(fence, Fate::Ended);
+                Done::Ended(Written::of(Outcome::Moved(State::Succeeded)))
+            }
+            Write::Return { fence, .. } => {
+                self.give_back(fence.0);
+                Done::Returned
+            }
+            Write::GiveBackUnknown { known, .. } => {
+                let ours: Vec<i64> = self.fates.keys().copied().collect();
+                for fence in ours {
+                    if self.fates[&fence] == Fate::Running && !known.contains(&Fence(fence)) {
+                        self.give_back(fence);
+                    }
+                }
+                Done::GaveBack
+            }
+            Write::Claim(order) => {
+                let n = self.ready.min(order.max);
+                self.ready -= n;
+                let next = self.fates.len() as i64 + 1;
+                let fences = next..next + n as i64;
+                fences.clone().for_each(|fence| {
+                    self.fates.insert(fence, Fate::Running);
+                });
+                let claims = Claims {
+                    runs: fences.map(claimed).collect(),
+                    ..Claims::default()
+                };
+                Done::Claimed(Box::new(ClaimAnswer {
+                    claims,
+                    ..ClaimAnswer::default()
+                }))
+            }
+            Write::Start(_) => Done::Noted,
+            Write::Rebase => {
+                self.rebased += 1;
+                Done::Rebased { more: false }
+            }
+            Write::Rules => {
+                self.rules_saved += 1;
+                Done::RulesSaved
+            }
+        }
+    }
+
+    fn give_back(&mut self, fence: i64) {
+        let started = self.started.contains(&fence);
+        assert!(
+            !started,
+            "run {fence} was started, and is given back as if it were not"
+        );
+        self.fates.insert(fence, Fate::GivenBack);
+    }
+
+    /// Whoever was started, or waits, is known to the machine until the store knows of its end.
+    fn check(&self) {
+        let held: BTreeSet<i64> = self.machine.holds().map(|(_, fence)| fence.0).collect();
+        let active = self.active.iter().flatten().map(|it| it.fence.0);
+        for fence in active {
+            assert!(held.contains(&fence), "run {fence} runs and is not known");
+        }
+        for fence in &self.started {
+            let known = held.contains(fence) || self.fates[fence] == Fate::Ended;
+            assert!(known, "run {fence} was started and is forgotten");
+        }
+    }
+
+    fn claim_one(&mut self) {
+        self.ready = 1;
+        self.event(Event::Commits);
+        self.turn();
+        self.answer(Answer::Stored);
+        self.turn();
+        assert_eq!(self.line.queued(), 1);
+    }
+
+    fn bring_into(&mut self, situation: Situation, catalogue: &Arc<Catalogue>) {
+        match situation {
+            Situation::Idle => {}
+            Situation::InLine => self.claim_one(),
+            Situation::Running => {
+                self.claim_one();
+                self.start();
+            }
+            Situation::EndWaits => {
+                self.claim_one();
+                self.start();
+                // Something else is under way.
+                self.event(Event::Commits);
+                self.turn();
+                self.end(0);
+            }
+            Situation::Stuck => {
+                self.claim_one();
+                self.start();
+                self.stuck = true;
+                self.end(0);
+            }
+            Situation::GivenUp => {
+                self.claim_one();
+                self.start();
+                self.end(0);
+                for _ in 0..5 {
+                    self.pass(600);
+                    self.turn();
+                    // Only the end is refused.
+                    let batch = self.batch.take().expect("the end");
+                    let answers = batch.writes.iter().map(|write| match write {
+                        Write::End { .. } => Err(Error::new(Kind::Bug, "refused")),
+                        write => Ok(self.store(write)),
+                    });
+                    let answers = answers.collect();
+                    self.event(Event::Answered(answers));
+                }
+                assert_eq!(self.machine.writes.given_up(), 1);
+            }
+            Situation::ReloadUnsaved => {
+                self.event(Event::Reload);
+                self.event(Event::Loaded(Ok(Arc::clone(catalogue))));
+                self.loads = 0;
+            }
+            Situation::ClockSetBack => self.set_clock_back(),
+        }
+        self.turn();
+    }
+
+    fn set_clock_back(&mut self) {
+        self.rebased = 0;
+        self.now.wall_ms -= 3_600_000;
+        self.pass(1000);
+    }
+
+    fn happens(&mut self, event: &str, catalogue: &Arc<Catalogue>) {
+        match event {
+            "ended" => self.end(0),
+            "looked" => self.event(Event::Looked {
+                freed: true,
+                whole: true,
+            }),
+            "commits" => {
+                self.ready += 1;
+                self.event(Event::Commits);
+            }
+            "cancel" => {
+                let cancels: Vec<(RunId, Fence)> = self.machine.holds().collect();
+                self.event(Event::Requests {
+                    cancels,
+                    stop: false,
+                });
+            }
+            "stop" => self.event(Event::Requests {
+                cancels: Vec::new(),
+                stop: true,
+            }),
+            "lock" => self.event(Event::LockTampered),
+            "read failed" => self.event(Event::ReadFailed(Error::new(Kind::Io, "no"))),
+            "reload" => {
+                self.event(Event::Reload);
+                self.event(Event::Loaded(Ok(Arc::clone(catalogue))));
+            }
+            "refused" => {
+                self.event(Event::Reload);
+                self.event(Event::Loaded(Err(Error::new(Kind::Config, "no"))));
+            }
+            "terminate" => self.event(Event::Terminate),
+            "terminate twice" => (0..2).for_each(|_| self.event(Event::Terminate)),
+            "terminate thrice" => (0..3).for_each(|_| self.event(Event::Terminate)),
+            "clock" => self.set_clock_back(),
+            "left" => self.event(Event::Left(Ok(Left::default()))),
+            "gone" => {
+                self.stuck = false;
+                self.let_go();
+            }
+            _ => {}
+        }
+    }
+
+    /// Claims whose end is not stored.
+    fn open(&self) -> Vec<i64> {
+        let open = self.fates.iter();
+        let open = open.filter(|(_, fate)| **fate == Fate::Running);
+        open.map(|(fence, _)| *fence).collect()
+    }
+
+    /// From now on everything goes well: whatever was meant is done in bounded time.
+    fn settle(&mut self) {
+        self.stuck = false;
+        for _ in 0..60 {
+            self.turn();
+            self.answer(Answer::Stored);
+            self.turn();
+            self.start();
+            self.pass(700);
+            (0..SLOTS).for_each(|slot| self.end(slot));
+            if self.machine.ended().is_some() {
+                break;
+            }
+        }
+        self.check();
+    }
+}
+
+/// Takes a stop so far.
+fn bring_to(world: &mut World, stage: usize) {
+    (0..stage).for_each(|_| world.event(Event::Terminate));
+    world.turn();
+}
+
+#[test]
+fn every_event_at_every_stage_of_a_stop_keeps_every_promise() {
+    let catalogue = catalogue();
+    let mut cases = 0;
+    for situation in SITUATIONS {
+        for stage in 0..4 {
+            for event in EVENTS {
+                for answer in ANSWERS {
+                    let case = (situation, stage, *event, answer);
+                    let result = catch_unwind(AssertUnwindSafe(|| play(case, &catalogue)));
+                    assert!(result.is_ok(), "{case:?}");
+                    cases += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(cases, 8 * 4 * 16 * 5);
+}
+
+fn play(case: (Situation, usize, &str, Answer), catalogue: &Arc<Catalogue>) {
+    let (situation, stage, event, answer) = case;
+    let mut world = World::new(catalogue);
+    world.bring_into(situation, catalogue);
+    bring_to(&mut world, stage);
+    world.happens(event, catalogue);
+    world.turn();
+    world.answer(answer);
+    world.turn();
+    world.pass(600);
+    world.settle();
+    let is_told_to_stop =
+        stage > 0 || event.starts_with("terminate") || event == "stop" || event == "lock";
+    if is_told_to_stop {
+        let ended = matches!(world.machine.ended(), Some(Ok(())));
+        assert!(
+            ended,
+            "a stop that makes no progress: {:?}",
+            world.machine.ended()
+        );
+        // What a stop leaves to recovery: what cannot be ended, or stored.
+        let is_left = matches!(situation, Situation::Stuck | Situation::GivenUp);
+        assert!(is_left || world.open().is_empty(), "{:?}", world.fates);
+        return;
+    }
+    assert_eq!(world.open(), [0i64; 0], "claims whose end nobody stored");
+    assert!(
+        world.machine.ended().is_none(),
+        "{:?}",
+        world.machine.ended()
+    );
+    assert!(!world.machine.has_intents(), "{:?}", world.machine.writes);
+    if event == "clock" || situation == Situation::ClockSetBack {
+        assert!(world.rebased > 0, "delays were not rebased");
+    }
+    if event == "reload" || situation == Situation::ReloadUnsaved {
+        assert!(world.rules_saved > 0, "rules were not saved");
+    }
+    assert_eq!(world.ready, 0, "ready runs are left");
+}
+
+/// The same write refused again and again, in each way: it is repeated as often, and then stored.
+#[test]
+fn no_write_that_is_refused_is_forgotten() {
+    let catalogue = catalogue();
+    for situation in SITUATIONS {
+        for answer in [Answer::Busy, Answer::Io, Answer::Unknown] {
+            let mut world = World::new(&catalogue);
+            world.bring_into(situation, &catalogue);
+            for _ in 0..20 {
+                world.answer(answer);
+                world.pass(600);
+                world.turn();
+            }
+            world.settle();
+            assert!(!world.machine.has_intents(), "{situation:?} {answer:?}");
+            assert_eq!(world.open(), [0i64; 0], "{situation:?} {answer:?}");
+        }
+    }
+}
+
+/// However often the store refuses: a stop that lost its patience ends, and what it leaves to recovery is still known.
+#[test]
+fn a_stop_ends_over_a_store_that_refuses_everything_and_knows_what_it_leaves() {
+    let catalogue = catalogue();
+    for situation in SITUATIONS {
+        for answer in [Answer::Busy, Answer::Io, Answer::Defect] {
+            let mut world = World::new(&catalogue);
+            world.bring_into(situation, &catalogue);
+            (0..2).for_each(|_| world.event(Event::Terminate));
+            for _ in 0..20 {
+                world.turn();
+                world.answer(answer);
+                world.pass(600);
+            }
+            world.stuck = false;
+            world.turn();
+            let ended = world.machine.ended().is_some();
+            assert!(ended, "{situation:?} {answer:?}");
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_is_obeyed_while_nothing_is_answered() {
+    let catalogue = catalogue();
+    let mut world = World::new(&catalogue);
+    world.bring_into(Situation::Running, &catalogue);
+    world.event(Event::Commits);
+    world.turn();
+    assert!(world.batch.is_some(), "a batch hangs");
+    world.event(Event::Terminate);
+    world.turn();
+    assert!(world.active[0].is_some(), "the first signal lets it go on");
+    world.event(Event::Terminate);
+    world.turn();
+    assert!(world.active[0].is_none(), "the second ends it");
+}

@@ -1,0 +1,331 @@
+//! What is to be stored: ends of attempts, claims to be given back, start notes, rebased delays, rules, and the next claim, in one
+//! transaction at a time.
+//!
+//! Rule: what is submitted moves from its field into `under_way`, and back when it was refused. So each intent stands somewhere
+//! until it is stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Action, LINGER, Machine, NOTE_AFTER, Note, Now, View};
+use crate::error::{Error, Kind, Result};
+use crate::run::{Fence, RunId, State};
+use crate::store::Outcome;
+use crate::worker::batch::{Batch, Done, Write};
+use crate::worker::ended::{Ended, Written};
+
+/// A write that failed is tried again after this.
+const RETRY_WRITE: Duration = Duration::from_millis(500);
+
+/// A write that is refused as a defect so often, or fails so often after a stop lost its patience, is given up: the run is
+/// left to recovery.
+const REFUSED_MAX: u32 = 5;
+
+/// What was given up is tried again so often: what refused it may be over.
+const RETRY_GIVEN_UP: Duration = Duration::from_secs(10);
+
+/// How often a write was refused, as far as that counts.
+type Refused = u32;
+
+#[derive(Debug)]
+pub(super) struct Writes {
+    ended: Vec<(Arc<Ended>, Refused)>,
+    ended_since: Option<Duration>,
+    returns: Vec<(RunId, Fence, Refused)>,
+    /// Ends and returns that were given up. Their claims stay known, so that nothing else is stored about them.
+    given_up: Vec<Write>,
+    retry_given_up_at: Duration,
+    /// The wall clock was set back: relative delays that began later than now begin now.
+    pub(super) rebase: bool,
+    /// The rules of our catalogue are to be saved.
+    pub(super) rules: bool,
+    /// Give back what is ours by the store and that we do not know of.
+    pub(super) reconcile: bool,
+    reconcile_refused: Refused,
+    retry_at: Option<Duration>,
+    under_way: Option<Arc<Batch>>,
+}
+
+impl Writes {
+    pub(super) fn new() -> Self {
+        Self {
+            ended: Vec::new(),
+            ended_since: None,
+            returns: Vec::new(),
+            given_up: Vec::new(),
+            retry_given_up_at: Duration::ZERO,
+            rebase: true,
+            rules: false,
+            reconcile: false,
+            reconcile_refused: 0,
+            retry_at: None,
+            under_way: None,
+        }
+    }
+
+    /// Nothing is under way or to be written that an end of the worker would lose. (Its rules are loaded by its successor.)
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+            && self.ended.is_empty()
+            && self.returns.is_empty()
+            && !self.reconcile
+    }
+
+    pub(super) fn given_up(&self) -> usize {
+        self.given_up.len()
+    }
+
+    pub(super) fn end(&mut self, ended: Arc<Ended>, now: Now) {
+        self.ended.push((ended, 0));
+        self.ended_since.get_or_insert(now.steady);
+    }
+
+    pub(super) fn wakes_at(
+        &self,
+        comfortable: bool,
+        view: &View,
+        now: Now,
+        at: &mut dyn FnMut(Duration),
+    ) {
+        if self.under_way.is_some() {
+            return;
+        }
+        if let Some(retry_at) = self.retry_at {
+            return at(retry_at);
+        }
+        if let Some(since) = self.ended_since {
+            at(since + LINGER);
+        } else if comfortable {
+            at(now.steady + LINGER);
+        }
+        if view.unnoted {
+            at(now.steady + NOTE_AFTER);
+        }
+        if !self.given_up.is_empty() {
+            at(self.retry_given_up_at);
+        }
+    }
+}
+
+impl Machine {
+    /// Claims that no slot works: they go back unstarted.
+    pub(super) fn give_back(&mut self, runs: Vec<(RunId, Fence)>) {
+        if runs.is_empty() {
+            return;
+        }
+        self.claiming.uncount(runs.len());
+        self.claiming.look = true;
+        let returns = runs.into_iter().map(|(run, fence)| (run, fence, 0));
+        self.writes.returns.extend(returns);
+    }
+
+    /// Submits what is to be written, and the next claim with it, unless a batch is under way.
+    pub(super) fn submit(&mut self, view: &View, now: Now) {
+        let waits = self.writes.retry_at.is_some_and(|at| now.steady < at);
+        if self.end.is_some() || self.writes.under_way.is_some() || waits {
+            return;
+        }
+        self.writes.retry_at = None;
+        let since = self.writes.ended_since;
+        let waited = since.is_some_and(|since| now.steady >= since + LINGER);
+        let with_ends = !self.writes.ended.is_empty() && (waited || !self.is_comfortable(view));
+        let claim = self.next_claim(with_ends, view);
+        let retry_given_up =
+            !self.writes.given_up.is_empty() && now.steady >= self.writes.retry_given_up_at;
+        let writes = &self.writes;
+        let others = !writes.returns.is_empty()
+            || !view.starts.is_empty()
+            || writes.rebase
+            || writes.rules
+            || writes.reconcile
+            || retry_given_up;
+        if !with_ends && !others && claim.is_none() {
+            return;
+        }
+        let mut list: Vec<Write> = Vec::new();
+        self.writes.ended_since = None;
+        // Whatever waits goes along.
+        for (ended, refused) in std::mem::take(&mut self.writes.ended) {
+            let keep = self.foreground == Some(ended.claimed.run) && !self.stop.is_impatient();
+            list.push(Write::End {
+                ended,
+                keep,
+                refused,
+            });
+        }
+        if retry_given_up {
+            list.append(&mut self.writes.given_up);
+        }
+        for (run, fence, refused) in std::mem::take(&mut self.writes.returns) {
+            list.push(Write::Return {
+                run,
+                fence,
+                keep: self.keeps(run),
+                refused,
+            });
+        }
+        list.extend(view.starts.iter().map(|start| Write::Start(*start)));
+        if std::mem::take(&mut self.writes.rebase) {
+            list.push(Write::Rebase);
+        }
+        if std::mem::take(&mut self.writes.rules) {
+            list.push(Write::Rules);
+        }
+        if std::mem::take(&mut self.writes.reconcile) {
+            list.push(Write::GiveBackUnknown {
+                known: self.held.keys().copied().collect(),
+                keep: self.foreground.filter(|&run| self.keeps(run)),
+            });
+        }
+        list.extend(claim.map(Write::Claim));
+        let batch = Arc::new(Batch {
+            worker: self.worker,
+            catalogue: Arc::clone(&self.catalogue),
+            writes: list,
+        });
+        self.writes.under_way = Some(Arc::clone(&batch));
+        self.actions.push(Action::Submit(batch));
+    }
+
+    /// Whether a run that goes back stays ours: the one of the foreground, unless we stop.
+    fn keeps(&self, run: RunId) -> bool {
+        self.stop == super::Stop::No && self.foreground == Some(run)
+    }
+
+    pub(super) fn on_answers(&mut self, answers: Vec<Result<Done>>, now: Now) {
+        let Some(batch) = self.writes.under_way.take() else {
+            return;
+        };
+        let mut noted = Vec::new();
+        let mut failure = None;
+        for (write, answer) in batch.writes.iter().zip(answers) {
+            match answer {
+                Ok(done) => {
+                    if let Write::Start(start) = write {
+                        noted.push(start.fence);
+                    } else {
+                        self.on_stored(write, done, now);
+                    }
+                }
+                Err(error) => {
+                    self.on_refused(write, &error, now);
+                    failure = failure.or(Some(error));
+                }
+            }
+        }
+        if !noted.is_empty() {
+            self.actions.push(Action::Noted(noted));
+        }
+        match failure {
+            Some(error) => {
+                self.on_store_error(&error);
+                self.writes.retry_at = Some(now.steady + RETRY_WRITE);
+            }
+            None => self.trouble = None,
+        }
+    }
+
+    fn on_stored(&mut self, write: &Write, done: Done, now: Now) {
+        match (write, done) {
+            (Write::End { ended, .. }, Done::Ended(written)) => self.on_end_stored(ended, written),
+            (Write::Return { fence, .. }, _) => {
+                self.held.remove(fence);
+            }
+            (Write::Rebase, Done::Rebased { more }) => self.writes.rebase |= more,
+            (Write::Rules, _) => self.on_rules_saved(),
+            (Write::GiveBackUnknown { .. }, _) => {
+                self.writes.reconcile_refused = 0;
+                self.claiming.look = true;
+            }
+            (Write::Claim(_), Done::Claimed(answer)) => self.on_claimed(*answer, now),
+            _ => {}
+        }
+    }
+
+    fn on_end_stored(&mut self, ended: &Arc<Ended>, written: Written) {
+        let outcome = written.outcome;
+        self.held.remove(&ended.claimed.fence);
+        self.actions.push(Action::Forget(ended.claimed.fence));
+        if ended.claimed.must_be_alone() {
+            self.claiming.end_exclusive();
+        }
+        self.claiming.look |=
+            outcome == Outcome::Moved(State::Waiting) || self.foreground == Some(ended.claimed.run);
+        self.log(Note::Stored(Arc::clone(ended), written));
+    }
+
+    /// Every intent of a write that failed stands where it stood before.
+    fn on_refused(&mut self, write: &Write, error: &Error, now: Now) {
+        // What the disk or others do passes, unless a stop has lost its patience.
+        let counts = u32::from(error.kind == Kind::Bug || self.stop.is_impatient());
+        match write {
+            Write::End { refused, .. } | Write::Return { refused, .. }
+                if refused + counts >= REFUSED_MAX =>
+            {
+                self.give_up(write, error, now);
+            }
+            Write::End { ended, refused, .. } => {
+                let ended = Arc::clone(ended);
+                self.writes.ended.push((ended, refused + counts));
+                self.writes.ended_since.get_or_insert(now.steady);
+            }
+            Write::Return {
+                run,
+                fence,
+                refused,
+                ..
+            } => {
+                let entry = (*run, *fence, refused + counts);
+                self.writes.returns.push(entry);
+            }
+            // The slots still say that it is not stored.
+            Write::Start(_) => {}
+            Write::Rebase => self.writes.rebase = true,
+            Write::Rules => self.on_rules_refused(error),
+            Write::GiveBackUnknown { .. } => {
+                self.writes.reconcile_refused += counts;
+                self.writes.reconcile = self.writes.reconcile_refused < REFUSED_MAX;
+            }
+            Write::Claim(_) => self.on_claim_refused(error),
+        }
+    }
+
+    /// Left to recovery, which looks at the start mark. Until then it is tried again now and then.
+    fn give_up(&mut self, write: &Write, error: &Error, now: Now) {
+        let (again, refused) = match write {
+            Write::End {
+                ended,
+                keep,
+                refused,
+            } => {
+                let again = Write::End {
+                    ended: Arc::clone(ended),
+                    keep: *keep,
+                    refused: REFUSED_MAX,
+                };
+                (again, *refused)
+            }
+            Write::Return {
+                run,
+                fence,
+                refused,
+                ..
+            } => {
+                let again = Write::Return {
+                    run: *run,
+                    fence: *fence,
+                    keep: false,
+                    refused: REFUSED_MAX,
+                };
+                (again, *refused)
+            }
+            _ => return,
+        };
+        if let (Some(run), true) = (again.run(), refused < REFUSED_MAX) {
+            let error = error.clone();
+            self.log(Note::GivenUp { run, error });
+        }
+        self.writes.given_up.push(again);
+        self.writes.retry_given_up_at = now.steady + RETRY_GIVEN_UP;
+    }
+}

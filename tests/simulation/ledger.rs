@@ -1,0 +1,120 @@
+//! The ledger of a worker: the batch under way in one transaction, held against what must hold of it.
+
+use std::sync::Arc;
+
+use jobctl::error::Result;
+use jobctl::store::{Body, Outcome};
+use jobctl::worker::batch::{Batch, ClaimAnswer, ClaimOrder, Done, Write};
+use jobctl::worker::machine::Event;
+
+use super::facts::Actor;
+use super::host::{Host, Life};
+use super::worker::{SLOTS, Worker};
+
+impl Worker {
+    /// Writes what was submitted, and answers.
+    pub(super) fn write(&mut self, host: &mut Host) -> Life<()> {
+        let Some(batch) = self.submitted.take() else {
+            return Ok(());
+        };
+        let now_ms = host.wall_ms();
+        let turns = &self.turns;
+        let dones: Vec<_> = batch
+            .writes
+            .iter()
+            .map(|_| std::cell::Cell::new(None))
+            .collect();
+        let bodies: Vec<Body<'_>> = batch
+            .writes
+            .iter()
+            .zip(&dones)
+            .map(|(write, done)| -> Body<'_> {
+                let batch = &batch;
+                Box::new(move |tx| {
+                    done.set(Some(write.perform(tx, batch, turns, now_ms)?));
+                    Ok(())
+                })
+            })
+            .collect();
+        let is_end = |index: usize| matches!(batch.writes[index], Write::End { .. });
+        let (answers, may_be_stored) =
+            host.write_all(Actor::Worker, &mut self.store, bodies, &is_end);
+        let rebases = batch.writes.iter().zip(&may_be_stored);
+        let mut rebases =
+            rebases.filter(|(write, stored)| matches!(write, Write::Rebase) && **stored);
+        if rebases.next().is_some() {
+            host.witness.waits(now_ms);
+        }
+        host.strike("after a transaction")?;
+        let answers: Vec<Result<Done>> = answers
+            .into_iter()
+            .zip(dones)
+            .map(|(answer, done)| answer.map(|()| done.into_inner().expect("it was done")))
+            .collect();
+        for (write, answer) in batch.writes.iter().zip(&answers) {
+            if let Ok(done) = answer {
+                self.judge(&batch, write, done, now_ms, host);
+            }
+        }
+        self.inbox.push(Event::Answered(answers));
+        Ok(())
+    }
+
+    fn judge(&self, batch: &Arc<Batch>, write: &Write, done: &Done, now_ms: i64, host: &mut Host) {
+        match (write, done) {
+            (Write::End { ended, .. }, Done::Ended(written)) => {
+                let run = ended.claimed.run;
+                let lost = written.outcome == Outcome::Fenced && !host.witness.fact(run).gone;
+                assert!(!lost, "worker {} lost run {run} while it lived", self.id);
+            }
+            (Write::Claim(order), Done::Claimed(answer)) => {
+                self.judge_claim(batch, order, answer, now_ms, host);
+            }
+            _ => {}
+        }
+    }
+
+    fn judge_claim(
+        &self,
+        batch: &Batch,
+        order: &ClaimOrder,
+        answer: &ClaimAnswer,
+        now_ms: i64,
+        host: &mut Host,
+    ) {
+        let claims = &answer.claims;
+        let worker = self.id;
+        host.note(|| {
+            let (max, free, idle) = (order.max, order.free, order.idle);
+            let (runs, full) = (claims.runs.len(), claims.full);
+            let (wants_idle, passed) = (claims.wants_idle, claims.passed);
+            format!(
+                "worker {worker} wants {max} ({free} free, idle {idle}), gets {runs}, full {full}, wants idle {wants_idle}, \
+                 {passed:?}"
+            )
+        });
+        let knows_all =
+            order.held_back.is_empty() && batch.catalogue.jobs.len() == host.catalogue().jobs.len();
+        let has_room = claims.runs.len() < order.free && !claims.full && !claims.wants_idle;
+        if self.foreground.is_none() && has_room && knows_all {
+            host.witness.leaves_nothing(now_ms);
+        }
+        for ahead in claims.runs.iter().skip(order.free) {
+            let is_free_of_limits = ahead.job == "mail" && ahead.tenant.is_empty();
+            assert!(is_free_of_limits, "run {} waits for a slot here", ahead.run);
+        }
+        let idle = self.line.queued() == 0 && self.line.busy().next().is_none();
+        for claimed in &claims.runs {
+            let run = claimed.run;
+            let alone = !claimed.must_be_alone() || (idle && claims.runs.len() == 1);
+            assert!(alone, "run {run} must be alone: {order:?} {claims:?}");
+            let expired = claimed.deadline_ms.is_some_and(|it| it <= now_ms);
+            assert!(!expired, "run {run} is past its deadline");
+            assert!(claims.runs.len() <= order.max && order.max <= 40 * SLOTS);
+            host.note(|| format!("worker {worker} claims run {run}"));
+            let keeper = host.witness.fact(run).keeper;
+            let free = keeper.is_none_or(|it| it == worker || !host.locks.contains(&it));
+            assert!(free, "run {run} is kept by worker {keeper:?}");
+        }
+    }
+}
