@@ -25,6 +25,8 @@ fn switched_on() -> String {
 
 fn check(text: &str) -> Vec<String> {
     let world = tempfile::tempdir().expect("a directory");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(world.path(), private).expect("a mode");
     let path = world.path().join("jobs.toml");
     let holidays = world.path().join("holidays-us.txt");
     for (path, text) in [(&path, text), (&holidays, "2027-07-05 # observed\n")] {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::complaint::Complaint;
 use super::trust::{
-    check_file, check_mode, check_owner, check_parents, group_warning, refused, too_large,
+    Shared, check_file, check_mode, check_owner, check_parents, refused, shared, too_large,
     unreadable,
 };
 use crate::error::{Error, Kind, Result};
@@ -74,8 +74,8 @@ pub(super) struct Opened {
     pub(super) stamp: String,
     /// Files that cannot be used, and why.
     pub(super) complaints: Vec<Complaint>,
-    /// What can be used, but should not be as it is.
-    pub(super) warnings: Vec<Complaint>,
+    /// What a group can write of it.
+    pub(super) shared: Vec<Shared>,
 }
 
 /// Reads all files of the catalogue.
@@ -98,7 +98,7 @@ pub(super) fn open(path: &Path) -> Opened {
         files,
         stamp: text_of(&metadata, found.directory.as_ref()),
         complaints,
-        warnings: found.warnings,
+        shared: found.shared,
     }
 }
 
@@ -108,7 +108,7 @@ struct Found {
     /// `jobs.d`, if there is one.
     directory: Option<Metadata>,
     complaints: Vec<Complaint>,
-    warnings: Vec<Complaint>,
+    shared: Vec<Shared>,
 }
 
 fn find(path: &Path) -> Found {
@@ -116,10 +116,10 @@ fn find(path: &Path) -> Found {
         files: Vec::new(),
         directory: None,
         complaints: Vec::new(),
-        warnings: Vec::new(),
+        shared: Vec::new(),
     };
     match found.add(path).and_then(|()| check_parents(path)) {
-        Ok(warnings) => found.warnings.extend(warnings),
+        Ok(shared) => found.shared.extend(shared),
         Err(complaint) => {
             found.complaints.push(*complaint);
             return found;
@@ -137,7 +137,7 @@ impl Found {
             .symlink_metadata()
             .map_err(|error| unreadable(path, &error))?;
         check_file(path, &metadata)?;
-        self.warnings.extend(group_warning(path, &metadata));
+        self.shared.extend(shared(path, &metadata));
         self.files.push((path.to_owned(), metadata));
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Found {
         }
         check_owner(directory, &metadata)?;
         check_mode(directory, &metadata)?;
-        self.warnings.extend(group_warning(directory, &metadata));
+        self.shared.extend(shared(directory, &metadata));
         self.directory = Some(metadata);
         let list = || -> std::io::Result<Vec<PathBuf>> {
             let entries = std::fs::read_dir(directory)?;
@@ -233,6 +233,7 @@ mod tests {
     /// A directory that only its owner can write, and a catalogue in it.
     fn world() -> (tempfile::TempDir, PathBuf) {
         let world = tempfile::tempdir().expect("a directory");
+        set_mode(world.path(), 0o755);
         let path = world.path().join("jobs.toml");
         write(&path);
         (world, path)
@@ -331,7 +332,8 @@ mod tests {
         assert!(opened.complaints.is_empty());
         let gid = path.metadata().expect("metadata").gid();
         let ours = crate::owned::is_private_group(rustix::process::geteuid().as_raw(), gid);
-        assert_eq!(opened.warnings.len(), if ours { 0 } else { 2 });
+        let warnings = super::super::trust::group_warnings(&path, &opened.shared);
+        assert_eq!(warnings.len(), if ours { 0 } else { 2 });
     }
 
     #[test]
@@ -348,6 +350,7 @@ mod tests {
         set_mode(world.path(), 0o775);
         let below = world.path().join("a/b");
         std::fs::create_dir_all(&below).expect("directories");
+        set_mode(&world.path().join("a"), 0o755);
         set_mode(&below, 0o755);
         write(&below.join("jobs.toml"));
         assert!(refusal(&below.join("jobs.toml")).contains("a group may write to its directory"));

@@ -12,7 +12,7 @@ use super::reader::{Entry, Table};
 use super::schedule::Calendars;
 use super::settings::{self, Context, DefaultZone, check_name};
 use super::source::{Place, Source};
-use super::{Catalogue, calendars, file, flow, keys, starvation};
+use super::{Catalogue, calendars, file, flow, keys, starvation, trust};
 use crate::flow::QueueRules;
 use crate::units::shown;
 use crate::zone_files;
@@ -42,7 +42,7 @@ impl Catalogue {
 fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
     let opened = file::open(path);
     let mut complaints = opened.complaints;
-    let warnings = opened.warnings;
+    let shared = opened.shared;
     let files = opened.files.into_iter().enumerate();
     let sources: Vec<Source> = files
         .map(|(index, (path, bytes))| Source::new(&path, index == 0, bytes))
@@ -65,7 +65,9 @@ fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
     };
     drop(roots);
     drop(documents);
-    complaints.extend(warnings);
+    if now_ms.is_some() {
+        complaints.extend(trust::group_warnings(path, &shared));
+    }
     complaints.extend(sources.into_iter().flat_map(Source::into_complaints));
     complaints.extend(context.into_adopted());
     complaints.extend(now_ms.and_then(|now_ms| old_zone_data(&catalogue, now_ms)));

@@ -16,6 +16,7 @@ struct World(tempfile::TempDir);
 impl World {
     fn new(main: impl AsRef<[u8]>) -> Self {
         let world = Self(tempfile::tempdir().expect("a directory"));
+        std::fs::set_permissions(world.0.path(), PermissionsExt::from_mode(0o755)).expect("a mode");
         world.write("jobs.toml", main);
         world
     }

@@ -5,7 +5,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::complaint::{Complaint, Level};
 use super::file::FILE_MAX;
@@ -73,27 +73,36 @@ pub(super) fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), Box<Com
     Ok(())
 }
 
-/// The warning about a file or directory that others of its group can write.
-pub(super) fn group_warning(path: &Path, metadata: &Metadata) -> Option<Complaint> {
+/// A file or directory that a group can write, and the group.
+pub(super) type Shared = (PathBuf, u32);
+
+/// The file or directory itself, if a group can write it.
+pub(super) fn shared(path: &Path, metadata: &Metadata) -> Option<Shared> {
+    let is_shared = metadata.mode() & 0o020 != 0;
+    is_shared.then(|| (path.to_owned(), metadata.gid()))
+}
+
+/// The warnings about what a group can write that is not ours alone, for the catalogue at `path`.
+pub(super) fn group_warnings(path: &Path, shared: &[Shared]) -> Vec<Complaint> {
     let us = rustix::process::geteuid().as_raw();
-    let shared = metadata.mode() & 0o020 != 0 && !is_private_group(us, metadata.gid());
-    shared.then(|| shared_with_group(path, path))
+    let others = shared.iter().filter(|(_, gid)| !is_private_group(us, *gid));
+    let warning = |(writable, _): &Shared| {
+        let shown = writable.display();
+        let message =
+            format!("a group may write to `{shown}`, and so run commands with our rights");
+        let hint = format!("`chmod g-w {shown}`, if not all of them are trusted");
+        Complaint {
+            level: Level::Warning,
+            ..Complaint::about_file(path, message, Some(hint))
+        }
+    };
+    others.map(warning).collect()
 }
 
-fn shared_with_group(path: &Path, writable: &Path) -> Complaint {
-    let shown = writable.display();
-    let message = format!("a group may write to `{shown}`, and so run commands with our rights");
-    let hint = format!("`chmod g-w {shown}`, if not all of them are trusted");
-    Complaint {
-        level: Level::Warning,
-        ..Complaint::about_file(path, message, Some(hint))
-    }
-}
-
-/// Nobody else may replace a directory on the way, by the path as given and as it really is; warnings about groups that can.
+/// Nobody else may replace a directory on the way, by the path as given and as it really is; returns those that a group can write.
 ///
 /// A directory with the sticky bit, such as `/tmp`, lets nobody replace what is not theirs.
-pub(super) fn check_parents(path: &Path) -> Result<Vec<Complaint>, Box<Complaint>> {
+pub(super) fn check_parents(path: &Path) -> Result<Vec<Shared>, Box<Complaint>> {
     let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
     let us = rustix::process::geteuid().as_raw();
     let way = resolve(&absolute, us).map_err(|error| match Hinted::hint_of(&error) {
@@ -101,15 +110,12 @@ pub(super) fn check_parents(path: &Path) -> Result<Vec<Complaint>, Box<Complaint
         None => unreadable(path, &error),
     })?;
     match way.group_writable.first() {
-        Some(directory) if is_root() => {
+        Some((directory, _)) if is_root() => {
             let directory = directory.display();
             let cause = format!("a group may write to its directory `{directory}`");
             Err(refused(path, &cause, &format!("`chmod g-w {directory}`")))
         }
-        _ => {
-            let shared = way.group_writable.iter();
-            Ok(shared.map(|dir| shared_with_group(path, dir)).collect())
-        }
+        _ => Ok(way.group_writable),
     }
 }
 

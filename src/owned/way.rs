@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::account::{is_private_group, user_words};
+use super::account::user_words;
 use super::flaw::Facts;
 use crate::error::Hinted;
 
@@ -26,8 +26,8 @@ pub struct Way {
     pub real: PathBuf,
     /// Its last entry; `None` where that does not exist.
     pub last: Option<Facts>,
-    /// Directories above it that a group can write which is not ours alone.
-    pub group_writable: Vec<PathBuf>,
+    /// Directories above it that a group can write, with that group; see [`super::is_private_group`].
+    pub group_writable: Vec<(PathBuf, u32)>,
 }
 
 /// Follows `path`, which is absolute, and checks all that it passes for a process of the user `us`; not the last entry itself.
@@ -45,8 +45,10 @@ pub fn resolve(path: &Path, us: u32) -> io::Result<Way> {
             real.push(name);
             continue;
         };
-        if check(&real, here, us)? && !group_writable.contains(&real) {
-            group_writable.push(real.clone());
+        check(&real, here, us)?;
+        let shared = here.mode() & 0o1020 == 0o020;
+        if shared && group_writable.iter().all(|(known, _)| *known != real) {
+            group_writable.push((real.clone(), here.gid()));
         }
         if name == ".." {
             real.pop();
@@ -94,15 +96,12 @@ fn parts(path: &Path) -> Vec<OsString> {
     names
 }
 
-/// Checks the directory in which the next name is looked up; whether a group can write it.
-fn check(dir: &Path, meta: &Metadata, us: u32) -> io::Result<bool> {
+/// Checks the directory in which the next name is looked up.
+fn check(dir: &Path, meta: &Metadata, us: u32) -> io::Result<()> {
     check_owner(dir, meta.uid(), us, "directory")?;
     let mode = meta.mode();
     // With the sticky bit nobody replaces what is not theirs.
-    if mode & 0o1000 != 0 {
-        return Ok(false);
-    }
-    if mode & 0o002 != 0 {
+    if mode & 0o1002 == 0o002 {
         let dir = dir.display();
         let message = format!(
             "anyone may write to its directory `{dir}` (mode {:04o})",
@@ -110,7 +109,7 @@ fn check(dir: &Path, meta: &Metadata, us: u32) -> io::Result<bool> {
         );
         return Err(Hinted::refused(message, format!("`chmod o-w {dir}`")));
     }
-    Ok(mode & 0o020 != 0 && !is_private_group(us, meta.gid()))
+    Ok(())
 }
 
 fn check_owner(path: &Path, uid: u32, us: u32, what: &str) -> io::Result<()> {
@@ -169,7 +168,10 @@ mod tests {
     fn links_are_followed_and_what_is_missing_is_kept() {
         let world = tempfile::tempdir().unwrap();
         let root = world.path().canonicalize().unwrap();
+        set_mode(&root, 0o700);
         fs::create_dir_all(root.join("a/b")).unwrap();
+        set_mode(&root.join("a"), 0o755);
+        set_mode(&root.join("a/b"), 0o755);
         symlink("a/b", root.join("short")).unwrap();
         symlink(root.join("short"), root.join("long")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
@@ -191,6 +193,7 @@ mod tests {
     fn a_directory_that_anyone_may_write_is_refused_unless_it_is_sticky() {
         let world = tempfile::tempdir().unwrap();
         let root = world.path().canonicalize().unwrap();
+        set_mode(&root, 0o700);
         let shared = root.join("shared");
         fs::create_dir_all(shared.join("state")).unwrap();
         set_mode(&shared, 0o777);
@@ -202,19 +205,18 @@ mod tests {
         set_mode(&shared, 0o1777);
         resolve(&shared.join("link"), us()).unwrap();
         set_mode(&shared, 0o775);
-        if chown(&shared, None, Some(54_321)).is_err() {
-            // Our own group may be ours alone, and then it may write.
-            return;
-        }
         let way = resolve(&shared.join("state"), us()).unwrap();
-        assert_eq!(way.group_writable, [shared]);
+        let gid = shared.metadata().unwrap().gid();
+        assert_eq!(way.group_writable, [(shared, gid)]);
     }
 
     #[test]
     fn a_directory_or_link_of_another_user_is_refused() {
         let world = tempfile::tempdir().unwrap();
         let root = world.path().canonicalize().unwrap();
+        set_mode(&root, 0o700);
         fs::create_dir_all(root.join("theirs/state")).unwrap();
+        set_mode(&root.join("theirs"), 0o755);
         if chown(root.join("theirs"), Some(12_345), None).is_err() {
             // Only root can give a directory away.
             return;

@@ -117,6 +117,7 @@ fn a_group_that_could_replace_the_state_is_a_warning_of_the_doctor() {
     let world = world();
     let shared = world.root().join("shared");
     fs::create_dir(&shared).unwrap();
+    set_mode(&shared, 0o755);
     world.run("-q enqueue a --state shared/new").ok();
     if !needs::root() {
         return;
@@ -254,6 +255,7 @@ fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     // A store of root, in a directory of root.
     let of_root = tempfile::tempdir().unwrap();
     let state = of_root.path().join("state");
+    set_mode(of_root.path(), 0o700);
     let trusted = of_root.path().join("jobs.toml");
     fs::write(&trusted, CATALOGUE).unwrap();
     set_mode(&trusted, 0o600);
@@ -285,7 +287,9 @@ fn a_service_user_uses_no_catalogue_that_anyone_may_write() {
     }
     let directory = world.root().join("jobs.d");
     fs::create_dir(&directory).unwrap();
+    set_mode(&directory, 0o755);
     fs::write(directory.join("b.toml"), "[job.b]\ncommand = \"true\"\n").unwrap();
+    set_mode(&directory.join("b.toml"), 0o644);
     give(&directory);
     for path in [
         world.catalogue(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::error::{Error, Hinted};
-use crate::owned::{Dir, Facts, Flaw, Wanted, judge, resolve};
+use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
 use crate::store::as_owner;
 
 /// More findings of one kind help nobody.
@@ -24,7 +24,10 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
         }
     };
     let mut findings = Vec::new();
-    for above in &way.group_writable {
+    for (above, gid) in &way.group_writable {
+        if is_private_group(us, *gid) {
+            continue;
+        }
         findings.push(Finding::warning(
             "state",
             format!(
@@ -72,6 +75,8 @@ impl Flaws {
         for path in entries(dir) {
             let name = path.file_name().and_then(|name| name.to_str());
             match name {
+                // Of the file system, where the directory is the root of one.
+                Some("lost+found") => {}
                 Some("work" | "checkpoints") => {
                     self.judge(&path, Some(Wanted::Directory));
                 }
