@@ -2,8 +2,6 @@
 //!
 //! Rule: rows first, files after COMMIT; slices are short, so that nobody who enqueues or works waits for them.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::Context;
@@ -13,13 +11,10 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::owned::Dir;
-use crate::process::capture::remove_logs;
+use crate::process::capture::{remove_orphans, remove_output};
 use crate::run::RunId;
 use crate::store::{Create, PruneRule, Pruning, Store};
 use crate::units::{format_size, parse_duration};
-
-/// A slice should hold the writers' queue no longer than this.
-const SLICE_TIME: Duration = Duration::from_millis(10);
 
 /// Rows of the first slice; later ones follow from how long it took.
 const FIRST_SLICE: i64 = 200;
@@ -126,14 +121,8 @@ fn remove(
         let now_ms = context.now_ms();
         let start = clock::monotonic();
         let pruned = store.write(|tx| tx.prune(&rule, &here, limit, now_ms))?;
-        let took = start.elapsed();
-        limit = if took > SLICE_TIME {
-            limit / 2
-        } else {
-            limit * 2
-        }
-        .clamp(20, 20_000);
-        let (files, bytes) = remove_logs(store.dir(), &pruned.runs);
+        limit = Pruning::next_page(limit, start.elapsed());
+        let (files, bytes) = remove_output(store.dir(), &pruned.runs, &pruned.keys);
         if store.wal_bytes() >= LOG_BYTES {
             store.checkpoint(false)?;
         }
@@ -146,32 +135,53 @@ fn remove(
     Ok(None)
 }
 
-/// Removes output without a run, as an interrupted prune leaves it.
+/// Removes output and checkpoints without a run, as an interrupted prune leaves them.
 fn sweep(store: &Store, removed: &mut Removed) -> Result<()> {
-    let output = match Dir::open(store.dir()).and_then(|state| state.dir("output")) {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io("look at", &store.dir().join("output"), &error)),
-    };
-    for thousand in numbers(&output) {
-        let (from, to) = (RunId(thousand * 1000), RunId(thousand * 1000 + 999));
-        // The files are listed first: a run that begins meanwhile has its row before its file.
-        let listed = output.dir(thousand.to_string()).map(|dir| numbers(&dir));
-        let mut orphans: Vec<RunId> = listed.unwrap_or_default().into_iter().map(RunId).collect();
-        let existing = store.existing(from, to)?;
-        orphans.retain(|run| existing.binary_search(run).is_err());
-        let (files, bytes) = remove_logs(store.dir(), &orphans);
-        removed.files += files;
-        removed.bytes += bytes;
+    let mut orphans = Vec::new();
+    // The files are listed first: a run that begins meanwhile has its row before its file.
+    if let Some(output) = directory(store, "output")? {
+        for thousand in numbers(&output, '.') {
+            let logs = output.dir(thousand.to_string());
+            let logs = logs.map(|dir| numbers(&dir, '.')).unwrap_or_default();
+            orphans.extend(without_row(store, thousand, &logs)?);
+        }
     }
+    if let Some(checkpoints) = directory(store, "checkpoints")? {
+        let runs = numbers(&checkpoints, '-');
+        for runs in runs.chunk_by(|one, next| one / 1000 == next / 1000) {
+            orphans.extend(without_row(store, runs[0] / 1000, runs)?);
+        }
+    }
+    let (files, bytes) = remove_orphans(store.dir(), &orphans);
+    removed.files += files;
+    removed.bytes += bytes;
     Ok(())
 }
 
+/// Those of these runs of a thousand that are not stored.
+fn without_row(store: &Store, thousand: i64, runs: &[i64]) -> Result<Vec<RunId>> {
+    let first = thousand.saturating_mul(1000);
+    let existing = store.existing(RunId(first), RunId(first.saturating_add(999)))?;
+    let runs = runs.iter().copied().map(RunId);
+    Ok(runs
+        .filter(|run| existing.binary_search(run).is_err())
+        .collect())
+}
+
+/// A directory of the state; `None` if it is not there.
+fn directory(store: &Store, name: &str) -> Result<Option<Dir>> {
+    match Dir::open(store.dir()).and_then(|state| state.dir(name)) {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look at", &store.dir().join(name), &error)),
+    }
+}
+
 /// The numbers with which the names in a directory begin.
-fn numbers(dir: &Dir) -> Vec<i64> {
+fn numbers(dir: &Dir, end: char) -> Vec<i64> {
     let names = dir.names().unwrap_or_default().into_iter();
     let mut numbers: Vec<i64> = names
-        .filter_map(|name| name.to_str()?.split('.').next()?.parse().ok())
+        .filter_map(|name| name.to_str()?.split(end).next()?.parse().ok())
         .collect();
     numbers.sort_unstable();
     numbers.dedup();

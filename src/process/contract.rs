@@ -27,14 +27,16 @@ const RESULTS_MAX: usize = 256 << 10;
 /// Number of results.
 const RESULT_COUNT_MAX: usize = 1000;
 
-/// Path of a run's checkpoint. The key keeps a run of a restored store from finding another's.
+/// Path of a run's checkpoint.
 pub fn checkpoint_path(state_dir: &Path, run: RunId, idempotency_key: &str) -> PathBuf {
-    let key: String = idempotency_key
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .take(8)
-        .collect();
-    state_dir.join("checkpoints").join(format!("{run}-{key}"))
+    let name = checkpoint_name(run, idempotency_key);
+    state_dir.join("checkpoints").join(name)
+}
+
+/// Name of a run's checkpoint. The key keeps a run of a restored store from finding another's.
+pub(super) fn checkpoint_name(run: RunId, idempotency_key: &str) -> String {
+    let key = idempotency_key.chars().filter(char::is_ascii_hexdigit);
+    format!("{run}-{}", key.take(8).collect::<String>())
 }
 
 /// Removes a checkpoint, if there is one; a command may have made a directory of it.

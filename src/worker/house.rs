@@ -17,13 +17,14 @@ use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::flow::Tight;
 use crate::observe::log::{self, Level};
-use crate::process::capture::remove_logs;
+use crate::process::capture::remove_output;
 use crate::recovery::{Reaper, Told, sweep, workers_dir};
 use crate::run::WorkerId;
-use crate::store::{Ledger, OpenOptions, PruneRule, Pruning, Settings, Store};
+use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
 
 use super::inbox::Inbox;
 use super::machine::Event;
+use super::pruner::{Looked, Pruner};
 use super::slot::{Shared, TellPanic};
 
 /// Copying the log into the database begins at this size: 1,000 pages.
@@ -35,10 +36,7 @@ const RESTART_BYTES: u64 = 64 << 20;
 /// Longest wait of a checkpoint for readers.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
 
-/// Pruning is looked at so often.
-const PRUNE_EVERY: Duration = Duration::from_mins(1);
-
-/// Rows that a slice of a prune looks at: some milliseconds.
+/// Rows that are read at once to find the newest runs.
 const PRUNE_PAGE: i64 = 500;
 
 /// Handle of the thread.
@@ -65,6 +63,7 @@ struct Keeper {
     told: Told,
     /// Queues to which nothing can be enqueued for want of space.
     refused: BTreeMap<String, Tight>,
+    pruner: Pruner,
 }
 
 impl House {
@@ -102,6 +101,7 @@ impl House {
             foreground,
             told: Told::default(),
             refused: BTreeMap::new(),
+            pruner: Pruner::new(clock::monotonic()),
         };
         let thread = std::thread::Builder::new()
             .name("house".into())
@@ -115,7 +115,7 @@ impl House {
         })
     }
 
-    /// Tells whether runs are being worked: pruning waits for idle times.
+    /// Says whether commands run: then pruning takes less of the time.
     pub(super) fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
     }
@@ -147,7 +147,6 @@ impl Keeper {
                 Ok(fd)
             })
             .ok();
-        let mut prune_at = clock::monotonic() + PRUNE_EVERY;
         loop {
             if let Err(error) = self.round() {
                 if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
@@ -156,16 +155,14 @@ impl Keeper {
                 log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
             }
             if !self.foreground
-                && clock::monotonic() >= prune_at
-                && !self.busy.load(Ordering::Relaxed)
+                && let Err(error) = self.prune()
             {
-                prune_at = clock::monotonic() + PRUNE_EVERY;
-                if let Err(error) = self.prune() {
-                    log::event(Level::Warn, "prune_failed", &[("error", &error)]);
-                }
+                log::event(Level::Warn, "prune_failed", &[("error", &error)]);
             }
-            let second = Timespec {
-                tv_sec: 1,
+            // While nothing else is to be done, pruning goes on at once.
+            let goes_on = self.pruner.is_under_way() && !self.busy.load(Ordering::Relaxed);
+            let patience = Timespec {
+                tv_sec: i64::from(!goes_on),
                 tv_nsec: 0,
             };
             let mut fds = vec![PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
@@ -173,7 +170,7 @@ impl Keeper {
                 fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
             }
             // A failed wait is a tick.
-            let _ = rustix::event::poll(&mut fds, Some(&second));
+            let _ = rustix::event::poll(&mut fds, Some(&patience));
             if !self.stop.take().is_empty() {
                 return;
             }
@@ -259,34 +256,40 @@ impl Keeper {
         Ok(())
     }
 
-    /// One pass over what the catalogue's retention gives up, in slices, until work arrives.
+    /// Begins a pass over what the catalogue's retention gives up when it is time, and goes on with the one that was begun.
     fn prune(&mut self) -> Result<()> {
-        let retention = self
-            .catalogue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .store
-            .retention;
-        let upto = match retention.runs {
-            Some(keep) => self.store.beyond_newest(keep, PRUNE_PAGE)?,
-            None => None,
-        };
-        let rule = PruneRule {
-            ended_before_ms: retention.age_ms.map(|age_ms| clock::wall_ms() - age_ms),
-            upto,
-        };
-        let mut removed = 0;
-        let mut at = Some(Pruning::default());
-        while let (Some(from), false) = (at, self.busy.load(Ordering::Relaxed)) {
-            let pruned = self
-                .ledger
-                .call(move |tx| tx.prune(&rule, &from, PRUNE_PAGE, clock::wall_ms()))?;
-            remove_logs(self.store.dir(), &pruned.runs);
-            removed += pruned.runs.len();
-            at = pruned.next;
+        if self.pruner.is_due(clock::monotonic()) {
+            let retention = self
+                .catalogue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .store
+                .retention;
+            let upto = match retention.runs {
+                Some(keep) => self.store.beyond_newest(keep, PRUNE_PAGE)?,
+                None => None,
+            };
+            self.pruner.begin(PruneRule {
+                ended_before_ms: retention.age_ms.map(|age_ms| clock::wall_ms() - age_ms),
+                upto,
+            });
         }
-        if removed > 0 {
-            log::event(Level::Info, "pruned", &[("runs", &removed)]);
+        let (store, ledger) = (&self.store, &self.ledger);
+        let is_busy = self.busy.load(Ordering::Relaxed);
+        let looked = self
+            .pruner
+            .look(is_busy, clock::monotonic, |rule, from, page| {
+                let from = from.clone();
+                let pruned =
+                    ledger.call(move |tx| tx.prune(&rule, &from, page, clock::wall_ms()))?;
+                remove_output(store.dir(), &pruned.runs, &pruned.keys);
+                Ok(pruned)
+            })?;
+        match looked {
+            Looked::Ended(removed) if removed > 0 => {
+                log::event(Level::Info, "pruned", &[("runs", &removed)]);
+            }
+            _ => {}
         }
         Ok(())
     }

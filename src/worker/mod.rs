@@ -12,6 +12,7 @@ mod inbox;
 pub mod machine;
 mod pool;
 mod prepared;
+mod pruner;
 mod reader;
 mod slot;
 

@@ -13,7 +13,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use prune::remove_logs;
+pub use prune::{remove_orphans, remove_output};
 pub use redact::Redactor;
 pub use tee::Tee;
 

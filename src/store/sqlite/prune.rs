@@ -5,6 +5,7 @@
 //! the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, named_params, params};
 
@@ -13,6 +14,9 @@ use super::writer::Tx;
 use crate::error::Result;
 use crate::run::RunId;
 use crate::store::PruneRule;
+
+/// Whoever wants to write waits no longer than this for a slice.
+const SLICE_TIME: Duration = Duration::from_millis(10);
 
 /// Where a prune stands. Begin with `default()` and hand each slice the one that the slice before returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +34,18 @@ enum Phase {
     Periods(i64),
 }
 
+impl Pruning {
+    /// Rows of the next slice after one of `page` rows that took so long: it should hold the writers' queue for 10 ms.
+    pub fn next_page(page: i64, took: Duration) -> i64 {
+        let next = if took > SLICE_TIME {
+            page / 2
+        } else {
+            page * 2
+        };
+        next.clamp(20, 20_000)
+    }
+}
+
 impl Default for Phase {
     fn default() -> Self {
         Phase::Runs(0)
@@ -41,13 +57,19 @@ impl Default for Phase {
 pub struct Pruned {
     /// Its runs; their log files are the caller's to remove, after COMMIT.
     pub runs: Vec<RunId>,
+    /// The idempotency key of each of them: the names of their checkpoints have it.
+    pub keys: Vec<[u8; 16]>,
     /// Where to go on; `None` when everything was looked at.
     pub next: Option<Pruning>,
 }
 
+/// A removed run and its idempotency key.
+type Gone = (RunId, [u8; 16]);
+
 /// A run that may be removed.
 struct Candidate {
     run: i64,
+    key: [u8; 16],
     job: String,
     dedup_key: Option<String>,
     freed: bool,
@@ -62,7 +84,7 @@ impl Tx<'_> {
         limit: i64,
         now_ms: i64,
     ) -> Result<Pruned> {
-        let (runs, next) = match &at.0 {
+        let (removed, next) = match &at.0 {
             Phase::Runs(after) => self.prune_runs(rule, *after, limit, now_ms)?,
             Phase::Dedup(hash, job, key) => (
                 Vec::new(),
@@ -71,8 +93,10 @@ impl Tx<'_> {
             Phase::Requests(after) => (Vec::new(), self.prune_requests(rule, after, limit)?),
             Phase::Periods(after) => (Vec::new(), self.prune_periods(rule, *after, limit)?),
         };
+        let (runs, keys) = removed.into_iter().unzip();
         Ok(Pruned {
             runs,
+            keys,
             next: next.map(Pruning),
         })
     }
@@ -83,13 +107,13 @@ impl Tx<'_> {
         after: i64,
         limit: i64,
         now_ms: i64,
-    ) -> Result<(Vec<RunId>, Option<Phase>)> {
+    ) -> Result<(Vec<Gone>, Option<Phase>)> {
         let (candidates, last) = self.candidates(rule, after, limit)?;
         let mut runs = Vec::new();
         for candidate in candidates {
             if self.free_key(&candidate, now_ms)? {
                 self.remove_run(candidate.run)?;
-                runs.push(RunId(candidate.run));
+                runs.push((RunId(candidate.run), candidate.key));
             }
         }
         let next = match last {
@@ -114,7 +138,7 @@ impl Tx<'_> {
                     AND (ended_ms < :before OR id <= :upto)
                     AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.run = run.id AND closed_ms IS NULL)
                     AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = run.id),
-                created_ms < :before OR id <= :upto
+                created_ms < :before OR id <= :upto, idempotency_key
             FROM run WHERE id > :after ORDER BY id LIMIT :limit";
         let mut statement = self.conn.prepare_cached(SQL)?;
         let mut rows = statement.query(named_params! {
@@ -131,6 +155,7 @@ impl Tx<'_> {
             if row.get(4)? {
                 candidates.push(Candidate {
                     run: row.get(0)?,
+                    key: row.get(6)?,
                     job: row.get(1)?,
                     dedup_key: row.get(2)?,
                     freed: row.get(3)?,
