@@ -4,6 +4,7 @@
 mod files;
 mod follow_up;
 mod foreign;
+mod judge;
 mod reaper;
 mod sweep;
 
@@ -13,5 +14,6 @@ pub use files::{
 };
 pub use follow_up::follow_up;
 pub use foreign::{leaves_processes, refuse_foreign};
+pub use judge::{Inquest, Life, Lock, cause, life};
 pub use reaper::{Body, Reaped, Reaper, Told};
 pub use sweep::{Sweep, sweep};

@@ -19,27 +19,18 @@ use crate::fail_point;
 use crate::observe::log::{self, Level};
 use crate::owned::Dir;
 use crate::process::{last_words, leftovers, marks};
-use crate::run::{RunId, WorkerId};
-use crate::store::{Cause, Death, Recovered, Store, Tx, WorkerRow};
+use crate::run::{Fence, RunId, WorkerId};
+use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
 
 use super::files::{
     Fate, fate, has_ended, lock_name, lock_path, marks_name, marks_path, open_lock,
 };
 use super::follow_up::follow_up;
 use super::foreign::leaves_processes;
+use super::judge::{Inquest, Life, Lock, cause, life};
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// What is known of another worker.
-enum Life {
-    /// Its lock is held, or cannot be looked at now.
-    Alive,
-    /// Its process has ended and its lock is held: by a child that has not become its command yet.
-    Dying,
-    /// Its lock was free and is now ours; `None` where its file is gone.
-    Dead(Option<File>),
-}
 
 /// What one look found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,19 +86,22 @@ impl Reaper<'_> {
             if Some(row.worker) == self.own {
                 continue;
             }
-            let mut lock = match look(self.store.dir(), &row) {
+            let (seen, mut lock) = look(self.store.dir(), row.worker);
+            let has_ended = || match seen {
+                Lock::Missing => fate(&row) == Fate::Gone,
+                _ => has_ended(&row),
+            };
+            match life(seen, has_ended) {
                 Life::Alive => continue,
                 Life::Dying => {
                     reaped.dying = true;
                     continue;
                 }
-                Life::Dead(lock) => lock,
-            };
-            let cause = match clock::same_boot(&row.boot_id, &boot_id) {
-                Some(false) => Cause::Reboot,
-                _ if lock.as_mut().is_some_and(last_words::were_said) => Cause::Parent,
-                _ => Cause::Unknown,
-            };
+                Life::Dead => {}
+            }
+            let was_ended_by_parent = lock.as_mut().is_some_and(last_words::were_said);
+            let same_boot = clock::same_boot(&row.boot_id, &boot_id);
+            let cause = cause(same_boot, was_ended_by_parent);
             reaped.freed |= self.recover(&row, cause)?;
             drop(lock);
         }
@@ -117,24 +111,12 @@ impl Reaper<'_> {
     fn recover(&mut self, row: &WorkerRow, cause: Cause) -> Result<bool> {
         let state = self.store.dir();
         let marks_path = marks_path(state, row.worker);
-        let held = self.store.held_by(row.worker)?;
-        let (all, proven) = start_marks(row, &marks_path)?;
-        // Marks of finished runs may still stand in the file: only claims that the store knows matter.
-        let open: Vec<marks::Mark> = all
-            .into_iter()
-            .filter(|mark| held.iter().any(|(_, fence, _)| *fence == mark.fence))
-            .collect();
-        // A command may have removed the file: every claim is looked for by the environment, too.
-        let unmarked = held
-            .iter()
-            .filter(|(_, fence, _)| open.iter().all(|mark| mark.fence != *fence))
-            .map(|&(run, fence, _)| marks::Mark {
-                run,
-                fence,
-                process: None,
-            });
-        let claims: Vec<marks::Mark> = open.iter().copied().chain(unmarked).collect();
-        let left = if cause == Cause::Reboot {
+        let held = self.store.held_by(row.worker)?.into_iter();
+        let held: Vec<(RunId, Fence)> = held.map(|(run, fence, _)| (run, fence)).collect();
+        let (marks, are_proof) = start_marks(row, &marks_path)?;
+        let inquest = Inquest::of(row.worker, cause, (&marks, are_proof), &held);
+        let claims = inquest.looked_for();
+        let left = if claims.is_empty() {
             leftovers::LeftOver::default()
         } else if leaves_processes(row) {
             // What is left cannot be seen from here: its runs wait until somebody says that it is gone.
@@ -144,26 +126,15 @@ impl Reaper<'_> {
                 remaining: held.iter().map(|&(run, ..)| (run, number)).collect(),
             }
         } else {
-            leftovers::end_tree(&claims, self.store.uuid(), GRACE)
+            leftovers::end_tree(claims, self.store.uuid(), GRACE)
         };
         fail_point::reach("left_ended");
-        let mut blocked: Vec<RunId> = left.remaining.iter().map(|(run, _)| *run).collect();
-        blocked.sort_unstable();
-        blocked.dedup();
         let died_ms = fs::metadata(&marks_path)
             .ok()
             .and_then(|meta| Some(meta.mtime().checked_mul(1000)? + meta.mtime_nsec() / 1_000_000))
             .unwrap_or_else(clock::wall_ms);
-        let death = Death {
-            worker: row.worker,
-            cause,
-            started: claims
-                .iter()
-                .filter(|claim| !proven || open.iter().any(|mark| mark.fence == claim.fence))
-                .map(|claim| ((claim.run, claim.fence), died_ms))
-                .collect(),
-            blocked,
-        };
+        let remaining = left.remaining.iter().map(|(run, _)| *run);
+        let death = inquest.death(remaining, |_| died_ms);
         let (worker, n_blocked) = (row.worker, death.blocked.len());
         let catalogue = (self.catalogue)();
         let recovered: Recovered = (self.write)(Box::new(move |tx| {
@@ -206,18 +177,14 @@ impl Reaper<'_> {
     }
 }
 
-fn look(state: &Path, row: &WorkerRow) -> Life {
-    let path = lock_path(state, row.worker);
+/// Looks at a worker's lock, and keeps it where it is ours now.
+fn look(state: &Path, worker: WorkerId) -> (Lock, Option<File>) {
+    let path = lock_path(state, worker);
     // Not for writing: the close would wake every reaper, this one too, and two workers would look at each other for ever.
-    let opened = open_lock(state, row.worker);
-    match opened {
+    match open_lock(state, worker) {
         Ok(lock) => {
             if FileExt::try_lock_exclusive(&lock).is_err() {
-                return if has_ended(row) {
-                    Life::Dying
-                } else {
-                    Life::Alive
-                };
+                return (Lock::Held, None);
             }
             // Another reaper may have finished and removed the file between our open and our lock.
             let same = match (lock.metadata(), fs::symlink_metadata(&path)) {
@@ -225,25 +192,24 @@ fn look(state: &Path, row: &WorkerRow) -> Life {
                 _ => false,
             };
             if same {
-                Life::Dead(Some(lock))
+                (Lock::Ours, Some(lock))
             } else {
-                Life::Alive
+                (Lock::Replaced, None)
             }
         }
-        // A missing file is tampering, not death: the process itself must be gone. So it is where something else lies there.
-        Err(error)
-            if matches!(
+        Err(error) => {
+            let is_missing = matches!(
                 error.kind(),
                 ErrorKind::NotFound | ErrorKind::PermissionDenied
-            ) =>
-        {
-            match fate(row) {
-                Fate::Gone => Life::Dead(None),
-                Fate::Exists(_) | Fate::Unknown => Life::Alive,
-            }
+            );
+            // Else for want of a descriptor, say: the next look will tell.
+            let seen = if is_missing {
+                Lock::Missing
+            } else {
+                Lock::Unknown
+            };
+            (seen, None)
         }
-        // For want of a descriptor, say: the next look will tell.
-        Err(_) => Life::Alive,
     }
 }
 

@@ -9,8 +9,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
 use super::Reload;
+use super::perform::perform;
 use super::watch::read_clocks;
-use super::work::{Answer, Work, perform};
+use super::work::{Answer, Work};
 
 /// The thread. It ends when this is dropped and its work is done.
 pub(super) struct Hands {

@@ -1,6 +1,6 @@
 //! The scheduler: opens every period of every schedule exactly once.
 //!
-//! `control` is the loop as a value: what is due, what is wanted, what is next. `work` does that by the store: `open` opens what is
+//! `control` is the loop as a value: what is due, what is wanted, what is next. `perform` does that (`work`) by the store: `open` opens what is
 //! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`leader`), and a thread
 //! that works (`hands`); `planner` does all of it at once.
 
@@ -15,6 +15,7 @@ mod house;
 mod leader;
 mod manual;
 mod open;
+mod perform;
 mod planner;
 mod report;
 mod rewind;
@@ -37,15 +38,14 @@ pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
 pub use leader::{is_led, lock_path};
 pub use manual::{Order, Worked, work_period};
+pub use perform::perform;
 pub use planner::{Planner, Ticked};
 pub use report::Counts;
 pub use rewind::{Ahead, ahead};
 pub use stretch::{Split, split};
 pub use walk::{Finding, Trouble};
 pub use watch::{once, run};
-pub use work::{
-    Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work, perform,
-};
+pub use work::{Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work};
 
 /// Loads the catalogue anew; given by whoever knows where it is.
 pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

@@ -1,14 +1,14 @@
 //! What a worker does beside its runs: it recovers workers that died, and prunes. And what the dead still write.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jobctl::attempt::{Class, Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
-use jobctl::recovery::follow_up;
+use jobctl::process::marks::Mark;
+use jobctl::recovery::{self, Inquest, Lock, cause, follow_up, life};
 use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{
-    Cause, Claimed, Death, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
+    Cause, Claimed, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
 };
 use jobctl::worker::machine::Event;
 
@@ -19,8 +19,13 @@ use super::worker::Worker;
 /// Looks at every other worker and recovers those whose lock is free.
 pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
     for row in worker.store.workers().expect("workers") {
-        if !host.locks.contains(&row.worker) {
+        let lock = if host.locks.contains(&row.worker) {
+            Lock::Held
+        } else {
             // While it is recovered its lock is held, so that one reaper acts.
+            Lock::Ours
+        };
+        if life(lock, || false) == recovery::Life::Dead {
             recover(worker, host, &row)?;
         }
     }
@@ -34,35 +39,31 @@ pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
 }
 
 fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
-    let rebooted = row.boot_id != host.boot_id();
+    let cause = cause(Some(row.boot_id == host.boot_id()), false);
     let held = worker.store.held_by(row.worker).expect("what it held");
-    let marks = host.marks.get(&row.worker).cloned().unwrap_or_default();
-    let open: Vec<(RunId, Fence, i64)> = marks
-        .into_iter()
-        .filter(|(_, fence, _)| held.iter().any(|(_, it, _)| it == fence))
-        .collect();
-    let mut blocked = Vec::new();
-    for &(run, fence, _) in open.iter().filter(|_| !rebooted) {
-        if !host.processes.end_left(run, fence, host.true_ms) {
-            blocked.push(run);
+    let held: Vec<_> = held.iter().map(|it| (it.0, it.1)).collect();
+    let marked = host.marks.get(&row.worker).cloned().unwrap_or_default();
+    let mark = |&(run, fence, _): &(RunId, Fence, i64)| Mark {
+        run,
+        fence,
+        process: None,
+    };
+    let marks: Vec<Mark> = marked.iter().map(mark).collect();
+    let inquest = Inquest::of(row.worker, cause, (&marks, true), &held);
+    let mut remaining = Vec::new();
+    for mark in inquest.looked_for() {
+        if !host.processes.end_left(mark.run, mark.fence, host.true_ms) {
+            remaining.push(mark.run);
         }
     }
     host.strike("after leftovers were ended, before the recovery")?;
     let now_ms = host.wall_ms();
-    let started: HashMap<_, _> = open
-        .iter()
-        .map(|(run, fence, at_ms)| ((*run, *fence), now_ms - (host.true_ms - at_ms)))
-        .collect();
-    let death = Death {
-        worker: row.worker,
-        cause: if rebooted {
-            Cause::Reboot
-        } else {
-            Cause::Unknown
-        },
-        started,
-        blocked,
-    };
+    let death = inquest.death(remaining, |mark| {
+        let at_ms = marked.iter().find(|it| it.1 == mark.fence).map(|it| it.2);
+        at_ms.map_or(now_ms, |at_ms| now_ms - (host.true_ms - at_ms))
+    });
+    let rebooted = cause == Cause::Reboot;
+    let started = death.started.len();
     let catalogue = Arc::clone(worker.machine.catalogue());
     let answer = host.write(Actor::Reaper { rebooted }, &mut worker.store, |tx| {
         let recovered = tx.recover(&death, now_ms)?;
@@ -74,8 +75,8 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
     host.strike("after a recovery")?;
     if let Answer::Stored(recovered) = answer {
         let mut poison = recovered.buried.iter().map(|it| it.reason);
-        let proved = open.len() == 1 || poison.all(|it| it != Reason::Poison);
-        assert!(proved, "{:?}: one of {open:?} did it", recovered.buried);
+        let proved = started == 1 || poison.all(|it| it != Reason::Poison);
+        assert!(proved, "{:?}: one of {started} did it", recovered.buried);
         host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
         worker.hears(Event::Looked {
             freed: true,

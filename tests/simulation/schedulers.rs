@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jobctl::catalogue::Catalogue;
 use jobctl::error::{Error, Kind};
 use jobctl::policy::ClockGuard;
-use jobctl::scheduler::{Accepted, Action, Answer, Control, Event, Loaded, Reload, Work, perform};
+use jobctl::scheduler::{Action, Answer, Control, Event, Loaded, Reload, Work, accept, perform};
 use jobctl::store::Store;
 
 use super::catalogues::SCHEDULED;
@@ -92,11 +92,11 @@ impl Schedulers {
         }
     }
 
-    /// An operator believes the clock.
+    /// An operator believes the clock, and takes back what one that was ahead had opened.
     pub(super) fn accept_clock(host: &mut Host, store: &mut Store) {
-        let accepted = Accepted::of(&host.boot_id(), host.reading()).to_text();
-        host.write(Actor::Operator, store, |tx| tx.accept_clock(&accepted));
-        host.note(|| "the clock is accepted".to_owned());
+        let accepted = accept(store, &host.boot_id(), host.reading()).expect("it is stored");
+        host.witness.look(Actor::Operator, &host.processes);
+        host.note(|| format!("the clock is accepted: {accepted:?}"));
     }
 
     /// Everything that is due is opened by a new one, which believes the clock.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::policy::ClockGuard;
 
 use super::super::work::{Seen, Work};
-use super::{Control, LOOK_MS, Load, Slice};
+use super::load::{Load, Slice};
+use super::{Control, LOOK_MS};
 
 /// Schedules that one transaction opens, or puts in force.
 const SCHEDULES_MAX: usize = 500;

@@ -2,6 +2,7 @@
 //!
 //! Rule: each step is wanted until its write succeeded; a newer catalogue takes the place of one that is still on its way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
@@ -10,7 +11,40 @@ use super::super::agenda::Agenda;
 use super::super::change::Applied;
 use super::super::open::next_of;
 use super::super::work::{Failure, Loaded, Put, Removed};
-use super::{AGAIN_MS, Action, Control, RETRY_MS, Slice};
+use super::{AGAIN_MS, Action, Control, RETRY_MS};
+
+/// What is left to be done about one schedule.
+pub(super) enum Slice {
+    /// It is to be put in force.
+    Apply(usize),
+    /// It is to be taken out of force.
+    Remove(String),
+}
+
+/// What is known of the catalogue, and what is still to be done about it.
+#[derive(Default)]
+pub(super) struct Load {
+    /// The files are to be read, from then on; by the boot clock, milliseconds.
+    pub(super) read_at_ms: Option<i64>,
+    /// Only if they changed: somebody else's schedules are in force, and they are the leader's to take back.
+    pub(super) only_if_changed: bool,
+    /// A newer catalogue was read; its rules are to be saved, from then on. The schedules of the one before go on until they are.
+    pub(super) newer: Option<(Arc<Loaded>, i64)>,
+    /// Schedules of the book that are to be put in force.
+    pub(super) apply: VecDeque<usize>,
+    /// What could not be done, and from when on it is tried again.
+    pub(super) failed: Vec<(i64, Slice)>,
+    /// Whether jobs that have no schedule any more are to be looked for.
+    pub(super) find_removed: bool,
+    /// Those whose schedules are to be taken out of force.
+    pub(super) remove: VecDeque<String>,
+    /// Something of the above was not done when the last line about it was logged.
+    pub(super) is_open: bool,
+    /// When schedules were last taken back from somebody else, by the boot clock, milliseconds.
+    pub(super) taken_back_ms: Option<i64>,
+    /// Schedules of somebody else were in force when we last looked.
+    pub(super) is_overruled: bool,
+}
 
 impl Control {
     /// The files of the catalogue are to be read, not before this time.
@@ -96,7 +130,6 @@ impl Control {
         self.load.is_open = true;
         self.load.is_overruled = false;
         self.refused = None;
-        self.out.push(Action::GiveBackMemory);
     }
 
     pub(super) fn on_applied(&mut self, indexes: Vec<usize>, result: Result<Vec<Put>, Failure>) {
@@ -204,6 +237,7 @@ impl Control {
         if !is_done || !std::mem::take(&mut self.load.is_open) {
             return;
         }
+        self.out.push(Action::GiveBackMemory);
         if self.started {
             self.log_loaded();
         } else {

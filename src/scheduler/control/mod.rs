@@ -10,7 +10,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -23,6 +23,7 @@ use super::book::Book;
 use super::report::Counts;
 use super::work::{Answer, Loaded, Seen, Work};
 
+use load::Load;
 pub use report::Line;
 
 /// How often the scheduler looks at what other processes did.
@@ -94,39 +95,6 @@ enum Stage {
     Stopping(i64),
     /// Nothing more is done.
     Ended,
-}
-
-/// What is left to be done about one schedule.
-enum Slice {
-    /// It is to be put in force.
-    Apply(usize),
-    /// It is to be taken out of force.
-    Remove(String),
-}
-
-/// What is known of the catalogue, and what is still to be done about it.
-#[derive(Default)]
-struct Load {
-    /// The files are to be read, from then on; by the boot clock, milliseconds.
-    read_at_ms: Option<i64>,
-    /// Only if they changed: somebody else's schedules are in force, and they are the leader's to take back.
-    only_if_changed: bool,
-    /// A newer catalogue was read; its rules are to be saved, from then on. The schedules of the one before go on until they are.
-    newer: Option<(Arc<Loaded>, i64)>,
-    /// Schedules of the book that are to be put in force.
-    apply: VecDeque<usize>,
-    /// What could not be done, and from when on it is tried again.
-    failed: Vec<(i64, Slice)>,
-    /// Whether jobs that have no schedule any more are to be looked for.
-    find_removed: bool,
-    /// Those whose schedules are to be taken out of force.
-    remove: VecDeque<String>,
-    /// Something of the above was not done when the last line about it was logged.
-    is_open: bool,
-    /// When schedules were last taken back from somebody else, by the boot clock, milliseconds.
-    taken_back_ms: Option<i64>,
-    /// Schedules of somebody else were in force when we last looked.
-    is_overruled: bool,
 }
 
 /// The scheduler.
@@ -397,7 +365,7 @@ impl Control {
     /// A schedule that cannot be opened is tried again later.
     fn plan_again(&mut self, (at_ms, index): Due) {
         let elapsed = self.book.entries[index].is_elapsed();
-        let now_ms = super::work::time_of(self.times, elapsed);
+        let now_ms = super::perform::time_of(self.times, elapsed);
         let now_ms = now_ms.max(self.now.wall_ms).max(at_ms);
         self.plan(index, now_ms + AGAIN_MS);
     }

@@ -1,0 +1,118 @@
+//! A catalogue that is read again, refused, overruled by another one.
+
+use super::*;
+
+#[test]
+fn a_newer_catalogue_takes_the_place_of_one_that_is_on_its_way() {
+    let mut world = World::started();
+    world.disk = ("two", &["b"]);
+    world.event(Event::Reload);
+    let read = world.work().unwrap();
+    world.succeed(read);
+    let rules = world.work().unwrap();
+    assert_eq!(content(&rules), "two");
+    let answer = world
+        .well(rules)
+        .into_failure(failure(Kind::TryAgain, false));
+    world.event(Event::Answer(answer));
+    // The store is held; the file is edited again, first wrongly.
+    world.event(Event::Reload);
+    let read = world.work().unwrap();
+    assert_eq!(name(&read), "read");
+    world.event(Event::Answer(Answer::Read(Err(Error::new(
+        Kind::Config,
+        "no",
+    )))));
+    assert!(world.control.status().contains("catalogue refused: no"));
+    world.pass(RETRY_MS);
+    // What was right before is still on its way.
+    let rules = world.work().unwrap();
+    assert_eq!(content(&rules), "two");
+    let answer = world
+        .well(rules)
+        .into_failure(failure(Kind::TryAgain, false));
+    world.event(Event::Answer(answer));
+    assert_eq!(world.control.schedules(), 2, "the old ones go on");
+    world.disk = ("three", &["c", "d", "e"]);
+    world.event(Event::Reload);
+    world.rest();
+    world.pass(RETRY_MS);
+    assert!(world.rest().contains(&"rules"));
+    assert_eq!(world.control.schedules(), 3);
+    assert!(!world.control.status().contains("refused"));
+}
+
+#[test]
+fn rules_that_cannot_be_saved_leave_the_catalogue_before_in_force() {
+    let mut world = World::started();
+    world.disk = ("two", &["x"]);
+    world.event(Event::Reload);
+    let read = world.work().unwrap();
+    world.succeed(read);
+    let rules = world.work().unwrap();
+    world.refuse(rules, failure(Kind::Bug, false));
+    assert!(
+        world
+            .control
+            .status()
+            .contains("a newer catalogue is not in force yet")
+    );
+    world.pass(AGAIN_MS - 1);
+    assert!(world.rest().contains(&"open"), "the old schedules go on");
+    world.pass(1);
+    assert!(world.rest().contains(&"rules"));
+    assert_eq!(world.control.schedules(), 1);
+}
+
+#[test]
+fn a_leader_takes_its_schedules_back_once_a_minute_and_a_standby_never() {
+    for leads in [true, false] {
+        let mut world = World::started();
+        world.control.set_leads(leads);
+        world.news = Some(News {
+            generation: Some(7),
+            is_ours: true,
+            in_force: Some("/other.toml".into()),
+            accepted: None,
+        });
+        let mut taken = 0;
+        for _ in 0..300 {
+            world.pass(1_000);
+            let done = world.rest();
+            taken += done.iter().filter(|kind| **kind == "rules").count();
+            assert!(world.ended.is_none());
+        }
+        assert_eq!(taken, if leads { 5 } else { 0 });
+        assert!(world.logged.contains(&"schedules_overruled"));
+    }
+}
+
+#[test]
+fn an_overruled_standby_puts_its_catalogue_in_force_when_it_takes_over() {
+    let mut world = World::started();
+    world.control.set_leads(false);
+    world.news = Some(News {
+        in_force: Some("/other.toml".into()),
+        ..News::default()
+    });
+    world.pass(1_000);
+    world.rest();
+    assert!(world.control.status().contains("of another catalogue"));
+    world.event(Event::Lead);
+    assert!(world.rest().contains(&"rules"));
+}
+
+#[test]
+fn a_catalogue_that_another_process_loaded_is_read_here_too() {
+    let mut world = World::started();
+    world.disk = ("two", &["x"]);
+    world.news = Some(News {
+        generation: Some(8),
+        is_ours: false,
+        in_force: Some(world.control.seen.path.clone()),
+        accepted: None,
+    });
+    world.pass(1_000);
+    assert!(world.rest().contains(&"read"));
+    assert_eq!(world.control.schedules(), 1);
+}
