@@ -159,7 +159,11 @@ impl std::error::Error for Hinted {}
 pub fn os_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
-    words[..1].to_lowercase() + &words[1..]
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => "unknown error".to_owned(),
+    }
 }
 
 impl fmt::Display for Error {
@@ -222,6 +226,19 @@ fn edit_distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_an_error_may_be_empty_or_of_any_script() {
+        let words = |text: &str| os_words(&std::io::Error::other(text));
+        assert_eq!(
+            words("Permission denied (os error 13)"),
+            "permission denied"
+        );
+        assert_eq!(words("Übertragung (os error 5)"), "übertragung");
+        assert_eq!(words("ẞ"), "ß");
+        assert_eq!(words(""), "unknown error");
+        assert_eq!(words(" (os error 5)"), "unknown error");
+    }
 
     #[test]
     fn nearest_finds_typing_errors_and_nothing_else() {

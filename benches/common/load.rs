@@ -79,6 +79,7 @@ pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
         worker,
         queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
         knows: &|job| job != "unknown",
+        terms: &|_| None,
         known_behind: &|name| job_behind(name),
         max,
         free: max,

@@ -12,6 +12,10 @@ use crate::units::{format_size, shown};
 /// Longest value of a parameter, bytes: the kernel takes 128 KiB for one argument or variable, name and NUL included.
 pub const PARAM_MAX: usize = 128 * 1024 - 32;
 
+/// Longest values of a run's parameters together, bytes. The kernel takes 2 MiB of arguments and variables where the stack may
+/// grow to the usual 8 MiB, and a value may stand in both.
+const PARAMS_MAX: usize = 640 << 10;
+
 /// Largest payload that a job may allow, bytes.
 pub const PAYLOAD_MAX: u64 = 16 << 20;
 
@@ -45,6 +49,14 @@ impl Intake {
             }
             values.insert(name, value);
         }
+        let sum: usize = values.values().map(String::len).sum();
+        if sum > PARAMS_MAX {
+            let (sum, max) = (readable(sum as u64), readable(PARAMS_MAX as u64));
+            let message = format!(
+                "the parameters of job `{job}` are too large: {sum} together, and the kernel takes up to {max}"
+            );
+            return Err(Error::new(Kind::Usage, message).hint("give large data as `--payload`"));
+        }
         for (name, param) in &self.params {
             if values.contains_key(name) {
                 continue;
@@ -60,6 +72,28 @@ impl Intake {
             }
         }
         Ok(values)
+    }
+
+    /// Checks a stored run again where its command is started: whoever stored it may have gone by another catalogue, or by an
+    /// earlier edition of this one. Returns its parameters, with the defaults that were added since.
+    ///
+    /// Errors are those of an enqueue.
+    pub fn recheck(
+        &self,
+        job: &str,
+        stored: BTreeMap<String, String>,
+        payload_bytes: u64,
+    ) -> Result<BTreeMap<String, String>> {
+        self.check_payload(job, payload_bytes)?;
+        // A default may begin with `-`, and was stored with what was given.
+        let is_default = |name: &str, value: &str| {
+            let param = self.params.get(name);
+            param.and_then(|param| param.default.as_deref()) == Some(value)
+        };
+        let given = stored
+            .into_iter()
+            .filter(|(name, value)| !is_default(name, value));
+        self.resolve_params(job, given.collect())
     }
 
     /// Checks the size of a payload in bytes.
@@ -244,6 +278,64 @@ mod tests {
             assert!(given.starts_with(hint), "{given}");
         }
         assert!(resolve(&[("to", &large[1..])]).is_ok());
+    }
+
+    #[test]
+    fn parameters_that_are_too_large_together_are_refused() {
+        let mut intake = intake();
+        let names: Vec<String> = (0..20).map(|n| format!("p{n}")).collect();
+        for name in &names {
+            let param = Param {
+                required: false,
+                default: None,
+            };
+            intake.params.insert(name.clone(), param);
+        }
+        let resolve = |bytes: usize| {
+            let given = names.iter().map(|name| (name.clone(), "x".repeat(bytes)));
+            let given = given.chain([("to".to_owned(), String::new())]);
+            intake.resolve_params("send", given.collect())
+        };
+        assert!(resolve(PARAMS_MAX / 20).is_ok());
+        let error = resolve(120_000).expect_err("too large");
+        assert_eq!(error.kind, Kind::Usage);
+        assert!(
+            error
+                .message
+                .starts_with("the parameters of job `send` are too large: ")
+        );
+    }
+
+    #[test]
+    fn a_stored_run_is_checked_again_as_an_enqueue_is() {
+        let stored = |given: &[(&str, &str)]| {
+            let given = given
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            given.collect::<BTreeMap<_, _>>()
+        };
+        let good = stored(&[("to", "a"), ("event", "-x")]);
+        assert_eq!(
+            intake()
+                .recheck("send", good.clone(), 2000)
+                .expect("its default"),
+            good
+        );
+        let added = intake()
+            .recheck("send", stored(&[("to", "a")]), 0)
+            .expect("good");
+        assert_eq!(added, good, "a default that was added since");
+        for (bad, bytes) in [
+            (stored(&[("to", "a"), ("event", "-rf")]), 0),
+            (stored(&[("to", "a"), ("gone", "1")]), 0),
+            (stored(&[("event", "a")]), 0),
+            (good, 2001),
+        ] {
+            assert!(
+                intake().recheck("send", bad.clone(), bytes).is_err(),
+                "{bad:?}"
+            );
+        }
     }
 
     #[test]

@@ -77,6 +77,12 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// Guarantee and attempts of a job.
+    pub fn terms(&self, job: &str) -> Option<(Guarantee, i64)> {
+        let intake = &self.jobs.get(job)?.intake;
+        Some((intake.guarantee, intake.attempts))
+    }
+
     /// The first job behind this name.
     pub fn job_behind(&self, name: &str) -> Option<&str> {
         let behind = (Bound::Excluded(name), Bound::Unbounded);

@@ -61,20 +61,24 @@ pub(super) fn read_output(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
         return None;
     }
     let mut text = Vec::new();
-    std::fs::File::from(file)
-        .take(OUTPUT_MAX)
-        .read_to_end(&mut text)
-        .ok()?;
+    let mut file = std::fs::File::from(file).take(OUTPUT_MAX + 1);
+    file.read_to_end(&mut text).ok()?;
+    if text.len() as u64 > OUTPUT_MAX {
+        // The line that is cut may end within a secret, which would not be recognised.
+        let whole = text
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        text.truncate(whole);
+    }
     Some(text)
 }
 
 /// Understands the lines of an output file; of repeated keys the last one counts, results add up.
 pub fn parse_output(bytes: &[u8], now_ms: i64, redactor: Option<&Redactor>) -> Said {
-    let text = String::from_utf8_lossy(bytes);
-    let text = match redactor {
-        Some(redactor) => redactor.text(&text).into(),
-        None => text,
-    };
+    // Before decoding: a secret need not be text.
+    let clean = redactor.map(|redactor| redactor.bytes(bytes));
+    let text = String::from_utf8_lossy(clean.as_deref().unwrap_or(bytes));
     let mut said = Said::default();
     let mut results_bytes = 0;
     for line in text.lines() {
@@ -216,7 +220,27 @@ mod tests {
             Some(&redactor),
         );
         assert_eq!(told.message.unwrap(), "pw [redacted]");
+        let binary = Redactor::new(&[b"s\xffcret".to_vec()]).unwrap();
+        let of_bytes = parse_output(b"message=is s\xffcret\n", 0, Some(&binary));
+        assert_eq!(of_bytes.message.unwrap(), "is [redacted]");
         assert_eq!(told.results, ["\"[redacted]\""]);
+    }
+
+    #[test]
+    fn a_line_that_is_cut_at_the_limit_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(dir.path()).unwrap();
+        let read = |text: &str| {
+            std::fs::write(dir.path().join("output"), text).unwrap();
+            read_output(std::os::fd::AsFd::as_fd(&fd), c"output").unwrap()
+        };
+        let filler = "x".repeat(OUTPUT_MAX as usize - "message=a\n\nmessage=hunt".len());
+        let cut = format!("message=a\n{filler}\nmessage=hunter2");
+        assert!(!read(&cut).ends_with(b"hunt"), "half of a secret");
+        assert!(read(&cut).ends_with(b"x\n"));
+        let fits = format!("message=a\n{filler}\nmessage=hunt");
+        assert_eq!(read(&fits), fits.as_bytes());
+        assert_eq!(read(&"x".repeat(OUTPUT_MAX as usize + 1)), b"");
     }
 
     #[test]

@@ -170,6 +170,8 @@ pub struct ClaimRequest<'a> {
     pub queues: &'a [ServedQueue],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
+    /// Guarantee and attempts of a job in this worker's catalogue: of these and those stored with a run the stricter count.
+    pub terms: &'a dyn Fn(&str) -> Option<(Guarantee, i64)>,
     /// The first job behind this name that it can run, where it can tell.
     pub known_behind: &'a dyn Fn(&str) -> Option<String>,
     /// At most this many, ...

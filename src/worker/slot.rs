@@ -19,6 +19,7 @@ use crate::process::environment::RunFacts;
 use crate::process::marks::StartMarks;
 use crate::process::supervise::{Launch, Limits, Outcome};
 use crate::process::{SlotDir, contract, leftovers, supervise};
+use crate::run::Guarantee;
 use crate::store::Claimed;
 use crate::units::hex;
 
@@ -125,12 +126,7 @@ impl Slot {
         let shared = &self.shared;
         let ended = |ending: &Ending| NotStarted::Ended(ending.clone());
         let (plan, base) = launch.as_ref().map_err(ended)?;
-        let params: BTreeMap<String, String> = match &claimed.params {
-            None => BTreeMap::new(),
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                NotStarted::for_good(format!("the stored parameters cannot be read: {error}"))
-            })?,
-        };
+        let params = checked_params(claimed, job)?;
         let argv = plan.argv(&params).map_err(NotStarted::Ended)?;
         let payload = self
             .dir
@@ -247,6 +243,27 @@ impl Drop for TellPanic {
 /// Whether the deadline passed between the claim and the start: the run waited for a slot, or the worker was stopped.
 fn is_too_late(deadline_ms: Option<i64>, now_ms: i64) -> bool {
     deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms)
+}
+
+/// The parameters of a run, checked where it is run: the catalogue of whoever stored it may have been another.
+fn checked_params(
+    claimed: &Claimed,
+    job: &crate::catalogue::Job,
+) -> Result<BTreeMap<String, String>, NotStarted> {
+    if claimed.guarantee == Guarantee::AtMostOnce && claimed.failures + claimed.crashes > 0 {
+        // Its job became so while it waited for another attempt.
+        let error = "its job starts at most once, and it was started before";
+        return Err(NotStarted::for_good(error));
+    }
+    let stored: BTreeMap<String, String> = match &claimed.params {
+        None => BTreeMap::new(),
+        Some(text) => serde_json::from_str(text).map_err(|error| {
+            NotStarted::for_good(format!("the stored parameters cannot be read: {error}"))
+        })?,
+    };
+    let payload_bytes = claimed.payload.as_ref().map_or(0, Vec::len) as u64;
+    let checked = job.intake.recheck(&claimed.job, stored, payload_bytes);
+    checked.map_err(|error| NotStarted::for_good(error.message))
 }
 
 /// A report about a command that was never started.

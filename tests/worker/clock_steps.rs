@@ -71,6 +71,7 @@ impl Lab {
             worker: WORKER,
             queues: &["default".into()],
             knows: &|_| true,
+            terms: &|_| None,
             known_behind: &|_| None,
             max: 1,
             free: 1,

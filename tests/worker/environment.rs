@@ -436,7 +436,75 @@ fn signals_are_default_and_unblocked_and_only_three_descriptors_are_open() {
 }
 
 #[test]
-fn a_variable_that_is_too_long_for_the_kernel_is_named() {
+fn an_optional_parameter_without_a_value_is_empty() {
+    let world = world(
+        r#"
+        [job.greets]
+        command = ["/bin/sh", "-c", 'printf "%s|" "$@" > $HOME/words', "sh", "--to={to}", "--note={note}", "{note}"]
+        params.to.default = "ann"
+        params.note = {}
+        "#,
+    );
+    let run = enqueue(&world, "greets");
+    drain(&world);
+    assert_eq!(state(&world, run), State::Succeeded);
+    assert_eq!(trace(&world, "words"), "--to=ann|--note=||");
+}
+
+#[test]
+fn what_is_run_is_checked_against_the_catalogue_of_the_worker() {
+    let text = |word: &str, keys: &str| {
+        let base = super::BASE;
+        format!(
+            "{base}[job.a]\ncommand = [\"/bin/echo\", \"{word}\"]\nparams.x.required = true\n{keys}\n"
+        )
+    };
+    let world = World::with_catalogue(&text("--x={x}", ""));
+    drop(world.store());
+    let runs: Vec<RunId> = (0..4).map(|_| enqueue(&world, "a --param x=-rf")).collect();
+    let large = id(&world
+        .run_with_input("enqueue a --param x=y --payload -", &[b'1'; 3000])
+        .ok());
+    // Edited since: now the value would be read as an option, and the payload is too large.
+    world.write_catalogue(&text("{x}", "payload_max = '2K'"));
+    drain(&world);
+    for run in runs.into_iter().chain([large]) {
+        let detail = show(&world, run);
+        let fate = (detail.row.state, detail.row.reason.as_deref());
+        assert_eq!(fate, (State::Dead, Some("permanent")));
+        let error = detail.row.last_error.unwrap();
+        let expected = if run == large {
+            "cannot start: the payload is too large: "
+        } else {
+            "cannot start: parameter `x` of job `a` is `-rf`: its argument would be read as an option"
+        };
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_job_that_became_at_most_once_is_not_started_again() {
+    let text = |keys: &str| {
+        let base = super::BASE;
+        format!("{base}[job.a]\ncommand = 'echo x >> $HOME/starts; exit 1'\n{keys}\n")
+    };
+    let world = World::with_catalogue(&text("retry.base = '1h'"));
+    drop(world.store());
+    let runs = [0, 1].map(|_| enqueue(&world, "a"));
+    let (code, log) = super::worker(&world, "--drain --max-runs 1 --slots 1").end();
+    assert_eq!(code, Some(0), "{log}");
+    world.write_catalogue(&text("guarantee = 'at-most-once'"));
+    let retry = crate::invariants::open(&world).execute("UPDATE run SET due_ms = 1", []);
+    assert_eq!(retry.unwrap(), 2);
+    drain(&world);
+    for run in runs {
+        assert_eq!(state(&world, run), State::Dead);
+    }
+    assert_eq!(trace(&world, "starts"), "x\nx\n", "one start each");
+}
+
+#[test]
+fn a_parameter_that_is_too_long_for_the_kernel_is_named() {
     let world = world("[job.long]\ncommand = 'true'\nparams.v.required = true\n");
     let params = serde_json::json!({ "v": "x".repeat(140_000) }).to_string();
     let run = world
@@ -450,6 +518,6 @@ fn a_variable_that_is_too_long_for_the_kernel_is_named() {
     let error = show(&world, run).row.last_error.unwrap();
     assert_eq!(
         error,
-        "cannot start: argument list too long (variable `JOBCTL_PARAM_V` is over 128 KiB)"
+        "cannot start: parameter `v` is too large: 140000 bytes, and the kernel takes up to 131040"
     );
 }

@@ -308,3 +308,28 @@ fn a_reader_that_goes_away_does_not_disturb_the_run() {
     until_exists(&world, "done");
     nothing_is_left(&world);
 }
+
+#[test]
+fn a_run_behind_a_reader_that_does_not_read_hears_signals() {
+    // Less than waits for a reader, and more than that: the command has ended, or cannot.
+    for bytes in [500_000, 5_000_000] {
+        let world = world(&jobs(
+            "grace = '100ms'",
+            &[(
+                "flood",
+                &format!("touch $HOME/started; head -c {bytes} /dev/zero"),
+            )],
+        ));
+        let mut running = world.start("run flood");
+        until_exists(&world, "started");
+        if bytes < 1_000_000 {
+            until("the run is over", || {
+                state(&world, RunId(1)) == State::Succeeded
+            });
+        }
+        running.signal("TERM");
+        until("it ends", || {
+            running.child().try_wait().expect("a child").is_some()
+        });
+    }
+}

@@ -6,6 +6,9 @@
 /// Shorter values would redact ordinary words.
 const SECRET_MIN: usize = 4;
 
+/// Lines of a value that has several are printed one by one; shorter ones may be ordinary words.
+const LINE_MIN: usize = 8;
+
 const INSTEAD: &[u8] = b"[redacted]";
 
 /// Removes secrets from output, piece by piece.
@@ -26,13 +29,19 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// A redactor of these values; `None` where none is long enough to be one.
+    /// A redactor of these values, and of the longer lines of those that have several; `None` where nothing is long enough.
     pub fn new(values: &[Vec<u8>]) -> Option<Self> {
-        let mut secrets: Vec<Vec<u8>> = values
-            .iter()
-            .filter(|value| value.len() >= SECRET_MIN)
-            .cloned()
-            .collect();
+        let mut secrets: Vec<Vec<u8>> = Vec::new();
+        for value in values.iter().filter(|value| value.len() >= SECRET_MIN) {
+            secrets.push(value.clone());
+            let lines = value.split(|&byte| byte == b'\n');
+            let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+            secrets.extend(
+                lines
+                    .filter(|line| line.len() >= LINE_MIN)
+                    .map(<[u8]>::to_vec),
+            );
+        }
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
         if secrets.is_empty() {
@@ -66,12 +75,8 @@ impl Redactor {
         self.bytes(&held)
     }
 
-    /// A whole text without secrets.
-    pub fn text(&self, text: &str) -> String {
-        String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
-    }
-
-    fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+    /// Whole bytes without secrets.
+    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut clean = Vec::with_capacity(bytes.len());
         self.clean_into(bytes, bytes.len(), &mut clean);
         clean
@@ -150,6 +155,17 @@ mod tests {
             ),
             (&["hunter2"], "hunter", "hunter"),
             (&["ab\ncd"], "ab\ncdab\n", "[redacted]ab\n"),
+            // A key is printed line by line, its end alone, or with other line ends.
+            (
+                &["-----BEGIN\nMIIEpAIB\nshort"],
+                "> MIIEpAIB\n> short\n-----BEGIN\nMIIEpAIB\nshort",
+                "> [redacted]\n> short\n[redacted]",
+            ),
+            (
+                &["MIIEpAIB\r\nQWxsIHlv"],
+                "QWxsIHlv MIIEpAIB",
+                "[redacted] [redacted]",
+            ),
         ];
         for (secrets, text, expected) in cases {
             for step in 1..=text.len() {
@@ -166,7 +182,7 @@ mod tests {
     #[test]
     fn binary_secrets_and_texts_work() {
         let redactor = Redactor::new(&[vec![0xff, 0xfe, 0x00, 0x01], b"s3cret".to_vec()]).unwrap();
-        assert_eq!(redactor.text("is s3cret!"), "is [redacted]!");
+        assert_eq!(redactor.bytes(b"is s3cret!"), b"is [redacted]!");
         let mut stream = redactor;
         let mut clean = stream.push(&[b'a', 0xff, 0xfe]);
         clean.extend(stream.push(&[0x00, 0x01, b'b']));

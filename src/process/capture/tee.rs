@@ -1,22 +1,43 @@
 //! Copies output to another descriptor (the terminal of `jobctl run`) without ever blocking the slot.
 //!
 //! Rule: a thread of its own does the writing; a slow reader stops the reading of the pipe (as it would stop the command
-//! without jobctl), never the watching of timeouts and commands.
+//! without jobctl), never the watching of timeouts and commands. Behind a reader that reads no more, a signal ends the wait.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use signal_hook::SigId;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::clock;
 
 /// What may wait for a slow reader before the pipe is no longer read.
 const QUEUE_BYTES: usize = 1 << 20;
+
+/// A pipe that can be written to takes so much without blocking.
+const PIECE_BYTES: usize = 4096;
+
+/// How often a writer looks whether it is still wanted, and whoever waits for it whether a signal came.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// After a signal a reader has so long for what is left.
+const AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
 /// A writer to a descriptor that may be slow or closed.
 #[derive(Debug)]
 pub struct Tee {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// A signal came since the start.
+    signalled: Arc<AtomicBool>,
+    signals: Vec<SigId>,
 }
 
 #[derive(Debug, Default)]
@@ -29,11 +50,50 @@ struct Shared {
 struct Queue {
     bytes: VecDeque<u8>,
     ended: bool,
-    /// Its reader is gone: what comes is dropped.
+    /// Its reader is gone or no longer waited for: what comes is dropped.
     broken: bool,
+    /// Nothing more is written.
+    done: bool,
 }
 
 impl Shared {
+    /// Writes everything, unless the reader goes or is no longer waited for. Never blocks for longer than a look.
+    fn write_out(&self, file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+        let look = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(LOOK.subsec_nanos()),
+        };
+        while !bytes.is_empty() {
+            if self.lock().broken {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)];
+            match rustix::event::poll(&mut fds, Some(&look)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match file.write(&bytes[..bytes.len().min(PIECE_BYTES)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => bytes = &bytes[length..],
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done_within(&self, wait: Duration) -> bool {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), wait, |queue| !queue.done);
+        waited.unwrap_or_else(PoisonError::into_inner).0.done
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,6 +104,11 @@ impl Tee {
     pub fn start(mut file: File) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
+        let signalled = Arc::new(AtomicBool::new(false));
+        let mut signals = Vec::new();
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            signals.push(signal_hook::flag::register(signal, Arc::clone(&signalled))?);
+        }
         let thread = std::thread::Builder::new()
             .name("tee".into())
             .spawn(move || {
@@ -53,11 +118,13 @@ impl Tee {
                         .wait_while(own.lock(), |queue| queue.bytes.is_empty() && !queue.ended)
                         .unwrap_or_else(PoisonError::into_inner);
                     if queue.bytes.is_empty() {
+                        queue.done = true;
+                        own.changed.notify_all();
                         return;
                     }
                     let mut bytes = std::mem::take(&mut queue.bytes);
                     drop(queue);
-                    if file.write_all(bytes.make_contiguous()).is_err() {
+                    if own.write_out(&mut file, bytes.make_contiguous()).is_err() {
                         own.lock().broken = true;
                     }
                 }
@@ -65,6 +132,8 @@ impl Tee {
         Ok(Self {
             shared,
             thread: Some(thread),
+            signalled,
+            signals,
         })
     }
 
@@ -80,18 +149,31 @@ impl Tee {
         self.shared.lock().bytes.len() >= QUEUE_BYTES
     }
 
-    /// Waits until all is written or the reader is gone.
+    /// Waits until all is written, the reader is gone, or a signal came and the reader does not read.
     pub fn finish(mut self) {
         self.shared.lock().ended = true;
         self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let mut give_up = None;
+        while !self.shared.is_done_within(LOOK) && !thread.is_finished() {
+            if self.signalled.load(Ordering::Relaxed) {
+                let at = *give_up.get_or_insert_with(|| clock::monotonic() + AFTER_SIGNAL);
+                if clock::monotonic() >= at {
+                    self.shared.lock().broken = true;
+                }
+            }
         }
+        let _ = thread.join();
     }
 }
 
 impl Drop for Tee {
     fn drop(&mut self) {
+        for id in self.signals.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
         self.shared.lock().ended = true;
         self.shared.changed.notify_one();
     }

@@ -134,13 +134,14 @@ impl Tx<'_> {
             // The row was updated all the same: what cannot be read is its content.
             Err(error) => Err(error.to_string()),
         };
-        let claimed = match claimed {
+        let mut claimed = match claimed {
             Ok(claimed) => claimed,
             Err(why) => {
                 let burial = self.bury_unusable(RunId(wanted.run), wanted.lane, &why, now_ms)?;
                 return Ok(Taken::Buried(burial));
             }
         };
+        self.apply_terms(&mut claimed, request)?;
         self.count(
             &claimed.queue,
             &claimed.tenant,
@@ -172,6 +173,39 @@ impl Tx<'_> {
             claimed.previous_success_ms = self.succeeded_ms(&claimed.job)?;
         }
         Ok(Ok(claimed))
+    }
+
+    /// Stores the stricter guarantee and number of attempts with the claim, so that recovery goes by them too.
+    fn apply_terms(&self, claimed: &mut Claimed, request: &ClaimRequest<'_>) -> Result<()> {
+        const SQL: &str = "UPDATE run SET guarantee = ?2, max_attempts = ?3 WHERE id = ?1";
+        let Some((guarantee, attempts)) = (request.terms)(&claimed.job) else {
+            return Ok(());
+        };
+        let once = [claimed.guarantee, guarantee].contains(&Guarantee::AtMostOnce);
+        // What failed as often already has this one attempt left.
+        let attempts = if once { 1 } else { attempts };
+        let attempts = attempts
+            .max(claimed.failures.saturating_add(1))
+            .min(claimed.max_attempts);
+        let is_stricter =
+            (once && claimed.guarantee != Guarantee::AtMostOnce) || attempts < claimed.max_attempts;
+        if !is_stricter {
+            return Ok(());
+        }
+        if once {
+            claimed.guarantee = Guarantee::AtMostOnce;
+        }
+        if once && claimed.failures + claimed.crashes > 0 {
+            // The slot does not start it again, and its earlier attempts were made under other terms.
+            return Ok(());
+        }
+        claimed.max_attempts = attempts;
+        self.conn.prepare_cached(SQL)?.execute(params![
+            claimed.run.0,
+            claimed.guarantee.word(),
+            attempts
+        ])?;
+        Ok(())
     }
 
     /// Keeps a waiting run for one worker (`run JOB`): no other claims it.

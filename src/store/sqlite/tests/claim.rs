@@ -2,7 +2,7 @@
 
 use super::{Lab, WORKER};
 use crate::flow::{JobRules, Rules};
-use crate::run::WorkerId;
+use crate::run::{Guarantee, WorkerId};
 use crate::store::{ClaimRequest, Claims};
 
 fn claim(lab: &mut Lab, free: usize) -> Claims {
@@ -13,6 +13,7 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
             worker: WORKER,
             queues: &["default".into()],
             knows: &|_| true,
+            terms: &|_| None,
             known_behind: &|_| None,
             max: 4,
             free,
@@ -22,6 +23,59 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
         tx.claim(&request, turns, now_ms)
     });
     claims.unwrap()
+}
+
+#[test]
+fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
+    use Guarantee::{AtLeastOnce, AtMostOnce};
+    for (stored, failures, terms, expected) in [
+        ((AtLeastOnce, 3), 0, None, (AtLeastOnce, 3)),
+        (
+            (AtLeastOnce, 3),
+            0,
+            Some((AtLeastOnce, 5)),
+            (AtLeastOnce, 3),
+        ),
+        (
+            (AtLeastOnce, 3),
+            0,
+            Some((AtLeastOnce, 2)),
+            (AtLeastOnce, 2),
+        ),
+        (
+            (AtLeastOnce, 9),
+            4,
+            Some((AtLeastOnce, 2)),
+            (AtLeastOnce, 5),
+        ),
+        ((AtLeastOnce, 3), 0, Some((AtMostOnce, 1)), (AtMostOnce, 1)),
+        ((AtMostOnce, 1), 0, Some((AtLeastOnce, 3)), (AtMostOnce, 1)),
+    ] {
+        let mut lab = Lab::new();
+        let run = lab.enqueue(|run| (run.guarantee, run.max_attempts) = stored);
+        let sql = format!("UPDATE run SET failures = {failures}, attempts = {failures}");
+        lab.store.connection().unwrap().execute(&sql, []).unwrap();
+        let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
+        let claims = lab.store.write(|tx| {
+            let request = ClaimRequest {
+                worker: WORKER,
+                queues: &["default".into()],
+                knows: &|_| true,
+                terms: &|_| terms,
+                known_behind: &|_| None,
+                max: 1,
+                free: 1,
+                is_short: &|_| false,
+                idle: true,
+            };
+            tx.claim(&request, turns, now_ms)
+        });
+        let claimed = claims.unwrap().runs.remove(0);
+        assert_eq!((claimed.guarantee, claimed.max_attempts), expected);
+        // Recovery goes by what is stored.
+        let seen = lab.store.show_run(run, now_ms).unwrap().unwrap();
+        assert_eq!((seen.guarantee, seen.row.max_attempts), expected);
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn claim_knowing(
             worker: WORKER,
             queues,
             knows: &|_| true,
+            terms: &|_| None,
             known_behind,
             max,
             free: max,

@@ -63,6 +63,7 @@ fn claim_kept(lab: &mut Lab, run: RunId) -> Claims {
             worker: WORKER,
             queues: &[],
             knows: &|_| true,
+            terms: &|_| None,
             known_behind: &|_| None,
             max: 1,
             free: 1,

@@ -78,6 +78,7 @@ impl Lab {
                 worker: WORKER,
                 queues: &queues,
                 knows: &|_| true,
+                terms: &|_| None,
                 known_behind: &|_| None,
                 max,
                 free: max,
