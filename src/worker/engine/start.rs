@@ -50,15 +50,14 @@ impl Engine {
             state_dir: store.dir().into(),
             uuid: store.uuid().to_owned(),
         });
-        put_in_force(&mut store, &mut options, &reload, now_ms)?;
-        let catalogue = Arc::clone(&options.catalogue);
-        let foreground = match enqueue_for(&mut store, worker, &options, now_ms) {
+        let foreground = match take_place(&mut store, worker, &mut options, &reload, now_ms) {
             Ok(foreground) => foreground,
             Err(error) => {
                 identity.sign_off(&mut store);
                 return Err(error);
             }
         };
+        let catalogue = Arc::clone(&options.catalogue);
         let (reader, _) = options.open.open()?;
         let lock = identity.lock_file()?;
         let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
@@ -138,6 +137,21 @@ fn prepare_process(slots: u32) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a store that may not be shared with a worker of another pid namespace, before anything of ours is in force there; the
+/// run of the foreground, if there is one.
+fn take_place(
+    store: &mut Store,
+    worker: WorkerId,
+    options: &mut Options,
+    reload: &Reload,
+    now_ms: i64,
+) -> Result<Option<RunId>> {
+    // Behind our registration, so that of two workers that start at once one sees the other.
+    refuse_foreign(store, worker)?;
+    put_in_force(store, options, reload, now_ms)?;
+    enqueue_for(store, worker, options, now_ms)
+}
+
 /// Only a worker that serves others puts rules in force. Not those that it read before somebody changed them: a command may have
 /// put the newer ones in force meanwhile.
 fn put_in_force(
@@ -158,15 +172,13 @@ fn put_in_force(
     Ok(())
 }
 
-/// Refuses a store that may not be shared with a worker of another pid namespace, and stores the run of the foreground, if there is
-/// one, so that only this worker takes it; a duplicate stays with the worker that has it.
+/// Stores the run of the foreground, if there is one, so that only this worker takes it; a duplicate stays with the worker that has it.
 fn enqueue_for(
     store: &mut Store,
     worker: WorkerId,
     options: &Options,
     now_ms: i64,
 ) -> Result<Option<RunId>> {
-    refuse_foreign(store, worker)?;
     let Some(wanted) = &options.foreground else {
         return Ok(None);
     };

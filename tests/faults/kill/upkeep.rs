@@ -85,8 +85,11 @@ fn first_schema(world: &World) {
     conn.execute_batch(schema).expect("the first schema");
     conn.execute_batch(rows).expect("its rows");
     drop(conn);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
-    fs::write(dir.join("store.lock"), "0123456789abcdef0123456789abcdef\n").expect("a lock");
+    let lock = dir.join("store.lock");
+    fs::write(&lock, "0123456789abcdef0123456789abcdef\n").expect("a lock");
+    for file in [path, lock] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its mode");
+    }
 }
 
 /// The schema that this jobctl writes.
