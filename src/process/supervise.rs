@@ -37,9 +37,11 @@ pub struct Launch<'a> {
     pub mark: &'a str,
 }
 
-/// How long the command may run, and what becomes of what it leaves.
+/// When the command may start, how long it may run, and what becomes of what it leaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// It is not started at this time of the wall clock or later, milliseconds UTC.
+    pub deadline_ms: Option<i64>,
     /// SIGTERM after this time; `None` is never.
     pub timeout: Option<Duration>,
     /// SIGKILL this long after SIGTERM, for the whole tree.
@@ -118,6 +120,13 @@ pub fn supervise(
     let stopped_before = Why::of(control.received());
     let started = match stopped_before {
         Some(why) => Err(NotStarted::Ended(why.ending(None))),
+        // It waited for a slot, or the worker was stopped. The same reading is stored as the start.
+        None if limits.deadline_ms.is_some_and(|it| started_ms >= it) => {
+            Err(NotStarted::Ended(Ending::Released {
+                exit_code: None,
+                signal: None,
+            }))
+        }
         None => start(launch),
     };
     let (ending, spawned, leaked, stuck) = match started {

@@ -204,6 +204,7 @@ impl World {
             mark: &self.mark,
         };
         let limits = Limits {
+            deadline_ms: None,
             timeout: self.timeout,
             grace: self.grace,
             leftovers: job.leftovers,
@@ -1376,6 +1377,7 @@ fn a_command_before_the_start_prevents_it() {
         mark: "m",
     };
     let limits = Limits {
+        deadline_ms: None,
         timeout: None,
         grace: Duration::ZERO,
         leftovers: Leftovers::Kill,
@@ -1530,6 +1532,7 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
             mark: &mark,
         };
         let limits = Limits {
+            deadline_ms: None,
             timeout: Some(Duration::from_mins(1)),
             grace: Duration::from_secs(1),
             leftovers: Leftovers::Kill,

@@ -181,6 +181,8 @@ impl Slot {
             .map_err(|_| NotStarted::for_good("the working directory holds a NUL"))?;
         let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
         let limits = Limits {
+            // Too late it is given back as not started, and the next claim buries it.
+            deadline_ms: claimed.deadline_ms,
             timeout: job.timeout_ms.map(ms),
             grace: ms(job.grace_ms),
             leftovers: job.leftovers,
@@ -192,13 +194,6 @@ impl Slot {
             stdin: payload.as_ref().map(AsFd::as_fd),
             mark: &mark,
         };
-        if is_too_late(claimed.deadline_ms, clock::wall_ms()) {
-            // Given back as not started; the next claim buries it.
-            return Err(NotStarted::Ended(Ending::Released {
-                exit_code: None,
-                signal: None,
-            }));
-        }
         // The mark stands before the command runs: no mark proves that it did not.
         shared
             .marks
@@ -238,11 +233,6 @@ impl Drop for TellPanic {
             self.0.inbox.push(Event::Lost(defect));
         }
     }
-}
-
-/// Whether the deadline passed between the claim and the start: the run waited for a slot, or the worker was stopped.
-fn is_too_late(deadline_ms: Option<i64>, now_ms: i64) -> bool {
-    deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms)
 }
 
 /// The parameters of a run, checked where it is run: the catalogue of whoever stored it may have been another.

@@ -187,8 +187,9 @@ impl Worker {
                 break;
             }
         }
-        if let (Some(run), true) = (self.foreground, self.machine.stop() != Stop::No) {
-            // What it keeps is for others then.
+        let stops = self.machine.stop() != Stop::No && self.submitted.is_none();
+        if let (Some(run), true) = (self.foreground, stops) {
+            // What it keeps is for others then. A claim that is under way was asked for before the stop.
             host.witness.fact(run).keeper = None;
         }
         let held: Vec<Fence> = self.machine.holds().map(|(_, fence)| fence).collect();

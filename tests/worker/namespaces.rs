@@ -80,6 +80,9 @@ fn a_store_is_not_shared_with_a_worker_of_another_namespace() {
     assert_eq!(state(&world, run), State::Running);
     // It was the first process there, and with it all others went: its runs go on here.
     drop(other);
+    until("all of it is gone", || {
+        invariants::marked_processes(&world).is_empty()
+    });
     let second = world.start("run-worker --slots 1");
     until_exists(&world, "started-2");
     assert_eq!(show(&world, run).row.crashes, 1);

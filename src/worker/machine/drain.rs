@@ -75,7 +75,8 @@ impl Machine {
         self.is_quiet()
             && self.stuck.is_empty()
             && self.claiming.is_dry()
-            && !self.shortages.is_any()
+            // What one job lacks may be lacking for ever; what the host lacks passes.
+            && !self.shortages.stops_all()
             && self.draining.others_looked_at
             && self.foreground.is_none()
     }
