@@ -55,7 +55,7 @@ pub struct Running<'a> {
     pub tenant: &'a str,
     /// Its job.
     pub job: &'a str,
-    /// The limits that it was claimed under, as [`limits_text`] writes them.
+    /// The limits that it was claimed under, as `limits_text` writes them.
     pub limits: &'a str,
     /// The fence of its claim.
     pub fence: i64,

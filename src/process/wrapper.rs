@@ -1,7 +1,7 @@
 //! `jobctl internal-exec`: sets umask and resource limits in the child and becomes the command.
 //!
 //! Rule: it runs in the child, after `posix_spawn`, so that jobctl itself never forks with its locks. What it cannot do it
-//! writes to the descriptor [`REPORT`], which the command never sees: its failures are the host's or the catalogue's, and never an
+//! writes to the descriptor `REPORT`, which the command never sees: its failures are the host's or the catalogue's, and never an
 //! exit code that the job's own lists could judge.
 
 use std::ffi::{CString, OsStr, OsString};
