@@ -200,6 +200,8 @@ impl ClaimOrder {
         now_ms: i64,
     ) -> Result<ClaimAnswer> {
         let catalogue = &batch.catalogue;
+        // Recovery counts what is running by the store: also a run whose end was refused a moment ago in this transaction.
+        let idle = self.idle && tx.held_by(batch.worker)?.is_empty();
         let request = ClaimRequest {
             worker: batch.worker,
             queues: &self.queues,
@@ -209,7 +211,7 @@ impl ClaimOrder {
             max: self.max,
             free: self.free,
             is_short: &|job| self.short.contains(job),
-            idle: self.idle,
+            idle,
         };
         if let Some(run) = self.foreground {
             if let Some(burial) = tx.expire_kept(run, batch.worker, now_ms)? {

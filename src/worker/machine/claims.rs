@@ -154,8 +154,7 @@ impl Machine {
         }
         if self.claiming.awaiting_exclusive {
             // Only an idle worker gets it, and then nothing beside it.
-            let holds_nothing = self.held.len() == self.writes.given_up();
-            return if holds_nothing { (1, 1) } else { (0, 0) };
+            return if self.held.is_empty() { (1, 1) } else { (0, 0) };
         }
         let ahead = match self.foreground {
             Some(_) => 0,
