@@ -17,8 +17,9 @@ use crate::worker::{self, Foreground, Options};
 /// A worker waits longer for the store than a person does.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
-/// Enqueues one run and works it here, in the foreground: its output goes to standard output, retries included. Ctrl-C
-/// ends the command and leaves the run in the queue
+/// Enqueues one run and works it here, in the foreground: its output goes to standard output, retries included. A duplicate
+/// that waits is worked here too; one that another worker has is waited for. Ctrl-C ends the command and leaves the run in
+/// the queue
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Job of the catalogue

@@ -134,6 +134,12 @@ impl JobRules {
 }
 
 impl Rules {
+    /// The rank of a queue; the last for one that no section names.
+    pub fn rank(&self, queue: &str) -> i64 {
+        let rules = self.queues.get(queue);
+        rules.map_or(i64::MAX, |queue| queue.rank)
+    }
+
     /// Those of a catalogue.
     pub fn of(catalogue: &Catalogue) -> Self {
         let jobs = catalogue.jobs.iter();

@@ -166,7 +166,7 @@ impl From<&str> for ServedQueue {
 pub struct ClaimRequest<'a> {
     /// Who asks.
     pub worker: WorkerId,
-    /// Queues in the order in which they are served; by weight, if any has one.
+    /// Queues that are served: by the ranks of the rules in force; by weight, if any has one.
     pub queues: &'a [ServedQueue],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,

@@ -67,7 +67,7 @@ pub enum Write {
 /// What a claim asks for.
 #[derive(Debug)]
 pub struct ClaimOrder {
-    /// Queues in the order in which they are served.
+    /// Queues that are served.
     pub queues: Arc<Vec<ServedQueue>>,
     /// At most so many runs, ..
     pub max: usize,
@@ -112,8 +112,44 @@ pub struct ClaimAnswer {
     pub claims: Claims,
     /// When the next run becomes due, milliseconds UTC; unknown where another claim follows anyway.
     pub next_due_ms: Option<i64>,
-    /// Where the run of the foreground is, if it is there: its state, its due time, and whether it is ours.
-    pub location: Option<Option<(State, i64, bool)>>,
+    /// The run of the foreground.
+    pub foreground: Option<Foreground>,
+}
+
+/// What a claim says of the run of the foreground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreground {
+    /// It was a duplicate that waited for anybody, until now.
+    pub adopted: bool,
+    /// Where it is now.
+    pub place: Place,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It waits for us.
+    Ours {
+        /// When it becomes due, milliseconds UTC.
+        due_ms: i64,
+    },
+    /// It runs.
+    Runs(Option<WorkerId>),
+    /// It waits for another `jobctl run`.
+    Kept(WorkerId),
+    /// It has ended, or is gone.
+    Over,
+}
+
+impl Place {
+    /// Who else works it.
+    pub fn elsewhere(self, own: WorkerId) -> Option<WorkerId> {
+        match self {
+            Self::Runs(worker) => worker.filter(|&it| it != own),
+            Self::Kept(worker) => Some(worker),
+            Self::Ours { .. } | Self::Over => None,
+        }
+    }
 }
 
 impl Write {
@@ -214,18 +250,7 @@ impl ClaimOrder {
             idle,
         };
         if let Some(run) = self.foreground {
-            if let Some(burial) = tx.expire_kept(run, batch.worker, now_ms)? {
-                follow_up(tx, &burial, catalogue, now_ms)?;
-            }
-            let claims = tx.claim_kept(run, &request, now_ms)?;
-            bury(tx, &claims, catalogue, now_ms)?;
-            let location = tx.whereabouts(run)?;
-            let is_ours = |worker: Option<WorkerId>| worker == Some(batch.worker);
-            return Ok(ClaimAnswer {
-                claims,
-                next_due_ms: None,
-                location: Some(location.map(|(state, due, by)| (state, due, is_ours(by)))),
-            });
+            return claim_foreground(tx, run, &request, catalogue, now_ms);
         }
         let more = tx.promote(now_ms)?;
         let burials = tx.expire(now_ms)?;
@@ -241,7 +266,37 @@ impl ClaimOrder {
         Ok(ClaimAnswer {
             next_due_ms: if goes_on { None } else { tx.next_due()? },
             claims,
-            location: None,
+            foreground: None,
         })
     }
+}
+
+/// The run of the foreground. A duplicate that waits for anybody is ours from now on: without a worker nobody else would start it.
+fn claim_foreground(
+    tx: &mut Tx<'_>,
+    run: RunId,
+    request: &ClaimRequest<'_>,
+    catalogue: &Catalogue,
+    now_ms: i64,
+) -> Result<ClaimAnswer> {
+    let adopted = matches!(tx.whereabouts(run)?, Some((State::Waiting, _, None)));
+    if adopted {
+        tx.keep_for(run, request.worker)?;
+    }
+    if let Some(burial) = tx.expire_kept(run, request.worker, now_ms)? {
+        follow_up(tx, &burial, catalogue, now_ms)?;
+    }
+    let claims = tx.claim_kept(run, request, now_ms)?;
+    bury(tx, &claims, catalogue, now_ms)?;
+    let place = match tx.whereabouts(run)? {
+        Some((State::Waiting, due_ms, Some(by))) if by == request.worker => Place::Ours { due_ms },
+        Some((State::Waiting, _, Some(by))) => Place::Kept(by),
+        Some((State::Running, _, by)) => Place::Runs(by),
+        Some(_) | None => Place::Over,
+    };
+    Ok(ClaimAnswer {
+        claims,
+        next_due_ms: None,
+        foreground: Some(Foreground { adopted, place }),
+    })
 }

@@ -242,10 +242,11 @@ fn what_was_claimed_in_time_does_not_start_late_either() {
     // Short work is claimed ahead of a free slot; its deadlines pass in the midst of that.
     let world = world("[job.short]\ncommand = ['/bin/true']\n");
     let now_ms = jobctl::clock::wall_ms();
-    let mut runs = vec![new_run("short", now_ms); 1_200];
+    // Ten runs a millisecond: more than any host starts, so that some are late on a fast one too.
+    let mut runs = vec![new_run("short", now_ms); 3_000];
     for (n, run) in (0..).zip(&mut runs) {
         run.idempotency_key = jobctl::clock::random_bytes();
-        run.deadline_ms = Some(now_ms + 400 + n);
+        run.deadline_ms = Some(now_ms + 600 + n / 10);
     }
     let mut store = world.store();
     store.write(|tx| tx.enqueue_all(&runs, now_ms)).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jobctl::run::{RunId, State};
 use jobctl::store::RunFilter;
 
-use super::{drain, enqueue, jobs, make, show, state, trace, until_exists, worker, world};
+use super::{drain, enqueue, jobs, logged, make, show, state, trace, until_exists, worker, world};
 use crate::invariants;
 use crate::world::{World, until};
 
@@ -226,38 +226,52 @@ fn ticks(pid: u32) -> u64 {
         .sum()
 }
 
+const ONCE: &str = "echo x >> $HOME/effects; until [ -e $HOME/go ]; do sleep 0.01; done";
+
 #[test]
-fn a_duplicate_waits_for_the_run_that_exists() {
+fn a_duplicate_that_nobody_works_is_worked_here() {
+    let world = world(&jobs(
+        "dedup = { key = 'one', window = '1h' }\nretry.base = '1s'\nretry.jitter = 'none'",
+        &[("once", "echo x; [ $JOBCTL_RUN_ATTEMPT = 2 ] || exit 75")],
+    ));
+    let run = enqueue(&world, "once");
+    let said = world.run("run once");
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "x\nx\n"));
+    let line = format!("event=duplicate_is_worked_here run={run}");
+    assert_eq!(said.err.matches(&line).count(), 1, "{}", said.err);
+    assert_eq!(newest(&world), run);
+    // It has ended: there is nothing to do.
+    assert_eq!(world.run("run once").code, Some(0));
+    assert_eq!(newest(&world), run);
+    nothing_is_left(&world);
+}
+
+#[test]
+fn a_duplicate_that_is_worked_elsewhere_is_waited_for_and_taken_over_when_its_worker_dies() {
     let world = world(&jobs(
         "dedup = { key = 'one', window = '1h' }",
-        &[(
-            "once",
-            "echo x >> $HOME/effects; until [ -e $HOME/go ]; do sleep 0.01; done",
-        )],
+        &[("once", ONCE)],
     ));
-    // The first waits: nobody works it, and who watches it sleeps.
     let run = enqueue(&world, "once");
-    let watcher = world.start("run once");
-    until("it watches", || {
-        invariants::number(&invariants::open(&world), "SELECT count(*) FROM worker") == 1
-    });
-    let (begun, before) = (Instant::now(), ticks(watcher.pid()));
+    let worker = worker(&world, "");
+    until_exists(&world, "effects");
+    let watcher = logged(&world, "run once");
+    watcher.until_logged(&format!("event=duplicate_is_worked_elsewhere run={run}"));
+    // Who watches sleeps.
+    let (begun, before) = (Instant::now(), ticks(watcher.running.pid()));
     until("half a second", || {
         begun.elapsed() > Duration::from_millis(500)
     });
-    let used = ticks(watcher.pid()) - before;
+    let used = ticks(watcher.running.pid()) - before;
     assert!(used <= 15, "{used} ticks in {:?}", begun.elapsed());
-    assert_eq!(state(&world, run), State::Waiting);
-    // Now it runs elsewhere.
-    let worker = worker(&world, "");
-    until_exists(&world, "effects");
+    assert_eq!(state(&world, run), State::Running);
+    worker.signal("KILL");
+    drop(worker.end());
+    watcher.until_logged(&format!("event=duplicate_is_worked_here run={run}"));
     make(&world, "go");
-    assert_eq!(watcher.end().code, Some(0));
-    assert_eq!(state(&world, run), State::Succeeded);
-    assert_eq!(world.run("run once").code, Some(0));
-    assert_eq!(trace(&world, "effects"), "x\n");
-    assert_eq!(newest(&world), run);
-    worker.stop();
+    assert_eq!(watcher.end().0, Some(0));
+    assert_eq!(trace(&world, "effects"), "x\nx\n");
+    assert_eq!(show(&world, run).row.crashes, 1);
     nothing_is_left(&world);
 }
 

@@ -106,7 +106,7 @@ fn make(world: &World, name: &str) {
     fs::write(world.home().join(name), "").expect("a file");
 }
 
-/// A worker whose log can be read while it runs.
+/// A worker, or a `jobctl run`, whose log can be read while it runs.
 struct Worker {
     running: Running,
     log: PathBuf,
@@ -115,17 +115,21 @@ struct Worker {
 /// `jobctl run-worker WORDS`, once it has started.
 #[track_caller]
 fn worker(world: &World, words: &str) -> Worker {
-    let unique = u64::from_le_bytes(jobctl::clock::random_bytes());
-    let log = world.root().join(format!("log-{unique:x}"));
-    let words = format!("run-worker {words}");
-    let mut command = world.command(words.split_whitespace());
-    command.stderr(File::create(&log).expect("a log"));
-    let worker = Worker {
-        running: World::start_command(command),
-        log,
-    };
+    let worker = logged(world, &format!("run-worker {words}"));
     worker.until_logged("worker_started");
     worker
+}
+
+/// `jobctl WORDS`, with its log in a file.
+fn logged(world: &World, words: &str) -> Worker {
+    let unique = u64::from_le_bytes(jobctl::clock::random_bytes());
+    let log = world.root().join(format!("log-{unique:x}"));
+    let mut command = world.command(words.split_whitespace());
+    command.stderr(File::create(&log).expect("a log"));
+    Worker {
+        running: World::start_command(command),
+        log,
+    }
 }
 
 impl Worker {

@@ -191,8 +191,7 @@ impl Facts {
 
     /// The rank of a queue; the last for one that the rules do not know.
     pub fn rank(&self, queue: &str) -> i64 {
-        let rules = self.rules.rules.queues.get(queue);
-        rules.map_or(i64::MAX, |queue| queue.rank)
+        self.rules.rules.rank(queue)
     }
 
     /// The first run of the queue: of a lane that is open, if any is.

@@ -50,11 +50,13 @@ impl Tx<'_> {
         if desk.claims.full {
             return Ok(desk.claims);
         }
-        self.walk(&mut desk, turns)?;
+        let mut queues: Vec<&ServedQueue> = request.queues.iter().collect();
+        queues.sort_by_key(|queue| (rules.rules.rank(&queue.name), &queue.name));
+        self.walk(&queues, &mut desk, turns)?;
         if desk.leapt && !desk.claims.full && !desk.claims.wants_idle {
             // There is room for more: what was leapt over may be what one has to wait for.
             desk.leaps = false;
-            self.walk(&mut desk, turns)?;
+            self.walk(&queues, &mut desk, turns)?;
         }
         for (subject, throttle) in desk.gates.changed() {
             self.keep_throttle(subject, throttle)?;
@@ -63,13 +65,17 @@ impl Tx<'_> {
     }
 
     /// Takes what may start, from queue after queue.
-    fn walk(&mut self, desk: &mut Desk<'_>, turns: &mut Turns) -> Result<()> {
-        let request = desk.request;
-        if request.queues.iter().any(|queue| queue.weight.is_some()) {
-            return self.claim_by_weight(desk, turns);
+    fn walk(
+        &mut self,
+        queues: &[&ServedQueue],
+        desk: &mut Desk<'_>,
+        turns: &mut Turns,
+    ) -> Result<()> {
+        if queues.iter().any(|queue| queue.weight.is_some()) {
+            return self.claim_by_weight(queues, desk, turns);
         }
-        for queue in request.queues {
-            if self.claim_from(&queue.name, request.max, desk, turns)? == End::Claim {
+        for queue in queues {
+            if self.claim_from(&queue.name, desk.request.max, desk, turns)? == End::Claim {
                 break;
             }
         }
@@ -77,9 +83,14 @@ impl Tx<'_> {
     }
 
     /// In rounds: each queue gets as many runs as its weight says, and what it does not use is the others'.
-    fn claim_by_weight(&mut self, desk: &mut Desk<'_>, turns: &mut Turns) -> Result<()> {
+    fn claim_by_weight(
+        &mut self,
+        queues: &[&ServedQueue],
+        desk: &mut Desk<'_>,
+        turns: &mut Turns,
+    ) -> Result<()> {
         let weight = |queue: &ServedQueue| queue.weight.unwrap_or(1);
-        let mut ring: VecDeque<&ServedQueue> = desk.request.queues.iter().collect();
+        let mut ring: VecDeque<&ServedQueue> = queues.iter().copied().collect();
         if let Some(place) = ring
             .iter()
             .position(|queue| queue.name == turns.queues.name)

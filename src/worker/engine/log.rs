@@ -29,6 +29,13 @@ impl Note {
             Note::CancelRequested { run } => {
                 event(Level::Info, "cancel_requested", &[("run", run)]);
             }
+            Note::DuplicateAdopted { run } => {
+                event(Level::Info, "duplicate_is_worked_here", &[("run", run)]);
+            }
+            Note::DuplicateElsewhere { run, worker } => {
+                let fields: [(&str, &dyn Display); 2] = [("run", run), ("worker", worker)];
+                event(Level::Info, "duplicate_is_worked_elsewhere", &fields);
+            }
             Note::Stopping(stop) => {
                 let how = match stop {
                     Stop::No | Stop::Graceful(_) => "drain",

@@ -172,7 +172,8 @@ fn put_in_force(
     Ok(())
 }
 
-/// Stores the run of the foreground, if there is one, so that only this worker takes it; a duplicate stays with the worker that has it.
+/// Stores the run of the foreground, if there is one, so that only this worker takes it. A duplicate stays with the worker that has
+/// it; one that waits for anybody is taken by our first claim.
 fn enqueue_for(
     store: &mut Store,
     worker: WorkerId,

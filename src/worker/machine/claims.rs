@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::durations::Durations;
-use super::{Action, Machine, Now, Stop, View};
+use super::{Action, Machine, Note, Now, Stop, View};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind};
-use crate::run::{Fence, RunId, State};
+use crate::run::{Fence, RunId};
 use crate::store::{PassedOver, ServedQueue};
-use crate::worker::batch::{ClaimAnswer, ClaimOrder};
+use crate::worker::batch::{ClaimAnswer, ClaimOrder, Foreground, Place};
 use crate::worker::ended::Ended;
 
 /// Claims in a row that are refused as a defect end the worker.
@@ -52,29 +52,24 @@ impl Claiming {
             nothing_claimable: false,
             left_to_claim: max_runs,
         };
-        claiming.order_queues(catalogue);
+        claiming.choose_queues(catalogue);
         claiming
     }
 
     pub(super) fn use_catalogue(&mut self, catalogue: &Catalogue) {
         self.durations = Durations::default();
-        self.order_queues(catalogue);
+        self.choose_queues(catalogue);
         self.look = true;
     }
 
-    /// The queues that are served, by rank and name.
-    fn order_queues(&mut self, catalogue: &Catalogue) {
+    /// The queues that are served; in which order is for the rules in force to say.
+    fn choose_queues(&mut self, catalogue: &Catalogue) {
         let asked = &self.asked_queues;
         let served = |name: &String| match asked.iter().find(|queue| queue.name == *name) {
             Some(queue) => Some(queue.clone()),
             None => asked.is_empty().then(|| name.as_str().into()),
         };
-        let known = catalogue.queues.iter();
-        let mut queues: Vec<(i64, ServedQueue)> = known
-            .filter_map(|(name, queue)| Some((queue.rank, served(name)?)))
-            .collect();
-        queues.sort_by(|(a_rank, a), (b_rank, b)| (a_rank, &a.name).cmp(&(b_rank, &b.name)));
-        self.queues = Arc::new(queues.into_iter().map(|(_, queue)| queue).collect());
+        self.queues = Arc::new(catalogue.queues.keys().filter_map(served).collect());
     }
 
     pub(super) fn learn(&mut self, ended: &Ended) {
@@ -171,7 +166,7 @@ impl Machine {
         let ClaimAnswer {
             claims,
             next_due_ms,
-            location,
+            foreground,
         } = answer;
         let claiming = &mut self.claiming;
         claiming.refused = 0;
@@ -207,24 +202,31 @@ impl Machine {
             self.begin_stop(Stop::Graceful(now.steady));
         }
         self.give_back(back);
-        if let Some(location) = location {
-            self.look_after_foreground(location, now);
+        if let (Some(answer), Some(run)) = (foreground, self.foreground) {
+            self.look_after_foreground(run, answer, now);
         }
     }
 
     /// The run of the foreground: its next start, or its end by somebody else's hand.
-    fn look_after_foreground(&mut self, location: Option<(State, i64, bool)>, now: Now) {
+    fn look_after_foreground(&mut self, run: RunId, answer: Foreground, now: Now) {
         let passed = self.claiming.passed;
         let waits_for_others = passed.gated || passed.opens_ms.is_some();
-        match location {
-            Some((State::Waiting, due_ms, true)) => {
+        match answer.place {
+            Place::Ours { due_ms } => {
                 // What is due and has to wait for others looks again when they have moved.
                 self.claiming.next_due_ms = (!waits_for_others).then_some(due_ms);
             }
             // A duplicate is somebody else's run: a commit says that it moved, no clock does.
-            Some((State::Waiting | State::Running, ..)) => {}
-            Some(_) | None => self.begin_stop(Stop::Graceful(now.steady)),
+            Place::Runs(_) | Place::Kept(_) => {}
+            Place::Over => self.begin_stop(Stop::Graceful(now.steady)),
         }
+        let elsewhere = answer.place.elsewhere(self.worker);
+        if answer.adopted {
+            self.log(Note::DuplicateAdopted { run });
+        } else if let (Some(worker), true) = (elsewhere, self.elsewhere != elsewhere) {
+            self.log(Note::DuplicateElsewhere { run, worker });
+        }
+        self.elsewhere = elsewhere;
     }
 
     pub(super) fn on_claim_refused(&mut self, error: &Error) {

@@ -67,6 +67,8 @@ pub struct Machine {
     worker: WorkerId,
     slots: usize,
     foreground: Option<RunId>,
+    /// The worker that has the run of the foreground, where that is another.
+    elsewhere: Option<WorkerId>,
     catalogue: Arc<Catalogue>,
     /// Every claim that we were given, until its end, or that it was given back, is stored. What is not in here and ours by
     /// the store was never started by us.
@@ -97,6 +99,7 @@ impl Machine {
             worker: setup.worker,
             slots: setup.slots,
             foreground: setup.foreground,
+            elsewhere: None,
             held: HashMap::new(),
             stuck: HashSet::new(),
             claiming: Claiming::new(setup.queues, &setup.catalogue, setup.max_runs),
@@ -212,7 +215,7 @@ impl Machine {
         self.summary
     }
 
-    /// The queues that are served, in the order of their ranks.
+    /// The queues that are served, by name.
     pub fn queues(&self) -> &Arc<Vec<ServedQueue>> {
         &self.claiming.queues
     }

@@ -33,6 +33,18 @@ pub enum Note {
         /// Which run.
         run: RunId,
     },
+    /// What the foreground enqueued was waiting already: from now on it is worked here.
+    DuplicateAdopted {
+        /// Which run.
+        run: RunId,
+    },
+    /// What the foreground enqueued is another worker's.
+    DuplicateElsewhere {
+        /// Which run.
+        run: RunId,
+        /// Who has it.
+        worker: WorkerId,
+    },
     /// A stop has begun or come further.
     Stopping(Stop),
     /// The path of our lock file names another file.

@@ -255,6 +255,28 @@ fn queues_with_weights_share_and_leave_nothing_idle() {
 }
 
 #[test]
+fn queues_are_served_by_the_ranks_in_force_whatever_the_worker_read() {
+    let mut lab = Lab::new();
+    for queue in ["a", "b", "unknown"] {
+        fill(&mut lab, 1, queue, "", "job");
+    }
+    let queues = ["unknown", "a", "b"].map(ServedQueue::from);
+    for (ranks, first) in [([50, 10], "b"), ([10, 50], "a")] {
+        let mut rules = Rules::default();
+        for (queue, rank) in ["a", "b"].into_iter().zip(ranks) {
+            let it = QueueRules {
+                rank,
+                ..QueueRules::default()
+            };
+            rules.queues.insert(queue.into(), it);
+        }
+        use_rules(&mut lab, &rules);
+        assert_eq!(claim(&mut lab, &queues, 1).runs[0].queue, first);
+    }
+    assert_eq!(claim(&mut lab, &queues, 1).runs[0].queue, "unknown");
+}
+
+#[test]
 fn a_reserve_is_kept_free_and_used_by_its_queue_only() {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
