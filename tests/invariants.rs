@@ -98,6 +98,11 @@ const NEVER: &[(&str, &str)] = &[
     ("a rule is kept with its zone", "
         SELECT id FROM schedule_version WHERE rule NOT IN (SELECT digest FROM content)
         OR zone NOT IN (SELECT digest FROM content)"),
+    ("a run is found by its queue and by its tenant", "
+        SELECT id FROM run WHERE NOT EXISTS (
+            SELECT 1 FROM first_run WHERE kind = 'queue' AND name = queue AND part = id / 256 AND first_run.run <= id)
+        OR (tenant <> '' AND NOT EXISTS (
+            SELECT 1 FROM first_run WHERE kind = 'tenant' AND name = tenant AND part = id / 256 AND first_run.run <= id))"),
     ("the counters of a queue are the sum of those of its tenants", "
         SELECT count(*) FROM (
             SELECT queue, ready, delayed, running FROM queue_depth WHERE ready OR delayed OR running

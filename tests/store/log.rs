@@ -48,3 +48,25 @@ fn beside_others_a_command_leaves_the_log_to_them() {
     world.run("enqueue note").ok();
     invariants::hold(&world);
 }
+
+/// Pages that an enqueue writes: the run, its number, what is ready, the history of its job, the depth of its queue twice. One
+/// page more costs each enqueue some percent.
+const PAGES: u64 = 6;
+
+#[test]
+fn an_enqueue_writes_six_pages() {
+    let world = world();
+    let open = world.store();
+    world.run("enqueue note").ok();
+    let written: Vec<u64> = (0..5)
+        .map(|_| {
+            let before = log_bytes(&world);
+            world.run("enqueue note").ok();
+            // Each page with a head of 24 bytes.
+            (log_bytes(&world) - before) / (4096 + 24)
+        })
+        .collect();
+    // A full page is split now and then, and each quarter of an hour has a row.
+    assert_eq!(written.iter().min(), Some(&PAGES), "{written:?}");
+    drop(open);
+}

@@ -4,8 +4,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::coalesce::Alike;
+use super::first_runs::FirstRuns;
 use super::room::Room;
-use super::run_list::QUARTER_MS;
 use super::sequence::Tails;
 use super::writer::{Depth, Tx};
 use crate::catalogue::SequenceOnDead;
@@ -274,14 +274,13 @@ struct Behind {
     place: Option<i64>,
 }
 
-/// The statements that store a run, prepared once for a batch.
+/// The statements that store a run, prepared once for a batch; the rare ones when a run needs them.
 struct Rows<'c> {
     conn: &'c Connection,
     run: CachedStatement<'c>,
-    payload: CachedStatement<'c>,
-    gate: CachedStatement<'c>,
-    /// Whether a run of this batch was noted in `created_quarter`: all are created at once.
-    noted: bool,
+    payload: Option<CachedStatement<'c>>,
+    gate: Option<CachedStatement<'c>>,
+    first: FirstRuns<'c>,
 }
 
 impl<'c> Rows<'c> {
@@ -300,22 +299,25 @@ impl<'c> Rows<'c> {
                 ?24, ?25, ?26, ?27,
                 ?28, ?29, ?30, ?31
             )";
-        const GATE: &str = "INSERT INTO gate (run, successor) VALUES (?1, ?2)";
-        const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
         Ok(Self {
             conn,
             run: conn.prepare_cached(SQL)?,
-            payload: conn.prepare_cached(PAYLOAD)?,
-            gate: conn.prepare_cached(GATE)?,
-            noted: false,
+            payload: None,
+            gate: None,
+            first: FirstRuns::prepare(conn)?,
         })
     }
 
-    /// Where this is the first run of its quarter of an hour, lists of what was created since begin with it.
-    fn note_quarter(&self, run: i64, now_ms: i64) -> Result<()> {
-        const SQL: &str = "INSERT OR IGNORE INTO created_quarter (quarter, first) VALUES (?1, ?2)";
-        let quarter = now_ms.div_euclid(QUARTER_MS);
-        self.conn.prepare_cached(SQL)?.execute([quarter, run])?;
+    /// Stores the payload of a run and what it waits for.
+    fn attach(&mut self, id: i64, payload: Option<&[u8]>, behind: &Behind) -> Result<()> {
+        const GATE: &str = "INSERT INTO gate (run, successor) VALUES (?1, ?2)";
+        const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
+        if let Some(payload) = payload {
+            prepared(self.conn, &mut self.payload, PAYLOAD)?.execute(params![id, payload])?;
+        }
+        for before in &behind.runs {
+            prepared(self.conn, &mut self.gate, GATE)?.execute(params![before.0, id])?;
+        }
         Ok(())
     }
 
@@ -362,15 +364,8 @@ impl<'c> Rows<'c> {
                 .is_some_and(|dedup| dedup.coalesce.is_some()),
         ])?;
         let id = self.conn.last_insert_rowid();
-        if !std::mem::replace(&mut self.noted, true) {
-            self.note_quarter(id, now_ms)?;
-        }
-        if let Some(payload) = &run.payload {
-            self.payload.execute(params![id, payload])?;
-        }
-        for before in &behind.runs {
-            self.gate.execute(params![before.0, id])?;
-        }
+        self.first.note(id, run, now_ms)?;
+        self.attach(id, run.payload.as_deref(), behind)?;
         let answer = Enqueued {
             run: RunId(id),
             duplicate: false,
@@ -379,5 +374,17 @@ impl<'c> Rows<'c> {
             due_ms,
         };
         Ok((answer, ready))
+    }
+}
+
+/// The statement, prepared at its first use.
+fn prepared<'s, 'c>(
+    conn: &'c Connection,
+    statement: &'s mut Option<CachedStatement<'c>>,
+    sql: &str,
+) -> Result<&'s mut CachedStatement<'c>> {
+    match statement {
+        Some(statement) => Ok(statement),
+        None => Ok(statement.insert(conn.prepare_cached(sql)?)),
     }
 }

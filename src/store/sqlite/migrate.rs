@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_past_pauses.sql"),
     include_str!("migrations/0009_import.sql"),
     include_str!("migrations/0010_namespace.sql"),
+    include_str!("migrations/0011_first_runs.sql"),
 ];
 
 /// The schema version that this jobctl writes.
@@ -108,5 +109,31 @@ mod tests {
         conn.execute_batch("UPDATE run SET state = 'succeeded' WHERE id = 1")
             .unwrap();
         assert_eq!(gates(&conn), (0, 0));
+    }
+
+    #[test]
+    fn runs_of_an_older_schema_are_found_by_queue_and_tenant_and_pauses_stay() {
+        const ROWS: &str = "
+            INSERT INTO run (id, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
+                max_crashes, guarantee, idempotency_key, trigger)
+            SELECT value, 'a', 'default', iif(value = 300, 't', ''), 100, 'waiting', 0, 1, 1, 1, 3, 3, 'at-least-once',
+                zeroblob(16), 'manual' FROM (SELECT 7 AS value UNION SELECT 9 UNION SELECT 300);
+            INSERT INTO past_pause (job, from_ms, until_ms) VALUES ('a', 5, 9), ('a', 5, 7), ('b', 1, 2);";
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, 0, &MIGRATIONS[..10]).unwrap();
+        conn.execute_batch(ROWS).unwrap();
+        apply(&mut conn, 10, MIGRATIONS).unwrap();
+        let rows = |sql: &str| -> Vec<String> {
+            let mut statement = conn.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let first = rows("SELECT concat_ws(' ', kind, name, part, run) FROM first_run");
+        assert_eq!(
+            first,
+            ["queue default 0 7", "queue default 1 300", "tenant t 1 300"]
+        );
+        let pauses = rows("SELECT concat_ws(' ', job, from_ms, until_ms) FROM past_pause");
+        assert_eq!(pauses, ["a 5 9", "b 1 2"]);
     }
 }

@@ -15,6 +15,7 @@ mod disk;
 mod enqueue;
 mod fault;
 mod finish;
+mod first_runs;
 mod flow;
 mod history;
 mod lane_walk;

@@ -54,14 +54,15 @@ impl Tx<'_> {
     fn remember_pause(&mut self, job: &str, now_ms: i64, which: &str) -> Result<()> {
         // Somebody who pauses and resumes in a loop while no scheduler runs.
         const BOUND: &str = "
-            DELETE FROM past_pause WHERE job = ?1 AND id <= (
-                SELECT id FROM past_pause WHERE job = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+            DELETE FROM past_pause WHERE job = ?1 AND from_ms <= (
+                SELECT from_ms FROM past_pause WHERE job = ?1 ORDER BY from_ms DESC LIMIT 1 OFFSET ?2)";
         let remember = format!(
             "INSERT INTO past_pause (job, from_ms, until_ms)
              SELECT job, paused_ms, min(coalesce(until_ms, ?2), ?2) FROM pause
              WHERE job = ?1 AND paused_ms < min(coalesce(until_ms, ?2), ?2) AND {which}
                 AND EXISTS (SELECT 1 FROM schedule WHERE schedule.job = ?1 AND version IS NOT NULL
-                    AND watermark_ms < min(coalesce(until_ms, ?2), ?2))"
+                    AND watermark_ms < min(coalesce(until_ms, ?2), ?2))
+             ON CONFLICT (job, from_ms) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)"
         );
         let remembered = self
             .conn

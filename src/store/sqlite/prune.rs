@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, named_params, params};
 
 use super::enqueue::dedup_hash;
+use super::first_runs::FirstRun;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::RunId;
@@ -26,6 +27,8 @@ pub struct Pruning(Phase);
 enum Phase {
     /// Runs behind this id.
     Runs(i64),
+    /// Rows of `first_run` behind this one.
+    FirstRuns(FirstRun),
     /// Dedup keys behind this one.
     Dedup(i64, String, String),
     /// Request ids behind this one.
@@ -43,6 +46,12 @@ impl Pruning {
             page * 2
         };
         next.clamp(20, 20_000)
+    }
+}
+
+impl Phase {
+    fn dedup() -> Self {
+        Self::Dedup(i64::MIN, String::new(), String::new())
     }
 }
 
@@ -86,6 +95,13 @@ impl Tx<'_> {
     ) -> Result<Pruned> {
         let (removed, next) = match &at.0 {
             Phase::Runs(after) => self.prune_runs(rule, *after, limit, now_ms)?,
+            Phase::FirstRuns(after) => {
+                let next = self.prune_first_runs(after, limit)?;
+                (
+                    Vec::new(),
+                    Some(next.map_or_else(Phase::dedup, Phase::FirstRuns)),
+                )
+            }
             Phase::Dedup(hash, job, key) => (
                 Vec::new(),
                 Some(self.prune_dedup(*hash, job, key, limit, now_ms)?),
@@ -118,7 +134,7 @@ impl Tx<'_> {
         }
         let next = match last {
             Some(last) => Phase::Runs(last),
-            None => Phase::Dedup(i64::MIN, String::new(), String::new()),
+            None => Phase::FirstRuns(FirstRun::default()),
         };
         Ok((runs, Some(next)))
     }

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, ToSql};
 
+use super::first_runs::{BLOCK, first_since};
 use super::runs::{COLUMNS, SHOWN, run_row};
 use crate::error::Result;
 use crate::run::Shown;
@@ -11,9 +12,6 @@ use crate::store::{RunFilter, RunRow};
 
 /// Runs of the wanted states are collected by their ids up to this number; of more, a walk from the newest soon finds enough.
 const COLLECTED_MAX: i64 = 10_000;
-
-/// `created_quarter` has a row for each quarter of an hour in which a run was created.
-pub(super) const QUARTER_MS: i64 = 900_000;
 
 const RUNNING: &str =
     "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'";
@@ -32,6 +30,8 @@ enum Access {
     Walk,
     /// By the index of this name, which this predicate makes usable.
     Index(&'static str, &'static str),
+    /// Block by block of ids, those in which a run has this queue or this tenant: the kind of `first_run`.
+    Blocks(&'static str),
     /// Among the ids that these statements give.
     Among(Vec<&'static str>),
 }
@@ -50,9 +50,9 @@ impl Access {
             .as_ref()
             .is_some_and(|tenant| !tenant.is_empty())
         {
-            Self::Index("run_tenant", "tenant = :tenant AND tenant <> ''")
+            Self::Blocks("tenant")
         } else if filter.queue.is_some() {
-            Self::Index("run_queue", "queue = :queue")
+            Self::Blocks("queue")
         } else {
             match filter.shown[..] {
                 [Shown::Dead] => Self::Index("run_dead", "state = 'dead'"),
@@ -91,16 +91,6 @@ fn are_few(conn: &Connection, sources: &[&str]) -> Result<bool> {
     Ok(found <= COLLECTED_MAX)
 }
 
-/// The smallest id that a run created then or later can have; `None` where none was.
-fn first_since(conn: &Connection, since_ms: i64) -> Result<Option<i64>> {
-    const SQL: &str = "SELECT min(first) FROM created_quarter WHERE quarter >= ?1";
-    let quarter = since_ms.div_euclid(QUARTER_MS);
-    let first = conn
-        .prepare_cached(SQL)?
-        .query_row([quarter], |row| row.get(0))?;
-    Ok(first)
-}
-
 /// The statement for a filter, and the values of its parameters.
 fn statement<'f>(
     access: &Access,
@@ -115,6 +105,11 @@ fn statement<'f>(
         Access::Index(index, predicate) => (
             format!("run INDEXED BY {index}"),
             vec![(*predicate).to_owned()],
+            "run.id",
+        ),
+        Access::Blocks(kind) => (
+            "first_run AS block CROSS JOIN run".to_owned(),
+            blocks(kind, filter, first),
             "run.id",
         ),
         Access::Among(sources) => (
@@ -161,11 +156,30 @@ fn statement<'f>(
     if wanted.is_empty() {
         wanted.push("TRUE".to_owned());
     }
+    let order = match access {
+        Access::Blocks(_) => "block.part DESC, run.id DESC",
+        _ => "run.id DESC",
+    };
     let sql = format!(
-        "SELECT {COLUMNS}, {SHOWN} FROM {from} WHERE {} ORDER BY run.id DESC LIMIT :limit",
+        "SELECT {COLUMNS}, {SHOWN} FROM {from} WHERE {} ORDER BY {order} LIMIT :limit",
         wanted.join(" AND ")
     );
     (sql, values)
+}
+
+/// The predicates that find the blocks of a queue or a tenant, and the runs of each.
+fn blocks(kind: &str, filter: &RunFilter, first: Option<&i64>) -> Vec<String> {
+    let mut wanted = vec![
+        format!("block.kind = '{kind}' AND block.name = :{kind}"),
+        format!("run.id >= block.run AND run.id < (block.part + 1) * {BLOCK}"),
+    ];
+    wanted.extend(first.map(|_| format!("block.part >= :first / {BLOCK}")));
+    wanted.extend(
+        filter
+            .before
+            .map(|_| format!("block.part <= :before / {BLOCK}")),
+    );
+    wanted
 }
 
 impl super::Store {
@@ -194,6 +208,7 @@ mod tests {
     use super::*;
     use crate::store::sqlite::tests::{Lab, bury};
 
+    const QUARTER_MS: i64 = 900_000;
     const NOW_MS: i64 = 4 * QUARTER_MS;
 
     fn answer(lab: &Lab, access: &Access, filter: &RunFilter) -> (Vec<i64>, String) {
@@ -211,10 +226,20 @@ mod tests {
         (runs, lines.join("\n"))
     }
 
-    /// Runs 1 to 24 of two jobs, queues and tenants in four quarters of an hour; among them dead, cancelled and running ones.
+    /// Leaves out the ids of one block.
+    fn leap(lab: &Lab) {
+        let sql = "UPDATE sqlite_sequence SET seq = seq + 300 WHERE name = 'run'";
+        lab.store.connection().unwrap().execute(sql, []).unwrap();
+    }
+
+    /// 24 runs of two jobs, queues and tenants in four quarters of an hour and two blocks of ids; among them dead, cancelled and
+    /// running ones.
     fn lab() -> Lab {
         let mut lab = Lab::new();
         for n in 0..24 {
+            if n == 13 {
+                leap(&lab);
+            }
             lab.now_ms = n / 6 * QUARTER_MS + 1;
             let run = lab.enqueue(|new| {
                 new.job = ["a", "b"][usize::from(n % 2 == 0)].into();
@@ -272,20 +297,30 @@ mod tests {
                 "INDEX run_job (job=? AND id>? AND id<?)",
             ),
             (
-                index("run_queue", "queue = :queue"),
+                Access::Blocks("queue"),
                 RunFilter {
                     queue: job(),
                     ..filter()
                 },
-                "INDEX run_queue (queue=?)",
+                "PRIMARY KEY (kind=? AND name=?)",
             ),
             (
-                index("run_tenant", "tenant = :tenant AND tenant <> ''"),
+                Access::Blocks("queue"),
+                RunFilter {
+                    queue: job(),
+                    before: Some(999),
+                    since_ms: Some(1),
+                    ..filter()
+                },
+                "PRIMARY KEY (kind=? AND name=? AND part>? AND part<?)",
+            ),
+            (
+                Access::Blocks("tenant"),
                 RunFilter {
                     tenant: job(),
                     ..filter()
                 },
-                "INDEX run_tenant (tenant=?)",
+                "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
             ),
             (
                 index("run_dead", "state = 'dead'"),
@@ -360,7 +395,7 @@ mod tests {
                 queue: some(["", "high"][n / 10 % 2]),
                 tenant: some(["", "t"][n / 20 % 2]),
                 since_ms: [None, Some(QUARTER_MS + 1), Some(2 * QUARTER_MS + 2)][n / 40 % 3],
-                before: [None, Some(17)][n / 120 % 2],
+                before: [None, Some(317)][n / 120 % 2],
                 limit: 100,
             };
             let is_wanted = |row: &&RunRow| {
@@ -390,12 +425,8 @@ mod tests {
                     .is_some()
                     .then_some(Access::Index("run_job", "job = :job")),
             );
-            ways.extend(
-                filter
-                    .queue
-                    .is_some()
-                    .then_some(Access::Index("run_queue", "queue = :queue")),
-            );
+            ways.extend(filter.queue.is_some().then_some(Access::Blocks("queue")));
+            ways.extend(filter.tenant.is_some().then_some(Access::Blocks("tenant")));
             for access in ways {
                 assert_eq!(answer(&lab, &access, &filter).0, wanted, "{filter:?}");
             }

@@ -86,6 +86,13 @@ const CLAIMS: &[(&str, &str)] = &[
          GROUP BY queue, ready, delayed, running HAVING count(*) <> 2",
     ),
     (
+        "a run is found by its queue and by its tenant",
+        "SELECT id FROM run WHERE NOT EXISTS (
+                SELECT 1 FROM first_run WHERE kind = 'queue' AND name = queue AND part = id / 256 AND first_run.run <= id)
+            OR (tenant <> '' AND NOT EXISTS (
+                SELECT 1 FROM first_run WHERE kind = 'tenant' AND name = tenant AND part = id / 256 AND first_run.run <= id))",
+    ),
+    (
         "a run waits for as many runs as it has gates",
         "SELECT id FROM run WHERE state IN ('waiting', 'running')
             AND gates <> (SELECT count(*) FROM gate WHERE successor = run.id)",

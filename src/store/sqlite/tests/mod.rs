@@ -235,7 +235,7 @@ fn window(key: &str, window_ms: i64) -> NewDedup {
     }
 }
 
-fn new_run(job: &str, now_ms: i64) -> NewRun {
+pub(super) fn new_run(job: &str, now_ms: i64) -> NewRun {
     NewRun {
         job: job.into(),
         queue: "default".into(),

@@ -1,0 +1,188 @@
+//! Where a list of one queue, of one tenant or of one time begins: `first_run`, an index with one row for many runs.
+//!
+//! Rule: every run has a row for the block of its queue and of its tenant; a row without runs only costs a list one look.
+//!
+//! Ids grow, so all runs of a block, or of a quarter of an hour, are neighbours in the table of runs. An index over all runs
+//! would cost each enqueue a page; this one costs it two looks.
+
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, Connection, params};
+
+use super::writer::Tx;
+use crate::error::Result;
+use crate::store::NewRun;
+
+/// Ids of a block: a list reads at most so many rows for one that it shows.
+pub(super) const BLOCK: i64 = 256;
+
+/// `first_run` has a row for each quarter of an hour in which a run was created.
+const QUARTER_MS: i64 = 900_000;
+
+/// Where lists of one queue, one tenant or one time begin: the first runs of `first_run`.
+pub(super) struct FirstRuns<'c> {
+    insert: CachedStatement<'c>,
+    /// Whether the quarter of an hour of this batch is noted: all its runs are created at once.
+    quarter: bool,
+    /// The last block that this batch noted for each queue, and for each tenant: ids grow.
+    queues: HashMap<String, i64>,
+    tenants: HashMap<String, i64>,
+}
+
+impl<'c> FirstRuns<'c> {
+    pub(super) fn prepare(conn: &'c Connection) -> Result<Self> {
+        const SQL: &str =
+            "INSERT OR IGNORE INTO first_run (kind, name, part, run) VALUES (?1, ?2, ?3, ?4)";
+        Ok(Self {
+            insert: conn.prepare_cached(SQL)?,
+            quarter: false,
+            queues: HashMap::new(),
+            tenants: HashMap::new(),
+        })
+    }
+
+    /// Notes a run that was stored just now, with the first id after all others.
+    pub(super) fn note(&mut self, id: i64, run: &NewRun, now_ms: i64) -> Result<()> {
+        if !std::mem::replace(&mut self.quarter, true) {
+            let quarter = now_ms.div_euclid(QUARTER_MS);
+            self.insert.execute(params!["quarter", "", quarter, id])?;
+        }
+        let block = id / BLOCK;
+        if is_new(&mut self.queues, &run.queue, block) {
+            self.insert
+                .execute(params!["queue", run.queue, block, id])?;
+        }
+        if !run.tenant.is_empty() && is_new(&mut self.tenants, &run.tenant, block) {
+            self.insert
+                .execute(params!["tenant", run.tenant, block, id])?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is the first time that the batch meets the name in this block.
+fn is_new(noted: &mut HashMap<String, i64>, name: &str, block: i64) -> bool {
+    match noted.get_mut(name) {
+        Some(last) => std::mem::replace(last, block) != block,
+        None => noted.insert(name.to_owned(), block).is_none(),
+    }
+}
+
+/// The smallest id that a run created then or later can have, whatever the clock did; `None` where none was.
+pub(super) fn first_since(conn: &Connection, since_ms: i64) -> Result<Option<i64>> {
+    const SQL: &str =
+        "SELECT min(run) FROM first_run WHERE kind = 'quarter' AND name = '' AND part >= ?1";
+    let quarter = since_ms.div_euclid(QUARTER_MS);
+    let first = conn
+        .prepare_cached(SQL)?
+        .query_row([quarter], |row| row.get(0))?;
+    Ok(first)
+}
+
+/// The key of a row: kind, name, part.
+pub(super) type FirstRun = (String, String, i64);
+
+impl Tx<'_> {
+    /// Of the next `limit` rows behind one, removes those of blocks that have no run any more; the last one looked at.
+    pub(super) fn prune_first_runs(
+        &mut self,
+        (kind, name, part): &FirstRun,
+        limit: i64,
+    ) -> Result<Option<FirstRun>> {
+        const LOOK: &str = "
+            SELECT kind, name, part, kind <> 'quarter'
+                AND NOT EXISTS (SELECT 1 FROM run WHERE id >= part * ?5 AND id < (part + 1) * ?5)
+            FROM first_run WHERE (kind, name, part) > (?1, ?2, ?3) ORDER BY kind, name, part LIMIT ?4";
+        const DELETE: &str = "DELETE FROM first_run WHERE kind = ?1 AND name = ?2 AND part = ?3";
+        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let rows: Vec<(FirstRun, bool)> = statement
+            .query_map(params![kind, name, part, limit, BLOCK], |row| {
+                Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (row, over) in &rows {
+            if *over {
+                self.conn
+                    .prepare_cached(DELETE)?
+                    .execute(params![row.0, row.1, row.2])?;
+            }
+        }
+        Ok(rows.into_iter().next_back().map(|(row, _)| row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::sqlite::tests::Lab;
+    use crate::store::{PruneRule, Pruning, RunFilter};
+
+    fn rows(lab: &Lab) -> Vec<(String, String, i64, i64)> {
+        let conn = lab.store.connection().unwrap();
+        let sql = "SELECT kind, name, part, run FROM first_run WHERE kind <> 'quarter' ORDER BY part, kind, name";
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    fn row(kind: &str, name: &str, part: i64, run: i64) -> (String, String, i64, i64) {
+        (kind.to_owned(), name.to_owned(), part, run)
+    }
+
+    #[test]
+    fn each_block_has_its_first_run_of_each_queue_and_tenant() {
+        let mut lab = Lab::new();
+        let now_ms = lab.now_ms;
+        let new = |n: i64| {
+            let mut new = crate::store::sqlite::tests::new_run("job", now_ms);
+            new.queue = ["default", "high"][usize::from(n % 3 == 0)].into();
+            new.tenant = ["", "t"][usize::from(n == 300 || n == 301)].into();
+            new
+        };
+        // One batch, then others: what a batch does not repeat, the store refuses.
+        let batch: Vec<_> = (1..=400).map(new).collect();
+        lab.write(|tx| tx.enqueue_all(&batch, now_ms));
+        for n in 401..=403 {
+            lab.write(|tx| tx.enqueue(&new(n), now_ms));
+        }
+        let expected = [
+            row("queue", "default", 0, 1),
+            row("queue", "high", 0, 3),
+            row("queue", "default", 1, 256),
+            row("queue", "high", 1, 258),
+            row("tenant", "t", 1, 300),
+        ];
+        assert_eq!(rows(&lab), expected);
+    }
+
+    #[test]
+    fn a_prune_removes_the_rows_of_blocks_without_runs_and_lists_go_on() {
+        let mut lab = Lab::new();
+        let now_ms = lab.now_ms;
+        let batch: Vec<_> = (0..600)
+            .map(|_| crate::store::sqlite::tests::new_run("job", now_ms))
+            .collect();
+        lab.write(|tx| tx.enqueue_all(&batch, now_ms));
+        for run in (1..=512).map(crate::run::RunId) {
+            lab.write(|tx| tx.cancel(run, "ann", now_ms));
+        }
+        let rule = PruneRule {
+            ended_before_ms: Some(i64::MAX),
+            upto: None,
+        };
+        let mut at = Some(Pruning::default());
+        while let Some(here) = at {
+            at = lab.write(|tx| tx.prune(&rule, &here, 100, now_ms)).next;
+        }
+        // Run 512 stood in the last block, which has others.
+        assert_eq!(rows(&lab), [row("queue", "default", 2, 512)]);
+        let filter = RunFilter {
+            queue: Some("default".into()),
+            limit: 1000,
+            ..RunFilter::default()
+        };
+        let listed = lab.store.list_runs(&filter, now_ms).unwrap();
+        assert_eq!(listed.len(), 88);
+    }
+}
