@@ -3,6 +3,7 @@
 //! Rule: commands decide nothing that the store or the core decides, and print only through [`Screen`].
 
 mod act;
+mod calendar;
 mod check;
 mod completions;
 mod context;

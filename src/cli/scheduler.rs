@@ -4,13 +4,12 @@
 
 use serde_json::{Value, json};
 
+use super::calendar::Calendar;
 use super::{Context, Paint, when};
 use crate::catalogue::Catalogue;
-use crate::clock;
 use crate::document;
 use crate::error::Result;
-use crate::policy::Reading;
-use crate::scheduler::{Ahead, Held, ahead, held, is_led, jump_words};
+use crate::scheduler::is_led;
 use crate::store::{Agenda, SchedulerRow, Store};
 use crate::units::counted;
 
@@ -25,9 +24,7 @@ pub(super) struct Outlook {
     agenda: Agenda,
     /// Schedules with periods that are overdue.
     overdue: i64,
-    held: Option<Held>,
-    /// Schedules that wait for a time to which a clock that was ahead had opened them.
-    ahead: Vec<Ahead>,
+    calendar: Calendar,
 }
 
 impl Outlook {
@@ -39,10 +36,6 @@ impl Outlook {
         if agenda.schedules == 0 && alive == Some(false) {
             agenda.schedules = in_catalogue(context);
         }
-        let now = Reading {
-            wall_ms: now_ms,
-            boot_ms: clock::boottime_ms(),
-        };
         let row = match alive {
             Some(false) => SchedulerRow::default(),
             _ => store.scheduler()?,
@@ -51,8 +44,7 @@ impl Outlook {
             alive,
             row,
             overdue: store.overdue(now_ms - OVERDUE_MS)?,
-            held: held(store, &clock::boot_id(), now)?,
-            ahead: ahead(store, now_ms)?,
+            calendar: Calendar::of(store, now_ms)?,
             agenda,
         })
     }
@@ -60,21 +52,16 @@ impl Outlook {
     /// Its JSON.
     pub(super) fn document(&self) -> Value {
         let next = self.agenda.next.as_ref();
-        json!({
+        let scheduler = json!({
             "alive": self.alive,
             "pid": self.row.pid,
             "host": self.row.host,
             "since": document::maybe_time(self.row.started_ms),
             "schedules": self.agenda.schedules,
             "next": next.map(|(due_ms, job)| json!({ "job": job, "due": document::time(*due_ms) })),
-            "held": self.held.map(|held| {
-                json!({ "jump_ms": held.jump_ms, "until": document::maybe_time(held.until_ms) })
-            }),
             "overdue": self.overdue,
-            "ahead": self.ahead.iter().map(|ahead| {
-                json!({ "job": ahead.job, "until": document::time(ahead.until_ms) })
-            }).collect::<Vec<_>>(),
-        })
+        });
+        document::merged(scheduler, self.calendar.document())
     }
 
     /// Lines for people; none where there is nothing to schedule.
@@ -108,33 +95,17 @@ impl Outlook {
             );
             lines.push((text, paint));
         }
-        if let Some(held) = self.held.filter(|_| n > 0) {
-            let until = held.until_ms.map_or_else(String::new, |until_ms| {
-                format!(" until {}", when::clock(until_ms, now_ms))
-            });
-            let text = format!(
-                "calendar rules are held{until}: the clock jumped {}; `jobctl schedule --accept-clock` if it is right",
-                jump_words(held.jump_ms)
-            );
-            lines.push((text, Paint::Bad));
+        if n > 0 {
+            let clock = self.calendar.lines(now_ms).into_iter();
+            lines.extend(clock.map(|text| (text, Paint::Bad)));
         }
-        lines.extend(self.ahead_line(now_ms).map(|text| (text, Paint::Bad)));
         lines
-    }
-
-    fn ahead_line(&self, now_ms: i64) -> Option<String> {
-        let until_ms = self.ahead.iter().map(|ahead| ahead.until_ms).max()?;
-        Some(format!(
-            "{} opened up to {} by a clock that was ahead; nothing of that runs before: `jobctl schedule --accept-clock` opens it again",
-            counted(self.ahead.len() as i64, "schedule"),
-            when::clock(until_ms, now_ms)
-        ))
     }
 
     /// What is next; while calendar rules are held, being late is what they should be.
     fn outlook(&self, now_ms: i64) -> (String, Paint) {
         match &self.agenda.next {
-            Some((due_ms, job)) if self.overdue > 0 && self.held.is_none() => {
+            Some((due_ms, job)) if self.overdue > 0 && !self.calendar.is_held() => {
                 let late = when::span(now_ms - due_ms);
                 let text = format!(", {} overdue, the first is {job} by {late}", self.overdue);
                 (text, Paint::Bad)

@@ -41,7 +41,7 @@ pub use manual::{Order, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};
 pub use report::Counts;
-pub use rewind::{Ahead, ahead};
+pub use rewind::{Ahead, ahead, follows_calendar};
 pub use stretch::{Split, split};
 pub use walk::{Finding, Trouble};
 pub use watch::{once, run};

@@ -4,7 +4,7 @@
 
 use crate::error::Result;
 use crate::schedule::{Period, PeriodsError, Rule};
-use crate::store::{PeriodRow, Store, Tx};
+use crate::store::{PeriodRow, ScheduleRow, Store, Tx};
 
 use super::open::next_of;
 use super::told::defect;
@@ -34,12 +34,7 @@ pub struct Ahead {
 pub fn ahead(store: &Store, now_ms: i64) -> Result<Vec<Ahead>> {
     let mut found = Vec::new();
     for row in store.schedules_ahead(now_ms + SLACK_MS, SCHEDULES_MAX)? {
-        let Some(version) = row.version else {
-            continue;
-        };
-        let version = store.version(version)?;
-        let rule = version.and_then(|version| Rule::from_stored(&version.stored).ok());
-        if rule.is_some_and(|rule| !rule.is_elapsed()) {
+        if is_by_calendar(store, &row)? {
             found.push(Ahead {
                 job: row.job,
                 until_ms: row.watermark_ms,
@@ -47,6 +42,24 @@ pub fn ahead(store: &Store, now_ms: i64) -> Result<Vec<Ahead>> {
         }
     }
     Ok(found)
+}
+
+/// Whether a job has a schedule in force that goes by the wall clock.
+///
+/// # Errors
+/// Those of the store.
+pub fn follows_calendar(store: &Store, job: &str) -> Result<bool> {
+    let row = store.schedule(job)?;
+    row.map_or(Ok(false), |row| is_by_calendar(store, &row))
+}
+
+fn is_by_calendar(store: &Store, row: &ScheduleRow) -> Result<bool> {
+    let Some(version) = row.version else {
+        return Ok(false);
+    };
+    let version = store.version(version)?;
+    let rule = version.and_then(|version| Rule::from_stored(&version.stored).ok());
+    Ok(rule.is_some_and(|rule| !rule.is_elapsed()))
 }
 
 /// Takes one schedule back to `now_ms`.

@@ -54,6 +54,8 @@ fn json_has_what_scripts_need() {
             "business_date": "2027-03-28",
             "note": "02:30 does not exist on 2027-03-28 in Europe/Berlin: runs at 03:00",
         }],
+        "held": null,
+        "ahead": [],
     });
     assert_eq!(document, expected);
 }

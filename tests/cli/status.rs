@@ -182,10 +182,73 @@ fn held_calendar_rules_are_told_until_when() {
         (until_ms - now_ms - 5 * lab::MINUTE).abs() < 60_000,
         "{status}"
     );
+    // The tests' own slowness may change the minute.
+    let jump = "the clock jumped forwards by 2d; `jobctl schedule --accept-clock`";
+    for words in ["next", "jobs show report", "runs why --job report"] {
+        let said = world.run(words);
+        assert!((said.out + &said.err).contains(jump), "{words}");
+    }
     world.run("schedule --once").fails(75);
     world.run("schedule --accept-clock").ok();
     assert_eq!(world.run("schedule --once").code, Some(0));
     assert_eq!(scheduler(&world, "no scheduler").1["held"], Value::Null);
+}
+
+/// The lines of a text that speak of a clock.
+fn about_the_clock(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter(|line| line.contains("accept-clock"))
+        .collect()
+}
+
+#[test]
+fn every_command_about_a_schedule_says_what_the_clock_keeps_it_from() {
+    let world = lab::world(&[
+        ("report", "cron = '0 6 * * *'"),
+        ("elapsed", "every = '1h'"),
+        ("other", ""),
+    ]);
+    world.run("schedule --once").ok();
+    // As after three days of a clock that was ahead.
+    let until_ms = jobctl::clock::wall_ms() + 3 * lab::DAY;
+    let conn = crate::invariants::open(&world);
+    conn.execute("UPDATE schedule SET watermark_ms = ?1", [until_ms])
+        .unwrap();
+    let status = world.run("status").ok();
+    let told = about_the_clock(&status);
+    assert!(
+        told.len() == 1 && told[0].starts_with("1 schedule opened up to "),
+        "{status}"
+    );
+    for words in [
+        "doctor",
+        "next",
+        "next report",
+        "jobs show report",
+        "runs why --job report",
+    ] {
+        let said = world.run(words);
+        let text = said.out + &said.err;
+        assert!(text.contains(told[0]), "{words}: {text}");
+    }
+    for words in [
+        "next elapsed",
+        "jobs show elapsed",
+        "runs why --job elapsed",
+        "runs why --job other",
+    ] {
+        let said = world.run(words);
+        assert_eq!(about_the_clock(&(said.out + &said.err)), [""; 0], "{words}");
+    }
+    let ahead = &scheduler(&world, "no scheduler").1["ahead"];
+    for words in ["next", "jobs show report", "runs why --job report"] {
+        let said = world.run(&format!("{words} --json")).json(0);
+        assert_eq!(
+            (&said["ahead"], &said["held"]),
+            (ahead, &Value::Null),
+            "{words}"
+        );
+    }
 }
 
 #[test]

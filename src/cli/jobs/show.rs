@@ -1,9 +1,10 @@
 //! `jobctl jobs show`: everything that the catalogue says about one job, defaults included.
 
 use crate::catalogue::{Catalogue, Command, Job, Param, Schedule, Secret};
+use crate::cli::calendar::Calendar;
 use crate::cli::control::until;
 use crate::cli::periods::why;
-use crate::cli::{Context, when};
+use crate::cli::{Context, Paint, when};
 use crate::document;
 use crate::error::Error;
 use crate::intake::unknown_job;
@@ -32,8 +33,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let store = list::store(context)?;
     let pauses = list::pauses(store.as_ref(), context.now_ms())?;
     let pause = pauses.get(&job.name);
+    let calendar = match &store {
+        Some(store) => Calendar::of_jobs(store, &[&job.name], context.now_ms())?,
+        None => Calendar::default(),
+    };
     if context.screen.json() {
-        let body = document::job_detail(job, pause);
+        let body = document::merged(document::job_detail(job, pause), calendar.document());
         context.screen.document("jobs.show", body);
         return Ok(0);
     }
@@ -52,6 +57,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context
         .screen
         .fields(&fields(job, rank, pause, &periods, context.now_ms()));
+    for line in calendar.lines(context.now_ms()) {
+        context.screen.painted(&line, Paint::Bad);
+    }
     Ok(0)
 }
 

@@ -1,6 +1,7 @@
 //! `jobctl next`: when schedules run, of the catalogue or tried out.
 //!
-//! Rule: no store is needed or asked; what is shown is what the rule says, not what was opened.
+//! Rule: no store is needed; what is shown is what the rule says, not what was opened. Where there is a store, it is asked
+//! whether the clock keeps these schedules from that.
 
 mod adhoc;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::calendar::Calendar;
 use super::{Context, Table};
 use crate::catalogue::{Catalogue, Schedule};
 use crate::document;
@@ -65,6 +67,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             from,
             until,
             args.count,
+            &Calendar::default(),
             context,
         );
     }
@@ -82,7 +85,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             .screen
             .say(&format!("no job in `{path}` has a schedule"));
     }
-    show(&rules, from, until, args.count, context)
+    let jobs: Vec<&str> = rules
+        .iter()
+        .filter_map(|named| named.job.as_deref())
+        .collect();
+    let calendar = Calendar::where_known(&jobs, context);
+    show(&rules, from, until, args.count, &calendar, context)
 }
 
 fn of(job: &str, schedule: &Schedule) -> Named {
@@ -145,6 +153,7 @@ fn show(
     from: i64,
     until: i64,
     count: Option<usize>,
+    calendar: &Calendar,
     context: &mut Context,
 ) -> anyhow::Result<u8> {
     let most = if until == i64::MAX {
@@ -175,8 +184,12 @@ fn show(
             "rule": only.map(|named| named.rule.words()),
             "items": found.iter().map(item).collect::<Vec<_>>(),
         });
+        let body = document::merged(body, calendar.document());
         context.screen.document("next", body);
         return Ok(0);
+    }
+    for line in calendar.lines(context.now_ms()) {
+        context.screen.say(&line);
     }
     if let Some(named) = only {
         context.screen.line(&named.rule.words());

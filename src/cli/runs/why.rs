@@ -1,6 +1,7 @@
 //! `jobctl runs why`: every gate between a run and a slot.
 
 use crate::catalogue::Catalogue;
+use crate::cli::calendar::Calendar;
 use crate::cli::ids::{run_id, unknown_run};
 use crate::cli::jobs::check_job;
 use crate::cli::workers::gone;
@@ -52,8 +53,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         }
     };
     let answer = explain(&facts, &gone(&store)?);
+    // The job may be late for want of a run: what its schedule waits for.
+    let calendar = match &args.job {
+        Some(job) => Calendar::of_jobs(&store, &[job], now_ms)?,
+        None => Calendar::default(),
+    };
     if context.screen.json() {
         let body = document::why(&facts.place, facts.run.as_ref(), &answer);
+        let body = document::merged(body, calendar.document());
         context.screen.document("runs.why", body);
         return Ok(0);
     }
@@ -62,6 +69,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         .as_ref()
         .is_none_or(|run| run.state == State::Waiting);
     show(&answer, waits, context);
+    for line in calendar.lines(now_ms) {
+        context.screen.painted(&line, Paint::Bad);
+    }
     Ok(0)
 }
 
