@@ -58,7 +58,9 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     context
         .screen
         .table(&workers::table(&workers, context.now_ms()));
-    let mut standing = pressure.lines();
+    let now_ms = context.now_ms();
+    let mut standing: Vec<String> = workers.iter().filter_map(|it| it.trouble(now_ms)).collect();
+    standing.extend(pressure.lines());
     standing.extend(control::foreign_rules(&flow, context));
     standing.extend(standing::lines(&flow, &pauses, context.now_ms()));
     standing.extend(unknown.iter().map(unknown_words));
@@ -67,7 +69,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
 }
 
 /// Runs that no worker can take.
-fn unknown_words(lane: &UnknownLane) -> String {
+pub(super) fn unknown_words(lane: &UnknownLane) -> String {
     let UnknownLane { queue, job, is_job } = lane;
     let what = if *is_job { "job" } else { "queue" };
     format!(

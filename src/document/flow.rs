@@ -15,6 +15,7 @@ pub fn queue(row: &QueueRow, flow: &FlowView) -> Value {
         "delayed": row.delayed,
         "running": row.running,
         "oldest_ready_ms": row.oldest_ready_ms,
+        "oldest_cut": row.oldest_cut,
     });
     merged(counts, queue_flow(&row.queue, flow))
 }

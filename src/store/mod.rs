@@ -12,8 +12,8 @@ mod schedule_rows;
 mod sqlite;
 
 pub use rows::{
-    ActRow, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Pause, PruneRule, QueueRow,
-    RunDetail, RunFilter, RunRow,
+    ActRow, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Lacking, Pause, PruneRule,
+    QueueRow, RunDetail, RunFilter, RunRow,
 };
 pub use schedule_rows::{
     Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,

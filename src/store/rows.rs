@@ -179,7 +179,7 @@ pub struct RunFilter {
 }
 
 /// Which open dead letters are meant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadFilter {
     /// Of this job.
     pub job: Option<String>,
@@ -187,6 +187,15 @@ pub struct DeadFilter {
     pub reason: Option<Reason>,
     /// Looking alike.
     pub fingerprint: Option<String>,
+}
+
+/// What the host lacks to start the runs of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// Which runs cannot be started, and why.
+    pub words: String,
+    /// When the worker tries again, milliseconds UTC.
+    pub until_ms: i64,
 }
 
 /// A queue and what is in it.
@@ -204,6 +213,8 @@ pub struct QueueRow {
     pub running: i64,
     /// For how long the oldest ready run has been due, milliseconds.
     pub oldest_ready_ms: Option<i64>,
+    /// Some lanes were not looked at: another run may be due for longer.
+    pub oldest_cut: bool,
 }
 
 impl QueueRow {
@@ -216,6 +227,7 @@ impl QueueRow {
             delayed: 0,
             running: 0,
             oldest_ready_ms: None,
+            oldest_cut: false,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::recovery::follow_up;
 use crate::run::{Fence, RunId, State, WorkerId};
-use crate::store::{ClaimRequest, Claims, Outcome, ServedQueue, Start, Turns, Tx};
+use crate::store::{ClaimRequest, Claims, Lacking, Outcome, ServedQueue, Start, Turns, Tx};
 
 use super::ended::{Ended, Written};
 
@@ -53,6 +53,8 @@ pub enum Write {
     Rebase,
     /// The rules of the catalogue come into force.
     Rules,
+    /// What the host lacks to start runs is noted for those who ask.
+    Lacks(Option<Lacking>),
     /// What is ours by the store and not among these claims is given back unstarted.
     GiveBackUnknown {
         /// Every claim that the worker knows of.
@@ -99,6 +101,8 @@ pub enum Done {
     },
     /// The rules are in force.
     RulesSaved,
+    /// What the host lacks is noted.
+    LacksNoted,
     /// What was unknown is given back.
     GaveBack,
     /// What was claimed.
@@ -180,6 +184,10 @@ impl Write {
             Write::Rules => {
                 tx.keep_catalogue(catalogue, now_ms)?;
                 Ok(Done::RulesSaved)
+            }
+            Write::Lacks(lacking) => {
+                tx.note_lacking(worker, lacking.as_ref())?;
+                Ok(Done::LacksNoted)
             }
             Write::GiveBackUnknown { known, keep } => {
                 for (run, fence, _) in tx.held_by(worker)? {

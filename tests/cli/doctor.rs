@@ -170,6 +170,7 @@ fn every_damage_to_the_rows_is_found() {
         ("UPDATE run SET fence = 9", "a fence is not above"),
         ("UPDATE run SET has_payload = 1", "a payload belongs"),
         ("UPDATE depth SET ready = 7", "the counters of queues"),
+        ("DELETE FROM first_run", "a run is found by its queue"),
         ("UPDATE run SET ready = 0, gates = 1", "a run waits for as many"),
         ("INSERT INTO gate VALUES (99, 1)", "a gate is held"),
         ("UPDATE run SET sequence_key = 'k'", "a run has a place in its sequence"),

@@ -319,6 +319,8 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
         "runs of job `stays` wait in queue `old`, but no catalogue that was read has this queue: `jobctl runs why --job stays`\n",
     ] {
         assert!(status.contains(line), "{status}");
+        let doctor = world.run("doctor").out;
+        assert!(doctor.contains(line.trim_end()), "{doctor}");
     }
     let unknown = world.run("status --json").json(0)["unknown"].clone();
     assert_eq!(unknown.as_array().map(Vec::len), Some(2), "{unknown}");

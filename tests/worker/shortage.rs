@@ -123,6 +123,56 @@ fn descriptors_that_run_out_at_work_charge_nobody() {
     invariants::hold(&world);
 }
 
+/// What `status --json` says that the worker lacks: the words, and until when it pauses.
+fn lacking(world: &World) -> Option<(String, i64)> {
+    let status = world.run("status --json").json(0);
+    let lacking = &status["workers"][0]["lacking"];
+    let until = lacking["until"].as_str()?;
+    let until_ms = jobctl::units::parse_time(until, None).expect("a time");
+    Some((lacking["words"].as_str()?.to_owned(), until_ms))
+}
+
+#[test]
+fn while_a_shortage_lasts_its_pauses_grow_and_the_status_tells_them() {
+    let world = world("[job.once]\ncommand = ['/bin/true']\nguarantee = 'at-most-once'\n");
+    let worker = worker(&world, "--slots 2");
+    assert_eq!(lacking(&world), None);
+    until("a run cannot be started", || {
+        let open = open_files(&worker);
+        let free = |limit: &u64| limit - open.iter().filter(|&fd| fd < limit).count() as u64;
+        set_files(&worker, (1..4096).find(|limit| free(limit) == 1).unwrap());
+        enqueue(&world, "once");
+        worker.log().contains("event=run_not_started ")
+    });
+    // Each is twice as long as the one before, and begins at the earliest when that is over.
+    let mut seen: Vec<i64> = Vec::new();
+    until("a third pause in a row", || {
+        if let Some((words, until_ms)) = lacking(&world)
+            && seen.last() != Some(&until_ms)
+        {
+            assert!(
+                words.starts_with("runs cannot be started for now: "),
+                "{words}"
+            );
+            assert!(words.contains("too many open files"), "{words}");
+            seen.push(until_ms);
+        }
+        let gaps: Vec<i64> = seen.windows(2).map(|two| two[1] - two[0]).collect();
+        gaps.windows(2).any(|two| two[0] >= 1900 && two[1] >= 3900)
+    });
+    let told = "worker 1: runs cannot be started for now: ";
+    for words in ["status", "doctor"] {
+        until("it is told", || world.run(words).out.contains(told));
+    }
+    set_files(&worker, 1024);
+    until("nothing is lacking", || lacking(&world).is_none());
+    until("all have ended", || {
+        tally(&world).iter().all(|(row, _)| row == "succeeded 1 0")
+    });
+    worker.stop();
+    invariants::hold(&world);
+}
+
 #[test]
 fn a_secret_that_is_missing_for_a_moment_costs_no_attempt() {
     let world = world(

@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::cli::pressure::Pressure;
 use crate::cli::scheduler::Outlook;
+use crate::cli::status::unknown_words;
 use crate::cli::{Context, Paint, control, queues, workers};
 use crate::store::{DeadFilter, Store};
 use crate::units::counted;
@@ -14,9 +15,10 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
     let all = [
         Ok(turn(store)),
         Ok(log(store)),
-        workers(store),
+        workers(store, context.now_ms()),
         scheduler(store, context),
         pressure(store, context),
+        unknown(store),
         dead(store),
     ];
     let failed = |error: crate::error::Error| {
@@ -55,7 +57,7 @@ fn log(store: &Store) -> Finding {
     Finding::ok("log", format!("{} KiB", bytes >> 10))
 }
 
-fn workers(store: &Store) -> crate::error::Result<Finding> {
+fn workers(store: &Store, now_ms: i64) -> crate::error::Result<Finding> {
     let seen = workers::seen(store)?;
     let gone: Vec<String> = seen
         .iter()
@@ -70,6 +72,14 @@ fn workers(store: &Store) -> crate::error::Result<Finding> {
                 gone.join(", ")
             ),
             "start a worker as the same user: it recovers them at once",
+        ));
+    }
+    let trouble: Vec<String> = seen.iter().filter_map(|it| it.trouble(now_ms)).collect();
+    if !trouble.is_empty() {
+        return Ok(Finding::error(
+            "workers",
+            trouble.join("; "),
+            "nothing is lost; the workers go on by themselves once they have what they lack",
         ));
     }
     Ok(match seen.len() {
@@ -104,6 +114,23 @@ fn pressure(store: &Store, context: &Context) -> crate::error::Result<Finding> {
         "enqueue",
         lines.join("; "),
         "make space or room: see `max_waiting`, `min_free` and `max_size` in jobctl.toml(5)",
+    ))
+}
+
+/// Whether runs wait that no worker can take.
+fn unknown(store: &Store) -> crate::error::Result<Finding> {
+    let lanes = store.unknown_lanes()?;
+    if lanes.is_empty() {
+        return Ok(Finding::ok(
+            "jobs",
+            "every run that is ready has a job and a queue",
+        ));
+    }
+    let words: Vec<String> = lanes.iter().map(unknown_words).collect();
+    Ok(Finding::warning(
+        "jobs",
+        words.join("; "),
+        "put the job or the queue back, or `jobctl runs cancel` what nobody wants",
     ))
 }
 

@@ -110,10 +110,7 @@ pub(in crate::cli) fn table(
             (row.ready.to_string(), Paint::Plain),
             (row.delayed.to_string(), Paint::Plain),
             (running, busy),
-            (
-                row.oldest_ready_ms.map_or_else(dash, when::span),
-                Paint::Plain,
-            ),
+            (oldest(row).unwrap_or_else(dash), Paint::Plain),
         ];
         if any_bounded {
             let cell = max_waiting(row).map(|max| format!("{}/{max}", row.waiting()));
@@ -133,4 +130,10 @@ pub(in crate::cli) fn table(
         table.cells(cells);
     }
     table
+}
+
+/// For how long the oldest run is due; with a `+` where not all lanes were looked at.
+fn oldest(row: &QueueRow) -> Option<String> {
+    let span = when::span(row.oldest_ready_ms?);
+    Some(if row.oldest_cut { span + "+" } else { span })
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::owned::user_name;
 use crate::recovery::has_ended;
 use crate::run::WorkerId;
-use crate::store::{Create, Store, WorkerRow};
+use crate::store::{Create, Lacking, Store, WorkerRow};
 
 pub(super) use life::is_anybody_in_charge;
 
@@ -50,6 +50,8 @@ pub(super) struct Seen {
     row: WorkerRow,
     busy: i64,
     user: Option<String>,
+    /// What the host lacks to start its runs.
+    lacking: Option<Lacking>,
     /// `None` where that cannot be seen now.
     pub(super) alive: Option<bool>,
 }
@@ -69,7 +71,32 @@ impl Seen {
 
     /// Its JSON.
     pub(super) fn document(&self) -> Value {
-        document::worker(&self.row, self.busy, self.alive, self.user.as_deref())
+        let lacking = self
+            .lacking
+            .as_ref()
+            .map(|it| json!({ "words": it.words, "until": document::time(it.until_ms) }));
+        document::merged(
+            document::worker(&self.row, self.busy, self.alive, self.user.as_deref()),
+            json!({ "lacking": lacking }),
+        )
+    }
+
+    /// What keeps it from starting runs, for people; nothing of one that is gone.
+    pub(super) fn trouble(&self, now_ms: i64) -> Option<String> {
+        let lacking = self.lacking.as_ref()?;
+        if self.alive == Some(false) {
+            return None;
+        }
+        let again = if lacking.until_ms > now_ms {
+            when::relative(lacking.until_ms, now_ms)
+        } else {
+            "now".to_owned()
+        };
+        let worker = self.id();
+        Some(format!(
+            "worker {worker}: {}; it tries again {again}",
+            lacking.words
+        ))
     }
 }
 
@@ -85,11 +112,13 @@ pub(super) fn fate(store: &Store, worker: WorkerId) -> Result<Option<String>> {
 /// All registered workers.
 pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
     let busy = store.busy()?;
+    let mut lacking = store.lacking()?;
     let rows = store.workers()?;
     let seen = rows.into_iter().map(|row| Seen {
         busy: busy.get(&row.worker.0).copied().unwrap_or(0),
         user: u32::try_from(row.uid).ok().and_then(user_name),
         alive: life::is_alive(store.dir(), &row),
+        lacking: lacking.remove(&row.worker),
         row,
     });
     Ok(seen.collect())

@@ -31,17 +31,31 @@ fn matches(filter: &DeadFilter) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     (wanted, values)
 }
 
-/// The index that finds the open letters of a filter, in the order in which their runs died.
+/// The index that finds the open letters of a filter, in the order in which their runs died; without one those of each reason.
 fn index(filter: &DeadFilter) -> &'static str {
     if filter.fingerprint.is_some() {
         "dead_letter_alike"
     } else if filter.job.is_some() {
         "dead_letter_job"
-    } else if filter.reason.is_some() {
-        "dead_letter_reason"
     } else {
-        "dead_letter_newest"
+        "dead_letter_reason"
     }
+}
+
+/// The newest open letters, whatever the reason: among the newest of each, so many of which are enough.
+fn newest(before: &str) -> String {
+    let of_each = Reason::ALL.iter().map(|reason| {
+        format!(
+            "SELECT id FROM (SELECT id FROM dead_letter INDEXED BY dead_letter_reason
+             WHERE closed_ms IS NULL AND reason = '{}'{before} ORDER BY id DESC LIMIT :limit)",
+            reason.word()
+        )
+    });
+    let of_each: Vec<String> = of_each.collect();
+    format!(
+        "dead_letter NOT INDEXED WHERE id IN ({})",
+        of_each.join(" UNION ALL ")
+    )
 }
 
 /// The statement that lists them, and the values of its parameters.
@@ -50,17 +64,23 @@ fn listed<'f>(
     before: Option<&'f i64>,
     limit: &'f i64,
 ) -> (String, Vec<(&'static str, &'f dyn ToSql)>) {
-    let (mut wanted, mut values) = matches(filter);
+    const BEHIND: &str = " AND id < (SELECT max(id) FROM dead_letter INDEXED BY dead_letter_run WHERE run = :before)";
+    let (wanted, mut values) = matches(filter);
+    let behind = before.map_or("", |_| BEHIND);
     if let Some(before) = before {
-        wanted += " AND id < (SELECT max(id) FROM dead_letter INDEXED BY dead_letter_run WHERE run = :before)";
         values.push((":before", before));
     }
     values.push((":limit", limit));
-    let sql = format!(
-        "SELECT {columns} FROM dead_letter INDEXED BY {index} WHERE {wanted} ORDER BY id DESC LIMIT :limit",
-        columns = COLUMNS.replace("output_tail", "NULL"),
-        index = index(filter),
-    );
+    let from = if *filter == DeadFilter::default() {
+        newest(behind)
+    } else {
+        format!(
+            "dead_letter INDEXED BY {} WHERE {wanted}{behind}",
+            index(filter)
+        )
+    };
+    let columns = COLUMNS.replace("output_tail", "NULL");
+    let sql = format!("SELECT {columns} FROM {from} ORDER BY id DESC LIMIT :limit");
     (sql, values)
 }
 
@@ -192,7 +212,7 @@ mod tests {
         let some = || Some("a".to_owned());
         let all = DeadFilter::default;
         for (filter, used) in [
-            (all(), "SCAN dead_letter USING INDEX dead_letter_newest"),
+            (all(), "USING INDEX dead_letter_reason (reason=?)"),
             (
                 DeadFilter {
                     job: some(),

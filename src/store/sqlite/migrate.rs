@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_import.sql"),
     include_str!("migrations/0010_namespace.sql"),
     include_str!("migrations/0011_first_runs.sql"),
+    include_str!("migrations/0012_lacks.sql"),
 ];
 
 /// The schema version that this jobctl writes.

@@ -10,8 +10,8 @@ use super::lanes::Lanes;
 use crate::error::Result;
 use crate::store::QueueRow;
 
-/// Seeks for the heads of lanes per queue; of more lanes the oldest run may be missed, never the counts.
-const LANES_MAX: usize = 10_000;
+/// Seeks for the heads of lanes per queue, some milliseconds; of more lanes the oldest run may be missed, never the counts.
+const SEEKS_MAX: usize = 512;
 
 /// Due but unpromoted runs that are looked at: more only pile up while no worker runs.
 const OVERDUE_MAX: i64 = 100_000;
@@ -34,16 +34,16 @@ impl super::Store {
                     delayed: row.get(3)?,
                     running: row.get(4)?,
                     oldest_ready_ms: None,
+                    oldest_cut: false,
                 })
             })?
             .collect::<Result<_, _>>()?;
         let mut queues = Vec::with_capacity(rows.len());
         for mut row in rows {
-            let mut oldest = if row.ready > 0 {
-                oldest_head(conn, &row.queue)?
-            } else {
-                None
-            };
+            let mut oldest = None;
+            if row.ready > 0 {
+                (oldest, row.oldest_cut) = oldest_head(conn, &row.queue)?;
+            }
             if let Some((runs, due_ms)) = overdue.remove(&row.queue) {
                 row.ready = row.ready.saturating_add(runs);
                 row.delayed -= runs;
@@ -100,14 +100,14 @@ fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)
     Ok(rows)
 }
 
-/// The earliest due time among the first runs of the queue's lanes.
-fn oldest_head(conn: &Connection, queue: &str) -> Result<Option<i64>> {
+/// The earliest due time among the first runs of the queue's lanes, and whether there are lanes that were not looked at.
+fn oldest_head(conn: &Connection, queue: &str) -> Result<(Option<i64>, bool)> {
     const DUE: &str = "SELECT due_ms FROM run WHERE id = ?1";
     let mut statement = conn.prepare_cached(DUE)?;
     let mut lanes = Lanes::of(conn, queue)?;
     let mut oldest: Option<i64> = None;
     let (mut tenant, mut job) = (String::new(), String::new());
-    for _ in 0..LANES_MAX {
+    for _ in 0..SEEKS_MAX {
         if let Some(head) = lanes.behind(&tenant, &job)? {
             let due_ms: i64 = statement.query_row([head.run], |row| row.get(0))?;
             oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
@@ -115,8 +115,8 @@ fn oldest_head(conn: &Connection, queue: &str) -> Result<Option<i64>> {
         } else if let Some(next) = lanes.tenant_behind(&tenant)? {
             (tenant, job) = (next, String::new());
         } else {
-            break;
+            return Ok((oldest, false));
         }
     }
-    Ok(oldest)
+    Ok((oldest, true))
 }

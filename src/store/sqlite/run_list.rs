@@ -15,8 +15,8 @@ const COLLECTED_MAX: i64 = 10_000;
 
 const RUNNING: &str =
     "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running'";
-const DEAD: &str = "SELECT id FROM run INDEXED BY run_dead WHERE state = 'dead'";
-const CANCELLED: &str = "SELECT id FROM run INDEXED BY run_cancelled WHERE state = 'cancelled'";
+const DEAD: &str = "SELECT id FROM run INDEXED BY run_failed WHERE state IN ('dead', 'cancelled') AND state = 'dead'";
+const CANCELLED: &str = "SELECT id FROM run INDEXED BY run_failed WHERE state IN ('dead', 'cancelled') AND state = 'cancelled'";
 const WAITING: &[&str] = &[
     "SELECT id FROM run INDEXED BY run_ready WHERE ready = 1",
     "SELECT id FROM run INDEXED BY run_due WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0",
@@ -34,6 +34,8 @@ enum Access {
     Blocks(&'static str),
     /// Among the ids that these statements give.
     Among(Vec<&'static str>),
+    /// Among the newest ids that each of these statements gives: each seeks by the order of ids.
+    Newest(Vec<&'static str>),
 }
 
 impl Access {
@@ -54,9 +56,14 @@ impl Access {
         } else if filter.queue.is_some() {
             Self::Blocks("queue")
         } else {
-            match filter.shown[..] {
-                [Shown::Dead] => Self::Index("run_dead", "state = 'dead'"),
-                [Shown::Cancelled] => Self::Index("run_cancelled", "state = 'cancelled'"),
+            match sources(&filter.shown) {
+                // The empty tenant is a predicate that `newest` does not have.
+                Some(sources)
+                    if filter.tenant.is_none()
+                        && !sources.iter().any(|it| WAITING.contains(it)) =>
+                {
+                    Self::Newest(sources)
+                }
                 _ => Self::Walk,
             }
         })
@@ -117,6 +124,11 @@ fn statement<'f>(
             vec![format!("run.id IN ({})", sources.join(" UNION ALL "))],
             "+run.id",
         ),
+        Access::Newest(sources) => (
+            "run NOT INDEXED".to_owned(),
+            vec![newest(sources, filter, first)],
+            "+run.id",
+        ),
     };
     if !filter.shown.is_empty() {
         // The words are ours, so they may stand in the text; a list cannot be bound.
@@ -165,6 +177,24 @@ fn statement<'f>(
         wanted.join(" AND ")
     );
     (sql, values)
+}
+
+/// The predicate for runs that are among the newest of each of these statements. It holds all other predicates that it may be asked
+/// with, so that so many ids of each are enough.
+fn newest(sources: &[&str], filter: &RunFilter, first: Option<&i64>) -> String {
+    let mut more = String::new();
+    for (wanted, given) in [
+        (" AND id >= :first", first.is_some()),
+        (" AND id < :before", filter.before.is_some()),
+        (" AND created_ms >= :since_ms", filter.since_ms.is_some()),
+    ] {
+        more += if given { wanted } else { "" };
+    }
+    let of_each = sources
+        .iter()
+        .map(|source| format!("SELECT id FROM ({source}{more} ORDER BY id DESC LIMIT :limit)"));
+    let of_each: Vec<String> = of_each.collect();
+    format!("run.id IN ({})", of_each.join(" UNION ALL "))
 }
 
 /// The predicates that find the blocks of a queue or a tenant, and the runs of each.
@@ -323,12 +353,13 @@ mod tests {
                 "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
             ),
             (
-                index("run_dead", "state = 'dead'"),
+                Access::Newest(vec![DEAD, CANCELLED]),
                 RunFilter {
-                    shown: vec![Shown::Dead],
+                    shown: vec![Shown::Dead, Shown::Cancelled],
+                    before: Some(9),
                     ..filter()
                 },
-                "INDEX run_dead",
+                "SEARCH run USING COVERING INDEX run_failed (state=? AND id<?)",
             ),
             (
                 Access::Walk,
@@ -419,6 +450,11 @@ mod tests {
                 Access::of(lab.store.connection().unwrap(), &filter).unwrap(),
             ];
             ways.extend(sources(&filter.shown).map(Access::Among));
+            let alone = [&filter.job, &filter.queue, &filter.tenant]
+                .iter()
+                .all(|it| it.is_none());
+            let ordered = sources(&filter.shown).filter(|it| !it.contains(&WAITING[0]));
+            ways.extend(ordered.filter(|_| alone).map(Access::Newest));
             ways.extend(
                 filter
                     .job

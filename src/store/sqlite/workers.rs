@@ -1,11 +1,13 @@
 //! Rows of workers, and what they are asked to do.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::WorkerRow;
+use crate::store::{Lacking, WorkerRow};
 
 /// More slots than a worker can be started with.
 const SLOTS_MAX: i64 = 1024;
@@ -118,6 +120,17 @@ impl Tx<'_> {
         held_by(self.conn, worker)
     }
 
+    /// Notes what the host lacks to start the runs of a worker.
+    pub fn note_lacking(&mut self, worker: WorkerId, lacking: Option<&Lacking>) -> Result<()> {
+        const SQL: &str = "UPDATE worker SET lacks = ?2, lacks_until_ms = ?3 WHERE id = ?1";
+        self.conn.prepare_cached(SQL)?.execute(params![
+            worker.0,
+            lacking.map(|it| &it.words),
+            lacking.map(|it| it.until_ms)
+        ])?;
+        Ok(())
+    }
+
     /// Asks a worker to stop; whether it exists.
     pub fn ask_worker_to_stop(&mut self, worker: WorkerId, now_ms: i64) -> Result<bool> {
         const SQL: &str = "UPDATE worker SET stop_ms = coalesce(stop_ms, ?2) WHERE id = ?1";
@@ -129,6 +142,21 @@ impl super::Store {
     /// All registered workers, alive or not.
     pub fn workers(&self) -> Result<Vec<WorkerRow>> {
         all(self.connection()?)
+    }
+
+    /// What the host lacks to start runs, by worker.
+    pub fn lacking(&self) -> Result<BTreeMap<WorkerId, Lacking>> {
+        const SQL: &str = "
+            SELECT id, lacks, lacks_until_ms FROM worker WHERE lacks IS NOT NULL AND lacks_until_ms IS NOT NULL";
+        let mut statement = self.connection()?.prepare_cached(SQL)?;
+        let rows = statement.query_map([], |row| {
+            let lacking = Lacking {
+                words: row.get(1)?,
+                until_ms: row.get(2)?,
+            };
+            Ok((WorkerId(row.get(0)?), lacking))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// One worker.

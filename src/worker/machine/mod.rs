@@ -235,7 +235,10 @@ impl Machine {
     #[doc(hidden)]
     pub fn has_intents(&self) -> bool {
         let writes = &self.writes;
-        let left = writes.rebase || writes.rules || self.reloading.unsaved;
+        let left = writes.rebase
+            || writes.rules
+            || self.reloading.unsaved
+            || self.shortages.lacking() != self.shortages.stored.as_ref();
         left || !writes.is_idle() || writes.given_up() > 0
     }
 

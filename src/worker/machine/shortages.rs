@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Now;
 use crate::attempt::{Shortage, ShortageScope};
+use crate::store::Lacking;
 
 /// The first pause, and the longest.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -17,6 +18,8 @@ pub(super) struct Shortages {
     /// Of the worker.
     worker: Option<Pause>,
     jobs: BTreeMap<String, Pause>,
+    /// What the store says of them.
+    pub(super) stored: Option<Lacking>,
 }
 
 /// It is over at its end; its length is remembered until an attempt starts.
@@ -25,12 +28,12 @@ struct Pause {
     until: Duration,
     length: Duration,
     is_over: bool,
-    why: String,
+    lacking: Lacking,
 }
 
 impl Pause {
     /// The next pause after this one. Attempts that end together meet one shortage.
-    fn next(before: Option<Self>, why: &str, now: Now) -> Self {
+    fn next(before: Option<Self>, words: String, now: Now) -> Self {
         let length = match before {
             Some(pause) if !pause.is_over => return pause,
             Some(pause) => (pause.length * 2).min(PAUSE_MAX),
@@ -40,19 +43,25 @@ impl Pause {
             until: now.steady + length,
             length,
             is_over: false,
-            why: why.to_owned(),
+            lacking: Lacking {
+                words,
+                until_ms: now.wall_ms + length.as_millis() as i64,
+            },
         }
     }
 }
 
 impl Shortages {
     pub(super) fn meet(&mut self, shortage: &Shortage, job: &str, now: Now) {
+        let why = &shortage.message;
         match shortage.scope {
             ShortageScope::Worker => {
-                self.worker = Some(Pause::next(self.worker.take(), &shortage.message, now));
+                let words = format!("runs cannot be started for now: {why}");
+                self.worker = Some(Pause::next(self.worker.take(), words, now));
             }
             ShortageScope::Job => {
-                let pause = Pause::next(self.jobs.remove(job), &shortage.message, now);
+                let words = format!("runs of job `{job}` cannot be started for now: {why}");
+                let pause = Pause::next(self.jobs.remove(job), words, now);
                 self.jobs.insert(job.to_owned(), pause);
             }
         }
@@ -103,9 +112,9 @@ impl Shortages {
         jobs.map(|(job, _)| job.clone()).collect()
     }
 
-    /// What is lacking, for the status.
-    pub(super) fn why(&self) -> Option<&str> {
-        self.pauses().next().map(|pause| pause.why.as_str())
+    /// What is lacking, for those who ask about this worker.
+    pub(super) fn lacking(&self) -> Option<&Lacking> {
+        self.pauses().next().map(|pause| &pause.lacking)
     }
 }
 
@@ -149,7 +158,9 @@ mod tests {
             shortages.wakes_at(),
             Some(Duration::from_millis(now_ms + 1000))
         );
-        assert_eq!(shortages.why(), Some("too many open files"));
+        let lacking = shortages.lacking().unwrap();
+        let words = "runs cannot be started for now: too many open files";
+        assert_eq!((lacking.words.as_str(), lacking.until_ms), (words, 1000));
     }
 
     #[test]
@@ -162,7 +173,10 @@ mod tests {
         shortages.meet(&shortage, "a", at(0));
         assert!(!shortages.stops_all() && shortages.is_any());
         assert_eq!(shortages.held_back(), HashSet::from(["a".to_owned()]));
+        let words = "runs of job `a` cannot be started for now: the secret cannot be read";
+        assert_eq!(shortages.lacking().unwrap().words, words);
         assert!(shortages.pass_time(at(1000)));
         assert_eq!(shortages.held_back(), HashSet::new());
+        assert_eq!(shortages.lacking(), None);
     }
 }

@@ -24,7 +24,7 @@ struct Facts<'a> {
     trouble: Option<&'a str>,
     refused: Option<&'a str>,
     not_saved: Option<&'a str>,
-    /// What the host lacks to start runs.
+    /// What the host lacks to start runs, in words.
     lacking: Option<&'a str>,
     stop: Stop,
     /// When a graceful stop loses its patience, milliseconds.
@@ -46,7 +46,7 @@ impl Machine {
             trouble: self.trouble.as_deref(),
             refused: self.reloading.refused.as_deref(),
             not_saved: self.reloading.not_saved.as_deref(),
-            lacking: self.shortages.why(),
+            lacking: self.shortages.lacking().map(|it| it.words.as_str()),
             stop: self.stop,
             until_ms: now.wall_ms + left.as_millis() as i64,
         })
@@ -101,9 +101,7 @@ fn text(facts: &Facts<'_>) -> String {
     let not_saved = facts
         .not_saved
         .map(|why| format!("the rules of the newest catalogue are not in force: {why}"));
-    let lacking = facts
-        .lacking
-        .map(|why| format!("runs cannot be started for now: {why}"));
+    let lacking = facts.lacking.map(str::to_owned);
     let parts = [Some(load), blocked, lacking, trouble, refused, not_saved];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -162,7 +160,7 @@ mod tests {
             trouble: Some("disk full"),
             refused: Some("jobs.toml:1: no"),
             not_saved: Some("busy"),
-            lacking: Some("no memory"),
+            lacking: Some("runs cannot be started for now: no memory"),
             stop: Stop::No,
             until_ms: 0,
         };

@@ -374,6 +374,7 @@ impl World {
                 self.rebased += 1;
                 Done::Rebased { more: false }
             }
+            Write::Lacks(_) => Done::LacksNoted,
             Write::Rules => {
                 self.rules_saved += 1;
                 Done::RulesSaved
@@ -643,6 +644,44 @@ fn a_stop_ends_over_a_store_that_refuses_everything_and_knows_what_it_leaves() {
             let ended = world.machine.ended().is_some();
             assert!(ended, "{situation:?} {answer:?}");
             world.check();
+        }
+    }
+}
+
+/// The notes of what is lacking in the batch under way.
+fn lacks(world: &World) -> Vec<bool> {
+    let writes = world.batch.iter().flat_map(|batch| &batch.writes);
+    writes
+        .filter_map(|write| match write {
+            Write::Lacks(lacking) => Some(lacking.is_some()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn what_is_lacking_is_noted_until_the_store_has_it_and_so_is_its_end() {
+    let catalogue = catalogue();
+    for answer in [Answer::Busy, Answer::Io, Answer::Unknown, Answer::Defect] {
+        let mut world = World::new(&catalogue);
+        world.settle();
+        let shortage = crate::attempt::Shortage {
+            scope: crate::attempt::ShortageScope::Worker,
+            message: "no memory".into(),
+        };
+        world.machine.shortages.meet(&shortage, "a", world.now);
+        for (wanted, pass_ms) in [(true, 600), (false, 1000)] {
+            world.turn();
+            assert_eq!(lacks(&world), [wanted], "{answer:?}");
+            world.answer(answer);
+            world.pass(600);
+            world.turn();
+            assert_eq!(lacks(&world), [wanted], "{answer:?}");
+            world.answer(Answer::Stored);
+            world.turn();
+            assert_eq!(lacks(&world), [false; 0]);
+            assert_eq!(world.machine.shortages.stored.is_some(), wanted);
+            world.pass(pass_ms);
         }
     }
 }

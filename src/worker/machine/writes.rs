@@ -138,6 +138,7 @@ impl Machine {
             || writes.rebase
             || writes.rules
             || writes.reconcile
+            || self.shortages.lacking() != self.shortages.stored.as_ref()
             || retry_given_up;
         if !with_ends && !others && claim.is_none() {
             return;
@@ -176,6 +177,10 @@ impl Machine {
                 known: self.held.keys().copied().collect(),
                 keep: self.foreground.filter(|&run| self.keeps(run)),
             });
+        }
+        let lacking = self.shortages.lacking();
+        if lacking != self.shortages.stored.as_ref() {
+            list.push(Write::Lacks(lacking.cloned()));
         }
         list.extend(claim.map(Write::Claim));
         let batch = Arc::new(Batch {
@@ -233,6 +238,7 @@ impl Machine {
             }
             (Write::Rebase, Done::Rebased { more }) => self.writes.rebase |= more,
             (Write::Rules, _) => self.on_rules_saved(),
+            (Write::Lacks(lacking), _) => self.shortages.stored.clone_from(lacking),
             (Write::GiveBackUnknown { .. }, _) => {
                 self.writes.reconcile_refused = 0;
                 self.claiming.look = true;
@@ -278,8 +284,8 @@ impl Machine {
                 let entry = (*run, *fence, refused + counts);
                 self.writes.returns.push(entry);
             }
-            // The slots still say that it is not stored.
-            Write::Start(_) => {}
+            // The slots still say that it is not stored, and so do the shortages.
+            Write::Start(_) | Write::Lacks(_) => {}
             Write::Rebase => self.writes.rebase = true,
             Write::Rules => self.on_rules_refused(error),
             Write::GiveBackUnknown { .. } => {

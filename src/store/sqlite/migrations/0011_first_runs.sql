@@ -2,7 +2,7 @@
 
 -- The first run of each queue and tenant in each block of 256 ids, and the first that was created in each quarter of an hour.
 CREATE TABLE first_run (
-    kind  TEXT    NOT NULL CHECK (kind IN ('queue', 'tenant', 'quarter')),
+    kind  TEXT    NOT NULL,   -- queue, tenant or quarter
     name  TEXT    NOT NULL,   -- '' of a quarter
     part  INTEGER NOT NULL,   -- id / 256; of a quarter created_ms / 900,000
     run   INTEGER NOT NULL,
@@ -18,7 +18,16 @@ DROP TABLE created_quarter;
 DROP INDEX run_queue;
 DROP INDEX run_tenant;
 
--- One table instead of a table and its index: each process that opens the store parses the whole schema.
+-- Each process that opens the store parses the whole schema, so there is one index where one is enough.
+
+-- Which runs are dead, and which cancelled?
+DROP INDEX run_dead;
+DROP INDEX run_cancelled;
+CREATE INDEX run_failed ON run (state, id) WHERE state IN ('dead', 'cancelled');
+
+-- All open dead letters are those of each reason.
+DROP INDEX dead_letter_newest;
+
 CREATE TABLE pause_before (
     job      TEXT    NOT NULL,
     from_ms  INTEGER NOT NULL,

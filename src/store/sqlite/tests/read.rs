@@ -118,6 +118,7 @@ fn queues_count_what_is_in_them() {
         delayed,
         running,
         oldest_ready_ms,
+        oldest_cut: false,
     };
     let expected = [
         row("default", 2, 2, 0, Some(200)),
@@ -138,6 +139,30 @@ fn queues_count_what_is_in_them() {
         lab.store.busy().unwrap().into_iter().collect::<Vec<_>>(),
         [(super::WORKER.0, 1)]
     );
+}
+
+#[test]
+fn of_many_lanes_the_first_tell_the_oldest_run_and_that_there_are_more() {
+    let mut lab = Lab::new();
+    let now_ms = lab.now_ms;
+    let of_tenants = |tenants: std::ops::Range<i64>| -> Vec<super::NewRun> {
+        let runs = tenants.map(|n| super::NewRun {
+            tenant: format!("t{n:04}"),
+            ..super::new_run("job", now_ms)
+        });
+        runs.collect()
+    };
+    lab.write(|tx| tx.enqueue_all(&of_tenants(0..200), now_ms));
+    lab.now_ms += 500;
+    let default = lab.store.queues(lab.now_ms).unwrap().remove(0);
+    assert_eq!(
+        (default.oldest_ready_ms, default.oldest_cut),
+        (Some(500), false)
+    );
+    lab.write(|tx| tx.enqueue_all(&of_tenants(200..600), now_ms));
+    let default = lab.store.queues(lab.now_ms).unwrap().remove(0);
+    assert_eq!((default.ready, default.oldest_cut), (600, true));
+    assert_eq!(default.oldest_ready_ms, Some(500));
 }
 
 #[test]
