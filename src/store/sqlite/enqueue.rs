@@ -304,7 +304,7 @@ impl<'c> Rows<'c> {
             run: conn.prepare_cached(SQL)?,
             payload: None,
             gate: None,
-            first: FirstRuns::prepare(conn)?,
+            first: FirstRuns::new(conn),
         })
     }
 
@@ -378,7 +378,7 @@ impl<'c> Rows<'c> {
 }
 
 /// The statement, prepared at its first use.
-fn prepared<'s, 'c>(
+pub(super) fn prepared<'s, 'c>(
     conn: &'c Connection,
     statement: &'s mut Option<CachedStatement<'c>>,
     sql: &str,

@@ -3,12 +3,13 @@
 //! Rule: every run has a row for the block of its queue and of its tenant; a row without runs only costs a list one look.
 //!
 //! Ids grow, so all runs of a block, or of a quarter of an hour, are neighbours in the table of runs. An index over all runs
-//! would cost each enqueue a page; this one costs it two looks.
+//! would cost each enqueue a page; this one costs it a look at the run before.
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::enqueue::prepared;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::store::NewRun;
@@ -21,41 +22,68 @@ const QUARTER_MS: i64 = 900_000;
 
 /// Where lists of one queue, one tenant or one time begin: the first runs of `first_run`.
 pub(super) struct FirstRuns<'c> {
-    insert: CachedStatement<'c>,
-    /// Whether the quarter of an hour of this batch is noted: all its runs are created at once.
+    conn: &'c Connection,
+    insert: Option<CachedStatement<'c>>,
+    /// Whether a run of the batch was noted.
+    begun: bool,
+    /// Whether the quarter of an hour of this batch has its row: all its runs are created at once.
     quarter: bool,
-    /// The last block that this batch noted for each queue, and for each tenant: ids grow.
+    /// The last block in which each queue, and each tenant, is known to have a row: ids grow.
     queues: HashMap<String, i64>,
     tenants: HashMap<String, i64>,
 }
 
 impl<'c> FirstRuns<'c> {
-    pub(super) fn prepare(conn: &'c Connection) -> Result<Self> {
-        const SQL: &str =
-            "INSERT OR IGNORE INTO first_run (kind, name, part, run) VALUES (?1, ?2, ?3, ?4)";
-        Ok(Self {
-            insert: conn.prepare_cached(SQL)?,
+    pub(super) fn new(conn: &'c Connection) -> Self {
+        Self {
+            conn,
+            insert: None,
+            begun: false,
             quarter: false,
             queues: HashMap::new(),
             tenants: HashMap::new(),
-        })
+        }
     }
 
     /// Notes a run that was stored just now, with the first id after all others.
     pub(super) fn note(&mut self, id: i64, run: &NewRun, now_ms: i64) -> Result<()> {
+        let quarter = now_ms.div_euclid(QUARTER_MS);
+        if !std::mem::replace(&mut self.begun, true) {
+            self.learn_from(id - 1, quarter)?;
+        }
         if !std::mem::replace(&mut self.quarter, true) {
-            let quarter = now_ms.div_euclid(QUARTER_MS);
-            self.insert.execute(params!["quarter", "", quarter, id])?;
+            self.insert("quarter", "", quarter, id)?;
         }
         let block = id / BLOCK;
         if is_new(&mut self.queues, &run.queue, block) {
-            self.insert
-                .execute(params!["queue", run.queue, block, id])?;
+            self.insert("queue", &run.queue, block, id)?;
         }
         if !run.tenant.is_empty() && is_new(&mut self.tenants, &run.tenant, block) {
-            self.insert
-                .execute(params!["tenant", run.tenant, block, id])?;
+            self.insert("tenant", &run.tenant, block, id)?;
         }
+        Ok(())
+    }
+
+    /// What the run before has in common with the next one has its row: that run, or one before it, was noted.
+    fn learn_from(&mut self, before: i64, quarter: i64) -> Result<()> {
+        const SQL: &str = "SELECT queue, tenant, created_ms FROM run WHERE id = ?1";
+        let found: Option<(String, String, i64)> = self
+            .conn
+            .prepare_cached(SQL)?
+            .query_row([before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        if let Some((queue, tenant, created_ms)) = found {
+            self.quarter = created_ms.div_euclid(QUARTER_MS) == quarter;
+            self.queues.insert(queue, before / BLOCK);
+            self.tenants.insert(tenant, before / BLOCK);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, kind: &str, name: &str, part: i64, run: i64) -> Result<()> {
+        const SQL: &str =
+            "INSERT OR IGNORE INTO first_run (kind, name, part, run) VALUES (?1, ?2, ?3, ?4)";
+        prepared(self.conn, &mut self.insert, SQL)?.execute(params![kind, name, part, run])?;
         Ok(())
     }
 }
@@ -156,6 +184,18 @@ mod tests {
         assert_eq!(rows(&lab), expected);
     }
 
+    fn prune_all(lab: &mut Lab) {
+        let now_ms = lab.now_ms;
+        let rule = PruneRule {
+            ended_before_ms: Some(i64::MAX),
+            upto: None,
+        };
+        let mut at = Some(Pruning::default());
+        while let Some(here) = at {
+            at = lab.write(|tx| tx.prune(&rule, &here, 100, now_ms)).next;
+        }
+    }
+
     #[test]
     fn a_prune_removes_the_rows_of_blocks_without_runs_and_lists_go_on() {
         let mut lab = Lab::new();
@@ -167,14 +207,7 @@ mod tests {
         for run in (1..=512).map(crate::run::RunId) {
             lab.write(|tx| tx.cancel(run, "ann", now_ms));
         }
-        let rule = PruneRule {
-            ended_before_ms: Some(i64::MAX),
-            upto: None,
-        };
-        let mut at = Some(Pruning::default());
-        while let Some(here) = at {
-            at = lab.write(|tx| tx.prune(&rule, &here, 100, now_ms)).next;
-        }
+        prune_all(&mut lab);
         // Run 512 stood in the last block, which has others.
         assert_eq!(rows(&lab), [row("queue", "default", 2, 512)]);
         let filter = RunFilter {
@@ -184,5 +217,14 @@ mod tests {
         };
         let listed = lab.store.list_runs(&filter, now_ms).unwrap();
         assert_eq!(listed.len(), 88);
+        // Where the run before is gone, nothing is known of its block.
+        for run in (513..=600).map(crate::run::RunId) {
+            lab.write(|tx| tx.cancel(run, "ann", now_ms));
+        }
+        prune_all(&mut lab);
+        assert_eq!(rows(&lab), []);
+        let run = lab.enqueue(|_| {});
+        lab.enqueue(|_| {});
+        assert_eq!(rows(&lab), [row("queue", "default", 2, run.0)]);
     }
 }
