@@ -1,8 +1,8 @@
 //! Flow control: claims beside limits and tenants, important runs behind a long queue, a reserved slot under load, slots that
-//! stand empty.
+//! stand empty, lists of queues with many tenants.
 //!
-//! `cargo bench --bench flow [claim|behind|reserve|idle]`; `BENCH_WAITING` (1000000) and `BENCH_LOW` (100000) change the size. Needs
-//! a quiet machine.
+//! `cargo bench --bench flow [claim|behind|reserve|idle|lanes]`; `BENCH_WAITING` (1000000), `BENCH_LOW` (100000) and `BENCH_LANES`
+//! (6000) change the size. Needs a quiet machine.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::gaps::{events, gaps, logged};
 use common::load::{Background, claims_in_turn, fill, new_run, started_after, store};
-use common::{Times, World, gap_line, line, setting};
+use common::{Times, World, gap_line, in_turn, line, setting};
 use jobctl::catalogue::Catalogue;
 use jobctl::run::WorkerId;
 use jobctl::store::{NewRun, Store};
@@ -27,6 +27,7 @@ fn main() {
         ("behind", &behind),
         ("reserve", &reserve),
         ("idle", &idle),
+        ("lanes", &lanes),
     ]);
 }
 
@@ -176,6 +177,28 @@ fn reserve() {
         &format!("one reserved slot, {left} of {many} low runs left"),
         &Times::new(times),
         None,
+    );
+}
+
+/// `queues list` where one queue has a lane for each of many tenants, beside one where nothing waits: the whole process.
+fn lanes() {
+    let tenants = setting("BENCH_LANES", 6_000);
+    let worlds = [World::fresh(QUEUES), World::fresh(QUEUES)];
+    fill(&mut with_rules(&worlds[1]), tenants, |i, now_ms| {
+        new_run("true", &format!("t{i}"), now_ms)
+    });
+    drop(with_rules(&worlds[0]));
+    let open = worlds.each_ref().map(World::stay_open);
+    let lists = worlds
+        .each_ref()
+        .map(|world| world.jobctl(&["queues", "list"]));
+    let times = in_turn(100, &[&lists[0], &lists[1]]);
+    drop(open);
+    line("queues list, nothing waits", &times[0], None);
+    line(
+        &format!("  {tenants} tenants with a run each"),
+        &times[1],
+        Some(("nothing", &times[0])),
     );
 }
 
