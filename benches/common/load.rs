@@ -84,7 +84,6 @@ pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
         max,
         free: max,
         is_short: &|_| true,
-        idle: true,
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         drain: None,
         // Of a service it is a part, not the whole.
         notify: Notify::default(),
+        handed_over: None,
+        alone: Vec::new(),
         foreground: Some(Foreground {
             new,
             show_output: !json,

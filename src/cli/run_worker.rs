@@ -1,5 +1,6 @@
 //! `jobctl run-worker`: works runs until it is stopped or has nothing left to do.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use crate::error::{Error, Kind, nearest};
 use crate::flow::WEIGHT_MAX;
 use crate::observe::log::{self, Format, Level};
 use crate::observe::notify::Notify;
-use crate::store::{Create, ServedQueue};
+use crate::store::{Create, Handover, ServedQueue};
 use crate::units::shown;
-use crate::worker::{self, Drain, Options, Summary};
+use crate::worker::{self, Drain, Options, Summary, read_handover};
 
 /// A worker waits longer for the store than a person does.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
@@ -36,6 +37,13 @@ pub struct Args {
     /// Stop when the slots are empty and nothing can be claimed; `all` also waits for what will become due by itself, and for what waits directly for a run of another worker
     #[arg(long, value_name = "now|all", num_args = 0..=1, require_equals = true, default_missing_value = "now")]
     pub drain: Option<DrainArg>,
+    /// Work one attempt of a run that a worker has claimed for this one; not for users
+    #[arg(long, hide = true, value_name = "PARENT.RUN.FENCE", value_parser = handover)]
+    pub handed_over: Option<Handover>,
+}
+
+fn handover(text: &str) -> Result<Handover, String> {
+    read_handover(text).ok_or_else(|| "it is no worker, run and fence".to_owned())
 }
 
 /// When a worker ends by itself.
@@ -51,6 +59,9 @@ pub enum DrainArg {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
+    if let Some(handover) = args.handed_over {
+        return work_alone(handover, catalogue, context);
+    }
     let queues = served_queues(&args.queue, &catalogue)?;
     let slots = args.slots.or(catalogue.worker.slots).unwrap_or_else(cores);
     warn_of_reserves(&queues, slots, &catalogue);
@@ -67,6 +78,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         }),
         notify: Notify::from_env(),
         foreground: None,
+        handed_over: None,
+        alone: own_arguments(context)?,
     };
     let drained = options.drain.is_some();
     let path = context.catalogue_path();
@@ -75,6 +88,58 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         say_what_is_left(context, &summary);
     }
     Ok(0)
+}
+
+/// One attempt of a run that must be alone, for the worker that has claimed it.
+fn work_alone(
+    handover: Handover,
+    catalogue: Arc<Catalogue>,
+    context: &Context,
+) -> anyhow::Result<u8> {
+    let path = context.catalogue_path();
+    // It was started through a link whose name it would have else.
+    let _ = rustix::thread::set_name(c"jobctl");
+    let options = Options {
+        open: context.open_options(Create::Never, BUSY_WAIT)?,
+        slots: 1,
+        stop_after: Duration::from_millis(catalogue.worker.stop_after_ms.max(0) as u64),
+        catalogue,
+        queues: Vec::new(),
+        max_runs: Some(1),
+        drain: None,
+        notify: Notify::from_env(),
+        foreground: None,
+        handed_over: Some(handover),
+        alone: Vec::new(),
+    };
+    let summary = worker::run(options, Arc::new(move || Ok(Catalogue::load(&path)?)))?;
+    // Its parent waits before it tries again.
+    let nothing_started = summary.lacks && summary.attempts == 0;
+    Ok(if nothing_started {
+        Kind::TryAgain.exit_code()
+    } else {
+        0
+    })
+}
+
+/// What starts a worker with our catalogue, store and log.
+fn own_arguments(context: &Context) -> Result<Vec<OsString>, Error> {
+    let mut words: Vec<OsString> = vec!["--catalogue".into(), context.catalogue_path().into()];
+    words.extend(["--state".into(), context.state_dir()?.into()]);
+    let screen = &context.screen;
+    let flags = [
+        (screen.json(), "--json"),
+        (screen.quiet(), "--quiet"),
+        (screen.verbose(), "--verbose"),
+    ];
+    words.extend(
+        flags
+            .iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, flag)| flag.into()),
+    );
+    words.push("run-worker".into());
+    Ok(words)
 }
 
 fn say_what_is_left(context: &mut Context, summary: &Summary) {

@@ -180,6 +180,7 @@ pub fn worker(worker: &WorkerRow, busy: i64, alive: Option<bool>, user: Option<&
         "host": worker.host,
         "user": user,
         "queues": if worker.queues.is_empty() { Value::Null } else { json!(queues) },
+        "parent": worker.parent,
         "slots": worker.slots,
         "busy": busy,
         "started": time(worker.started_ms),

@@ -4,6 +4,7 @@
 //! never starts a command, so that what it adopts (see [`spawn::become_subreaper`]) is nobody's own child.
 //! Every wait is bounded, except the command's own running time where it has no timeout.
 
+pub mod alone;
 pub mod capture;
 pub mod command;
 pub mod contract;

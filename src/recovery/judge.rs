@@ -53,11 +53,28 @@ pub fn cause(same_boot: Option<bool>, was_ended_by_parent: bool) -> Cause {
     }
 }
 
+/// Whether the recovery of a dead worker is left to the worker that started it: as long as that one lives, only it can say so soon
+/// that one of them has died and not both.
+pub fn is_left_to_parent(
+    parent: Option<WorkerId>,
+    own: Option<WorkerId>,
+    parent_lives: bool,
+) -> bool {
+    parent.is_some() && parent != own && parent_lives
+}
+
+/// Whether the death of a worker may prove that a run ends workers: if it had no parent, or its parent outlived it and is the one
+/// who recovers it.
+pub fn proves(parent: Option<WorkerId>, own: Option<WorkerId>) -> bool {
+    parent.is_none() || parent == own
+}
+
 /// What is known of the runs of a dead worker before what they left is ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inquest {
     worker: WorkerId,
     cause: Cause,
+    proves: bool,
     /// Every claim, with its process where that was marked.
     claims: Vec<Mark>,
     /// Those that were started.
@@ -70,7 +87,7 @@ impl Inquest {
     /// be given back as never started.
     pub fn of(
         worker: WorkerId,
-        cause: Cause,
+        (cause, proves): (Cause, bool),
         (marks, are_proof): (&[Mark], bool),
         held: &[(RunId, Fence)],
     ) -> Self {
@@ -88,6 +105,7 @@ impl Inquest {
         Self {
             worker,
             cause,
+            proves,
             claims: held.iter().map(claim).collect(),
             started: held.iter().map(|it| it.1).filter(was_started).collect(),
         }
@@ -116,6 +134,7 @@ impl Inquest {
         Death {
             worker: self.worker,
             cause: self.cause,
+            proves: self.proves,
             started: started
                 .map(|mark| ((mark.run, mark.fence), started_ms(mark)))
                 .collect(),
@@ -159,6 +178,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_a_parent_that_lives_tells_the_death_of_its_child_from_the_end_of_both() {
+        let (parent, other) = (Some(WorkerId(1)), Some(WorkerId(2)));
+        for (of, own, lives, left, proof) in [
+            (None, other, false, false, true),
+            (parent, parent, true, false, true),
+            (parent, other, true, true, false),
+            (parent, other, false, false, false),
+            (parent, None, true, true, false),
+            (parent, None, false, false, false),
+        ] {
+            let case = (of, own, lives);
+            assert_eq!(is_left_to_parent(of, own, lives), left, "{case:?}");
+            assert_eq!(proves(of, own), proof, "{case:?}");
+        }
+    }
+
     fn mark(run: i64, fence: i64) -> Mark {
         Mark {
             run: RunId(run),
@@ -170,7 +206,7 @@ mod tests {
     const HELD: [(RunId, Fence); 2] = [(RunId(1), Fence(10)), (RunId(2), Fence(20))];
 
     fn inquest(cause: Cause, marks: &[Mark], are_proof: bool) -> Inquest {
-        Inquest::of(WorkerId(7), cause, (marks, are_proof), &HELD)
+        Inquest::of(WorkerId(7), (cause, true), (marks, are_proof), &HELD)
     }
 
     fn started(inquest: &Inquest) -> Vec<i64> {

@@ -14,6 +14,6 @@ pub use files::{
 };
 pub use follow_up::follow_up;
 pub use foreign::{leaves_processes, refuse_foreign};
-pub use judge::{Inquest, Life, Lock, cause, life};
+pub use judge::{Inquest, Life, Lock, cause, is_left_to_parent, life, proves};
 pub use reaper::{Body, Reaped, Reaper, Told};
 pub use sweep::{Sweep, sweep};

@@ -27,7 +27,7 @@ use super::files::{
 };
 use super::follow_up::follow_up;
 use super::foreign::leaves_processes;
-use super::judge::{Inquest, Life, Lock, cause, life};
+use super::judge::{Inquest, Life, Lock, cause, is_left_to_parent, life, proves};
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -80,18 +80,15 @@ impl Reaper<'_> {
     /// # Errors
     /// Those of the store; what was not recovered is found again by the next look.
     pub fn reap(&mut self) -> Result<Reaped> {
-        let boot_id = clock::boot_id();
         let mut reaped = Reaped::default();
-        for row in self.store.workers()? {
+        let rows = self.store.workers()?;
+        // A worker before the one that started it, whose last words count for both.
+        for row in rows.iter().rev() {
             if Some(row.worker) == self.own {
                 continue;
             }
-            let (seen, mut lock) = look(self.store.dir(), row.worker);
-            let has_ended = || match seen {
-                Lock::Missing => fate(&row) == Fate::Gone,
-                _ => has_ended(&row),
-            };
-            match life(seen, has_ended) {
+            let (found, mut lock) = look_at(self.store.dir(), row);
+            match found {
                 Life::Alive => continue,
                 Life::Dying => {
                     reaped.dying = true;
@@ -99,22 +96,35 @@ impl Reaper<'_> {
                 }
                 Life::Dead => {}
             }
-            let was_ended_by_parent = lock.as_mut().is_some_and(last_words::were_said);
-            let same_boot = clock::same_boot(&row.boot_id, &boot_id);
+            let mut parent = rows.iter().find(|it| Some(it.worker) == row.parent);
+            parent = parent.filter(|it| Some(it.worker) != self.own);
+            let (parent_lives, mut parent_lock) =
+                match parent.map(|it| look_at(self.store.dir(), it)) {
+                    Some((found, lock)) => (found != Life::Dead, lock),
+                    None => (false, None),
+                };
+            if is_left_to_parent(row.parent, self.own, parent_lives) {
+                reaped.dying = true;
+                continue;
+            }
+            let mut locks = lock.iter_mut().chain(&mut parent_lock);
+            let was_ended_by_parent = locks.any(last_words::were_said);
+            let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id());
             let cause = cause(same_boot, was_ended_by_parent);
-            reaped.freed |= self.recover(&row, cause)?;
-            drop(lock);
+            reaped.freed |= self.recover(row, (cause, proves(row.parent, self.own)))?;
+            drop((lock, parent_lock));
         }
         Ok(reaped)
     }
 
-    fn recover(&mut self, row: &WorkerRow, cause: Cause) -> Result<bool> {
+    fn recover(&mut self, row: &WorkerRow, verdict: (Cause, bool)) -> Result<bool> {
+        let (cause, _) = verdict;
         let state = self.store.dir();
         let marks_path = marks_path(state, row.worker);
         let held = self.store.held_by(row.worker)?.into_iter();
         let held: Vec<(RunId, Fence)> = held.map(|(run, fence, _)| (run, fence)).collect();
         let (marks, are_proof) = start_marks(row, &marks_path)?;
-        let inquest = Inquest::of(row.worker, cause, (&marks, are_proof), &held);
+        let inquest = Inquest::of(row.worker, verdict, (&marks, are_proof), &held);
         let claims = inquest.looked_for();
         let left = if claims.is_empty() {
             leftovers::LeftOver::default()
@@ -175,6 +185,16 @@ impl Reaper<'_> {
         }
         Ok(recovered.lost + recovered.unclaimed > 0)
     }
+}
+
+/// Whether a worker lives; and its lock, where that is ours now.
+fn look_at(state: &Path, row: &WorkerRow) -> (Life, Option<File>) {
+    let (seen, lock) = look(state, row.worker);
+    let has_ended = || match seen {
+        Lock::Missing => fate(row) == Fate::Gone,
+        _ => has_ended(row),
+    };
+    (life(seen, has_ended), lock)
 }
 
 /// Looks at a worker's lock, and keeps it where it is ours now.

@@ -180,8 +180,6 @@ pub struct ClaimRequest<'a> {
     pub free: usize,
     /// Whether a job's runs are short enough to be claimed ahead.
     pub is_short: &'a dyn Fn(&str) -> bool,
-    /// Whether the worker holds nothing else: only then does it get a run that must be alone.
-    pub idle: bool,
 }
 
 /// What a worker gets.
@@ -191,8 +189,6 @@ pub struct Claims {
     pub runs: Vec<Claimed>,
     /// It stopped because it had enough; more may be ready.
     pub full: bool,
-    /// A run that must be alone is next: claim again when the worker is idle, and nothing before that.
-    pub wants_idle: bool,
     /// What was passed over.
     pub passed: PassedOver,
     /// Runs that could not be used, now dead.
@@ -270,7 +266,7 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// Whether the next death of its worker would make it poison, so that it must run alone.
+    /// Whether the next death of its worker would make it poison, so that it must run alone: in a worker of its own.
     pub fn must_be_alone(&self) -> bool {
         self.crashes > 0 && self.crashes >= self.max_crashes.saturating_sub(1)
     }
@@ -307,6 +303,17 @@ pub struct Burial {
     pub job: String,
     /// Why.
     pub reason: Reason,
+}
+
+/// A claimed run that its worker hands over to a worker of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handover {
+    /// The worker that claimed it.
+    pub parent: WorkerId,
+    /// Which run.
+    pub run: RunId,
+    /// Proof of the claim; the new worker gets another.
+    pub fence: Fence,
 }
 
 /// What became of the runs of a dead worker.
@@ -358,4 +365,6 @@ pub struct WorkerRow {
     pub started_ms: i64,
     /// When an operator asked it to stop, milliseconds.
     pub stop_ms: Option<i64>,
+    /// The worker that started it to work one run alone; `None` for one that works by itself.
+    pub parent: Option<WorkerId>,
 }

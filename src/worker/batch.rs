@@ -9,7 +9,9 @@ use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::recovery::follow_up;
 use crate::run::{Fence, RunId, State, WorkerId};
-use crate::store::{ClaimRequest, Claims, Lacking, Outcome, ServedQueue, Start, Turns, Tx};
+use crate::store::{
+    ClaimRequest, Claims, Handover, Lacking, Outcome, ServedQueue, Start, Turns, Tx,
+};
 
 use super::ended::{Ended, Written};
 
@@ -75,14 +77,30 @@ pub struct ClaimOrder {
     pub max: usize,
     /// .. of which those beyond this number must be short.
     pub free: usize,
-    /// Whether the worker holds nothing else.
-    pub idle: bool,
     /// Jobs whose runs are short.
     pub short: Arc<HashSet<String>>,
     /// Jobs whose runs cannot be started for now.
     pub held_back: HashSet<String>,
     /// This run and no other.
-    pub foreground: Option<RunId>,
+    pub only: Option<Only>,
+}
+
+/// The one run that a worker works, and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// `run JOB`: the worker keeps it until it has ended.
+    Kept(RunId),
+    /// One attempt of a run that another worker has claimed for this one; then the run is everybody's.
+    HandedOver(Handover),
+}
+
+impl Only {
+    /// Which run.
+    pub fn run(&self) -> RunId {
+        match self {
+            Only::Kept(run) | Only::HandedOver(Handover { run, .. }) => *run,
+        }
+    }
 }
 
 /// What a write came to.
@@ -91,7 +109,7 @@ pub enum Done {
     /// The end is stored, or the claim was no longer ours.
     Ended(Written),
     /// The claim is given back, or was no longer ours.
-    Returned,
+    Returned(Outcome),
     /// The start is noted.
     Noted,
     /// Delays were rebased.
@@ -172,10 +190,7 @@ impl Write {
                 .map(Done::Ended),
             Write::Return {
                 run, fence, keep, ..
-            } => {
-                give_back(tx, worker, *run, *fence, *keep)?;
-                Ok(Done::Returned)
-            }
+            } => give_back(tx, worker, *run, *fence, *keep).map(Done::Returned),
             Write::Start(start) => tx.note_start(worker, start).map(|_| Done::Noted),
             Write::Rebase => {
                 let more = tx.restart_waits(now_ms)?;
@@ -221,12 +236,12 @@ fn give_back(
     run: RunId,
     fence: Fence,
     keep: bool,
-) -> Result<()> {
+) -> Result<Outcome> {
     let outcome = tx.unclaim(run, fence)?;
     if keep && outcome == Outcome::Moved(State::Waiting) {
         tx.keep_for(run, worker)?;
     }
-    Ok(())
+    Ok(outcome)
 }
 
 /// What follows the death of runs that nobody can work.
@@ -244,8 +259,6 @@ impl ClaimOrder {
         now_ms: i64,
     ) -> Result<ClaimAnswer> {
         let catalogue = &batch.catalogue;
-        // Recovery counts what is running by the store: also a run whose end was refused a moment ago in this transaction.
-        let idle = self.idle && tx.held_by(batch.worker)?.is_empty();
         let request = ClaimRequest {
             worker: batch.worker,
             queues: &self.queues,
@@ -255,10 +268,18 @@ impl ClaimOrder {
             max: self.max,
             free: self.free,
             is_short: &|job| self.short.contains(job),
-            idle,
         };
-        if let Some(run) = self.foreground {
-            return claim_foreground(tx, run, &request, catalogue, now_ms);
+        match &self.only {
+            Some(Only::Kept(run)) => {
+                return claim_foreground(tx, *run, &request, catalogue, now_ms);
+            }
+            Some(Only::HandedOver(from)) => {
+                return Ok(ClaimAnswer {
+                    claims: tx.take_over(from, &request, now_ms)?,
+                    ..ClaimAnswer::default()
+                });
+            }
+            None => {}
         }
         let more = tx.promote(now_ms)?;
         let burials = tx.expire(now_ms)?;
@@ -270,9 +291,8 @@ impl ClaimOrder {
         claims.full |= more || !burials.is_empty();
         bury(tx, &claims, catalogue, now_ms)?;
         // Whoever claims again at once needs to know no time.
-        let goes_on = claims.full || claims.wants_idle;
         Ok(ClaimAnswer {
-            next_due_ms: if goes_on { None } else { tx.next_due()? },
+            next_due_ms: if claims.full { None } else { tx.next_due()? },
             claims,
             foreground: None,
         })

@@ -58,7 +58,8 @@ struct Engine {
     ledger: Arc<Ledger>,
     turns: Arc<Mutex<Turns>>,
     reader: Reader,
-    house: House,
+    /// None where a worker for one run leaves that to its parent.
+    house: Option<House>,
     reload: Reload,
     signals: SignalPipe,
     hangups: SignalPipe,
@@ -66,7 +67,8 @@ struct Engine {
     /// Of the jobs of the machine's catalogue, those that were started.
     prepared: HashMap<String, Arc<Prepared>>,
     teller: Teller,
-    in_foreground: bool,
+    /// It works one run and no other.
+    serves_one: bool,
     /// Ended attempts whose processes could not be ended.
     #[expect(
         clippy::vec_box,
@@ -91,13 +93,15 @@ impl Engine {
         for slot in self.slots.drain(..) {
             drop(slot.join());
         }
-        self.house.stop();
+        if let Some(house) = &mut self.house {
+            house.stop();
+        }
         self.reader.stop();
         let worker = self.identity.worker;
         let summary = self.machine.into_summary();
         result?;
         let removed = self.ledger.call(move |tx| tx.remove_worker(worker))?;
-        if !self.in_foreground {
+        if !self.serves_one {
             let attempts = summary.attempts;
             crate::observe::log::event(
                 Level::Info,

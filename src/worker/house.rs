@@ -39,9 +39,16 @@ const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
 /// Rows that are read at once to find the newest runs.
 const PRUNE_PAGE: i64 = 500;
 
+/// What the thread is asked for.
+enum Ask {
+    /// A look at every other worker, by its number.
+    Look(u64),
+    Stop,
+}
+
 /// Handle of the thread.
 pub(super) struct House {
-    stop: Arc<Inbox<()>>,
+    asks: Arc<Inbox<Ask>>,
     busy: Arc<AtomicBool>,
     catalogue: Arc<Mutex<Arc<Catalogue>>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -53,10 +60,12 @@ struct Keeper {
     worker: WorkerId,
     catalogue: Arc<Mutex<Arc<Catalogue>>>,
     shared: Arc<Shared>,
-    stop: Arc<Inbox<()>>,
+    asks: Arc<Inbox<Ask>>,
     busy: Arc<AtomicBool>,
     generation: Option<i64>,
     swept: bool,
+    /// The look that was asked for last, and whether nobody was found dead and not recovered since.
+    asked: u64,
     looked: bool,
     foreground: bool,
     /// Of dead workers that are not recovered yet.
@@ -77,7 +86,7 @@ impl House {
     ) -> Result<Self> {
         let failed =
             |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
-        let stop = Arc::new(Inbox::new().map_err(failed)?);
+        let asks = Arc::new(Inbox::new().map_err(failed)?);
         let busy = Arc::new(AtomicBool::new(false));
         // A checkpoint that waits for readers holds up all writers: never for long.
         let open = OpenOptions {
@@ -93,10 +102,11 @@ impl House {
             worker,
             catalogue: Arc::clone(&catalogue),
             shared,
-            stop: Arc::clone(&stop),
+            asks: Arc::clone(&asks),
             busy: Arc::clone(&busy),
             generation,
             swept: false,
+            asked: 0,
             looked: false,
             foreground,
             told: Told::default(),
@@ -108,7 +118,7 @@ impl House {
             .spawn(move || keeper.work())
             .map_err(failed)?;
         Ok(Self {
-            stop,
+            asks,
             busy,
             catalogue,
             thread: Some(thread),
@@ -118,6 +128,11 @@ impl House {
     /// Says whether commands run: then pruning takes less of the time.
     pub(super) fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Has every other worker looked at now; the answer repeats this number.
+    pub(super) fn look(&self, look: u64) {
+        self.asks.push(Ask::Look(look));
     }
 
     /// Takes over a newly loaded catalogue.
@@ -130,7 +145,7 @@ impl House {
 
     /// Ends the thread.
     pub(super) fn stop(&mut self) {
-        self.stop.push(());
+        self.asks.push(Ask::Stop);
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -165,14 +180,17 @@ impl Keeper {
                 tv_sec: i64::from(!goes_on),
                 tv_nsec: 0,
             };
-            let mut fds = vec![PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
+            let mut fds = vec![PollFd::from_borrowed_fd(self.asks.as_fd(), PollFlags::IN)];
             if let Some(watch) = &watch {
                 fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
             }
             // A failed wait is a tick.
             let _ = rustix::event::poll(&mut fds, Some(&patience));
-            if !self.stop.take().is_empty() {
-                return;
+            for ask in self.asks.take() {
+                match ask {
+                    Ask::Look(look) => (self.asked, self.looked) = (look, false),
+                    Ask::Stop => return,
+                }
             }
             if let Some(watch) = &watch {
                 let mut events = [0u8; 4096];
@@ -204,7 +222,12 @@ impl Keeper {
         let (freed, whole) = (found.freed, !found.dying);
         if freed || (whole && !self.looked) {
             self.looked |= whole;
-            self.shared.inbox.push(Event::Looked { freed, whole });
+            let asked = self.asked;
+            self.shared.inbox.push(Event::Looked {
+                freed,
+                whole,
+                asked,
+            });
         }
         if !self.foreground {
             self.tell_space(&Settings::of(&catalogue))?;

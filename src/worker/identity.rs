@@ -57,6 +57,7 @@ impl Identity {
         store: &mut Store,
         queues: &str,
         slots: u32,
+        parent: Option<WorkerId>,
         now_ms: i64,
     ) -> Result<Self> {
         let state = store.dir().to_owned();
@@ -84,6 +85,7 @@ impl Identity {
             slots: i64::from(slots),
             started_ms: now_ms,
             stop_ms: None,
+            parent,
         };
         if let Err(error) = store.write(|tx| tx.add_worker(&row)) {
             drop(fs::remove_file(&lock_path));

@@ -3,6 +3,7 @@
 //! What is decided is a value (`machine`). Threads: the main thread feeds it (`engine`), each slot runs one attempt at a time
 //! (`slot`), the ledger writes, one thread reads (`reader`), and one keeps house (`house`): dead workers, checkpoints, pruning.
 
+mod alone;
 pub mod batch;
 mod ended;
 mod engine;
@@ -16,6 +17,7 @@ mod pruner;
 mod reader;
 mod slot;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +25,9 @@ use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::observe::notify::Notify;
 use crate::run::RunId;
-use crate::store::{NewRun, OpenOptions, ServedQueue, Waiting};
+use crate::store::{Handover, NewRun, OpenOptions, ServedQueue, Waiting};
 
+pub use alone::{alone_end, read_handover};
 pub use ended::{Ended, Written, decide};
 pub use engine::run;
 pub use pool::{InLine, Line};
@@ -58,6 +61,10 @@ pub struct Options {
     pub notify: Notify,
     /// Works this run and nothing else.
     pub foreground: Option<Foreground>,
+    /// Works one attempt of this run, which another worker has claimed, and nothing else.
+    pub handed_over: Option<Handover>,
+    /// Arguments of our own binary, to which those of a [`Handover`] are added: they start a worker for one run that must be alone.
+    pub alone: Vec<OsString>,
 }
 
 /// A run that is worked where somebody watches.
@@ -75,6 +82,8 @@ pub struct Summary {
     pub attempts: u64,
     /// The run of the foreground.
     pub foreground: Option<RunId>,
+    /// The host lacked what the start of an attempt needs.
+    pub lacks: bool,
     /// Whether a signal ended it.
     pub interrupted: bool,
     /// What `--drain` left waiting.

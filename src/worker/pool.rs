@@ -87,11 +87,11 @@ impl Pool {
     }
 
     /// Adds claimed runs.
-    pub(super) fn add(&self, work: Vec<(Claimed, Arc<Prepared>)>, now: Now) {
+    pub(super) fn add(&self, work: Vec<(Claimed, Arc<Prepared>)>, alone: bool, now: Now) {
         let n = work.len();
         let mut state = self.state();
         for (claimed, job) in work {
-            state.line.add(claimed, job, now);
+            state.line.add(claimed, job, alone, now);
         }
         drop(state);
         for _ in 0..n {

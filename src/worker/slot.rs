@@ -23,6 +23,7 @@ use crate::run::Guarantee;
 use crate::store::Claimed;
 use crate::units::hex;
 
+use super::alone::Starter;
 use super::ended::Ended;
 use super::inbox::Inbox;
 use super::machine::Event;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) marks: StartMarks,
     pub(super) state_dir: Arc<std::path::Path>,
     pub(super) uuid: String,
+    pub(super) starter: Starter,
 }
 
 /// One slot; lives on its own thread.
@@ -64,10 +66,14 @@ impl Slot {
         let shared = Arc::clone(&self.shared);
         let _panic = TellPanic(Arc::clone(&shared), "a slot");
         while let Some(work) = shared.pool.next(self.index) {
-            let ended = self.attempt(work);
+            let event = if work.alone {
+                self.hand_over(&work.claimed)
+            } else {
+                Event::Ended(Box::new(self.attempt(work)))
+            };
             shared.pool.clear(self.index, |queued| {
                 let urgent = queued < shared.pool.slots();
-                shared.inbox.leave(Event::Ended(Box::new(ended)), urgent);
+                shared.inbox.leave(event, urgent);
             });
         }
         if let Some(tee) = self.capture.take_tee() {

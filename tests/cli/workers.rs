@@ -107,6 +107,7 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
         slots: 1,
         started_ms: 0,
         stop_ms: None,
+        parent: None,
     };
     store.write(|tx| tx.add_worker(&row)).unwrap();
     let err = world.run("workers kill 5").fails(4);
@@ -134,6 +135,7 @@ fn a_forged_row_lets_nobody_be_killed() {
         slots: 1,
         started_ms: 0,
         stop_ms: None,
+        parent: None,
     };
     store.write(|tx| tx.add_worker(&row)).unwrap();
     let err = world.run("workers kill 5").fails(4);

@@ -5,18 +5,12 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
-
-use jobctl::run::{Fence, RunId, State, WorkerId};
-use jobctl::store::{Cause, Claims, Death, Store, Turns};
-use jobctl::worker::batch::{Batch, ClaimOrder, Done, Write};
+use jobctl::run::{RunId, State};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::invariants;
-use crate::scheduler::lab::catalogue;
 use crate::systemd::Manager;
-use crate::world::{Running, World, new_run, until};
+use crate::world::{Running, World, until};
 
 /// A job that ends when its file exists.
 const JOBS: &str = r#"
@@ -133,62 +127,4 @@ fn a_run_that_signals_its_worker_is_poison_all_the_same() {
         assert_eq!(column(&world, run, "crashes"), 3, "{kill}");
         invariants::hold(&world);
     }
-}
-
-/// One claim of a worker that believes to hold nothing.
-fn claim(world: &World, store: &mut Store, worker: i64, now_ms: i64) -> Claims {
-    let order = ClaimOrder {
-        queues: Arc::new(vec!["default".into()]),
-        max: 2,
-        free: 2,
-        idle: true,
-        short: Arc::default(),
-        held_back: HashSet::new(),
-        foreground: None,
-    };
-    let batch = Batch {
-        worker: WorkerId(worker),
-        catalogue: Arc::new(catalogue(world)),
-        writes: vec![Write::Claim(order)],
-    };
-    let turns = Mutex::new(Turns::default());
-    let done = store.write(|tx| batch.writes[0].perform(tx, &batch, &turns, now_ms));
-    match done.unwrap() {
-        Done::Claimed(answer) => answer.claims,
-        done => panic!("{done:?}"),
-    }
-}
-
-#[test]
-fn a_suspect_is_not_claimed_beside_a_run_whose_end_is_not_stored() {
-    let world = World::with_catalogue(JOBS);
-    let mut store = world.store();
-    let now_ms = jobctl::clock::wall_ms();
-    let mut runs = vec![new_run("wait", now_ms); 2];
-    for run in &mut runs {
-        run.idempotency_key = jobctl::clock::random_bytes();
-        run.max_crashes = 2;
-    }
-    store.write(|tx| tx.enqueue_all(&runs, now_ms)).unwrap();
-    // Both are suspects after one death in company.
-    let first = claim(&world, &mut store, 1, now_ms);
-    let started: HashMap<(RunId, Fence), i64> = first
-        .runs
-        .iter()
-        .map(|it| ((it.run, it.fence), now_ms))
-        .collect();
-    assert_eq!(started.len(), 2);
-    let death = Death {
-        worker: WorkerId(1),
-        cause: Cause::Unknown,
-        started,
-        blocked: Vec::new(),
-    };
-    store.write(|tx| tx.recover(&death, now_ms)).unwrap();
-    let alone = claim(&world, &mut store, 2, now_ms);
-    assert!(alone.runs.len() == 1 && alone.runs[0].must_be_alone());
-    // It has ended, and its end was refused: by the store it is running.
-    let beside = claim(&world, &mut store, 2, now_ms);
-    assert_eq!(beside.runs.len(), 0);
-    assert!(beside.wants_idle);
 }

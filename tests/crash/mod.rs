@@ -8,3 +8,4 @@ mod eight;
 mod points;
 mod races;
 mod recovery;
+mod suspect;

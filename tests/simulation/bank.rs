@@ -22,9 +22,8 @@ type Span = (i64, i64);
 pub(super) struct Bank {
     /// Starts since the clock was set back.
     starts: Vec<i64>,
-    /// When the next start would be due if all were evenly spaced; and the same before the last one.
+    /// When the next start would be due if all were evenly spaced.
     next_ms: i64,
-    before_ms: i64,
     failures: Vec<i64>,
     pub(super) open: Option<Span>,
     /// The last claim before it opened: only what was claimed since tries and decides.
@@ -47,7 +46,6 @@ impl Bank {
 
     /// A run starts. In any time no more do than its share and a burst.
     pub(super) fn start(&mut self, now_ms: i64) {
-        self.before_ms = self.next_ms;
         let next_ms = self.next_ms.min(now_ms + BURST * GAP_MS);
         self.next_ms = next_ms.max(now_ms) + GAP_MS;
         self.forget_later(now_ms);
@@ -57,12 +55,6 @@ impl Bank {
             let may = BURST + (now_ms - from_ms) / GAP_MS;
             assert!(started <= may, "{started} starts since {from_ms}");
         }
-    }
-
-    /// The last start came to nothing within its own transaction.
-    pub(super) fn take_back(&mut self) {
-        self.starts.pop();
-        self.next_ms = self.before_ms;
     }
 
     /// Whether a run with this fence was claimed since the breaker opened.

@@ -9,10 +9,11 @@ use jobctl::catalogue::Catalogue;
 use jobctl::error::{Error, Kind, Result};
 use jobctl::policy::Reading;
 use jobctl::run::{Fence, RunId, WorkerId};
-use jobctl::store::{Body, Store, Tx};
+use jobctl::store::{Body, Handover, Store, Tx};
 use jobctl::worker::Drain;
 
 use super::catalogues::editions;
+use super::children::Process;
 use super::facts::Actor;
 use super::processes::Processes;
 use super::witness::Witness;
@@ -68,6 +69,10 @@ pub(super) struct Host {
     pub(super) locks: BTreeSet<WorkerId>,
     /// Start marks by worker: files, which stay when it dies.
     pub(super) marks: BTreeMap<WorkerId, Vec<(RunId, Fence, i64)>>,
+    /// Workers that workers started for one run each, by the claims that were handed over.
+    pub(super) children: BTreeMap<(RunId, Fence), Process>,
+    /// Those of them that are not there yet.
+    pub(super) births: Vec<Handover>,
     /// The edition of the catalogue that is on disk.
     pub(super) edition: usize,
     /// How often things go wrong, in a thousand; 0 when the faults are over.
@@ -103,6 +108,8 @@ impl Host {
             boots: 1,
             locks: BTreeSet::new(),
             marks: BTreeMap::new(),
+            children: BTreeMap::new(),
+            births: Vec::new(),
             edition: dice.between(0, editions().len() as i64 - 1) as usize,
             faults,
             refuses_until_ms: 0,
@@ -171,6 +178,8 @@ impl Host {
         self.note(|| "the host reboots".to_owned());
         self.processes.end_all();
         self.locks.clear();
+        self.births.clear();
+        self.children.clear();
         self.true_ms += self.dice.between(MINUTE, 20 * MINUTE);
         self.booted_ms = self.true_ms;
         self.boots += 1;

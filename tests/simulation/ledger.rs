@@ -87,29 +87,25 @@ impl Worker {
         let claims = &answer.claims;
         let worker = self.id;
         host.note(|| {
-            let (max, free, idle) = (order.max, order.free, order.idle);
+            let (max, free) = (order.max, order.free);
             let (runs, full) = (claims.runs.len(), claims.full);
-            let (wants_idle, passed) = (claims.wants_idle, claims.passed);
+            let passed = claims.passed;
             format!(
-                "worker {worker} wants {max} ({free} free, idle {idle}), gets {runs}, full {full}, wants idle {wants_idle}, \
-                 {passed:?}"
+                "worker {worker} wants {max} ({free} free), gets {runs}, full {full}, {passed:?}"
             )
         });
         let knows_all =
             order.held_back.is_empty() && batch.catalogue.jobs.len() == host.catalogue().jobs.len();
-        let has_room = claims.runs.len() < order.free && !claims.full && !claims.wants_idle;
-        if self.foreground.is_none() && has_room && knows_all {
+        let has_room = claims.runs.len() < order.free && !claims.full;
+        if order.only.is_none() && has_room && knows_all {
             host.witness.leaves_nothing(now_ms);
         }
         for ahead in claims.runs.iter().skip(order.free) {
             let is_free_of_limits = ahead.job == "mail" && ahead.tenant.is_empty();
             assert!(is_free_of_limits, "run {} waits for a slot here", ahead.run);
         }
-        let idle = self.line.queued() == 0 && self.line.busy().next().is_none();
         for claimed in &claims.runs {
             let run = claimed.run;
-            let alone = !claimed.must_be_alone() || (idle && claims.runs.len() == 1);
-            assert!(alone, "run {run} must be alone: {order:?} {claims:?}");
             let expired = claimed.deadline_ms.is_some_and(|it| it <= now_ms);
             assert!(!expired, "run {run} is past its deadline");
             assert!(claims.runs.len() <= order.max && order.max <= 40 * SLOTS);

@@ -91,13 +91,6 @@ impl Limits {
             self.bank.end(fact, it, last_fence, now_ms);
         }
     }
-
-    /// The last claim came to nothing within its own transaction: the run must be alone.
-    pub(super) fn take_back(&mut self, fact: &Fact) {
-        if is_limited(fact) {
-            self.bank.take_back();
-        }
-    }
 }
 
 fn is_limited(fact: &Fact) -> bool {

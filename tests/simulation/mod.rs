@@ -15,6 +15,7 @@ mod application;
 mod bank;
 mod catalogues;
 mod checks;
+mod children;
 mod commands;
 mod facts;
 mod foreground;

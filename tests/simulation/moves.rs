@@ -11,7 +11,7 @@ pub(super) struct Counts {
     pub(super) releases: i64,
 }
 
-/// A move: `-` is where there is no run, `asked` a cancel of a running one, `gate` one that has to end before, `discarded` a
+/// A move: `-` is where there is no run, `asked` a cancel of a running one, `handed` one that another worker took over, `gate` one that has to end before, `discarded` a
 /// dead one that nobody minds any more.
 #[derive(Debug)]
 pub(super) struct Move {
@@ -61,6 +61,8 @@ pub(super) fn watch(conn: &Connection) {
          CREATE TRIGGER sim_asked AFTER UPDATE OF cancel_ms ON run
          WHEN old.state = 'running' AND new.state = 'running' AND old.cancel_ms IS NULL AND new.cancel_ms IS NOT NULL
          BEGIN {}; END;
+         CREATE TRIGGER sim_handed AFTER UPDATE OF worker ON run
+         WHEN old.state = 'running' AND new.state = 'running' AND old.worker <> new.worker BEGIN {}; END;
          CREATE TRIGGER sim_gate AFTER INSERT ON gate BEGIN {} FROM run WHERE id = new.successor; END;
          CREATE TRIGGER sim_discarded AFTER UPDATE OF closed ON dead_letter WHEN old.closed IS NULL AND new.closed = 'discarded'
          BEGIN {} FROM run WHERE id = new.run; END;
@@ -71,6 +73,7 @@ pub(super) fn watch(conn: &Connection) {
         note_with("old.state", "new.state", "new", "NULL", "old.limited_ms"),
         note("old.state", "'-'", "old", "NULL"),
         note("old.state", "'asked'", "new", "NULL"),
+        note("old.state", "'handed'", "new", "NULL"),
         note("'gate'", "state", "run", "new.run"),
         note("'discarded'", "state", "run", "NULL"),
     );

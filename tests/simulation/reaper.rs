@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jobctl::attempt::{Class, Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
 use jobctl::process::marks::Mark;
-use jobctl::recovery::{self, Inquest, Lock, cause, follow_up, life};
+use jobctl::recovery::{self, Inquest, Lock, cause, follow_up, is_left_to_parent, life, proves};
 use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{
     Cause, Claimed, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
@@ -18,15 +18,18 @@ use super::worker::Worker;
 
 /// Looks at every other worker and recovers those whose lock is free.
 pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
-    for row in worker.store.workers().expect("workers") {
+    let rows = worker.store.workers().expect("workers");
+    for row in rows.iter().rev() {
         let lock = if host.locks.contains(&row.worker) {
             Lock::Held
         } else {
             // While it is recovered its lock is held, so that one reaper acts.
             Lock::Ours
         };
-        if life(lock, || false) == recovery::Life::Dead {
-            recover(worker, host, &row)?;
+        let parent_lives = row.parent.is_some_and(|it| host.locks.contains(&it));
+        let is_left = is_left_to_parent(row.parent, Some(worker.id), parent_lives);
+        if life(lock, || false) == recovery::Life::Dead && !is_left {
+            recover(worker, host, row)?;
         }
     }
     let whole = |row: &WorkerRow| host.locks.contains(&row.worker);
@@ -34,6 +37,7 @@ pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
     worker.hears(Event::Looked {
         freed: false,
         whole,
+        asked: worker.look,
     });
     Ok(())
 }
@@ -49,7 +53,8 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
         process: None,
     };
     let marks: Vec<Mark> = marked.iter().map(mark).collect();
-    let inquest = Inquest::of(row.worker, cause, (&marks, true), &held);
+    let proof = proves(row.parent, Some(worker.id));
+    let inquest = Inquest::of(row.worker, (cause, proof), (&marks, true), &held);
     let mut remaining = Vec::new();
     for mark in inquest.looked_for() {
         if !host.processes.end_left(mark.run, mark.fence, host.true_ms) {
@@ -77,10 +82,23 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
         let mut poison = recovered.buried.iter().map(|it| it.reason);
         let proved = started == 1 || poison.all(|it| it != Reason::Poison);
         assert!(proved, "{:?}: one of {started} did it", recovered.buried);
+        for burial in recovered
+            .buried
+            .iter()
+            .filter(|it| it.reason == Reason::Poison)
+        {
+            let twice = format!(
+                "SELECT crashes >= 2 * max_crashes FROM run WHERE id = {}",
+                burial.run
+            );
+            let enough = proof || host.witness.number(&twice) == 1;
+            assert!(enough, "{burial:?}, and its parent died too");
+        }
         host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
         worker.hears(Event::Looked {
             freed: true,
             whole: false,
+            asked: worker.look,
         });
         if death.blocked.is_empty() {
             host.marks.remove(&row.worker);

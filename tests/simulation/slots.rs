@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said, Shortage, ShortageScope};
+use jobctl::process::control::Command;
 use jobctl::store::Claimed;
 use jobctl::worker::Ended;
 use jobctl::worker::machine::Event;
@@ -116,8 +117,11 @@ impl Worker {
         self.stop(slot, ending, host);
     }
 
-    pub(super) fn release_all(&mut self, host: &mut Host) {
+    pub(super) fn release_all(&mut self, command: Command, host: &mut Host) {
         for slot in 0..SLOTS {
+            if let Some(child) = &self.children[slot] {
+                child.tell(command, host);
+            }
             let ending = Ending::Released {
                 exit_code: None,
                 signal: Some(15),
@@ -142,13 +146,23 @@ impl Worker {
 
     pub(super) fn start_attempts(&mut self, host: &mut Host) -> Life<()> {
         for slot in 0..SLOTS {
-            if self.attempts[slot].is_some() {
+            let is_there = slot < self.machine.slots();
+            if !is_there || self.attempts[slot].is_some() || self.children[slot].is_some() {
                 continue;
             }
             let Some(next) = self.line.try_next(slot, now(host)) else {
                 return Ok(());
             };
-            self.start_attempt(slot, next.claimed, host)?;
+            assert!(
+                next.alone == (next.claimed.must_be_alone() && self.only.is_none()),
+                "run {} must be alone",
+                next.claimed.run
+            );
+            if next.alone {
+                self.hand_over(slot, next.claimed, host)?;
+            } else {
+                self.start_attempt(slot, next.claimed, host)?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! One seed, one week: three workers, two schedulers, applications and operators on one host, and what goes wrong there. Then
 //! the faults stop, everything must come to an end, and all invariants must hold.
 
-use jobctl::store::Store;
+use jobctl::run::WorkerId;
+use jobctl::store::{Handover, Store};
 use jobctl::worker::machine::Event;
 
 use super::application::{Application, LONGEST_MS};
@@ -40,6 +41,8 @@ pub(super) struct Story {
     /// What applications and operators use.
     store: Store,
     workers: [Option<Worker>; WORKERS],
+    /// Workers that these have started for one run each.
+    children: Vec<(Handover, Worker)>,
     ghosts: Vec<Ghost>,
     schedulers: Schedulers,
     application: Application,
@@ -56,6 +59,7 @@ impl Story {
             host,
             store,
             workers: [None, None, None],
+            children: Vec::new(),
             ghosts: Vec::new(),
             schedulers: Schedulers::new(),
             application: Application::default(),
@@ -108,6 +112,9 @@ impl Story {
                 for worker in self.workers.iter_mut().filter_map(Option::take) {
                     worker.die(host);
                 }
+                for (_, child) in self.children.drain(..) {
+                    child.die(host);
+                }
                 self.schedulers.end();
                 host.reboot();
             }
@@ -133,8 +140,11 @@ impl Story {
     fn act(&mut self) {
         match self.host.dice.between(1, 100) {
             1..=62 => {
-                let index = self.host.dice.between(0, WORKERS as i64 - 1) as usize;
-                self.work(index);
+                let last = WORKERS + self.children.len() - 1;
+                match self.host.dice.between(0, last as i64) as usize {
+                    index if index < WORKERS => self.work(index),
+                    index => self.work_alone(index - WORKERS),
+                }
             }
             63..=84 => self.schedulers.step(&mut self.host),
             85..=93 => self.application.step(&mut self.host, &mut self.store),
@@ -170,19 +180,76 @@ impl Story {
             _ => {}
         }
         let lived = self.turn(&mut worker);
-        let host = &mut self.host;
         match lived {
             Ok(true) => self.workers[index] = Some(worker),
-            Ok(false) => drop(worker.die(host)),
+            Ok(false) => drop(worker.sign_off(&mut self.host)),
+            Err(_) => self.bury(worker),
+        }
+        self.bear();
+    }
+
+    fn bury(&mut self, worker: Worker) {
+        let id = worker.id;
+        self.host.note(|| format!("worker {id} is dead"));
+        let claims = worker.die(&mut self.host).into_iter();
+        let ghosts = claims.map(|claimed| Ghost {
+            worker: id,
+            claimed,
+        });
+        self.ghosts.extend(ghosts);
+    }
+
+    /// Workers for one run that were started are there.
+    fn bear(&mut self) {
+        for from in std::mem::take(&mut self.host.births) {
+            match Worker::start_alone(&mut self.host, from) {
+                Ok(Some(child)) => self.children.push((from, child)),
+                Ok(None) => self.ends(from, Some(1)),
+                Err(_) => self.ends(from, None),
+            }
+        }
+    }
+
+    /// A worker for one run has ended, with this exit code or by a signal.
+    fn ends(&mut self, from: Handover, code: Option<i32>) {
+        if let Some(process) = self.host.children.get_mut(&(from.run, from.fence)) {
+            process.ended = Some(Ok(code));
+        }
+    }
+
+    /// A turn of a worker for one run.
+    fn work_alone(&mut self, index: usize) {
+        let (from, mut child) = self.children.swap_remove(index);
+        if let Some(process) = self.host.children.get_mut(&(from.run, from.fence)) {
+            while process.heard < process.sent {
+                process.heard += 1;
+                child.hears(Event::Terminate);
+            }
+        }
+        match child.step(&mut self.host) {
+            Ok(true) => self.children.push((from, child)),
+            Ok(false) => {
+                let summary = child.sign_off(&mut self.host);
+                let lacks = summary.lacks && summary.attempts == 0;
+                self.ends(from, Some(if lacks { 75 } else { 0 }));
+            }
             Err(_) => {
-                host.note(|| format!("worker {} is dead", worker.id));
-                let id = worker.id;
-                let claims = worker.die(host).into_iter();
-                let ghosts = claims.map(|claimed| Ghost {
-                    worker: id,
-                    claimed,
-                });
-                self.ghosts.extend(ghosts);
+                self.bury(child);
+                self.ends(from, None);
+                self.take_parent_along(from);
+            }
+        }
+    }
+
+    /// Sometimes what kills a worker for one run kills the one that started it too.
+    fn take_parent_along(&mut self, from: Handover) {
+        let is_parent = |it: &mut Worker| it.id == from.parent;
+        if self.host.dice.percent(70) || self.host.faults == 0 {
+            return;
+        }
+        for index in 0..WORKERS {
+            if let Some(parent) = self.workers[index].take_if(is_parent) {
+                self.bury(parent);
             }
         }
     }
@@ -201,9 +268,11 @@ impl Story {
     }
 
     fn ask_to_stop(&mut self) {
-        let index = self.host.dice.between(0, WORKERS as i64 - 1) as usize;
-        if let Some(worker) = &self.workers[index] {
-            let (id, now_ms) = (worker.id, self.host.wall_ms());
+        let living = self.workers.iter().flatten();
+        let living = living.chain(self.children.iter().map(|(_, child)| child));
+        let living: Vec<WorkerId> = living.map(|worker| worker.id).collect();
+        if let Some(&id) = self.host.dice.pick(&living) {
+            let now_ms = self.host.wall_ms();
             let actor = super::facts::Actor::Operator;
             self.host.write(actor, &mut self.store, |tx| {
                 tx.ask_worker_to_stop(id, now_ms)
@@ -219,7 +288,8 @@ impl Story {
     /// What must hold at every moment: also that a living worker has what it believes to have.
     fn check(&self) {
         self.host.witness.check();
-        for worker in self.workers.iter().flatten() {
+        let children = self.children.iter().map(|(_, child)| child);
+        for worker in self.workers.iter().flatten().chain(children) {
             let held = self.store.held_by(worker.id).expect("what it holds");
             let given: Vec<_> = worker.attempts_of().collect();
             for (run, fence) in given {
@@ -256,6 +326,9 @@ impl Story {
             assert!(self.host.true_ms < end_ms, "{} runs never end", self.left());
             operators::unblock_all(&mut self.host, &mut self.store);
             self.work(turn % WORKERS);
+            (0..self.children.len())
+                .rev()
+                .for_each(|index| self.work_alone(index));
             self.haunt();
             turn += 1;
         }
@@ -270,12 +343,16 @@ impl Story {
     fn settle_workers(&mut self) {
         for _ in 0..3 {
             self.host.pass(MINUTE);
+            (0..self.children.len())
+                .rev()
+                .for_each(|index| self.work_alone(index));
             for index in 0..WORKERS {
                 if self.workers[index].is_some() {
                     self.work(index);
                 }
             }
         }
+        assert!(self.children.is_empty(), "workers for one run are left");
         for worker in self.workers.iter().flatten() {
             let settled = !worker.machine.has_intents() && worker.is_idle();
             assert!(settled, "worker {}: {:?}", worker.id, worker.machine);

@@ -30,8 +30,6 @@ pub(super) struct Witness {
     pub(super) now_ms: i64,
     pub(super) facts: BTreeMap<i64, Fact>,
     running: BTreeSet<i64>,
-    /// The last claim of this look.
-    claimed: Option<i64>,
     pub(super) limits: Limits,
     /// Runs that came in with the last look.
     pub(super) new: Vec<RunId>,
@@ -55,7 +53,6 @@ impl Witness {
             now_ms: i64::MIN,
             facts: BTreeMap::new(),
             running: BTreeSet::new(),
-            claimed: None,
             limits: Limits::default(),
             new: Vec::new(),
             moves: BTreeMap::new(),
@@ -65,7 +62,6 @@ impl Witness {
     /// Takes in what moved since the last look; all of it was the work of this actor.
     pub(super) fn look(&mut self, actor: Actor, processes: &Processes) {
         self.new.clear();
-        self.claimed = None;
         let (mut dead, mut called) = (Vec::new(), Vec::new());
         let (mut gates, mut handed) = (BTreeSet::new(), BTreeSet::new());
         for it in moves::behind(&self.conn, self.seen) {
@@ -84,6 +80,7 @@ impl Witness {
                 }
                 ("discarded", _) => handed.extend(self.let_go(it.run)),
                 (_, "asked") => self.known(it.run).asked = true,
+                (_, "handed") => self.handed_over(&it),
                 _ => {
                     self.moved(actor, &it, processes);
                     let stops = it.new == "dead" && STOPS.contains(&it.job.as_str());
@@ -108,6 +105,16 @@ impl Witness {
         if actor == Actor::Scheduler {
             self.new.iter().for_each(|run| self.follows(run.0));
         }
+    }
+
+    /// Another worker has taken a run over, which nobody has started yet.
+    fn handed_over(&mut self, it: &Move) {
+        let max_fence = self.max_fence;
+        let fact = self.known(it.run);
+        assert!(it.fence > max_fence, "an old fence: {it:?}");
+        assert!(!fact.begun && !fact.asked, "{it:?} {fact:?}");
+        fact.fence = it.fence;
+        self.max_fence = it.fence;
     }
 
     fn born(&mut self, it: &Move) {
@@ -167,19 +174,14 @@ impl Witness {
         fact.state.clone_from(&it.new);
         self.max_fence = max_fence.max(if it.new == "running" { it.fence } else { 0 });
         let fact = &self.facts[&it.run];
-        if self.running.remove(&it.run) && actor == Actor::Worker {
-            if fact.begun {
-                let last = self.max_fence;
-                self.limits.end(fact, it, last, self.now_ms);
-            } else if self.claimed == Some(it.run) {
-                self.limits.take_back(fact);
-            }
+        if self.running.remove(&it.run) && actor == Actor::Worker && fact.begun {
+            let last = self.max_fence;
+            self.limits.end(fact, it, last, self.now_ms);
         }
         if it.new == "running" {
             let beside: Vec<&Fact> = self.running.iter().map(|run| &self.facts[run]).collect();
             self.limits.claim(fact, &beside, self.now_ms);
             self.running.insert(it.run);
-            self.claimed = Some(it.run);
         }
     }
 

@@ -9,18 +9,24 @@ use std::time::Duration;
 
 use jobctl::error::{Error, Kind, Result};
 use jobctl::run::{Fence, RunId, WorkerId};
+use jobctl::store::Handover;
 use jobctl::store::{Claimed, Store, Turns, WorkerRow};
-use jobctl::worker::batch::Batch;
+use jobctl::worker::Summary;
+use jobctl::worker::batch::{Batch, Only};
 use jobctl::worker::machine::{Action, Event, Left, Machine, Note, Now, Setup, Stop};
 use jobctl::worker::{Ended, Line};
 
+use super::children::Child;
 use super::facts::Actor;
 use super::foreground;
-use super::host::{Answer, Died, Host, Life, SECOND};
+use super::host::{Answer, Died, Host, Life};
 use super::slots::Attempt;
 
 /// Attempts at a time.
 pub(super) const SLOTS: usize = 2;
+
+/// How long a stopping worker lets its runs go on.
+const STOP_AFTER: Duration = Duration::from_secs(30);
 
 pub(super) struct Worker {
     pub(super) id: WorkerId,
@@ -29,6 +35,8 @@ pub(super) struct Worker {
     pub(super) line: Line<()>,
     /// What each slot works on.
     pub(super) attempts: [Option<Attempt>; SLOTS],
+    /// Claims that a slot has handed over to a worker of their own.
+    pub(super) children: [Option<Child>; SLOTS],
     /// Ended attempts whose process could not be ended.
     #[expect(
         clippy::vec_box,
@@ -47,8 +55,10 @@ pub(super) struct Worker {
     claims: BTreeMap<Fence, Claimed>,
     /// Stopped by a signal until then: alive, and not at work.
     pub(super) frozen_until_ms: i64,
-    /// The run that a `run JOB` works, and no other.
-    pub(super) foreground: Option<RunId>,
+    /// The run that it works, and no other.
+    pub(super) only: Option<Only>,
+    /// The last look at others that its main loop asked for.
+    pub(super) look: u64,
 }
 
 /// The clocks as the main loop reads them.
@@ -62,8 +72,71 @@ pub(super) fn now(host: &Host) -> Now {
 }
 
 impl Worker {
-    /// Registers a worker: first an id, then its lock, then its row.
+    /// A worker that serves every queue, or `run JOB`.
     pub(super) fn start(host: &mut Host) -> Life<Option<Self>> {
+        let Some((id, mut store)) = Self::register(host, None)? else {
+            return Ok(None);
+        };
+        let Ok(kept) = foreground::enqueue(host, &mut store, id) else {
+            host.locks.remove(&id);
+            host.close(store);
+            return Err(Died);
+        };
+        let setup = Setup {
+            worker: id,
+            slots: SLOTS,
+            queues: Vec::new(),
+            catalogue: host.catalogue(),
+            max_runs: host.dice.percent(5).then(|| host.dice.between(1, 5) as u64),
+            drain: host.drain(),
+            only: kept.map(Only::Kept),
+            stop_after: STOP_AFTER,
+        };
+        Ok(Some(Self::new(setup, store, host)))
+    }
+
+    /// A worker of one slot for one attempt of a run that another one has claimed.
+    pub(super) fn start_alone(host: &mut Host, from: Handover) -> Life<Option<Self>> {
+        let Some((id, store)) = Self::register(host, Some(from.parent))? else {
+            return Ok(None);
+        };
+        let setup = Setup {
+            worker: id,
+            slots: 1,
+            queues: Vec::new(),
+            catalogue: host.catalogue(),
+            max_runs: Some(1),
+            drain: None,
+            only: Some(Only::HandedOver(from)),
+            stop_after: STOP_AFTER,
+        };
+        Ok(Some(Self::new(setup, store, host)))
+    }
+
+    fn new(setup: Setup, store: Store, host: &Host) -> Self {
+        Self {
+            id: setup.worker,
+            store,
+            line: Line::new(setup.slots),
+            attempts: [None, None],
+            children: [None, None],
+            stuck: Vec::new(),
+            inbox: Vec::new(),
+            turns: Mutex::default(),
+            submitted: None,
+            is_asked_what_is_left: false,
+            is_loading: false,
+            seen_version: 0,
+            claims: BTreeMap::new(),
+            frozen_until_ms: 0,
+            only: setup.only,
+            look: 0,
+            machine: Machine::new(setup, now(host)),
+        }
+    }
+
+    /// Registers a worker: first an id, then its lock, then its row.
+    fn register(host: &mut Host, parent: Option<WorkerId>) -> Life<Option<(WorkerId, Store)>> {
         let mut store = host.open();
         #[expect(
             clippy::redundant_closure_for_method_calls,
@@ -88,6 +161,7 @@ impl Worker {
             slots: SLOTS as i64,
             started_ms: host.wall_ms(),
             stop_ms: None,
+            parent,
         };
         let answer = host.write(Actor::Worker, &mut store, |tx| tx.add_worker(&row));
         if !matches!(answer, Answer::Stored(())) || host.strike("registered").is_err() {
@@ -96,43 +170,13 @@ impl Worker {
             return Ok(None);
         }
         host.note(|| format!("worker {id} starts"));
-        let Ok(foreground) = foreground::enqueue(host, &mut store, id) else {
-            host.locks.remove(&id);
-            host.close(store);
-            return Err(Died);
-        };
-        let setup = Setup {
-            worker: id,
-            slots: SLOTS,
-            queues: Vec::new(),
-            catalogue: host.catalogue(),
-            max_runs: host.dice.percent(5).then(|| host.dice.between(1, 5) as u64),
-            drain: host.drain(),
-            foreground,
-            stop_after: Duration::from_millis(30 * SECOND as u64),
-        };
-        Ok(Some(Self {
-            id,
-            store,
-            machine: Machine::new(setup, now(host)),
-            line: Line::new(SLOTS),
-            attempts: [None, None],
-            stuck: Vec::new(),
-            inbox: Vec::new(),
-            turns: Mutex::default(),
-            submitted: None,
-            is_asked_what_is_left: false,
-            is_loading: false,
-            seen_version: 0,
-            claims: BTreeMap::new(),
-            frozen_until_ms: 0,
-            foreground,
-        }))
+        Ok(Some((id, store)))
     }
 
     /// Each of its threads does something; whether it goes on.
     pub(super) fn step(&mut self, host: &mut Host) -> Life<bool> {
         self.end_attempts(host)?;
+        self.hear_of_children(host);
         self.read(host);
         self.turn(host);
         host.strike("between two turns")?;
@@ -153,7 +197,9 @@ impl Worker {
     /// What its slots work on, and what waits for them.
     pub(super) fn attempts_of(&self) -> impl Iterator<Item = (RunId, Fence)> {
         self.machine.holds().filter(|(_, fence)| {
-            self.line.slot_of(*fence).is_some()
+            self.line
+                .slot_of(*fence)
+                .is_some_and(|slot| self.children[slot].is_none())
                 || self.stuck.iter().any(|it| it.claimed.fence == *fence)
         })
     }
@@ -161,6 +207,13 @@ impl Worker {
     /// A signal, or news of another process.
     pub(super) fn hears(&mut self, event: Event) {
         self.inbox.push(event);
+    }
+
+    /// It has ended by itself: what came of it.
+    pub(super) fn sign_off(self, host: &mut Host) -> Summary {
+        host.locks.remove(&self.id);
+        host.close(self.store);
+        self.machine.into_summary()
     }
 
     /// Its memory, for a ghost to act upon when it is dead.
@@ -188,7 +241,7 @@ impl Worker {
             }
         }
         let stops = self.machine.stop() != Stop::No && self.submitted.is_none();
-        if let (Some(run), true) = (self.foreground, stops) {
+        if let (Some(Only::Kept(run)), true) = (self.only, stops) {
             // What it keeps is for others then. A claim that is under way was asked for before the stop.
             host.witness.fact(run).keeper = None;
         }
@@ -202,12 +255,8 @@ impl Worker {
                 assert!(self.submitted.is_none(), "two batches are under way");
                 self.submitted = Some(batch);
             }
-            Action::Offer(runs) => {
-                for claimed in runs {
-                    self.claims.insert(claimed.fence, claimed.clone());
-                    self.line.add(claimed, (), now);
-                }
-            }
+            Action::Offer(runs) => self.offer(runs, false, now),
+            Action::OfferAlone(runs) => self.offer(runs, true, now),
             Action::Noted(fences) => self.line.note(&fences),
             Action::TakeBack(which) => {
                 let taken = self.line.take_back(which, now);
@@ -220,7 +269,8 @@ impl Worker {
                     self.machine.on_event(Event::TakenBack(vec![taken]), now);
                 }
             }
-            Action::TellAll(_) => self.release_all(host),
+            Action::TellAll(command) => self.release_all(command, host),
+            Action::LookAtOthers(look) => self.look = look,
             Action::Load => self.is_loading = true,
             Action::ReadLeft => self.is_asked_what_is_left = true,
             Action::Tick { .. } => {
@@ -236,6 +286,13 @@ impl Worker {
             | Action::TellReloading
             | Action::TellReady
             | Action::TellStop => {}
+        }
+    }
+
+    fn offer(&mut self, runs: Vec<Claimed>, alone: bool, now: Now) {
+        for claimed in runs {
+            self.claims.insert(claimed.fence, claimed.clone());
+            self.line.add(claimed, (), alone, now);
         }
     }
 

@@ -47,6 +47,7 @@ impl Lab {
             slots: 1,
             started_ms: now_ms,
             stop_ms: None,
+            parent: None,
         };
         let begun = store.write(|tx| {
             tx.keep_catalogue(&catalogue, now_ms)?;
@@ -76,7 +77,6 @@ impl Lab {
             max: 1,
             free: 1,
             is_short: &|_| false,
-            idle: true,
         };
         let claims = self.store.write(|tx| {
             tx.promote(now_ms)?;

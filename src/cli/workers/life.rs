@@ -73,6 +73,7 @@ mod tests {
             slots: 1,
             started_ms: 0,
             stop_ms: None,
+            parent: None,
         }
     }
 

@@ -114,8 +114,18 @@ pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
     let busy = store.busy()?;
     let mut lacking = store.lacking()?;
     let rows = store.workers()?;
-    let seen = rows.into_iter().map(|row| Seen {
-        busy: busy.get(&row.worker.0).copied().unwrap_or(0),
+    let busy_of = |worker: WorkerId| busy.get(&worker.0).copied().unwrap_or(0);
+    // A worker that another one started for a run takes a slot of that one.
+    let children = |parent: WorkerId| {
+        let children = rows.iter().filter(move |row| row.parent == Some(parent));
+        children.map(|row| busy_of(row.worker)).sum::<i64>()
+    };
+    let all_busy: Vec<i64> = rows
+        .iter()
+        .map(|row| busy_of(row.worker) + children(row.worker))
+        .collect();
+    let seen = rows.into_iter().zip(all_busy).map(|(row, busy)| Seen {
+        busy,
         user: u32::try_from(row.uid).ok().and_then(user_name),
         alive: life::is_alive(store.dir(), &row),
         lacking: lacking.remove(&row.worker),
@@ -148,10 +158,10 @@ pub(super) fn table(workers: &[Seen], now_ms: i64) -> Table {
     ]);
     for seen in workers {
         let row = &seen.row;
-        let queues = if row.queues.is_empty() {
-            "all"
-        } else {
-            &row.queues
+        let queues = match row.parent {
+            Some(parent) => format!("a run of worker {parent}"),
+            None if row.queues.is_empty() => "all".to_owned(),
+            None => row.queues.clone(),
         };
         let (state, paint) = match (seen.alive, row.stop_ms) {
             (Some(false), _) => ("gone", Paint::Bad),
@@ -163,7 +173,7 @@ pub(super) fn table(workers: &[Seen], now_ms: i64) -> Table {
             (&row.worker.to_string(), Paint::Plain),
             (&row.pid.to_string(), Paint::Plain),
             (seen.user.as_deref().unwrap_or("?"), Paint::Plain),
-            (queues, Paint::Plain),
+            (&queues, Paint::Plain),
             (&format!("{} of {}", seen.busy, row.slots), Paint::Plain),
             (&when::relative(row.started_ms, now_ms), Paint::Plain),
             (state, paint),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::flow::{Gates, Overridden, Paused, Running, Subject, Throttle};
 use crate::run::{RunId, State, WorkerId};
 
-/// The queues of a worker that serves none: it works one run in the foreground. No queue has this name.
+/// The queues of a worker that serves none: it works one run, in the foreground or alone. No queue has this name.
 pub const NO_QUEUES: &str = "-";
 
 /// Everything that may stand between a run and a slot.
@@ -71,8 +71,6 @@ pub struct RunFacts {
     pub max_attempts: i64,
     /// Deaths of its workers.
     pub crashes: i64,
-    /// Whether the next death of its worker makes it poison: it must run alone.
-    pub alone: bool,
     /// Whether the last attempt was rate limited.
     pub limited: bool,
     /// Who runs it, or keeps it.
@@ -102,8 +100,6 @@ pub struct HeldRun {
     pub worker: WorkerId,
     /// Its lane.
     pub place: Place,
-    /// Nothing runs beside it at its worker.
-    pub alone: bool,
     /// The limits that it was claimed under.
     pub limits: String,
     /// The fence of its claim.
@@ -121,6 +117,8 @@ pub struct Worker {
     pub slots: i64,
     /// An operator asked it to stop.
     pub stopping: bool,
+    /// The worker that started it, for a run that must be alone: it takes a slot of that one.
+    pub parent: Option<WorkerId>,
 }
 
 impl Worker {
@@ -137,7 +135,7 @@ impl Worker {
             .filter(|name| !name.is_empty() && *name != NO_QUEUES)
     }
 
-    /// Whether it serves no queue, but one run in the foreground.
+    /// Whether it serves no queue, but one run: in the foreground, or one that must be alone.
     pub fn is_foreground(&self) -> bool {
         self.queues == NO_QUEUES
     }
@@ -157,8 +155,6 @@ pub struct Head {
     pub run: RunId,
     /// Its order inside the queue, smaller first.
     pub order_key: i64,
-    /// It must run alone.
-    pub alone: bool,
 }
 
 /// Ready runs of one lane that come before a run.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::names;
-use super::{Facts, Gate, Head, Place, Worker};
+use super::{Facts, Gate, Worker};
 use crate::run::WorkerId;
 use crate::units::counted;
 
@@ -17,8 +17,6 @@ const DESCRIBED: usize = 4;
 enum Refusal {
     Stopping,
     Busy,
-    /// It runs something that must be alone, or is about to.
-    Alone(String),
     /// Free slots that are kept for other queues.
     Reserved(i64, Vec<String>),
 }
@@ -122,7 +120,6 @@ fn words(worker: &Worker, refusal: &Refusal) -> String {
     match refusal {
         Refusal::Stopping => "stopping".to_owned(),
         Refusal::Busy => format!("{0} of {0} slots busy", worker.slots),
-        Refusal::Alone(why) => why.clone(),
         Refusal::Reserved(free, queues) => {
             let slots = counted(*free, "free slot");
             format!("{slots} kept for {}", names(queues))
@@ -132,31 +129,24 @@ fn words(worker: &Worker, refusal: &Refusal) -> String {
 
 struct Desk<'a> {
     facts: &'a Facts,
-    /// Runs that each worker holds, by queue.
+    /// Runs that each worker holds, or a worker that it started for one, by queue.
     held: BTreeMap<WorkerId, BTreeMap<&'a str, i64>>,
-    /// A run that must be alone and is first in a lane that is served no later.
-    next_alone: Option<&'a Head>,
 }
 
 impl<'a> Desk<'a> {
     fn new(facts: &'a Facts) -> Self {
         let mut held: BTreeMap<WorkerId, BTreeMap<&str, i64>> = BTreeMap::new();
+        let parents: BTreeMap<WorkerId, WorkerId> = facts
+            .workers
+            .iter()
+            .filter_map(|it| Some((it.worker, it.parent?)))
+            .collect();
         for run in &facts.holders {
-            let queues = held.entry(run.worker).or_default();
+            let worker = parents.get(&run.worker).unwrap_or(&run.worker);
+            let queues = held.entry(*worker).or_default();
             *queues.entry(run.place.queue.as_str()).or_default() += 1;
         }
-        let mut gates = facts.gates();
-        let own = facts.run.as_ref().map(|run| run.run);
-        let next_alone = facts.heads.iter().find(|head| {
-            let Place { queue, tenant, job } = &head.place;
-            let lane = gates.lane(queue, tenant, job);
-            head.alone && Some(head.run) != own && gates.closed(&lane).is_none()
-        });
-        Self {
-            facts,
-            held,
-            next_alone,
-        }
+        Self { facts, held }
     }
 
     /// Slots of a worker that this run may have, or why there are none.
@@ -167,29 +157,6 @@ impl<'a> Desk<'a> {
         let nothing = BTreeMap::new();
         let queues = self.held.get(&worker.worker).unwrap_or(&nothing);
         let busy: i64 = queues.values().sum();
-        let mut holders = self.facts.holders.iter();
-        if let Some(held) = holders.find(|held| held.worker == worker.worker && held.alone) {
-            let why = format!("run {} is alone there, as it ended its workers", held.run);
-            return Err(Refusal::Alone(why));
-        }
-        let must_be_alone = self.facts.run.as_ref().filter(|run| run.alone);
-        if let Some(run) = must_be_alone.filter(|_| busy > 0) {
-            let why = format!(
-                "{busy} running, and this run ended {}: it starts alone or not at all",
-                counted(run.crashes, "worker")
-            );
-            return Err(Refusal::Alone(why));
-        }
-        if let Some(head) = self.next_alone
-            && worker.serves(&head.place.queue)
-            && busy > 0
-        {
-            let why = format!(
-                "keeps itself free for run {}, which must be alone",
-                head.run
-            );
-            return Err(Refusal::Alone(why));
-        }
         let free = worker.slots - busy;
         if free <= 0 {
             return Err(Refusal::Busy);

@@ -8,7 +8,7 @@ use super::flow;
 use super::writer::{Depth, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
-use crate::store::{Burial, ClaimRequest, Claimed, Claims, Waiting};
+use crate::store::{Burial, ClaimRequest, Claimed, Claims, Handover, Waiting};
 
 /// Delayed runs made ready per transaction.
 const PROMOTE_MAX: i64 = 1000;
@@ -24,14 +24,31 @@ pub(super) const RESTART_WAITS: &str = "
     WHERE id IN (
         SELECT id FROM run INDEXED BY run_wait WHERE state = 'waiting' AND wait_set_ms > ?1 LIMIT ?2)";
 
+/// What [`claimed_row`] reads.
+macro_rules! claimed_columns {
+    () => {
+        " RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
+            guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
+            correlation_id, initiator, business_key, traceparent, exit_code, last_error,
+            period, scheduled_ms, business_date"
+    };
+}
+
 /// Takes a run that is still ready, unless its deadline has passed: `expire` may not have come to it yet.
-const TAKE: &str = "
-    UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3, limits = ?4
-    WHERE id = ?1 AND state = 'waiting' AND ready = 1 AND (deadline_ms IS NULL OR deadline_ms > ?5)
-    RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
-        guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
-        correlation_id, initiator, business_key, traceparent, exit_code, last_error,
-        period, scheduled_ms, business_date";
+const TAKE: &str = concat!(
+    "UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3, limits = ?4
+    WHERE id = ?1 AND state = 'waiting' AND ready = 1 AND (deadline_ms IS NULL OR deadline_ms > ?5)",
+    claimed_columns!()
+);
+
+/// Takes over a run that another worker has claimed, under the limits of that claim. One that is too late or to be cancelled stays
+/// there.
+const TAKE_OVER: &str = concat!(
+    "UPDATE run SET worker = ?4, fence = ?5
+    WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND state = 'running' AND cancel_ms IS NULL
+        AND (deadline_ms IS NULL OR deadline_ms > ?6)",
+    claimed_columns!()
+);
 
 /// More starts or bad endings than any run can have.
 const COUNT_MAX: i64 = 1_000_000_000_000;
@@ -280,6 +297,46 @@ impl Tx<'_> {
             Taken::Claimed(claimed) => claims.runs.push(*claimed),
             Taken::Buried(burial) => claims.buried.push(burial),
             Taken::Late => {}
+        }
+        Ok(claims)
+    }
+
+    /// Takes over a run that the parent of this worker has claimed for it. The claim goes on under a fence of this worker, so whatever
+    /// the parent still writes about it changes nothing.
+    pub fn take_over(
+        &mut self,
+        from: &Handover,
+        request: &ClaimRequest<'_>,
+        now_ms: i64,
+    ) -> Result<Claims> {
+        let mut claims = Claims::default();
+        let fence = self.fences(1)?;
+        let Handover {
+            run,
+            fence: given,
+            parent,
+        } = *from;
+        let worker = request.worker.0;
+        let row = self
+            .conn
+            .prepare_cached(TAKE_OVER)?
+            .query_row(
+                [run.0, given.0, parent.0, worker, fence, now_ms],
+                claimed_row,
+            )
+            .optional()?;
+        let Some((claimed, has_payload)) = row else {
+            return Ok(claims);
+        };
+        match self.complete(claimed, has_payload)? {
+            Ok(mut claimed) => {
+                self.apply_terms(&mut claimed, request)?;
+                claims.runs.push(claimed);
+            }
+            // The next claim of it buries it.
+            Err(_) => {
+                self.unclaim(run, Fence(fence))?;
+            }
         }
         Ok(claims)
     }

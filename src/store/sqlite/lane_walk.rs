@@ -22,7 +22,7 @@ enum End {
     Dry,
     /// It had its share.
     Share,
-    /// The worker has enough, or must be alone with what it got or wants.
+    /// The worker has enough.
     Claim,
 }
 
@@ -53,7 +53,7 @@ impl Tx<'_> {
         let mut queues: Vec<&ServedQueue> = request.queues.iter().collect();
         queues.sort_by_key(|queue| (rules.rules.rank(&queue.name), &queue.name));
         self.walk(&queues, &mut desk, turns)?;
-        if desk.leapt && !desk.claims.full && !desk.claims.wants_idle {
+        if desk.leapt && !desk.claims.full {
             // There is room for more: what was leapt over may be what one has to wait for.
             desk.leaps = false;
             self.walk(&queues, &mut desk, turns)?;
@@ -168,24 +168,11 @@ impl Tx<'_> {
                 }
             };
             desk.claims.fence += 1;
-            let alone = claimed.must_be_alone();
-            if alone && !(request.idle && desk.claims.runs.is_empty()) {
-                // It stays where it is until the worker is idle.
-                self.unclaim(claimed.run, claimed.fence)?;
-                desk.claims.wants_idle = true;
-                end = End::Claim;
-                break;
-            }
             tenant.lanes[lane].rows.pop_front();
             desk.gates.take(&tenant.lanes[lane].gates);
             desk.reserves.take(queue);
             desk.claims.runs.push(claimed);
             let goes_on = turn.take(&tenant.name, desk.gates.rules().weight(&tenant.name));
-            if alone {
-                desk.claims.wants_idle = true;
-                end = End::Claim;
-                break;
-            }
             if desk.claims.runs.len() >= request.max {
                 desk.claims.full = true;
                 end = End::Claim;

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_namespace.sql"),
     include_str!("migrations/0011_first_runs.sql"),
     include_str!("migrations/0012_lacks.sql"),
+    include_str!("migrations/0013_parent.sql"),
 ];
 
 /// The schema version that this jobctl writes.

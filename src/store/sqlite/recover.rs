@@ -35,6 +35,9 @@ impl Cause {
     }
 }
 
+/// Deaths that prove nothing make poison at so many times the number of those that do.
+const UNPROVED: i64 = 2;
+
 /// What is known of a dead worker.
 #[derive(Debug, Clone)]
 pub struct Death {
@@ -42,6 +45,9 @@ pub struct Death {
     pub worker: WorkerId,
     /// Why; only an unknown cause counts as a crash.
     pub cause: Cause,
+    /// Whether the death of this worker with one started run proves that this run ends workers. Not where the worker that started it
+    /// died too: something else may have ended both.
+    pub proves: bool,
     /// Start marks: (run, fence) and when, milliseconds.
     pub started: HashMap<(RunId, Fence), i64>,
     /// Runs that must stay claimed because something of them cannot be ended.
@@ -83,7 +89,9 @@ impl Tx<'_> {
         let started = |held: &Held| {
             rebooted || held.noted || death.started.contains_key(&(held.run, held.fence))
         };
-        // Only a death while alone proves who the killer is.
+        // Only a death while alone proves who the killer is. What always ends its worker's parent too must have an end all the same.
+        let times = if death.proves { 1 } else { UNPROVED };
+        let enough = |max_crashes: i64| max_crashes.saturating_mul(times);
         let alone = held.iter().filter(|held| started(held)).count() == 1;
         let mut recovered = Recovered::default();
         for held in &held {
@@ -103,7 +111,8 @@ impl Tx<'_> {
             let counts = death.cause == Cause::Unknown;
             let reason = if held.guarantee == Guarantee::AtMostOnce.word() {
                 Some(Reason::Crashed)
-            } else if counts && alone && held.crashes.saturating_add(1) >= held.max_crashes {
+            } else if counts && alone && held.crashes.saturating_add(1) >= enough(held.max_crashes)
+            {
                 Some(Reason::Poison)
             } else {
                 None

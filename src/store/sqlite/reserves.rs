@@ -50,11 +50,12 @@ impl<'a> Reserves<'a> {
 }
 
 impl Tx<'_> {
-    /// Runs of a queue that a worker holds.
+    /// Runs of a queue that a worker holds, or a worker that it started for one of them.
     fn held_from(&self, worker: WorkerId, queue: &str) -> Result<i64> {
         const SQL: &str = "
             SELECT count(*) FROM run INDEXED BY run_worker
-            WHERE worker IS NOT NULL AND worker = ?1 AND state = 'running' AND queue = ?2";
+            WHERE worker IS NOT NULL AND worker IN (SELECT ?1 UNION ALL SELECT id FROM worker WHERE parent = ?1)
+                AND state = 'running' AND queue = ?2";
         let mut statement = self.conn.prepare_cached(SQL)?;
         Ok(statement.query_row(params![worker.0, queue], |row| row.get(0))?)
     }

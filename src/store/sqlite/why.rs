@@ -111,15 +111,15 @@ impl super::Store {
 fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFacts)>> {
     const SQL: &str = "
         SELECT queue, tenant, job, order_key, state, due_ms, deadline_ms, attempts, failures, max_attempts, crashes,
-            crashes > 0 AND crashes >= max_crashes - 1, limited_ms IS NOT NULL, worker, ended_ms, cancel_ms, cancel_by,
+            limited_ms IS NOT NULL, worker, ended_ms, cancel_ms, cancel_by,
             reason, last_error, gates
         FROM run WHERE id = :run";
     const ATTEMPT: &str = "
         SELECT number, started_ms FROM attempt WHERE run = :run AND ended_ms IS NULL ORDER BY number DESC LIMIT 1";
     let read = |row: &Row<'_>| {
         let state: String = row.get(4)?;
-        let cancel_ms: Option<i64> = row.get(15)?;
-        let cancel_by: Option<String> = row.get(16)?;
+        let cancel_ms: Option<i64> = row.get(14)?;
+        let cancel_by: Option<String> = row.get(15)?;
         let facts = RunFacts {
             run,
             // The schema's CHECK lets no other word in.
@@ -130,15 +130,14 @@ fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFac
             failures: row.get(8)?,
             max_attempts: row.get(9)?,
             crashes: row.get(10)?,
-            alone: row.get(11)?,
-            limited: row.get(12)?,
-            worker: row.get::<_, Option<i64>>(13)?.map(WorkerId),
+            limited: row.get(11)?,
+            worker: row.get::<_, Option<i64>>(12)?.map(WorkerId),
             attempt: None,
-            ended_ms: row.get(14)?,
+            ended_ms: row.get(13)?,
             cancel: cancel_ms.map(|ms| (ms, cancel_by)),
-            reason: row.get(17)?,
-            last_error: row.get(18)?,
-            gates: row.get(19)?,
+            reason: row.get(16)?,
+            last_error: row.get(17)?,
+            gates: row.get(18)?,
             after: Vec::new(),
         };
         Ok((place_at(row, 0)?, row.get(3)?, facts))
@@ -187,7 +186,7 @@ fn predecessors(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
 /// All that runs.
 fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
     const SQL: &str = "
-        SELECT queue, tenant, job, id, worker, crashes > 0 AND crashes >= max_crashes - 1, limits, fence
+        SELECT queue, tenant, job, id, worker, limits, fence
         FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'running' ORDER BY id";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
@@ -195,16 +194,16 @@ fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
             place: place_at(row, 0)?,
             run: RunId(row.get(3)?),
             worker: WorkerId(row.get(4)?),
-            alone: row.get(5)?,
-            limits: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
-            fence: row.get(7)?,
+            limits: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+            fence: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn workers(conn: &Connection) -> Result<Vec<Worker>> {
-    const SQL: &str = "SELECT id, queues, slots, stop_ms IS NOT NULL FROM worker ORDER BY id";
+    const SQL: &str =
+        "SELECT id, queues, slots, stop_ms IS NOT NULL, parent FROM worker ORDER BY id";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
         Ok(Worker {
@@ -212,6 +211,7 @@ fn workers(conn: &Connection) -> Result<Vec<Worker>> {
             queues: row.get(1)?,
             slots: slots_at(row, 2)?,
             stopping: row.get(3)?,
+            parent: row.get::<_, Option<i64>>(4)?.map(WorkerId),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -228,8 +228,6 @@ pub(super) fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
 
 /// The first runs of a queue's lanes, behind those that were read before.
 fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
-    const ALONE: &str = "SELECT crashes > 0 AND crashes >= max_crashes - 1 FROM run WHERE id = ?1";
-    let mut statement = conn.prepare_cached(ALONE)?;
     let mut lanes = Lanes::of(conn, queue)?;
     let mut next = Some(String::new());
     while let Some(tenant) = next {
@@ -248,7 +246,6 @@ fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
                 },
                 run: RunId(head.run),
                 order_key: head.order_key,
-                alone: statement.query_row([head.run], |row| row.get(0))?,
             });
         }
         next = lanes.tenant_behind(&tenant)?;

@@ -13,7 +13,7 @@ use crate::store::{Lacking, WorkerRow};
 const SLOTS_MAX: i64 = 1024;
 
 const COLUMNS: &str =
-    "id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, stop_ms, pid_ns";
+    "id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, stop_ms, pid_ns, parent";
 
 fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
     Ok(WorkerRow {
@@ -28,6 +28,7 @@ fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
         started_ms: row.get(8)?,
         stop_ms: row.get(9)?,
         pid_ns: row.get(10)?,
+        parent: row.get::<_, Option<i64>>(11)?.map(WorkerId),
     })
 }
 
@@ -81,8 +82,8 @@ impl Tx<'_> {
     /// Registers a worker whose lock is already held.
     pub fn add_worker(&mut self, row: &WorkerRow) -> Result<()> {
         const SQL: &str = "
-            INSERT INTO worker (id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, pid_ns)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+            INSERT INTO worker (id, pid, pid_start, boot_id, host, uid, queues, slots, started_ms, pid_ns, parent)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.conn.prepare_cached(SQL)?.execute(params![
             row.worker.0,
             row.pid,
@@ -93,7 +94,8 @@ impl Tx<'_> {
             row.queues,
             row.slots,
             row.started_ms,
-            row.pid_ns
+            row.pid_ns,
+            row.parent.map(|parent| parent.0)
         ])?;
         Ok(())
     }

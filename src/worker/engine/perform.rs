@@ -16,7 +16,8 @@ impl Engine {
     pub(super) fn perform(&mut self, action: Action, now: Now) {
         match action {
             Action::Submit(batch) => self.submit(&batch),
-            Action::Offer(runs) => self.offer(runs, now),
+            Action::Offer(runs) => self.offer(runs, false, now),
+            Action::OfferAlone(runs) => self.offer(runs, true, now),
             Action::Noted(fences) => self.shared.pool.note(&fences),
             Action::TakeBack(which) => {
                 let taken = self.shared.pool.take_back(which, now);
@@ -29,17 +30,26 @@ impl Engine {
             }
             Action::TellAll(command) => self.shared.pool.send_all(command),
             Action::Forget(fence) => self.shared.marks.done(fence),
+            Action::LookAtOthers(look) => {
+                if let Some(house) = &self.house {
+                    house.look(look);
+                }
+            }
             Action::Load => self.load(),
             Action::Use(catalogue) => {
                 self.prepared.clear();
                 self.teller.use_catalogue(&catalogue);
-                self.house.use_catalogue(catalogue);
+                if let Some(house) = &self.house {
+                    house.use_catalogue(catalogue);
+                }
             }
             Action::ReadLeft => self.reader.ask(Question::Left),
             Action::Examine(error) => self.reader.ask(Question::Examine(error)),
             Action::Tick { busy } => {
                 spawn::reap_orphans();
-                self.house.set_busy(busy);
+                if let Some(house) = &self.house {
+                    house.set_busy(busy);
+                }
                 for ended in self.stuck.extract_if(.., |it| it.has_let_go()) {
                     self.machine.on_event(Event::Ended(ended), now);
                 }
@@ -68,7 +78,7 @@ impl Engine {
         self.stuck.push(ended);
     }
 
-    fn offer(&mut self, runs: Vec<Claimed>, now: Now) {
+    fn offer(&mut self, runs: Vec<Claimed>, alone: bool, now: Now) {
         let mut work = Vec::new();
         for claimed in runs {
             // The machine offers what its catalogue knows.
@@ -76,7 +86,7 @@ impl Engine {
                 work.push((claimed, job));
             }
         }
-        self.shared.pool.add(work, now);
+        self.shared.pool.add(work, alone, now);
     }
 
     fn prepare(&mut self, name: &str) -> Option<Arc<Prepared>> {

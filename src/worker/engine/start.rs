@@ -20,6 +20,8 @@ use crate::process::{SlotDir, descriptors, marks::StartMarks, spawn};
 use crate::recovery::refuse_foreign;
 use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NO_QUEUES, ServedQueue, Settings, Store};
+use crate::worker::alone::Starter;
+use crate::worker::batch::Only;
 use crate::worker::house::House;
 use crate::worker::identity::{self, Identity};
 use crate::worker::inbox::Inbox;
@@ -40,7 +42,8 @@ impl Engine {
             identity::make_dir(store.dir(), name)?;
         }
         let label = label(&options);
-        let identity = Identity::register(&mut store, &label, options.slots, now_ms)?;
+        let parent = options.handed_over.map(|from| from.parent);
+        let identity = Identity::register(&mut store, &label, options.slots, parent, now_ms)?;
         let worker = identity.worker;
         let shared = Arc::new(Shared {
             pool: Pool::new(options.slots as usize).map_err(|error| failed(&error))?,
@@ -49,9 +52,10 @@ impl Engine {
                 .map_err(|error| failed(&error))?,
             state_dir: store.dir().into(),
             uuid: store.uuid().to_owned(),
+            starter: Starter::new(worker, std::mem::take(&mut options.alone)),
         });
-        let foreground = match take_place(&mut store, worker, &mut options, &reload, now_ms) {
-            Ok(foreground) => foreground,
+        let only = match take_place(&mut store, worker, &mut options, &reload, now_ms) {
+            Ok(only) => only,
             Err(error) => {
                 identity.sign_off(&mut store);
                 return Err(error);
@@ -62,14 +66,17 @@ impl Engine {
         let lock = identity.lock_file()?;
         let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
         let ledger = Arc::new(Ledger::start(store)?);
-        let house = House::start(
-            &options.open,
-            Arc::clone(&ledger),
-            worker,
-            Arc::clone(&catalogue),
-            Arc::clone(&shared),
-            foreground.is_some(),
-        )?;
+        let start_house = || {
+            House::start(
+                &options.open,
+                Arc::clone(&ledger),
+                worker,
+                Arc::clone(&catalogue),
+                Arc::clone(&shared),
+                only.is_some(),
+            )
+        };
+        let house = parent.is_none().then(start_house).transpose()?;
         let slots = start_slots(&options, worker, &shared)?;
         let teller = Teller::new(options.notify, &catalogue);
         let setup = Setup {
@@ -79,7 +86,7 @@ impl Engine {
             catalogue,
             max_runs: options.max_runs,
             drain: options.drain,
-            foreground,
+            only,
             stop_after: options.stop_after,
         };
         let engine = Self {
@@ -96,10 +103,10 @@ impl Engine {
             slots,
             prepared: HashMap::new(),
             teller,
-            in_foreground: foreground.is_some(),
+            serves_one: only.is_some(),
             stuck: Vec::new(),
         };
-        if foreground.is_none() {
+        if only.is_none() {
             engine.log_start();
         }
         Ok(engine)
@@ -118,10 +125,16 @@ impl Engine {
 
 /// The queues as the row of the worker names them.
 fn label(options: &Options) -> String {
-    match options.foreground {
-        Some(_) => NO_QUEUES.to_owned(),
-        None => ServedQueue::list(&options.queues),
+    if serves_one(options) {
+        NO_QUEUES.to_owned()
+    } else {
+        ServedQueue::list(&options.queues)
     }
+}
+
+/// Whether it works one run and no other.
+fn serves_one(options: &Options) -> bool {
+    options.foreground.is_some() || options.handed_over.is_some()
 }
 
 /// What a process that runs other people's commands sets for itself.
@@ -138,18 +151,21 @@ fn prepare_process(slots: u32) -> Result<()> {
 }
 
 /// Refuses a store that may not be shared with a worker of another pid namespace, before anything of ours is in force there; the
-/// run of the foreground, if there is one.
+/// one run that it works, if it is for one.
 fn take_place(
     store: &mut Store,
     worker: WorkerId,
     options: &mut Options,
     reload: &Reload,
     now_ms: i64,
-) -> Result<Option<RunId>> {
+) -> Result<Option<Only>> {
     // Behind our registration, so that of two workers that start at once one sees the other.
     refuse_foreign(store, worker)?;
     put_in_force(store, options, reload, now_ms)?;
-    enqueue_for(store, worker, options, now_ms)
+    match options.handed_over {
+        Some(from) => Ok(Some(Only::HandedOver(from))),
+        None => Ok(enqueue_for(store, worker, options, now_ms)?.map(Only::Kept)),
+    }
 }
 
 /// Only a worker that serves others puts rules in force. Not those that it read before somebody changed them: a command may have
@@ -166,7 +182,7 @@ fn put_in_force(
     {
         options.catalogue = Arc::new(newer);
     }
-    if options.foreground.is_none() {
+    if !serves_one(options) {
         store.write(|tx| tx.keep_catalogue(&options.catalogue, now_ms))?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind};
 use crate::run::{Fence, RunId};
 use crate::store::{PassedOver, ServedQueue};
-use crate::worker::batch::{ClaimAnswer, ClaimOrder, Foreground, Place};
+use crate::worker::batch::{ClaimAnswer, ClaimOrder, Foreground, Only, Place};
 use crate::worker::ended::Ended;
 
 /// Claims in a row that are refused as a defect end the worker.
@@ -21,8 +21,6 @@ pub(super) struct Claiming {
     durations: Durations,
     /// Runs may be ready that we have not seen.
     pub(super) look: bool,
-    /// A run that must be alone waits for us to be idle, or is running.
-    awaiting_exclusive: bool,
     /// Claims in a row that were refused as a defect.
     refused: u32,
     /// When a run becomes due, milliseconds UTC.
@@ -45,7 +43,6 @@ impl Claiming {
             queues: Arc::default(),
             durations: Durations::default(),
             look: true,
-            awaiting_exclusive: false,
             refused: 0,
             next_due_ms: None,
             passed: PassedOver::default(),
@@ -110,10 +107,6 @@ impl Claiming {
             *left += runs as u64;
         }
     }
-
-    pub(super) fn end_exclusive(&mut self) {
-        self.awaiting_exclusive = false;
-    }
 }
 
 impl Machine {
@@ -125,33 +118,27 @@ impl Machine {
             return None;
         }
         self.claiming.look = false;
-        let has_nothing = view.idle == self.slots && view.queued == 0;
         Some(ClaimOrder {
             queues: Arc::clone(&self.claiming.queues),
             max,
             free,
-            idle: self.claiming.awaiting_exclusive || has_nothing,
             short: Arc::clone(&self.claiming.durations.short),
             held_back: self.shortages.held_back(),
-            foreground: self.foreground,
+            only: self.only,
         })
     }
 
     /// How many runs this worker may take now, and how many of them have a slot.
     fn wanted(&self, view: &View) -> (usize, usize) {
         let free = view.idle.saturating_sub(view.queued);
-        let lacks = match self.foreground {
+        let lacks = match self.only {
             Some(_) => self.shortages.is_any(),
             None => self.shortages.stops_all(),
         };
         if self.stop != Stop::No || lacks {
             return (0, 0);
         }
-        if self.claiming.awaiting_exclusive {
-            // Only an idle worker gets it, and then nothing beside it.
-            return if self.held.is_empty() { (1, 1) } else { (0, 0) };
-        }
-        let ahead = match self.foreground {
+        let ahead = match self.only {
             Some(_) => 0,
             None => self.slots * self.claiming.durations.ahead_per_slot(),
         };
@@ -170,9 +157,8 @@ impl Machine {
         } = answer;
         let claiming = &mut self.claiming;
         claiming.refused = 0;
-        claiming.nothing_claimable = claims.runs.is_empty() && !claims.wants_idle && !claims.full;
-        claiming.awaiting_exclusive = claims.wants_idle;
-        claiming.look |= claims.full || claims.wants_idle;
+        claiming.nothing_claimable = claims.runs.is_empty() && !claims.full;
+        claiming.look |= claims.full;
         claiming.passed = claims.passed;
         claiming.next_due_ms = next_due_ms;
         if let Some(left) = &mut claiming.left_to_claim {
@@ -183,26 +169,33 @@ impl Machine {
         } else {
             self.draining.forget();
         }
-        let (mut work, mut back) = (Vec::new(), Vec::new());
+        let found_nothing = claims.runs.is_empty();
+        let (mut work, mut alone, mut back) = (Vec::new(), Vec::new(), Vec::new());
         for claimed in claims.runs {
             self.hold(claimed.run, claimed.fence);
             // While the claim was under way a stop was asked for, or a catalogue loaded that has no such job.
             let is_wanted = self.stop == Stop::No && self.catalogue.jobs.contains_key(&claimed.job);
-            if is_wanted {
-                work.push(claimed);
-            } else {
+            if !is_wanted {
                 back.push((claimed.run, claimed.fence));
+            } else if claimed.must_be_alone() && self.only.is_none() {
+                alone.push(claimed);
+            } else {
+                work.push(claimed);
             }
         }
         if !work.is_empty() {
             self.actions.push(Action::Offer(work));
         }
-        if !back.is_empty() && self.foreground.is_some() {
+        if !alone.is_empty() {
+            self.actions.push(Action::OfferAlone(alone));
+        }
+        let was_taken_away = matches!(self.only, Some(Only::HandedOver(_))) && found_nothing;
+        if was_taken_away || (!back.is_empty() && self.only.is_some()) {
             // Nobody here can work it any more.
             self.begin_stop(Stop::Graceful(now.steady));
         }
         self.give_back(back);
-        if let (Some(answer), Some(run)) = (foreground, self.foreground) {
+        if let (Some(answer), Some(run)) = (foreground, self.kept()) {
             self.look_after_foreground(run, answer, now);
         }
     }

@@ -34,8 +34,10 @@ enum Asked {
 #[derive(Debug)]
 pub(super) struct Draining {
     drain: Option<Drain>,
-    /// Dead workers were looked for once: before that nobody can say that nothing is left.
-    pub(super) others_looked_at: bool,
+    /// Dead workers were looked for: before that nobody can say that nothing is left.
+    others_looked_at: bool,
+    /// The look that counts, by its number: one since a worker of ours has ended.
+    look: u64,
     asked: Asked,
 }
 
@@ -44,6 +46,7 @@ impl Draining {
         Self {
             drain,
             others_looked_at: false,
+            look: 0,
             asked: Asked::No,
         }
     }
@@ -53,6 +56,18 @@ impl Draining {
         if matches!(self.asked, Asked::Judged) {
             self.asked = Asked::No;
         }
+    }
+
+    /// Other workers were looked at, and none is dead and not yet recovered.
+    pub(super) fn see_others(&mut self, look: u64) {
+        self.others_looked_at |= look == self.look;
+    }
+
+    /// A worker of ours has ended, perhaps dead: only a look from now on counts. Its number.
+    pub(super) fn look_again(&mut self) -> u64 {
+        self.others_looked_at = false;
+        self.look += 1;
+        self.look
     }
 
     /// Runs were claimed.
@@ -78,7 +93,7 @@ impl Machine {
             // What one job lacks may be lacking for ever; what the host lacks passes.
             && !self.shortages.stops_all()
             && self.draining.others_looked_at
-            && self.foreground.is_none()
+            && self.only.is_none()
     }
 
     pub(super) fn end_if_done(&mut self) {

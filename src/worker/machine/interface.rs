@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Left, Note};
+use crate::attempt::Shortage;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
 use crate::process::control::Command;
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Claimed, ServedQueue, Start};
 use crate::worker::Drain;
-use crate::worker::batch::{Batch, Done};
+use crate::worker::batch::{Batch, Done, Only};
 use crate::worker::ended::Ended;
 
 /// The clocks, read once for each turn of the loop.
@@ -57,12 +58,25 @@ pub enum Event {
         /// The processes.
         pids: Vec<i32>,
     },
+    /// The worker of its own that a slot started for a claimed run has ended, or was not started.
+    AloneEnded {
+        /// Which run.
+        run: RunId,
+        /// The claim; stale where that worker took the run over.
+        fence: Fence,
+        /// Its job.
+        job: String,
+        /// How.
+        end: AloneEnd,
+    },
     /// The housekeeper looked at every other worker.
     Looked {
         /// Runs of dead ones can be claimed again.
         freed: bool,
         /// No other worker is dead and not yet recovered.
         whole: bool,
+        /// The last [`Action::LookAtOthers`] that was made before; 0 before the first.
+        asked: u64,
     },
     /// Another process committed something.
     Commits,
@@ -91,6 +105,17 @@ pub enum Event {
     Lost(Error),
 }
 
+/// How the worker of its own for a claimed run ended.
+#[derive(Debug)]
+pub enum AloneEnd {
+    /// It made an attempt, or was not needed any more.
+    Worked,
+    /// It made none, or was not started.
+    Lacks(Shortage),
+    /// By a signal, or it hangs: perhaps before it took the run over.
+    Killed,
+}
+
 /// Which queued runs are taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeBack {
@@ -107,6 +132,8 @@ pub enum Action {
     Submit(Arc<Batch>),
     /// Hand these runs to the slots.
     Offer(Vec<Claimed>),
+    /// Hand these to the slots, each to be worked by a worker of its own: answer with [`Event::AloneEnded`].
+    OfferAlone(Vec<Claimed>),
     /// The starts of these claims are stored.
     Noted(Vec<Fence>),
     /// Answer with [`Event::TakenBack`].
@@ -117,6 +144,8 @@ pub enum Action {
     TellAll(Command),
     /// The end of this claim is stored: its start mark is not needed any more.
     Forget(Fence),
+    /// Look at every other worker soon; [`Event::Looked`] repeats this number.
+    LookAtOthers(u64),
     /// Load the catalogue and answer with [`Event::Loaded`].
     Load,
     /// This catalogue is ours from now on.
@@ -156,7 +185,7 @@ pub struct Setup {
     /// Ends by itself.
     pub drain: Option<Drain>,
     /// Works this run and no other.
-    pub foreground: Option<RunId>,
+    pub only: Option<Only>,
     /// How long a stopping worker lets its runs go on, until a catalogue is loaded.
     pub stop_after: Duration,
 }

@@ -3,6 +3,7 @@
 //! Rule: no I/O, clock, thread or lock in this directory. An intent (an end to be stored, a claim to be given back, rules to be
 //! saved, ..) is a field that only the success of its write clears; while the write is under way it stands in `Writes::under_way`.
 
+mod alone;
 mod claims;
 mod drain;
 mod durations;
@@ -27,10 +28,11 @@ use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{ServedQueue, Waiting};
 
 use super::Summary;
+use super::batch::Only;
 use super::ended::Ended;
 
 pub use drain::Left;
-pub use interface::{Action, Event, Now, Setup, TakeBack, View};
+pub use interface::{Action, AloneEnd, Event, Now, Setup, TakeBack, View};
 pub use note::Note;
 pub use status::{NOTHING_RUNS, longest_grace, stop_end};
 pub use stop::Stop;
@@ -66,13 +68,15 @@ struct Held {
 pub struct Machine {
     worker: WorkerId,
     slots: usize,
-    foreground: Option<RunId>,
+    only: Option<Only>,
     /// The worker that has the run of the foreground, where that is another.
     elsewhere: Option<WorkerId>,
     catalogue: Arc<Catalogue>,
     /// Every claim that we were given, until its end, or that it was given back, is stored. What is not in here and ours by
     /// the store was never started by us.
     held: HashMap<Fence, Held>,
+    /// Claims, with their jobs, whose workers of their own were killed: whether they had taken them over, their return tells.
+    killed_alone: HashMap<Fence, String>,
     /// Attempts whose processes could not be ended: their runs stay claimed while these live.
     stuck: HashSet<Fence>,
     claiming: Claiming,
@@ -98,9 +102,10 @@ impl Machine {
         Self {
             worker: setup.worker,
             slots: setup.slots,
-            foreground: setup.foreground,
+            only: setup.only,
             elsewhere: None,
             held: HashMap::new(),
+            killed_alone: HashMap::new(),
             stuck: HashSet::new(),
             claiming: Claiming::new(setup.queues, &setup.catalogue, setup.max_runs),
             catalogue: setup.catalogue,
@@ -114,7 +119,7 @@ impl Machine {
             offset_ms: now.wall_ms - now.boot_ms,
             trouble: None,
             summary: Summary {
-                foreground: setup.foreground,
+                foreground: setup.only.map(|only| only.run()),
                 ..Summary::default()
             },
             end: None,
@@ -132,8 +137,20 @@ impl Machine {
                 self.stuck.insert(fence);
                 self.log(Note::Blocked { run, pids });
             }
-            Event::Looked { freed, whole } => {
-                self.draining.others_looked_at |= whole;
+            Event::AloneEnded {
+                run,
+                fence,
+                job,
+                end,
+            } => self.on_alone_ended((run, fence), job, end, now),
+            Event::Looked {
+                freed,
+                whole,
+                asked,
+            } => {
+                if whole {
+                    self.draining.see_others(asked);
+                }
                 self.claiming.look |= freed;
             }
             Event::Commits => {
@@ -220,6 +237,11 @@ impl Machine {
         &self.claiming.queues
     }
 
+    /// Attempts at a time.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// How far stopping has come.
     pub fn stop(&self) -> Stop {
         self.stop
@@ -267,6 +289,7 @@ impl Machine {
             Some(shortage) => {
                 self.shortages.meet(shortage, job, now);
                 self.claiming.uncount(1);
+                self.summary.lacks = true;
             }
             None => self.summary.attempts += 1,
         }
@@ -278,6 +301,18 @@ impl Machine {
         self.claiming.learn(&ended);
         self.stuck.remove(&ended.claimed.fence);
         self.writes.end(Arc::from(ended), now);
+        if self.summary.lacks && matches!(self.only, Some(Only::HandedOver(_))) {
+            // The worker that handed it over knows how long to wait.
+            self.stop_gracefully(now);
+        }
+    }
+
+    /// The run that stays ours until it has ended.
+    fn kept(&self) -> Option<RunId> {
+        match self.only {
+            Some(Only::Kept(run)) => Some(run),
+            Some(Only::HandedOver(_)) | None => None,
+        }
     }
 
     /// The store failed; whether it can recover is for the reader to find out.

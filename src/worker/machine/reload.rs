@@ -46,7 +46,7 @@ impl Machine {
                 self.actions.push(Action::Use(Arc::clone(&catalogue)));
                 self.catalogue = catalogue;
                 self.reloading.refused = None;
-                if self.foreground.is_some() {
+                if self.only.is_some() {
                     // Only a worker that serves others puts rules in force.
                     self.tell_ready();
                 } else {

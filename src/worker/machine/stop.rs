@@ -40,7 +40,7 @@ impl Machine {
     pub(super) fn on_terminate(&mut self, now: Now) {
         self.summary.interrupted = true;
         self.begin_stop(match self.stop {
-            Stop::No if self.foreground.is_some() => Stop::Term,
+            Stop::No if self.only.is_some() => Stop::Term,
             Stop::No => Stop::Graceful(now.steady + self.stop_after),
             Stop::Graceful(_) => Stop::Term,
             Stop::Term | Stop::Kill => Stop::Kill,
@@ -56,7 +56,7 @@ impl Machine {
             return;
         }
         self.stop = stop;
-        if self.foreground.is_none() {
+        if self.only.is_none() {
             self.log(Note::Stopping(stop));
         }
         self.actions.push(Action::TellStop);

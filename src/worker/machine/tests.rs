@@ -20,6 +20,8 @@ enum Fate {
     Running,
     Ended,
     GivenBack,
+    /// Another worker has it, under another fence.
+    HandedOver,
 }
 
 /// What becomes of a batch.
@@ -52,9 +54,15 @@ enum Situation {
     GivenUp,
     ReloadUnsaved,
     ClockSetBack,
+    /// A worker of its own was started for a claim, and has not taken it over.
+    Alone,
+    /// It has.
+    HandedOver,
 }
 
-const SITUATIONS: [Situation; 8] = [
+const SITUATIONS: [Situation; 10] = [
+    Situation::Alone,
+    Situation::HandedOver,
     Situation::Idle,
     Situation::InLine,
     Situation::Running,
@@ -91,6 +99,12 @@ struct World {
     machine: Machine,
     line: Line<()>,
     active: Vec<Option<Claimed>>,
+    /// Claims for which a slot has started a worker of their own.
+    children: Vec<Option<Claimed>>,
+    /// Deaths of workers that what is claimed has behind it.
+    crashes: i64,
+    /// The last look at others that was asked for.
+    look: u64,
     now: Now,
     /// Runs that a claim would get.
     ready: usize,
@@ -107,6 +121,8 @@ struct World {
     loads: usize,
     rules_saved: usize,
     rebased: usize,
+    /// An end or a return was stored that keeps its run.
+    keeps: bool,
 }
 
 fn catalogue() -> Arc<Catalogue> {
@@ -116,7 +132,7 @@ fn catalogue() -> Arc<Catalogue> {
     Arc::new(Catalogue::load(&path).unwrap())
 }
 
-fn claimed(number: i64) -> Claimed {
+fn claimed(number: i64, crashes: i64) -> Claimed {
     Claimed {
         run: RunId(number),
         fence: Fence(number),
@@ -125,7 +141,7 @@ fn claimed(number: i64) -> Claimed {
         tenant: String::new(),
         attempt: 1,
         failures: 0,
-        crashes: 0,
+        crashes,
         max_attempts: 3,
         max_crashes: 3,
         guarantee: Guarantee::AtMostOnce,
@@ -149,25 +165,38 @@ fn claimed(number: i64) -> Claimed {
 
 impl World {
     fn new(catalogue: &Arc<Catalogue>) -> Self {
+        let mut world = Self::with(catalogue, |_| ());
+        // Its first claim finds nothing.
+        world.turn();
+        world.answer(Answer::Stored);
+        world.turn();
+        world
+    }
+
+    fn with(catalogue: &Arc<Catalogue>, change: impl FnOnce(&mut Setup)) -> Self {
         let now = Now {
             steady: Duration::from_secs(1000),
             wall_ms: 1_000_000_000,
             boot_ms: 1_000_000,
         };
-        let setup = Setup {
+        let mut setup = Setup {
             worker: WorkerId(1),
             slots: SLOTS,
             queues: Vec::new(),
             catalogue: Arc::clone(catalogue),
             max_runs: None,
             drain: None,
-            foreground: None,
+            only: None,
             stop_after: Duration::from_secs(30),
         };
-        let mut world = Self {
+        change(&mut setup);
+        Self {
             machine: Machine::new(setup, now),
             line: Line::new(SLOTS),
             active: vec![None; SLOTS],
+            children: vec![None; SLOTS],
+            crashes: 0,
+            look: 0,
             now,
             ready: 0,
             fates: BTreeMap::new(),
@@ -178,12 +207,8 @@ impl World {
             loads: 0,
             rules_saved: 0,
             rebased: 0,
-        };
-        // Its first claim finds nothing.
-        world.turn();
-        world.answer(Answer::Stored);
-        world.turn();
-        world
+            keeps: false,
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -224,8 +249,19 @@ impl World {
             }
             Action::Offer(runs) => {
                 for run in runs {
-                    self.line.add(run, (), self.now);
+                    assert!(!run.must_be_alone() || self.machine.only.is_some());
+                    self.line.add(run, (), false, self.now);
                 }
+            }
+            Action::OfferAlone(runs) => {
+                for run in runs {
+                    assert!(run.must_be_alone());
+                    self.line.add(run, (), true, self.now);
+                }
+            }
+            Action::LookAtOthers(look) => {
+                assert!(look > self.look, "a look that was asked for before");
+                self.look = look;
             }
             Action::Noted(fences) => self.line.note(&fences),
             Action::TakeBack(which) => {
@@ -256,9 +292,15 @@ impl World {
     /// The slots take what is in line and start it.
     fn start(&mut self) {
         for slot in 0..SLOTS {
-            if self.active[slot].is_none()
-                && let Some(next) = self.line.try_next(slot, self.now)
-            {
+            if self.active[slot].is_some() || self.children[slot].is_some() {
+                continue;
+            }
+            let Some(next) = self.line.try_next(slot, self.now) else {
+                continue;
+            };
+            if next.alone {
+                self.children[slot] = Some(next.claimed);
+            } else {
                 self.started.insert(next.claimed.fence.0);
                 self.active[slot] = Some(next.claimed);
             }
@@ -266,6 +308,15 @@ impl World {
     }
 
     fn end(&mut self, slot: usize) {
+        if let Some(claimed) = self.children[slot].take() {
+            self.line.clear(slot);
+            return self.event(Event::AloneEnded {
+                run: claimed.run,
+                fence: claimed.fence,
+                job: claimed.job,
+                end: AloneEnd::Killed,
+            });
+        }
         let Some(claimed) = self.active[slot].take() else {
             return;
         };
@@ -329,7 +380,8 @@ impl World {
 
     fn store(&mut self, write: &Write) -> Done {
         match write {
-            Write::End { ended, .. } => {
+            Write::End { ended, keep, .. } => {
+                self.keeps |= *keep;
                 let fence = ended.claimed.fence.0;
                 assert_ne!(
                     self.fates[&fence],
@@ -340,8 +392,11 @@ impl World {
                 Done::Ended(Written::of(Outcome::Moved(State::Succeeded)))
             }
             Write::Return { fence, .. } => {
+                if self.fates[&fence.0] == Fate::HandedOver {
+                    return Done::Returned(Outcome::Fenced);
+                }
                 self.give_back(fence.0);
-                Done::Returned
+                Done::Returned(Outcome::Moved(State::Waiting))
             }
             Write::GiveBackUnknown { known, .. } => {
                 let ours: Vec<i64> = self.fates.keys().copied().collect();
@@ -361,7 +416,7 @@ impl World {
                     self.fates.insert(fence, Fate::Running);
                 });
                 let claims = Claims {
-                    runs: fences.map(claimed).collect(),
+                    runs: fences.map(|fence| claimed(fence, self.crashes)).collect(),
                     ..Claims::default()
                 };
                 Done::Claimed(Box::new(ClaimAnswer {
@@ -394,7 +449,8 @@ impl World {
     /// Whoever was started, or waits, is known to the machine until the store knows of its end.
     fn check(&self) {
         let held: BTreeSet<i64> = self.machine.holds().map(|(_, fence)| fence.0).collect();
-        let active = self.active.iter().flatten().map(|it| it.fence.0);
+        let active = self.active.iter().chain(&self.children);
+        let active = active.flatten().map(|it| it.fence.0);
         for fence in active {
             assert!(held.contains(&fence), "run {fence} runs and is not known");
         }
@@ -420,6 +476,16 @@ impl World {
             Situation::Running => {
                 self.claim_one();
                 self.start();
+            }
+            Situation::Alone | Situation::HandedOver => {
+                self.crashes = 2;
+                self.claim_one();
+                self.crashes = 0;
+                self.start();
+                let child = self.children[0].as_ref().expect("a worker of its own");
+                if situation == Situation::HandedOver {
+                    self.fates.insert(child.fence.0, Fate::HandedOver);
+                }
             }
             Situation::EndWaits => {
                 self.claim_one();
@@ -475,6 +541,7 @@ impl World {
             "looked" => self.event(Event::Looked {
                 freed: true,
                 whole: true,
+                asked: self.look,
             }),
             "commits" => {
                 self.ready += 1;
@@ -521,6 +588,35 @@ impl World {
         open.map(|(fence, _)| *fence).collect()
     }
 
+    /// Turns and answers, until nothing more happens.
+    fn go_on(&mut self) {
+        for _ in 0..5 {
+            self.turn();
+            self.answer(Answer::Stored);
+            self.event(Event::Left(Ok(Left::default())));
+            self.pass(200);
+        }
+        self.turn();
+    }
+
+    /// A worker of one slot that takes over a run, if it is still there.
+    fn alone(catalogue: &Arc<Catalogue>, ready: usize, crashes: i64) -> Self {
+        let mut world = Self::with(catalogue, |setup| {
+            setup.slots = 1;
+            setup.max_runs = Some(1);
+            setup.only = Some(Only::HandedOver(crate::store::Handover {
+                parent: WorkerId(9),
+                run: RunId(1),
+                fence: Fence(1),
+            }));
+        });
+        (world.ready, world.crashes) = (ready, crashes);
+        world.turn();
+        world.answer(Answer::Stored);
+        world.turn();
+        world
+    }
+
     /// From now on everything goes well: whatever was meant is done in bounded time.
     fn settle(&mut self) {
         self.stuck = false;
@@ -561,7 +657,7 @@ fn every_event_at_every_stage_of_a_stop_keeps_every_promise() {
             }
         }
     }
-    assert_eq!(cases, 8 * 4 * 16 * 5);
+    assert_eq!(cases, 10 * 4 * 16 * 5);
 }
 
 fn play(case: (Situation, usize, &str, Answer), catalogue: &Arc<Catalogue>) {
@@ -700,4 +796,81 @@ fn a_second_signal_is_obeyed_while_nothing_is_answered() {
     world.event(Event::Terminate);
     world.turn();
     assert!(world.active[0].is_none(), "the second ends it");
+}
+
+/// A machine that drains beside a worker of its own: what that one worked is waited for, and what its death may mean.
+#[test]
+fn a_drain_waits_for_a_worker_of_its_own_and_for_a_look_after_its_end() {
+    let catalogue = catalogue();
+    let mut world = World::new(&catalogue);
+    world.machine.draining = Draining::new(Some(crate::worker::Drain::Now));
+    world.bring_into(Situation::HandedOver, &catalogue);
+    let looked = |asked| Event::Looked {
+        freed: false,
+        whole: true,
+        asked,
+    };
+    // Before its end, and without news.
+    world.event(looked(0));
+    world.go_on();
+    assert!(world.machine.ended().is_none(), "it works");
+    let before = world.look;
+    world.end(0);
+    world.event(looked(before));
+    world.go_on();
+    assert!(world.machine.ended().is_none(), "it may be dead");
+    assert!(world.look > before);
+    world.event(looked(world.look));
+    world.go_on();
+    assert!(world.machine.ended().is_some());
+}
+
+/// What is handed over takes its slot, and the other slots are claimed for as before.
+#[test]
+fn a_worker_of_its_own_takes_one_slot_and_no_more() {
+    let catalogue = catalogue();
+    let mut world = World::new(&catalogue);
+    world.bring_into(Situation::Alone, &catalogue);
+    world.ready = 5;
+    world.event(Event::Commits);
+    world.turn();
+    world.answer(Answer::Stored);
+    world.turn();
+    assert_eq!(world.line.queued(), SLOTS - 1);
+}
+
+/// A worker for one run makes one attempt, whatever becomes of it, and keeps nothing.
+#[test]
+fn a_worker_that_was_handed_a_run_makes_one_attempt_and_ends() {
+    let catalogue = catalogue();
+    for (ready, crashes) in [(0, 0), (1, 0), (1, 2)] {
+        let mut world = World::alone(&catalogue, ready, crashes);
+        if ready == 1 {
+            world.start();
+            assert!(world.active[0].is_some(), "it works it itself");
+            world.turn();
+            assert!(world.machine.ended().is_none());
+            world.end(0);
+        }
+        world.go_on();
+        assert!(matches!(world.machine.ended(), Some(Ok(()))), "{ready}");
+        assert!(!world.keeps, "it keeps nothing");
+        assert_eq!(world.open(), [0i64; 0]);
+    }
+}
+
+/// What is killed before it takes its run over is not started anew at once, and what had taken it over holds up nothing.
+#[test]
+fn a_worker_of_its_own_that_is_killed_too_early_is_waited_out() {
+    let catalogue = catalogue();
+    for (situation, pauses) in [(Situation::Alone, true), (Situation::HandedOver, false)] {
+        let mut world = World::new(&catalogue);
+        world.bring_into(situation, &catalogue);
+        world.end(0);
+        world.turn();
+        world.answer(Answer::Stored);
+        assert_eq!(world.machine.shortages.is_any(), pauses, "{situation:?}");
+        assert!(world.machine.killed_alone.is_empty());
+        world.settle();
+    }
 }

@@ -80,6 +80,10 @@ impl Writes {
         self.ended_since.get_or_insert(now.steady);
     }
 
+    pub(super) fn give_back(&mut self, run: RunId, fence: Fence) {
+        self.returns.push((run, fence, 0));
+    }
+
     pub(super) fn wakes_at(
         &self,
         comfortable: bool,
@@ -115,8 +119,9 @@ impl Machine {
         }
         self.claiming.uncount(runs.len());
         self.claiming.look = true;
-        let returns = runs.into_iter().map(|(run, fence)| (run, fence, 0));
-        self.writes.returns.extend(returns);
+        for (run, fence) in runs {
+            self.writes.give_back(run, fence);
+        }
     }
 
     /// Submits what is to be written, and the next claim with it, unless a batch is under way.
@@ -147,7 +152,7 @@ impl Machine {
         self.writes.ended_since = None;
         // Whatever waits goes along.
         for (ended, refused) in std::mem::take(&mut self.writes.ended) {
-            let keep = self.foreground == Some(ended.claimed.run) && !self.stop.is_impatient();
+            let keep = self.kept() == Some(ended.claimed.run) && !self.stop.is_impatient();
             list.push(Write::End {
                 ended,
                 keep,
@@ -175,7 +180,7 @@ impl Machine {
         if std::mem::take(&mut self.writes.reconcile) {
             list.push(Write::GiveBackUnknown {
                 known: self.held.keys().copied().collect(),
-                keep: self.foreground.filter(|&run| self.keeps(run)),
+                keep: self.kept().filter(|&run| self.keeps(run)),
             });
         }
         let lacking = self.shortages.lacking();
@@ -194,7 +199,7 @@ impl Machine {
 
     /// Whether a run that goes back stays ours: the one of the foreground, unless we stop.
     fn keeps(&self, run: RunId) -> bool {
-        self.stop == super::Stop::No && self.foreground == Some(run)
+        self.stop == super::Stop::No && self.kept() == Some(run)
     }
 
     pub(super) fn on_answers(&mut self, answers: Vec<Result<Done>>, now: Now) {
@@ -233,8 +238,8 @@ impl Machine {
     fn on_stored(&mut self, write: &Write, done: Done, now: Now) {
         match (write, done) {
             (Write::End { ended, .. }, Done::Ended(written)) => self.on_end_stored(ended, written),
-            (Write::Return { fence, .. }, _) => {
-                self.held.remove(fence);
+            (Write::Return { fence, .. }, Done::Returned(outcome)) => {
+                self.on_returned(*fence, outcome, now);
             }
             (Write::Rebase, Done::Rebased { more }) => self.writes.rebase |= more,
             (Write::Rules, _) => self.on_rules_saved(),
@@ -252,11 +257,8 @@ impl Machine {
         let outcome = written.outcome;
         self.held.remove(&ended.claimed.fence);
         self.actions.push(Action::Forget(ended.claimed.fence));
-        if ended.claimed.must_be_alone() {
-            self.claiming.end_exclusive();
-        }
         self.claiming.look |=
-            outcome == Outcome::Moved(State::Waiting) || self.foreground == Some(ended.claimed.run);
+            outcome == Outcome::Moved(State::Waiting) || self.kept() == Some(ended.claimed.run);
         self.log(Note::Stored(Arc::clone(ended), written));
     }
 

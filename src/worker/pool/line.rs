@@ -16,6 +16,8 @@ pub struct InLine<J> {
     pub claimed: Claimed,
     /// What it is started with.
     pub job: J,
+    /// Whether a worker of its own works it.
+    pub alone: bool,
     /// Since when, by the monotonic clock.
     since: Duration,
 }
@@ -50,10 +52,11 @@ impl<J> Line<J> {
     }
 
     /// Adds a claimed run at the end.
-    pub fn add(&mut self, claimed: Claimed, job: J, now: Now) {
+    pub fn add(&mut self, claimed: Claimed, job: J, alone: bool, now: Now) {
         self.waiting.push_back(InLine {
             claimed,
             job,
+            alone,
             since: now.steady,
         });
     }
@@ -67,7 +70,8 @@ impl<J> Line<J> {
             attempt: next.claimed.attempt,
             since: now.steady,
             since_ms: now.wall_ms,
-            noted: false,
+            // The worker of its own notes its start.
+            noted: next.alone,
         });
         self.idle -= 1;
         Some(next)

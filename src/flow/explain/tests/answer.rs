@@ -177,9 +177,9 @@ fn a_job_or_queue_without_a_run_shows_what_one_would_pass() {
 fn the_first_of_a_queue_is_in_an_open_lane_if_there_is_one() {
     let mut facts = facts();
     facts.heads = vec![
-        head("default", "", "a", 3, false),
-        head("default", "", "b", 5, false),
-        head("high", "", "b", 1, false),
+        head("default", "", "a", 3),
+        head("default", "", "b", 5),
+        head("high", "", "b", 1),
     ];
     assert_eq!(facts.first("default"), Some(RunId(3)));
     facts

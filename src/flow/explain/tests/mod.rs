@@ -45,7 +45,7 @@ fn facts() -> Facts {
         job_known: Some(true),
         rules: in_force(rules()),
         workers: vec![worker(1, "", 4)],
-        heads: vec![head("default", "", "mail", 100, false)],
+        heads: vec![head("default", "", "mail", 100)],
         ahead: vec![ahead("mail", 0)],
         ..Facts::default()
     }
@@ -76,7 +76,6 @@ fn run() -> RunFacts {
         failures: 0,
         max_attempts: 3,
         crashes: 0,
-        alone: false,
         limited: false,
         worker: None,
         attempt: None,
@@ -95,15 +94,15 @@ fn worker(id: i64, queues: &str, slots: i64) -> Worker {
         queues: queues.into(),
         slots,
         stopping: false,
+        parent: None,
     }
 }
 
-fn head(queue: &str, tenant: &str, job: &str, run: i64, alone: bool) -> Head {
+fn head(queue: &str, tenant: &str, job: &str, run: i64) -> Head {
     Head {
         place: place(queue, tenant, job),
         run: RunId(run),
         order_key: run,
-        alone,
     }
 }
 
@@ -121,7 +120,6 @@ fn hold(facts: &mut Facts, worker: i64, lane: [&str; 3], runs: impl IntoIterator
             run: RunId(run),
             worker: WorkerId(worker),
             place: place(lane[0], lane[1], lane[2]),
-            alone: false,
             limits: String::new(),
             fence: 1,
         });

@@ -96,50 +96,24 @@ fn slots_that_are_kept_free() {
             &["open workers: 1 of 4 slots is free over 1 worker"],
         ),
         (
-            "a run is alone there",
+            "a run that must be alone takes a slot of the worker that started its own",
             |facts| {
+                facts.workers = vec![worker(1, "", 2), worker(5, NO_QUEUES, 1)];
+                facts.workers[1].parent = Some(WorkerId(1));
                 hold(facts, 1, ["low", "", "other"], [7]);
-                facts.holders[0].alone = true;
+                hold(facts, 5, ["low", "", "other"], [8]);
             },
-            &["closed workers: worker 1: run 7 is alone there, as it ended its workers"],
+            &["closed workers: 2 of 2 slots busy over 1 worker -> `jobctl workers list`"],
         ),
         (
-            "a worker keeps itself free for a run that must be alone",
+            "and of a reserve",
             |facts| {
-                facts.heads.push(head("high", "", "bad", 50, true));
-                hold(facts, 1, ["low", "", "other"], [7]);
+                queue(facts, "high", |high| high.reserve = 2);
+                facts.workers.push(worker(5, NO_QUEUES, 1));
+                facts.workers[1].parent = Some(WorkerId(1));
+                hold(facts, 5, ["high", "", "other"], [8]);
             },
-            &["closed workers: worker 1: keeps itself free for run 50, which must be alone"],
-        ),
-        (
-            "which is no matter while its lane is closed",
-            |facts| {
-                facts.heads.push(head("high", "", "bad", 50, true));
-                facts
-                    .paused_jobs
-                    .insert("bad".into(), pause("ada", None, None));
-                hold(facts, 1, ["low", "", "other"], [7]);
-            },
-            &["open workers: 3 of 4 slots are free over 1 worker"],
-        ),
-        (
-            "the run itself must be alone",
-            |facts| {
-                (own(facts).alone, own(facts).crashes) = (true, 2);
-                facts.heads[0].alone = true;
-                hold(facts, 1, ["low", "", "other"], [7]);
-            },
-            &[
-                "closed workers: worker 1: 1 running, and this run ended 2 workers: it starts alone or not at all",
-            ],
-        ),
-        (
-            "and may be",
-            |facts| {
-                (own(facts).alone, own(facts).crashes) = (true, 2);
-                facts.heads[0].alone = true;
-            },
-            &["open workers: 4 of 4 slots are free over 1 worker"],
+            &["open workers: 2 of 4 slots are free over 1 worker"],
         ),
     ]);
 }
@@ -174,14 +148,14 @@ fn the_order() {
         (
             "tenants take turns",
             |facts| {
-                facts.heads.push(head("default", "acme", "mail", 7, false));
-                facts.heads.push(head("default", "bolt", "mail", 8, false));
+                facts.heads.push(head("default", "acme", "mail", 7));
+                facts.heads.push(head("default", "bolt", "mail", 8));
             },
             &["open order: nothing is ahead of it; 3 tenants take turns in queue `default`"],
         ),
         (
             "a queue of smaller rank",
-            |facts| facts.heads.push(head("high", "", "other", 7, false)),
+            |facts| facts.heads.push(head("high", "", "other", 7)),
             &[
                 "closed order: served first, with runs that may start: queue high -> `jobctl run-worker --queue default`",
             ],
@@ -189,7 +163,7 @@ fn the_order() {
         (
             "which is paused",
             |facts| {
-                facts.heads.push(head("high", "", "other", 7, false));
+                facts.heads.push(head("high", "", "other", 7));
                 queue(facts, "high", |high| {
                     high.paused = Some(pause("ada", None, None));
                 });
@@ -199,7 +173,7 @@ fn the_order() {
         (
             "which a worker with weights serves",
             |facts| {
-                facts.heads.push(head("high", "", "other", 7, false));
+                facts.heads.push(head("high", "", "other", 7));
                 facts.workers = vec![worker(1, "high*4,default", 4)];
             },
             &["open order: nothing is ahead of it"],
@@ -207,7 +181,7 @@ fn the_order() {
         (
             "which not every worker serves",
             |facts| {
-                facts.heads.push(head("high", "", "other", 7, false));
+                facts.heads.push(head("high", "", "other", 7));
                 facts.workers.push(worker(2, "default", 4));
             },
             &["open order: nothing is ahead of it"],

@@ -18,7 +18,6 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
             max: 4,
             free,
             is_short: &|job| job == "short",
-            idle: false,
         };
         tx.claim(&request, turns, now_ms)
     });
@@ -66,7 +65,6 @@ fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
                 max: 1,
                 free: 1,
                 is_short: &|_| false,
-                idle: true,
             };
             tx.claim(&request, turns, now_ms)
         });

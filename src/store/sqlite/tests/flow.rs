@@ -39,7 +39,6 @@ fn claim_knowing(
             max,
             free: max,
             is_short: &|_| true,
-            idle: true,
         };
         tx.claim(&request, turns, now_ms)
     });

@@ -68,7 +68,6 @@ fn claim_kept(lab: &mut Lab, run: RunId) -> Claims {
             max: 1,
             free: 1,
             is_short: &|_| false,
-            idle: true,
         };
         tx.claim_kept(run, &request, now_ms)
     })

@@ -83,7 +83,6 @@ impl Lab {
                 max,
                 free: max,
                 is_short: &|_| true,
-                idle: true,
             };
             tx.claim(&request, turns, now_ms)
         });

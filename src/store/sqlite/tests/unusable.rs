@@ -75,6 +75,7 @@ fn a_worker_has_no_more_slots_than_one_can_be_started_with() {
         slots,
         started_ms: 0,
         stop_ms: None,
+        parent: None,
     };
     for (id, slots) in [(7, 1 << 62), (8, -5), (9, 4)] {
         lab.write(|tx| tx.add_worker(&row(id, slots)));

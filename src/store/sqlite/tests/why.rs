@@ -80,9 +80,9 @@ fn what_runs_and_what_must_end_first_is_named() {
     let held: Vec<_> = read
         .holders
         .iter()
-        .map(|held| (held.run, held.worker, held.alone))
+        .map(|held| (held.run, held.worker))
         .collect();
-    assert_eq!(held, [(one, WORKER, false)]);
+    assert_eq!(held, [(one, WORKER)]);
     lab.end(&claimed, Verdict::Succeed);
     let read = facts(&lab, Asked::Run(run));
     assert_eq!(read.run.unwrap().after, [(two, State::Waiting)]);

@@ -1,0 +1,146 @@
+//! A run that must be alone: its slot starts our own binary as a worker of one slot, which takes the claim over, makes one attempt,
+//! and ends. So it delays nobody here, and what it does to its worker it does to nobody else.
+//!
+//! Rule: the slot only waits. Whatever becomes of that worker, the claim that is still ours afterwards goes back unstarted, and one
+//! that was taken over has another fence.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use crate::attempt::{Shortage, ShortageScope};
+use crate::error::os_words;
+use crate::observe::log::{self, Level};
+use crate::process::alone::run_own_binary;
+use crate::process::wrapper;
+use crate::run::{Fence, RunId, WorkerId};
+use crate::store::{Claimed, Handover};
+
+use super::machine::{AloneEnd, Event};
+use super::slot::Slot;
+
+/// The option of a worker that was started for one run.
+const OPTION: &str = "--handed-over";
+
+/// How a worker for one run is started.
+pub(super) struct Starter {
+    parent: WorkerId,
+    own_binary: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Starter {
+    pub(super) fn new(parent: WorkerId, arguments: Vec<OsString>) -> Self {
+        Self {
+            parent,
+            own_binary: wrapper::own_binary(),
+            arguments,
+        }
+    }
+
+    fn arguments(&self, claimed: &Claimed) -> Vec<OsString> {
+        let handover = Handover {
+            parent: self.parent,
+            run: claimed.run,
+            fence: claimed.fence,
+        };
+        let own = [OsString::from(OPTION), to_text(&handover).into()];
+        self.arguments.iter().cloned().chain(own).collect()
+    }
+}
+
+fn to_text(handover: &Handover) -> String {
+    let Handover { parent, run, fence } = handover;
+    format!("{parent}.{run}.{fence}")
+}
+
+/// Reads the value of the option.
+pub fn read_handover(text: &str) -> Option<Handover> {
+    let numbers: Option<Vec<i64>> = text.split('.').map(|number| number.parse().ok()).collect();
+    let [parent, run, fence] = *numbers?.as_slice() else {
+        return None;
+    };
+    Some(Handover {
+        parent: WorkerId(parent),
+        run: RunId(run),
+        fence: Fence(fence),
+    })
+}
+
+impl Slot {
+    /// Hands a claimed run over and waits for the end of the worker that it was given to.
+    pub(super) fn hand_over(&self, claimed: &Claimed) -> Event {
+        let (run, job) = (claimed.run, &claimed.job);
+        let fields: [(&str, &dyn std::fmt::Display); 2] = [("run", &run), ("job", job)];
+        log::event(Level::Info, "run_handed_over", &fields);
+        let starter = &self.shared.starter;
+        let ended = run_own_binary(
+            &starter.own_binary,
+            &starter.arguments(claimed),
+            self.shared.pool.control(self.index),
+        );
+        let end = alone_end(ended);
+        if let AloneEnd::Lacks(shortage) = &end {
+            let lacks: [(&str, &dyn std::fmt::Display); 1] = [("shortage", &shortage.message)];
+            log::event(
+                Level::Warn,
+                "run_not_started",
+                &[&fields[..], &lacks].concat(),
+            );
+        }
+        Event::AloneEnded {
+            run,
+            fence: claimed.fence,
+            job: job.clone(),
+            end,
+        }
+    }
+}
+
+/// How it ended, as far as that can be seen from here. What ends it by a signal is for recovery to judge.
+pub fn alone_end(ended: io::Result<Option<i32>>) -> AloneEnd {
+    let (scope, message) = match ended {
+        Ok(Some(0)) => return AloneEnd::Worked,
+        Ok(None) => return AloneEnd::Killed,
+        Ok(Some(code)) => (
+            ShortageScope::Job,
+            format!("the worker of its own ended with exit code {code}"),
+        ),
+        Err(error) => (
+            ShortageScope::Worker,
+            format!("cannot start a worker of its own: {}", os_words(&error)),
+        ),
+    };
+    AloneEnd::Lacks(Shortage { scope, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_handed_over_arrives() {
+        let handover = Handover {
+            parent: WorkerId(3),
+            run: RunId(17),
+            fence: Fence(99),
+        };
+        assert_eq!(read_handover(&to_text(&handover)), Some(handover));
+        for text in ["", "1", "1.2", "1.2.x", "1.2.3.4", "1..3"] {
+            assert_eq!(read_handover(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_exit_code_is_a_shortage_of_the_job_and_a_failed_start_one_of_the_worker() {
+        let scope = |ended| match alone_end(ended) {
+            AloneEnd::Lacks(shortage) => Some(shortage.scope),
+            AloneEnd::Worked | AloneEnd::Killed => None,
+        };
+        assert!(matches!(alone_end(Ok(Some(0))), AloneEnd::Worked));
+        assert!(matches!(alone_end(Ok(None)), AloneEnd::Killed));
+        assert_eq!(scope(Ok(Some(78))), Some(ShortageScope::Job));
+        let error = io::Error::from_raw_os_error(libc::EAGAIN);
+        assert_eq!(scope(Err(error)), Some(ShortageScope::Worker));
+    }
+}
