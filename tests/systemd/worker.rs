@@ -210,7 +210,7 @@ fn a_hangup_is_a_reload_that_ends_also_when_the_catalogue_is_refused() {
         ),
         (
             JOBS.to_owned(),
-            "0 of 2 slots busy; queues high,default,low",
+            "0 of 2 slots busy; queues default,high,low",
         ),
     ] {
         world.write_catalogue(&text);
