@@ -8,7 +8,8 @@ use jobctl::run::{RunId, State, WorkerId};
 use rusqlite::params;
 
 use crate::invariants;
-use crate::world::{World, signal, until};
+use crate::systemd::Manager;
+use crate::world::{PATIENCE, World, signal, until};
 
 /// Commands that say that they run, and end when their file is there.
 const JOBS: &str = r#"
@@ -212,20 +213,17 @@ fn a_run_that_kills_every_worker_ends_all_the_same() {
 #[test]
 fn a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it() {
     let world = World::with_catalogue(JOBS);
+    let manager = Manager::new(&world);
     let suspect = enqueue_suspect(&world, "suspect");
-    let worker = world.start("run-worker --slots 2");
+    let mut worker = manager.start(&world, "-q run-worker --slots 2");
     until_exists(&world, "suspect");
     worker.signal("TERM");
-    until("it stops", || {
-        let quick = world.enqueue("quick");
-        let why = world.run(&format!("runs why {quick}")).out;
-        assert_eq!(state(&world, suspect), State::Running, "{why}");
-        world.run("workers stop --all").code == Some(0)
-    });
+    manager.until("STOPPING");
+    manager.until_status("stopping: 1 attempt goes on until 2");
     assert_eq!(state(&world, suspect), State::Running);
     worker.signal("TERM");
-    let said = worker.end();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let (code, _) = manager.until_end(&mut worker, PATIENCE);
+    assert_eq!(code, Some(0));
     assert_eq!(state(&world, suspect), State::Waiting);
     assert_eq!(column(&world, suspect, "releases"), 1);
     assert_eq!(column(&world, suspect, "crashes"), 2);
