@@ -283,13 +283,16 @@ fn all_suspects_are_worked_whatever_limit_they_stand_under() {
 #[test]
 fn a_catalogue_that_a_child_cannot_load_is_waited_out() {
     let world = World::with_catalogue(JOBS);
-    let worker = world.start("-q run-worker --slots 2");
-    until("it is there", || {
-        world.store().workers().unwrap().len() == 1
-    });
-    world.write_catalogue("[job.long]\n");
+    let long = world.enqueue("long");
+    let worker = world.start("-q run-worker --slots 1");
+    until_exists(&world, "long");
+    // It waits for the only slot until the catalogue is broken.
     let suspect = enqueue_suspect(&world, "suspect");
-    until("it was tried", || column(&world, suspect, "fence") > 2);
+    world.write_catalogue("[job.long]\n");
+    touch(&world, "long-go");
+    until("it was tried, and waits again", || {
+        column(&world, suspect, "fence") > column(&world, long, "fence") + 1
+    });
     // Nobody else is held up.
     quick(&world);
     world.write_catalogue(JOBS);
