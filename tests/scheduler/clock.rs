@@ -159,3 +159,23 @@ fn what_a_clock_that_was_ahead_opened_is_opened_again_when_it_is_accepted() {
         jobctl::scheduler::Acceptance::default()
     );
 }
+
+#[test]
+fn a_clock_that_moves_before_its_acceptance_is_seen_delays_nothing() {
+    let world = world(&[("minutely", "cron = '* * * * *'\noverlap = 'allow'")]);
+    let mut boot_ms = instant(START);
+    let mut planner = planner(&world, right(boot_ms));
+    pass(&mut planner, &mut boot_ms, 6 * HOUR, 20);
+    pass(&mut planner, &mut boot_ms, 0, 20);
+    let opened = runs(&world, "minutely");
+    let mut store = world.store();
+    let accepted = jobctl::scheduler::accept(&mut store, super::lab::BOOT, right(boot_ms));
+    assert_eq!(accepted.expect("it is stored").rewound.len(), 1);
+    // It is another clock already when the scheduler looks.
+    pass(&mut planner, &mut boot_ms, 2 * MINUTE, 30);
+    assert!(
+        runs(&world, "minutely") >= opened + 30,
+        "it waits for hours"
+    );
+    exactly_once(&world);
+}

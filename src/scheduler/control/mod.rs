@@ -379,14 +379,11 @@ impl Control {
         let Some(accepted) = accepted.and_then(|text| Accepted::read(&text)) else {
             return;
         };
-        if !accepted.means(self.guard.boot_id(), self.now) {
-            return;
-        }
-        if self.guard.suspicion().is_some() {
+        if accepted.means(self.guard.boot_id(), self.now) && self.guard.suspicion().is_some() {
             self.accept_clock(self.now);
             self.log_accepted();
         }
-        // What a clock that was ahead had opened may be due again.
+        // Whatever the clock is by now: what one that was ahead had opened was taken back, and may be due again.
         self.load.apply = (0..self.book.entries.len()).collect();
         self.agenda = Agenda::default();
     }
