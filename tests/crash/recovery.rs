@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use jobctl::run::{Guarantee, RunId, State};
 
@@ -82,6 +83,51 @@ fn at_most_once_is_not_started_again_after_a_crash() {
     let crashed = "SELECT count(*) FROM dead_letter WHERE reason = 'crashed'";
     assert_eq!(invariants::number(&conn, crashed), 1);
     invariants::hold(&world);
+}
+
+/// A run that may start once at most runs, and its worker is killed before it noted the start; `meanwhile` has its store and its
+/// start marks before anybody recovers it. Where they prove nothing the run must not start again.
+fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = world
+        .enqueue_as(|run| {
+            run.job = "wait".into();
+            run.guarantee = Guarantee::AtMostOnce;
+            run.max_attempts = 1;
+        })
+        .run;
+    let first = world.start("run-worker --slots 1");
+    until("it runs", || running(&world, run));
+    first.signal("KILL");
+    drop(first);
+    let conn = invariants::open(&world);
+    let unnoted = "UPDATE run SET attempts = 0, started_ms = NULL; DELETE FROM attempt";
+    conn.execute_batch(unnoted).unwrap();
+    meanwhile(&conn, &world.state().join("workers/1.started"));
+    // Whoever starts it again all the same comes to an end.
+    fs::write(world.root().join("go"), "").unwrap();
+    assert_eq!(world.run("run-worker --drain").code, Some(0));
+    assert_eq!(state(&world, run), State::Dead);
+    let starts = fs::read_to_string(world.root().join("starts")).unwrap();
+    assert_eq!(starts, "1\n");
+    invariants::hold(&world);
+}
+
+#[test]
+fn start_marks_that_cannot_be_read_prove_nothing() {
+    is_not_started_again(|_, marks| {
+        fs::remove_file(marks).unwrap();
+        fs::create_dir(marks).unwrap();
+    });
+}
+
+#[test]
+fn start_marks_of_an_unknown_boot_prove_nothing() {
+    is_not_started_again(|conn, marks| {
+        fs::write(marks, "").unwrap();
+        let unknown = "UPDATE worker SET boot_id = 'unknown-1'";
+        conn.execute_batch(unknown).unwrap();
+    });
 }
 
 #[test]

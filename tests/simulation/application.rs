@@ -10,6 +10,9 @@ use super::catalogues::{JOBS, ROOM_OF_DEFAULT, ROOM_OF_TENANT};
 use super::facts::Actor;
 use super::host::{Answer, DAY, HOUR, Host};
 
+/// More than one claim buries when they are late.
+const FLOOD: usize = 130;
+
 /// A wish that somebody has.
 #[derive(Debug)]
 struct Wish {
@@ -58,6 +61,33 @@ impl Application {
             None => self.wish(host),
         };
         self.ask(host, store, wish);
+    }
+
+    /// Many at once whose deadline is near.
+    pub(super) fn flood(host: &mut Host, store: &mut Store) {
+        let deadline = format!("{}m", host.dice.between(1, 30));
+        let request = || Request {
+            job: "urgent",
+            deadline: Some(&deadline),
+            ..Request::default()
+        };
+        let (catalogue, now_ms) = (host.catalogue(), host.wall_ms());
+        let (intake, settings) = (&catalogue.jobs["urgent"].intake, Settings::of(&catalogue));
+        let new: Vec<NewRun> = (0..FLOOD)
+            .map(|_| {
+                let new = request().prepare(intake, &settings, now_ms, host.dice.bytes());
+                new.expect("a good request")
+            })
+            .collect();
+        let answer = host.write(Actor::Application, store, |tx| {
+            tx.enqueue_fitting(&new, None, now_ms)
+        });
+        if let Answer::Stored((stored, _)) = &answer {
+            for one in stored {
+                host.witness.fact(one.run).acknowledged = true;
+            }
+        }
+        host.note(|| format!("{FLOOD} of `urgent` within {deadline}"));
     }
 
     /// Repeats everything that was not answered.

@@ -83,7 +83,7 @@ command = ["true"]
 command = ["true"]
 [job.hourly]
 command = ["true"]
-deadline = "12h"
+deadline = "150m"
 [job.nightly]
 command = ["true"]
 "#;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jobctl::run::WorkerId;
 
+use super::host::{HOUR, MINUTE};
 use super::moves::{Counts, Move};
 
 /// Who is at work.
@@ -102,6 +103,16 @@ pub(super) struct Fact {
 }
 
 impl Fact {
+    /// The longest that it may wait after its attempt.
+    pub(super) fn longest_wait_ms(&self, it: &Move) -> i64 {
+        match self.ending {
+            _ if it.new != "waiting" || !self.begun => i64::MAX,
+            Counted::Nothing => self.asked_wait_ms.max(MINUTE),
+            // It doubles from a minute, up to an hour.
+            _ => (MINUTE << it.counts.failures.clamp(0, 6)).min(HOUR),
+        }
+    }
+
     /// What a move makes of what it counts.
     pub(super) fn counted(&self, actor: Actor, it: &Move) -> Counts {
         let mut counts = self.counts;

@@ -12,9 +12,11 @@ use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::{Body, Handover, Store, Tx};
 use jobctl::worker::Drain;
 
+use super::calendar::Calendar;
 use super::catalogues::editions;
 use super::children::Process;
 use super::facts::Actor;
+use super::outages::Outages;
 use super::processes::Processes;
 use super::witness::Witness;
 use crate::dice::Dice;
@@ -77,8 +79,11 @@ pub(super) struct Host {
     pub(super) edition: usize,
     /// How often things go wrong, in a thousand; 0 when the faults are over.
     pub(super) faults: i64,
-    /// The store refuses every call until then, by the true time.
-    pub(super) refuses_until_ms: i64,
+    pub(super) calendar: Calendar,
+    /// When the clock was last set back, by the true time.
+    pub(super) set_back_ms: Option<i64>,
+    /// When the store refuses everything.
+    pub(super) outages: Outages,
     /// The store refuses to store the end of an attempt until then, and nothing else.
     pub(super) refuses_ends_until_ms: i64,
     /// How often each point of a crash was hit.
@@ -112,7 +117,9 @@ impl Host {
             births: Vec::new(),
             edition: dice.between(0, editions().len() as i64 - 1) as usize,
             faults,
-            refuses_until_ms: 0,
+            calendar: Calendar::new(),
+            set_back_ms: None,
+            outages: Outages::default(),
             refuses_ends_until_ms: 0,
             crashes: BTreeMap::new(),
             dice,
@@ -159,6 +166,7 @@ impl Host {
         self.true_ms += ms;
         self.processes.pass(self.true_ms);
         self.look_at_clock();
+        self.refuse_again();
     }
 
     fn look_at_clock(&mut self) {
@@ -168,7 +176,12 @@ impl Host {
 
     /// Somebody sets the wall clock.
     pub(super) fn set_clock(&mut self, by_ms: i64) {
+        let before_ms = self.wall_ms();
         self.offset_ms += by_ms;
+        self.calendar.set_clock(before_ms, self.wall_ms());
+        if by_ms < 0 {
+            self.set_back_ms = Some(self.true_ms);
+        }
         self.look_at_clock();
         self.note(|| format!("the wall clock is set by {} s", by_ms / SECOND));
     }
@@ -183,6 +196,7 @@ impl Host {
         self.true_ms += self.dice.between(MINUTE, 20 * MINUTE);
         self.booted_ms = self.true_ms;
         self.boots += 1;
+        self.calendar.boot();
         self.look_at_clock();
     }
 
@@ -227,11 +241,6 @@ impl Host {
         self.faults > 0 && self.dice.percent(10)
     }
 
-    /// Whether the store refuses everything for now.
-    pub(super) fn refuses(&self) -> bool {
-        self.true_ms < self.refuses_until_ms
-    }
-
     /// How a new worker is to end by itself.
     pub(super) fn drain(&mut self) -> Option<Drain> {
         let drains = [None, Some(Drain::Now), Some(Drain::All)];
@@ -245,7 +254,10 @@ impl Host {
     /// What happens to the next transaction.
     fn fault(&mut self) -> Fault {
         if self.refuses() {
-            return Fault::Busy;
+            return match self.refusal() {
+                Kind::TryAgain => Fault::Busy,
+                kind => Fault::RolledBack(kind),
+            };
         }
         if !self.fails() {
             return Fault::None;
@@ -312,7 +324,8 @@ impl Host {
         let fault = self.fault();
         let refused = |kind| -> Result<()> { Err(Error::new(kind, "injected")) };
         let ends_are_refused = self.true_ms < self.refuses_ends_until_ms;
-        let one = if self.fails() {
+        // What refuses ends refuses other writes too, now and then.
+        let one = if self.fails() || (ends_are_refused && self.dice.percent(15)) {
             Some(self.dice.between(0, n as i64 - 1) as usize)
         } else {
             None

@@ -56,8 +56,26 @@ impl Worker {
                 self.judge(&batch, write, done, now_ms, host);
             }
         }
+        if answers.iter().all(Result::is_ok) {
+            self.judge_starts(host);
+        }
         self.inbox.push(Event::Answered(answers));
         Ok(())
+    }
+
+    /// Whatever had run for a while when this was submitted is stored as started.
+    fn judge_starts(&self, host: &Host) {
+        let attempts = self.attempts.iter().flatten();
+        for (run, number) in attempts.filter_map(|it| it.to_be_noted(self.submitted_ms)) {
+            let sql =
+                format!("SELECT count(*) FROM attempt WHERE run = {run} AND number = {number}");
+            let noted = host.witness.number(&sql) == 1;
+            assert!(
+                noted,
+                "worker {}: nobody knows that run {run} has started",
+                self.id
+            );
+        }
     }
 
     fn judge(&self, batch: &Arc<Batch>, write: &Write, done: &Done, now_ms: i64, host: &mut Host) {

@@ -13,10 +13,12 @@ use jobctl::observe::log;
 
 mod application;
 mod bank;
+mod calendar;
 mod catalogues;
 mod checks;
 mod children;
 mod commands;
+mod ending;
 mod facts;
 mod foreground;
 mod host;
@@ -25,6 +27,7 @@ mod levers;
 mod limits;
 mod moves;
 mod operators;
+mod outages;
 mod processes;
 mod reaper;
 mod schedulers;
@@ -33,14 +36,14 @@ mod story;
 mod witness;
 mod worker;
 
-use story::Story;
+use story::{FAILING_STORE, Story, WEEK, Weather};
 
 /// What many stories were made of, so that a simulation in which nothing happens is noticed.
 type Tally = BTreeMap<String, u64>;
 
 /// Plays one story; what happened in it, or what its last lines are.
-fn play(seed: u64, traced: bool) -> Result<Tally, String> {
-    let mut story = Story::new(seed, traced);
+fn play(seed: u64, weather: Weather, traced: bool) -> Result<Tally, String> {
+    let mut story = Story::new(seed, weather, traced);
     let played = catch_unwind(AssertUnwindSafe(|| story.play()));
     let mut tally = Tally::new();
     for ((from, to), times) in &story.host.witness.moves {
@@ -49,6 +52,11 @@ fn play(seed: u64, traced: bool) -> Result<Tally, String> {
     for (point, times) in &story.host.crashes {
         tally.insert(format!("killed {point}"), *times);
     }
+    tally.insert("outages".to_owned(), story.host.outages.begun);
+    tally.insert(
+        "calls that were refused".to_owned(),
+        story.host.outages.refused,
+    );
     match played {
         Ok(()) => Ok(tally),
         Err(_) => Err(story.host.told()),
@@ -56,7 +64,7 @@ fn play(seed: u64, traced: bool) -> Result<Tally, String> {
 }
 
 /// Plays all of them on every core, and tells again what fails.
-fn play_all(seeds: std::ops::Range<u64>) -> Tally {
+fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
     log::silence();
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new(Tally::new());
@@ -70,7 +78,7 @@ fn play_all(seeds: std::ops::Range<u64>) -> Tally {
                     if seed >= seeds.end || !failed.lock().expect("a list").is_empty() {
                         return;
                     }
-                    match play(seed, false) {
+                    match play(seed, weather, false) {
                         Ok(tally) => {
                             let mut sum = sum.lock().expect("a tally");
                             for (what, times) in tally {
@@ -84,16 +92,21 @@ fn play_all(seeds: std::ops::Range<u64>) -> Tally {
         }
     });
     if let Some(seed) = failed.into_inner().expect("a list").first() {
-        retell(*seed);
+        retell(*seed, weather, true);
     }
     sum.into_inner().expect("a tally")
 }
 
-/// Plays a story with its trace.
-fn retell(seed: u64) {
-    let told = play(seed, true);
-    if let Err(told) = told {
-        panic!("the last lines of seed {seed}:\n{told}\nSIM_SEED={seed} cargo test simulation");
+/// Plays a story with its trace, one that `failed` or that somebody asks for.
+fn retell(seed: u64, weather: Weather, failed: bool) {
+    match play(seed, weather, true) {
+        Err(told) => {
+            panic!("the last lines of seed {seed}:\n{told}\nSIM_SEED={seed} cargo test simulation")
+        }
+        Ok(_) => assert!(
+            !failed,
+            "seed {seed} failed, and not when it was told again"
+        ),
     }
 }
 
@@ -106,10 +119,21 @@ fn wanted() -> Option<u64> {
 #[test]
 fn five_hundred_weeks_of_crashes_break_no_invariant() {
     if let Some(seed) = wanted() {
-        return retell(seed);
+        return retell(seed, WEEK, false);
     }
-    let tally = play_all(0..500);
+    let tally = play_all(0..500, WEEK);
     println!("{tally:#?}");
+}
+
+/// Refused are all calls of all processes, in the middle of reloads, starts and stops too.
+#[test]
+fn a_store_that_fails_for_forty_seconds_again_and_again_loses_nothing() {
+    if let Some(seed) = wanted() {
+        return retell(seed, FAILING_STORE, false);
+    }
+    let tally = play_all(0..200, FAILING_STORE);
+    println!("{tally:#?}");
+    assert!(tally["outages"] > 200 * 5 && tally["calls that were refused"] > 200 * 50);
 }
 
 /// `cargo test --release -- --ignored --nocapture fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,
@@ -120,6 +144,6 @@ fn fifty_thousand_weeks_of_crashes_break_no_invariant() {
     let number =
         |name, default| std::env::var(name).map_or(default, |it| it.parse().expect("a number"));
     let from = number("SIM_FROM", 1_000);
-    let tally = play_all(from..from + number("SIM_SEEDS", 50_000));
+    let tally = play_all(from..from + number("SIM_SEEDS", 50_000), WEEK);
     println!("{tally:#?}");
 }

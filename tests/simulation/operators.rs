@@ -35,8 +35,8 @@ pub(super) fn act(host: &mut Host, store: &mut Store) {
         1..=30 => write(host, store, "cancel"),
         31..=60 => write(host, store, "retry"),
         61..=70 => write(host, store, "discard"),
-        71..=78 => pause(host, store),
-        79..=92 => levers::pull(host, store),
+        71..=80 => pause(host, store),
+        81..=92 => levers::pull(host, store),
         _ => work_skipped(host, store),
     }
 }
@@ -55,14 +55,24 @@ fn pause(host: &mut Host, store: &mut Store) {
     let paused = store.pauses(now_ms).expect("pauses");
     if let Some(pause) = paused.first() {
         let job = pause.job.clone();
-        host.write(Actor::Operator, store, |tx| {
+        let answer = host.write(Actor::Operator, store, |tx| {
             tx.resume_job(&job, &ann(now_ms))
         });
+        if !matches!(answer, Answer::NotStored) {
+            host.calendar.resume(&job, now_ms);
+        }
         return host.note(|| format!("resumed `{job}`"));
     }
-    let all: Vec<&str> = JOBS.iter().chain(SCHEDULED).copied().collect();
-    let job = *host.dice.pick(&all).expect("a job");
-    host.write(Actor::Operator, store, |tx| tx.pause_job(job, &ann(now_ms)));
+    let jobs = if host.dice.percent(60) {
+        SCHEDULED
+    } else {
+        JOBS
+    };
+    let job = *host.dice.pick(jobs).expect("a job");
+    let answer = host.write(Actor::Operator, store, |tx| tx.pause_job(job, &ann(now_ms)));
+    if !matches!(answer, Answer::NotStored) {
+        host.calendar.pause(job, now_ms);
+    }
     host.note(|| format!("paused `{job}`"));
 }
 
@@ -84,6 +94,7 @@ pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
         host.write(Actor::Operator, store, |tx| {
             tx.resume_job(&job, &ann(now_ms))
         });
+        host.calendar.resume(&job, now_ms);
     }
     levers::let_go(host, store);
 }
@@ -107,6 +118,9 @@ pub(super) fn unblock_all(host: &mut Host, store: &mut Store) {
 
 /// Gives a run to a period that has none.
 fn work_skipped(host: &mut Host, store: &mut Store) {
+    if host.refuses() {
+        return;
+    }
     let now_ms = host.wall_ms();
     let filter = PeriodFilter {
         result: Some(PeriodResult::Skipped),

@@ -18,6 +18,11 @@ use super::worker::Worker;
 
 /// Looks at every other worker and recovers those whose lock is free.
 pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
+    if host.refuses() {
+        // It looks again a second later.
+        host.refusal();
+        return Ok(());
+    }
     let rows = worker.store.workers().expect("workers");
     for row in rows.iter().rev() {
         let lock = if host.locks.contains(&row.worker) {
@@ -109,6 +114,10 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
 
 /// Removes what is old, in small slices, until it is interrupted.
 pub(super) fn prune(store: &mut Store, host: &mut Host, before_ms: i64) -> Life<()> {
+    if host.refuses() {
+        host.refusal();
+        return Ok(());
+    }
     let upto = store.beyond_newest(60, 50).expect("a look");
     let rule = PruneRule {
         ended_before_ms: Some(before_ms),
@@ -140,6 +149,9 @@ impl Ghost {
     /// then it would be the last thing that the worker did.
     pub(super) fn haunt(&self, host: &mut Host, store: &mut Store) -> bool {
         let (run, fence) = (self.claimed.run, self.claimed.fence);
+        if host.refuses() {
+            return false;
+        }
         let held = store.held_by(self.worker).expect("what it held");
         if held.iter().any(|(_, it, _)| *it == fence) {
             return false;

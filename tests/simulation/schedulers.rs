@@ -13,13 +13,13 @@ use jobctl::store::Store;
 
 use super::catalogues::SCHEDULED;
 use super::facts::Actor;
-use super::host::{HOUR, Host, Life, SECOND};
-
-/// A store that refuses does so for at least as long as any process waits for its turn.
-const OUTAGE_MS: i64 = 40 * SECOND;
+use super::host::{HOUR, Host, Life, MINUTE, SECOND};
 
 /// Pieces of work until a loop that is never done is a defect.
 const PIECES_MAX: usize = 10_000;
+
+/// What failed before is over after this.
+const WELL_MS: i64 = 3 * MINUTE;
 
 /// A scheduler process.
 struct Process {
@@ -32,13 +32,13 @@ struct Process {
     frozen_until_ms: i64,
     /// The edition of the catalogue when it was last told to read it.
     edition: usize,
+    /// Since when nothing of its work failed, by the true time; `None` where something did just now.
+    well_since_ms: Option<i64>,
 }
 
 pub(super) struct Schedulers {
     processes: [Option<Box<Process>>; 2],
     leader: usize,
-    /// Until when the store refuses every write, by the true time.
-    refuses_until_ms: i64,
 }
 
 /// Whether a process goes on.
@@ -53,7 +53,6 @@ impl Schedulers {
         Self {
             processes: [None, None],
             leader: 0,
-            refuses_until_ms: 0,
         }
     }
 
@@ -66,11 +65,17 @@ impl Schedulers {
     pub(super) fn step(&mut self, host: &mut Host) {
         let index = host.dice.between(0, 1) as usize;
         if host.fails() && host.dice.percent(30) {
-            self.refuses_until_ms = host.true_ms + OUTAGE_MS;
-            host.note(|| "the store refuses schedulers for 40 s".to_owned());
+            host.refuse();
         }
+        self.step_of(index, host);
+    }
+
+    fn step_of(&mut self, index: usize, host: &mut Host) {
         let Some(mut process) = self.processes[index].take() else {
-            self.processes[index] = Some(start(host));
+            host.changes();
+            if !host.refuses() {
+                self.processes[index] = Some(start(host));
+            }
             return;
         };
         if host.true_ms < process.frozen_until_ms {
@@ -81,8 +86,7 @@ impl Schedulers {
             host.note(|| format!("scheduler {index} is stopped"));
             process.frozen_until_ms = host.true_ms + host.dice.between(SECOND, 3 * HOUR);
         }
-        let refuses = host.true_ms < self.refuses_until_ms;
-        match process.turn(host, index == self.leader, refuses) {
+        match process.turn(host, index == self.leader) {
             Ok(Turn::Goes) => self.processes[index] = Some(process),
             // The kernel hands the lock on.
             Ok(Turn::Ended) | Err(_) => {
@@ -94,9 +98,70 @@ impl Schedulers {
 
     /// An operator believes the clock, and takes back what one that was ahead had opened.
     pub(super) fn accept_clock(host: &mut Host, store: &mut Store) {
+        if host.refuses() {
+            return;
+        }
         let accepted = accept(store, &host.boot_id(), host.reading()).expect("it is stored");
         host.witness.look(Actor::Operator, &host.processes);
         host.note(|| format!("the clock is accepted: {accepted:?}"));
+        let sql = format!(
+            "SELECT count(*) FROM schedule WHERE version IS NOT NULL AND job <> 'elapsed' AND watermark_ms > {}",
+            host.wall_ms() + MINUTE
+        );
+        assert_eq!(
+            host.witness.number(&sql),
+            0,
+            "schedules wait for a clock that was ahead"
+        );
+    }
+
+    /// Nobody is there to do what the leader forgets.
+    pub(super) fn end_standby(&mut self) {
+        self.processes[1 - self.leader] = None;
+    }
+
+    /// Those that live are told to read the catalogue.
+    pub(super) fn reload(&mut self, host: &mut Host) {
+        for process in self.processes.iter_mut().flatten() {
+            process.frozen_until_ms = 0;
+            process.reload(host);
+        }
+    }
+
+    /// One turn of each that lives.
+    pub(super) fn step_all(&mut self, host: &mut Host) {
+        for index in 0..self.processes.len() {
+            if self.processes[index].is_some() {
+                self.step_of(index, host);
+            }
+        }
+    }
+
+    /// Those that live have put the catalogue on disk in force, and no other.
+    pub(super) fn check_loaded(&self, host: &Host) {
+        let schedules = host
+            .catalogue()
+            .jobs
+            .values()
+            .filter(|job| job.schedule.is_some())
+            .count();
+        for process in self.processes.iter().flatten() {
+            let control = &process.control;
+            assert!(control.is_loaded(), "a scheduler forgot its catalogue");
+            assert_eq!(
+                control.schedules(),
+                schedules,
+                "a scheduler has another catalogue"
+            );
+        }
+        if self.processes.iter().flatten().next().is_some() {
+            let sql = "SELECT count(*) FROM schedule WHERE version IS NOT NULL";
+            assert_eq!(
+                host.witness.number(sql),
+                schedules as i64,
+                "schedules in force"
+            );
+        }
     }
 
     /// Everything that is due is opened by a new one, which believes the clock.
@@ -104,7 +169,7 @@ impl Schedulers {
         self.end();
         let mut process = start(host);
         process.control.accept_clock(host.reading());
-        let turn = process.turn(host, true, false).expect("nothing kills it");
+        let turn = process.turn(host, true).expect("nothing kills it");
         assert_eq!(turn, Turn::Goes);
         assert!(process.control.is_loaded(), "its catalogue is in force");
     }
@@ -127,12 +192,13 @@ fn start(host: &mut Host) -> Box<Process> {
         late: None,
         frozen_until_ms: 0,
         edition: host.edition,
+        well_since_ms: None,
     })
 }
 
 impl Process {
     /// Does what the loop wants until it waits, or until something comes between.
-    fn turn(&mut self, host: &mut Host, leads: bool, refuses: bool) -> Life<Turn> {
+    fn turn(&mut self, host: &mut Host, leads: bool) -> Life<Turn> {
         let now = host.reading();
         if leads && !self.leads {
             self.leads = true;
@@ -143,12 +209,11 @@ impl Process {
         }
         // Whoever edits the catalogue tells one of them; the other one sees it in the store.
         if host.edition != self.edition && host.dice.percent(20) || host.dice.percent(1) {
-            self.edition = host.edition;
-            host.note(|| "a scheduler is told to read the catalogue".to_owned());
-            self.control.on_event(Event::Reload, now);
+            self.reload(host);
         }
         if host.faults > 0 && host.dice.per_mille(3) {
             host.note(|| "a scheduler is told to end".to_owned());
+            host.changes();
             self.control.on_event(Event::Stop, now);
         }
         for _ in 0..PIECES_MAX {
@@ -162,9 +227,10 @@ impl Process {
                 }
             }
             let Some(work) = work else {
+                self.is_done(host);
                 return Ok(Turn::Goes);
             };
-            let answer = self.perform(work, host, refuses)?;
+            let answer = self.perform(work, host)?;
             if host.faults > 0 && host.dice.percent(5) {
                 self.late = Some(answer);
                 return Ok(Turn::Goes);
@@ -177,35 +243,78 @@ impl Process {
         panic!("a scheduler has never enough");
     }
 
-    fn perform(&mut self, work: Work, host: &mut Host, refuses: bool) -> Life<Answer> {
+    /// It has nothing to do.
+    fn is_done(&mut self, host: &mut Host) {
+        let since_ms = *self.well_since_ms.get_or_insert(host.true_ms);
+        let well = self.leads && host.true_ms - since_ms > WELL_MS;
+        host.elapsed_goes_on(well);
+        if well && self.control.guard().suspicion().is_none() {
+            host.nothing_is_overdue();
+        }
+    }
+
+    fn reload(&mut self, host: &mut Host) {
+        self.edition = host.edition;
+        host.note(|| "a scheduler is told to read the catalogue".to_owned());
+        host.changes();
+        self.control.on_event(Event::Reload, host.reading());
+    }
+
+    fn perform(&mut self, work: Work, host: &mut Host) -> Life<Answer> {
         let now = host.reading();
         let clock = || now;
         let load = reload(host);
-        if refuses || host.fails() {
+        if matches!(
+            work,
+            Work::SaveRules(_) | Work::Apply(..) | Work::FindRemoved(_) | Work::Remove(..)
+        ) {
+            // It may have done one step of a reload, and not the next.
+            host.changes();
+        }
+        if host.refuses() || host.fails() {
+            self.well_since_ms = None;
             let mut answer = None;
             let store = &mut self.store;
             host.while_busy(|| answer = Some(perform(work, store, &load, &clock)));
             host.witness.look(Actor::Nobody, &host.processes);
-            return Ok(answer.expect("it came back"));
+            let answer = answer.expect("it came back");
+            return Ok(refused(answer, host));
         }
         let fails = arm(host);
         let answer = perform(work, &mut self.store, &load, &clock);
         host.witness.look(Actor::Scheduler, &host.processes);
+        let held = self.control.guard().suspicion().is_some();
+        let has_edition_0 = self.control.schedules() == SCHEDULED.len();
+        host.calendar.decided(&host.witness, held, has_edition_0);
         disarm(host, fails);
         if let Some(error) = answer.failure() {
             let allowed = fails || error.kind == Kind::Config;
             assert!(allowed, "a scheduler: {error}");
         }
         if fails {
+            self.well_since_ms = None;
             // What it knows is gone with it, half of what was due may be opened.
             host.strike("in the middle of opening")?;
         }
         host.strike("between two pieces of work of a scheduler")?;
         if host.fails() {
             host.note(|| "a scheduler does not know what was stored".to_owned());
+            self.well_since_ms = None;
             return Ok(answer.into_failure(Error::new(Kind::Unknown, "injected").into()));
         }
         Ok(answer)
+    }
+}
+
+/// The store refuses reads as well, and for other reasons than that it is busy.
+fn refused(answer: Answer, host: &mut Host) -> Answer {
+    match answer {
+        Answer::Read(_) => answer,
+        answer if host.refuses() => {
+            let error = Error::new(host.refusal(), "injected");
+            answer.into_failure(error.into())
+        }
+        answer => answer,
     }
 }
 

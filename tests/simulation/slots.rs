@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said, Shortage, ShortageScope};
 use jobctl::process::control::Command;
+use jobctl::run::RunId;
 use jobctl::store::Claimed;
 use jobctl::worker::Ended;
 use jobctl::worker::machine::Event;
 
 use super::commands::{script, told};
 use super::facts::Counted;
-use super::host::{Died, HOUR, Host, Life};
+use super::host::{Died, HOUR, Host, Life, SECOND};
 use super::processes::Script;
 use super::worker::{SLOTS, Worker, now};
+
+/// An attempt that has run for so long is stored.
+const NOTE_AFTER_MS: i64 = 100;
 
 /// An attempt that runs.
 #[derive(Debug)]
@@ -23,6 +27,14 @@ pub(super) struct Attempt {
     /// Start, by the wall clock and by the true time.
     started_ms: i64,
     started_true_ms: i64,
+}
+
+impl Attempt {
+    /// Its run and number, if it had started so long ago that it was to be noted then.
+    pub(super) fn to_be_noted(&self, then_ms: i64) -> Option<(RunId, i64)> {
+        let claimed = &self.claimed;
+        (self.started_true_ms + NOTE_AFTER_MS <= then_ms).then_some((claimed.run, claimed.attempt))
+    }
 }
 
 impl Worker {
@@ -172,8 +184,12 @@ impl Worker {
         let run = claimed.run;
         host.note(|| format!("run {run}: the host lacks what its start needs"));
         let scopes = [ShortageScope::Worker, ShortageScope::Job];
+        let scope = *host.dice.pick(&scopes).expect("one");
+        if scope == ShortageScope::Worker {
+            self.short_until_ms = host.true_ms + SECOND;
+        }
         let shortage = Shortage {
-            scope: *host.dice.pick(&scopes).expect("one"),
+            scope,
             message: "no memory".to_owned(),
         };
         let report = Report {

@@ -5,26 +5,41 @@ use jobctl::run::WorkerId;
 use jobctl::store::{Handover, Store};
 use jobctl::worker::machine::Event;
 
-use super::application::{Application, LONGEST_MS};
+use super::application::Application;
 use super::catalogues::editions;
 use super::host::{DAY, HOUR, Host, MINUTE, SECOND};
 use super::operators;
 use super::reaper::{Ghost, prune, reap};
 use super::schedulers::Schedulers;
 use super::worker::Worker;
-use crate::scheduler::lab::{instant, told_once};
+use crate::scheduler::lab::instant;
 
-const WORKERS: usize = 3;
+pub(super) const WORKERS: usize = 3;
 
-/// What a week lasts.
-const STORY_MS: i64 = 7 * DAY;
+/// What a story is like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weather {
+    /// How long it lasts.
+    lasts_ms: i64,
+    /// How often the store begins to refuse everything, beside what happens anyway: in so many of a thousand steps, and in so
+    /// many of a hundred starts, reloads and stops.
+    outages: i64,
+    outages_at_changes: i64,
+}
 
-/// The store refuses for so long, now and then.
-const OUTAGE_MS: i64 = 40 * SECOND;
+/// A week in which everything happens now and then.
+pub(super) const WEEK: Weather = Weather {
+    lasts_ms: 7 * DAY,
+    outages: 0,
+    outages_at_changes: 2,
+};
 
-/// After the faults everything comes to an end within this: the longest delay, and the waits of a run that is rate limited
-/// again and again.
-const END_MS: i64 = LONGEST_MS + 2 * DAY;
+/// Most of a day over a store that fails again and again.
+pub(super) const FAILING_STORE: Weather = Weather {
+    lasts_ms: 18 * HOUR,
+    outages: 12,
+    outages_at_changes: 25,
+};
 
 /// Weeks with a change of the clock in some zone of the catalogue, and one at the end of a month.
 const STARTS: &[&str] = &[
@@ -38,25 +53,28 @@ const STARTS: &[&str] = &[
 
 pub(super) struct Story {
     pub(super) host: Host,
+    weather: Weather,
     /// What applications and operators use.
-    store: Store,
-    workers: [Option<Worker>; WORKERS],
+    pub(super) store: Store,
+    pub(super) workers: [Option<Worker>; WORKERS],
     /// Workers that these have started for one run each.
     children: Vec<(Handover, Worker)>,
-    ghosts: Vec<Ghost>,
-    schedulers: Schedulers,
-    application: Application,
+    pub(super) ghosts: Vec<Ghost>,
+    pub(super) schedulers: Schedulers,
+    pub(super) application: Application,
     /// What is due next may be near: small steps for a while.
     burst: i64,
     checked: u64,
 }
 
 impl Story {
-    pub(super) fn new(seed: u64, traced: bool) -> Self {
+    pub(super) fn new(seed: u64, weather: Weather, traced: bool) -> Self {
         let start_ms = instant(STARTS[seed as usize % STARTS.len()]);
-        let (host, store) = Host::new(seed, start_ms, traced);
+        let (mut host, store) = Host::new(seed, start_ms, traced);
+        host.outages.at_changes = weather.outages_at_changes;
         Self {
             host,
+            weather,
             store,
             workers: [None, None, None],
             children: Vec::new(),
@@ -70,7 +88,7 @@ impl Story {
 
     /// All of it.
     pub(super) fn play(&mut self) {
-        while self.host.true_ms < STORY_MS {
+        while self.host.true_ms < self.weather.lasts_ms {
             self.pass();
             self.disturb();
             self.act();
@@ -87,8 +105,8 @@ impl Story {
         if self.burst == 0 && self.host.dice.percent(12) {
             self.burst = self.host.dice.between(4, 16);
         }
-        let ms = if self.burst > 0 {
-            self.burst -= 1;
+        let ms = if self.burst > 0 || self.host.refuses() {
+            self.burst = (self.burst - 1).max(0);
             self.host.dice.between(1, 4 * SECOND)
         } else {
             self.host.dice.between(SECOND, 45 * MINUTE)
@@ -99,14 +117,18 @@ impl Story {
     /// What happens to the host and to its clock.
     fn disturb(&mut self) {
         let host = &mut self.host;
+        if self.weather.outages > 0 && host.dice.per_mille(self.weather.outages) {
+            self.outage();
+        }
+        let host = &mut self.host;
         match host.dice.between(1, 3000) {
             1..=12 => {
                 let by_ms = host.dice.between(-50 * MINUTE, 50 * MINUTE);
-                host.set_clock(by_ms);
+                self.set_clock(by_ms);
             }
             13..=16 => {
                 let by_ms = host.dice.between(-DAY, DAY);
-                host.set_clock(by_ms);
+                self.set_clock(by_ms);
             }
             17..=18 => {
                 for worker in self.workers.iter_mut().filter_map(Option::take) {
@@ -119,13 +141,18 @@ impl Story {
                 host.reboot();
             }
             19..=22 => Schedulers::accept_clock(host, &mut self.store),
-            29..=31 => {
-                host.refuses_until_ms = host.true_ms + OUTAGE_MS;
-                self.burst = 12;
-                host.note(|| "the store refuses everything".to_owned());
+            29..=31 => self.outage(),
+            34 => Application::flood(host, &mut self.store),
+            35..=36 => {
+                host.note(|| "all workers are stopped".to_owned());
+                let until_ms = host.true_ms + host.dice.between(HOUR, 8 * HOUR);
+                for worker in self.workers.iter_mut().flatten() {
+                    worker.frozen_until_ms = until_ms;
+                }
             }
             32..=33 => {
                 host.refuses_ends_until_ms = host.true_ms + host.dice.between(MINUTE, 2 * HOUR);
+                self.burst = 24;
                 host.note(|| "the store refuses ends".to_owned());
             }
             23..=28 => {
@@ -134,6 +161,33 @@ impl Story {
             }
             _ => {}
         }
+    }
+
+    /// Somebody sets the clock; now and then nothing of what follows from it can be stored at first.
+    fn set_clock(&mut self, by_ms: i64) {
+        self.host.set_clock(by_ms);
+        if self.host.dice.percent(30) {
+            self.host.refuse();
+        }
+    }
+
+    /// The store begins to refuse everything, now and then just when a period is due.
+    fn outage(&mut self) {
+        let host = &mut self.host;
+        if host.dice.percent(50) {
+            let job = *host
+                .dice
+                .pick(&["hourly", "hourly", "elapsed", "nightly"])
+                .expect("one");
+            let sql = format!(
+                "SELECT coalesce(min(next_ms), 0) FROM schedule WHERE version IS NOT NULL AND job = '{job}'"
+            );
+            let wait_ms = host.witness.number(&sql) - host.wall_ms();
+            if (0..4 * HOUR).contains(&wait_ms) {
+                host.pass(wait_ms);
+            }
+        }
+        host.refuse();
     }
 
     /// Somebody does something.
@@ -155,7 +209,7 @@ impl Story {
     }
 
     /// A turn of a worker, if it is there and not stopped.
-    fn work(&mut self, index: usize) {
+    pub(super) fn work(&mut self, index: usize) {
         let host = &mut self.host;
         let Some(mut worker) = self.workers[index].take() else {
             self.workers[index] = Worker::start(host).unwrap_or_default();
@@ -171,8 +225,12 @@ impl Story {
             host.note(|| format!("worker {} is stopped for a while", worker.id));
         }
         match host.dice.between(1, 200) {
-            1..=4 => worker.hears(Event::Reload),
+            1..=4 => {
+                host.changes();
+                worker.hears(Event::Reload);
+            }
             5 if host.faults > 0 => {
+                host.changes();
                 for _ in 0..host.dice.between(1, 3) {
                     worker.hears(Event::Terminate);
                 }
@@ -280,13 +338,13 @@ impl Story {
         }
     }
 
-    fn haunt(&mut self) {
+    pub(super) fn haunt(&mut self) {
         let late = |ghost: &mut Ghost| !ghost.haunt(&mut self.host, &mut self.store);
         self.ghosts.retain_mut(late);
     }
 
     /// What must hold at every moment: also that a living worker has what it believes to have.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         self.host.witness.check();
         let children = self.children.iter().map(|(_, child)| child);
         for worker in self.workers.iter().flatten().chain(children) {
@@ -299,83 +357,11 @@ impl Story {
         }
     }
 
-    /// The faults stop. What is due is opened, and every run comes to an end.
-    fn end(&mut self) {
-        let host = &mut self.host;
-        host.note(|| "the faults stop".to_owned());
-        host.faults = 0;
-        host.refuses_until_ms = 0;
-        host.refuses_ends_until_ms = 0;
-        host.processes.let_go();
-        // The clock is right for good, and later than everything that was ever opened.
-        let last_ms = host
-            .witness
-            .number("SELECT coalesce(max(watermark_ms), 0) FROM schedule");
-        let by_ms = (last_ms + 2 * HOUR - host.wall_ms()).max(0);
-        host.set_clock(by_ms);
-        operators::resume_all(host, &mut self.store);
-        self.application.settle(host, &mut self.store);
-        self.schedulers.settle(host);
-        for worker in self.workers.iter_mut().flatten() {
-            worker.frozen_until_ms = 0;
+    /// Workers for one run that are there do something; whether there are any.
+    pub(super) fn children_go_on(&mut self) -> bool {
+        for index in (0..self.children.len()).rev() {
+            self.work_alone(index);
         }
-        let end_ms = self.host.true_ms + END_MS;
-        let mut turn = 0;
-        while self.left() > 0 || !self.ghosts.is_empty() {
-            self.pass_to_next();
-            assert!(self.host.true_ms < end_ms, "{} runs never end", self.left());
-            operators::unblock_all(&mut self.host, &mut self.store);
-            self.work(turn % WORKERS);
-            (0..self.children.len())
-                .rev()
-                .for_each(|index| self.work_alone(index));
-            self.haunt();
-            turn += 1;
-        }
-        self.check();
-        self.settle_workers();
-        self.host.witness.check_end();
-        Application::check(&self.host);
-        told_once(&self.store);
-    }
-
-    /// Whoever lives still has nothing left to store.
-    fn settle_workers(&mut self) {
-        for _ in 0..3 {
-            self.host.pass(MINUTE);
-            (0..self.children.len())
-                .rev()
-                .for_each(|index| self.work_alone(index));
-            for index in 0..WORKERS {
-                if self.workers[index].is_some() {
-                    self.work(index);
-                }
-            }
-        }
-        assert!(self.children.is_empty(), "workers for one run are left");
-        for worker in self.workers.iter().flatten() {
-            let settled = !worker.machine.has_intents() && worker.is_idle();
-            assert!(settled, "worker {}: {:?}", worker.id, worker.machine);
-        }
-    }
-
-    fn left(&self) -> i64 {
-        let sql = "SELECT coalesce(sum(ready + delayed + running), 0) FROM depth";
-        self.host.witness.number(sql)
-    }
-
-    /// A little, or as long as nothing can happen.
-    fn pass_to_next(&mut self) {
-        let busy = "SELECT coalesce(sum(ready + running), 0) FROM depth";
-        let next_ms = if self.host.witness.number(busy) > 0 {
-            let stop_ms = self.host.processes.next_stop_ms();
-            stop_ms.map(|stop_ms| (stop_ms - self.host.true_ms).min(MINUTE))
-        } else {
-            let due = "SELECT coalesce(min(min(due_ms, coalesce(deadline_ms, due_ms))), 0) FROM run
-                WHERE state = 'waiting' AND gates = 0";
-            let wait_ms = self.host.witness.number(due) - self.host.wall_ms();
-            Some(wait_ms.min(6 * HOUR))
-        };
-        self.host.pass(next_ms.unwrap_or(SECOND).max(SECOND));
+        !self.children.is_empty()
     }
 }

@@ -145,6 +145,12 @@ impl Witness {
             assert!(process.is_none(), "{it:?}, and {process:?} lives");
             let obeyed = !fact.asked || matches!(it.new.as_str(), "succeeded" | "cancelled");
             assert!(obeyed, "{it:?}, and it was to be cancelled");
+            let wait_ms = it.wait_ms.unwrap_or(0);
+            let longest_ms = fact.longest_wait_ms(it);
+            assert!(
+                wait_ms <= longest_ms,
+                "{it:?} waits for {wait_ms} ms of {longest_ms}"
+            );
         }
         let early = it.old == "waiting" && it.new == "dead" && it.early;
         assert!(!early, "{it:?} before its deadline");

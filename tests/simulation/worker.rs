@@ -12,7 +12,7 @@ use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::Handover;
 use jobctl::store::{Claimed, Store, Turns, WorkerRow};
 use jobctl::worker::Summary;
-use jobctl::worker::batch::{Batch, Only};
+use jobctl::worker::batch::{Batch, Only, Write};
 use jobctl::worker::machine::{Action, Event, Left, Machine, Note, Now, Setup, Stop};
 use jobctl::worker::{Ended, Line};
 
@@ -48,6 +48,12 @@ pub(super) struct Worker {
     pub(super) turns: Mutex<Turns>,
     /// What the ledger has not written yet.
     pub(super) submitted: Option<Arc<Batch>>,
+    /// When that was, by the true time.
+    pub(super) submitted_ms: i64,
+    /// The host lacks what any start needs, and a pause until then is the least.
+    pub(super) short_until_ms: i64,
+    /// When its main loop last compared the clocks, by the true time.
+    ticked_ms: i64,
     is_asked_what_is_left: bool,
     is_loading: bool,
     seen_version: i64,
@@ -74,6 +80,7 @@ pub(super) fn now(host: &Host) -> Now {
 impl Worker {
     /// A worker that serves every queue, or `run JOB`.
     pub(super) fn start(host: &mut Host) -> Life<Option<Self>> {
+        host.changes();
         let Some((id, mut store)) = Self::register(host, None)? else {
             return Ok(None);
         };
@@ -124,6 +131,9 @@ impl Worker {
             inbox: Vec::new(),
             turns: Mutex::default(),
             submitted: None,
+            submitted_ms: 0,
+            ticked_ms: 0,
+            short_until_ms: 0,
             is_asked_what_is_left: false,
             is_loading: false,
             seen_version: 0,
@@ -187,7 +197,26 @@ impl Worker {
         if !host.is_late() {
             self.start_attempts(host)?;
         }
+        self.judge_waits(host);
         self.go_on_or_end(host)
+    }
+
+    /// Where nothing is to be stored any more, no wait after an attempt began by a clock that was set back.
+    fn judge_waits(&self, host: &Host) {
+        if self.machine.has_intents() || host.set_back_ms.is_none_or(|it| self.ticked_ms <= it) {
+            return;
+        }
+        let now_ms = host.wall_ms();
+        let sql = format!(
+            "SELECT coalesce(min(id), 0) FROM run WHERE state = 'waiting' AND attempts > 0 AND wait_set_ms > {now_ms}"
+        );
+        let run = host.witness.number(&sql);
+        assert_eq!(
+            run,
+            0,
+            "its wait began later than {now_ms}: {:?}",
+            host.witness.portrait(RunId(run))
+        );
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -214,6 +243,11 @@ impl Worker {
         host.locks.remove(&self.id);
         host.close(self.store);
         self.machine.into_summary()
+    }
+
+    /// Whether it goes on for others: then it puts the rules of its catalogue in force.
+    pub(super) fn serves(&self) -> bool {
+        self.only.is_none() && self.machine.stop() == Stop::No
     }
 
     /// Its memory, for a ghost to act upon when it is dead.
@@ -252,8 +286,12 @@ impl Worker {
     fn perform(&mut self, action: Action, now: Now, host: &mut Host) {
         match action {
             Action::Submit(batch) => {
+                let claims = batch.writes.iter().any(|it| matches!(it, Write::Claim(_)));
+                let short = claims && host.true_ms < self.short_until_ms;
+                assert!(!short, "worker {} claims what it cannot start", self.id);
                 assert!(self.submitted.is_none(), "two batches are under way");
                 self.submitted = Some(batch);
+                self.submitted_ms = host.true_ms;
             }
             Action::Offer(runs) => self.offer(runs, false, now),
             Action::OfferAlone(runs) => self.offer(runs, true, now),
@@ -274,6 +312,7 @@ impl Worker {
             Action::Load => self.is_loading = true,
             Action::ReadLeft => self.is_asked_what_is_left = true,
             Action::Tick { .. } => {
+                self.ticked_ms = host.true_ms;
                 for ended in self.end_stuck(host) {
                     self.machine.on_event(Event::Ended(ended), now);
                 }
@@ -321,7 +360,7 @@ impl Worker {
             return;
         }
         if host.fails() || host.refuses() {
-            let error = Error::new(Kind::TryAgain, "injected");
+            let error = Error::new(host.refusal(), "injected");
             if std::mem::take(&mut self.is_asked_what_is_left) {
                 self.inbox.push(Event::Left(Err(error.clone())));
             }
