@@ -6,5 +6,6 @@ pub(crate) mod lab;
 mod late;
 mod overlap;
 mod pauses;
+mod pieces;
 mod process;
 mod simulation;

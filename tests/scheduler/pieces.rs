@@ -1,0 +1,69 @@
+//! What a long time without a scheduler left to do is done in pieces, each of which looks at a bounded number of periods.
+
+use std::sync::Arc;
+
+use jobctl::error::{Error, Kind};
+use jobctl::policy::{ClockGuard, Reading};
+use jobctl::scheduler::{Action, Control, Event, Loaded, Reload, Work, perform};
+
+use super::lab::{BOOT, at, catalogue, exactly_once, planner, world, write};
+use crate::world::World;
+
+/// Periods that one piece looks at, at most.
+const LOOKS_MAX: usize = 20_000;
+
+/// How many pieces of this kind a new scheduler needs until nothing is left to be done.
+fn pieces(world: &World, now: Reading, is_wanted: impl Fn(&Work) -> bool) -> usize {
+    let load: Reload = Arc::new(|| Err(Error::new(Kind::Bug, "it reads no catalogue")));
+    let loaded = Loaded::of(catalogue(world)).expect("schedules");
+    let mut control = Control::new(loaded, ClockGuard::new(BOOT, now), now);
+    control.on_event(Event::Lead, now);
+    let (mut store, mut count) = (world.store(), 0);
+    loop {
+        let actions = control.next(now).into_iter();
+        let mut work = actions.filter_map(|action| match action {
+            Action::Do(work) => Some(work),
+            _ => None,
+        });
+        let Some(work) = work.next() else {
+            return count;
+        };
+        count += usize::from(is_wanted(&work));
+        let answer = perform(work, &mut store, &load, &|| now);
+        assert!(answer.failure().is_none());
+        control.on_event(Event::Answer(answer), now);
+    }
+}
+
+/// A schedule of each second, for which nobody was there for half a day.
+fn missed() -> (World, Reading, usize) {
+    let world = world(&[("often", "cron = '* * * * * *'")]);
+    drop(planner(&world, at("2026-11-01T00:00:00Z")));
+    (world, at("2026-11-01T12:00:00Z"), 12 * 3600)
+}
+
+#[test]
+fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
+    let (world, now, periods) = missed();
+    write(&world, &[("other", "")]);
+    let removals = pieces(&world, now, |work| matches!(work, Work::Remove(..)));
+    assert!(removals > periods / LOOKS_MAX, "{removals}");
+    exactly_once(&world);
+}
+
+#[test]
+fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
+    let (world, now, periods) = missed();
+    write(&world, &[("often", "cron = '*/2 * * * * *'")]);
+    let applied = pieces(&world, now, |work| matches!(work, Work::Apply(..)));
+    assert!(applied > periods / LOOKS_MAX, "{applied}");
+    exactly_once(&world);
+}
+
+#[test]
+fn what_was_missed_is_opened_in_pieces() {
+    let (world, now, periods) = missed();
+    let opened = pieces(&world, now, |work| matches!(work, Work::Open(..)));
+    assert!(opened > periods / LOOKS_MAX, "{opened}");
+    exactly_once(&world);
+}
