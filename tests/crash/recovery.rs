@@ -122,6 +122,16 @@ fn start_marks_that_cannot_be_read_prove_nothing() {
 }
 
 #[test]
+fn start_marks_behind_a_link_prove_nothing() {
+    is_not_started_again(|_, marks| {
+        let forged = marks.with_file_name("forged");
+        fs::write(&forged, "").unwrap();
+        fs::remove_file(marks).unwrap();
+        std::os::unix::fs::symlink(&forged, marks).unwrap();
+    });
+}
+
+#[test]
 fn start_marks_of_an_unknown_boot_prove_nothing() {
     is_not_started_again(|conn, marks| {
         fs::write(marks, "").unwrap();
