@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         // Of a service it is a part, not the whole.
         notify: Notify::default(),
         handed_over: None,
-        alone: Vec::new(),
+        own_arguments: Vec::new(),
         foreground: Some(Foreground {
             new,
             show_output: !json,

@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         notify: Notify::from_env(),
         foreground: None,
         handed_over: None,
-        alone: own_arguments(context)?,
+        own_arguments: own_arguments(context)?,
     };
     let drained = options.drain.is_some();
     let path = context.catalogue_path();
@@ -110,7 +110,7 @@ fn work_alone(
         notify: Notify::from_env(),
         foreground: None,
         handed_over: Some(handover),
-        alone: Vec::new(),
+        own_arguments: Vec::new(),
     };
     let summary = worker::run(options, Arc::new(move || Ok(Catalogue::load(&path)?)))?;
     // Its parent waits before it tries again.

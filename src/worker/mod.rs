@@ -64,7 +64,7 @@ pub struct Options {
     /// Works one attempt of this run, which another worker has claimed, and nothing else.
     pub handed_over: Option<Handover>,
     /// Arguments of our own binary, to which those of a [`Handover`] are added: they start a worker for one run that must be alone.
-    pub alone: Vec<OsString>,
+    pub own_arguments: Vec<OsString>,
 }
 
 /// A run that is worked where somebody watches.

@@ -63,9 +63,8 @@ fn a_stopped_worker_keeps_its_runs() {
     invariants::hold(&world);
 }
 
-#[test]
-fn at_most_once_is_not_started_again_after_a_crash() {
-    let world = World::with_catalogue(UNTIL_FILE);
+/// A run that may start once at most; it runs, and its worker is killed.
+fn begun_once_by_a_worker_that_is_dead(world: &World) -> RunId {
     let run = world
         .enqueue_as(|run| {
             run.job = "wait".into();
@@ -74,9 +73,16 @@ fn at_most_once_is_not_started_again_after_a_crash() {
         })
         .run;
     let first = world.start("run-worker --slots 1");
-    until("it runs", || running(&world, run));
+    until("it runs", || running(world, run));
     first.signal("KILL");
     drop(first);
+    run
+}
+
+#[test]
+fn at_most_once_is_not_started_again_after_a_crash() {
+    let world = World::with_catalogue(UNTIL_FILE);
+    let run = begun_once_by_a_worker_that_is_dead(&world);
     assert_eq!(world.run("run-worker --drain").code, Some(0));
     assert_eq!(state(&world, run), State::Dead);
     let conn = invariants::open(&world);
@@ -89,17 +95,7 @@ fn at_most_once_is_not_started_again_after_a_crash() {
 /// start marks before anybody recovers it. Where they prove nothing the run must not start again.
 fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     let world = World::with_catalogue(UNTIL_FILE);
-    let run = world
-        .enqueue_as(|run| {
-            run.job = "wait".into();
-            run.guarantee = Guarantee::AtMostOnce;
-            run.max_attempts = 1;
-        })
-        .run;
-    let first = world.start("run-worker --slots 1");
-    until("it runs", || running(&world, run));
-    first.signal("KILL");
-    drop(first);
+    let run = begun_once_by_a_worker_that_is_dead(&world);
     let conn = invariants::open(&world);
     let unnoted = "UPDATE run SET attempts = 0, started_ms = NULL; DELETE FROM attempt";
     conn.execute_batch(unnoted).unwrap();

@@ -52,7 +52,7 @@ impl Engine {
                 .map_err(|error| failed(&error))?,
             state_dir: store.dir().into(),
             uuid: store.uuid().to_owned(),
-            starter: Starter::new(worker, std::mem::take(&mut options.alone)),
+            starter: Starter::new(worker, std::mem::take(&mut options.own_arguments)),
         });
         let only = match take_place(&mut store, worker, &mut options, &reload, now_ms) {
             Ok(only) => only,
