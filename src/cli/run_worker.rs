@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "now|all", num_args = 0..=1, require_equals = true, default_missing_value = "now")]
     pub drain: Option<DrainArg>,
     /// Work one attempt of a run that a worker has claimed for this one; not for users
-    #[arg(long, hide = true, value_name = "PARENT.RUN.FENCE", value_parser = handover)]
+    #[arg(long, hide = true, value_name = "PARENT.RUN.FENCE", value_parser = handover, conflicts_with_all = ["queue", "slots", "max_runs", "drain"])]
     pub handed_over: Option<Handover>,
 }
 

@@ -28,6 +28,9 @@ pub(super) struct Agenda {
     elapsed: Heap,
     /// Schedules of which a slice was decided and more is due: behind all others, in turn.
     rest: VecDeque<Due>,
+    /// Schedules that could not be opened, and from when on they are due again, by the boot clock, milliseconds: a wall clock
+    /// that is set back must not make them wait.
+    failed: Vec<(i64, Due)>,
 }
 
 impl Agenda {
@@ -70,6 +73,19 @@ impl Agenda {
         self.rest.push_back((at_ms, index));
     }
 
+    /// What could not be done is tried again later, by the boot clock, milliseconds.
+    pub(super) fn try_again(&mut self, boot_ms: i64, due: Due) {
+        self.failed.push((boot_ms, due));
+    }
+
+    /// What failed and is to be tried again by now.
+    pub(super) fn take_failed(&mut self, now: Reading) -> Vec<Due> {
+        let again = self
+            .failed
+            .extract_if(.., |(at_ms, _)| *at_ms <= now.boot_ms);
+        again.map(|(_, due)| due).collect()
+    }
+
     /// What was taken and not reached comes next.
     pub(super) fn put_back(&mut self, due: Vec<Due>, is_elapsed: impl Fn(usize) -> bool) {
         for (at_ms, index) in due {
@@ -81,7 +97,8 @@ impl Agenda {
     pub(super) fn first(&self) -> Option<Due> {
         let heads = [self.calendar.peek(), self.elapsed.peek()];
         let first = heads.into_iter().flatten().map(|Reverse(due)| *due);
-        first.chain(self.rest.iter().copied()).min()
+        let failed = self.failed.iter().map(|(_, due)| *due);
+        first.chain(self.rest.iter().copied()).chain(failed).min()
     }
 
     /// When something will have been due for `lag_ms`.
@@ -96,11 +113,14 @@ impl Agenda {
                 boot_ms: Some(now.boot_ms),
             };
         }
+        let elapsed_ms = first(&self.elapsed);
+        let elapsed_ms =
+            elapsed_ms.map(|at_ms| now.boot_ms.saturating_add(at_ms - times.elapsed_ms));
+        let failed_ms = self.failed.iter().map(|(at_ms, _)| *at_ms).min();
         Next {
             // While the calendar is held its past instants wait for something else than the clock.
             wall_ms: times.calendar_ms.and_then(|_| first(&self.calendar)),
-            boot_ms: first(&self.elapsed)
-                .map(|at_ms| now.boot_ms.saturating_add(at_ms - times.elapsed_ms)),
+            boot_ms: elapsed_ms.into_iter().chain(failed_ms).min(),
         }
     }
 }

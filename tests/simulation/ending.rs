@@ -115,15 +115,19 @@ impl Story {
         serving.map(|it| it.id)
     }
 
-    /// Whoever lives still has nothing left to store.
+    /// Whoever lives still has nothing left to store. One that signs off lets the others look again.
     fn settle_workers(&mut self) {
-        for _ in 0..3 {
+        for turn in 0..12 {
             self.host.pass(MINUTE);
             self.children_go_on();
             for index in 0..WORKERS {
                 if self.workers[index].is_some() {
                     self.work(index);
                 }
+            }
+            let mut left = self.workers.iter().flatten();
+            if turn > 2 && left.all(|it| !it.machine.has_intents()) {
+                break;
             }
         }
         assert!(!self.children_go_on(), "workers for one run are left");

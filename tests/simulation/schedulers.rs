@@ -30,8 +30,10 @@ struct Process {
     late: Option<Answer>,
     /// Stopped by a signal until then, by the true time; it keeps the lead.
     frozen_until_ms: i64,
-    /// The edition of the catalogue when it was last told to read it.
+    /// The edition of the catalogue when it was last told to read it, the one that it read last, and the one in force for it.
     edition: usize,
+    read: usize,
+    in_force: usize,
     /// Since when nothing of its work failed, by the true time; `None` where something did just now.
     well_since_ms: Option<i64>,
 }
@@ -192,6 +194,8 @@ fn start(host: &mut Host) -> Box<Process> {
         late: None,
         frozen_until_ms: 0,
         edition: host.edition,
+        read: host.edition,
+        in_force: host.edition,
         well_since_ms: None,
     })
 }
@@ -231,6 +235,11 @@ impl Process {
                 return Ok(Turn::Goes);
             };
             let answer = self.perform(work, host)?;
+            match &answer {
+                Answer::Read(Ok(_)) => self.read = host.edition,
+                Answer::RulesSaved(_, Ok(_)) => self.in_force = self.read,
+                _ => {}
+            }
             if host.faults > 0 && host.dice.percent(5) {
                 self.late = Some(answer);
                 return Ok(Turn::Goes);
@@ -248,7 +257,10 @@ impl Process {
         let since_ms = *self.well_since_ms.get_or_insert(host.true_ms);
         let well = self.leads && host.true_ms - since_ms > WELL_MS;
         host.elapsed_goes_on(well);
-        if well && self.control.guard().suspicion().is_none() {
+        // A standby that could not read the newer files may have put the older schedules in force again: the leader takes them back
+        // when its own are due.
+        let is_ours = host.calendar.applied == self.in_force;
+        if well && is_ours && self.control.guard().suspicion().is_none() {
             host.nothing_is_overdue();
         }
     }
@@ -281,6 +293,9 @@ impl Process {
             return Ok(refused(answer, host));
         }
         let fails = arm(host);
+        if matches!(work, Work::Apply(..)) {
+            host.calendar.applied = self.in_force;
+        }
         let answer = perform(work, &mut self.store, &load, &clock);
         host.witness.look(Actor::Scheduler, &host.processes);
         let held = self.control.guard().suspicion().is_some();

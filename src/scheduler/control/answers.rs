@@ -48,7 +48,7 @@ impl Control {
         }
     }
 
-    fn put_back(&mut self, due: Vec<Due>) {
+    pub(super) fn put_back(&mut self, due: Vec<Due>) {
         let book = &self.book;
         self.agenda
             .put_back(due, |index| book.entries[index].is_elapsed());

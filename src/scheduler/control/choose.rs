@@ -99,6 +99,8 @@ impl Control {
                 Slice::Remove(job) => load.remove.push_back(job),
             }
         }
+        let again = self.agenda.take_failed(self.now);
+        self.put_back(again);
     }
 }
 

@@ -23,7 +23,7 @@ use super::book::Book;
 use super::report::Counts;
 use super::work::{Answer, Loaded, Seen, Work};
 
-use load::Load;
+use load::{Load, Slice};
 pub use report::Line;
 
 /// How often the scheduler looks at what other processes did.
@@ -363,11 +363,8 @@ impl Control {
     }
 
     /// A schedule that cannot be opened is tried again later.
-    fn plan_again(&mut self, (at_ms, index): Due) {
-        let elapsed = self.book.entries[index].is_elapsed();
-        let now_ms = super::perform::time_of(self.times, elapsed);
-        let now_ms = now_ms.max(self.now.wall_ms).max(at_ms);
-        self.plan(index, now_ms + AGAIN_MS);
+    fn plan_again(&mut self, due: Due) {
+        self.agenda.try_again(self.now.boot_ms + AGAIN_MS, due);
     }
 
     /// Whether an operator accepted this clock.
@@ -385,6 +382,8 @@ impl Control {
         }
         // Whatever the clock is by now: what one that was ahead had opened was taken back, and may be due again.
         self.load.apply = (0..self.book.entries.len()).collect();
+        let is_apply = |(_, slice): &(i64, Slice)| matches!(slice, Slice::Apply(_));
+        self.load.failed.retain(|it| !is_apply(it));
         self.agenda = Agenda::default();
     }
 }

@@ -70,7 +70,12 @@ impl From<rusqlite::Error> for Error {
                 "`jobctl.db` is not a database; it was not changed",
             )
             .hint("name another state directory with `--state`, or restore a backup"),
-            ErrorCode::CannotOpen => Error::new(Kind::Unavailable, "the database cannot be opened"),
+            // The file is there and may be opened, which was looked at before: what lacks is a descriptor, or a directory for the log.
+            ErrorCode::CannotOpen => Error::new(
+                Kind::Io,
+                "the database or its log cannot be opened; nothing was stored",
+            )
+            .hint("try again; look at open files (`ulimit -n`) and at the disk (`dmesg`)"),
             _ => Error::new(Kind::Bug, format!("the store failed unexpectedly: {error}")),
         }
     }
@@ -93,6 +98,13 @@ mod tests {
     /// Leaves this error number in the thread, as a call does that fails with it.
     fn fail_with_enoent() {
         assert!(std::fs::metadata("/nowhere/at/all").is_err());
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_opened_just_now_is_no_other_database() {
+        let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        let error = Error::from(rusqlite::Error::SqliteFailure(failure, None));
+        assert!(is_io(&error) && !is_damaged(&error), "{error:?}");
     }
 
     #[test]

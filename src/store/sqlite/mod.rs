@@ -229,7 +229,7 @@ impl Store {
     /// Whether this failure may pass: fails when the database is damaged or no longer the file that was opened. That it is
     /// damaged is believed when it still is on a second look, which reads all of it: for seconds, if it is large.
     pub fn may_heal(&self, error: &Error) -> Result<()> {
-        if fault::is_damaged(error) && !self.is_whole() {
+        if fault::is_damaged(error) && self.is_broken() {
             // Whatever was unknown about one COMMIT, this is what the process ends with.
             return Err(Error {
                 kind: Kind::Io,
@@ -239,13 +239,16 @@ impl Store {
         self.check_identity()
     }
 
-    /// Reads the whole database anew.
-    fn is_whole(&self) -> bool {
+    /// Reads the whole database anew. What cannot be read just now is not broken.
+    fn is_broken(&self) -> bool {
         let looked = connect::connect(&self.files.database, self.busy_wait).and_then(|conn| {
             let sql = "PRAGMA quick_check(1)";
             Ok(conn.query_row(sql, [], |row| row.get::<_, String>(0))?)
         });
-        looked.is_ok_and(|found| found == "ok")
+        match looked {
+            Ok(found) => found != "ok",
+            Err(error) => fault::is_damaged(&error) || error.kind == Kind::Unavailable,
+        }
     }
 
     fn gone(&self, how: &str) -> Error {

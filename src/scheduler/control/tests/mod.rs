@@ -395,3 +395,46 @@ fn work_that_hangs_gives_no_sign_of_life() {
     world.pass(STUCK_MS + 1);
     assert!(world.control.is_stuck(world.now));
 }
+
+#[test]
+fn what_cannot_be_opened_waits_a_minute_and_no_longer_wherever_the_wall_clock_is_set() {
+    // Set back, the clock comes to the instant once more after so long.
+    for (set_by_ms, after_ms) in [
+        (0, AGAIN_MS),
+        (-10 * MINUTE, 10 * MINUTE - MINUTE / 2),
+        (600 * MINUTE, AGAIN_MS),
+    ] {
+        let mut world = World::started();
+        world.pass(MINUTE);
+        let mut failed = Vec::new();
+        while let Some(work) = world.work() {
+            if let Work::Open(_, _, due, _) = work {
+                let cannot = |_: &Due| Looked(Opened::Failed("no".into()));
+                let looked = due.iter().map(cannot).collect();
+                failed.extend(due.clone());
+                world.event(Event::Answer(Answer::Opened(due, Ok(looked))));
+            } else {
+                world.succeed(work);
+            }
+        }
+        assert_eq!(failed.len(), 2);
+        world.now.wall_ms += set_by_ms;
+        // The clock is the right one.
+        world.control.guard.accept(world.now);
+        world.pass(AGAIN_MS - 1);
+        assert!(!world.rest().contains(&"open"));
+        assert!(world.control.wait().boot_ms <= Some(world.now.boot_ms + 1));
+        world.pass(1);
+        if after_ms > AGAIN_MS {
+            assert!(!world.rest().contains(&"open"));
+            world.pass(after_ms - AGAIN_MS);
+        }
+        let opened = loop {
+            match world.work().expect("they are opened") {
+                Work::Open(_, _, due, _) => break due,
+                other => world.succeed(other),
+            }
+        };
+        assert_eq!(opened, failed, "{set_by_ms}");
+    }
+}
