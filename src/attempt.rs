@@ -201,6 +201,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// One of a command that was never started.
+    pub fn not_started(ending: Ending, now_ms: i64) -> Self {
+        Self {
+            started_ms: now_ms,
+            ran_ms: 0,
+            ending,
+            output_tail: Vec::new(),
+            output_bytes: 0,
+            leaked: 0,
+            said: Said::default(),
+        }
+    }
+
     /// End, in the wall clock of its start, milliseconds: never before it, whatever became of the clock meanwhile.
     pub fn ended_ms(&self) -> i64 {
         self.started_ms.saturating_add(self.ran_ms.max(0))

@@ -124,7 +124,7 @@ const NEVER_IN_ORDER: &[(&str, &str)] = &[
     (
         "at most once is at most once",
         "
-        SELECT id FROM run WHERE guarantee = 'at-most-once' AND attempts > 1",
+        SELECT id FROM run WHERE guarantee = 'at-most-once' AND attempts > retried + 1",
     ),
 ];
 

@@ -223,6 +223,8 @@ pub struct Claimed {
     pub tenant: String,
     /// Number of the attempt that a start will be.
     pub attempt: i64,
+    /// It was started, and no operator let it start again since.
+    pub started_before: bool,
     /// Bad endings so far.
     pub failures: i64,
     /// Worker deaths so far.

@@ -3,6 +3,7 @@
 //! What is decided is a value (`machine`). Threads: the main thread feeds it (`engine`), each slot runs one attempt at a time
 //! (`slot`), the ledger writes, one thread reads (`reader`), and one keeps house (`house`): dead workers, checkpoints, pruning.
 
+mod admit;
 mod alone;
 pub mod batch;
 mod ended;
@@ -27,6 +28,7 @@ use crate::observe::notify::Notify;
 use crate::run::RunId;
 use crate::store::{Handover, NewRun, OpenOptions, ServedQueue, Waiting};
 
+pub use admit::admit;
 pub use alone::{alone_end, read_handover};
 pub use ended::{Ended, Written, decide};
 pub use engine::run;

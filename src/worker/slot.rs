@@ -1,6 +1,5 @@
 //! A slot: a thread that runs one attempt at a time.
 
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -19,10 +18,10 @@ use crate::process::environment::RunFacts;
 use crate::process::marks::StartMarks;
 use crate::process::supervise::{Launch, Limits, Outcome};
 use crate::process::{SlotDir, contract, leftovers, supervise};
-use crate::run::Guarantee;
 use crate::store::Claimed;
 use crate::units::hex;
 
+use super::admit::admit;
 use super::alone::Starter;
 use super::ended::Ended;
 use super::inbox::Inbox;
@@ -96,13 +95,16 @@ impl Slot {
                 }
                 report
             }
-            Err(NotStarted::Ended(ending)) => not_started(ending),
+            Err(NotStarted::Ended(ending)) => Report::not_started(ending, clock::wall_ms()),
             Err(NotStarted::Shortage(lack)) => {
                 shortage = Some(lack);
-                not_started(Ending::Released {
-                    exit_code: None,
-                    signal: None,
-                })
+                Report::not_started(
+                    Ending::Released {
+                        exit_code: None,
+                        signal: None,
+                    },
+                    clock::wall_ms(),
+                )
             }
         };
         Ended {
@@ -132,7 +134,7 @@ impl Slot {
         let shared = &self.shared;
         let ended = |ending: &Ending| NotStarted::Ended(ending.clone());
         let (plan, base) = launch.as_ref().map_err(ended)?;
-        let params = checked_params(claimed, job)?;
+        let params = admit(claimed, job)?;
         let argv = plan.argv(&params).map_err(NotStarted::Ended)?;
         let payload = self
             .dir
@@ -238,40 +240,6 @@ impl Drop for TellPanic {
             );
             self.0.inbox.push(Event::Lost(defect));
         }
-    }
-}
-
-/// The parameters of a run, checked where it is run: the catalogue of whoever stored it may have been another.
-fn checked_params(
-    claimed: &Claimed,
-    job: &crate::catalogue::Job,
-) -> Result<BTreeMap<String, String>, NotStarted> {
-    if claimed.guarantee == Guarantee::AtMostOnce && claimed.failures + claimed.crashes > 0 {
-        // Its job became so while it waited for another attempt.
-        let error = "its job starts at most once, and it was started before";
-        return Err(NotStarted::for_good(error));
-    }
-    let stored: BTreeMap<String, String> = match &claimed.params {
-        None => BTreeMap::new(),
-        Some(text) => serde_json::from_str(text).map_err(|error| {
-            NotStarted::for_good(format!("the stored parameters cannot be read: {error}"))
-        })?,
-    };
-    let payload_bytes = claimed.payload.as_ref().map_or(0, Vec::len) as u64;
-    let checked = job.intake.recheck(&claimed.job, stored, payload_bytes);
-    checked.map_err(|error| NotStarted::for_good(error.message))
-}
-
-/// A report about a command that was never started.
-fn not_started(ending: Ending) -> Report {
-    Report {
-        started_ms: clock::wall_ms(),
-        ran_ms: 0,
-        ending,
-        output_tail: Vec::new(),
-        output_bytes: 0,
-        leaked: 0,
-        said: Said::default(),
     }
 }
 

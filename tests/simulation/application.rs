@@ -6,7 +6,7 @@ use jobctl::intake::{MadeId, Request};
 use jobctl::run::RunId;
 use jobctl::store::{Enqueued, NewDedup, NewRun, Settings, Store, Tx};
 
-use super::catalogues::{JOBS, ROOM_OF_DEFAULT, ROOM_OF_TENANT};
+use super::catalogues::{JOBS, NO_OPTIONS, ROOM_OF_DEFAULT, ROOM_OF_TENANT};
 use super::facts::Actor;
 use super::host::{Answer, DAY, HOUR, Host};
 
@@ -103,7 +103,14 @@ impl Application {
         let delay = format!("{}s", dice.between(1, 20 * 3600));
         let key = format!("key-{}", dice.between(1, 6));
         let tenant = ["", "acme", "initech"][dice.between(0, 2) as usize];
-        let of = dice.between(1, 3).to_string();
+        let of = ["1", "2", "-3"][dice.between(0, 2) as usize];
+        // Who enqueues by an edition that refuses it gives another.
+        let of = if host.edition == NO_OPTIONS {
+            of.trim_start_matches('-')
+        } else {
+            of
+        };
+        let of = of.to_owned();
         let params: &[(&str, String)] = match job {
             "book" | "ledger" => &[("of", of)],
             "index" => &[("of", of), ("revision", self.requests.to_string())],

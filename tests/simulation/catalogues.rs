@@ -1,4 +1,5 @@
-//! The jobs of the simulated shop, in three editions: rules, zones and policies change while periods are open.
+//! The jobs of the simulated shop, in three editions: rules, zones and policies change while periods are open, and what jobs
+//! demand while their runs wait.
 
 use std::sync::{Arc, OnceLock};
 
@@ -43,11 +44,6 @@ command = ["true"]
 limits = ["bank"]
 guarantee = "at-most-once"
 on_dead = "alarm"
-[job.fragile]
-command = ["true"]
-concurrency = 1
-retry.attempts = 5
-retry.max_crashes = 2
 [job.sync]
 command = ["true"]
 limits = ["bank"]
@@ -62,11 +58,6 @@ retry.max_crashes = 1
 command = ["true"]
 params.of.required = true
 sequence = "{of}"
-[job.ledger]
-command = ["true"]
-params.of.required = true
-sequence = { key = "{of}", on_dead = "continue" }
-deadline = "20h"
 [job.index]
 command = ["true"]
 params = { of = { required = true }, revision = { required = true } }
@@ -90,6 +81,16 @@ command = ["true"]
 
 const EDITIONS: [&str; 3] = [
     r#"
+[job.fragile]
+command = ["true"]
+concurrency = 1
+retry.attempts = 5
+retry.max_crashes = 2
+[job.ledger]
+command = ["true", "--of={of}"]
+params.of.required = true
+sequence = { key = "{of}", on_dead = "continue" }
+deadline = "20h"
 [job.hourly.schedule]
 cron = "7 0-23/3 * * *"
 timezone = "America/New_York"
@@ -115,6 +116,16 @@ on = "last business day of month"
 timezone = "Asia/Almaty"
 "#,
     r#"
+[job.fragile]
+command = ["true"]
+concurrency = 1
+guarantee = "at-most-once"
+retry.max_crashes = 2
+[job.ledger]
+command = ["true", "--of={of}"]
+params.of.required = true
+sequence = { key = "{of}", on_dead = "continue" }
+deadline = "20h"
 [job.hourly.schedule]
 cron = "37 */4 * * *"
 timezone = "America/New_York"
@@ -136,6 +147,16 @@ timezone = "Asia/Almaty"
 splay = "2h"
 "#,
     r#"
+[job.fragile]
+command = ["true"]
+concurrency = 1
+retry.attempts = 2
+retry.max_crashes = 2
+[job.ledger]
+command = ["true", "{of}"]
+params.of.required = true
+sequence = { key = "{of}", on_dead = "continue" }
+deadline = "20h"
 [job.hourly.schedule]
 cron = "7 */3 * * *"
 timezone = "Australia/Lord_Howe"
@@ -153,6 +174,9 @@ catch_up = "all"
 catch_up_within = "2d"
 "#,
 ];
+
+/// The edition in which a value of `ledger` may not look like an option.
+pub(super) const NO_OPTIONS: usize = 2;
 
 /// All editions, as they would be read from one path one after another.
 pub(super) fn editions() -> &'static [Arc<Catalogue>] {

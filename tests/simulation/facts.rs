@@ -69,8 +69,9 @@ pub(super) struct Fact {
     pub(super) at_most_once: bool,
     /// Times that an operator let it start again.
     pub(super) retries: i64,
-    /// Commands started for it, and those that ended well.
+    /// Commands started for it, those before the last of these times, and those that ended well.
     pub(super) starts: i64,
+    pub(super) starts_before: i64,
     pub(super) successes: i64,
     pub(super) last_attempt: i64,
     /// Somebody was told that it is stored.
@@ -90,6 +91,8 @@ pub(super) struct Fact {
     /// Since its last claim it has a start mark, and this is how it ended.
     pub(super) begun: bool,
     pub(super) ending: Counted,
+    /// Since its last claim its slot found that it may not be started.
+    pub(super) refused: bool,
     /// Somebody asked for its end while it ran.
     pub(super) asked: bool,
     /// What has to end before it may start.
@@ -118,9 +121,11 @@ impl Fact {
         let mut counts = self.counts;
         if it.old == "running" {
             let rebooted = actor == Actor::Reaper { rebooted: true };
-            counts.attempts += i64::from(self.begun || rebooted);
+            let ends_refused = self.refused && actor == Actor::Worker && it.new == "dead";
+            counts.attempts += i64::from(self.begun || rebooted || ends_refused);
             match (actor, it.new.as_str(), self.ending) {
                 (_, "succeeded" | "cancelled", _) => {}
+                _ if ends_refused => counts.failures += 1,
                 _ if !self.begun => {}
                 (Actor::Reaper { rebooted }, ..) => counts.crashes += i64::from(!rebooted),
                 (_, _, Counted::Nothing) => {}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jobctl::error::Result;
+use jobctl::run::Guarantee;
 use jobctl::store::{Body, Outcome};
 use jobctl::worker::batch::{Batch, ClaimAnswer, ClaimOrder, Done, Write};
 use jobctl::worker::machine::Event;
@@ -128,6 +129,11 @@ impl Worker {
             assert!(!expired, "run {run} is past its deadline");
             assert!(claims.runs.len() <= order.max && order.max <= 40 * SLOTS);
             host.note(|| format!("worker {worker} claims run {run}"));
+            let (guarantee, attempts) = batch.catalogue.terms(&claimed.job).expect("a job");
+            let once = guarantee == Guarantee::AtMostOnce;
+            let obeys = claimed.guarantee == Guarantee::AtMostOnce
+                || (!once && claimed.max_attempts <= attempts.max(claimed.failures + 1));
+            assert!(obeys, "run {run} does not obey its job: {claimed:?}");
             let keeper = host.witness.fact(run).keeper;
             let free = keeper.is_none_or(|it| it == worker || !host.locks.contains(&it));
             assert!(free, "run {run} is kept by worker {keeper:?}");

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said, Shortage, ShortageScope};
+use jobctl::attempt::{
+    Class, Ending, NotStarted, Report, RetryAfter, Said, Shortage, ShortageScope,
+};
 use jobctl::process::control::Command;
 use jobctl::run::RunId;
 use jobctl::store::Claimed;
-use jobctl::worker::Ended;
 use jobctl::worker::machine::Event;
+use jobctl::worker::{Ended, admit};
 
+use super::catalogues::{NO_OPTIONS, editions};
 use super::commands::{script, told};
 use super::facts::Counted;
 use super::host::{Died, HOUR, Host, Life, SECOND};
@@ -192,25 +195,29 @@ impl Worker {
             scope,
             message: "no memory".to_owned(),
         };
-        let report = Report {
-            started_ms: host.wall_ms(),
-            ran_ms: 0,
-            ending: Ending::Released {
-                exit_code: None,
-                signal: None,
-            },
-            output_tail: Vec::new(),
-            output_bytes: 0,
-            leaked: 0,
-            said: Said::default(),
+        let ending = Ending::Released {
+            exit_code: None,
+            signal: None,
         };
+        self.end_unstarted(slot, claimed, ending, Some(shortage), host);
+    }
+
+    /// The slot reports that it started nothing.
+    fn end_unstarted(
+        &mut self,
+        slot: usize,
+        claimed: Claimed,
+        ending: Ending,
+        shortage: Option<Shortage>,
+        host: &mut Host,
+    ) {
         self.line.clear(slot);
         self.inbox.push(Event::Ended(Box::new(Ended {
             job: Arc::clone(&self.machine.catalogue().jobs[&claimed.job]),
             claimed,
-            report,
+            report: Report::not_started(ending, host.wall_ms()),
             started: false,
-            shortage: Some(shortage),
+            shortage,
             stuck: None,
             unit: host.dice.unit(),
         })));
@@ -218,6 +225,21 @@ impl Worker {
 
     fn start_attempt(&mut self, slot: usize, claimed: Claimed, host: &mut Host) -> Life<()> {
         host.strike("after a claim, before the start mark")?;
+        let job = &self.machine.catalogue().jobs[&claimed.job];
+        match admit(&claimed, job) {
+            Ok(params) => {
+                let strict = Arc::ptr_eq(self.machine.catalogue(), &editions()[NO_OPTIONS]);
+                let good = claimed.job != "ledger" || !strict || !params["of"].starts_with('-');
+                assert!(good, "run {}: {params:?}", claimed.run);
+            }
+            Err(NotStarted::Ended(ending)) => {
+                host.note(|| format!("run {}: {ending:?}", claimed.run));
+                host.witness.fact(claimed.run).refused = true;
+                self.end_unstarted(slot, claimed, ending, None, host);
+                return Ok(());
+            }
+            Err(NotStarted::Shortage(_)) => unreachable!("it lacks nothing"),
+        }
         if host.fails() {
             self.lack(slot, claimed, host);
             return Ok(());
@@ -232,7 +254,7 @@ impl Worker {
         let stops_ms = host.true_ms + lasts_ms;
         let stuck_ms = if host.fails() { 2 * HOUR } else { 0 };
         let number = claimed.attempt;
-        host.witness.start(run, number);
+        host.witness.start(&claimed);
         let stuck_ms = host.true_ms + stuck_ms;
         let process = host
             .processes

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobctl::run::RunId;
+use jobctl::run::{Guarantee, RunId};
+use jobctl::store::Claimed;
 use rusqlite::{Connection, OpenFlags};
 
 use super::facts::{Actor, Fact, has_ended};
@@ -161,9 +162,11 @@ impl Witness {
             assert!(!paused, "{it:?}, and its job is paused");
             assert!(it.due_ms <= latest_ms, "{it:?} before it is due");
             fact.begun = false;
+            fact.refused = false;
         }
         if actor == Actor::Operator && it.new == "waiting" {
             fact.retries += 1;
+            fact.starts_before = fact.starts;
             fact.asked = false;
             fact.keeper = None;
         }
@@ -219,12 +222,14 @@ impl Witness {
     }
 
     /// A command of this run starts.
-    pub(super) fn start(&mut self, run: RunId, attempt: i64) {
+    pub(super) fn start(&mut self, claimed: &Claimed) {
+        let (run, attempt) = (claimed.run, claimed.attempt);
         self.check_turn(run);
         let fact = self.facts.get_mut(&run.0).expect("a known run");
         assert_eq!(fact.state, "running", "run {run} starts and is not claimed");
         assert!(attempt > fact.last_attempt, "run {run}: attempt {attempt}");
-        let again = fact.at_most_once && fact.starts > fact.retries;
+        let once = fact.at_most_once || claimed.guarantee == Guarantee::AtMostOnce;
+        let again = once && fact.starts > fact.starts_before;
         assert!(!again, "run {run} starts again, at most once");
         fact.last_attempt = attempt;
         fact.starts += 1;

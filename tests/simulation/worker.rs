@@ -54,6 +54,8 @@ pub(super) struct Worker {
     pub(super) short_until_ms: i64,
     /// When its main loop last compared the clocks, by the true time.
     ticked_ms: i64,
+    /// The latest time that it knows of: what it saw on the wall, and what anybody had seen when it started.
+    latest_ms: i64,
     is_asked_what_is_left: bool,
     is_loading: bool,
     seen_version: i64,
@@ -133,6 +135,7 @@ impl Worker {
             submitted: None,
             submitted_ms: 0,
             ticked_ms: 0,
+            latest_ms: host.witness.latest_ms,
             short_until_ms: 0,
             is_asked_what_is_left: false,
             is_loading: false,
@@ -201,14 +204,16 @@ impl Worker {
         self.go_on_or_end(host)
     }
 
-    /// Where nothing is to be stored any more, no wait after an attempt began by a clock that was set back.
+    /// Where nothing is to be stored any more, no wait after an attempt began by a clock that was set back, if this worker can
+    /// know that it was.
     fn judge_waits(&self, host: &Host) {
         if self.machine.has_intents() || host.set_back_ms.is_none_or(|it| self.ticked_ms <= it) {
             return;
         }
         let now_ms = host.wall_ms();
         let sql = format!(
-            "SELECT coalesce(min(id), 0) FROM run WHERE state = 'waiting' AND attempts > 0 AND wait_set_ms > {now_ms}"
+            "SELECT coalesce(min(id), 0) FROM run WHERE state = 'waiting' AND attempts > 0 AND wait_set_ms > {now_ms} AND wait_set_ms <= {}",
+            self.latest_ms
         );
         let run = host.witness.number(&sql);
         assert_eq!(
@@ -313,6 +318,7 @@ impl Worker {
             Action::ReadLeft => self.is_asked_what_is_left = true,
             Action::Tick { .. } => {
                 self.ticked_ms = host.true_ms;
+                self.latest_ms = self.latest_ms.max(host.wall_ms());
                 for ended in self.end_stuck(host) {
                     self.machine.on_event(Event::Ended(ended), now);
                 }

@@ -504,6 +504,31 @@ fn a_job_that_became_at_most_once_is_not_started_again() {
 }
 
 #[test]
+fn a_run_given_back_by_a_worker_is_not_started_again_when_its_job_became_at_most_once() {
+    let text = |keys: &str| {
+        let base = super::BASE;
+        format!("{base}[job.a]\ncommand = 'echo x >> $HOME/starts; sleep 60'\n{keys}\n")
+    };
+    let world = World::with_catalogue(&text(""));
+    drop(world.store());
+    let run = enqueue(&world, "a");
+    let worker = super::worker(&world, "--slots 1");
+    super::until_exists(&world, "starts");
+    worker.signal("TERM");
+    worker.signal("TERM");
+    worker.end();
+    super::stopping::was_released(&show(&world, run), 1);
+    world.write_catalogue(&text("guarantee = 'at-most-once'\ntimeout = '1s'"));
+    drain(&world);
+    assert_eq!(state(&world, run), State::Dead);
+    assert_eq!(trace(&world, "starts"), "x\n");
+    // An operator may let it start again.
+    world.run(&format!("dlq retry {run}")).ok();
+    drain(&world);
+    assert_eq!(trace(&world, "starts"), "x\nx\n");
+}
+
+#[test]
 fn a_parameter_that_is_too_long_for_the_kernel_is_named() {
     let world = world("[job.long]\ncommand = 'true'\nparams.v.required = true\n");
     let params = serde_json::json!({ "v": "x".repeat(140_000) }).to_string();

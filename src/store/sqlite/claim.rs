@@ -30,7 +30,7 @@ macro_rules! claimed_columns {
         " RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
             guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
             correlation_id, initiator, business_key, traceparent, exit_code, last_error,
-            period, scheduled_ms, business_date"
+            period, scheduled_ms, business_date, attempts > retried"
     };
 }
 
@@ -212,7 +212,7 @@ impl Tx<'_> {
         if once {
             claimed.guarantee = Guarantee::AtMostOnce;
         }
-        if once && claimed.failures + claimed.crashes > 0 {
+        if once && claimed.started_before {
             // The slot does not start it again, and its earlier attempts were made under other terms.
             return Ok(());
         }
@@ -358,6 +358,7 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
         queue: row.get(3)?,
         tenant: row.get(4)?,
         attempt: row.get::<_, i64>(5)?.saturating_add(1),
+        started_before: row.get(27)?,
         failures: row.get(6)?,
         crashes: row.get(7)?,
         max_attempts: row.get(8)?,

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_first_runs.sql"),
     include_str!("migrations/0012_lacks.sql"),
     include_str!("migrations/0013_parent.sql"),
+    include_str!("migrations/0014_retried.sql"),
 ];
 
 /// The schema version that this jobctl writes.

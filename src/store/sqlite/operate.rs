@@ -89,7 +89,7 @@ impl Tx<'_> {
         const SQL: &str = "
             UPDATE run SET state = 'waiting', ready = (gates = 0), worker = NULL, fence = ?3,
                 due_ms = ?4, order_key = ?4 + priority * ?5, wait_set_ms = NULL, deadline_ms = NULL,
-                failures = 0, crashes = 0, releases = 0, limited_ms = NULL,
+                failures = 0, crashes = 0, releases = 0, limited_ms = NULL, retried = attempts,
                 ended_ms = NULL, cancel_ms = NULL, cancel_by = NULL, reason = NULL, result = NULL
             WHERE id = ?1 AND state = ?2 RETURNING ready";
         let Some(before) = self.before(run)? else {

@@ -140,6 +140,7 @@ fn claimed(number: i64, crashes: i64) -> Claimed {
         queue: "default".into(),
         tenant: String::new(),
         attempt: 1,
+        started_before: false,
         failures: 0,
         crashes,
         max_attempts: 3,

@@ -1,7 +1,8 @@
 //! What a claim takes beyond the free slots.
 
-use super::{Lab, WORKER};
+use super::{Lab, WORKER, bury};
 use crate::flow::{JobRules, Rules};
+use crate::policy::Verdict;
 use crate::run::{Guarantee, WorkerId};
 use crate::store::{ClaimRequest, Claims};
 
@@ -73,6 +74,30 @@ fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
         // Recovery goes by what is stored.
         let seen = lab.store.show_run(run, now_ms).unwrap().unwrap();
         assert_eq!((seen.guarantee, seen.row.max_attempts), expected);
+    }
+}
+
+#[test]
+fn whatever_started_since_the_last_retry_was_started_before() {
+    for verdict in [
+        Verdict::Release,
+        Verdict::Defer {
+            due_ms: 0,
+            failure: false,
+        },
+    ] {
+        let mut lab = Lab::new();
+        let run = lab.enqueue(|_| {});
+        let first = lab.claim_one();
+        assert!(!first.started_before);
+        lab.end(&first, verdict);
+        let second = lab.claim_one();
+        assert!(second.started_before);
+        lab.end(&second, bury());
+        let now_ms = lab.now_ms;
+        lab.write(|tx| tx.retry(run, "ann", false, now_ms));
+        let third = lab.claim_one();
+        assert!(!third.started_before && third.attempt == 3);
     }
 }
 
