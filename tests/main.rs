@@ -23,6 +23,7 @@ mod needs;
 mod readme;
 mod schedule;
 mod scheduler;
+mod shifted;
 mod simulation;
 mod store;
 mod systemd;

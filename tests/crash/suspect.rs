@@ -304,3 +304,12 @@ fn a_catalogue_that_a_child_cannot_load_is_waited_out() {
     assert_eq!(worker.end().code, Some(0));
     invariants::hold(&world);
 }
+
+#[test]
+fn a_worker_for_one_run_takes_no_options_of_a_worker_for_many() {
+    let world = World::with_catalogue(JOBS);
+    for option in ["--drain", "--slots 2", "--queue low", "--max-runs 3"] {
+        let said = world.run(&format!("run-worker --handed-over 1.1.1 {option}"));
+        assert!(said.fails(2).contains("cannot be used with"), "{option}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lab::{exactly_once, told, write};
 use crate::invariants;
+use crate::shifted;
 use crate::systemd::Manager;
 use crate::world::{Running, World, until};
 
@@ -521,5 +522,49 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
         "{log}"
     );
     assert!(log.contains("event=clock_accepted"), "{log}");
+    exactly_once(&world);
+}
+
+#[test]
+fn while_the_clock_steps_under_it_a_scheduler_opens_what_elapses_and_no_time_of_the_calendar_twice()
+{
+    let mut world = super::lab::world(&[
+        ("second", "cron = '* * * * * *'\noverlap = 'allow'"),
+        ("elapses", "every = '1s'\noverlap = 'allow'"),
+    ]);
+    shifted::begin(&mut world);
+    let scheduler = world.start("schedule");
+    let of = |job: &str| {
+        let sql = format!("SELECT coalesce(sum(count), 0) FROM period WHERE job = '{job}'");
+        number(&world, &sql)
+    };
+    let goes_on = |job: &str| {
+        let before = of(job);
+        until(job, || of(job) > before + 1);
+    };
+    until("it leads", || leader(&world) == scheduler.pid());
+    goes_on("second");
+    // Two days ahead is not believed; half an hour back is, and its seconds were all opened before.
+    for ahead_s in [2 * 86_400, -1_800, 0, -3 * 86_400] {
+        shifted::by(&world, ahead_s);
+        goes_on("elapses");
+        let before = of("second");
+        goes_on("elapses");
+        if ahead_s == 0 {
+            goes_on("second");
+        } else {
+            assert_eq!(of("second"), before, "{ahead_s}");
+        }
+    }
+    shifted::by(&world, 0);
+    goes_on("second");
+    scheduler.signal("TERM");
+    let log = scheduler.end().err;
+    for jump in ["forwards by 2d", "back by 3d"] {
+        assert!(
+            log.contains(&format!("event=clock_jumped jump=\"{jump}\"")),
+            "{log}"
+        );
+    }
     exactly_once(&world);
 }

@@ -6,7 +6,8 @@ use jobctl::run::{RunId, State, WorkerId};
 use jobctl::store::{ClaimRequest, Claimed, Holder, Start, Store, Turns, WorkerRow};
 use jobctl::worker::decide;
 
-use crate::world::{World, new_run};
+use crate::shifted;
+use crate::world::{World, new_run, until};
 
 const DAY_MS: i64 = 86_400_000;
 const RAN_MS: i64 = 3_000;
@@ -171,6 +172,51 @@ fn a_clock_set_back_by_a_day_during_an_attempt_changes_no_wait() {
             assert_eq!(lab.store.state_of(run).unwrap(), Some(State::Succeeded));
         }
         drop(lab.world);
+    }
+}
+
+#[test]
+fn a_worker_whose_clock_is_set_during_attempts_stores_how_long_they_took_and_waits_as_long_as_ever()
+{
+    for shift_s in [-86_400, 86_400] {
+        let keys = "retry = { attempts = 3, backoff = 'fixed', base = '1h', jitter = 'none' }";
+        let mut world = super::world(&format!(
+            "[job.hangs]\ncommand = 'touch $HOME/hangs; sleep 60'\ntimeout = '1s'\n{keys}\n\
+             [job.fails]\ncommand = 'touch $HOME/fails; until [ -e $HOME/go ]; do sleep 0.01; done; exit 1'\n{keys}\n"
+        ));
+        shifted::begin(&mut world);
+        let runs = ["hangs", "fails"].map(|job| super::enqueue(&world, job));
+        let began = jobctl::clock::monotonic();
+        let worker = super::worker(&world, "--slots 2");
+        for file in ["hangs", "fails"] {
+            super::until_exists(&world, file);
+        }
+        shifted::by(&world, shift_s);
+        for run in runs {
+            until("its end is stored", || {
+                super::state(&world, run) == State::Waiting
+            });
+            super::make(&world, "go");
+        }
+        let lasted_ms = began.elapsed().as_millis() as i64;
+        let now_ms = jobctl::clock::wall_ms() + shift_s * 1000;
+        worker.signal("TERM");
+        let (_, log) = worker.end();
+        for run in runs {
+            let seen = super::show(&world, run);
+            let attempt = &seen.attempts[0];
+            let took_ms = attempt.ended_ms.expect("it ended") - attempt.started_ms;
+            assert!((900..=lasted_ms).contains(&took_ms), "{took_ms}, {log}");
+            let wait_ms = seen.row.due_ms - now_ms;
+            let hour_ms = 3_600_000;
+            assert!(
+                (hour_ms - lasted_ms..=hour_ms).contains(&wait_ms),
+                "{wait_ms}, {log}"
+            );
+        }
+        let seen = super::show(&world, runs[0]);
+        let error = seen.row.last_error.expect("an error");
+        assert!(error.starts_with("timed out after 1"), "{error}");
     }
 }
 
