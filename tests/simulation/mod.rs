@@ -63,6 +63,9 @@ fn play(seed: u64, weather: Weather, traced: bool) -> Result<Tally, String> {
     }
 }
 
+/// So many stories fail until no more are played.
+const FAILED_MAX: usize = 10;
+
 /// Plays all of them on every core, and tells again what fails.
 fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
     log::silence();
@@ -75,7 +78,7 @@ fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || !failed.lock().expect("a list").is_empty() {
+                    if seed >= seeds.end || failed.lock().expect("a list").len() >= FAILED_MAX {
                         return;
                     }
                     match play(seed, weather, false) {
@@ -91,7 +94,9 @@ fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
             });
         }
     });
-    if let Some(seed) = failed.into_inner().expect("a list").first() {
+    let failed = failed.into_inner().expect("a list");
+    if let Some(seed) = failed.first() {
+        println!("failed: {failed:?}");
         retell(*seed, weather, true);
     }
     sum.into_inner().expect("a tally")

@@ -253,7 +253,7 @@ impl Tx<'_> {
             WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0
                 AND (deadline_ms IS NULL OR deadline_ms > ?3)";
         const SQL: &str = "
-            UPDATE run SET ready = 1, worker = NULL
+            UPDATE run SET ready = 1, worker = NULL, wait_set_ms = NULL
             WHERE id = ?1 AND state = 'waiting' AND worker = ?2";
         let mut claims = Claims::default();
         let values = params![run.0, request.worker.0, now_ms];

@@ -93,6 +93,21 @@ fn a_kept_run_dies_at_its_deadline_too() {
 }
 
 #[test]
+fn a_kept_run_that_is_claimed_waits_no_more_wherever_the_clock_is_set() {
+    let mut lab = Lab::new();
+    let set_ms = lab.now_ms;
+    let run = lab.enqueue(|run| (run.due_ms, run.wait_set_ms) = (set_ms + 1_000, Some(set_ms)));
+    lab.write(|tx| tx.keep_for(run, WORKER));
+    lab.now_ms += 1_000;
+    let claimed = claim_kept(&mut lab, run).runs.remove(0);
+    lab.write(|tx| tx.unclaim(run, claimed.fence));
+    let conn = lab.store.connection().unwrap();
+    let sql = "SELECT ready = 1 AND wait_set_ms IS NULL FROM run";
+    let waits_no_more: bool = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert!(waits_no_more);
+}
+
+#[test]
 fn waits_that_a_clock_set_back_would_lengthen_are_found_by_one_seek() {
     let lab = Lab::new();
     let conn = lab.store.connection().unwrap();
