@@ -104,8 +104,8 @@ impl Control {
             self.on_overruled();
         } else if news.generation != self.generation {
             self.generation = news.generation;
-            // Somebody loaded newer files of the same catalogue.
-            if !news.is_ours {
+            // Somebody loaded newer files of the same catalogue; or others, and ours again, but may have left some of theirs.
+            if !news.is_ours || self.leads {
                 self.want_catalogue(self.now.boot_ms, false);
             }
         }

@@ -199,8 +199,7 @@ impl Control {
                 self.announces_lead = true;
                 if self.started {
                     self.log_lead();
-                }
-                if self.load.is_overruled {
+                    // The leader before may not have come to the end of a load.
                     self.want_catalogue(self.now.boot_ms, false);
                 }
             }

@@ -116,3 +116,38 @@ fn a_catalogue_that_another_process_loaded_is_read_here_too() {
     assert!(world.rest().contains(&"read"));
     assert_eq!(world.control.schedules(), 1);
 }
+
+#[test]
+fn what_another_process_put_in_force_before_it_read_our_files_is_taken_back() {
+    for leads in [true, false] {
+        let mut world = World::started();
+        world.control.set_leads(leads);
+        world.news = Some(News {
+            generation: Some(8),
+            is_ours: true,
+            in_force: Some(world.control.seen.path.clone()),
+            accepted: None,
+        });
+        world.control.generation = Some(6);
+        let mut done = Vec::new();
+        for _ in 0..3 {
+            world.pass(1_000);
+            done.extend(world.rest());
+            // Our files keep their generation.
+            world.control.generation = Some(8);
+        }
+        let times = |what| done.iter().filter(|kind| **kind == what).count();
+        let once = usize::from(leads);
+        assert_eq!((times("apply"), times("find removed")), (once, once));
+    }
+}
+
+#[test]
+fn who_takes_over_puts_its_catalogue_in_force() {
+    let mut world = World::started();
+    world.disk = ("two", &["x"]);
+    world.event(Event::Lead);
+    let done = world.rest();
+    assert!(done.contains(&"apply") && done.contains(&"find removed"));
+    assert_eq!(world.control.schedules(), 1);
+}
