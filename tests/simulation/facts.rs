@@ -121,7 +121,7 @@ impl Fact {
         let mut counts = self.counts;
         if it.old == "running" {
             let rebooted = actor == Actor::Reaper { rebooted: true };
-            let ends_refused = self.refused && actor == Actor::Worker && it.new == "dead";
+            let ends_refused = self.refused && actor == Actor::Worker && it.new != "waiting";
             counts.attempts += i64::from(self.begun || rebooted || ends_refused);
             match (actor, it.new.as_str(), self.ending) {
                 (_, "succeeded" | "cancelled", _) => {}
