@@ -204,6 +204,7 @@ words!(
 mod tests {
     use super::*;
 
+    /// Proves (death): only an operator moves a run out of a final state.
     #[test]
     fn only_an_operator_leaves_a_final_state() {
         for &state in State::ALL {

@@ -33,6 +33,7 @@ fn a_worker_with_only_blocked_runs_rests() {
 }
 
 /// The close of a lock file that was open for writing says that its worker has died, and wakes the housekeepers of all others.
+/// Proves: as `an_end_in_one_worker_wakes_another_whose_lane_it_opens`.
 #[test]
 fn two_workers_that_rest_do_not_wake_each_other() {
     let world = World::with_catalogue("[job.known]\ncommand = [\"/bin/true\"]\n");

@@ -297,6 +297,7 @@ mod tests {
         assert!(refusal(Path::new("")).starts_with("cannot read ``: "));
     }
 
+    /// Proves (owner): a catalogue that anyone can write is refused for every user.
     #[test]
     fn what_anyone_may_write_is_refused_for_every_user() {
         let (world, path) = world();

@@ -250,6 +250,7 @@ mod tests {
 
     use super::*;
 
+    /// Fault (input): a wrong name that every job inherits.
     #[test]
     fn a_near_name_is_looked_for_once_for_each_unknown_name_and_for_a_hundred_at_most() {
         let context = Context::new(PathBuf::from("/"), false, Arc::new(Zones::bundled()), None);

@@ -881,6 +881,7 @@ fn a_sequence_is_a_key_or_a_table() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
+    /// Fault: as `no_command_line_panics`.
     #[test]
     fn no_damaged_catalogue_panics(
         edits in proptest::collection::vec((0..8000_usize, 0..30_usize, "[\\[\\]{}=\"'.#\n a-z0é]{0,6}"), 1..6),
@@ -901,6 +902,7 @@ proptest::proptest! {
     }
 }
 
+/// Fault: as `a_near_name_is_looked_for_once_for_each_unknown_name_and_for_a_hundred_at_most`.
 #[test]
 fn an_error_behind_a_hundred_warnings_is_an_error() {
     let job = |n| format!("[job.j{n}]\ncommand = [\"a\"]\ntimeout = \"none\"\n");

@@ -147,6 +147,8 @@ mod tests {
     }
 
     proptest! {
+        /// Proves: as `caps_hold_at_every_instant_while_workers_are_killed`.
+        /// Proves: as `a_high_rate_is_reached_by_claims_that_come_each_six_milliseconds`.
         #[test]
         fn no_window_holds_more_than_its_share_and_a_burst(
             runs in prop_oneof![1_i64..50, 50_i64..2_000],
@@ -183,6 +185,7 @@ mod tests {
         }
     }
 
+    /// Proves (flow): a high rate is reached on average, and no window has more than 50 ms of starts beyond it.
     #[test]
     fn a_high_rate_is_reached_by_claims_that_come_each_six_milliseconds() {
         for (text, each_us) in [

@@ -172,6 +172,7 @@ mod tests {
         RANKS.into_iter().filter(open).collect()
     }
 
+    /// Fault (storage): a disk or database that is nearly full refuses the least important queues first.
     #[test]
     fn on_a_full_disk_the_least_important_ranks_are_refused_first() {
         let of_free = |free| accepted(space(free, 0));

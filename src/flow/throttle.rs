@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(throttle.waits_until_ms(0), Some(1_000));
     }
 
+    /// Proves: as `a_clock_that_steps_back_lengthens_no_wait`.
     #[test]
     fn after_a_clock_was_set_back_nothing_lasts_longer_than_its_own_length() {
         let rate = Rate {

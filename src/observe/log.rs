@@ -141,6 +141,7 @@ fn escape(line: &mut String, text: &str) {
 mod tests {
     use super::*;
 
+    /// Proves: as `no_text_of_the_database_acts_on_a_terminal`.
     #[test]
     fn hostile_text_stays_on_its_line() {
         let error = "bad\x1b[31m\n\u{202e}\"x\"";

@@ -325,6 +325,7 @@ mod tests {
         assert_eq!(mode(&dir.make_dir("dir").unwrap().path), 0o700);
     }
 
+    /// Proves: as `links_at_files_of_a_store_are_not_followed`.
     #[test]
     fn what_is_removed_or_replaced_is_never_what_a_link_points_to() {
         let (victim, world, dir) = trap();

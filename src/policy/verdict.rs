@@ -201,6 +201,7 @@ mod tests {
         );
     }
 
+    /// Proves (clock): no attempt starts at or after the deadline, however many runs expire together.
     #[test]
     fn no_attempt_starts_at_or_after_the_deadline() {
         let tight = Budget {
@@ -256,6 +257,7 @@ mod tests {
         );
     }
 
+    /// Proves (flow): a service that refuses for long is asked less and less often.
     #[test]
     fn a_service_that_names_no_wait_worth_the_name_is_asked_less_and_less_often() {
         for after in [RetryAfter::In(0), RetryAfter::In(-5), RetryAfter::At(0)] {
@@ -291,6 +293,7 @@ mod tests {
         );
     }
 
+    /// Proves: as `at_most_once_is_not_started_again_after_a_crash`.
     #[test]
     fn at_most_once_never_goes_back_after_a_start() {
         let once = Budget {

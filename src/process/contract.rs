@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(read(&"x".repeat(OUTPUT_MAX as usize + 1)), b"");
     }
 
+    /// Fault: as `parameters_arrive_byte_for_byte_and_nothing_is_executed_from_them`.
     #[test]
     fn a_checkpoint_path_has_no_text_of_users() {
         let path = checkpoint_path(Path::new("/s"), RunId(7), "../../etc/0123456789abcdef");

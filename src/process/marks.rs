@@ -216,6 +216,7 @@ mod tests {
         }
     }
 
+    /// Proves: as `what_cannot_be_read_is_neither_the_same_nor_gone`.
     #[test]
     fn what_is_no_file_of_ours_has_no_marks_that_count() {
         let dir = tempfile::tempdir().unwrap();

@@ -2,10 +2,7 @@
 //!
 //! Rule: what stays is made in a thread of its own, because each thread of glibc has its own arena: then what is freed is not
 //! scattered among what stays. Not the other way round: only the main thread's arena gives back its end.
-#![allow(
-    unsafe_code,
-    reason = "the allocator has no safe name for this; see `ARCHITECTURE.md`"
-)]
+#![allow(unsafe_code, reason = "the allocator has no safe name for this")]
 
 /// Makes what shall stay, while much that shall not is in memory.
 ///

@@ -318,6 +318,8 @@ mod tests {
         child.wait().unwrap();
     }
 
+    /// Proves (leftovers): a process that only has the pid of one of ours is never signalled.
+    /// Fault: as `a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time`.
     #[test]
     fn a_wrong_start_time_is_never_signalled() {
         let own = std::process::id() as i32;

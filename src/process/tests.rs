@@ -357,6 +357,7 @@ fn allowed_leftovers_are_counted_and_left_alone() {
     assert_gone(pid);
 }
 
+/// Proves (leftovers): an attempt ends with all of its processes.
 #[test]
 fn a_daemon_in_its_own_session_is_found_by_its_mark() {
     let mut world = World::new();
@@ -621,6 +622,7 @@ fn a_release_can_be_hurried_and_a_cancel_is_stronger() {
     );
 }
 
+/// Proves (commands): output costs constant memory and never blocks a command.
 #[test]
 fn a_hundred_megabytes_change_neither_memory_nor_speed() {
     let mut world = World::new();
@@ -803,6 +805,7 @@ const METACHARACTERS: &[&str] = &[
     "\\0",
 ];
 
+/// Proves (commands): arguments and variables arrive byte for byte, and nothing is executed from them.
 #[test]
 fn arguments_and_variables_arrive_byte_for_byte() {
     let mut world = World::new();
@@ -869,6 +872,7 @@ fn the_start_time_is_that_of_proc() {
     }
 }
 
+/// Proves (commands): the environment of a command is built, not inherited.
 #[test]
 fn the_environment_is_built_not_inherited() {
     let mut world = World::new();
@@ -951,6 +955,7 @@ fn a_direct_command_and_one_of_the_shell_see_the_same() {
     );
 }
 
+/// Proves (commands): a secret is in no output and in no file of jobctl.
 #[test]
 fn secrets_reach_the_command_and_nothing_else() {
     let mut world = World::new();
@@ -1051,6 +1056,8 @@ fn what_a_command_says_is_read() {
     assert_eq!(world.slot.said(None).message, None);
 }
 
+/// Proves: as `a_daemon_in_its_own_session_is_found_by_its_mark`.
+/// Fault (commands): a fork bomb; hundreds of children.
 #[test]
 fn a_fork_bomb_in_its_session_is_ended() {
     let mut world = World::new();
@@ -1067,6 +1074,7 @@ fn a_fork_bomb_in_its_session_is_ended() {
     }));
 }
 
+/// Proves: as `a_wrong_start_time_is_never_signalled`.
 #[test]
 fn leftovers_of_a_dead_worker_are_ended_and_strangers_are_not() {
     subreaper();
@@ -1147,6 +1155,7 @@ impl Drop for Innocent {
     }
 }
 
+/// Proves (leftovers): recovery never signals a process without proof that it belongs to the dead worker.
 #[test]
 fn a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended() {
     let dir = tempfile::tempdir().unwrap();
@@ -1176,6 +1185,7 @@ fn a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended() {
     proc_fs::signal(daemon, start_ticks, &[rustix::process::Signal::KILL]);
 }
 
+/// Proves: as `a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended`.
 #[test]
 fn a_process_that_only_has_the_numbers_of_a_mark_blocks_the_run_and_is_not_ended() {
     let innocent = Innocent::start("sleep 60 & wait");
@@ -1200,6 +1210,7 @@ fn a_process_that_only_has_the_numbers_of_a_mark_blocks_the_run_and_is_not_ended
     assert!(is_alive(stat.pid));
 }
 
+/// Proves: as `a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended`.
 #[test]
 fn what_a_marked_leader_has_in_its_session_is_ended_without_a_mark_of_its_own() {
     let mut world = World::new();
@@ -1323,6 +1334,7 @@ fn stand_in(world: &mut World) -> std::path::PathBuf {
     executable(world, "wrapper", &script)
 }
 
+/// Fault: as `tests/worker/shortage.rs`.
 #[test]
 fn what_the_wrapper_cannot_do_is_no_exit_code_of_the_job() {
     let mut world = World::new();

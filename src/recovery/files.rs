@@ -159,6 +159,7 @@ mod tests {
         }
     }
 
+    /// Proves (leftovers): a boot, a namespace or a file of start marks that cannot be read proves nothing.
     #[test]
     fn what_cannot_be_read_is_neither_the_same_nor_gone() {
         assert!(matches!(fate(&row()), Fate::Exists(_)));
@@ -215,6 +216,7 @@ mod tests {
         }
     }
 
+    /// Proves: as `a_forged_row_lets_nobody_be_killed`.
     #[test]
     fn only_who_holds_the_exclusive_lock_holds_it() {
         let dir = tempfile::tempdir().unwrap();

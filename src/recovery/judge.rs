@@ -155,6 +155,8 @@ mod tests {
         Lock::Unknown,
     ];
 
+    /// Proves (death): only a free lock or a process that is certainly gone proves a death; what is unknown counts as
+    /// life, and as a start.
     #[test]
     fn only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death() {
         for lock in LOCKS {
@@ -178,6 +180,7 @@ mod tests {
         }
     }
 
+    /// Proves: as `the_death_of_a_worker_and_its_child_at_once_proves_nothing`.
     #[test]
     fn only_a_parent_that_lives_tells_the_death_of_its_child_from_the_end_of_both() {
         let (parent, other) = (Some(WorkerId(1)), Some(WorkerId(2)));
@@ -226,6 +229,7 @@ mod tests {
         assert_eq!(looked_for, [1, 2]);
     }
 
+    /// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
     #[test]
     fn where_the_lack_of_a_mark_proves_nothing_every_claim_counts_as_started() {
         assert_eq!(started(&inquest(Cause::Unknown, &[], false)), [1, 2]);

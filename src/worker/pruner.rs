@@ -159,6 +159,7 @@ mod tests {
         unreachable!("a pass ends");
     }
 
+    /// Fault (races): a worker that is never idle, and retention.
     #[test]
     fn a_worker_that_is_never_idle_prunes_in_a_twentieth_of_its_time() {
         assert_eq!(looks(true, 100), (20, BESIDE_WORK));
@@ -166,6 +167,7 @@ mod tests {
         assert_eq!(looks(true, 1), (1, Duration::from_millis(10)));
     }
 
+    /// Fault: as `a_worker_that_is_never_idle_prunes_in_a_twentieth_of_its_time`.
     #[test]
     fn a_pass_that_fails_is_begun_again_a_minute_later() {
         let begin = clock::monotonic();

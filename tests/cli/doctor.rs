@@ -140,6 +140,8 @@ fn a_store_that_is_not_ours_is_told_and_left_alone() {
 }
 
 /// What is wrong in the rows is found, whatever it is: each damage breaks the claim beside it.
+/// Proves (durable): damage to the rows is found by the check of the store.
+/// Fault: as `whatever_stands_in_a_row_every_command_ends_with_an_exit_code_of_its_own`.
 #[test]
 fn every_damage_to_the_rows_is_found() {
     for (damage, claim) in [

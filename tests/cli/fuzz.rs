@@ -139,6 +139,7 @@ fn line(dice: &mut Dice) -> Vec<OsString> {
     (0..n).map(|_| word(dice)).collect()
 }
 
+/// Fault (input): command lines, catalogues, crontabs and schedules with random damage.
 #[test]
 fn no_command_line_panics() {
     let mut dice = Dice(11);
@@ -151,6 +152,7 @@ fn no_command_line_panics() {
     assert!(understood > 100, "{understood}");
 }
 
+/// Fault: as `no_command_line_panics`.
 #[test]
 fn what_is_not_understood_is_an_honest_exit_code() {
     // Those that may go on for long, or ask about what is elsewhere, are only parsed.

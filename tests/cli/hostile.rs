@@ -92,6 +92,8 @@ fn evil_periods(tx: &mut Tx<'_>) -> Result<(), jobctl::error::Error> {
     Ok(())
 }
 
+/// Proves (operators): no stored text of others acts on a terminal, and none forges a log line.
+/// Fault (input): terminal escapes; lines that forge the log.
 #[test]
 fn no_text_of_the_database_acts_on_a_terminal() {
     let world = evil();
@@ -138,6 +140,7 @@ fn no_text_of_the_database_acts_on_a_terminal() {
     assert_eq!(shown["dead_letters"][0]["closed_by"], EVIL);
 }
 
+/// Fault: as `closed_standard_streams_are_survived`.
 #[test]
 fn every_list_survives_a_reader_that_goes_away_and_a_full_disk() {
     let world = world();
@@ -168,6 +171,7 @@ fn every_list_survives_a_reader_that_goes_away_and_a_full_disk() {
 }
 
 /// Whoever repeats what was done would do it twice.
+/// Fault: as `closed_standard_streams_are_survived`.
 #[test]
 fn a_command_that_cannot_print_its_answer_says_what_it_has_done() {
     let world = world();

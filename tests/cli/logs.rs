@@ -165,6 +165,7 @@ fn peak_kib(options: &str, log_bytes: u64, bytes_each: u64) -> u64 {
     peak
 }
 
+/// Fault (input): an output log of any length; a link or a fifo instead of it.
 #[test]
 fn a_long_log_is_printed_in_constant_memory() {
     for (options, bytes_each) in [("--raw", 1), ("--color=never", 4), ("--json", 6)] {
@@ -184,6 +185,7 @@ fn a_log_of_one_gigabyte_is_printed_in_constant_memory() {
     }
 }
 
+/// Fault: as `a_long_log_is_printed_in_constant_memory`.
 #[test]
 fn a_log_that_is_a_link_or_a_fifo_is_refused_at_once() {
     let world = World::with_catalogue(LOUD);

@@ -394,6 +394,8 @@ fn a_job_that_no_scheduler_ever_knew_has_no_periods_yet() {
     );
 }
 
+/// Proves (periods): operators who run one skipped period at once get one run.
+/// Fault (races): two schedulers over 10,000 periods.
 #[test]
 fn of_many_operators_one_gets_the_run() {
     let world = reported();
@@ -480,6 +482,7 @@ fn year() -> World {
     world
 }
 
+/// Proves: as `an_audit_names_what_was_damaged`.
 #[test]
 fn a_year_of_every_kind_has_no_gap_and_no_double() {
     let world = year();
@@ -561,6 +564,7 @@ const DAMAGES: &[(&str, &[&str])] = &[
     ("UPDATE schedule SET watermark_ms = watermark_ms - 3 * 86400000", &[]),
 ];
 
+/// Proves (periods): an audit names every gap and every double, and nothing else.
 #[test]
 fn an_audit_names_what_was_damaged() {
     for (damage, findings) in DAMAGES {

@@ -73,6 +73,7 @@ fn a_reader_that_goes_away_is_no_error() {
     said.is(0, "0\n", "");
 }
 
+/// Fault: as `closed_standard_streams_are_survived`.
 #[test]
 fn output_that_cannot_be_written_is_exit_74() {
     let world = World::new();
@@ -89,6 +90,7 @@ fn output_that_cannot_be_written_is_exit_74() {
     );
 }
 
+/// Fault (input): closed standard streams, `/dev/full`, a reader that goes away.
 #[test]
 fn closed_standard_streams_are_survived() {
     let world = World::new();
@@ -98,6 +100,8 @@ fn closed_standard_streams_are_survived() {
     world.shell("\"$jobctl\" migrat <&- >&- 2>&-").is(2, "", "");
 }
 
+/// Proves (durable): a file that is not a store of jobctl is refused and not changed.
+/// Fault (storage): an empty file, a text file, another database, a newer schema.
 #[test]
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     let world = World::new();
@@ -164,6 +168,7 @@ fn the_catalogue_says_where_the_state_is() {
     assert!(world.root().join("there/jobctl.db").exists());
 }
 
+/// Fault: as `a_file_that_is_not_ours_is_refused_and_left_alone`.
 #[test]
 fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
     let world = World::new();

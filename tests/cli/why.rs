@@ -111,6 +111,7 @@ fn a_run_without_a_worker_says_how_to_start_one() {
     );
 }
 
+/// Proves: as `the_answer_and_the_claim_agree`.
 #[test]
 fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_told() {
     let world = world();

@@ -91,6 +91,7 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
     assert_eq!(show(&world, run)["crashes"], 1);
 }
 
+/// Fault: as `a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time`.
 #[test]
 fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
     let world = world();
@@ -114,6 +115,7 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
     assert!(err.contains("its process is gone already"), "{err}");
 }
 
+/// Proves (leftovers): a forged row gets no process killed.
 #[test]
 fn a_forged_row_lets_nobody_be_killed() {
     let world = world();

@@ -1,6 +1,9 @@
 //! Whose fault the death of a worker is: a run is not blamed for what the worker's parent did, and for all else it is.
 //!
 //! Here the test is the parent, as a service manager is; a command or `kill` is somebody else.
+//!
+//! Fault (processes): SIGTERM, SIGINT or SIGABRT to a worker, by its parent, by others or by its own command, then
+//! kill -9.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -60,6 +63,8 @@ fn recover(world: &World, mut worker: Running, run: RunId) {
     invariants::hold(world);
 }
 
+/// Proves (poison): a run is not blamed for a stop by the parent process of its worker, and is blamed for every other
+/// death.
 #[test]
 fn a_stop_that_the_parent_cuts_short_counts_nothing() {
     let world = World::with_catalogue(JOBS);
@@ -75,6 +80,7 @@ fn a_stop_that_the_parent_cuts_short_counts_nothing() {
     );
 }
 
+/// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
 fn a_worker_that_hangs_and_is_aborted_by_its_parent_counts_nothing() {
     let world = World::with_catalogue(JOBS);
@@ -91,6 +97,7 @@ fn a_worker_that_hangs_and_is_aborted_by_its_parent_counts_nothing() {
     invariants::hold(&world);
 }
 
+/// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
 fn a_stop_by_anybody_else_excuses_nothing() {
     let world = World::with_catalogue(JOBS);
@@ -105,6 +112,7 @@ fn a_stop_by_anybody_else_excuses_nothing() {
     assert_eq!(column(&world, run, "crashes"), 1);
 }
 
+/// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
 fn a_run_that_signals_its_worker_is_poison_all_the_same() {
     for kill in [

@@ -24,6 +24,8 @@ impl Random {
     }
 }
 
+/// Proves (death): while workers are killed every run is executed, and twice only if its worker died in between.
+/// Fault (processes): kill -9 at random, of workers, schedulers and an import.
 #[test]
 #[expect(clippy::too_many_lines, reason = "one story")]
 fn ten_thousand_runs_survive_workers_that_are_killed() {

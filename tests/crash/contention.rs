@@ -59,6 +59,7 @@ fn enqueue_beside(enqueuers: usize, workers: usize, during: Duration) -> Vec<Dur
     took
 }
 
+/// Fault: as `thirty_two_at_once_with_one_key_are_one_run`.
 #[test]
 fn eight_who_enqueue_and_two_who_work_disturb_nobody() {
     let took = enqueue_beside(8, 2, Duration::from_secs(3));
@@ -66,6 +67,7 @@ fn eight_who_enqueue_and_two_who_work_disturb_nobody() {
 }
 
 /// `cargo test --release -- --ignored --nocapture thirty_two_who_enqueue`: a minute; prints how long an enqueue took.
+/// Fault: as `thirty_two_at_once_with_one_key_are_one_run`.
 #[test]
 #[ignore = "a soak of a minute"]
 fn thirty_two_who_enqueue_and_eight_who_work_disturb_nobody_for_a_minute() {

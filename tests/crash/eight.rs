@@ -116,6 +116,7 @@ impl Eight {
     }
 }
 
+/// Proves (death): runs of a killed worker run again, after its processes are gone.
 #[test]
 fn runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it() {
     let mut eight = Eight::start(TELL);
@@ -130,6 +131,7 @@ fn commands_that_ignore_sigterm_are_killed_before_they_run_again() {
     eight.end(other, 2, 1);
 }
 
+/// Proves: as `runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it`.
 #[test]
 fn a_wrapper_that_closes_descriptors_and_leaves_the_session_hides_nothing() {
     let mut eight = Eight::start(&format!("{WRAPPER} '{TELL}'"));
@@ -137,6 +139,7 @@ fn a_wrapper_that_closes_descriptors_and_leaves_the_session_hides_nothing() {
     eight.end(other, 2, 1);
 }
 
+/// Proves (leftovers): processes of another store with the same run numbers are not touched.
 #[test]
 fn what_another_store_runs_under_the_same_numbers_is_not_touched() {
     let command = format!("{WRAPPER} '{TELL}'");

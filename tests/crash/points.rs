@@ -1,6 +1,11 @@
 //! Every named point, reached by a real process that is killed there; then the invariants, and all work gets done.
 //!
 //! `cargo test --features fail-points points::`
+//!
+//! Proves (death): killed at any named point (claimed, marked, spawned, ended, around each COMMIT, twice during
+//! recovery) a worker loses nothing (feature `fail-points`).
+//! Fault (processes): kill -9 at named points: claimed, marked, spawned, ended, around COMMITs, twice during recovery,
+//! in a prune (feature `fail-points`).
 
 use std::fs;
 
@@ -178,6 +183,7 @@ fn a_prune_killed_around_its_commits_removes_whole_runs() {
 }
 
 /// A defect in one thread: the worker goes on or ends with exit 70, and in either case all work gets done.
+/// Fault (processes): a panic in one thread of a worker (feature `fail-points`).
 #[test]
 fn a_thread_that_panics_loses_nothing_and_hangs_nobody() {
     // The ledger answers that it failed, and what failed is tried again; at the birth of a worker nothing is.

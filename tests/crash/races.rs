@@ -63,18 +63,21 @@ fn shared_by_sixteen(runs: usize) {
     everything_holds(&world);
 }
 
+/// Fault (races): 16 workers on one queue, with 400 and with 10,000 runs.
 #[test]
 fn sixteen_workers_do_each_run_once() {
     shared_by_sixteen(400);
 }
 
 /// `cargo test --release -- --ignored --nocapture sixteen_workers_do_ten_thousand`
+/// Fault: as `sixteen_workers_do_each_run_once`.
 #[test]
 #[ignore = "takes a minute"]
 fn sixteen_workers_do_ten_thousand_runs_once_each() {
     shared_by_sixteen(10_000);
 }
 
+/// Fault (races): a cancel against a finish; a retry of dead letters against a prune.
 #[test]
 fn of_a_cancel_and_a_finish_one_wins() {
     const RUNS: i64 = 120;
@@ -119,6 +122,7 @@ fn of_a_cancel_and_a_finish_one_wins() {
     everything_holds(&world);
 }
 
+/// Fault: as `of_a_cancel_and_a_finish_one_wins`.
 #[test]
 fn dead_letters_that_are_retried_while_all_is_pruned_are_kept() {
     const RUNS: i64 = 40;
@@ -153,6 +157,7 @@ fn dead_letters_that_are_retried_while_all_is_pruned_are_kept() {
 }
 
 /// `cargo test --release -- --ignored --nocapture a_million_waiting`: prints how long each command took.
+/// Fault (races): 1,000,000 runs wait.
 #[test]
 #[ignore = "stores a million runs"]
 fn a_million_waiting_runs_make_no_command_slow() {

@@ -40,6 +40,8 @@ const UNTIL_FILE: &str = r#"
     cwd = "."
 "#;
 
+/// Proves (death): a worker that is stopped by SIGSTOP keeps its runs.
+/// Fault (processes): SIGSTOP of a worker, of a leader, and of a process that holds the store.
 #[test]
 fn a_stopped_worker_keeps_its_runs() {
     let world = World::with_catalogue(UNTIL_FILE);
@@ -79,6 +81,7 @@ fn begun_once_by_a_worker_that_is_dead(world: &World) -> RunId {
     run
 }
 
+/// Proves (death): an at-most-once run is never started twice.
 #[test]
 fn at_most_once_is_not_started_again_after_a_crash() {
     let world = World::with_catalogue(UNTIL_FILE);
@@ -109,6 +112,7 @@ fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     invariants::hold(&world);
 }
 
+/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
 #[test]
 fn start_marks_that_cannot_be_read_prove_nothing() {
     is_not_started_again(|_, marks| {
@@ -117,6 +121,7 @@ fn start_marks_that_cannot_be_read_prove_nothing() {
     });
 }
 
+/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
 #[test]
 fn start_marks_behind_a_link_prove_nothing() {
     is_not_started_again(|_, marks| {
@@ -127,6 +132,7 @@ fn start_marks_behind_a_link_prove_nothing() {
     });
 }
 
+/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
 #[test]
 fn start_marks_of_an_unknown_boot_prove_nothing() {
     is_not_started_again(|conn, marks| {
@@ -136,6 +142,7 @@ fn start_marks_of_an_unknown_boot_prove_nothing() {
     });
 }
 
+/// Proves (poison): a run is poison only after it was alone with a worker that died, so that its neighbours survive.
 #[test]
 fn a_run_that_kills_its_worker_is_poison_only_when_alone() {
     // The killer ends its worker at its start; the neighbour runs beside it and must not be blamed.
@@ -166,6 +173,7 @@ fn a_run_that_kills_its_worker_is_poison_only_when_alone() {
     invariants::hold(&world);
 }
 
+/// Proves (death): a claim that was not started counts nothing.
 #[test]
 fn a_claim_that_was_not_started_counts_nothing() {
     let world = World::with_catalogue(UNTIL_FILE);
@@ -197,6 +205,7 @@ fn a_claim_that_was_not_started_counts_nothing() {
     );
 }
 
+/// Proves: as `runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it`.
 #[test]
 fn a_scheduler_recovers_the_runs_of_a_dead_worker_too() {
     let world = World::with_catalogue(
@@ -239,6 +248,7 @@ fn share_lock(worker: &Running) -> OwnedFd {
     pidfd_getfd(process, number, PidfdGetfdFlags::empty()).unwrap()
 }
 
+/// Proves (death): a worker with `--drain` does not end while a worker is dead and not yet recovered.
 #[test]
 fn a_drain_waits_for_a_death_that_is_not_over() {
     let world = World::with_catalogue(UNTIL_FILE);
@@ -267,6 +277,7 @@ fn a_drain_waits_for_a_death_that_is_not_over() {
     invariants::hold(&world);
 }
 
+/// Proves (death): an attempt whose end could not be written is recovered as started.
 #[test]
 fn a_run_whose_end_cannot_be_written_is_left_to_recovery_as_started() {
     let world =
@@ -293,6 +304,7 @@ fn a_run_whose_end_cannot_be_written_is_left_to_recovery_as_started() {
     invariants::hold(&world);
 }
 
+/// Proves (death): a run whose worker is gone says so.
 #[test]
 fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
     let world = World::with_catalogue(UNTIL_FILE);
@@ -323,6 +335,7 @@ fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
     invariants::hold(&world);
 }
 
+/// Proves (leftovers): the processes of a dead worker are found although its start marks were removed.
 #[test]
 fn a_command_that_removes_the_start_marks_is_found_by_its_environment() {
     let world = World::with_catalogue(UNTIL_FILE);

@@ -80,6 +80,7 @@ fn pid_of_worker(world: &World, run: RunId) -> u32 {
     u32::try_from(row.pid).expect("a pid")
 }
 
+/// Proves: as `a_run_that_kills_its_worker_is_poison_only_when_alone`.
 #[test]
 fn a_suspect_delays_nobody_and_its_neighbours_outlive_it() {
     let world = World::with_catalogue(JOBS);
@@ -115,6 +116,7 @@ fn quick(world: &World) -> Duration {
     begun.elapsed()
 }
 
+/// Proves: as `a_run_that_kills_its_worker_is_poison_only_when_alone`.
 #[test]
 fn an_innocent_suspect_succeeds_beside_others_and_keeps_its_crashes() {
     let world = World::with_catalogue(JOBS);
@@ -144,6 +146,8 @@ fn an_innocent_suspect_succeeds_beside_others_and_keeps_its_crashes() {
     invariants::hold(&world);
 }
 
+/// Proves (poison): a worker's death together with its parent worker proves nothing, and a run that always kills both
+/// is stopped in the end.
 #[test]
 fn the_death_of_a_worker_and_its_child_at_once_proves_nothing() {
     let world = World::with_catalogue(JOBS);
@@ -168,6 +172,7 @@ fn the_death_of_a_worker_and_its_child_at_once_proves_nothing() {
     invariants::hold(&world);
 }
 
+/// Proves: as `a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it`.
 #[test]
 fn a_suspect_outlives_the_worker_that_started_its_own() {
     let world = World::with_catalogue(JOBS);
@@ -188,6 +193,7 @@ fn a_suspect_outlives_the_worker_that_started_its_own() {
     invariants::hold(&world);
 }
 
+/// Proves: as `the_death_of_a_worker_and_its_child_at_once_proves_nothing`.
 #[test]
 fn a_run_that_kills_every_worker_ends_all_the_same() {
     let world = World::with_catalogue(&JOBS.replace("kill -9 $PPID", "sleep 60"));
@@ -210,6 +216,8 @@ fn a_run_that_kills_every_worker_ends_all_the_same() {
     assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
 }
 
+/// Proves (poison): a stop and a drain wait for the run that a worker handed to a worker of its own, and that run
+/// survives the death of the first worker.
 #[test]
 fn a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it() {
     let world = World::with_catalogue(JOBS);
@@ -232,6 +240,7 @@ fn a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it() {
     assert_eq!(invariants::marked_processes(&world), [0u32; 0]);
 }
 
+/// Proves: as `a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it`.
 #[test]
 fn a_drain_waits_for_a_suspect_and_for_what_its_death_means() {
     let world = World::with_catalogue(JOBS);

@@ -25,6 +25,9 @@ fn seed() -> u64 {
     u64::from_le_bytes(jobctl::clock::random_bytes()) | 1
 }
 
+/// Proves (durable): an import stores every line once, however often it is interrupted; resuming it with other lines
+/// is refused.
+/// Fault: as `ten_thousand_runs_survive_workers_that_are_killed`.
 #[test]
 fn an_import_killed_at_any_moment_resumes_with_every_line_once() {
     const LINES: i64 = 20_000;
@@ -106,6 +109,8 @@ fn with_fault(world: &World, fault: &str, args: &[&str]) -> Option<(i32, serde_j
     Some((output.status.code().unwrap(), document))
 }
 
+/// Proves (durable): every acknowledged enqueue exists; a failed sync acknowledges nothing.
+/// Fault: as `when_every_sync_fails_nothing_is_acknowledged`.
 #[test]
 fn a_failed_sync_is_never_acknowledged_unless_the_run_is_durable() {
     for nth in 1..=6 {
@@ -146,6 +151,7 @@ fn a_failed_sync_is_never_acknowledged_unless_the_run_is_durable() {
     }
 }
 
+/// Proves (durable): a replacement that cannot be stored is not acknowledged.
 #[test]
 fn a_replacement_over_a_failing_disk_is_acknowledged_only_when_it_is_stored() {
     const LATEST: &str = "
@@ -191,6 +197,8 @@ fn a_replacement_over_a_failing_disk_is_acknowledged_only_when_it_is_stored() {
     }
 }
 
+/// Proves: as `a_failed_sync_is_never_acknowledged_unless_the_run_is_durable`.
+/// Fault (storage): a sync fails; EIO once, and for ever.
 #[test]
 fn when_every_sync_fails_nothing_is_acknowledged() {
     for args in [
@@ -220,6 +228,7 @@ fn when_every_sync_fails_nothing_is_acknowledged() {
     }
 }
 
+/// Fault: as `when_every_sync_fails_nothing_is_acknowledged`.
 #[test]
 fn an_import_over_a_failing_disk_stores_every_line_once() {
     for nth in [1, 2, 3, 5, 9] {
@@ -246,6 +255,7 @@ fn an_import_over_a_failing_disk_stores_every_line_once() {
     }
 }
 
+/// Proves: as `enqueuers_at_once_never_store_more_than_there_is_room_for`.
 #[test]
 fn an_import_that_fills_its_queue_over_a_failing_disk_says_where_to_go_on() {
     const ROOM: i64 = 1000;
@@ -280,6 +290,8 @@ fn an_import_that_fills_its_queue_over_a_failing_disk_says_where_to_go_on() {
     }
 }
 
+/// Proves (durable): an enqueue stores all of its runs or none, wherever it is killed.
+/// Fault: as `tests/faults/kill/`.
 #[test]
 fn an_enqueue_killed_at_any_write_stores_all_or_nothing() {
     for call in ["pwrite64", "fdatasync,fsync"] {

@@ -137,6 +137,8 @@ fn operators_see_what_is_full_and_make_room() {
     world.run("enqueue free").fails(75);
 }
 
+/// Proves (flow): enqueues at once never pass `max_waiting` of a queue or tenant; an import stores the lines that fit
+/// and resumes behind them.
 #[test]
 fn enqueuers_at_once_never_store_more_than_there_is_room_for() {
     let world = World::with_catalogue(&CATALOGUE.replace("max_waiting = 4", "max_waiting = 25"));
@@ -173,6 +175,7 @@ fn stored(world: &World, count: i64) {
     assert_eq!((distinct, all), (count, count));
 }
 
+/// Proves: as `enqueuers_at_once_never_store_more_than_there_is_room_for`.
 #[test]
 fn an_import_stores_what_fits_and_goes_on_where_it_stopped() {
     let world = world();
@@ -222,6 +225,7 @@ fn a_stream_ends_at_the_line_that_does_not_fit() {
     assert_eq!(runs(&world), 4);
 }
 
+/// Fault: as `on_a_full_disk_the_least_important_ranks_are_refused_first`.
 #[test]
 fn a_store_that_is_too_large_refuses_the_least_important_queues_first() {
     let catalogue = CATALOGUE.replace("max_waiting = 4", "max_waiting = 1000");
@@ -311,6 +315,7 @@ fn what_refuses_is_shown_although_nothing_was_stored() {
 }
 
 /// The file of a catalogue is older than that of another process, or of another place.
+/// Proves: as `enqueuers_at_once_never_store_more_than_there_is_room_for`.
 #[test]
 fn a_catalogue_that_was_read_before_a_newer_one_is_not_put_in_force_after_it() {
     let world = World::with_catalogue("[job.free]\ncommand = \"true\"\n");

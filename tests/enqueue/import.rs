@@ -325,6 +325,7 @@ fn begun(world: &World, lines: usize) {
     assert_eq!(runs(world), lines as i64);
 }
 
+/// Proves: as `an_import_killed_at_any_moment_resumes_with_every_line_once`.
 #[test]
 fn an_import_that_goes_on_with_other_lines_is_refused() {
     let hint = "hint: give the same lines as before, or another id\n";
@@ -359,6 +360,7 @@ fn an_import_that_goes_on_with_other_lines_is_refused() {
     }
 }
 
+/// Proves: as `an_import_killed_at_any_moment_resumes_with_every_line_once`.
 #[test]
 fn an_import_that_goes_on_with_fewer_lines_is_refused() {
     let world = world();

@@ -17,6 +17,7 @@ fn refuses(world: &World, args: &[&str], code: i32, err: &str) {
     assert_eq!(runs(world), before, "{args:?}");
 }
 
+/// Fault: as `parameters_arrive_byte_for_byte_and_nothing_is_executed_from_them`.
 #[test]
 fn a_bad_request_is_refused_before_there_is_a_store() {
     let world = world();

@@ -236,6 +236,8 @@ fn a_repeated_request_id_is_answered_with_its_run() {
     assert_eq!(runs(&world), 2);
 }
 
+/// Proves (dedup): processes that enqueue equal keys at once get one run.
+/// Fault (races): 32 processes enqueue one dedup key; many enqueue beside workers.
 #[test]
 fn thirty_two_at_once_with_one_key_are_one_run() {
     for args in ["once --param id=x", "plain --request-id x"] {
@@ -364,6 +366,7 @@ fn end(world: &World, run: &str, state: &str) {
         .unwrap();
 }
 
+/// Fault: as `closed_standard_streams_are_survived`.
 #[test]
 fn a_full_disk_and_a_closed_output_are_honest() {
     let world = world();

@@ -90,6 +90,7 @@ fn with_fault(world: &World, options: &str, words: &str) -> Said {
     ))
 }
 
+/// Fault: as `a_worker_on_a_small_disk_goes_on_when_it_has_space_again`.
 #[test]
 fn a_worker_goes_on_when_a_full_disk_has_space_again() {
     if !needs::tracing() {
@@ -135,6 +136,8 @@ impl Drop for Mounted {
     }
 }
 
+/// Fault (storage): the disk is full under a running worker, then has space again (also on a tmpfs where one can be
+/// mounted).
 #[test]
 fn a_worker_on_a_small_disk_goes_on_when_it_has_space_again() {
     if !needs::mounts() {
@@ -165,6 +168,7 @@ fn refused(world: &World, said: &Said, codes: &[i32]) {
     assert_eq!(number(world, "SELECT count(*) FROM run"), 1);
 }
 
+/// Fault (storage): a read-only file; a limit on the size of files (`RLIMIT_FSIZE`).
 #[test]
 fn what_is_read_only_is_exit_74_or_77_and_nothing_is_stored() {
     if !needs::tracing() {
@@ -192,6 +196,7 @@ fn what_is_read_only_is_exit_74_or_77_and_nothing_is_stored() {
     settle(&world);
 }
 
+/// Fault: as `what_is_read_only_is_exit_74_or_77_and_nothing_is_stored`.
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
     let world = World::with_catalogue(CATALOGUE);
@@ -220,6 +225,7 @@ fn with_failed_read(world: &World, nth: usize, words: &str) -> Said {
     ))
 }
 
+/// Fault: as `when_every_sync_fails_nothing_is_acknowledged`.
 #[test]
 fn a_read_that_fails_once_is_not_taken_for_damage() {
     if !needs::tracing() {
@@ -250,6 +256,7 @@ fn a_read_that_fails_once_is_not_taken_for_damage() {
     assert_eq!(number(&world, odd), 0);
 }
 
+/// Fault: as `when_every_sync_fails_nothing_is_acknowledged`.
 #[test]
 fn an_io_error_in_a_worker_once_costs_nothing_and_for_ever_acknowledges_nothing() {
     if !needs::tracing() {

@@ -734,6 +734,8 @@ fn kept(conn: &rusqlite::Connection, promises: &[&Promise]) -> Result<(), String
     Ok(())
 }
 
+/// Proves (durable): a power cut loses nothing that was acknowledged, and every store that it leaves can be opened.
+/// Fault: as `five_hundred_weeks_of_crashes_break_no_invariant`.
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
     if !needs::tracing() {
@@ -760,6 +762,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 }
 
 /// The proof that the replay finds what it looks for.
+/// Proves (durable): the test of power cuts can fail: without syncs it sees a loss.
 #[test]
 fn without_syncs_a_power_cut_is_seen_to_lose_something() {
     if !needs::tracing() {

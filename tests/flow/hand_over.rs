@@ -10,6 +10,7 @@ use crate::world::{World, until};
 /// The look around of a worker that nobody wakes comes once a second.
 const TICK_MS: i64 = 1_000;
 
+/// Proves (flow): an end in one worker wakes the workers whose lanes it opens, and idle workers wake nobody.
 #[test]
 fn an_end_in_one_worker_wakes_another_whose_lane_it_opens() {
     let world = World::with_catalogue(

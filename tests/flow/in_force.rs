@@ -24,6 +24,7 @@ fn limits(world: &World) -> usize {
     list["items"].as_array().unwrap().len()
 }
 
+/// Proves (flow): an enqueue with a catalogue of its own changes nothing for others.
 #[test]
 fn an_enqueue_with_a_catalogue_of_its_own_changes_no_limit_of_a_worker() {
     let world = World::with_catalogue(CAREFUL);
@@ -59,6 +60,7 @@ fn an_enqueue_with_a_catalogue_of_its_own_changes_no_limit_of_a_worker() {
     invariants::hold(&world);
 }
 
+/// Proves: as `an_enqueue_with_a_catalogue_of_its_own_changes_no_limit_of_a_worker`.
 #[test]
 fn a_worker_loads_its_own_catalogue_when_a_command_has_met_a_newer_one() {
     let world = World::with_catalogue(CAREFUL);

@@ -125,6 +125,7 @@ fn one_at_a_time(name: &str) -> String {
     )
 }
 
+/// Proves: as `caps_hold_at_every_instant_while_workers_are_killed`.
 #[test]
 fn a_job_that_is_renamed_under_a_reload_while_it_runs_exceeds_no_limit() {
     let world = World::with_catalogue(&one_at_a_time("old"));
@@ -147,6 +148,8 @@ fn a_job_that_is_renamed_under_a_reload_while_it_runs_exceeds_no_limit() {
     invariants::hold(&world);
 }
 
+/// Proves (flow): the caps of a limit, a job, a tenant and a queue hold at every instant while workers are killed; so
+/// do rates.
 #[test]
 fn caps_hold_at_every_instant_while_workers_are_killed() {
     let world = World::with_catalogue(CATALOGUE);
@@ -203,6 +206,7 @@ fn caps_hold_at_every_instant_while_workers_are_killed() {
     invariants::hold(&world);
 }
 
+/// Proves: as `caps_hold_at_every_instant_while_workers_are_killed`.
 #[test]
 fn a_rate_holds_over_all_workers() {
     let world = World::with_catalogue(

@@ -7,6 +7,7 @@ use jobctl::run::State;
 use crate::invariants;
 use crate::world::{Running, World, until};
 
+/// Proves (flow): tenants and queues get their shares, and what one does not use the others get.
 #[test]
 fn two_tenants_share_by_weight_over_many_workers() {
     let world = World::with_catalogue(
@@ -56,6 +57,7 @@ fn two_tenants_share_by_weight_over_many_workers() {
     invariants::hold(&world);
 }
 
+/// Proves (flow): a reserved slot is free for its queue.
 #[test]
 fn a_reserved_slot_serves_its_queue_while_the_others_are_full() {
     let world = World::with_catalogue(

@@ -7,6 +7,7 @@ use jobctl::run::State;
 use crate::invariants;
 use crate::world::{World, until};
 
+/// Proves: as `a_breaker_opens_lets_one_try_and_closes`.
 #[test]
 fn a_retry_after_that_is_a_date_pauses_the_limit_for_all_its_jobs_until_then() {
     let world = World::with_catalogue(

@@ -1,4 +1,6 @@
 //! Every row of the case files: lines on which independent implementations agree.
+//!
+//! Fault: as `tests/schedule/every_zone.rs`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -211,6 +211,8 @@ fn line() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Proves (periods): every draft made from a crontab can be loaded.
+    /// Fault: as `no_command_line_panics`.
     #[test]
     fn every_draft_can_be_loaded(lines in proptest::collection::vec(line(), 0..12), system in any::<Option<bool>>()) {
         let draft = draft(&lines.join("\n"), system);

@@ -3,6 +3,8 @@
 //! Rule: what is expected is found by brute force over minutes and dates, never by the engine itself. Each run looks at
 //! every zone and every kind of rule, but at one in nine of their pairs; all of them, for some minutes:
 //! `cargo test --release every_zone -- --ignored`.
+//!
+//! Fault (time): clock changes in every zone, Lord Howe's half hour, Samoa's missing day, leap days.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -251,6 +253,7 @@ fn assert_in_order(periods: &[Period], what: &str) {
     }
 }
 
+/// Proves (periods): in every zone no period is lost or doubled, and they strictly increase.
 #[test]
 fn fixed_times_lose_and_double_nothing() {
     check_fixed_times(Pairs::Some);
@@ -291,6 +294,7 @@ fn check_fixed_times(pairs: Pairs) {
     }
 }
 
+/// Proves: as `fixed_times_lose_and_double_nothing`.
 #[test]
 fn readings_are_every_instant_that_matches() {
     check_readings(Pairs::Some);
@@ -321,6 +325,7 @@ fn check_readings(pairs: Pairs) {
     }
 }
 
+/// Proves (periods): a question from inside a clock change gives the same periods.
 #[test]
 fn asking_from_inside_a_change_gives_the_same_periods() {
     check_inside(Pairs::Some);
@@ -359,6 +364,7 @@ fn check_inside(pairs: Pairs) {
     }
 }
 
+/// Proves: as `fixed_times_lose_and_double_nothing`.
 #[test]
 fn pieces_join_to_the_whole() {
     check_pieces(Pairs::Some);

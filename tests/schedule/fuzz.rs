@@ -1,4 +1,6 @@
 //! Random rules: nothing panics or hangs, days agree with brute force, every answer is in order.
+//!
+//! Fault: as `no_command_line_panics`.
 
 use chrono::{Datelike, NaiveDate};
 use jobctl::schedule::{Calendar, CalendarSpec, Rule, RuleSpec, Zones, import_ics};

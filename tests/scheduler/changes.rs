@@ -1,4 +1,6 @@
 //! Changes of the catalogue while time goes on: nothing of the past is replayed, nothing is doubled, nothing is lost.
+//!
+//! Proves (periods): a changed rule replays nothing; a period whose day moved is neither lost nor doubled.
 
 use jobctl::policy::Reading;
 use jobctl::scheduler::Planner;

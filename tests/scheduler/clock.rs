@@ -46,6 +46,7 @@ fn wrong_by() -> [(&'static str, i64); 5] {
     ]
 }
 
+/// Fault (time): steps of the clock by -1 h, by +1 d, to 1970 and to 9999, undone or not.
 #[test]
 fn a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_not_due() {
     for (name, by_ms) in wrong_by() {
@@ -71,6 +72,7 @@ fn a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_
     }
 }
 
+/// Fault: as `a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_not_due`.
 #[test]
 fn a_clock_that_stays_wrong_is_believed_and_when_it_is_right_again_nothing_is_doubled() {
     for (name, by_ms) in wrong_by() {
@@ -96,6 +98,7 @@ fn a_clock_that_stays_wrong_is_believed_and_when_it_is_right_again_nothing_is_do
     }
 }
 
+/// Fault (time): the machine is suspended.
 #[test]
 fn a_machine_that_slept_a_night_opens_what_it_missed_as_a_late_start_would() {
     let world = world(SCHEDULES);
@@ -119,6 +122,7 @@ fn a_machine_that_slept_a_night_opens_what_it_missed_as_a_late_start_would() {
     exactly_once(&world);
 }
 
+/// Fault (time): a clock that was accepted while it was ahead.
 #[test]
 fn what_a_clock_that_was_ahead_opened_is_opened_again_when_it_is_accepted() {
     let world = world(&[

@@ -98,6 +98,7 @@ fn caught_up_runs_wait_for_each_other_in_order() {
     assert_eq!(gates(), [0, 0, 0]);
 }
 
+/// Proves: as `a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way`.
 #[test]
 fn a_period_in_time_runs_behind_the_chain_that_catches_up() {
     for overlap in ["queue", "skip", "replace"] {
@@ -130,6 +131,7 @@ fn a_period_in_time_runs_behind_the_chain_that_catches_up() {
     }
 }
 
+/// Proves (periods): after an outage no late period counts as in time.
 #[test]
 fn after_an_outage_nothing_late_counts_as_in_time() {
     let world = world(&[(

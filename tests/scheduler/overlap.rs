@@ -88,6 +88,7 @@ fn allow_lets_them_run_side_by_side() {
     assert!((1..=3).all(|id| run(&world, id) == (State::Waiting, 0)));
 }
 
+/// Proves (sequence): a run that follows another starts after the other ended, however that ended.
 #[test]
 fn replace_cancels_what_waits_and_follows_what_runs() {
     let (world, mut planner) = hourly("replace");
@@ -124,6 +125,7 @@ fn manual_and_dead_runs_do_not_count() {
     assert!(rows(&world, "sync").iter().all(|row| row.run.is_some()));
 }
 
+/// Proves: as `replace_cancels_what_waits_and_follows_what_runs`.
 #[test]
 fn a_cancelled_predecessor_opens_the_gate_too() {
     let (world, mut planner) = hourly("queue");
@@ -140,6 +142,8 @@ fn a_cancelled_predecessor_opens_the_gate_too() {
     assert_eq!(run(&world, 2), (State::Waiting, 0));
 }
 
+/// Proves (periods): no period is given to a run that can no longer start; a period in time is not lost beside a chain
+/// that catches up.
 #[test]
 fn a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way() {
     for overlap in ["queue", "skip"] {

@@ -57,6 +57,7 @@ fn a_paused_job_opens_nothing_and_says_so() {
     exactly_once(&world);
 }
 
+/// Proves (periods): whether a job was paused is decided for the instant of the period.
 #[test]
 fn periods_that_are_found_late_were_paused_or_not_at_their_own_instants() {
     let world = daily();

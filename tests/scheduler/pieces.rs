@@ -42,6 +42,7 @@ fn missed() -> (World, Reading, usize) {
     (world, at("2026-11-01T12:00:00Z"), 12 * 3600)
 }
 
+/// Proves: as `what_was_missed_is_opened_in_pieces`.
 #[test]
 fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
     let (world, now, periods) = missed();
@@ -51,6 +52,7 @@ fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
     exactly_once(&world);
 }
 
+/// Proves: as `what_was_missed_is_opened_in_pieces`.
 #[test]
 fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
     let (world, now, periods) = missed();
@@ -60,6 +62,7 @@ fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
     exactly_once(&world);
 }
 
+/// Proves (periods): after a long time without a scheduler the work is done in bounded pieces.
 #[test]
 fn what_was_missed_is_opened_in_pieces() {
     let (world, now, periods) = missed();

@@ -56,6 +56,8 @@ fn it_opens_at_the_instant_and_stops_on_term() {
     exactly_once(&world);
 }
 
+/// Proves (periods): each period has one row and at most one run, under kills, stops and a clock that jumps.
+/// Fault: as `ten_thousand_runs_survive_workers_that_are_killed`.
 #[test]
 fn two_of_them_under_kills_and_stops_open_each_second_once() {
     let world = every_second();
@@ -111,6 +113,7 @@ fn a_standby_takes_over_at_once() {
     exactly_once(&world);
 }
 
+/// Fault: as `a_stopped_worker_keeps_its_runs`.
 #[test]
 fn a_stopped_leader_delays_nothing_beyond_two_seconds() {
     let world = every_second();
@@ -170,6 +173,7 @@ fn what_another_process_loaded_is_loaded_here_too() {
     exactly_once(&world);
 }
 
+/// Proves (periods): schedules that another process took out of force come back.
 #[test]
 fn a_scheduler_takes_its_schedules_back_from_another_catalogue() {
     let world = every_second();
@@ -195,6 +199,7 @@ fn a_scheduler_takes_its_schedules_back_from_another_catalogue() {
     exactly_once(&world);
 }
 
+/// Proves: as `a_scheduler_takes_its_schedules_back_from_another_catalogue`.
 #[test]
 fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
     let world = World::new();
@@ -217,6 +222,7 @@ fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
     exactly_once(&world);
 }
 
+/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
 #[test]
 fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
     let world = every_second();
@@ -245,6 +251,7 @@ fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
     exactly_once(&world);
 }
 
+/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
 #[test]
 fn a_scheduler_that_waits_for_the_store_ends_on_term() {
     let world = every_second();
@@ -278,6 +285,8 @@ fn was_down(world: &World, job: &str, days: i64) {
     .expect("it was down");
 }
 
+/// Proves (periods): a long backlog, a rule changed or a job removed after a long time delays neither another job nor
+/// an enqueue nor a stop.
 #[test]
 fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
     let lines = "every = '1s'\noverlap = 'allow'\ncatch_up = 'none'";
@@ -304,6 +313,7 @@ fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
     assert!(skipped <= 2, "a line for all of it: {skipped}");
 }
 
+/// Proves: as `a_long_backlog_delays_neither_another_job_nor_a_stop`.
 #[test]
 fn a_rule_that_is_changed_after_a_long_time_holds_nobody_up() {
     let every = |n: u32| format!("every = '{n}s'\noverlap = 'allow'\ncatch_up = 'none'");
@@ -398,6 +408,7 @@ fn it_works_while_workers_are_down_and_a_run_is_told_its_period() {
     invariants::hold(&world);
 }
 
+/// Proves: as `a_replaced_file_is_noticed`.
 #[test]
 fn a_removed_database_ends_it() {
     type Harm = fn(&Path) -> std::io::Result<()>;
@@ -482,6 +493,7 @@ fn ticks(pid: u32) -> u64 {
     fields[10] + fields[11]
 }
 
+/// Fault (time): a clock that jumps all the time; a jump that the real scheduler sees.
 #[test]
 fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
     let world = super::lab::world(&[("second", "cron = '* * * * * *'\noverlap = 'allow'")]);

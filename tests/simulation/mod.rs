@@ -121,6 +121,9 @@ fn wanted() -> Option<u64> {
     Some(seed.parse().expect("SIM_SEED is a number"))
 }
 
+/// Proves: as `fifty_thousand_weeks_of_crashes_break_no_invariant`.
+/// Proves: as `runs_of_one_key_run_in_turn_though_workers_are_killed`.
+/// Fault (processes): a reboot, a power cut.
 #[test]
 fn five_hundred_weeks_of_crashes_break_no_invariant() {
     if let Some(seed) = wanted() {
@@ -131,6 +134,8 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
 }
 
 /// Refused are all calls of all processes, in the middle of reloads, starts and stops too.
+/// Proves (death): a store that refuses every call for 40 seconds, repeatedly and during reloads, starts and stops,
+/// loses, doubles and blocks nothing.
 #[test]
 fn a_store_that_fails_for_forty_seconds_again_and_again_loses_nothing() {
     if let Some(seed) = wanted() {
@@ -143,6 +148,8 @@ fn a_store_that_fails_for_forty_seconds_again_and_again_loses_nothing() {
 
 /// `cargo test --release -- --ignored --nocapture fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,
 /// `SIM_FROM=20000` others.
+/// Proves (death): whatever dies, wherever, and whatever the clock does: no run is lost, doubled, handed out twice or
+/// left without an end.
 #[test]
 #[ignore = "a soak"]
 fn fifty_thousand_weeks_of_crashes_break_no_invariant() {

@@ -1,5 +1,8 @@
 //! Something else than a file of ours lies in the state directory, as somebody may have put it there who once could: links to
 //! files and directories elsewhere, fifos, hard links, wrong modes. Nothing outside is read, written or removed, nothing hangs.
+//!
+//! Fault (storage): a link, a fifo, a directory, a second name, a wide mode; another user (several users as root
+//! only).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -136,6 +139,7 @@ const FILES: &[&str] = &[
     "output/0/1.1.log",
 ];
 
+/// Proves (owner): no entry of a store makes jobctl read, write or remove anything outside of it, and none blocks it.
 #[test]
 fn links_at_files_of_a_store_are_not_followed() {
     for name in FILES {
@@ -148,6 +152,7 @@ fn links_at_files_of_a_store_are_not_followed() {
     }
 }
 
+/// Proves: as `links_at_files_of_a_store_are_not_followed`.
 #[test]
 fn links_at_directories_of_a_store_are_not_followed() {
     for name in [
@@ -166,6 +171,7 @@ fn links_at_directories_of_a_store_are_not_followed() {
     }
 }
 
+/// Proves: as `links_at_files_of_a_store_are_not_followed`.
 #[test]
 fn a_hard_link_to_a_file_elsewhere_is_neither_written_nor_read() {
     for name in FILES {
@@ -191,6 +197,7 @@ fn a_hard_link_to_a_file_elsewhere_is_neither_written_nor_read() {
     }
 }
 
+/// Proves: as `links_at_files_of_a_store_are_not_followed`.
 #[test]
 fn fifos_in_a_store_hang_nobody() {
     for name in FILES {

@@ -51,6 +51,7 @@ fn is_honest(words: &str, said: &Said) {
     }
 }
 
+/// Fault (storage): a truncated database; a damaged page.
 #[test]
 fn a_truncated_database_is_refused_by_everyone() {
     for length in [100, PAGE, 5 * PAGE, 20 * PAGE] {
@@ -68,6 +69,7 @@ fn a_truncated_database_is_refused_by_everyone() {
     }
 }
 
+/// Fault: as `a_truncated_database_is_refused_by_everyone`.
 #[test]
 fn a_damaged_page_is_said_by_whoever_meets_it_and_stops_a_worker() {
     for (name, met_by) in [

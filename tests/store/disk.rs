@@ -14,6 +14,7 @@ fn with_fault(world: &World, fault: &str, words: &str) -> Said {
     ))
 }
 
+/// Fault: as `a_worker_on_a_small_disk_goes_on_when_it_has_space_again`.
 #[test]
 fn an_enqueue_on_a_full_disk_is_exit_74_and_stores_nothing() {
     if !needs::tracing() {

@@ -8,6 +8,7 @@ use jobctl::error::Kind;
 use crate::invariants;
 use crate::world::{World, new_run, until};
 
+/// Proves: as `a_replaced_file_is_noticed`.
 #[test]
 fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
     let world = World::new();
@@ -37,6 +38,8 @@ fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
     );
 }
 
+/// Proves (durable): a replaced or moved database is noticed before the answer.
+/// Fault: as `a_removed_database_is_never_replaced_by_an_empty_one`.
 #[test]
 fn a_replaced_file_is_noticed() {
     let world = World::new();
@@ -55,6 +58,8 @@ fn a_replaced_file_is_noticed() {
     );
 }
 
+/// Proves (durable): a removed database is never replaced by an empty one.
+/// Fault (storage): the database is removed, replaced, moved, or of another store; an old log is left.
 #[test]
 fn a_removed_database_is_never_replaced_by_an_empty_one() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -76,6 +81,7 @@ fn a_removed_database_is_never_replaced_by_an_empty_one() {
     assert!(!world.state().join("jobctl.db").exists());
 }
 
+/// Fault: as `a_removed_database_is_never_replaced_by_an_empty_one`.
 #[test]
 fn an_old_log_is_not_taken_for_that_of_a_new_database() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -100,6 +106,7 @@ fn an_old_log_is_not_taken_for_that_of_a_new_database() {
     invariants::hold(&world);
 }
 
+/// Fault: as `a_removed_database_is_never_replaced_by_an_empty_one`.
 #[test]
 fn the_database_of_another_store_is_refused() {
     let (world, other) = (
@@ -127,6 +134,7 @@ fn the_database_of_another_store_is_refused() {
     );
 }
 
+/// Proves (durable): a run id is never given twice.
 #[test]
 fn a_run_number_is_never_given_twice() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -139,6 +147,7 @@ fn a_run_number_is_never_given_twice() {
 }
 
 /// An enqueue waits for its turn; then the database goes, and then its turn comes.
+/// Proves: as `a_replaced_file_is_noticed`.
 #[test]
 fn an_enqueue_that_returns_after_the_database_went_is_not_acknowledged() {
     type Harm = fn(&World);

@@ -20,6 +20,7 @@ fn world() -> World {
     world
 }
 
+/// Proves (service): the log of the database stays short, and so does the time to open a store, also without a worker.
 #[test]
 fn without_a_worker_hundreds_of_enqueues_keep_the_log_short() {
     let world = world();
@@ -34,6 +35,7 @@ fn without_a_worker_hundreds_of_enqueues_keep_the_log_short() {
     invariants::hold(&world);
 }
 
+/// Proves: as `without_a_worker_hundreds_of_enqueues_keep_the_log_short`.
 #[test]
 fn beside_others_a_command_leaves_the_log_to_them() {
     let world = world();

@@ -1,4 +1,6 @@
 //! A store belongs to one user: whose rights a process has at it, and who is refused.
+//!
+//! Fault: as `tests/store/attacks.rs`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -64,6 +66,7 @@ fn listing(dir: &Path) -> Vec<(String, u32, u32)> {
     all
 }
 
+/// Proves: as `nobody_but_its_owner_uses_a_store`.
 #[test]
 fn a_state_directory_that_others_may_enter_is_refused_by_every_command() {
     for mode in [0o750, 0o701, 0o2770, 0o777] {
@@ -86,6 +89,7 @@ fn a_state_directory_that_others_may_enter_is_refused_by_every_command() {
     }
 }
 
+/// Proves: as `nobody_but_its_owner_uses_a_store`.
 #[test]
 fn a_state_that_anyone_could_replace_is_refused_and_not_made() {
     let world = world();
@@ -153,6 +157,7 @@ fn a_store_that_was_shared_is_taken_back_with_the_command_of_the_hint() {
     world.run("doctor").ok();
 }
 
+/// Proves (owner): only its owner uses a store; others can neither enter nor replace it.
 #[test]
 fn nobody_but_its_owner_uses_a_store() {
     let world = world();
@@ -189,6 +194,7 @@ fn nobody_but_its_owner_uses_a_store() {
     assert_eq!(listing(&world.state()), before);
 }
 
+/// Proves (owner): root acts on a store with the rights of its owner, or not at all.
 #[test]
 fn root_acts_with_the_rights_of_the_owner() {
     let world = world();
@@ -246,6 +252,7 @@ fn root_acts_with_the_rights_of_the_owner() {
     );
 }
 
+/// Proves: as `root_acts_with_the_rights_of_the_owner`.
 #[test]
 fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     let world = world();
@@ -279,6 +286,7 @@ fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     assert_eq!(runs["items"][0]["state"], "waiting");
 }
 
+/// Proves: as `what_anyone_may_write_is_refused_for_every_user`.
 #[test]
 fn a_service_user_uses_no_catalogue_that_anyone_may_write() {
     let world = world();
@@ -322,6 +330,7 @@ fn a_service_user_uses_no_catalogue_that_anyone_may_write() {
     }
 }
 
+/// Proves: as `root_acts_with_the_rights_of_the_owner`.
 #[test]
 fn root_starts_no_commands_for_another_user() {
     let world = world();
@@ -349,6 +358,7 @@ fn root_starts_no_commands_for_another_user() {
     world.run("-q --state mine run a").is(0, "hello\n", "");
 }
 
+/// Proves: as `root_acts_with_the_rights_of_the_owner`.
 #[test]
 fn what_is_in_a_store_lets_nobody_read_with_the_rights_of_root() {
     let world = world();

@@ -23,6 +23,7 @@ fn modes(world: &World) -> Vec<(String, u32)> {
     modes
 }
 
+/// Proves (owner): files are 0600 and directories 0700 whatever the umask, and a store works under any umask.
 #[test]
 fn the_state_is_private_whatever_the_umask() {
     let world = World::with_catalogue("[job.a]\ncommand = \"echo hello\"\n");
@@ -44,6 +45,7 @@ fn the_state_is_private_whatever_the_umask() {
     assert_eq!(log.permissions().mode() & 0o777, 0o600);
 }
 
+/// Proves: as `the_state_is_private_whatever_the_umask`.
 #[test]
 fn a_store_works_under_any_umask() {
     for umask in ["0177", "0277", "0777"] {

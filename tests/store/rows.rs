@@ -146,6 +146,7 @@ fn every(nth: usize) {
     assert!(bad.is_empty(), "{bad:#?}");
 }
 
+/// Fault (input): hostile rows of the database.
 #[test]
 fn whatever_stands_in_a_row_every_command_ends_with_an_exit_code_of_its_own() {
     every(8);

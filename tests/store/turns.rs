@@ -18,6 +18,7 @@ fn holds(process: &Running, name: &str) -> bool {
         .any(|path| path.file_name().is_some_and(|file| file == name))
 }
 
+/// Fault (storage): a foreign writer; a reader that stays.
 #[test]
 fn an_enqueue_waits_for_a_foreign_writer() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -31,6 +32,7 @@ fn an_enqueue_waits_for_a_foreign_writer() {
     enqueue.end().is(0, "1\n", "");
 }
 
+/// Fault: as `an_enqueue_waits_for_a_foreign_writer`.
 #[test]
 fn a_writer_that_never_lets_go_is_exit_75_and_nothing_is_stored() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -52,6 +54,7 @@ fn a_writer_that_never_lets_go_is_exit_75_and_nothing_is_stored() {
     world.run("enqueue a").is(0, "1\n", "");
 }
 
+/// Fault: as `a_stopped_worker_keeps_its_runs`.
 #[test]
 fn a_stopped_process_that_holds_the_store_is_named() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -78,6 +81,7 @@ fn a_stopped_process_that_holds_the_store_is_named() {
     world.run("enqueue a").is(0, "2\n", "");
 }
 
+/// Fault: as `an_enqueue_waits_for_a_foreign_writer`.
 #[test]
 fn a_reader_that_stays_does_not_stop_writers() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
@@ -127,6 +131,7 @@ fn beside_a_foreign_writer(seconds: u64) {
     invariants::hold(&world);
 }
 
+/// Fault: as `an_enqueue_waits_for_a_foreign_writer`.
 #[test]
 fn a_foreign_writer_delays_a_worker_and_breaks_nothing() {
     beside_a_foreign_writer(2);

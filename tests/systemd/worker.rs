@@ -110,6 +110,7 @@ fn the_socket_does_not_reach_commands() {
     stop(&manager, worker);
 }
 
+/// Proves: as `a_worker_whose_main_thread_hangs_gives_no_sign_of_life`.
 #[test]
 fn signs_of_life_go_on_while_an_attempt_takes_long() {
     let world = world();
@@ -173,6 +174,8 @@ fn standard_error(path: &Path) -> (File, File) {
     (ours, theirs)
 }
 
+/// Proves (service): a worker whose main thread hangs sends systemd no sign of life, and a long attempt does not stop
+/// the signs.
 #[test]
 fn a_worker_whose_main_thread_hangs_gives_no_sign_of_life() {
     let world = world();
@@ -249,6 +252,7 @@ fn a_stop_is_announced_and_asks_for_time_until_the_last_attempt_has_ended() {
     assert_eq!(code, Some(0));
 }
 
+/// Proves (service): systemd does not kill a worker that stops as it should.
 #[test]
 fn systemd_does_not_kill_a_worker_that_is_stopping() {
     let world = impatient("3s");

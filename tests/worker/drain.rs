@@ -28,6 +28,8 @@ sequence = "all"
 command = "true"
 "#;
 
+/// Proves (death): a drain of all queues waits for runs that wait for a run of another worker, and not for runs that
+/// only an operator can release.
 #[test]
 fn a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker() {
     let world = world(JOBS);
@@ -70,6 +72,7 @@ fn a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker() {
     assert_eq!(trace(&world, "indexed"), "1\n3\n");
 }
 
+/// Proves: as `a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker`.
 #[test]
 fn a_drain_of_all_does_not_wait_for_what_only_an_operator_lets_go_on() {
     let world = world(JOBS);

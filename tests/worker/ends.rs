@@ -211,6 +211,7 @@ fn a_rate_limited_ending_waits_and_is_no_failure() {
     assert_eq!((detail.row.attempts, detail.row.failures), (2, 1));
 }
 
+/// Proves: as `no_attempt_starts_at_or_after_the_deadline`.
 #[test]
 fn of_three_thousand_runs_that_expire_together_none_starts_late() {
     let world = world(
@@ -237,6 +238,7 @@ fn of_three_thousand_runs_that_expire_together_none_starts_late() {
     }
 }
 
+/// Proves: as `no_attempt_starts_at_or_after_the_deadline`.
 #[test]
 fn what_was_claimed_in_time_does_not_start_late_either() {
     // Short work is claimed ahead of a free slot; its deadlines pass in the midst of that.
@@ -327,6 +329,7 @@ fn at_most_once_is_never_started_a_second_time() {
     }
 }
 
+/// Fault (commands): a command ignores SIGTERM, or stops itself.
 #[test]
 fn a_timeout_terms_and_then_kills_the_whole_group() {
     let world = world(&jobs(

@@ -60,6 +60,7 @@ fn corpus() -> Vec<String> {
     values
 }
 
+/// Fault (input): text that a shell would act on; paths that lead out of a directory.
 #[test]
 fn parameters_arrive_byte_for_byte_and_nothing_is_executed_from_them() {
     let world = world(
@@ -123,6 +124,7 @@ fn parameters_arrive_byte_for_byte_and_nothing_is_executed_from_them() {
     assert!(!world.root().join("canary").exists());
 }
 
+/// Fault: as `parameters_arrive_byte_for_byte_and_nothing_is_executed_from_them`.
 #[test]
 fn a_value_that_would_begin_an_option_is_refused() {
     let world = world(
@@ -451,6 +453,7 @@ fn an_optional_parameter_without_a_value_is_empty() {
     assert_eq!(trace(&world, "words"), "--to=ann|--note=||");
 }
 
+/// Proves (commands): an attempt is checked against the worker's catalogue, and the stricter terms count.
 #[test]
 fn what_is_run_is_checked_against_the_catalogue_of_the_worker() {
     let text = |word: &str, keys: &str| {
@@ -482,6 +485,7 @@ fn what_is_run_is_checked_against_the_catalogue_of_the_worker() {
     }
 }
 
+/// Proves: as `what_is_run_is_checked_against_the_catalogue_of_the_worker`.
 #[test]
 fn a_job_that_became_at_most_once_is_not_started_again() {
     let text = |keys: &str| {
@@ -503,6 +507,7 @@ fn a_job_that_became_at_most_once_is_not_started_again() {
     assert_eq!(trace(&world, "starts"), "x\nx\n", "one start each");
 }
 
+/// Proves: as `what_is_run_is_checked_against_the_catalogue_of_the_worker`.
 #[test]
 fn a_run_given_back_by_a_worker_is_not_started_again_when_its_job_became_at_most_once() {
     let text = |keys: &str| {

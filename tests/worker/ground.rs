@@ -14,6 +14,7 @@ use super::{enqueue, jobs, show, state, trace, until_exists, worker, world};
 use crate::invariants;
 use crate::world::{World, until};
 
+/// Fault (processes): a worker's lock file is taken away; a pid is used again; a process has a hostile name.
 #[test]
 fn a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time() {
     let world = world(&jobs("", &[("long", "touch $HOME/started; exec sleep 60")]));
@@ -35,6 +36,8 @@ fn a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time() {
     nothing_is_left(&world);
 }
 
+/// Proves: as `a_replaced_file_is_noticed`.
+/// Fault: as `a_removed_database_is_never_replaced_by_an_empty_one`.
 #[test]
 fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
     type Harm = fn(&World);
@@ -108,6 +111,7 @@ fn lock_files_that_vanish_stop_nobody() {
     nothing_is_left(&world);
 }
 
+/// Fault: as `whatever_happens_to_its_directory_the_next_run_has_a_good_one`.
 #[test]
 fn a_command_that_deletes_the_state_directory_ends_its_worker_and_itself() {
     let world = world(&jobs(

@@ -49,6 +49,7 @@ fn probe(world: &World, values: impl Iterator<Item = i64>) -> Vec<(i64, RunId)> 
         .collect()
 }
 
+/// Fault (commands): every exit code and signal; a command that cannot be started.
 #[test]
 fn every_exit_code_is_kept_and_has_its_class() {
     let world = world(&jobs(
@@ -73,6 +74,7 @@ fn every_exit_code_is_kept_and_has_its_class() {
     }
 }
 
+/// Fault: as `every_exit_code_is_kept_and_has_its_class`.
 #[test]
 fn every_signal_is_told_by_its_number() {
     let world = world(&jobs(
@@ -104,6 +106,7 @@ fn every_signal_is_told_by_its_number() {
     }
 }
 
+/// Fault: as `every_exit_code_is_kept_and_has_its_class`.
 #[test]
 fn what_cannot_start_says_why_and_is_permanent() {
     let world = world("");
@@ -169,6 +172,7 @@ fn what_cannot_start_says_why_and_is_permanent() {
     }
 }
 
+/// Fault: as `a_daemon_is_ended_and_counted_or_allowed`.
 #[test]
 fn a_grandchild_that_holds_the_output_neither_delays_the_end_nor_lives_on() {
     let world = world(&jobs(
@@ -187,6 +191,7 @@ fn a_grandchild_that_holds_the_output_neither_delays_the_end_nor_lives_on() {
     assert!(!is_alive(&trace(&world, "pid")));
 }
 
+/// Fault (commands): a command leaves a daemon in a session of its own, or a grandchild that holds the pipe.
 #[test]
 fn a_daemon_is_ended_and_counted_or_allowed() {
     let daemon = "setsid sh -c 'echo $$ > $HOME/pid-$JOBCTL_RUN_JOB; exec sleep 60' > /dev/null 2>&1 < /dev/null &
@@ -213,6 +218,7 @@ fn a_daemon_is_ended_and_counted_or_allowed() {
     world.shell(&format!("kill -KILL {pid}"));
 }
 
+/// Fault: as `a_fork_bomb_in_its_session_is_ended`.
 #[test]
 fn hundreds_of_children_are_ended() {
     let world = world(&jobs(
@@ -243,6 +249,7 @@ fn memory(worker: &Worker) -> (i64, i64) {
     (field("VmHWM:"), field("VmRSS:"))
 }
 
+/// Fault (commands): 100 MB of output; binary output.
 #[test]
 fn a_hundred_megabytes_of_output_cost_no_memory() {
     let world = world(&jobs(
@@ -270,6 +277,7 @@ fn a_hundred_megabytes_of_output_cost_no_memory() {
     assert!(log.len() <= (1 << 20) + 64);
 }
 
+/// Fault: as `a_hundred_megabytes_of_output_cost_no_memory`.
 #[test]
 fn binary_output_is_kept_byte_for_byte() {
     let world = world(&jobs(
@@ -297,6 +305,7 @@ fn no_control_bytes(log: &str) {
     assert_eq!(bad, None, "{log:?}");
 }
 
+/// Fault: as `no_text_of_the_database_acts_on_a_terminal`.
 #[test]
 fn what_a_command_says_cannot_forge_the_log() {
     let world = world(&jobs(
@@ -315,6 +324,7 @@ fn what_a_command_says_cannot_forge_the_log() {
     );
 }
 
+/// Fault (commands): a command runs `kill 0`, or `kill -9 $PPID`.
 #[test]
 fn signals_to_its_own_group_reach_nobody_else() {
     let world = world(&jobs(
@@ -330,6 +340,7 @@ fn signals_to_its_own_group_reach_nobody_else() {
     worker.stop();
 }
 
+/// Fault: as `a_timeout_terms_and_then_kills_the_whole_group`.
 #[test]
 fn a_command_that_stops_itself_takes_its_timeout() {
     let world = world(&jobs(
@@ -350,6 +361,7 @@ fn a_command_that_stops_itself_takes_its_timeout() {
     }
 }
 
+/// Fault (commands): a command harms its directory, deletes the state directory, closes or uses up descriptors.
 #[test]
 fn whatever_happens_to_its_directory_the_next_run_has_a_good_one() {
     let good = "[ \"$PWD\" = \"$JOBCTL_RUN_DIR\" ] && [ -z \"$(ls -A)\" ] && [ ! -e $JOBCTL_RUN_OUTPUT ] && echo ok > f && cat f $JOBCTL_RUN_PAYLOAD_FILE >> $HOME/good";
@@ -383,6 +395,7 @@ fn whatever_happens_to_its_directory_the_next_run_has_a_good_one() {
     assert!(exists(&world, "precious"));
 }
 
+/// Fault: as `whatever_happens_to_its_directory_the_next_run_has_a_good_one`.
 #[test]
 fn closed_and_exhausted_descriptors_hurt_only_the_command() {
     let world = world(
@@ -405,6 +418,7 @@ fn closed_and_exhausted_descriptors_hurt_only_the_command() {
 
 const NASTY: &str = "x) R 1 1 (y";
 
+/// Fault: as `a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time`.
 #[test]
 fn a_process_with_a_hostile_name_is_ended_like_any_other() {
     let world = world(
@@ -440,6 +454,7 @@ fn a_process_with_a_hostile_name_is_ended_like_any_other() {
     assert!(!is_alive(&trace(&world, "pid")));
 }
 
+/// Fault: as `signals_to_its_own_group_reach_nobody_else`.
 #[test]
 fn a_run_that_kills_its_worker_is_poison_and_its_neighbour_is_not() {
     let world = world(&jobs(

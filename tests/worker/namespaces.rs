@@ -1,4 +1,6 @@
 //! Two pid namespaces on one store: their numbers are never taken for each other's.
+//!
+//! Proves (leftovers): pids of another pid namespace are not taken for pids of ours.
 
 use std::process::Command;
 

@@ -24,6 +24,7 @@ fn accept(world: &World, to: &str) {
     invariants::open(world).execute(&sql, []).unwrap();
 }
 
+/// Proves: as `every_event_at_every_stage_of_a_stop_keeps_every_promise`.
 #[test]
 fn a_run_whose_end_was_given_up_is_never_taken_for_one_that_did_not_start() {
     let once = "guarantee = \"at-most-once\"";
@@ -60,6 +61,7 @@ fn with_limit(text: &str) -> String {
     format!("{text}\n[limit.bank]\nconcurrency = 1\n")
 }
 
+/// Proves (death): a reload whose rules the store refuses is repeated until they are in force.
 #[test]
 fn a_reload_whose_rules_are_refused_is_repeated_until_they_are_in_force() {
     let world = world(&jobs("", &[("say", "true")]));
@@ -81,6 +83,7 @@ fn a_reload_whose_rules_are_refused_is_repeated_until_they_are_in_force() {
     nothing_is_left(&world);
 }
 
+/// Proves: as `a_reload_whose_rules_are_refused_is_repeated_until_they_are_in_force`.
 #[test]
 #[ignore = "holds the store for 40 s"]
 fn a_store_that_is_held_for_forty_seconds_loses_no_reload() {
@@ -100,6 +103,7 @@ fn a_store_that_is_held_for_forty_seconds_loses_no_reload() {
     nothing_is_left(&world);
 }
 
+/// Proves (death): a store that hangs delays no signal.
 #[test]
 fn signals_are_obeyed_while_the_store_is_held() {
     let world = world(&jobs("", &[("wait", "touch $HOME/started; sleep 60")]));

@@ -70,6 +70,7 @@ fn in_turn(world: &World, keys: &[&str], numbers: i64) {
     }
 }
 
+/// Proves (sequence): runs of one sequence never overlap and start in the order of their enqueue.
 #[test]
 fn runs_of_one_key_run_in_turn_though_workers_are_killed() {
     const NUMBERS: i64 = 12;
@@ -264,6 +265,7 @@ fn thirty_two_at_once_come_to_one_more_run_with_the_newest_parameters() {
     invariants::hold(&world);
 }
 
+/// Proves (sequence): with `rerun` the newest parameters start last, and runs never overlap.
 #[test]
 fn thirty_two_at_once_beside_a_worker_never_run_beside_each_other_and_the_newest_runs_last() {
     let world = world(JOBS);

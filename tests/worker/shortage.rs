@@ -1,4 +1,7 @@
 //! The host lacks something when a command is to be started: no run is charged for it.
+//!
+//! Fault (commands): descriptors run out, at the start or later; a program is being deployed; a secret is missing for
+//! a moment.
 
 use std::fs;
 

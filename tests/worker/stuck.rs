@@ -85,6 +85,7 @@ fn show(world: &World, id: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// Fault (commands): a command outlives SIGKILL (as root only).
 #[test]
 fn a_command_that_outlives_sigkill_is_recorded_truly_and_its_slot_returns() {
     let Some(world) = nobodys() else {

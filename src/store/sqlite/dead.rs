@@ -205,6 +205,7 @@ mod tests {
     use super::*;
     use crate::store::sqlite::tests::Lab;
 
+    /// Fault: as `each_filter_seeks_by_its_own_index_and_sorts_nothing`.
     #[test]
     fn each_filter_of_dead_letters_seeks_by_its_own_index_and_sorts_nothing() {
         let mut lab = Lab::new();

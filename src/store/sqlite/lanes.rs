@@ -101,6 +101,7 @@ mod tests {
         (all, steps)
     }
 
+    /// Fault: as `a_million_waiting_runs_make_no_command_slow`.
     #[test]
     fn a_long_lane_is_passed_with_one_seek() {
         let (short, few) = walk(&store(1));

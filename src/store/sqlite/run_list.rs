@@ -301,6 +301,7 @@ mod tests {
         }
     }
 
+    /// Fault (races): a long history.
     #[test]
     fn each_filter_seeks_by_its_own_index_and_sorts_nothing() {
         let lab = lab();
@@ -405,6 +406,7 @@ mod tests {
         }
     }
 
+    /// Fault: as `each_filter_seeks_by_its_own_index_and_sorts_nothing`.
     #[test]
     fn every_way_to_find_runs_finds_the_same() {
         let lab = lab();

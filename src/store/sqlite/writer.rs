@@ -357,6 +357,7 @@ mod tests {
         assert_eq!(paused(&store), ["c"]);
     }
 
+    /// Fault: as `a_thread_that_panics_loses_nothing_and_hangs_nobody`.
     #[test]
     fn a_panic_is_an_answer() {
         let dir = tempfile::tempdir().unwrap();

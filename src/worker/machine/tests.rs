@@ -642,6 +642,8 @@ fn bring_to(world: &mut World, stage: usize) {
     world.turn();
 }
 
+/// Proves (death): a worker forgets no pending write at any event, refusal or stage of a stop, and knows every claim
+/// until its end is stored.
 #[test]
 fn every_event_at_every_stage_of_a_stop_keeps_every_promise() {
     let catalogue = catalogue();
@@ -703,6 +705,7 @@ fn play(case: (Situation, usize, &str, Answer), catalogue: &Arc<Catalogue>) {
 }
 
 /// The same write refused again and again, in each way: it is repeated as often, and then stored.
+/// Proves: as `every_event_at_every_stage_of_a_stop_keeps_every_promise`.
 #[test]
 fn no_write_that_is_refused_is_forgotten() {
     let catalogue = catalogue();
@@ -800,6 +803,7 @@ fn a_second_signal_is_obeyed_while_nothing_is_answered() {
 }
 
 /// A machine that drains beside a worker of its own: what that one worked is waited for, and what its death may mean.
+/// Proves: as `a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it`.
 #[test]
 fn a_drain_waits_for_a_worker_of_its_own_and_for_a_look_after_its_end() {
     let catalogue = catalogue();

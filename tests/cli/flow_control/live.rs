@@ -67,6 +67,7 @@ fn a_lowered_concurrency_holds_at_the_next_claim_and_ends_nothing_that_runs() {
     assert!(runs.iter().all(|&run| show(&world, run)["attempts"] == 1));
 }
 
+/// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
 #[test]
 fn what_was_set_ends_by_itself_while_a_worker_sleeps() {
     let world = world();

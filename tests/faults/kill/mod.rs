@@ -3,6 +3,9 @@
 //! `strace` sends SIGKILL when a thread enters its n-th call of a kind, so the call is not done. Which calls there are is
 //! counted first, in a run without faults. Each test takes some of them; all of them take minutes:
 //! `cargo test -- --ignored --nocapture every_call_of_every_cycle`.
+//!
+//! Fault (processes): kill -9 before each call that changes something, of every command that writes and of each thread
+//! of a worker.
 
 mod cycle;
 mod enqueues;
@@ -70,61 +73,76 @@ fn the_samples_are_enough() {
     assert!(cycles + stories >= 120);
 }
 
+/// Proves (durable): killed before any call that changes something, an enqueue or import leaves a whole store or none,
+/// and stores everything or nothing.
 #[test]
 fn an_enqueue_that_is_killed_makes_the_store_or_not() {
     sweep_some(&[&FIRST]);
 }
 
+/// Proves: as `an_enqueue_that_is_killed_makes_the_store_or_not`.
 #[test]
 fn an_enqueue_that_is_killed_stores_all_or_nothing() {
     sweep_some(&[&NEXT, &KEYED]);
 }
 
+/// Proves: as `an_enqueue_that_is_killed_makes_the_store_or_not`.
 #[test]
 fn an_import_that_is_killed_is_resumed() {
     sweep_some(&[&IMPORT]);
 }
 
+/// Proves: as `a_worker_that_is_killed_works_every_run_once_unless_it_began`.
 #[test]
 fn a_worker_that_is_killed_at_its_birth_leaves_nothing() {
     sweep_some(&[&BIRTH]);
 }
 
+/// Proves (durable): killed before any call that changes something, a scheduler, a migration, a prune or an operator's
+/// command has done its step or not.
 #[test]
 fn a_scheduler_that_is_killed_opens_each_period_once() {
     sweep_some(&[&SCHEDULE]);
 }
 
+/// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
+/// Fault (storage): kill -9 during a migration.
 #[test]
 fn a_migration_that_is_killed_leaves_the_old_schema_or_the_new_one() {
     sweep_some(&[&MIGRATE]);
 }
 
+/// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
 #[test]
 fn a_prune_that_is_killed_goes_on() {
     sweep_some(&[&PRUNE]);
 }
 
+/// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
 #[test]
 fn an_operator_that_is_killed_did_it_or_not() {
     sweep_some(&[&RETRY, &CANCEL]);
 }
 
+/// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
 #[test]
 fn an_operator_who_is_killed_while_others_work_did_it_or_not() {
     sweep_some(&[&CANCEL_RUNNING, &KILL, &STOP]);
 }
 
+/// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
 #[test]
 fn an_operator_who_is_killed_can_do_it_again() {
     sweep_some(&[&DISCARD, &RETRY_RUNS, &PAUSE, &RESUME, &ACCEPT]);
 }
 
+/// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
 #[test]
 fn a_period_worked_by_hand_is_worked_once_whoever_is_killed() {
     sweep_some(&[&PERIOD]);
 }
 
+/// Proves: as `a_worker_that_is_killed_works_every_run_once_unless_it_began`.
 #[test]
 fn a_run_in_the_foreground_that_is_killed_is_left_to_workers() {
     sweep_some(&[&RUN]);
@@ -137,16 +155,20 @@ fn tell_some(n: usize) {
     }
 }
 
+/// Proves (durable): killed before any call that changes something, a worker leaves nothing behind, and each run is
+/// executed once unless it had started.
 #[test]
 fn a_worker_that_is_killed_works_every_run_once_unless_it_began() {
     tell_some(0);
 }
 
+/// Proves: as `a_worker_that_is_killed_works_every_run_once_unless_it_began`.
 #[test]
 fn a_worker_that_is_killed_while_it_recovers_is_recovered() {
     tell_some(1);
 }
 
+/// Proves: as `a_worker_that_is_killed_works_every_run_once_unless_it_began`.
 #[test]
 fn a_worker_that_is_killed_while_it_ends_a_cancelled_run_loses_nothing() {
     tell_some(2);

@@ -37,6 +37,7 @@ fn everything_open_says_so_and_after_a_while_that_something_is_wrong() {
     hints_are_commands(&answer);
 }
 
+/// Proves (operators): `runs why` promises no start, and reads a bounded number of rows.
 #[test]
 fn the_start_is_expected_when_every_closed_gate_opens_by_time() {
     let mut facts = facts();

@@ -1,4 +1,6 @@
 //! Each gate, open and closed: what it says, until when, and what to do about it.
+//!
+//! Proves: as `the_answer_and_the_claim_agree`.
 
 mod answer;
 mod nodes;

@@ -64,6 +64,7 @@ fn rules_that_cannot_be_saved_leave_the_catalogue_before_in_force() {
     assert_eq!(world.control.schedules(), 1);
 }
 
+/// Proves: as `a_scheduler_takes_its_schedules_back_from_another_catalogue`.
 #[test]
 fn a_leader_takes_its_schedules_back_once_a_minute_and_a_standby_never() {
     for leads in [true, false] {

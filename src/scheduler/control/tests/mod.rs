@@ -245,6 +245,8 @@ fn a_life_without_failures_has_every_kind_of_work() {
     assert_eq!(world.control.schedules(), 3);
 }
 
+/// Proves (periods): a scheduler repeats its work until its write succeeded, however often the store refuses; a stop
+/// waits for one piece of work at most.
 #[test]
 fn what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done() {
     let mut undisturbed = World::new();
@@ -305,6 +307,7 @@ fn a_lost_database_is_the_end_whatever_meets_it() {
     }
 }
 
+/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
 #[test]
 fn a_stop_ends_at_once_between_two_pieces_and_after_a_second_within_one() {
     for stopped_at in ALL {
@@ -347,6 +350,7 @@ fn a_stop_ends_at_once_between_two_pieces_and_after_a_second_within_one() {
     assert!(world.ended.is_some());
 }
 
+/// Proves: as `a_long_backlog_delays_neither_another_job_nor_a_stop`.
 #[test]
 fn an_endless_backlog_stops_neither_a_load_nor_a_look_nor_a_stop() {
     let mut world = World::started();

@@ -72,6 +72,7 @@ pub(super) fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
 }
 
 /// The tenants found first may all wait for one another; what is behind them is not left without another claim.
+/// Proves (flow): a claim that leaves ready runs behind says that there may be more.
 #[test]
 fn a_claim_that_stops_early_says_that_more_may_be_ready() {
     let mut lab = Lab::new();
@@ -198,6 +199,7 @@ fn a_rate_lets_one_through_at_its_time() {
     assert_eq!(claim(&mut lab, &queues, 10).runs.len(), 1);
 }
 
+/// Proves: as `two_tenants_share_by_weight_over_many_workers`.
 #[test]
 fn tenants_get_shares_by_weight_however_much_one_has() {
     let mut lab = Lab::new();
@@ -226,6 +228,7 @@ fn tenants_get_shares_by_weight_however_much_one_has() {
     assert_eq!(rest.runs.len(), 800 - (got["a"] + got["b"]) as usize);
 }
 
+/// Proves: as `two_tenants_share_by_weight_over_many_workers`.
 #[test]
 fn queues_with_weights_share_and_leave_nothing_idle() {
     let mut lab = Lab::new();
@@ -275,6 +278,7 @@ fn queues_are_served_by_the_ranks_in_force_whatever_the_worker_read() {
     assert_eq!(claim(&mut lab, &queues, 1).runs[0].queue, "unknown");
 }
 
+/// Proves: as `a_reserved_slot_serves_its_queue_while_the_others_are_full`.
 #[test]
 fn a_reserve_is_kept_free_and_used_by_its_queue_only() {
     let mut lab = Lab::new();
@@ -326,6 +330,7 @@ fn a_paused_queue_starts_nothing() {
     assert!(!claims.passed.comes && !claims.passed.gated && !claims.full);
 }
 
+/// Proves (flow): a breaker opens, lets one run try, and closes; a wait that a service asks for pauses its limits.
 #[test]
 fn a_breaker_opens_lets_one_try_and_closes() {
     let limit = LimitRules {
@@ -374,6 +379,7 @@ fn a_breaker_opens_lets_one_try_and_closes() {
     assert_eq!(claim(&mut lab, &queues, 5).runs.len(), 5);
 }
 
+/// Proves: as `a_clock_that_steps_back_lengthens_no_wait`.
 #[test]
 fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
     let limit = LimitRules {
@@ -406,6 +412,7 @@ fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
     assert_eq!(claim(&mut lab, &queues, 3).runs.len(), 1);
 }
 
+/// Proves: as `a_breaker_opens_lets_one_try_and_closes`.
 #[test]
 fn a_rate_limited_ending_pauses_its_limits_for_the_wait() {
     let limit = LimitRules {
@@ -515,6 +522,7 @@ fn behind(known: &BTreeSet<String>, job: &str) -> Option<String> {
     known.range::<str, _>(behind).next().cloned()
 }
 
+/// Proves (flow): skipping closed lanes changes neither what a claim takes nor what it reports.
 #[test]
 fn who_leaps_over_closed_lanes_claims_what_others_do_and_passes_over_the_same() {
     let known: BTreeSet<String> = (0..40).map(|n| format!("j{n:02}")).collect();
@@ -525,6 +533,7 @@ fn who_leaps_over_closed_lanes_claims_what_others_do_and_passes_over_the_same() 
     assert!(taken > 200, "{taken}");
 }
 
+/// Proves: as `who_leaps_over_closed_lanes_claims_what_others_do_and_passes_over_the_same`.
 #[test]
 fn what_was_leapt_over_counts_as_passed_over_where_it_has_runs() {
     for has_runs in [true, false] {

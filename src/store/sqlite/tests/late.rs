@@ -24,6 +24,7 @@ fn drain(lab: &mut Lab) -> (Vec<RunId>, usize) {
     }
 }
 
+/// Proves: as `no_attempt_starts_at_or_after_the_deadline`.
 #[test]
 fn no_claim_takes_a_run_whose_deadline_has_passed_however_many_have() {
     let mut lab = Lab::new();

@@ -87,6 +87,7 @@ fn the_end_of_a_renamed_job_still_teaches_its_limit() {
     assert_eq!(claims(&mut lab, 1).len(), 0);
 }
 
+/// Proves: as `a_breaker_opens_lets_one_try_and_closes`.
 #[test]
 fn a_rate_limited_ending_pauses_its_limit_whatever_becomes_of_its_run() {
     let exhausted = Verdict::Bury {
@@ -115,6 +116,7 @@ fn a_rate_limited_ending_pauses_its_limit_whatever_becomes_of_its_run() {
     }
 }
 
+/// Proves: as `a_breaker_opens_lets_one_try_and_closes`.
 #[test]
 fn a_half_open_breaker_does_not_wait_for_a_run_from_before_its_opening() {
     let limit = LimitRules {

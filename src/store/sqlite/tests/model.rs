@@ -395,6 +395,8 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
+    /// Proves (death): the store moves runs as the state machine says.
+    /// Proves: as `runs_of_one_key_run_in_turn_though_workers_are_killed`.
     #[test]
     fn the_store_does_what_the_model_does(steps in prop::collection::vec(step(), 1..60)) {
         let mut lab = Lab::new();

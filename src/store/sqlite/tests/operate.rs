@@ -138,6 +138,7 @@ fn a_retried_run_starts_anew_but_keeps_its_history() {
     assert_eq!(lab.claim_one().attempt, 2);
 }
 
+/// Proves (death): a stale fence changes nothing.
 #[test]
 fn a_stale_attempt_cannot_finish_a_run_that_was_retried() {
     let mut lab = Lab::new();
@@ -161,6 +162,7 @@ fn a_stale_attempt_cannot_finish_a_run_that_was_retried() {
     lab.check();
 }
 
+/// Proves: as `only_an_operator_leaves_a_final_state`.
 #[test]
 fn only_ended_runs_are_retried() {
     let mut lab = Lab::new();

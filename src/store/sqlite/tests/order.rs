@@ -115,6 +115,8 @@ fn look(lab: &mut Lab, max: usize, waiting: &mut Vec<Known>) -> Result<(), TestC
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
+    /// Proves (flow): inside a tenant of a queue a run is overtaken only by runs that are due within one minute per
+    /// step of priority.
     #[test]
     fn a_run_is_overtaken_only_by_what_is_due_within_a_minute_for_each_step_of_priority(
         steps in prop::collection::vec(step(), 1..40),
@@ -134,6 +136,7 @@ proptest! {
     }
 }
 
+/// Proves: as `a_run_is_overtaken_only_by_what_is_due_within_a_minute_for_each_step_of_priority`.
 #[test]
 fn a_stream_of_urgent_runs_overtakes_a_patient_one_for_as_long_as_their_priorities_are_apart() {
     let mut lab = Lab::new();

@@ -72,6 +72,8 @@ fn opens_ms(lab: &mut Lab) -> Option<i64> {
     claims.passed.opens_ms
 }
 
+/// Proves (operators): a change by an operator applies at the next claim and beats later catalogues until it ends;
+/// running attempts are not touched.
 #[test]
 fn a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs() {
     let mut lab = lab(None);
@@ -118,6 +120,7 @@ fn a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs() {
     lab.check();
 }
 
+/// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
 #[test]
 fn a_change_beats_every_later_catalogue_until_it_is_taken_back() {
     let mut lab = lab(None);
@@ -137,6 +140,7 @@ fn a_change_beats_every_later_catalogue_until_it_is_taken_back() {
     assert_eq!(lab.claim(10).len(), 2);
 }
 
+/// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
 #[test]
 fn what_an_operator_set_ends_by_itself_and_the_claim_says_when() {
     let mut lab = lab(None);
@@ -151,6 +155,7 @@ fn what_an_operator_set_ends_by_itself_and_the_claim_says_when() {
     assert_eq!(lab.claim(10).len(), 4);
 }
 
+/// Proves: as `a_clock_that_steps_back_lengthens_no_wait`.
 #[test]
 fn what_had_ended_holds_again_for_everybody_when_the_clock_is_set_back() {
     let mut lab = lab(None);
@@ -347,6 +352,7 @@ fn acts_are_kept_with_who_and_why_and_only_the_newest() {
     assert_eq!(lab.store.acts("queue", None, 5_000).unwrap().len(), 1_000);
 }
 
+/// Proves (flow): rules of a transaction that was rolled back are used by no process.
 #[test]
 fn rules_of_a_transaction_that_came_to_nothing_are_forgotten() {
     let mut lab = lab(None);

@@ -125,6 +125,7 @@ fn request_ids_go_with_the_age_unless_their_run_has_not_ended() {
     );
 }
 
+/// Fault: as `of_a_cancel_and_a_finish_one_wins`.
 #[test]
 fn a_dead_run_that_is_retried_between_two_slices_is_not_lost() {
     let mut lab = Lab::new();

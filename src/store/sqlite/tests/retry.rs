@@ -60,6 +60,7 @@ fn storm(lab: &mut Lab) -> Vec<i64> {
     due
 }
 
+/// Proves (flow): many retries at once are spread by their jitter, spaced by their rate, and occupy no slot.
 #[test]
 fn retries_of_what_failed_at_once_are_spread_over_the_backoff() {
     let mut lab = Lab::new();
@@ -77,6 +78,7 @@ fn retries_of_what_failed_at_once_are_spread_over_the_backoff() {
     assert!(tenths.iter().all(|n| (1..50).contains(n)), "{tenths:?}");
 }
 
+/// Proves: as `retries_of_what_failed_at_once_are_spread_over_the_backoff`.
 #[test]
 fn who_waits_for_a_retry_occupies_no_slot_and_the_rate_spaces_those_that_are_due() {
     let mut lab = Lab::new();

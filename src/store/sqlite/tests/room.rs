@@ -193,6 +193,7 @@ fn duplicates_need_no_room() {
     assert_eq!((replaced.run, replaced.replaced), (second.run, true));
 }
 
+/// Proves: as `enqueuers_at_once_never_store_more_than_there_is_room_for`.
 #[test]
 fn what_was_promised_before_is_never_refused() {
     let mut lab = lab();

@@ -104,6 +104,7 @@ fn a_run_that_waits_for_another_is_shown_as_blocked_by_it() {
     assert_eq!(detail.waits_for, [(first, State::Waiting)]);
 }
 
+/// Proves: as `any_gate_is_inherited_not_only_those_of_sequences`.
 #[test]
 fn a_run_cancelled_in_the_middle_puts_nothing_beside_the_one_in_front() {
     for on_dead in [SequenceOnDead::Block, SequenceOnDead::Continue] {
@@ -157,6 +158,7 @@ fn a_run_that_expires_in_the_middle_opens_its_successors_as_its_job_says_and_nev
     }
 }
 
+/// Proves (sequence): a run that ends in the middle of a chain starts none beside the one in front.
 #[test]
 fn any_gate_is_inherited_not_only_those_of_sequences() {
     let mut lab = Lab::new();
@@ -228,6 +230,7 @@ fn a_claim_given_back_after_its_start_was_noted_has_not_started() {
     }
 }
 
+/// Proves (sequence): a dead run stops its sequence until an operator acts, unless its job says otherwise.
 #[test]
 fn a_dead_run_stops_its_sequence_until_it_is_retried_and_ends() {
     let mut lab = Lab::new();
@@ -255,6 +258,7 @@ fn a_dead_run_stops_its_sequence_until_it_is_retried_and_ends() {
     holds(&lab);
 }
 
+/// Proves: as `a_dead_run_stops_its_sequence_until_it_is_retried_and_ends`.
 #[test]
 fn discarding_a_dead_letter_lets_the_sequence_go_on() {
     let mut lab = Lab::new();
@@ -273,6 +277,7 @@ fn discarding_a_dead_letter_lets_the_sequence_go_on() {
     holds(&lab);
 }
 
+/// Proves: as `a_dead_run_stops_its_sequence_until_it_is_retried_and_ends`.
 #[test]
 fn a_dead_run_stops_nobody_where_the_job_says_so() {
     let mut lab = Lab::new();
@@ -283,6 +288,7 @@ fn a_dead_run_stops_nobody_where_the_job_says_so() {
     holds(&lab);
 }
 
+/// Proves (sequence): a retried run is placed at the end of its sequence, or has kept its place.
 #[test]
 fn a_retried_run_stands_at_the_end_and_what_comes_later_behind_it() {
     for end in [Verdict::Succeed, bury()] {
@@ -338,6 +344,7 @@ fn a_batch_of_equal_keys_is_one_chain() {
     }
 }
 
+/// Proves (sequence): a run that others wait for is not pruned.
 #[test]
 fn what_others_wait_for_is_never_pruned() {
     let mut lab = Lab::new();

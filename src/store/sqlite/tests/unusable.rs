@@ -11,6 +11,7 @@ fn spoil(lab: &Lab, sql: &str, run: RunId) {
     assert_eq!(conn.execute(sql, [run.0]).unwrap(), 1, "{sql}");
 }
 
+/// Proves (death): a row that no claim can use is buried and stops no claim.
 #[test]
 fn a_row_that_cannot_be_used_is_buried_and_stops_no_claim() {
     for spoilt in [

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Lab, act, open};
 
+/// Proves (service): a commit is visible when its wake-up arrives.
 #[test]
 fn a_commit_of_another_connection_wakes_a_waiter_and_is_visible_then() {
     let lab = Lab::new();

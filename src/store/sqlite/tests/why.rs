@@ -140,6 +140,7 @@ fn lanes_of_queues_of_smaller_rank_are_read_and_of_no_others() {
     assert!(known("low") && !known("lowe"));
 }
 
+/// Proves: as `the_start_is_expected_when_every_closed_gate_opens_by_time`.
 #[test]
 fn more_runs_ahead_than_are_counted_are_not_read() {
     let mut lab = Lab::new();
@@ -169,6 +170,8 @@ fn may_start(lab: &Lab, run: RunId) -> bool {
     gates.all(|gate| gate.open || others(&gate.name))
 }
 
+/// Proves (operators): `runs why` judges each gate, open or closed, as the claim does, and advises only commands that
+/// exist.
 #[test]
 fn the_answer_and_the_claim_agree() {
     let mut lab = Lab::new();
