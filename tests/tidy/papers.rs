@@ -26,7 +26,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_path(name: &str) -> bool {
-    (name.contains('/') || name.ends_with(".rs")) && !name.contains(' ')
+    let is_source = matches!(name.rsplit_once('.'), Some((_, "rs")));
+    (name.contains('/') || is_source) && !name.contains(' ')
 }
 
 fn tests() -> Vec<(String, String)> {
