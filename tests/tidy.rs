@@ -10,7 +10,7 @@ use crate::world::World;
 mod papers;
 mod proofs;
 
-/// Files that only decide: values and `now` in, a decision out. `catalogue` reads its files in the three named below.
+/// Files that only decide: values and `now` in, a decision out. `catalogue` reads its files in the two named below.
 const CORE: &[&str] = &[
     "attempt.rs",
     "document/",
