@@ -48,7 +48,7 @@ struct Side {
 impl Side {
     fn program(&self, args: &[&str]) -> Program {
         Program::new(&self.binary, args)
-            .env("JOBCTL_STATE", self.world.state())
+            .env("JOBCTL_STORE", self.world.state())
             .env("JOBCTL_CATALOGUE", self.world.catalogue())
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn open(world: &World) -> Connection {
     open_in(&world.state())
 }
 
-/// The same of any state directory.
+/// The same of any store directory.
 pub(crate) fn open_in(state: &Path) -> Connection {
     let path = state.join("jobctl.db");
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)

@@ -52,7 +52,7 @@ With \fB\-\-wait\fR, and of \fBjobctl run\fR and \fBjobctl runs wait\fR: 0 succe
 timed out, 130 interrupted.
 .SH ENVIRONMENT
 .TP
-\fBJOBCTL_CATALOGUE\fR, \fBJOBCTL_STATE\fR
+\fBJOBCTL_CATALOGUE\fR, \fBJOBCTL_STORE\fR
 as \fB\-\-catalogue\fR and \fB\-\-state\fR
 .TP
 \fBCONFIGURATION_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
@@ -72,9 +72,9 @@ no colours
 the catalogue, see \fBjobctl.toml\fR(5)
 .TP
 /var/lib/jobctl
-the state directory: jobctl.db, lock files, output of the runs
+the store directory: jobctl.db, lock files, output of the runs
 .SH "WHOSE A STORE IS"
-A store belongs to one user: the state directory has mode 0700 and is that user\(aqs, and so is everything in it; files have one
+A store belongs to one user: the store directory has mode 0700 and is that user\(aqs, and so is everything in it; files have one
 name and are no links.
 The directories above it, and links on the way, belong to root or to that user, and nobody else can write one (with the sticky
 bit, as \fI/tmp\fR has it, anyone may).
@@ -84,7 +84,7 @@ wrong, and warns of directories above that a group can write.
 Others use it as its owner: \fBsudo \-u\fR \fIOWNER\fR \fBjobctl\fR ..
 Root that works at the store of somebody else opens the files that its arguments name (\fB\-\-from\fR, \fB\-\-payload @\fR\fIFILE\fR)
 and then takes the owner\(aqs user and groups for good, before it reads the catalogue and opens the store.
-Where the catalogue of a user names the state directory, root acts as that user, whosever the directory is.
+Where the catalogue of a user names the store directory, root acts as that user, whosever the directory is.
 \fBjobctl run\-worker\fR, \fBjobctl schedule\fR and \fBjobctl run\fR, which start commands or serve others, refuse this.
 The groups are those of \fI/etc/passwd\fR and \fI/etc/group\fR; of a user that these files do not know, the group of the directory.
 "#;

@@ -50,7 +50,7 @@ fn steps() -> Vec<Step> {
 fn clone_of_the_repository() -> World {
     let mut world = World::new();
     std::fs::write(world.root().join("jobs.toml.example"), EXAMPLE).expect("written");
-    world.set("JOBCTL_STATE", "").set("JOBCTL_CATALOGUE", "");
+    world.set("JOBCTL_STORE", "").set("JOBCTL_CATALOGUE", "");
     // What the example writes group-readable must not depend on who runs the tests.
     world.set("LC_ALL", "C");
     world
@@ -66,7 +66,7 @@ fn masked(lines: impl Iterator<Item = String>) -> Vec<String> {
         (r"[`]?/[^ :`]*/(state|jobs\.toml)", "PATH"),
         (r"initiator: +\S+", "initiator: USER"),
         (r"\bby [a-z0-9_-]+", "by USER"),
-        (r"\b\S+ had opened it", "USER had opened it"),
+        (r"\b\S+ had paused it", "USER had paused it"),
         (r"(resume|pause) +\S+", "$1 USER"),
         (r" +", " "),
     ];

@@ -277,7 +277,7 @@ fn files_are_short_enough_to_read() {
 fn the_jobs_of_the_example_run() {
     let example = fs::read_to_string(root().join("jobs.toml.example")).expect("the example");
     let mut world = World::with_catalogue(&example);
-    world.set("JOBCTL_STATE", "");
+    world.set("JOBCTL_STORE", "");
     let checked = world.run("check --json").json(0);
     assert_eq!(checked["items"], serde_json::json!([]));
     fs::write(world.root().join("analytics-mended"), "").expect("written");

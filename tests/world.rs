@@ -68,13 +68,13 @@ impl World {
         self.root().join("state")
     }
 
-    /// An empty state directory as jobctl makes it.
+    /// An empty store directory as jobctl makes it.
     pub(crate) fn make_state(&self) {
         let mut private = fs::DirBuilder::new();
         private
             .mode(0o700)
             .create(self.state())
-            .expect("a state directory");
+            .expect("a store directory");
     }
 
     pub(crate) fn catalogue(&self) -> PathBuf {
@@ -97,7 +97,7 @@ impl World {
             .env("PATH", PATH)
             .env("HOME", self.home())
             .env("TZ", "UTC")
-            .env("JOBCTL_STATE", self.state())
+            .env("JOBCTL_STORE", self.state())
             .env("JOBCTL_CATALOGUE", self.catalogue())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A state directory and a catalogue of their own.
+/// A store directory and a catalogue of their own.
 pub(crate) struct World {
     dir: tempfile::TempDir,
 }
@@ -61,7 +61,7 @@ impl World {
     /// `jobctl` in this world.
     pub(crate) fn jobctl(&self, args: &[&str]) -> Program {
         Program::new(env!("CARGO_BIN_EXE_jobctl"), args)
-            .env("JOBCTL_STATE", self.state())
+            .env("JOBCTL_STORE", self.state())
             .env("JOBCTL_CATALOGUE", self.catalogue())
     }
 

@@ -108,7 +108,7 @@ pub(super) fn limits(sections: &[Entry<'_>], context: &Context) -> BTreeMap<Stri
                 ..rate
             }),
             breaker: breaker(&table),
-            opened: None,
+            paused: None,
         };
         let given = ["concurrency", "rate", "breaker"];
         if given.iter().all(|key| table.get(key).is_none()) {

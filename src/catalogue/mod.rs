@@ -94,7 +94,7 @@ impl Catalogue {
 /// `[store]`
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
-    /// State directory, absolute.
+    /// Store directory, absolute.
     pub path: Option<PathBuf>,
     /// Free bytes of the file system below which enqueue refuses the least important queues.
     pub min_free: u64,

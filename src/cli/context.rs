@@ -15,9 +15,6 @@ use crate::error::{Error, Kind, Result, os_words};
 use crate::owned::{take_rights, user_name, user_words};
 use crate::store::{Create, OpenOptions, Store, as_owner};
 
-/// Id of `--state DIR`, which `runs list --state S` must not meet.
-pub(super) const STATE_DIR: &str = "state_dir";
-
 /// A process that a user waits for: BUSY must not reach them before this.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
@@ -32,10 +29,10 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     #[arg(help = "Catalogue of jobs [env: JOBCTL_CATALOGUE] [default: /etc/jobctl/jobs.toml]")]
     pub catalogue: Option<PathBuf>,
-    /// State directory with database and output.
-    #[arg(help = "State directory [env: JOBCTL_STATE] [default: /var/lib/jobctl]")]
-    #[arg(id = STATE_DIR, long = "state", value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    /// Directory of the store, with its database and the output of runs.
+    #[arg(long = "store", global = true, value_name = "DIR")]
+    #[arg(help = "Store directory [env: JOBCTL_STORE] [default: /var/lib/jobctl]")]
+    pub store_dir: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long, global = true)]
     pub json: bool,
@@ -77,7 +74,7 @@ pub struct Context {
     given_state: Option<PathBuf>,
     /// The user who asked, before root took somebody else's rights.
     started_as: u32,
-    /// The state directory, once it is known.
+    /// The store directory, once it is known.
     state: OnceCell<StatePlace>,
 }
 
@@ -90,8 +87,8 @@ impl Context {
                 .catalogue
                 .or_else(|| variable("JOBCTL_CATALOGUE").map(Into::into)),
             given_state: global
-                .state_dir
-                .or_else(|| variable("JOBCTL_STATE").map(Into::into)),
+                .store_dir
+                .or_else(|| variable("JOBCTL_STORE").map(Into::into)),
             started_as: rustix::process::geteuid().as_raw(),
             state: OnceCell::new(),
         }
@@ -116,11 +113,11 @@ impl Context {
         self.started_as == 0
     }
 
-    /// The state directory, absolute: given, or named by the catalogue, or the usual place.
+    /// The store directory, absolute: given, or named by the catalogue, or the usual place.
     ///
     /// # Errors
     /// [`Kind::Config`] when only a catalogue that cannot be read knows it.
-    pub fn state_dir(&self) -> Result<PathBuf> {
+    pub fn store_dir(&self) -> Result<PathBuf> {
         self.state_place().map(|place| place.dir.clone())
     }
 
@@ -149,7 +146,7 @@ impl Context {
     pub fn open_options(&self, create: Create, busy_wait: Duration) -> Result<OpenOptions> {
         self.act_as_owner()?;
         Ok(OpenOptions {
-            dir: self.state_dir()?,
+            dir: self.store_dir()?,
             create,
             busy_wait,
             now_ms: self.now_ms(),
@@ -196,7 +193,7 @@ impl Context {
         let Some((uid, _)) = self.other_owner() else {
             return Ok(());
         };
-        let dir = self.state_dir()?;
+        let dir = self.store_dir()?;
         Err(Error::new(
             Kind::Permission,
             format!(
@@ -208,7 +205,7 @@ impl Context {
         .hint(as_owner(uid)))
     }
 
-    /// For root: user and group of the state directory, if it exists and belongs to another user. A user's catalogue that names the
+    /// For root: user and group of the store directory, if it exists and belongs to another user. A user's catalogue that names the
     /// directory makes root act as that user, so that it cannot send root to the store of somebody else.
     fn other_owner(&self) -> Option<(u32, u32)> {
         // Asked again: the rights may have been taken already.
@@ -291,7 +288,7 @@ fn default_state(
             Kind::Usage,
             "cannot tell where the state is: neither `HOME` nor `XDG_STATE_HOME` is set",
         )
-        .hint("name the state directory with `--state`")
+        .hint("name the store directory with `--store`")
     })
 }
 

@@ -10,7 +10,7 @@ use super::{Context, Table, when};
 use crate::catalogue::Catalogue;
 use crate::document;
 use crate::error::{Error, Kind, Result, nearest};
-use crate::flow::{FlowView, Override, OverrideKey, Rules, Setting};
+use crate::flow::{FlowView, Override, Rules, Setting};
 use crate::store::{Act, Create, Store};
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
@@ -162,6 +162,16 @@ pub(super) fn foreign_rules(flow: &FlowView, context: &Context) -> Option<String
     })
 }
 
+/// Why the files of the catalogue whose rules are in force cannot take their place, if they are ours and cannot.
+pub(super) fn refused_catalogue(flow: &FlowView, context: &Context) -> Option<String> {
+    flow.source.as_ref()?;
+    if foreign_rules(flow, context).is_some() {
+        return None;
+    }
+    let error = Error::from(Catalogue::load(&context.catalogue_path()).err()?);
+    Some(error.message)
+}
+
 /// What the catalogue says where `knows` it: as it was loaded last, or, of what was added since, as its file says.
 pub(super) fn rules_about(
     flow: FlowView,
@@ -262,9 +272,8 @@ pub(super) fn changes<'a>(
     changes: impl Iterator<Item = &'a Override>,
     now_ms: i64,
 ) -> Option<String> {
-    let is_switch = |key| matches!(key, OverrideKey::Paused | OverrideKey::Opened);
     let words = changes
-        .filter(|change| !is_switch(change.key) || change.is_off())
+        .filter(|change| !change.key.is_switch() || change.is_off())
         .map(|change| {
             let by = by_whom(
                 &change.by,

@@ -107,9 +107,6 @@ pub(super) fn states(text: &str) -> Result<Vec<Shown>> {
     };
     let hint = match nearest(text, words()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if text.contains('/') => {
-            "the state directory goes before the command: `jobctl --state DIR runs list`".to_owned()
-        }
         None => format!("use one of {}", words().collect::<Vec<_>>().join(", ")),
     };
     Err(Error::new(Kind::Usage, format!("unknown state `{}`", shown(text))).hint(hint))

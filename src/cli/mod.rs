@@ -43,7 +43,7 @@ mod wait;
 mod when;
 mod workers;
 
-use clap::{Arg, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use context::{Context, Global};
 pub use render::{Screen, report_panics};
@@ -149,30 +149,8 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
 }
 
 /// The whole tree, as parser, man pages and completions use it.
-///
-/// `--state DIR` belongs to every command but cannot be one of clap's global options: `runs list --state S` is the filter
-/// that scripts rely on. There the directory is given before `runs`.
 pub fn command() -> clap::Command {
-    let command = Cli::command();
-    let state = command
-        .get_arguments()
-        .find(|arg| arg.get_id() == context::STATE_DIR)
-        .cloned();
-    match state {
-        Some(state) => spread(command, &state),
-        None => command,
-    }
-}
-
-fn spread(command: clap::Command, state: &Arg) -> clap::Command {
-    command.mut_subcommands(|sub| {
-        let taken = sub
-            .get_arguments()
-            .any(|arg| arg.get_long() == Some("state"));
-        let leaf = !sub.has_subcommands();
-        let sub = if taken || !leaf { sub } else { sub.arg(state) };
-        spread(sub, state)
-    })
+    Cli::command()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) fn enqueue(args: &[OsString]) -> Option<Cli> {
     let mut own = enqueue::Args::default();
     let mut global = Global {
         catalogue: None,
-        state_dir: None,
+        store_dir: None,
         json: false,
         color: Color::Auto,
         quiet: false,
@@ -72,7 +72,7 @@ fn put(name: &str, value: &str, own: &mut enqueue::Args, global: &mut Global) ->
             return Some(());
         }
         "catalogue" => return set(&mut global.catalogue, PathBuf::from(value)),
-        "state" => return set(&mut global.state_dir, PathBuf::from(value)),
+        "store" => return set(&mut global.store_dir, PathBuf::from(value)),
         "priority" => return set(&mut request.priority, value.parse().ok()?),
         "payload" => &mut request.payload,
         "queue" => &mut request.queue,
@@ -112,7 +112,7 @@ mod tests {
         for line in [
             "jobctl enqueue job",
             "jobctl enqueue job --param a=b --param=c=d --payload {} --json --request-id r --tenant t",
-            "jobctl enqueue --state /s --catalogue /c job --queue q --priority 5 --delay 5m --deadline 1h",
+            "jobctl enqueue --store /s --catalogue /c job --queue q --priority 5 --delay 5m --deadline 1h",
             "jobctl enqueue job --at 2031-01-01T00:00Z --dedup-key k --dedup-window 1h --correlation-id c \
              --initiator i --business-key b",
         ] {
@@ -150,7 +150,7 @@ mod tests {
         #[test]
         fn clap_reads_the_same(words in prop::collection::vec(prop::sample::select(vec![
             "job", "other", "--param", "a=b", "--param=c=", "--payload", "-1", "-", "{}", "--json", "--json=x", "--queue",
-            "--queue=", "--priority", "7", "--priority=-7", "--delay", "5m", "--at", "--state", "/s", "--state=/t",
+            "--queue=", "--priority", "7", "--priority=-7", "--delay", "5m", "--at", "--store", "/s", "--store=/t",
             "--catalogue=/c", "--request-id", "--", "-q", "--wait", "--wait=1s", "--from", "--tenant", "t", "",
         ]), 0..7)) {
             let args: Vec<OsString> =

@@ -54,7 +54,7 @@ impl Screen {
         let options = args.iter().take_while(|arg| *arg != "--");
         Self::new(&Global {
             catalogue: None,
-            state_dir: None,
+            store_dir: None,
             json: options.clone().any(|arg| arg == "--json"),
             color: Color::Auto,
             quiet: false,

@@ -125,7 +125,7 @@ fn work_alone(
 /// What starts a worker with our catalogue, store and log.
 fn own_arguments(context: &Context) -> Result<Vec<OsString>, Error> {
     let mut words: Vec<OsString> = vec!["--catalogue".into(), context.catalogue_path().into()];
-    words.extend(["--state".into(), context.state_dir()?.into()]);
+    words.extend(["--store".into(), context.store_dir()?.into()]);
     let screen = &context.screen;
     let flags = [
         (screen.json(), "--json"),
@@ -205,8 +205,10 @@ fn warn_of_reserves(queues: &[ServedQueue], slots: u32, catalogue: &Catalogue) {
         .map(|(_, queue)| queue.reserve)
         .sum();
     if reserved >= i64::from(slots) {
-        let fields: [(&str, &dyn std::fmt::Display); 2] =
-            [("reserved", &reserved), ("slots", &slots)];
+        let fields = [
+            log::number("reserved", reserved),
+            log::number("slots", slots),
+        ];
         log::event(Level::Warn, "no_slot_without_reserve", &fields);
     }
 }

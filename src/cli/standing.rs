@@ -1,9 +1,9 @@
-//! What `status` says of flow control: what is paused, opened, changed by hand, and which breakers are open.
+//! What `status` says of flow control: what is paused, changed by hand, and which breakers are open.
 //!
 //! Rule: whatever keeps runs waiting by somebody's or something's decision has a line here, with who, why and until when.
 
 use super::control::{because, until};
-use crate::flow::{BreakerState, BreakerView, FlowView, OverrideKey};
+use crate::flow::{BreakerState, BreakerView, FlowView};
 use crate::store::Pause;
 
 /// Lines for people; none where all is as the catalogue says and nothing is broken.
@@ -29,16 +29,17 @@ pub(super) fn lines(flow: &FlowView, pauses: &[Pause], now_ms: i64) -> Vec<Strin
     }
     for limit in &flow.limits {
         let name = &limit.name;
-        if let Some(opened) = limit.opened() {
+        if let Some(pause) = limit.paused() {
             let (until, why) = (
-                until(opened.until_ms, now_ms),
-                because(opened.reason.as_deref()),
+                until(pause.until_ms, now_ms),
+                because(pause.reason.as_deref()),
             );
-            let by = &opened.by;
+            let by = &pause.by;
             lines.push(format!(
-                "limit `{name}` is opened by {by}{until}, nothing under it starts{why}"
+                "limit `{name}` is paused by {by}{until}, nothing under it starts{why}"
             ));
-        } else if let Some(breaker) = &limit.breaker {
+        }
+        if let Some(breaker) = &limit.breaker {
             lines.extend(broken("limit", name, breaker, now_ms));
         }
         if limit.waits_until_ms.is_some() {
@@ -50,8 +51,7 @@ pub(super) fn lines(flow: &FlowView, pauses: &[Pause], now_ms: i64) -> Vec<Strin
         lines.extend(broken("job", job, breaker, now_ms));
     }
     for change in &flow.overrides {
-        let is_switch = matches!(change.key, OverrideKey::Paused | OverrideKey::Opened);
-        if is_switch && !change.is_off() {
+        if change.key.is_switch() && !change.is_off() {
             continue;
         }
         let kind = if change.key.is_of_queue() {

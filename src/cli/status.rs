@@ -24,6 +24,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let dead = store.count_dead(&DeadFilter::default())?;
     let scheduler = Outlook::of(&store, context)?;
     let unknown = store.unknown_lanes()?;
+    let refused = control::refused_catalogue(&flow, context);
     if context.screen.json() {
         let body = json!({
             "queues": queues.iter().map(|row| queues::document(row, &flow, &pressure)).collect::<Vec<Value>>(),
@@ -38,6 +39,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
             "space": pressure.space(),
             "full_tenants": pressure.full_tenants(),
             "rules_of": flow.source,
+            "catalogue_refused": refused,
             "unknown": unknown
                 .iter()
                 .map(|lane| json!({ "queue": lane.queue, "job": lane.job }))
@@ -62,6 +64,8 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let mut standing: Vec<String> = workers.iter().filter_map(|it| it.trouble(now_ms)).collect();
     standing.extend(pressure.lines());
     standing.extend(control::foreign_rules(&flow, context));
+    standing
+        .extend(refused.map(|why| format!("{why}; the one that was loaded before stays in force")));
     standing.extend(standing::lines(&flow, &pauses, context.now_ms()));
     standing.extend(unknown.iter().map(unknown_words));
     notes(context, &queues, &workers, &scheduler, &standing, dead);

@@ -43,7 +43,7 @@ impl StoreSection {
                     kind: Kind::Config,
                     ..error
                 }
-                .hint("name the state directory with `--state`, or mend the catalogue"));
+                .hint("name the store directory with `--store`, or mend the catalogue"));
             }
         };
         let section = Self::of(&text).map_err(|cause| {
@@ -53,7 +53,7 @@ impl StoreSection {
                 format!("cannot read `[store]` of `{path}`: {cause}"),
             )
             .hint(format!(
-                "`jobctl check {path}` shows where; or use `--state`"
+                "`jobctl check {path}` shows where; or use `--store`"
             ))
         })?;
         Ok(Self { owner, ..section })

@@ -4,12 +4,11 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::path::PathBuf;
 
+use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, FromArgMatches};
 
-use super::{Cli, Screen, command, context, quick};
+use super::{Cli, Screen, command, quick};
 use crate::error::{Error, Kind};
 use crate::units::shown;
 
@@ -45,20 +44,7 @@ pub(super) fn whole(args: &[OsString]) -> Result<Cli, Stop> {
     let matches = command()
         .try_get_matches_from(args)
         .map_err(|error| stop(&error))?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| stop(&error))?;
-    cli.global.state_dir = state_dir(&matches);
-    Ok(cli)
-}
-
-/// `--state` stands at any level; the one nearest to the command counts.
-fn state_dir(matches: &ArgMatches) -> Option<PathBuf> {
-    let deeper = matches
-        .subcommand()
-        .and_then(|(_, matches)| state_dir(matches));
-    deeper.or_else(|| {
-        let here = matches.try_get_one::<PathBuf>(context::STATE_DIR);
-        here.ok().flatten().cloned()
-    })
+    Cli::from_arg_matches(&matches).map_err(|error| stop(&error))
 }
 
 fn stop(error: &clap::Error) -> Stop {

@@ -41,7 +41,7 @@ pub fn queue_flow(name: &str, flow: &FlowView) -> Value {
 
 /// A limit in a list.
 pub fn limit(limit: &LimitView) -> Value {
-    let opened = limit.opened();
+    let paused = limit.paused();
     let state = breaker_state(limit.breaker.as_ref());
     let body = json!({
         "name": limit.name,
@@ -50,8 +50,11 @@ pub fn limit(limit: &LimitView) -> Value {
         "rate": limit.rate.map(Rate::per_time),
         "burst": limit.rate.map(|rate| rate.burst),
         "next_start": maybe_time(limit.next_start_ms),
-        "opened_by": opened.map(|opened| opened.by.as_str()),
-        "open_reason": opened.and_then(|opened| opened.reason.as_deref()),
+        "paused": paused.is_some(),
+        "paused_at": maybe_time(paused.map(|paused| paused.set_ms)),
+        "paused_by": paused.map(|paused| paused.by.as_str()),
+        "pause_reason": paused.and_then(|paused| paused.reason.as_deref()),
+        "paused_until": maybe_time(paused.and_then(|paused| paused.until_ms)),
         "waits_until": maybe_time(limit.waits_until_ms),
         "overrides": limit.overrides.iter().map(change).collect::<Vec<_>>(),
     });
@@ -74,7 +77,7 @@ fn breaker_state(breaker: Option<&BreakerView>) -> Value {
 /// What an operator changed.
 fn change(change: &Override) -> Value {
     let value = match change.key {
-        OverrideKey::Paused | OverrideKey::Opened => json!(!change.is_off()),
+        key if key.is_switch() => json!(!change.is_off()),
         _ => change
             .value
             .parse::<i64>()

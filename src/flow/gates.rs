@@ -327,7 +327,7 @@ impl<'r> Gates<'r> {
                     node.cap = rules.concurrency;
                     node.rate = rules.rate;
                     node.has_breaker = rules.breaker.is_some();
-                    node.paused.clone_from(&rules.opened);
+                    node.paused.clone_from(&rules.paused);
                 }
             }
         }

@@ -17,8 +17,8 @@ crate::run::words!(
         Concurrency = "concurrency",
         /// Starts under a limit.
         Rate = "rate",
-        /// The breaker of a limit is open.
-        Opened = "opened",
+        /// A limit lets nothing start.
+        LimitPaused = "limit_paused",
     }
 );
 
@@ -26,6 +26,19 @@ impl OverrideKey {
     /// Whether it belongs to a queue; else to a limit.
     pub fn is_of_queue(self) -> bool {
         matches!(self, Self::Paused | Self::MaxRunning | Self::MaxWaiting)
+    }
+
+    /// Whether it is on or off; else it is a number or a rate.
+    pub fn is_switch(self) -> bool {
+        matches!(self, Self::Paused | Self::LimitPaused)
+    }
+
+    /// What users call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LimitPaused => Self::Paused.word(),
+            other => other.word(),
+        }
     }
 }
 
@@ -115,7 +128,7 @@ impl Override {
         match self.key {
             OverrideKey::Concurrency => limit.concurrency = self.number(),
             OverrideKey::Rate => limit.rate = self.rate(limit.rate).unwrap_or(limit.rate),
-            _ => limit.opened = Some(self.paused()),
+            _ => limit.paused = Some(self.paused()),
         }
     }
 }

@@ -72,8 +72,8 @@ pub struct LimitRules {
     pub rate: Option<Rate>,
     /// Stops it when it fails too often.
     pub breaker: Option<BreakerRules>,
-    /// An operator opened its breaker: nothing under it is started.
-    pub opened: Option<Paused>,
+    /// An operator paused it: nothing under it is started.
+    pub paused: Option<Paused>,
 }
 
 /// `breaker = { failures = 10, within = "1m", cooldown = "5m" }`

@@ -67,7 +67,7 @@ impl Setting {
         };
         let value = match (value, key) {
             (CATALOGUE, _) => None,
-            (_, OverrideKey::Paused | OverrideKey::Opened) => return Err(no_switch(key)),
+            (_, switch) if switch.is_switch() => return Err(no_switch(key)),
             ("none", _) => Some(value.to_owned()),
             (_, OverrideKey::Rate) => Some(Rate::parse(value)?.per_time()),
             _ => Some(count(key, value)?.to_string()),
@@ -91,7 +91,7 @@ impl OverrideKey {
                 let rate = limit.and_then(|limit| limit.rate);
                 rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string())
             }
-            Self::Opened => switch(limit.is_some_and(|limit| limit.opened.is_some())),
+            Self::LimitPaused => switch(limit.is_some_and(|limit| limit.paused.is_some())),
         }
     }
 }
@@ -106,7 +106,7 @@ fn count(key: OverrideKey, text: &str) -> Result<i64> {
         parsed => {
             let hint = match (parsed, key) {
                 (Ok(0), OverrideKey::Concurrency) => {
-                    "`jobctl limits open` lets nothing start".to_owned()
+                    "`jobctl limits pause` lets nothing start".to_owned()
                 }
                 (Ok(0), OverrideKey::MaxRunning) => {
                     "`jobctl queues pause` lets nothing start".to_owned()
@@ -205,7 +205,7 @@ mod tests {
                 "concurrency=0",
                 LIMIT_KEYS,
                 "bad `concurrency` `0`: it is no number from 1 to 1000000",
-                "`jobctl limits open` lets nothing start",
+                "`jobctl limits pause` lets nothing start",
             ),
             (
                 "concurrency=-1",

@@ -20,7 +20,7 @@ const RETRY_AFTER_MS: i64 = 30_000;
 /// How much space there is, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Free in the file system of the state directory, for unprivileged users.
+    /// Free in the file system of the store directory, for unprivileged users.
     pub free: u64,
     /// `[store] min_free`
     pub min_free: u64,
@@ -87,7 +87,7 @@ pub struct Guard<'a> {
     pub space: Space,
     /// Rank of each queue.
     pub ranks: &'a BTreeMap<String, i64>,
-    /// The state directory.
+    /// The store directory.
     pub dir: PathBuf,
 }
 
@@ -98,6 +98,7 @@ impl Guard<'_> {
         let rank = self.ranks.get(queue).copied().unwrap_or(i64::MAX);
         let tight = self.space.tight_for(&ranks, rank)?;
         let hint = match tight {
+            Tight::Disk if self.space.free < FREE_FLOOR => "free space there",
             Tight::Disk => "free space there, or lower `[store] min_free`",
             Tight::Size => {
                 "let workers work, remove ended runs as with `jobctl prune --age 1d`, or raise `[store] max_size`"

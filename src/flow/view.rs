@@ -1,4 +1,4 @@
-//! Flow control as an operator sees it: what is paused, opened, full, overridden, and until when.
+//! Flow control as an operator sees it: what is paused, broken, full, overridden, and until when.
 //!
 //! Rule: a view is made from the very gates that the claim asks, so that both say the same.
 
@@ -45,19 +45,19 @@ pub struct LimitView {
     pub rate: Option<Rate>,
     /// When its rate lets the next run start, milliseconds; `None`: at once.
     pub next_start_ms: Option<i64>,
-    /// Its breaker, if it has one or somebody opened it.
+    /// Its breaker, if it has one.
     pub breaker: Option<BreakerView>,
     /// Until when a service asked to wait, milliseconds.
     pub waits_until_ms: Option<i64>,
-    /// What operators changed, its opening by hand included.
+    /// What operators changed, its pause included.
     pub overrides: Vec<Override>,
 }
 
 impl LimitView {
-    /// Its opening by hand.
-    pub fn opened(&self) -> Option<&Override> {
-        let opened = |change: &&Override| change.key == OverrideKey::Opened;
-        self.overrides.iter().find(opened)
+    /// Its pause.
+    pub fn paused(&self) -> Option<&Override> {
+        let paused = |change: &&Override| change.key == OverrideKey::LimitPaused;
+        self.overrides.iter().find(paused)
     }
 }
 
@@ -136,7 +136,7 @@ fn limit(node: &Node, overrides: Vec<Override>, now_ms: i64) -> LimitView {
         let closed = closed.iter().find(|closed| closed.why == why);
         closed.and_then(|closed| closed.until_ms)
     };
-    let mut view = LimitView {
+    LimitView {
         name: node.subject.name().to_owned(),
         running: node.running,
         concurrency: node.cap,
@@ -145,15 +145,7 @@ fn limit(node: &Node, overrides: Vec<Override>, now_ms: i64) -> LimitView {
         breaker: breaker(node, now_ms),
         waits_until_ms: until(Why::Waits),
         overrides,
-    };
-    // Who opened it by hand stands before what opened by itself.
-    let by_hand = view.opened().map(|opened| BreakerView {
-        state: BreakerState::Open,
-        since_ms: Some(opened.set_ms),
-        until_ms: opened.until_ms,
-    });
-    view.breaker = by_hand.or(view.breaker);
-    view
+    }
 }
 
 fn breaker(node: &Node, now_ms: i64) -> Option<BreakerView> {
@@ -193,7 +185,7 @@ mod tests {
             concurrency: Some(3),
             rate: Some(Rate::parse("60/min").unwrap()),
             breaker: Some(BREAKER),
-            opened: None,
+            paused: None,
         };
         rules.limits.insert("smtp".into(), smtp);
         rules.limits.insert("api".into(), LimitRules::default());
@@ -264,25 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_opened_by_hand_says_so_also_without_a_breaker() {
-        let opened = Override {
-            name: "api".into(),
-            key: OverrideKey::Opened,
+    fn a_pause_is_seen_beside_the_breaker() {
+        let paused = Override {
+            name: "smtp".into(),
+            key: OverrideKey::LimitPaused,
             value: ON.into(),
             by: "ann".into(),
             reason: None,
             set_ms: 9_000,
             until_ms: Some(20_000),
         };
-        let seen = view(&[opened], 11_000);
-        let api = seen.limit("api").unwrap();
-        let breaker = api.breaker.unwrap();
-        assert_eq!(breaker.state, BreakerState::Open);
-        assert_eq!(
-            (breaker.since_ms, breaker.until_ms),
-            (Some(9_000), Some(20_000))
-        );
-        assert_eq!(api.opened().unwrap().by, "ann");
-        assert_eq!(seen.limit("smtp").unwrap().opened(), None);
+        let seen = view(&[paused], 11_000);
+        let smtp = seen.limit("smtp").unwrap();
+        assert_eq!(smtp.breaker.unwrap().until_ms, Some(15_000));
+        assert_eq!(smtp.paused().unwrap().by, "ann");
+        assert_eq!(seen.limit("api").unwrap().paused(), None);
     }
 }

@@ -47,8 +47,34 @@ pub fn silence() {
     LEAST.store(u8::MAX, Ordering::Relaxed);
 }
 
-/// Writes one event: `fields` alternate names and values.
-pub fn event(level: Level, name: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
+/// What a field says: in JSON a number is a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A count, an id, milliseconds.
+    Number(i64),
+    /// Anything else, escaped where it is written.
+    Text(String),
+}
+
+/// A named value of an event.
+pub type Field = (&'static str, Value);
+
+/// A field that is a number.
+pub fn number(name: &'static str, value: impl TryInto<i64>) -> Field {
+    (name, Value::Number(value.try_into().unwrap_or(i64::MAX)))
+}
+
+/// A field that is text.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is written is often made for it"
+)]
+pub fn text(name: &'static str, value: impl ToString) -> Field {
+    (name, Value::Text(value.to_string()))
+}
+
+/// Writes one event.
+pub fn event(level: Level, name: &str, fields: &[Field]) {
     if (level as u8) < LEAST.load(Ordering::Relaxed) {
         return;
     }
@@ -70,15 +96,16 @@ fn level_word(level: Level) -> &'static str {
     }
 }
 
-fn as_words(
-    now_ms: i64,
-    level: Level,
-    name: &str,
-    fields: &[(&str, &dyn std::fmt::Display)],
-) -> String {
+fn as_words(now_ms: i64, level: Level, name: &str, fields: &[Field]) -> String {
     let mut line = format!("{} {} event={name}", format_utc(now_ms), level_word(level));
     for (key, value) in fields {
-        let value = value.to_string();
+        let value = match value {
+            Value::Number(number) => {
+                let _ = write!(line, " {key}={number}");
+                continue;
+            }
+            Value::Text(text) => text,
+        };
         let plain = !value.is_empty()
             && value
                 .chars()
@@ -88,7 +115,7 @@ fn as_words(
         } else {
             // JSON's escapes, plus all that a terminal could obey.
             let _ = write!(line, " {key}=\"");
-            escape(&mut line, &value);
+            escape(&mut line, value);
             line.push('"');
         }
     }
@@ -96,21 +123,23 @@ fn as_words(
     line
 }
 
-fn as_json(
-    now_ms: i64,
-    level: Level,
-    name: &str,
-    fields: &[(&str, &dyn std::fmt::Display)],
-) -> String {
+fn as_json(now_ms: i64, level: Level, name: &str, fields: &[Field]) -> String {
     let mut line = format!(
         "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":\"{name}\"",
         format_utc(now_ms),
         level_word(level)
     );
     for (key, value) in fields {
-        let _ = write!(line, ",\"{key}\":\"");
-        escape(&mut line, &value.to_string());
-        line.push('"');
+        match value {
+            Value::Number(number) => {
+                let _ = write!(line, ",\"{key}\":{number}");
+            }
+            Value::Text(text) => {
+                let _ = write!(line, ",\"{key}\":\"");
+                escape(&mut line, text);
+                line.push('"');
+            }
+        }
     }
     line.push_str("}\n");
     line
@@ -149,14 +178,16 @@ mod tests {
             0,
             Level::Warn,
             "run_dead",
-            &[("run", &7), ("error", &error)],
+            &[number("run", 7), text("error", error)],
         );
         assert_eq!(
             words,
             "1970-01-01T00:00:00.000Z warn event=run_dead run=7 error=\"bad\\u001b[31m\\n\\u202e\\\"x\\\"\"\n"
         );
-        let json = as_json(0, Level::Warn, "run_dead", &[("error", &error)]);
+        let fields = [number("run", 7), text("error", error)];
+        let json = as_json(0, Level::Warn, "run_dead", &fields);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["error"], error);
+        assert_eq!(value["run"], 7);
     }
 }

@@ -51,8 +51,7 @@ impl Notify {
         );
         Self::open(&name, interval).unwrap_or_else(|error| {
             let socket = name.to_string_lossy();
-            let fields: [(&str, &dyn std::fmt::Display); 2] =
-                [("socket", &socket), ("error", &error)];
+            let fields = [log::text("socket", socket), log::text("error", error)];
             log::event(Level::Warn, "service_manager_unreachable", &fields);
             Self::default()
         })

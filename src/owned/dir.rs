@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::flaw::{Facts, Flaw, Wanted, judge};
 use super::tree;
 
-/// Permissions of every file that jobctl makes in the state directory.
+/// Permissions of every file that jobctl makes in the store directory.
 pub const FILE_MODE: u32 = 0o600;
 
 const DIR_MODE: Mode = Mode::RWXU;

@@ -61,7 +61,7 @@ pub enum Flaw {
     Foreign(u32),
     /// Others have rights: the permissions.
     Open(u32),
-    /// A regular file has so many names, and some may be outside of the state directory.
+    /// A regular file has so many names, and some may be outside of the store directory.
     Linked(u64),
 }
 

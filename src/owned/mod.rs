@@ -1,6 +1,6 @@
-//! Files of one owner: the state directory and everything in it belong to the user who runs jobctl, and to nobody else.
+//! Files of one owner: the store directory and everything in it belong to the user who runs jobctl, and to nobody else.
 //!
-//! Rule: inside the state directory nothing is opened, written or removed by a path that could pass a link. A directory is
+//! Rule: inside the store directory nothing is opened, written or removed by a path that could pass a link. A directory is
 //! opened and held ([`Dir`]), its entries are reached from there, and each is judged ([`Flaw`]) before it is used. Exception:
 //! `jobctl.db` and its log belong to SQLite; they are looked at by name and never opened here, since closing a second
 //! descriptor would cancel SQLite's locks.

@@ -28,9 +28,9 @@ const RESULTS_MAX: usize = 256 << 10;
 const RESULT_COUNT_MAX: usize = 1000;
 
 /// Path of a run's checkpoint.
-pub fn checkpoint_path(state_dir: &Path, run: RunId, idempotency_key: &str) -> PathBuf {
+pub fn checkpoint_path(store_dir: &Path, run: RunId, idempotency_key: &str) -> PathBuf {
     let name = checkpoint_name(run, idempotency_key);
-    state_dir.join("checkpoints").join(name)
+    store_dir.join("checkpoints").join(name)
 }
 
 /// Name of a run's checkpoint. The key keeps a run of a restored store from finding another's.

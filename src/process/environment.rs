@@ -135,7 +135,7 @@ impl BaseEnvironment {
     pub fn new(
         job: &Job,
         inherited: impl Fn(&str) -> Option<OsString>,
-        state_dir: &Path,
+        store_dir: &Path,
         catalogue: &Path,
     ) -> Result<Self, Ending> {
         let mut variables: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
@@ -157,7 +157,7 @@ impl BaseEnvironment {
                 && !name.starts_with("JOBCTL_")
                 && !matches!(*name, "TRACEPARENT" | "PWD" | "OLDPWD")
         });
-        variables.insert("JOBCTL_STATE", state_dir.as_os_str().as_bytes().into());
+        variables.insert("JOBCTL_STORE", store_dir.as_os_str().as_bytes().into());
         variables.insert("JOBCTL_CATALOGUE", catalogue.as_os_str().as_bytes().into());
         let search_path = variables
             .get("PATH")

@@ -23,10 +23,10 @@ const DIR: &CStr = c"dir";
 const OUTPUT: &CStr = c"output";
 const PAYLOAD: &CStr = c"payload";
 
-/// `work/<worker>.<slot>/` in the state directory, mode 0700.
+/// `work/<worker>.<slot>/` in the store directory, mode 0700.
 #[derive(Debug)]
 pub struct SlotDir {
-    state_dir: PathBuf,
+    store_dir: PathBuf,
     name: String,
     path: PathBuf,
     root: OwnedFd,
@@ -38,13 +38,13 @@ pub struct SlotDir {
 
 impl SlotDir {
     /// Opens the slot's directory, and creates it if it is not there.
-    pub fn open(state_dir: &Path, worker: WorkerId, slot: u32) -> io::Result<Self> {
+    pub fn open(store_dir: &Path, worker: WorkerId, slot: u32) -> io::Result<Self> {
         let name = format!("{worker}.{slot}");
-        let path = state_dir.join("work").join(&name);
+        let path = store_dir.join("work").join(&name);
         let dir = path.join("dir");
         Ok(Self {
-            root: open_root(state_dir, &name)?,
-            state_dir: state_dir.to_owned(),
+            root: open_root(store_dir, &name)?,
+            store_dir: store_dir.to_owned(),
             name,
             dir_c: CString::new(dir.as_os_str().as_bytes())?,
             dir,
@@ -78,7 +78,7 @@ impl SlotDir {
     pub fn prepare(&mut self, payload: Option<&[u8]>) -> io::Result<Option<OwnedFd>> {
         if !self.is_in_place() || self.empty().is_err() {
             // Removed, moved or replaced with its parents: begin anew.
-            self.root = open_root(&self.state_dir, &self.name)?;
+            self.root = open_root(&self.store_dir, &self.name)?;
             self.empty()?;
         }
         payload
@@ -96,7 +96,7 @@ impl SlotDir {
     /// Removes the directory: the slot is no longer used.
     pub fn remove(self) {
         let _ = remove_content(self.root.as_fd());
-        let work = Dir::open(&self.state_dir).and_then(|state| state.dir("work"));
+        let work = Dir::open(&self.store_dir).and_then(|state| state.dir("work"));
         let _ = work.and_then(|work| work.remove_dir(&self.name));
     }
 
@@ -137,7 +137,7 @@ impl SlotDir {
 
     /// For what cannot be removed (a mount point, an immutable file): it goes to `work/lost`, for the operator.
     fn move_aside(&self, name: &CStr) -> io::Result<()> {
-        let state = Dir::open(&self.state_dir)?;
+        let state = Dir::open(&self.store_dir)?;
         let lost = state.make_dir("work")?.make_dir("lost")?;
         let unique = u64::from_le_bytes(clock::random_bytes());
         let target = format!("{}.{unique:016x}", name.to_string_lossy());
@@ -169,8 +169,8 @@ impl SlotDir {
     }
 }
 
-fn open_root(state_dir: &Path, name: &str) -> io::Result<OwnedFd> {
-    let work = Dir::open(state_dir)?.make_dir("work")?;
+fn open_root(store_dir: &Path, name: &str) -> io::Result<OwnedFd> {
+    let work = Dir::open(store_dir)?.make_dir("work")?;
     let root = work.make_dir(name).or_else(|_| {
         // Something else lies there: a command may have put it.
         work.remove_tree(name)?;

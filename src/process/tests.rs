@@ -210,7 +210,7 @@ impl World {
             leftovers: job.leftovers,
         };
         let log = LogTarget {
-            state_dir: Arc::from(self.state.path()),
+            store_dir: Arc::from(self.state.path()),
             run: RunId(1),
             attempt: 1,
             output_max: self.output_max,
@@ -907,7 +907,7 @@ fn the_environment_is_built_not_inherited() {
         "JOBCTL_RUN_OUTPUT",
         "JOBCTL_RUN_QUEUE",
         "JOBCTL_RUN_TRIGGER",
-        "JOBCTL_STATE",
+        "JOBCTL_STORE",
         "OTHER",
         "PATH",
         "PWD",
@@ -1013,14 +1013,14 @@ fn the_slot_directory_is_empty_again_whatever_was_left() {
     std::fs::write(&victim, "mine").unwrap();
     let hostile = [
         "mkdir -p a/b/c; touch a/b/c/d .hidden; chmod 000 a/b; chmod 500 a",
-        "ln -s $JOBCTL_STATE/victim link; ln -s / root; ln -s $JOBCTL_STATE/victim $JOBCTL_RUN_OUTPUT",
+        "ln -s $JOBCTL_STORE/victim link; ln -s / root; ln -s $JOBCTL_STORE/victim $JOBCTL_RUN_OUTPUT",
         "rm -f $JOBCTL_RUN_OUTPUT; mkfifo $JOBCTL_RUN_OUTPUT fifo",
         "mkdir $JOBCTL_RUN_OUTPUT ../payload; touch ../payload/x ../other",
         "cd ..; rm -rf dir; touch dir",
         "cd ..; rm -rf dir; ln -s / dir",
         "cd ..; mv dir ../moved; mkdir dir; chmod 000 dir",
-        "rm -rf $JOBCTL_STATE/work",
-        "rm -rf $JOBCTL_STATE/work; touch $JOBCTL_STATE/work",
+        "rm -rf $JOBCTL_STORE/work",
+        "rm -rf $JOBCTL_STORE/work; touch $JOBCTL_STORE/work",
         "cd ../..; rm -rf *; touch 1.0",
         "i=0; while [ $i -lt 300 ]; do mkdir d; cd -P d; i=$((i+1)); done",
         "mkdir .jobctl-1 .jobctl-2 x x/y x/z",
@@ -1550,7 +1550,7 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
             leftovers: Leftovers::Kill,
         };
         let log = LogTarget {
-            state_dir: Arc::clone(&state),
+            store_dir: Arc::clone(&state),
             run,
             attempt: 1,
             output_max: 1 << 20,

@@ -43,8 +43,7 @@ pub fn follow_up(
     let mut new = match request.prepare(&job.intake, &Settings::of(catalogue), now_ms, key) {
         Ok(new) => new,
         Err(error) => {
-            let fields: [(&str, &dyn std::fmt::Display); 2] =
-                [("run", &burial.run), ("error", &error)];
+            let fields = [log::number("run", burial.run.0), log::text("error", error)];
             log::event(Level::Error, "on_dead_refused", &fields);
             return Ok(());
         }

@@ -165,18 +165,18 @@ impl Reaper<'_> {
             let cannot_end = cannot_end.collect::<Vec<_>>().join(", ");
             let (dead, ended) = (recovered.buried.len(), left.ended.len());
             let cause = cause.word();
-            let mut fields: Vec<(&str, &dyn std::fmt::Display)> = vec![
-                ("worker", &worker),
-                ("pid", &row.pid),
-                ("cause", &cause),
-                ("unclaimed", &recovered.unclaimed),
-                ("lost", &recovered.lost),
-                ("dead", &dead),
-                ("blocked", &n_blocked),
-                ("processes_ended", &ended),
+            let mut fields = vec![
+                log::number("worker", worker.0),
+                log::number("pid", row.pid),
+                log::text("cause", cause),
+                log::number("unclaimed", recovered.unclaimed),
+                log::number("lost", recovered.lost),
+                log::number("dead", dead),
+                log::number("blocked", n_blocked),
+                log::number("processes_ended", ended),
             ];
             if !cannot_end.is_empty() {
-                fields.push(("cannot_end", &cannot_end));
+                fields.push(log::text("cannot_end", cannot_end));
             }
             log::event(Level::Warn, "worker_died", &fields);
         }
@@ -252,7 +252,7 @@ fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<marks::Mark>, bool)>
     }
 }
 
-/// Removes what a worker whose row is gone left in the state directory; its lock last, which keeps others away.
+/// Removes what a worker whose row is gone left in the store directory; its lock last, which keeps others away.
 pub(super) fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
     let Ok(state) = Dir::open(state) else {
         return;

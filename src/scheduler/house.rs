@@ -45,7 +45,11 @@ fn work(store: &Store, mut second: Store, load: &Reload, end: &Receiver<()>) {
             write: &mut |body| second.write(body),
         };
         if let Err(error) = reaper.reap() {
-            log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
+            log::event(
+                Level::Warn,
+                "housekeeping_failed",
+                &[log::text("error", error)],
+            );
         }
         if end.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
             return;

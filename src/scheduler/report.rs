@@ -1,6 +1,6 @@
 //! What was decided, in numbers and for the log.
 
-use crate::observe::log::Level;
+use crate::observe::log::{Level, number, text};
 use crate::policy::PeriodResult;
 use crate::store::PeriodRow;
 
@@ -40,16 +40,16 @@ pub(super) fn row_line(row: &PeriodRow) -> Line {
         PeriodResult::Skipped => (Level::Info, "period_skipped"),
         PeriodResult::Merged => (Level::Info, "period_merged"),
     };
-    let mut fields = vec![("job", row.job.clone()), ("period", row.period.clone())];
+    let mut fields = vec![text("job", &row.job), text("period", &row.period)];
     if row.count > 1 {
-        fields.push(("last_period", row.last_period.clone()));
-        fields.push(("count", row.count.to_string()));
+        fields.push(text("last_period", &row.last_period));
+        fields.push(number("count", row.count));
     }
-    fields.extend(row.reason.map(|reason| ("reason", reason.to_string())));
-    fields.extend(row.into.clone().map(|into| ("into", into)));
+    fields.extend(row.reason.map(|reason| text("reason", reason)));
+    fields.extend(row.into.as_ref().map(|into| text("into", into)));
     if let Some(run) = row.run {
-        fields.push(("run", run.to_string()));
-        fields.push(("late_ms", (row.decided_ms - row.due_ms).to_string()));
+        fields.push(number("run", run.0));
+        fields.push(number("late_ms", row.decided_ms - row.due_ms));
     }
     Line {
         level,

@@ -21,9 +21,9 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    Asked, Body, Cause, ClosedLimit, Create, Death, Done, Entry, Finished, Holder, ImportProgress,
-    Ledger, OpenOptions, Pruned, Pruning, SCHEMA_VERSION, Settings, Store, Turns, Tx, UnknownLane,
-    Violation, Watch, Write, as_owner, is_network, sqlite_version,
+    Asked, Body, Cause, Create, Death, Done, Entry, Finished, Holder, ImportProgress, Ledger,
+    OpenOptions, Pruned, Pruning, ResetLimit, SCHEMA_VERSION, Settings, Store, Turns, Tx,
+    UnknownLane, Violation, Watch, Write, as_owner, is_network, sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

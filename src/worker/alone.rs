@@ -71,7 +71,7 @@ impl Slot {
     /// Hands a claimed run over and waits for the end of the worker that it was given to.
     pub(super) fn hand_over(&self, claimed: &Claimed) -> Event {
         let (run, job) = (claimed.run, &claimed.job);
-        let fields: [(&str, &dyn std::fmt::Display); 2] = [("run", &run), ("job", job)];
+        let mut fields = vec![log::number("run", run.0), log::text("job", job)];
         log::event(Level::Info, "run_handed_over", &fields);
         let starter = &self.shared.starter;
         let ended = run_own_binary(
@@ -81,12 +81,8 @@ impl Slot {
         );
         let end = alone_end(ended);
         if let AloneEnd::Lacks(shortage) = &end {
-            let lacks: [(&str, &dyn std::fmt::Display); 1] = [("shortage", &shortage.message)];
-            log::event(
-                Level::Warn,
-                "run_not_started",
-                &[&fields[..], &lacks].concat(),
-            );
+            fields.push(log::text("shortage", &shortage.message));
+            log::event(Level::Warn, "run_not_started", &fields);
         }
         Event::AloneEnded {
             run,

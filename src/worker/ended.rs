@@ -63,11 +63,8 @@ impl Written {
                 FlowChange::Closed => (Level::Info, "breaker_closed", None),
                 FlowChange::Waits { until_ms } => (Level::Info, "limit_waits", Some(until_ms)),
             };
-            let (whose, until) = (subject.name(), until_ms.map(format_utc));
-            let mut fields: Vec<(&str, &dyn std::fmt::Display)> = vec![(subject.kind(), &whose)];
-            if let Some(until) = &until {
-                fields.push(("until", until));
-            }
+            let mut fields = vec![log::text(subject.kind(), subject.name())];
+            fields.extend(until_ms.map(|until_ms| log::text("until", format_utc(until_ms))));
             log::event(level, name, &fields);
         }
     }
@@ -136,13 +133,13 @@ impl Ended {
     pub(super) fn log(&self, written: &Written) {
         let claimed = &self.claimed;
         let ran_ms = self.report.ran_ms;
-        let common: [(&str, &dyn std::fmt::Display); 4] = [
-            ("run", &claimed.run),
-            ("job", &claimed.job),
-            ("attempt", &claimed.attempt),
-            ("ran_ms", &ran_ms),
+        let common = [
+            log::number("run", claimed.run.0),
+            log::text("job", &claimed.job),
+            log::number("attempt", claimed.attempt),
+            log::number("ran_ms", ran_ms),
         ];
-        let with = |level, name, more: &[(&str, &dyn std::fmt::Display)]| {
+        let with = |level, name, more: &[log::Field]| {
             log::event(level, name, &[&common[..], more].concat());
         };
         if written.outcome == Outcome::Fenced {
@@ -152,7 +149,7 @@ impl Ended {
             return with(
                 Level::Warn,
                 "run_not_started",
-                &[("shortage", &shortage.message)],
+                &[log::text("shortage", &shortage.message)],
             );
         }
         let Some((judged, verdict)) = &written.meaning else {
@@ -167,7 +164,11 @@ impl Ended {
                 with(
                     Level::Info,
                     "run_deferred",
-                    &[("class", &class), ("due", &due), ("error", &error)],
+                    &[
+                        log::text("class", class),
+                        log::text("due", due),
+                        log::text("error", error),
+                    ],
                 );
             }
             Verdict::Release => with(Level::Info, "run_released", &[]),
@@ -176,7 +177,7 @@ impl Ended {
                 with(
                     Level::Warn,
                     "run_dead",
-                    &[("reason", &reason), ("error", &error)],
+                    &[log::text("reason", reason), log::text("error", error)],
                 );
             }
         }
@@ -184,7 +185,7 @@ impl Ended {
             with(
                 Level::Warn,
                 "leftovers",
-                &[("processes", &self.report.leaked)],
+                &[log::number("processes", self.report.leaked)],
             );
         }
     }

@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::observe::log::Level;
+use crate::observe::log::{Level, event, number};
 use crate::process::control::Command;
 use crate::process::signals::SignalPipe;
 use crate::store::{Ledger, Turns};
@@ -103,10 +103,10 @@ impl Engine {
         let removed = self.ledger.call(move |tx| tx.remove_worker(worker))?;
         if !self.serves_one {
             let attempts = summary.attempts;
-            crate::observe::log::event(
+            event(
                 Level::Info,
                 "worker_stopped",
-                &[("worker", &worker), ("attempts", &attempts)],
+                &[number("worker", worker.0), number("attempts", attempts)],
             );
         }
         // Runs that could not be written are left to recovery, which needs the start marks.

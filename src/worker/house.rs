@@ -167,12 +167,16 @@ impl Keeper {
                 if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
                     return self.shared.inbox.push(Event::Lost(error));
                 }
-                log::event(Level::Warn, "housekeeping_failed", &[("error", &error)]);
+                log::event(
+                    Level::Warn,
+                    "housekeeping_failed",
+                    &[log::text("error", error)],
+                );
             }
             if !self.foreground
                 && let Err(error) = self.prune()
             {
-                log::event(Level::Warn, "prune_failed", &[("error", &error)]);
+                log::event(Level::Warn, "prune_failed", &[log::text("error", error)]);
             }
             // While nothing else is to be done, pruning goes on at once.
             let goes_on = self.pruner.is_under_way() && !self.busy.load(Ordering::Relaxed);
@@ -267,8 +271,8 @@ impl Keeper {
             let queues = refused.iter().filter(|(_, tight)| **tight == why);
             let queues: Vec<&str> = queues.map(|(name, _)| name.as_str()).collect();
             if !queues.is_empty() {
-                let fields: [(&str, &dyn std::fmt::Display); 2] =
-                    [("queues", &queues.join(",")), ("why", &space.words(why))];
+                let queues = log::text("queues", queues.join(","));
+                let fields = [queues, log::text("why", space.words(why))];
                 log::event(Level::Warn, "enqueue_refused", &fields);
             }
         }
@@ -310,7 +314,7 @@ impl Keeper {
             })?;
         match looked {
             Looked::Ended(removed) if removed > 0 => {
-                log::event(Level::Info, "pruned", &[("runs", &removed)]);
+                log::event(Level::Info, "pruned", &[log::number("runs", removed)]);
             }
             _ => {}
         }

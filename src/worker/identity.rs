@@ -44,7 +44,7 @@ fn lock_file(workers: &Dir, worker: WorkerId) -> Result<File> {
     Ok(lock)
 }
 
-/// Makes a directory of the state directory if it is missing.
+/// Makes a directory of the store directory if it is missing.
 pub(super) fn make_dir(state: &Path, name: &str) -> Result<Dir> {
     Dir::open(state)
         .and_then(|state| state.make_dir(name))

@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) inbox: Inbox<Event>,
     pub(super) marks: StartMarks,
-    pub(super) state_dir: Arc<std::path::Path>,
+    pub(super) store_dir: Arc<std::path::Path>,
     pub(super) uuid: String,
     pub(super) starter: Starter,
 }
@@ -142,7 +142,7 @@ impl Slot {
             .map_err(|error| shortage("prepare its directory", &error))?;
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
-        let checkpoint = contract::checkpoint_path(&shared.state_dir, claimed.run, &key);
+        let checkpoint = contract::checkpoint_path(&shared.store_dir, claimed.run, &key);
         if let Some(parent) = checkpoint.parent() {
             // An earlier command may have removed it; work and output directories come back by themselves too.
             drop(owned::make_dir(parent));
@@ -179,7 +179,7 @@ impl Slot {
         };
         let (environment, redactor) = base.build(&facts, |name| std::env::var_os(name))?;
         let log = LogTarget {
-            state_dir: Arc::clone(&shared.state_dir),
+            store_dir: Arc::clone(&shared.store_dir),
             run: claimed.run,
             attempt: claimed.attempt,
             output_max: job.output_max,

@@ -49,7 +49,7 @@ fn a_new_and_a_used_installation_are_sound() {
     world.run("-q enqueue a").ok();
     world.run("-q run-worker --drain").ok();
     let found = findings(&world, "--verify", 0);
-    has(&found, "state", "ok", "state");
+    has(&found, "directory", "ok", "state");
     has(&found, "rows", "ok", "claims hold");
     has(&found, "writers", "ok", "nobody");
     assert!(found.iter().all(|it| it.1 != "error"), "{found:?}");
@@ -65,13 +65,13 @@ fn rights_that_are_too_wide_are_named() {
     let found = findings(&world, "", 1);
     has(
         &found,
-        "state",
+        "directory",
         "error",
         "state`: others have rights to it (mode 0755)",
     );
     has(
         &found,
-        "state",
+        "directory",
         "error",
         "jobctl.db`: others have rights to it (mode 0644)",
     );

@@ -47,7 +47,7 @@ fn evil() -> World {
     };
     store.write(|tx| tx.pause_job(EVIL, &act)).unwrap();
     store.write(|tx| tx.pause_queue(EVIL, &act)).unwrap();
-    store.write(|tx| tx.open_limit(EVIL, &act)).unwrap();
+    store.write(|tx| tx.pause_limit(EVIL, &act)).unwrap();
     world.enqueue_as(|new| {
         new.job = EVIL.into();
         new.queue = EVIL.into();
@@ -110,7 +110,7 @@ fn no_text_of_the_database_acts_on_a_terminal() {
         "queues pause no",
         "limits list",
         "limits history",
-        "limits close no",
+        "limits resume no",
         "jobs history",
         "runs retry 99",
         "periods list",

@@ -12,7 +12,7 @@ fn a_store_that_does_not_exist_is_not_made_by_looking() {
     let world = World::new();
     let message = format!(
         "error: there is no store in `{}`\n\
-         hint: `jobctl enqueue` and `jobctl run-worker` create it; or name another with `--state`\n",
+         hint: `jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`\n",
         world.state().display()
     );
     for words in [
@@ -99,23 +99,22 @@ fn a_list_is_filtered_by_both_sets_of_states() {
 }
 
 #[test]
-fn the_filter_and_the_state_directory_do_not_meet() {
+fn the_filter_by_state_and_the_store_stand_side_by_side() {
     let mut world = world();
     enqueue(&world, "ok");
     let state = world.state().display().to_string();
-    world.set("JOBCTL_STATE", "/nowhere/at/all");
+    world.set("JOBCTL_STORE", "/nowhere/at/all");
     let out = world
-        .run(&format!("--state {state} runs list --json --state waiting"))
+        .run(&format!("--store {state} runs list --json --state waiting"))
         .ok();
     assert!(out.contains("\"run\":1"), "{out}");
-    let err = world.run(&format!("runs list --state {state}")).fails(2);
-    assert!(
-        err.ends_with(
-            "hint: the state directory goes before the command: `jobctl --state DIR runs list`\n"
-        ),
-        "{err}"
-    );
-    world.run(&format!("runs show 1 --state {state}")).ok();
+    for words in [
+        "runs list --store {state} --state waiting",
+        "runs --store {state} list --state waiting",
+    ] {
+        world.run(&words.replace("{state}", &state)).ok();
+    }
+    world.run(&format!("runs show 1 --store {state}")).ok();
 }
 
 #[test]
@@ -337,4 +336,16 @@ fn a_filter_with_a_name_that_nobody_knows_is_exit_3_in_every_list() {
     world
         .run("runs list --queue default --state dead")
         .is(0, "", "no runs\n");
+}
+
+#[test]
+fn a_run_whose_deadline_passed_says_so_in_the_list() {
+    let world = world();
+    enqueue(&world, "ok --deadline 1ms");
+    until("it is too late", || {
+        world.run("-q run-worker --drain").ok();
+        show(&world, 1)["state"] == "dead"
+    });
+    let list = world.run("runs list").ok();
+    assert!(list.contains("its deadline passed"), "{list}");
 }

@@ -29,8 +29,8 @@ fn wrong_arguments_are_exit_2_and_name_the_right_ones() {
              hint: use one of auto, always, never\n",
         ),
         (
-            "migrate --state",
-            "error: `--state <DIR>` needs a value; nothing was done\n",
+            "migrate --store",
+            "error: `--store <DIR>` needs a value; nothing was done\n",
         ),
         (
             "migrate -q -v",
@@ -133,20 +133,20 @@ fn a_database_behind_a_symbolic_link_is_refused() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_made_is_an_error_that_says_so() {
+fn a_store_directory_that_cannot_be_made_is_an_error_that_says_so() {
     let mut world = World::new();
     let file = world.root().join("file");
     fs::write(&file, "").unwrap();
-    world.set("JOBCTL_STATE", &file);
+    world.set("JOBCTL_STORE", &file);
     let message = format!(
-        "error: cannot use the state directory `{}`: it is a regular file, not a directory; nothing was opened\n\
-         hint: name another with `--state`\n",
+        "error: cannot use the store directory `{}`: it is a regular file, not a directory; nothing was opened\n\
+         hint: name another with `--store`\n",
         file.display()
     );
     world.run("migrate").is(77, "", &message);
-    world.set("JOBCTL_STATE", file.join("below"));
+    world.set("JOBCTL_STORE", file.join("below"));
     let message = format!(
-        "error: cannot use the state directory `{}`: not a directory\n",
+        "error: cannot use the store directory `{}`: not a directory\n",
         file.join("below").display()
     );
     world.run("migrate").is(74, "", &message);
@@ -155,7 +155,7 @@ fn a_state_directory_that_cannot_be_made_is_an_error_that_says_so() {
 #[test]
 fn the_catalogue_says_where_the_state_is() {
     let mut world = World::with_catalogue("[store]\npath = \"here\"\n");
-    world.set("JOBCTL_STATE", "");
+    world.set("JOBCTL_STORE", "");
     world.run("migrate -q").ok();
     assert!(world.root().join("here/jobctl.db").exists());
     world.write_catalogue("[store\n");
@@ -164,7 +164,7 @@ fn the_catalogue_says_where_the_state_is() {
         err.starts_with("error: cannot read `[store]` of `"),
         "{err}"
     );
-    world.run("-q migrate --state there").ok();
+    world.run("-q migrate --store there").ok();
     assert!(world.root().join("there/jobctl.db").exists());
 }
 

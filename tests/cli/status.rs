@@ -328,3 +328,26 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
     let words = "blocked: no catalogue that was read has its job or its queue";
     assert!(show.contains(words), "{show}");
 }
+
+#[test]
+fn a_catalogue_that_cannot_be_loaded_any_more_is_told() {
+    let world = world();
+    drain(&world);
+    assert_eq!(
+        world.run("status --json").json(0)["catalogue_refused"],
+        Value::Null
+    );
+    world.write_catalogue("[job.ok]\ncommand = 7\n");
+    let out = world.run("status").ok();
+    let line = out
+        .lines()
+        .find(|line| line.starts_with("the catalogue cannot be used"));
+    let line = line.unwrap_or_else(|| panic!("{out}"));
+    assert!(
+        line.contains("jobs.toml:2:11: ")
+            && line.ends_with("; the one that was loaded before stays in force"),
+        "{line}"
+    );
+    let why = &world.run("status --json").json(0)["catalogue_refused"];
+    assert!(why.as_str().unwrap().contains(":2:11: "), "{why}");
+}

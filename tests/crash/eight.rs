@@ -89,7 +89,7 @@ impl Eight {
         };
         has(format!("JOBCTL_RUN_ID={run}"))
             && has(format!("JOBCTL_RUN_ATTEMPT={attempt}"))
-            && has(format!("JOBCTL_STATE={}", self.world.state().display()))
+            && has(format!("JOBCTL_STORE={}", self.world.state().display()))
     }
 
     /// Lets the runs end under this worker: each has had so many attempts and crashes, and nothing is left.

@@ -236,9 +236,9 @@ fn an_unreadable_catalogue_is_exit_78() {
 #[test]
 fn a_state_that_cannot_be_made_is_exit_77() {
     let world = world();
-    let said = world.run("enqueue plain --state /sys/jobctl").fails(77);
+    let said = world.run("enqueue plain --store /sys/jobctl").fails(77);
     assert!(
-        said.starts_with("error: cannot create the state directory `/sys/jobctl`: "),
+        said.starts_with("error: cannot create the store directory `/sys/jobctl`: "),
         "{said}"
     );
 }
@@ -254,7 +254,7 @@ fn a_foreign_database_is_exit_69_and_left_alone() {
     assert_eq!(
         said,
         "error: `jobctl.db` is not a database; it was not changed\n\
-         hint: name another state directory with `--state`, or restore a backup\n"
+         hint: name another store directory with `--store`, or restore a backup\n"
     );
     assert_eq!(std::fs::read(&path).unwrap(), b"not a database");
 }

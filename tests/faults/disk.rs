@@ -114,7 +114,7 @@ fn a_worker_goes_on_when_a_full_disk_has_space_again() {
     filled_and_freed(&world, fill, || with_fault(&world, faults, "enqueue note"));
 }
 
-/// A file system of its own under the state directory.
+/// A file system of its own under the store directory.
 struct Mounted(PathBuf);
 
 impl Mounted {

@@ -211,7 +211,7 @@ impl Recorder {
         }
     }
 
-    /// The state directory and what is in it, but for the shared memory, which no power cut survives.
+    /// The store directory and what is in it, but for the shared memory, which no power cut survives.
     fn is_ours(&self, path: &Path) -> bool {
         path.starts_with(self.root.join("state")) && !path.to_string_lossy().ends_with("-shm")
     }
@@ -323,11 +323,11 @@ impl Recorder {
 
 fn promise_of_log(line: &str) -> Option<Promise> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let run = line["run"].as_str()?.parse().expect("a run");
+    let run = line["run"].as_i64()?;
     (line["event"] == "run_succeeded").then_some(Promise::Succeeded(run))
 }
 
-/// What some processes did to their state directory, in order.
+/// What some processes did to their store directory, in order.
 #[derive(Clone)]
 struct Recording {
     steps: Vec<Step>,
@@ -535,7 +535,7 @@ fn put_some(data: &mut Vec<u8>, at: u64, bytes: &[u8], torn: Option<&mut Random>
 }
 
 impl Image {
-    /// Writes the state directory anew.
+    /// Writes the store directory anew.
     fn write(&self, root: &Path, state: &Path) {
         drop(fs::remove_dir_all(state));
         let place = |path: &Path| state.join(path.strip_prefix(root.join("state")).expect("ours"));
@@ -691,7 +691,7 @@ fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<()
         drop((store, conn));
         let mut command = world.command(["run-worker", "--drain", "-q", "--slots", "2"]);
         let output = command
-            .env("JOBCTL_STATE", state)
+            .env("JOBCTL_STORE", state)
             .output()
             .expect("a worker");
         let err = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -54,7 +54,7 @@ fn a_retry_after_that_is_a_date_pauses_the_limit_for_all_its_jobs_until_then() {
         state(free) == State::Succeeded
     });
     assert_eq!([state(call), state(ask)], [State::Waiting; 2]);
-    world.run("limits close api").ok();
+    world.run("limits reset api").ok();
     until("an operator let it go on", || {
         state(ask) == State::Succeeded
     });

@@ -1,7 +1,7 @@
 //! Operators who change queues and limits while everything runs.
 
 use jobctl::flow::{OverrideKey, Setting};
-use jobctl::store::{Act, ClosedLimit, Store};
+use jobctl::store::{Act, ResetLimit, Store};
 
 use super::facts::Actor;
 use super::host::{Answer, HOUR, Host, MINUTE};
@@ -38,8 +38,9 @@ pub(super) fn pull(host: &mut Host, store: &mut Store) {
         }
         51..=65 => switch_on(host, store, "high", OverrideKey::Paused, &act),
         66..=75 => resume(host, store, &act),
-        76..=85 => switch_on(host, store, "bank", OverrideKey::Opened, &act),
-        _ => close(host, store, &act),
+        76..=85 => switch_on(host, store, "bank", OverrideKey::LimitPaused, &act),
+        86..=92 => resume_limit(host, store, &act),
+        _ => reset(host, store, &act),
     }
 }
 
@@ -55,7 +56,8 @@ pub(super) fn let_go(host: &mut Host, store: &mut Store) {
         set(host, store, of, None, &act);
     }
     resume(host, store, &act);
-    close(host, store, &act);
+    resume_limit(host, store, &act);
+    reset(host, store, &act);
 }
 
 fn set(
@@ -85,7 +87,7 @@ fn set(
     }
 }
 
-/// Pauses a queue, opens a limit; one that is, stays as it was.
+/// Pauses a queue or a limit; one that is, stays as it was.
 fn switch_on(
     host: &mut Host,
     store: &mut Store,
@@ -97,7 +99,7 @@ fn switch_on(
         if key == OverrideKey::Paused {
             tx.pause_queue(name, act)
         } else {
-            tx.open_limit(name, act)
+            tx.pause_limit(name, act)
         }
     });
     host.note(|| format!("{name} {key} until {:?}: {answer:?}", act.until_ms));
@@ -117,13 +119,21 @@ fn resume(host: &mut Host, store: &mut Store, act: &Act<'_>) {
     }
 }
 
-fn close(host: &mut Host, store: &mut Store, act: &Act<'_>) {
-    let answer = host.write(Actor::Operator, store, |tx| tx.close_limit("bank", act));
-    host.note(|| format!("limit bank is closed: {answer:?}"));
-    if let Answer::Stored(closed) | Answer::Unknown(closed) = answer
-        && closed != ClosedLimit::default()
+fn resume_limit(host: &mut Host, store: &mut Store, act: &Act<'_>) {
+    let answer = host.write(Actor::Operator, store, |tx| tx.resume_limit("bank", act));
+    host.note(|| format!("limit bank is resumed: {answer:?}"));
+    if let Answer::Stored(Some(_)) | Answer::Unknown(Some(_)) = answer {
+        let paused = OverrideKey::LimitPaused.word();
+        host.witness.limits.changes.remove(&("bank", paused));
+    }
+}
+
+fn reset(host: &mut Host, store: &mut Store, act: &Act<'_>) {
+    let answer = host.write(Actor::Operator, store, |tx| tx.reset_limit("bank", act));
+    host.note(|| format!("limit bank is reset: {answer:?}"));
+    if let Answer::Stored(reset) | Answer::Unknown(reset) = answer
+        && reset != ResetLimit::default()
     {
-        host.witness.limits.changes.remove(&("bank", "opened"));
         host.witness.limits.bank.reset();
     }
 }

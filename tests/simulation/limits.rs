@@ -42,8 +42,8 @@ impl Limits {
         if !is_limited(fact) {
             return None;
         }
-        if self.in_force("bank", "opened", now_ms).is_some() {
-            return Some("limit bank was opened by hand".to_owned());
+        if self.in_force("bank", "limit_paused", now_ms).is_some() {
+            return Some("limit bank is paused".to_owned());
         }
         let limited = beside.iter().filter(|other| is_limited(other));
         let tries = limited

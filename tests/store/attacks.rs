@@ -1,4 +1,4 @@
-//! Something else than a file of ours lies in the state directory, as somebody may have put it there who once could: links to
+//! Something else than a file of ours lies in the store directory, as somebody may have put it there who once could: links to
 //! files and directories elsewhere, fifos, hard links, wrong modes. Nothing outside is read, written or removed, nothing hangs.
 //!
 //! Fault (storage): a link, a fifo, a directory, a second name, a wide mode; another user (several users as root

@@ -205,15 +205,15 @@ fn processes_that_make_a_store_at_once_and_stay_all_have_it() {
 }
 
 #[test]
-fn a_state_directory_below_a_link_is_used() {
+fn a_store_directory_below_a_link_is_used() {
     let world = World::with_catalogue("[job.a]\ncommand = \"true\"\n");
     let real = world.root().join("real");
     std::fs::create_dir(&real).expect("a directory");
     std::os::unix::fs::symlink(&real, world.root().join("link")).expect("a link");
     world
-        .run("-q --state link/state enqueue a")
+        .run("-q --store link/state enqueue a")
         .is(0, "1\n", "");
     world
-        .run("-q --state real/state run-worker --drain")
+        .run("-q --store real/state run-worker --drain")
         .is(0, "", "");
 }

@@ -68,7 +68,7 @@ fn listing(dir: &Path) -> Vec<(String, u32, u32)> {
 
 /// Proves: as `nobody_but_its_owner_uses_a_store`.
 #[test]
-fn a_state_directory_that_others_may_enter_is_refused_by_every_command() {
+fn a_store_directory_that_others_may_enter_is_refused_by_every_command() {
     for mode in [0o750, 0o701, 0o2770, 0o777] {
         let world = world();
         world.run("-q enqueue a").ok();
@@ -79,7 +79,7 @@ fn a_state_directory_that_others_may_enter_is_refused_by_every_command() {
             let state = world.state();
             let state = state.display();
             let message = format!(
-                "error: cannot use the state directory `{state}`: others have rights to it (mode {:04o}); \
+                "error: cannot use the store directory `{state}`: others have rights to it (mode {:04o}); \
                  nothing was opened\nhint: a store belongs to one user: `chmod -R go= {state}`\n",
                 mode & 0o777
             );
@@ -96,7 +96,7 @@ fn a_state_that_anyone_could_replace_is_refused_and_not_made() {
     let shared = world.root().join("shared");
     fs::create_dir(&shared).unwrap();
     set_mode(&shared, 0o777);
-    let said = world.run("enqueue a --state shared/new").fails(77);
+    let said = world.run("enqueue a --store shared/new").fails(77);
     assert!(
         said.contains("anyone may write to its directory `"),
         "{said}"
@@ -106,10 +106,10 @@ fn a_state_that_anyone_could_replace_is_refused_and_not_made() {
     // With the sticky bit nobody else can.
     set_mode(&shared, 0o1777);
     world
-        .run("-q enqueue a --state shared/new")
+        .run("-q enqueue a --store shared/new")
         .is(0, "1\n", "");
     set_mode(&shared, 0o777);
-    let said = world.run("enqueue a --state shared/new").fails(77);
+    let said = world.run("enqueue a --store shared/new").fails(77);
     assert!(
         said.contains("anyone may write to its directory `"),
         "{said}"
@@ -122,19 +122,19 @@ fn a_group_that_could_replace_the_state_is_a_warning_of_the_doctor() {
     let shared = world.root().join("shared");
     fs::create_dir(&shared).unwrap();
     set_mode(&shared, 0o755);
-    world.run("-q enqueue a --state shared/new").ok();
+    world.run("-q enqueue a --store shared/new").ok();
     if !needs::root() {
         return;
     }
     std::os::unix::fs::chown(&shared, None, Some(OWNER)).unwrap();
     set_mode(&shared, 0o775);
-    world.run("-q enqueue a --state shared/new").ok();
-    let said = world.run("doctor --json --state shared/new").json(0);
+    world.run("-q enqueue a --store shared/new").ok();
+    let said = world.run("doctor --json --store shared/new").json(0);
     let warnings: Vec<&str> = said["items"]
         .as_array()
         .unwrap()
         .iter()
-        .filter(|item| item["check"] == "state" && item["level"] == "warning")
+        .filter(|item| item["check"] == "directory" && item["level"] == "warning")
         .filter_map(|item| item["message"].as_str())
         .collect();
     assert_eq!(warnings.len(), 1, "{said}");
@@ -231,7 +231,7 @@ fn root_acts_with_the_rights_of_the_owner() {
             .iter()
             .any(|it| it["check"] == check && it["level"] == "ok")
     };
-    assert!(is_ok("state") && is_ok("processes"), "{found}");
+    assert!(is_ok("directory") && is_ok("processes"), "{found}");
     for (path, uid, _) in listing(&world.state()) {
         assert_eq!(uid, OWNER, "{path}");
     }
@@ -242,7 +242,7 @@ fn root_acts_with_the_rights_of_the_owner() {
     world.write_catalogue(&text);
     give(&world.catalogue());
     let mut world = world;
-    world.set("JOBCTL_STATE", "");
+    world.set("JOBCTL_STORE", "");
     world.run_as(OWNER, "-q enqueue a").is(0, "1\n", "");
     world.run("-q enqueue a").is(0, "2\n", "");
     assert!(
@@ -267,7 +267,7 @@ fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     fs::write(&trusted, CATALOGUE).unwrap();
     set_mode(&trusted, 0o600);
     let named = format!(
-        "--state {} --catalogue {}",
+        "--store {} --catalogue {}",
         state.display(),
         trusted.display()
     );
@@ -276,7 +276,7 @@ fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     world.write_catalogue(&text);
     give(&world.catalogue());
     let mut world = world;
-    world.set("JOBCTL_STATE", "");
+    world.set("JOBCTL_STORE", "");
     for words in COMMANDS {
         let said = world.run(&format!("-q {words}"));
         assert_eq!(said.code, Some(77), "{words}: {}{}", said.out, said.err);
@@ -355,7 +355,7 @@ fn root_starts_no_commands_for_another_user() {
     // Its own store root works as anybody does.
     lchown(world.catalogue(), Some(0), Some(0)).unwrap();
     lchown(world.root(), Some(0), Some(0)).unwrap();
-    world.run("-q --state mine run a").is(0, "hello\n", "");
+    world.run("-q --store mine run a").is(0, "hello\n", "");
 }
 
 /// Proves: as `root_acts_with_the_rights_of_the_owner`.

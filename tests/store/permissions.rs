@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::user::OWNER;
 use crate::world::{Said, World};
 
-/// Mode of each file of the state directory, and of itself as `.`.
+/// Mode of each file of the store directory, and of itself as `.`.
 fn modes(world: &World) -> Vec<(String, u32)> {
     let mode =
         |path: &std::path::Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
@@ -71,7 +71,7 @@ fn a_store_works_under_any_umask() {
             }
             Said::of(command.uid(us).output().expect("the shell starts"))
         };
-        let state = "--state deep/er/state";
+        let state = "--store deep/er/state";
         jobctl(&format!("-q {state} enqueue a --payload 1")).is(0, "1\n", "");
         jobctl(&format!("-q {state} run-worker --drain")).is(0, "", "");
         jobctl(&format!("-q {state} runs logs 1")).is(0, "1hello\n", "");

@@ -89,7 +89,7 @@ const ALL: &[&str] = &[
     "prune --age 0s",
 ];
 
-/// Puts a copy of one state directory in the place of the other.
+/// Puts a copy of one store directory in the place of the other.
 fn copy(from: &World, to: &World) {
     let said = from.shell(&format!(
         "rm -rf \"{to}\" && cp -a \"{from}\" \"{to}\"",

@@ -151,7 +151,7 @@ fn the_command_of_the_unit_is_a_worker_that_becomes_ready() {
     let words = start.strip_prefix(BINARY).expect("the binary");
     let mut command = manager.command(&world, &words.replace("%i", "night-mail"));
     command
-        .env_remove("JOBCTL_STATE")
+        .env_remove("JOBCTL_STORE")
         .env_remove("JOBCTL_CATALOGUE")
         .env("CONFIGURATION_DIRECTORY", world.root())
         .env("STATE_DIRECTORY", world.state());

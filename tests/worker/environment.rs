@@ -214,7 +214,7 @@ fn the_environment_is_an_allow_list() {
             "USER"
         ]
     );
-    assert_eq!(seen["JOBCTL_STATE"], world.state().display().to_string());
+    assert_eq!(seen["JOBCTL_STORE"], world.state().display().to_string());
     assert_eq!(
         seen["JOBCTL_CATALOGUE"],
         world.catalogue().display().to_string()

@@ -1,4 +1,4 @@
-//! The ground goes from under a worker: its lock file, the database, the whole state directory.
+//! The ground goes from under a worker: its lock file, the database, the whole store directory.
 #![expect(
     clippy::disallowed_methods,
     reason = "how long an end takes is measured"
@@ -113,12 +113,12 @@ fn lock_files_that_vanish_stop_nobody() {
 
 /// Fault: as `whatever_happens_to_its_directory_the_next_run_has_a_good_one`.
 #[test]
-fn a_command_that_deletes_the_state_directory_ends_its_worker_and_itself() {
+fn a_command_that_deletes_the_store_directory_ends_its_worker_and_itself() {
     let world = world(&jobs(
         "grace = '1h'",
         &[(
             "vandal",
-            "echo $$ > $HOME/pid; rm -rf \"$JOBCTL_STATE\"; exec sleep 60",
+            "echo $$ > $HOME/pid; rm -rf \"$JOBCTL_STORE\"; exec sleep 60",
         )],
     ));
     enqueue(&world, "vandal");

@@ -361,21 +361,21 @@ fn a_command_that_stops_itself_takes_its_timeout() {
     }
 }
 
-/// Fault (commands): a command harms its directory, deletes the state directory, closes or uses up descriptors.
+/// Fault (commands): a command harms its directory, deletes the store directory, closes or uses up descriptors.
 #[test]
 fn whatever_happens_to_its_directory_the_next_run_has_a_good_one() {
     let good = "[ \"$PWD\" = \"$JOBCTL_RUN_DIR\" ] && [ -z \"$(ls -A)\" ] && [ ! -e $JOBCTL_RUN_OUTPUT ] && echo ok > f && cat f $JOBCTL_RUN_PAYLOAD_FILE >> $HOME/good";
     let harms = [
         "rm -rf $JOBCTL_RUN_DIR",
-        "rm -rf $JOBCTL_STATE/work",
-        "rm -rf $JOBCTL_STATE/work $JOBCTL_STATE/output $JOBCTL_STATE/checkpoints; echo bye",
+        "rm -rf $JOBCTL_STORE/work",
+        "rm -rf $JOBCTL_STORE/work $JOBCTL_STORE/output $JOBCTL_STORE/checkpoints; echo bye",
         "rm -rf $JOBCTL_RUN_DIR; ln -s $HOME $JOBCTL_RUN_DIR",
         "rm -rf $JOBCTL_RUN_DIR; echo x > $JOBCTL_RUN_DIR",
         "mkdir -p a/b/c; touch a/b/c/d; chmod 000 a/b a .",
         "mkdir $JOBCTL_RUN_OUTPUT $JOBCTL_RUN_CHECKPOINT; chmod 000 $JOBCTL_RUN_DIR/..",
         "mkfifo $JOBCTL_RUN_OUTPUT $JOBCTL_RUN_CHECKPOINT fifo",
         "ln -s $HOME/precious $JOBCTL_RUN_OUTPUT; ln -s $HOME/precious link; ln -s $HOME $JOBCTL_RUN_CHECKPOINT",
-        "mv $JOBCTL_STATE/work $JOBCTL_STATE/elsewhere",
+        "mv $JOBCTL_STORE/work $JOBCTL_STORE/elsewhere",
     ];
     let names: Vec<String> = (0..harms.len()).map(|n| format!("harm-{n}")).collect();
     let mut commands: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(harms).collect();

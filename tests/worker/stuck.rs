@@ -27,7 +27,7 @@ fn until_late(what: &str, condition: impl Fn() -> bool) {
 /// Becomes a process of root, which its worker may not signal, for 16 s.
 const JOBS: &str = r#"
 [job.timed]
-command = "exec $JOBCTL_STATE/../rooted --reuid=0 --clear-groups sh -c 'sleep 16; exit 3'"
+command = "exec $JOBCTL_STORE/../rooted --reuid=0 --clear-groups sh -c 'sleep 16; exit 3'"
 timeout = "200ms"
 grace = "50ms"
 retry.attempts = 1

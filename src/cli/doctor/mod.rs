@@ -90,9 +90,9 @@ impl Finding {
         }
     }
 
-    /// Whether it is an error about the rights to the state directory.
+    /// Whether it is an error about the rights to the store directory.
     fn refuses_state(&self) -> bool {
-        self.check == "state" && self.level == Level::Error
+        self.check == "directory" && self.level == Level::Error
     }
 
     fn document(&self) -> Value {
@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 
 /// The store; `None` before first use.
 fn open(context: &Context) -> Result<Option<Store>, crate::error::Error> {
-    let dir = context.state_dir()?;
+    let dir = context.store_dir()?;
     if !dir.join("store.lock").exists() && !dir.join("jobctl.db").exists() {
         return Ok(None);
     }
@@ -146,7 +146,7 @@ fn open(context: &Context) -> Result<Option<Store>, crate::error::Error> {
 
 fn verify(store: &Store) -> Vec<Finding> {
     const HINT: &str =
-        "stop all jobctl processes, keep a copy of the state directory, and report this";
+        "stop all jobctl processes, keep a copy of the store directory, and report this";
     let mut findings = match store.verify() {
         Ok(violations) if violations.is_empty() => {
             let n = Store::claims() as i64;

@@ -1,4 +1,4 @@
-//! Where jobctl is: state directory, file system, disk, clock, zone data, limits of the process, catalogue.
+//! Where jobctl is: store directory, file system, disk, clock, zone data, limits of the process, catalogue.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ const SET_MS: i64 = 1_704_067_200_000;
 pub(super) fn look(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     let catalogue = catalogue(context, &mut findings);
-    match context.state_dir() {
+    match context.store_dir() {
         Ok(dir) => {
             findings.extend(rights::look(&dir));
             let min_free = catalogue.as_ref().map_or(1 << 30, |it| it.store.min_free);
@@ -36,8 +36,8 @@ pub(super) fn look(context: &Context) -> Vec<Finding> {
         Err(error) => {
             let hint = error
                 .hint
-                .unwrap_or_else(|| "name it with `--state`".to_owned());
-            findings.push(Finding::error("state", error.message, hint));
+                .unwrap_or_else(|| "name it with `--store`".to_owned());
+            findings.push(Finding::error("directory", error.message, hint));
         }
     }
     findings.push(Finding::ok(

@@ -1,4 +1,4 @@
-//! Whose the state directory is, with everything in it and the way to it: one finding for each thing that is wrong.
+//! Whose the store directory is, with everything in it and the way to it: one finding for each thing that is wrong.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
                 Hinted::hint_of(&error).unwrap_or("look at the rights of the directories above");
             let hint = hint.to_owned();
             let message = Error::io("use", dir, &error).message;
-            return vec![Finding::error("state", message, hint)];
+            return vec![Finding::error("directory", message, hint)];
         }
     };
     let mut findings = Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
             continue;
         }
         findings.push(Finding::warning(
-            "state",
+            "directory",
             format!(
                 "a group can write `{}`, and so replace what is below it",
                 above.display()
@@ -42,7 +42,7 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
     }
     if way.last.is_none() {
         let message = format!("`{}` will be made on first use", dir.display());
-        findings.push(Finding::ok("state", message));
+        findings.push(Finding::ok("directory", message));
         return findings;
     }
     let mut flaws = Flaws {
@@ -53,12 +53,12 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
     flaws.judge(&way.real, Some(Wanted::Directory));
     flaws.entries(&way.real);
     if flaws.findings.is_empty() {
-        findings.push(Finding::ok("state", format!("`{}`", dir.display())));
+        findings.push(Finding::ok("directory", format!("`{}`", dir.display())));
     }
     findings.extend(flaws.findings);
     if flaws.more > 0 {
         let message = format!("{} more like these", flaws.more);
-        findings.push(Finding::error("state", message, "see above"));
+        findings.push(Finding::error("directory", message, "see above"));
     }
     findings
 }
@@ -70,7 +70,7 @@ struct Flaws {
 }
 
 impl Flaws {
-    /// Everything in the state directory; not what commands made in `work` and `checkpoints`.
+    /// Everything in the store directory; not what commands made in `work` and `checkpoints`.
     fn entries(&mut self, dir: &Path) {
         for path in entries(dir) {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -124,7 +124,8 @@ impl Flaws {
             _ => flaw.hint(path),
         };
         let message = format!("cannot use `{}`: {flaw}", path.display());
-        self.findings.push(Finding::error("state", message, hint));
+        self.findings
+            .push(Finding::error("directory", message, hint));
         false
     }
 }

@@ -24,7 +24,7 @@ const SUSPICIOUS_US: u128 = 30;
 
 /// Tries.
 pub(super) fn run(context: &Context) -> Result<Vec<Finding>> {
-    let dir = Directory::make(&context.state_dir()?)?;
+    let dir = Directory::make(&context.store_dir()?)?;
     let mut findings = vec![sync(&dir.0)?];
     let trial = Trial::new(&dir.0)?;
     let acknowledged = trial.enqueue_and_kill(ENQUEUES)?;

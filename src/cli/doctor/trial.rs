@@ -57,7 +57,7 @@ impl Trial {
     fn start(&self, words: &[&str]) -> Result<Child> {
         let mut command = Command::new(&self.jobctl);
         command
-            .args(["-q", "--state"])
+            .args(["-q", "--store"])
             .arg(self.dir.join("state"))
             .arg("--catalogue")
             .arg(self.dir.join("jobs.toml"))

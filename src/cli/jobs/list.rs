@@ -99,6 +99,6 @@ fn is_no_store(error: &anyhow::Error, context: &Context) -> bool {
     let unavailable = error
         .downcast_ref::<Error>()
         .is_some_and(|error| error.kind == Kind::Unavailable);
-    let dir = context.state_dir();
+    let dir = context.store_dir();
     unavailable && dir.is_ok_and(|dir| !dir.join("jobctl.db").exists())
 }

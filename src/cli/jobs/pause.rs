@@ -62,7 +62,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     check_job(&store, job, context)?;
     let (resumed, closed) = store.write(|tx| {
         let act = given.act();
-        Ok((tx.resume_job(job, &act)?, tx.close_job(job, &act)?))
+        Ok((tx.resume_job(job, &act)?, tx.reset_job(job, &act)?))
     })?;
     context.screen.done(format!("job `{job}` is resumed"));
     if context.screen.json() {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::control::{because, changes, flow, left};
+use crate::cli::control::{by_whom, changes, flow, left};
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::flow::{BreakerState, LimitView};
@@ -20,10 +20,12 @@ pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
     if flow.limits.is_empty() {
         context.screen.say("no limits: the catalogue has none");
     }
-    let mut table = Table::new(&[
-        "~LIMIT", ">RUNNING", "~RATE", "NEXT", "~BREAKER", "WAIT", "~CHANGED",
-    ]);
     let now_ms = context.now_ms();
+    let any_paused = flow.limits.iter().any(|limit| limit.paused().is_some());
+    let mut head = vec!["~LIMIT", ">RUNNING", "~RATE", "NEXT", "~BREAKER", "WAIT"];
+    head.extend(any_paused.then_some("~PAUSED"));
+    head.push("~CHANGED");
+    let mut table = Table::new(&head);
     for limit in &flow.limits {
         let running = match limit.concurrency {
             Some(max) => format!("{}/{max}", limit.running),
@@ -43,15 +45,29 @@ pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
         } else {
             Paint::Plain
         };
-        table.painted([
-            (&limit.name, Paint::Plain),
-            (&running, Paint::Plain),
-            (&cell(rate), Paint::Plain),
-            (&cell(next), Paint::Plain),
-            (&breaker, paint),
-            (&cell(wait), waits),
-            (&cell(changes(limit.overrides.iter(), now_ms)), Paint::Plain),
-        ]);
+        let mut cells = vec![
+            (limit.name.clone(), Paint::Plain),
+            (running, Paint::Plain),
+            (cell(rate), Paint::Plain),
+            (cell(next), Paint::Plain),
+            (breaker, paint),
+            (cell(wait), waits),
+        ];
+        if any_paused {
+            let paused = limit.paused().map(|pause| {
+                let reason = pause.reason.as_deref();
+                by_whom(&pause.by, reason, pause.until_ms, now_ms)
+            });
+            let paint = if paused.is_some() {
+                Paint::Bad
+            } else {
+                Paint::Plain
+            };
+            cells.push((cell(paused), paint));
+        }
+        let changed = changes(limit.overrides.iter(), now_ms);
+        cells.push((cell(changed), Paint::Plain));
+        table.cells(cells);
     }
     context.screen.table(&table);
     Ok(0)
@@ -62,10 +78,6 @@ fn breaker(limit: &LimitView, now_ms: i64) -> (String, Paint) {
         return ("-".to_owned(), Paint::Plain);
     };
     let left = left(breaker.until_ms, now_ms);
-    if let Some(opened) = limit.opened() {
-        let why = because(opened.reason.as_deref());
-        return (format!("opened by {}{left}{why}", opened.by), Paint::Bad);
-    }
     let paint = match breaker.state {
         BreakerState::Closed => Paint::Plain,
         BreakerState::Open => Paint::Bad,

@@ -1,7 +1,7 @@
 //! `jobctl limits`: what jobs share, what stops it, and changes that hold at the next claim of every worker.
 
 mod list;
-mod open;
+mod pause;
 mod set;
 
 use clap::Subcommand;
@@ -27,16 +27,16 @@ enum Verb {
     /// They hold from the next claim of every worker on, over reloads and restarts, until `KEY=catalogue` takes them back or
     /// their time is over. What runs is never ended by it.
     Set(set::Args),
-    /// Open the breaker of a limit by hand: nothing under it starts
+    /// Keep the runs under a limit waiting, until `limits resume`; what runs goes on
+    Pause(pause::PauseArgs),
+    /// Let the runs under a paused limit start again
     ///
-    /// As with an electric breaker, open means that nothing flows: no run under the limit starts until it is closed. What runs
-    /// goes on.
-    Open(open::OpenArgs),
-    /// Close a limit that was opened, and reset its breaker: runs start again
+    /// Its concurrency, its rate and its breaker still hold.
+    Resume(pause::ResumeArgs),
+    /// Close the breaker of a limit, and forget a wait that a service asked for
     ///
-    /// Ends an opening by hand, resets a breaker that opened by itself, and forgets a wait that a service asked for. The
-    /// concurrency and the rate of the limit still hold.
-    Close(open::CloseArgs),
+    /// Runs under it start again at once. Its concurrency, its rate and a pause still hold.
+    Reset(pause::ResetArgs),
     /// Show who changed limits, when and why
     History(HistoryArgs),
 }
@@ -46,8 +46,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     match args.verb {
         Verb::List => list::list(context),
         Verb::Set(args) => set::set(&args, context),
-        Verb::Open(args) => open::open(&args, context),
-        Verb::Close(args) => open::close(&args, context),
+        Verb::Pause(args) => pause::pause(&args, context),
+        Verb::Resume(args) => pause::resume(&args, context),
+        Verb::Reset(args) => pause::reset(&args, context),
         Verb::History(args) => control::history("limit", &args, context),
     }
 }

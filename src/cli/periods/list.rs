@@ -12,7 +12,7 @@ use crate::units::shown;
 
 use super::has_history;
 
-/// List what periods came to, the newest first
+/// List what periods came to: of one job the newest first, of all what was decided last
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only of this job

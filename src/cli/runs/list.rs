@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cli::ids::{Newest, states};
 use crate::cli::{Context, Paint, Table, filters, when};
 use crate::document;
-use crate::run::{Shown, State};
+use crate::run::{Reason, Shown, State};
 use crate::store::{Create, RunFilter, RunRow};
 use crate::units::parse_duration;
 
@@ -81,8 +81,12 @@ fn table(rows: &[RunRow], now_ms: i64) -> Table {
     for row in rows {
         let (run, attempts) = (row.run.to_string(), row.attempts.to_string());
         let when = when::relative(moment(row), now_ms);
-        let error = match row.state {
-            State::Succeeded => "",
+        let error = match (row.state, row.reason.as_deref()) {
+            (State::Succeeded, _) => "",
+            // Its last attempt may have ended well, or never have begun.
+            (State::Dead, Some(reason)) if reason == Reason::Deadline.word() => {
+                "its deadline passed"
+            }
             _ => row.last_error.as_deref().unwrap_or_default(),
         };
         table.painted([

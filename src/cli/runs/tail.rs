@@ -16,7 +16,7 @@ use crate::store::Watch;
 
 /// A log that somebody writes.
 pub(super) struct Tail<'a> {
-    state_dir: &'a Path,
+    store_dir: &'a Path,
     run: RunId,
     attempt: i64,
     path: PathBuf,
@@ -29,16 +29,16 @@ pub(super) struct Tail<'a> {
 impl<'a> Tail<'a> {
     /// Of this attempt, whose log need not exist yet.
     pub(super) fn new(
-        state_dir: &'a Path,
+        store_dir: &'a Path,
         run: RunId,
         attempt: i64,
         store: &'a Watch,
     ) -> Result<Self> {
-        let path = log_path(state_dir, run, attempt);
+        let path = log_path(store_dir, run, attempt);
         let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|error| Error::io("watch", &path, &error.into()))?;
         Ok(Self {
-            state_dir,
+            store_dir,
             run,
             attempt,
             path,
@@ -58,7 +58,7 @@ impl<'a> Tail<'a> {
     pub(super) fn read(&mut self) -> Result<Option<&[u8]>> {
         let io = |path: &PathBuf, error| Error::io("read", path, &error);
         if self.file.is_none() {
-            let opened = open_log(self.state_dir, self.run, self.attempt);
+            let opened = open_log(self.store_dir, self.run, self.attempt);
             self.file = optional(opened, &self.path)?;
             if self.file.is_some() {
                 // Watched before it is read: what comes in between is an event.

@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             );
             return Err(Error::new(Kind::Failed, message)
                 .hint(format!(
-                    "`fuser -v workers/{}.lock` in the state directory shows by whom",
+                    "`fuser -v workers/{}.lock` in the store directory shows by whom",
                     row.worker
                 ))
                 .into());

@@ -197,15 +197,11 @@ fn paused_words(node: &Node) -> (String, String) {
         return ("paused".to_owned(), "it is somebody's to resume".to_owned());
     };
     let hint = match &node.subject {
-        Subject::Limit(_) => format!("`jobctl limits close {name}`"),
+        Subject::Limit(_) => format!("`jobctl limits resume {name}`"),
         Subject::Queue(_) => format!("`jobctl queues resume {name}`"),
         Subject::Job(_) | Subject::Tenant(_) => format!("`jobctl jobs resume {name}`"),
     };
-    let word = match node.subject {
-        Subject::Limit(_) => "its breaker was opened",
-        _ => "paused",
-    };
-    (paused(word, pause), hint)
+    (paused("paused", pause), hint)
 }
 
 /// Where the failures are seen.

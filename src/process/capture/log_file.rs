@@ -180,7 +180,7 @@ impl LogFile {
     /// The directory of the log, made if it is missing, and its name.
     fn place(&self) -> io::Result<(Dir, String)> {
         let (thousand, name) = log_place(self.target.run, self.target.attempt);
-        let state = Dir::open(&self.target.state_dir)?;
+        let state = Dir::open(&self.target.store_dir)?;
         let dir = state.make_dir("output")?.make_dir(thousand)?;
         Ok((dir, name))
     }
@@ -215,7 +215,7 @@ mod tests {
 
     fn log(dir: &Path, output_max: u64) -> LogFile {
         LogFile::new(LogTarget {
-            state_dir: dir.into(),
+            store_dir: dir.into(),
             run: RunId(12_345),
             attempt: 2,
             output_max,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn finished(mut log: LogFile) -> (u64, Vec<u8>) {
-        let path = log_path(&log.target.state_dir, log.target.run, log.target.attempt);
+        let path = log_path(&log.target.store_dir, log.target.run, log.target.attempt);
         let dropped = log.finish(&mut [0; 7]);
         (dropped, std::fs::read(path).unwrap())
     }

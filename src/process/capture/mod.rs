@@ -29,15 +29,15 @@ pub const TAIL_BYTES: usize = 4096;
 const READ_BYTES: usize = 64 << 10;
 
 /// Path of an attempt's log, to be shown; it is opened by [`open_log`].
-pub fn log_path(state_dir: &Path, run: RunId, attempt: i64) -> PathBuf {
+pub fn log_path(store_dir: &Path, run: RunId, attempt: i64) -> PathBuf {
     let (thousand, name) = log_place(run, attempt);
-    state_dir.join("output").join(thousand).join(name)
+    store_dir.join("output").join(thousand).join(name)
 }
 
 /// Opens an attempt's log for reading.
-pub fn open_log(state_dir: &Path, run: RunId, attempt: i64) -> std::io::Result<File> {
+pub fn open_log(store_dir: &Path, run: RunId, attempt: i64) -> std::io::Result<File> {
     let (thousand, name) = log_place(run, attempt);
-    let output = Dir::open(state_dir)?.dir("output")?;
+    let output = Dir::open(store_dir)?.dir("output")?;
     output.dir(thousand)?.open_read(name)
 }
 
@@ -49,8 +49,8 @@ fn log_place(run: RunId, attempt: i64) -> (String, String) {
 /// Where an attempt's output goes.
 #[derive(Debug, Clone)]
 pub struct LogTarget {
-    /// State directory, absolute.
-    pub state_dir: Arc<Path>,
+    /// Store directory, absolute.
+    pub store_dir: Arc<Path>,
     /// The run.
     pub run: RunId,
     /// Number of the attempt.

@@ -10,9 +10,9 @@ use crate::units::hex;
 
 /// Removes all logs of these runs, and their checkpoints, whose names have their idempotency keys; how many files and bytes.
 /// What cannot be removed is left for the next time.
-pub fn remove_output(state_dir: &Path, runs: &[RunId], keys: &[[u8; 16]]) -> (u64, u64) {
+pub fn remove_output(store_dir: &Path, runs: &[RunId], keys: &[[u8; 16]]) -> (u64, u64) {
     let mut removed = (0, 0);
-    let Ok(state) = Dir::open(state_dir) else {
+    let Ok(state) = Dir::open(store_dir) else {
         return removed;
     };
     remove_logs(&state, runs, &mut removed);
@@ -32,9 +32,9 @@ pub fn remove_output(state_dir: &Path, runs: &[RunId], keys: &[[u8; 16]]) -> (u6
 }
 
 /// As [`remove_output`], of runs whose keys nobody knows any more: reads the names of all checkpoints.
-pub fn remove_orphans(state_dir: &Path, runs: &[RunId]) -> (u64, u64) {
+pub fn remove_orphans(store_dir: &Path, runs: &[RunId]) -> (u64, u64) {
     let mut removed = (0, 0);
-    let Ok(state) = Dir::open(state_dir) else {
+    let Ok(state) = Dir::open(store_dir) else {
         return removed;
     };
     remove_logs(&state, runs, &mut removed);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::policy::{ClockGuard, Reading, Times};
+use crate::policy::{ClockGuard, PeriodResult, Reading, SkipReason, Times};
 use crate::store::PeriodRow;
 
 use super::accept::Accepted;
@@ -126,6 +126,8 @@ pub struct Control {
     is_loads_turn: bool,
     /// Rows that later slices may go on with, by schedule: logged when they end.
     unlogged: BTreeMap<usize, PeriodRow>,
+    /// What the last logged period of a schedule came to.
+    logged: BTreeMap<usize, (PeriodResult, Option<SkipReason>)>,
     /// Why the last work failed.
     trouble: Option<String>,
     /// Why the last catalogue was refused.
@@ -173,6 +175,7 @@ impl Control {
             retry_at_ms: None,
             is_loads_turn: true,
             unlogged: BTreeMap::new(),
+            logged: BTreeMap::new(),
             trouble: None,
             refused: None,
             stage: Stage::Working,

@@ -1,9 +1,7 @@
 //! What the loop says: lines for the log, and one line for the service manager.
 
-use std::fmt::Display;
-
 use crate::error::Error;
-use crate::observe::log::{self, Level};
+use crate::observe::log::{self, Field, Level, number, text};
 use crate::store::PeriodRow;
 use crate::units::format_utc;
 
@@ -16,23 +14,18 @@ use super::{Action, Control};
 pub struct Line {
     pub(crate) level: Level,
     pub(crate) event: &'static str,
-    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) fields: Vec<Field>,
 }
 
 impl Line {
     /// Writes it.
     pub fn write(&self) {
-        let fields: Vec<(&str, &dyn Display)> = self
-            .fields
-            .iter()
-            .map(|(name, value)| (*name, value as &dyn Display))
-            .collect();
-        log::event(self.level, self.event, &fields);
+        log::event(self.level, self.event, &self.fields);
     }
 }
 
 impl Control {
-    fn log(&mut self, level: Level, event: &'static str, fields: Vec<(&'static str, String)>) {
+    fn log(&mut self, level: Level, event: &'static str, fields: Vec<Field>) {
         self.out.push(Action::Log(Line {
             level,
             event,
@@ -70,19 +63,19 @@ impl Control {
         if self.leads { "leader" } else { "standby" }
     }
 
-    fn counted_schedules(&self) -> (&'static str, String) {
-        ("schedules", self.schedules().to_string())
+    fn counted_schedules(&self) -> Field {
+        number("schedules", self.schedules())
     }
 
-    fn job(&self, index: usize) -> (&'static str, String) {
-        ("job", self.book.entries[index].job.to_string())
+    fn job(&self, index: usize) -> Field {
+        text("job", &self.book.entries[index].job)
     }
 
     pub(super) fn log_started(&mut self) {
         self.out.push(Action::Started(Line {
             level: Level::Info,
             event: "scheduler_started",
-            fields: vec![self.counted_schedules(), ("role", self.role().to_owned())],
+            fields: vec![self.counted_schedules(), text("role", self.role())],
         }));
     }
 
@@ -101,17 +94,17 @@ impl Control {
     }
 
     pub(super) fn log_refused(&mut self, error: &Error) {
-        let fields = vec![("error", error.to_string())];
+        let fields = vec![text("error", error)];
         self.log(Level::Error, "catalogue_refused", fields);
     }
 
     pub(super) fn log_not_loaded(&mut self, error: &Error) {
-        let fields = vec![("error", error.to_string())];
+        let fields = vec![text("error", error)];
         self.log(Level::Error, "reload_failed", fields);
     }
 
     pub(super) fn log_trouble(&mut self, error: &Error) {
-        let fields = vec![("error", error.to_string())];
+        let fields = vec![text("error", error)];
         self.log(Level::Warn, "store_failed", fields);
     }
 
@@ -126,21 +119,21 @@ impl Control {
     }
 
     pub(super) fn log_removed(&mut self, job: &str) {
-        let fields = vec![("job", job.to_owned())];
+        let fields = vec![text("job", job)];
         self.log(Level::Info, "schedule_removed", fields);
     }
 
     /// A schedule whose periods cannot be opened.
     pub(super) fn log_failed(&mut self, job: &str, message: &str) {
-        let fields = vec![("job", job.to_owned()), ("error", message.to_owned())];
+        let fields = vec![text("job", job), text("error", message)];
         self.log(Level::Error, "schedule_failed", fields);
     }
 
     /// Schedules of somebody else are in force: of another catalogue, or of another version of this program.
     pub(super) fn log_overruled(&mut self, index: Option<usize>, by: Option<&str>) {
         let mut fields: Vec<_> = index.map(|index| self.job(index)).into_iter().collect();
-        fields.push(("catalogue", self.seen.path.clone()));
-        fields.extend(by.map(|by| ("by", by.to_owned())));
+        fields.push(text("catalogue", &self.seen.path));
+        fields.extend(by.map(|by| text("by", by)));
         self.log(Level::Warn, "schedules_overruled", fields);
     }
 
@@ -155,9 +148,9 @@ impl Control {
         match suspicion {
             Some(seen) if !was_held => {
                 let fields = vec![
-                    ("jump", jump_words(seen.jump_ms)),
-                    ("held", held_words(&self.guard).to_owned()),
-                    ("hint", "jobctl schedule --accept-clock".to_owned()),
+                    text("jump", jump_words(seen.jump_ms)),
+                    text("held", held_words(&self.guard)),
+                    text("hint", "jobctl schedule --accept-clock"),
                 ];
                 self.log(Level::Warn, "clock_jumped", fields);
             }
@@ -177,7 +170,7 @@ impl Control {
                     begun
                 }
                 Some(begun) => {
-                    self.out.push(Action::Log(row_line(&begun)));
+                    self.log_row(index, &begun);
                     row
                 }
                 None => row,
@@ -186,21 +179,33 @@ impl Control {
                 self.unlogged.insert(index, row);
                 return;
             }
-            self.out.push(Action::Log(row_line(&row)));
+            self.log_row(index, &row);
         }
         if let Some(begun) = before {
             if more {
                 self.unlogged.insert(index, begun);
             } else {
-                self.out.push(Action::Log(row_line(&begun)));
+                self.log_row(index, &begun);
             }
         }
     }
 
+    /// Where periods come to the same again and again, such as one a second while nobody works, the first is for everybody.
+    fn log_row(&mut self, index: usize, row: &PeriodRow) {
+        let outcome = (row.result, row.reason);
+        let is_same = self.logged.insert(index, outcome) == Some(outcome);
+        let mut line = row_line(row);
+        if is_same && row.run.is_none() {
+            line.level = Level::Debug;
+        }
+        self.out.push(Action::Log(line));
+    }
+
     /// Logs what will not go on.
     pub(super) fn log_unlogged(&mut self) {
-        for row in std::mem::take(&mut self.unlogged).into_values() {
-            self.out.push(Action::Log(row_line(&row)));
+        for (index, row) in std::mem::take(&mut self.unlogged) {
+            self.log_row(index, &row);
         }
+        self.logged.clear();
     }
 }

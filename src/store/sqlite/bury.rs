@@ -119,13 +119,15 @@ impl Tx<'_> {
     }
 }
 
-/// Groups equal deaths: numbers and ids in the error do not count.
+/// Groups equal deaths: numbers and ids in the error do not count, but for the exit code or signal that it begins with.
 fn fingerprint(job: &str, reason: Reason, error: &str) -> String {
     let mut normal = String::with_capacity(error.len());
-    for word in error.split_whitespace() {
-        let id_like = word.bytes().any(|b| b.is_ascii_digit());
-        // The leading "exit 65" is what distinguishes most errors, so short numbers stay.
-        let keep = !id_like || word.trim_end_matches(':').len() <= 3;
+    let code_at = ["exit ", "ended by signal "]
+        .into_iter()
+        .find(|begin| error.starts_with(begin))
+        .map(|begin| begin.split_whitespace().count());
+    for (at, word) in error.split_whitespace().enumerate() {
+        let keep = Some(at) == code_at || !word.bytes().any(|b| b.is_ascii_digit());
         normal.push_str(if keep { word } else { "#" });
         normal.push(' ');
     }
@@ -135,4 +137,28 @@ fn fingerprint(job: &str, reason: Reason, error: &str) -> String {
         hasher.update(part);
     }
     hex(&hasher.finalize()[..6])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deaths_that_differ_in_numbers_look_alike_and_those_of_other_codes_do_not() {
+        let print = |error| fingerprint("job", Reason::Exhausted, error);
+        for (one, other) in [
+            ("unknown department for 77", "unknown department for 7977"),
+            ("exit 1: order 5 of a1b2", "exit 1: order 123456 of 77"),
+            ("ended by signal 9: step 2", "ended by signal 9: step 31"),
+        ] {
+            assert_eq!(print(one), print(other), "{one}");
+        }
+        for (one, other) in [
+            ("exit 1: no", "exit 2: no"),
+            ("ended by signal 9", "ended by signal 11"),
+            ("unknown department for 7", "unknown section for 7"),
+        ] {
+            assert_ne!(print(one), print(other), "{one}");
+        }
+    }
 }

@@ -92,7 +92,7 @@ fn not_ours(error: Error) -> Error {
             Kind::Unavailable,
             "`jobctl.db` was not made by jobctl, or is damaged; the file was not changed",
         )
-        .hint("name another state directory with `--state`, or restore a backup"),
+        .hint("name another store directory with `--store`, or restore a backup"),
         _ => error,
     }
 }

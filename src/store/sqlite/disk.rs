@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 use crate::flow::{FREE_FLOOR, Guard, Space};
 use crate::owned::Dir;
 
-/// Its name in the state directory.
+/// Its name in the store directory.
 const RESERVE: &str = "reserve";
 
 /// Enough for SQLite to finish what runs on an otherwise full disk (384 KiB were enough in trials).
 const RESERVE_BYTES: u64 = 384 * 1024;
 
 impl Store {
-    /// Free bytes, for unprivileged users, of the file system of the state directory.
+    /// Free bytes, for unprivileged users, of the file system of the store directory.
     pub fn free_bytes(&self) -> Result<u64> {
         let stat = rustix::fs::statvfs(&self.files.dir)
             .map_err(|error| Error::io("look at", &self.files.dir, &std::io::Error::from(error)))?;

@@ -47,7 +47,7 @@ impl From<rusqlite::Error> for Error {
             }
             ErrorCode::DiskFull => Error::new(Kind::Io, "the disk is full; nothing was stored")
                 .fault(StoreFault::DiskFull)
-                .hint("free space on the file system of the state directory"),
+                .hint("free space on the file system of the store directory"),
             ErrorCode::SystemIoFailure => Error::new(
                 Kind::Io,
                 format!("the store failed: {}", words.to_lowercase()),
@@ -58,7 +58,7 @@ impl From<rusqlite::Error> for Error {
                 Kind::Permission,
                 "the store cannot be written; nothing was stored",
             )
-            .hint("run as the user that owns the state directory"),
+            .hint("run as the user that owns the store directory"),
             ErrorCode::DatabaseCorrupt if a_read_failed() => unreadable(),
             ErrorCode::DatabaseCorrupt => {
                 Error::new(Kind::Io, "the database is damaged; nothing was stored")
@@ -69,7 +69,7 @@ impl From<rusqlite::Error> for Error {
                 Kind::Unavailable,
                 "`jobctl.db` is not a database; it was not changed",
             )
-            .hint("name another state directory with `--state`, or restore a backup"),
+            .hint("name another store directory with `--store`, or restore a backup"),
             // The file is there and may be opened, which was looked at before: what lacks is a descriptor, or a directory for the log.
             ErrorCode::CannotOpen => Error::new(
                 Kind::Io,

@@ -23,7 +23,7 @@ pub(super) enum Mode {
     Exclusive,
 }
 
-/// Opens a lock file of the state directory, and makes it if it is missing.
+/// Opens a lock file of the store directory, and makes it if it is missing.
 pub(crate) fn open(path: &Path) -> Result<File> {
     open_write(path).map_err(|error| Error::io("open the lock file", path, &error))
 }
@@ -130,7 +130,7 @@ impl WriteTurn {
                         })
                     }
                     None => Error::new(Kind::TryAgain, format!("{busy}; nothing was stored"))
-                        .hint("find who holds `write.lock` (`fuser -v write.lock` in the state directory); a stopped process keeps it"),
+                        .hint("find who holds `write.lock` (`fuser -v write.lock` in the store directory); a stopped process keeps it"),
                 };
                 Err(error.retry_after_ms(1000))
             }

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_lacks.sql"),
     include_str!("migrations/0013_parent.sql"),
     include_str!("migrations/0014_retried.sql"),
+    include_str!("migrations/0015_paused_limits.sql"),
 ];
 
 /// The schema version that this jobctl writes.

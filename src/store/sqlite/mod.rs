@@ -67,7 +67,7 @@ pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
 pub use migrate::VERSION as SCHEMA_VERSION;
 pub use open::{Create, OpenOptions};
-pub use overrides::ClosedLimit;
+pub use overrides::ResetLimit;
 pub use place::{as_owner, is_network};
 pub use prune::{Pruned, Pruning};
 pub use recover::{Cause, Death};
@@ -96,7 +96,7 @@ pub struct Store {
     schema_lock: Option<File>,
 }
 
-/// Paths of a state directory.
+/// Paths of a store directory.
 #[derive(Debug, Clone)]
 struct Files {
     dir: PathBuf,
@@ -126,7 +126,7 @@ impl FileId {
 }
 
 impl Store {
-    /// The state directory, absolute.
+    /// The store directory, absolute.
     pub fn dir(&self) -> &Path {
         &self.files.dir
     }

@@ -35,7 +35,7 @@ pub enum Create {
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
-    /// The state directory.
+    /// The store directory.
     pub dir: PathBuf,
     /// Whether it may be made or migrated.
     pub create: Create,
@@ -308,7 +308,7 @@ pub(super) fn no_store(dir: &Path) -> Error {
         Kind::Unavailable,
         format!("there is no store in `{}`", dir.display()),
     )
-    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--state`")
+    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`")
 }
 
 fn busy_schema(wait: Duration) -> Error {

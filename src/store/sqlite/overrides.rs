@@ -10,12 +10,10 @@ use crate::error::Result;
 use crate::flow::{OFF, ON, Override, OverrideKey, Setting, Subject};
 use crate::store::Act;
 
-/// What [`Tx::close_limit`] ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClosedLimit {
-    /// The opening by hand.
-    pub opened: Option<Override>,
-    /// Whether its breaker had opened by itself.
+/// What [`Tx::reset_limit`] ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResetLimit {
+    /// Whether its breaker was not closed.
     pub breaker: bool,
     /// Until when a service had asked to wait, milliseconds.
     pub waited_until_ms: Option<i64>,
@@ -49,37 +47,44 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Opens a limit by hand: nothing under it starts. One that is opened already keeps that opening, which is returned.
-    pub fn open_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<Option<Override>> {
-        self.switch_on(limit, OverrideKey::Opened, "open", act)
+    /// Pauses a limit: nothing under it starts. One that is paused keeps that pause, which is returned.
+    pub fn pause_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<Option<Override>> {
+        self.switch_on(limit, OverrideKey::LimitPaused, "pause", act)
     }
 
-    /// Ends whatever stops a limit, but not its caps: an opening by hand, an open breaker, a wait that a service asked for.
-    pub fn close_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<ClosedLimit> {
-        let opened = self.change_in_force(limit, OverrideKey::Opened, act.now_ms)?;
+    /// Lets a paused limit go on; the pause that ended. Its breaker and a wait that a service asked for stay.
+    pub fn resume_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<Option<Override>> {
+        let key = OverrideKey::LimitPaused;
+        let before = self.change_in_force(limit, key, act.now_ms)?;
+        if before.is_some() {
+            self.remove(limit, key)?;
+            self.note_act("limit", limit, "resume", act)?;
+        }
+        Ok(before)
+    }
+
+    /// Closes the breaker of a limit and forgets the wait that a service asked for. A pause and the caps stay.
+    pub fn reset_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<ResetLimit> {
         let subject = Subject::Limit(limit.to_owned());
         let throttle = self.throttle(&subject)?;
-        let closed = ClosedLimit {
-            opened,
+        let reset = ResetLimit {
             breaker: throttle.breaker.open.is_some(),
             waited_until_ms: throttle.waits_until_ms(act.now_ms),
         };
-        if closed == ClosedLimit::default() {
-            return Ok(closed);
+        if reset != ResetLimit::default() {
+            self.reset_throttle(&subject)?;
+            self.note_act("limit", limit, "reset", act)?;
         }
-        self.remove(limit, OverrideKey::Opened)?;
-        self.reset_throttle(&subject)?;
-        self.note_act("limit", limit, "close", act)?;
-        Ok(closed)
+        Ok(reset)
     }
 
     /// Closes the open breaker of a job; whether there was one.
-    pub fn close_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
+    pub fn reset_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
         let subject = Subject::Job(job.to_owned());
         let was_open = self.throttle(&subject)?.breaker.open.is_some();
         if was_open {
             self.reset_throttle(&subject)?;
-            self.note_act("job", job, "close", act)?;
+            self.note_act("job", job, "reset", act)?;
         }
         Ok(was_open)
     }

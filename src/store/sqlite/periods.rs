@@ -180,7 +180,7 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// What periods came to, the newest first.
+    /// What periods came to: of one job the newest first, of all jobs what was decided last.
     pub fn list_periods(&self, filter: &PeriodFilter) -> Result<Vec<PeriodRow>> {
         let order = match filter.job {
             Some(_) => "INDEXED BY period_job WHERE job = :job",

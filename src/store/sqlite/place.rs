@@ -1,4 +1,4 @@
-//! The state directory: whose it must be, and the file systems on which it cannot be.
+//! The store directory: whose it must be, and the file systems on which it cannot be.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,15 @@ use crate::error::{Error, Kind, Result};
 use crate::owned::{self, Facts, Flaw, Wanted, judge, user_name};
 
 pub(super) const HINT_RIGHTS: &str =
-    "run as the user that owns the state directory, or name another with `--state`";
+    "run as the user that owns the store directory, or name another with `--store`";
 
-/// The state directory as an absolute path without links, made if it may be. It and the way to it are checked: nobody but its
+/// The store directory as an absolute path without links, made if it may be. It and the way to it are checked: nobody but its
 /// owner can enter it, and nobody else but root can put another one in its place.
 pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
     let given = std::path::absolute(given).map_err(|error| Error::io("find", given, &error))?;
     let us = rustix::process::geteuid().as_raw();
     let refused = |error: &std::io::Error| {
-        let error = Error::io("use the state directory", &given, error);
+        let error = Error::io("use the store directory", &given, error);
         if error.hint.is_none() && error.kind == Kind::Permission {
             return error.hint(HINT_RIGHTS);
         }
@@ -30,7 +30,7 @@ pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
             refuse_network(parent)?;
         }
         owned::make_dirs(&way.real).map_err(|error| {
-            let error = Error::io("create the state directory", &given, &error);
+            let error = Error::io("create the store directory", &given, &error);
             match error.kind {
                 Kind::Permission => error.hint(HINT_RIGHTS),
                 _ => error,
@@ -51,7 +51,7 @@ pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
 
 fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
     let message = format!(
-        "cannot use the state directory `{}`: {flaw}; nothing was opened",
+        "cannot use the store directory `{}`: {flaw}; nothing was opened",
         dir.display()
     );
     let hint = match flaw {
@@ -60,7 +60,7 @@ fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
             "a store belongs to one user: `chmod -R go= {}`",
             dir.display()
         ),
-        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--state`".to_owned(),
+        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--store`".to_owned(),
     };
     Error::new(Kind::Permission, message).hint(hint)
 }
@@ -68,7 +68,7 @@ fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
 /// What somebody who is not the owner of a store should do.
 pub fn as_owner(uid: u32) -> String {
     let user = user_name(uid).unwrap_or_else(|| format!("'#{uid}'"));
-    format!("run as its owner: `sudo -u {user} jobctl ..`, or name another with `--state`")
+    format!("run as its owner: `sudo -u {user} jobctl ..`, or name another with `--store`")
 }
 
 /// Network file systems, by their magic numbers in statfs(2).
@@ -100,7 +100,7 @@ pub(super) fn refuse_network(dir: &Path) -> Result<()> {
         Some((_, name)) => Err(Error::new(
             Kind::Unavailable,
             format!(
-                "the state directory `{}` is on a network file system ({name}); nothing was created",
+                "the store directory `{}` is on a network file system ({name}); nothing was created",
                 dir.display()
             ),
         )

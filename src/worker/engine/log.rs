@@ -1,39 +1,40 @@
 //! The notes of the machine as log lines.
 
-use std::fmt::Display;
-
-use crate::observe::log::{self, Level};
+use crate::observe::log::{Level, event, number, text};
 use crate::worker::machine::{Note, Stop};
 
 impl Note {
     /// Logs it.
     pub(super) fn log(&self) {
-        let event = |level, name, fields: &[(&str, &dyn Display)]| log::event(level, name, fields);
         match self {
             Note::Stored(ended, written) => {
                 ended.log(written);
                 written.log();
             }
             Note::GivenUp { run, error } => {
-                let fields: [(&str, &dyn Display); 2] = [("run", run), ("error", error)];
+                let fields = [number("run", run.0), text("error", error)];
                 event(Level::Error, "run_given_up", &fields);
             }
             Note::Blocked { run, pids } => {
-                let pids = format!("{pids:?}");
-                let fields: [(&str, &dyn Display); 2] = [("run", run), ("pids", &pids)];
+                let pids = text("pids", format!("{pids:?}"));
+                let fields = [number("run", run.0), pids];
                 event(Level::Error, "run_blocked_by_processes", &fields);
             }
             Note::StoreFailed(error) => {
-                event(Level::Warn, "store_failed", &[("error", error)]);
+                event(Level::Warn, "store_failed", &[text("error", error)]);
             }
             Note::CancelRequested { run } => {
-                event(Level::Info, "cancel_requested", &[("run", run)]);
+                event(Level::Info, "cancel_requested", &[number("run", run.0)]);
             }
             Note::DuplicateAdopted { run } => {
-                event(Level::Info, "duplicate_is_worked_here", &[("run", run)]);
+                event(
+                    Level::Info,
+                    "duplicate_is_worked_here",
+                    &[number("run", run.0)],
+                );
             }
             Note::DuplicateElsewhere { run, worker } => {
-                let fields: [(&str, &dyn Display); 2] = [("run", run), ("worker", worker)];
+                let fields = [number("run", run.0), number("worker", worker.0)];
                 event(Level::Info, "duplicate_is_worked_elsewhere", &fields);
             }
             Note::Stopping(stop) => {
@@ -42,23 +43,31 @@ impl Note {
                     Stop::Term => "terminate",
                     Stop::Kill => "kill",
                 };
-                event(Level::Info, "worker_stopping", &[("how", &how)]);
+                event(Level::Info, "worker_stopping", &[text("how", how)]);
             }
             Note::LockTampered { worker } => {
-                event(Level::Error, "lock_file_tampered", &[("worker", worker)]);
+                event(
+                    Level::Error,
+                    "lock_file_tampered",
+                    &[number("worker", worker.0)],
+                );
             }
             Note::ClockSteppedBack { by_ms } => {
-                event(Level::Warn, "clock_stepped_back", &[("by_ms", by_ms)]);
+                event(
+                    Level::Warn,
+                    "clock_stepped_back",
+                    &[number("by_ms", *by_ms)],
+                );
             }
             Note::Loaded { jobs } => {
-                event(Level::Info, "catalogue_loaded", &[("jobs", jobs)]);
+                event(Level::Info, "catalogue_loaded", &[number("jobs", *jobs)]);
             }
             Note::RulesNotSaved(error) => {
-                event(Level::Warn, "rules_not_in_force", &[("error", error)]);
+                event(Level::Warn, "rules_not_in_force", &[text("error", error)]);
             }
             Note::RulesSaved => event(Level::Info, "rules_in_force", &[]),
             Note::Refused(error) => {
-                event(Level::Error, "catalogue_refused", &[("error", error)]);
+                event(Level::Error, "catalogue_refused", &[text("error", error)]);
             }
         }
     }

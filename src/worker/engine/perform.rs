@@ -97,7 +97,7 @@ impl Engine {
         let job = catalogue.jobs.get(name)?;
         let prepared = Arc::new(Prepared::new(
             job,
-            &self.shared.state_dir,
+            &self.shared.store_dir,
             &catalogue.path,
             &wrapper::own_binary(),
         ));

@@ -50,7 +50,7 @@ impl Engine {
             inbox: Inbox::new().map_err(|error| failed(&error))?,
             marks: StartMarks::create(identity.marks_path.clone())
                 .map_err(|error| failed(&error))?,
-            state_dir: store.dir().into(),
+            store_dir: store.dir().into(),
             uuid: store.uuid().to_owned(),
             starter: Starter::new(worker, std::mem::take(&mut options.own_arguments)),
         });
@@ -114,10 +114,10 @@ impl Engine {
 
     fn log_start(&self) {
         let queues = ServedQueue::list(self.machine.queues());
-        let fields: [(&str, &dyn std::fmt::Display); 3] = [
-            ("worker", &self.identity.worker),
-            ("queues", &queues),
-            ("slots", &self.slots.len()),
+        let fields = [
+            log::number("worker", self.identity.worker.0),
+            log::text("queues", queues),
+            log::number("slots", self.slots.len()),
         ];
         log::event(Level::Info, "worker_started", &fields);
     }
@@ -142,10 +142,14 @@ fn prepare_process(slots: u32) -> Result<()> {
     descriptors::make_room(slots)?;
     // Descriptors that we inherited are not our commands'.
     if let Err(error) = spawn::seal_descriptors() {
-        log::event(Level::Warn, "descriptors_not_sealed", &[("error", &error)]);
+        log::event(
+            Level::Warn,
+            "descriptors_not_sealed",
+            &[log::text("error", &error)],
+        );
     }
     if let Err(error) = spawn::become_subreaper() {
-        log::event(Level::Warn, "no_subreaper", &[("error", &error)]);
+        log::event(Level::Warn, "no_subreaper", &[log::text("error", &error)]);
     }
     Ok(())
 }
@@ -222,7 +226,7 @@ fn start_slots(
 ) -> Result<Vec<JoinHandle<()>>> {
     let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
     let start = |index: u32| {
-        let dir = SlotDir::open(&shared.state_dir, worker, index)?;
+        let dir = SlotDir::open(&shared.store_dir, worker, index)?;
         let tee = shown.then(tee_stdout).transpose()?;
         let slot = Slot::new(index as usize, Arc::clone(shared), dir, tee);
         std::thread::Builder::new()

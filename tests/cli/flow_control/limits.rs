@@ -1,4 +1,4 @@
-//! Limits: opened and closed, breakers and waits, in lists, `status` and the log.
+//! Limits: paused and resumed, breakers and waits, in lists, `status` and the log.
 
 use serde_json::{Value, json};
 
@@ -6,59 +6,66 @@ use super::{drain, enqueue, field, go, limit, ms, says, show, state, timeless, w
 use crate::world::World;
 
 #[test]
-fn an_opened_limit_starts_nothing_until_it_is_closed() {
+fn a_paused_limit_starts_nothing_until_it_is_resumed() {
     let world = world();
     let run = enqueue(&world, "hold");
     go(&world, run);
     says(
-        world.run("limits open api --reason outage --until 1h"),
-        "limit `api` is open, as an electric breaker: nothing under it starts until T \
-         or `jobctl limits close api`\n",
+        world.run("limits pause api --reason outage --until 1h"),
+        "limit `api` is paused: nothing under it starts until T or `jobctl limits resume api`\n",
     );
     says(
-        world.run("limits open api"),
-        "limit `api` was opened already by root now: outage; nothing was changed\n",
+        world.run("limits pause api"),
+        "limit `api` was paused already by root now: outage; nothing was changed\n",
     );
     drain(&world);
     assert_eq!(state(&world, run), "waiting");
     let api = limit(&world, "api");
     assert_eq!(
-        (&api["breaker"], &api["opened_by"]),
-        (&json!("open"), &json!("root"))
+        (&api["paused"], &api["paused_by"], &api["breaker"]),
+        (&json!(true), &json!("root"), &Value::Null)
     );
-    assert_eq!(ms(&api["until"]) - ms(&api["since"]), 3_600_000);
+    assert_eq!(ms(&api["paused_until"]) - ms(&api["paused_at"]), 3_600_000);
     assert_eq!(
         timeless(&world.run("limits list").ok()),
-        "LIMIT RUNNING RATE NEXT BREAKER WAIT CHANGED\n\
-         api 0/2 - - opened by root, T left: outage - -\n\
-         smtp 0/3 600/min, burst 5 now closed - -\n"
+        "LIMIT RUNNING RATE NEXT BREAKER WAIT PAUSED CHANGED\n\
+         api 0/2 - - - - by root, T left: outage -\n\
+         smtp 0/3 600/min, burst 5 now closed - - -\n"
     );
     let status = timeless(&world.run("status").ok());
-    let line = "limit `api` is opened by root until T, nothing under it starts: outage\n";
+    let line = "limit `api` is paused by root until T, nothing under it starts: outage\n";
     assert!(status.contains(line), "{status}");
     says(
-        world.run("limits close api"),
-        "limit `api` is closed, runs under it start again: root had opened it: outage\n",
+        world.run("limits reset api"),
+        "limit `api` needs no reset: no breaker of it is open, and no service asked it to wait\n",
     );
-    says(world.run("limits close api"), "limit `api` was not open\n");
+    says(
+        world.run("limits resume api"),
+        "limit `api` is resumed: root had paused it: outage\n",
+    );
+    says(
+        world.run("limits resume api"),
+        "limit `api` was not paused\n",
+    );
     drain(&world);
     assert_eq!(state(&world, run), "succeeded");
-    let said = world.run("limits open api --json").json(0);
-    assert_eq!(said["schema"], "jobctl.limits.open/1");
-    assert_eq!(
-        (&said["name"], &said["done"], &said["breaker"]),
-        (&json!("api"), &json!(true), &json!("open"))
-    );
-    let said = world.run("limits close api --json").json(0);
-    assert_eq!(said["schema"], "jobctl.limits.close/1");
-    assert_eq!(
-        (&said["done"], &said["breaker"]),
-        (&json!(true), &Value::Null)
-    );
+    for (verb, done, paused) in [
+        ("pause", true, true),
+        ("pause", false, true),
+        ("reset", false, true),
+        ("resume", true, false),
+    ] {
+        let said = world.run(&format!("limits {verb} api --json")).json(0);
+        assert_eq!(said["schema"], format!("jobctl.limits.{verb}/1"));
+        assert_eq!(
+            (&said["name"], &said["done"], &said["paused"]),
+            (&json!("api"), &json!(done), &json!(paused))
+        );
+    }
 }
 
 #[test]
-fn an_open_breaker_is_shown_and_closed_by_hand() {
+fn an_open_breaker_is_shown_and_closed_by_a_reset() {
     let world = world();
     let run = enqueue(&world, "mail");
     drain(&world);
@@ -77,8 +84,8 @@ fn an_open_breaker_is_shown_and_closed_by_hand() {
     );
     assert_eq!(document["breakers"], json!([]));
     says(
-        world.run("limits close smtp"),
-        "limit `smtp` is closed, runs under it start again: its breaker is reset\n",
+        world.run("limits reset smtp"),
+        "limit `smtp` is reset: its breaker is closed\n",
     );
     assert_eq!(limit(&world, "smtp")["breaker"], "closed");
     drain(&world);
@@ -145,7 +152,7 @@ fn the_breaker_of_a_job_is_shown_and_closed_with_a_resume() {
 }
 
 #[test]
-fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_close() {
+fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_reset() {
     let catalogue = "
         [limit.smtp]
         concurrency = 1
@@ -165,9 +172,8 @@ fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_close() {
     let line = "limit `smtp` waits until T, as a service asked\n";
     assert!(status.contains(line), "{status}");
     says(
-        world.run("limits close smtp"),
-        "limit `smtp` is closed, runs under it start again: \
-         the wait that a service asked for is over\n",
+        world.run("limits reset smtp"),
+        "limit `smtp` is reset: the wait that a service asked for is over\n",
     );
     assert_eq!(limit(&world, "smtp")["waits_until"], Value::Null);
 }

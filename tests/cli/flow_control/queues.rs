@@ -274,8 +274,9 @@ fn bad_input_changes_nothing() {
         fails(&world, words, 3, &err);
     }
     for words in [
-        "limits open smpt",
-        "limits close smpt",
+        "limits pause smpt",
+        "limits resume smpt",
+        "limits reset smpt",
         "limits set smpt rate=1/s",
     ] {
         let err = "error: unknown limit `smpt`; nothing was changed\n\
@@ -310,14 +311,17 @@ fn bad_input_changes_nothing() {
             "`--until 2020",
         ),
         (
-            "limits open smtp --until 2020-01-01T00:00:00Z",
+            "limits pause smtp --until 2020-01-01T00:00:00Z",
             "`--until 2020",
         ),
         (
             "limits set smtp concurrency=4 --until soon",
             "bad duration `soon`",
         ),
-        ("limits close smtp --until 1h", "unknown argument `--until`"),
+        (
+            "limits resume smtp --until 1h",
+            "unknown argument `--until`",
+        ),
         ("limits history -n 0", "bad"),
     ] {
         let said = world.run(words).fails(2);

@@ -43,7 +43,7 @@ fn the_start_is_expected_when_every_closed_gate_opens_by_time() {
     let mut facts = facts();
     own(&mut facts).due_ms = NOW_MS + 5_000;
     smtp(&mut facts, |smtp| {
-        smtp.opened = Some(pause("ada", None, Some(NOW_MS + 9_000)));
+        smtp.paused = Some(pause("ada", None, Some(NOW_MS + 9_000)));
     });
     let answer = explain(&facts, &BTreeSet::new());
     assert_eq!(answer.expected_start_ms, Some(NOW_MS + 9_000));

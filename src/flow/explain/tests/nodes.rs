@@ -157,15 +157,13 @@ fn its_limits() {
             ],
         ),
         (
-            "opened by hand",
+            "a limit that is paused",
             |facts| {
                 smtp(facts, |smtp| {
-                    smtp.opened = Some(pause("ada", Some("mail is down"), Some(NOW_MS + 9)));
+                    smtp.paused = Some(pause("ada", Some("mail is down"), Some(NOW_MS + 9)));
                 });
             },
-            &[
-                "closed limit smtp: its breaker was opened by ada: mail is down @9 -> `jobctl limits close smtp`",
-            ],
+            &["closed limit smtp: paused by ada: mail is down @9 -> `jobctl limits resume smtp`"],
         ),
         (
             "its breaker and its cap",

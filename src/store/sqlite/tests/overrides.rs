@@ -7,7 +7,7 @@ use crate::flow::{
     Rules, Setting, Subject,
 };
 use crate::policy::Verdict;
-use crate::store::{Act, ClosedLimit};
+use crate::store::{Act, ResetLimit};
 
 fn rules(max_running: Option<i64>) -> Rules {
     let mut rules = Rules::default();
@@ -24,7 +24,7 @@ fn rules(max_running: Option<i64>) -> Rules {
             within_ms: 1_000,
             cooldown_ms: 60_000,
         }),
-        opened: None,
+        paused: None,
     };
     rules.limits.insert("smtp".into(), limit);
     let job = JobRules {
@@ -225,14 +225,14 @@ fn a_queue_that_the_catalogue_pauses_is_resumed_over_it() {
 }
 
 #[test]
-fn an_opened_limit_starts_nothing_and_a_close_resets_its_breaker_and_its_wait() {
+fn a_paused_limit_starts_nothing_and_a_reset_ends_its_breaker_and_its_wait() {
     let mut lab = lab(None);
     let act = act(lab.now_ms);
     let ran = lab.claim(2);
-    let opened = lab.store.write(|tx| tx.open_limit("smtp", &act));
+    let opened = lab.store.write(|tx| tx.pause_limit("smtp", &act));
     assert_eq!(opened.unwrap(), None);
     assert_eq!(lab.claim(1).len(), 0);
-    let again = lab.store.write(|tx| tx.open_limit("smtp", &act)).unwrap();
+    let again = lab.store.write(|tx| tx.pause_limit("smtp", &act)).unwrap();
     assert_eq!(again.unwrap().reason.as_deref(), Some("mending"));
     let failed = super::flow::end(&mut lab, &ran[0], Class::Transient, bury());
     let due_ms = lab.now_ms + 30_000;
@@ -248,12 +248,17 @@ fn an_opened_limit_starts_nothing_and_a_close_resets_its_breaker_and_its_wait() 
     let until_ms = lab.now_ms + 60_000;
     assert_eq!(failed, [smtp(FlowChange::Opened { until_ms })]);
     assert_eq!(limited, [smtp(FlowChange::Waits { until_ms: due_ms })]);
-    let close = |lab: &mut Lab| lab.store.write(|tx| tx.close_limit("smtp", &act)).unwrap();
-    let closed = close(&mut lab);
-    assert_eq!(closed.opened.unwrap().by, "ann");
-    assert!(closed.breaker);
-    assert_eq!(closed.waited_until_ms, Some(due_ms));
-    assert_eq!(close(&mut lab), ClosedLimit::default());
+    let reset = |lab: &mut Lab| lab.store.write(|tx| tx.reset_limit("smtp", &act)).unwrap();
+    let ended = ResetLimit {
+        breaker: true,
+        waited_until_ms: Some(due_ms),
+    };
+    assert_eq!(reset(&mut lab), ended);
+    assert_eq!(reset(&mut lab), ResetLimit::default());
+    assert_eq!(lab.claim(1).len(), 0, "it is still paused");
+    let resume = |lab: &mut Lab| lab.store.write(|tx| tx.resume_limit("smtp", &act)).unwrap();
+    assert_eq!(resume(&mut lab).unwrap().by, "ann");
+    assert_eq!(resume(&mut lab), None);
     assert_eq!(lab.claim(1).len(), 1);
 }
 
@@ -277,8 +282,8 @@ fn the_breaker_of_a_job_can_be_closed() {
     assert_eq!(lab.claim(1).len(), 0);
     let flow = lab.store.flow(|| None, lab.now_ms).unwrap();
     assert_eq!(flow.breakers.keys().collect::<Vec<_>>(), ["job"]);
-    assert!(lab.store.write(|tx| tx.close_job("job", &act)).unwrap());
-    assert!(!lab.store.write(|tx| tx.close_job("job", &act)).unwrap());
+    assert!(lab.store.write(|tx| tx.reset_job("job", &act)).unwrap());
+    assert!(!lab.store.write(|tx| tx.reset_job("job", &act)).unwrap());
     assert_eq!(lab.claim(1).len(), 1);
 }
 
@@ -329,15 +334,15 @@ fn acts_are_kept_with_who_and_why_and_only_the_newest() {
         &act(now_ms),
     );
     let act = act(now_ms);
-    lab.store.write(|tx| tx.open_limit("smtp", &act)).unwrap();
-    lab.store.write(|tx| tx.close_limit("smtp", &act)).unwrap();
+    lab.store.write(|tx| tx.pause_limit("smtp", &act)).unwrap();
+    lab.store.write(|tx| tx.resume_limit("smtp", &act)).unwrap();
     lab.store
         .write(|tx| tx.pause_queue("default", &act))
         .unwrap();
     let acts = lab.store.acts("limit", None, 10).unwrap();
     let whats: Vec<&str> = acts.iter().map(|act| act.what.as_str()).collect();
     // What changed nothing is no act.
-    assert_eq!(whats, ["close", "open", "rate=5/s"]);
+    assert_eq!(whats, ["resume", "pause", "rate=5/s"]);
     assert_eq!(acts[2].until_ms, Some(now_ms + 1));
     assert_eq!((acts[0].by.as_str(), acts[0].at_ms), ("ann", now_ms));
     assert_eq!(acts[0].reason.as_deref(), Some("mending"));

@@ -1,0 +1,150 @@
+//! `jobctl limits pause`, `jobctl limits resume` and `jobctl limits reset`.
+//!
+//! Rule: a pause stops starts, not what runs; doing again what is done already is no error.
+
+use serde_json::json;
+
+use super::check_limit;
+use crate::cli::control::{self, ActArgs, WhyArgs, because};
+use crate::cli::{Context, when};
+use crate::document;
+use crate::store::{Create, ResetLimit, Store};
+
+/// Keep the runs under a limit waiting; what runs goes on
+#[derive(Debug, clap::Args)]
+pub(super) struct PauseArgs {
+    /// Which limit
+    limit: String,
+    #[command(flatten)]
+    act: ActArgs,
+}
+
+/// Let the runs under a paused limit start again
+#[derive(Debug, clap::Args)]
+pub(super) struct ResumeArgs {
+    /// Which limit
+    limit: String,
+    #[command(flatten)]
+    why: WhyArgs,
+}
+
+/// Close the breaker of a limit and forget a wait that a service asked for
+#[derive(Debug, clap::Args)]
+pub(super) struct ResetArgs {
+    /// Which limit
+    limit: String,
+    #[command(flatten)]
+    why: WhyArgs,
+}
+
+/// Pauses.
+pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.act.given(context)?;
+    let limit = &args.limit;
+    let mut store = open(limit, context)?;
+    let before = store.write(|tx| tx.pause_limit(limit, &given.act()))?;
+    context.screen.done(format!("limit `{limit}` is paused"));
+    let text = match &before {
+        None => format!(
+            "limit `{limit}` is paused: nothing under it starts{} `jobctl limits resume {limit}`",
+            given.until_or()
+        ),
+        Some(before) => format!(
+            "limit `{limit}` was paused already by {} {}{}; nothing was changed",
+            before.by,
+            when::relative(before.set_ms, context.now_ms()),
+            because(before.reason.as_deref())
+        ),
+    };
+    report(
+        &store,
+        "limits.pause",
+        limit,
+        before.is_none(),
+        &text,
+        context,
+    )
+}
+
+/// Resumes.
+pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.why.given(context);
+    let limit = &args.limit;
+    let mut store = open(limit, context)?;
+    let ended = store.write(|tx| tx.resume_limit(limit, &given.act()))?;
+    context.screen.done(format!("limit `{limit}` is resumed"));
+    let text = match &ended {
+        Some(pause) => format!(
+            "limit `{limit}` is resumed: {} had paused it{}",
+            pause.by,
+            because(pause.reason.as_deref())
+        ),
+        None => format!("limit `{limit}` was not paused"),
+    };
+    report(
+        &store,
+        "limits.resume",
+        limit,
+        ended.is_some(),
+        &text,
+        context,
+    )
+}
+
+/// Resets.
+pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u8> {
+    let given = args.why.given(context);
+    let limit = &args.limit;
+    let mut store = open(limit, context)?;
+    let ended = store.write(|tx| tx.reset_limit(limit, &given.act()))?;
+    context.screen.done(format!("limit `{limit}` is reset"));
+    let text = match ended {
+        ResetLimit {
+            breaker: true,
+            waited_until_ms: None,
+        } => format!("limit `{limit}` is reset: its breaker is closed"),
+        ResetLimit {
+            breaker: true,
+            waited_until_ms: Some(_),
+        } => format!(
+            "limit `{limit}` is reset: its breaker is closed, and the wait that a service asked for is over"
+        ),
+        ResetLimit {
+            breaker: false,
+            waited_until_ms: Some(_),
+        } => format!("limit `{limit}` is reset: the wait that a service asked for is over"),
+        ResetLimit { .. } => format!(
+            "limit `{limit}` needs no reset: no breaker of it is open, and no service asked it to wait"
+        ),
+    };
+    let done = ended != ResetLimit::default();
+    report(&store, "limits.reset", limit, done, &text, context)
+}
+
+/// The store, where the limit is known.
+fn open(limit: &str, context: &mut Context) -> anyhow::Result<Store> {
+    let store = context.open_store(Create::IfMissing)?;
+    check_limit(&control::flow(&store, context)?, limit, context)?;
+    Ok(store)
+}
+
+/// How the limit stands now, as a document; or what was done.
+fn report(
+    store: &Store,
+    schema: &str,
+    limit: &str,
+    done: bool,
+    text: &str,
+    context: &mut Context,
+) -> anyhow::Result<u8> {
+    if !context.screen.json() {
+        context.screen.line(text);
+        return Ok(0);
+    }
+    let flow = control::flow(store, context)?;
+    let body = flow.limit(limit).map_or(json!({}), document::limit);
+    let done = json!({ "name": limit, "done": done });
+    let body = document::merged(body, done);
+    context.screen.document(schema, body);
+    Ok(0)
+}
