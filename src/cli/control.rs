@@ -288,9 +288,20 @@ pub(super) fn changes<'a>(
 }
 
 /// `jobctl queues history` and those of limits and jobs.
-pub(super) fn history(kind: &str, args: &HistoryArgs, context: &mut Context) -> anyhow::Result<u8> {
+///
+/// # Errors
+/// Those of the store; exit 3 where there is nothing, and `known` says that nobody knows the name.
+pub(super) fn history(
+    kind: &str,
+    args: &HistoryArgs,
+    known: impl FnOnce(&Store, &str, &Context) -> Result<()>,
+    context: &mut Context,
+) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let acts = store.acts(kind, args.name.as_deref(), args.limit)?;
+    if let (true, Some(name)) = (acts.is_empty(), &args.name) {
+        known(&store, name, context)?;
+    }
     if context.screen.json() {
         let items: Vec<_> = acts.iter().map(document::act).collect();
         let name = format!("{kind}s.history");

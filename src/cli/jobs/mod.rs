@@ -40,6 +40,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Show(args) => show::run(&args, context),
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
-        Verb::History(args) => control::history("job", &args, context),
+        Verb::History(args) => control::history("job", &args, check_job, context),
     }
 }

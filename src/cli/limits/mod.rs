@@ -10,6 +10,7 @@ use super::Context;
 use super::control::{self, HistoryArgs};
 use crate::error::Result;
 use crate::flow::{FlowView, Rules};
+use crate::store::Store;
 
 /// Limits that jobs share
 #[derive(Debug, clap::Args)]
@@ -49,7 +50,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
         Verb::Reset(args) => pause::reset(&args, context),
-        Verb::History(args) => control::history("limit", &args, context),
+        Verb::History(args) => control::history("limit", &args, known, context),
     }
 }
 
@@ -60,4 +61,8 @@ fn check_limit(flow: &FlowView, limit: &str, context: &Context) -> Result<()> {
     known.extend(changed.map(|change| change.name.clone()));
     let of_file = |rules: Rules| rules.limits.into_keys().collect();
     control::check_known("limit", limit, known, of_file, context)
+}
+
+fn known(store: &Store, limit: &str, context: &Context) -> Result<()> {
+    check_limit(&control::flow(store, context)?, limit, context)
 }

@@ -45,7 +45,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
         Verb::Set(args) => set::set(&args, context),
-        Verb::History(args) => control::history("queue", &args, context),
+        Verb::History(args) => control::history("queue", &args, known, context),
     }
 }
 
@@ -56,4 +56,8 @@ fn check_queue(store: &Store, flow: &FlowView, queue: &str, context: &Context) -
     known.extend(flow.rules.queues.keys().cloned());
     let of_file = |rules: crate::flow::Rules| rules.queues.into_keys().collect();
     control::check_known("queue", queue, known, of_file, context)
+}
+
+fn known(store: &Store, queue: &str, context: &Context) -> Result<()> {
+    check_queue(store, &control::flow(store, context)?, queue, context)
 }

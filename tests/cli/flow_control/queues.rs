@@ -267,6 +267,7 @@ fn bad_input_changes_nothing() {
         "queues pause btch",
         "queues resume btch",
         "queues set btch max_running=1",
+        "queues history btch",
     ] {
         let err = format!(
             "error: unknown queue `btch`; nothing was changed\nhint: did you mean `batch`? {queues}\n"
@@ -277,6 +278,7 @@ fn bad_input_changes_nothing() {
         "limits pause smpt",
         "limits resume smpt",
         "limits reset smpt",
+        "limits history smpt",
         "limits set smpt rate=1/s",
     ] {
         let err = "error: unknown limit `smpt`; nothing was changed\n\
