@@ -84,7 +84,7 @@ fn change(change: &Override) -> Value {
             .map_or_else(|_| json!(change.value), |n| json!(n)),
     };
     json!({
-        "key": change.key,
+        "key": change.key.name(),
         "value": value,
         "by": change.by,
         "reason": change.reason,

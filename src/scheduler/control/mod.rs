@@ -126,8 +126,9 @@ pub struct Control {
     is_loads_turn: bool,
     /// Rows that later slices may go on with, by schedule: logged when they end.
     unlogged: BTreeMap<usize, PeriodRow>,
-    /// What the last logged period of a schedule came to.
-    logged: BTreeMap<usize, (PeriodResult, Option<SkipReason>)>,
+    /// What the last period of a schedule that was logged for everybody came to, and when that was, by the boot clock,
+    /// milliseconds.
+    logged: BTreeMap<usize, ((PeriodResult, Option<SkipReason>), i64)>,
     /// Why the last work failed.
     trouble: Option<String>,
     /// Why the last catalogue was refused.
@@ -384,8 +385,8 @@ impl Control {
         }
         // Whatever the clock is by now: what one that was ahead had opened was taken back, and may be due again.
         self.load.apply = (0..self.book.entries.len()).collect();
-        let is_apply = |(_, slice): &(i64, Slice)| matches!(slice, Slice::Apply(_));
-        self.load.failed.retain(|it| !is_apply(it));
+        let failed = &mut self.load.failed;
+        failed.retain(|(_, slice)| !matches!(slice, Slice::Apply(_)));
         self.agenda = Agenda::default();
     }
 }

@@ -7,7 +7,7 @@ use crate::units::format_utc;
 
 use super::super::accept::{held_words, jump_words};
 use super::super::report::row_line;
-use super::{Action, Control};
+use super::{AGAIN_MS, Action, Control};
 
 /// A line for the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -190,13 +190,17 @@ impl Control {
         }
     }
 
-    /// Where periods come to the same again and again, such as one a second while nobody works, the first is for everybody.
+    /// Where periods come to the same again and again, such as one a second while nobody works, one a minute is for everybody.
     fn log_row(&mut self, index: usize, row: &PeriodRow) {
         let outcome = (row.result, row.reason);
-        let is_same = self.logged.insert(index, outcome) == Some(outcome);
+        let now_ms = self.now.boot_ms;
+        let before = self.logged.get(&index);
+        let is_told = before.is_some_and(|(it, at_ms)| *it == outcome && now_ms - at_ms < AGAIN_MS);
         let mut line = row_line(row);
-        if is_same && row.run.is_none() {
+        if is_told && row.run.is_none() {
             line.level = Level::Debug;
+        } else {
+            self.logged.insert(index, (outcome, now_ms));
         }
         self.out.push(Action::Log(line));
     }

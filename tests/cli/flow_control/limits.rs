@@ -26,6 +26,7 @@ fn a_paused_limit_starts_nothing_until_it_is_resumed() {
         (&json!(true), &json!("root"), &Value::Null)
     );
     assert_eq!(ms(&api["paused_until"]) - ms(&api["paused_at"]), 3_600_000);
+    assert_eq!(api["overrides"][0]["key"], "paused");
     assert_eq!(
         timeless(&world.run("limits list").ok()),
         "LIMIT RUNNING RATE NEXT BREAKER WAIT PAUSED CHANGED\n\

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::catalogue::Catalogue;
 use crate::error::Kind;
+use crate::observe::log::Level::{Debug, Info};
 use crate::scheduler::change::Applied;
 use crate::scheduler::open::Opened;
 use crate::scheduler::work::{Failure, Findings, Looked, News, Put, Removed};
@@ -441,4 +442,42 @@ fn what_cannot_be_opened_waits_a_minute_and_no_longer_wherever_the_wall_clock_is
         };
         assert_eq!(opened, failed, "{set_by_ms}");
     }
+}
+
+#[test]
+fn periods_that_come_to_the_same_again_and_again_are_logged_once_a_minute() {
+    let mut world = World::started();
+    let skipped = |reason| PeriodRow {
+        job: "a".into(),
+        period: "2027-01-01T00:00:00Z".into(),
+        due_ms: 0,
+        last_period: "2027-01-01T00:00:00Z".into(),
+        last_due_ms: 0,
+        count: 1,
+        business_date: String::new(),
+        version: 1,
+        result: PeriodResult::Skipped,
+        reason: Some(reason),
+        into: None,
+        run: None,
+        decided_ms: 0,
+    };
+    let mut levels = Vec::new();
+    for (wait_ms, reason) in [
+        (0, SkipReason::Overlap),
+        (1_000, SkipReason::Overlap),
+        (1_000, SkipReason::Paused),
+        (AGAIN_MS - 1, SkipReason::Paused),
+        (1, SkipReason::Paused),
+        (24 * 60 * MINUTE, SkipReason::Paused),
+    ] {
+        world.pass(wait_ms);
+        world.control.now = world.now;
+        world.control.log_rows(0, vec![skipped(reason)], false);
+        let Some(Action::Log(line)) = world.control.out.pop() else {
+            panic!("a line");
+        };
+        levels.push(line.level);
+    }
+    assert_eq!(levels, [Info, Debug, Info, Debug, Info, Info]);
 }
