@@ -162,6 +162,17 @@ pub(super) fn foreign_rules(flow: &FlowView, context: &Context) -> Option<String
     })
 }
 
+/// That it was paused before, by whom and why.
+pub(super) fn paused_already(kind: &str, before: &Override, context: &Context) -> String {
+    format!(
+        "{kind} `{}` was paused already by {} {}{}; nothing was changed",
+        before.name,
+        before.by,
+        when::relative(before.set_ms, context.now_ms()),
+        because(before.reason.as_deref())
+    )
+}
+
 /// Why the files of the catalogue whose rules are in force cannot take their place, if they are ours and cannot.
 pub(super) fn refused_catalogue(flow: &FlowView, context: &Context) -> Option<String> {
     flow.source.as_ref()?;

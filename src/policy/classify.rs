@@ -138,19 +138,10 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
-    use crate::attempt::Said;
     use crate::catalogue::Pattern;
 
     fn report(ending: Ending) -> Report {
-        Report {
-            started_ms: 0,
-            ran_ms: 0,
-            ending,
-            output_tail: Vec::new(),
-            output_bytes: 0,
-            leaked: 0,
-            said: Said::default(),
-        }
+        Report::not_started(ending, 0)
     }
 
     #[test]

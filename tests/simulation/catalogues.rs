@@ -58,6 +58,16 @@ retry.max_crashes = 1
 command = ["true"]
 params.of.required = true
 sequence = "{of}"
+[job.fragile]
+command = ["true"]
+concurrency = 1
+TERMS
+retry.max_crashes = 2
+[job.ledger]
+command = ["true", "ARGUMENT"]
+params.of.required = true
+sequence = { key = "{of}", on_dead = "continue" }
+deadline = "20h"
 [job.index]
 command = ["true"]
 params = { of = { required = true }, revision = { required = true } }
@@ -79,18 +89,12 @@ deadline = "150m"
 command = ["true"]
 "#;
 
-const EDITIONS: [&str; 3] = [
-    r#"
-[job.fragile]
-command = ["true"]
-concurrency = 1
-retry.attempts = 5
-retry.max_crashes = 2
-[job.ledger]
-command = ["true", "--of={of}"]
-params.of.required = true
-sequence = { key = "{of}", on_dead = "continue" }
-deadline = "20h"
+/// What `fragile` demands, what `ledger` gets, and the schedules.
+const EDITIONS: [(&str, &str, &str); 3] = [
+    (
+        "retry.attempts = 5",
+        "--of={of}",
+        r#"
 [job.hourly.schedule]
 cron = "7 0-23/3 * * *"
 timezone = "America/New_York"
@@ -115,17 +119,11 @@ cron = "0 1 * * *"
 on = "last business day of month"
 timezone = "Asia/Almaty"
 "#,
-    r#"
-[job.fragile]
-command = ["true"]
-concurrency = 1
-guarantee = "at-most-once"
-retry.max_crashes = 2
-[job.ledger]
-command = ["true", "--of={of}"]
-params.of.required = true
-sequence = { key = "{of}", on_dead = "continue" }
-deadline = "20h"
+    ),
+    (
+        r#"guarantee = "at-most-once""#,
+        "--of={of}",
+        r#"
 [job.hourly.schedule]
 cron = "37 */4 * * *"
 timezone = "America/New_York"
@@ -146,17 +144,11 @@ on = "every business day"
 timezone = "Asia/Almaty"
 splay = "2h"
 "#,
-    r#"
-[job.fragile]
-command = ["true"]
-concurrency = 1
-retry.attempts = 2
-retry.max_crashes = 2
-[job.ledger]
-command = ["true", "{of}"]
-params.of.required = true
-sequence = { key = "{of}", on_dead = "continue" }
-deadline = "20h"
+    ),
+    (
+        "retry.attempts = 2",
+        "{of}",
+        r#"
 [job.hourly.schedule]
 cron = "7 */3 * * *"
 timezone = "Australia/Lord_Howe"
@@ -173,6 +165,7 @@ overlap = "queue"
 catch_up = "all"
 catch_up_within = "2d"
 "#,
+    ),
 ];
 
 /// The edition in which a value of `ledger` may not look like an option.
@@ -183,8 +176,9 @@ pub(super) fn editions() -> &'static [Arc<Catalogue>] {
     static EDITIONS_READ: OnceLock<Vec<Arc<Catalogue>>> = OnceLock::new();
     EDITIONS_READ.get_or_init(|| {
         let world = World::new();
-        let read = |schedules: &&str| {
-            world.write_catalogue(&format!("{COMMON}{schedules}"));
+        let read = |(terms, argument, schedules): &(&str, &str, &str)| {
+            let common = COMMON.replace("TERMS", terms).replace("ARGUMENT", argument);
+            world.write_catalogue(&format!("{common}{schedules}"));
             match Catalogue::load(&world.catalogue()) {
                 Ok(catalogue) => Arc::new(catalogue),
                 Err(error) => panic!("{error:?}"),

@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::check_limit;
+use crate::cli::Context;
 use crate::cli::control::{self, ActArgs, WhyArgs, because};
-use crate::cli::{Context, when};
 use crate::document;
 use crate::store::{Create, ResetLimit, Store};
 
@@ -49,12 +49,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
             "limit `{limit}` is paused: nothing under it starts{} `jobctl limits resume {limit}`",
             given.until_or()
         ),
-        Some(before) => format!(
-            "limit `{limit}` was paused already by {} {}{}; nothing was changed",
-            before.by,
-            when::relative(before.set_ms, context.now_ms()),
-            because(before.reason.as_deref())
-        ),
+        Some(before) => control::paused_already("limit", before, context),
     };
     report(
         &store,
@@ -98,24 +93,18 @@ pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u
     let mut store = open(limit, context)?;
     let ended = store.write(|tx| tx.reset_limit(limit, &given.act()))?;
     context.screen.done(format!("limit `{limit}` is reset"));
-    let text = match ended {
-        ResetLimit {
-            breaker: true,
-            waited_until_ms: None,
-        } => format!("limit `{limit}` is reset: its breaker is closed"),
-        ResetLimit {
-            breaker: true,
-            waited_until_ms: Some(_),
-        } => format!(
-            "limit `{limit}` is reset: its breaker is closed, and the wait that a service asked for is over"
-        ),
-        ResetLimit {
-            breaker: false,
-            waited_until_ms: Some(_),
-        } => format!("limit `{limit}` is reset: the wait that a service asked for is over"),
-        ResetLimit { .. } => format!(
+    let breaker = ended.breaker.then_some("its breaker is closed");
+    let wait = ended
+        .waited_until_ms
+        .map(|_| "the wait that a service asked for is over");
+    let text = match [breaker, wait] {
+        [None, None] => format!(
             "limit `{limit}` needs no reset: no breaker of it is open, and no service asked it to wait"
         ),
+        what => {
+            let what: Vec<&str> = what.into_iter().flatten().collect();
+            format!("limit `{limit}` is reset: {}", what.join(", and "))
+        }
     };
     let done = ended != ResetLimit::default();
     report(&store, "limits.reset", limit, done, &text, context)

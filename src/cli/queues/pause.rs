@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::check_queue;
-use crate::cli::control::{self, ActArgs, WhyArgs, because};
-use crate::cli::{Context, when};
+use crate::cli::Context;
+use crate::cli::control::{self, ActArgs, WhyArgs};
 use crate::document;
 use crate::flow::FlowView;
 use crate::store::Create;
@@ -47,12 +47,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
             "queue `{queue}` is paused: its runs wait{} `jobctl queues resume {queue}`",
             given.until_or()
         ),
-        Some(before) => format!(
-            "queue `{queue}` was paused already by {} {}{}; nothing was changed",
-            before.by,
-            when::relative(before.set_ms, context.now_ms()),
-            because(before.reason.as_deref())
-        ),
+        Some(before) => control::paused_already("queue", &before, context),
     };
     context.screen.line(&text);
     Ok(0)
