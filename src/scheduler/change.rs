@@ -10,7 +10,7 @@ use crate::catalogue::Schedule;
 use crate::error::{Error, Kind, Result};
 use crate::policy::Backlog;
 use crate::schedule::{Period, PeriodsError, Rule};
-use crate::store::{NewVersion, PeriodRow, Tx};
+use crate::store::{NewVersion, PeriodRow, Store, Tx};
 
 use super::book::Entry;
 use super::open::{Budget, Fates, Now, Opened, next_of, open_passed, open_version};
@@ -38,11 +38,23 @@ pub(super) enum Applied {
     Unfinished(Vec<PeriodRow>),
     /// The rule cannot be asked.
     Failed(String),
+    /// It is for the leader to put it in force.
+    NotInForce,
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 fn bug(error: PeriodsError) -> Error {
     Error::new(Kind::Bug, error.to_string())
+}
+
+/// How far one schedule is, if it is in force.
+pub(super) fn follow(store: &Store, entry: &Entry) -> Result<Applied> {
+    let row = store.schedule(&entry.job)?;
+    let row = row.filter(|row| row.version.is_some() && row.digest == entry.plan.digest);
+    Ok(row.map_or(Applied::NotInForce, |row| Applied::Kept {
+        watermark_ms: row.watermark_ms,
+        next_ms: row.next_ms,
+    }))
 }
 
 /// Puts one schedule in force.

@@ -12,7 +12,7 @@ use crate::store::{Store, Tx};
 use super::Reload;
 use super::agenda::Due;
 use super::book::Book;
-use super::change::{Applied, apply, remove};
+use super::change::{Applied, apply, follow, remove};
 use super::open::{Budget, Now, Opened, open};
 use super::work::{Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work};
 
@@ -34,6 +34,11 @@ pub fn perform(
         }
         Work::Apply(book, guard, indexes) => {
             let put = apply_all(store, &book, &guard, &indexes, clock);
+            Answer::Applied(indexes, tend(store, put))
+        }
+        Work::Follow(book, indexes) => {
+            let rows = indexes.iter().map(|&index| &book.entries[index]);
+            let put: Result<_> = rows.map(|entry| follow(store, entry).map(Put)).collect();
             Answer::Applied(indexes, tend(store, put))
         }
         Work::FindRemoved(book) => {

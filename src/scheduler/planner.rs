@@ -50,7 +50,8 @@ impl Planner {
     /// Those of the store.
     pub fn start(store: Store, catalogue: &Catalogue, boot_id: &str, now: Reading) -> Result<Self> {
         let guard = guard_of(&store, boot_id, now)?;
-        let control = Control::new(Loaded::of(catalogue.clone())?, guard, now);
+        let mut control = Control::new(Loaded::of(catalogue.clone())?, guard, false, now);
+        control.set_leads(true);
         let mut planner = Self { store, control };
         planner.work(now)?;
         Ok(planner)

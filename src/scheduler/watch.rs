@@ -60,10 +60,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     let candidate = Candidate::new(store.dir())?;
     let now = read_clocks();
     let guard = guard_of(&store, &clock::boot_id(), now)?;
-    let mut control = Control::new(Loaded::of(catalogue)?, guard, now);
-    if candidate.leads() {
-        control.on_event(Event::Lead, now);
-    }
+    let control = Control::new(Loaded::of(catalogue)?, guard, candidate.leads(), now);
     let _house = House::start(open, Arc::clone(&reload))?;
     let scheduler = Scheduler {
         control,

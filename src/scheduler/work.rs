@@ -39,6 +39,8 @@ pub enum Work {
     SaveRules(Arc<Loaded>),
     /// Put these schedules of the book in force.
     Apply(Arc<Book>, ClockGuard, Vec<usize>),
+    /// See whether these schedules of the book are in force, and what is due of them next.
+    Follow(Arc<Book>, Vec<usize>),
     /// Find the jobs that have a schedule in force and none in the book.
     FindRemoved(Arc<Book>),
     /// Take the schedules of these jobs out of force.
@@ -112,7 +114,7 @@ pub enum Answer {
     Read(std::result::Result<Arc<Loaded>, Error>),
     /// Of [`Work::SaveRules`]: the generation of the catalogue.
     RulesSaved(Arc<Loaded>, std::result::Result<i64, Failure>),
-    /// Of [`Work::Apply`]: as many as were reached.
+    /// Of [`Work::Apply`] and [`Work::Follow`]: as many as were reached.
     Applied(Vec<usize>, std::result::Result<Vec<Put>, Failure>),
     /// Of [`Work::FindRemoved`].
     Removed(std::result::Result<Vec<String>, Failure>),
@@ -162,7 +164,7 @@ impl Answer {
     }
 }
 
-/// What came of putting one schedule in force.
+/// What came of putting one schedule in force, or of seeing whether it is.
 #[derive(Debug)]
 pub struct Put(pub(super) Applied);
 

@@ -9,3 +9,4 @@ mod pauses;
 mod pieces;
 mod process;
 mod simulation;
+mod standby;

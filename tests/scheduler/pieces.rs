@@ -16,8 +16,7 @@ const LOOKS_MAX: usize = 20_000;
 fn pieces(world: &World, now: Reading, is_wanted: impl Fn(&Work) -> bool) -> usize {
     let load: Reload = Arc::new(|| Err(Error::new(Kind::Bug, "it reads no catalogue")));
     let loaded = Loaded::of(catalogue(world)).expect("schedules");
-    let mut control = Control::new(loaded, ClockGuard::new(BOOT, now), now);
-    control.on_event(Event::Lead, now);
+    let mut control = Control::new(loaded, ClockGuard::new(BOOT, now), true, now);
     let (mut store, mut count) = (world.store(), 0);
     loop {
         let actions = control.next(now).into_iter();

@@ -23,8 +23,6 @@ pub(super) struct Calendar {
     unsure: BTreeSet<String>,
     /// Instants from then on are known.
     known_from_ms: i64,
-    /// The edition whose schedules were put in force last.
-    pub(super) applied: usize,
     /// Up to when `elapsed` was decided; and since when that is so, by the true time.
     elapsed_ms: Option<i64>,
     elapsed_since_ms: i64,

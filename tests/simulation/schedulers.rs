@@ -30,10 +30,8 @@ struct Process {
     late: Option<Answer>,
     /// Stopped by a signal until then, by the true time; it keeps the lead.
     frozen_until_ms: i64,
-    /// The edition of the catalogue when it was last told to read it, the one that it read last, and the one in force for it.
+    /// The edition of the catalogue when it was last told to read it.
     edition: usize,
-    read: usize,
-    in_force: usize,
     /// Since when nothing of its work failed, by the true time; `None` where something did just now.
     well_since_ms: Option<i64>,
 }
@@ -76,7 +74,7 @@ impl Schedulers {
         let Some(mut process) = self.processes[index].take() else {
             host.changes();
             if !host.refuses() {
-                self.processes[index] = Some(start(host));
+                self.processes[index] = Some(start(host, index == self.leader));
             }
             return;
         };
@@ -169,7 +167,7 @@ impl Schedulers {
     /// Everything that is due is opened by a new one, which believes the clock.
     pub(super) fn settle(&mut self, host: &mut Host) {
         self.end();
-        let mut process = start(host);
+        let mut process = start(host, true);
         process.control.accept_clock(host.reading());
         let turn = process.turn(host, true).expect("nothing kills it");
         assert_eq!(turn, Turn::Goes);
@@ -177,7 +175,7 @@ impl Schedulers {
     }
 }
 
-fn start(host: &mut Host) -> Box<Process> {
+fn start(host: &mut Host, leads: bool) -> Box<Process> {
     let store = host.open();
     let now = host.reading();
     let kept = store.scheduler().expect("a row").clock;
@@ -188,14 +186,12 @@ fn start(host: &mut Host) -> Box<Process> {
     host.note(|| "a scheduler starts".to_owned());
     let loaded = Loaded::of(Catalogue::clone(&host.catalogue())).expect("schedules");
     Box::new(Process {
-        control: Control::new(loaded, guard, now),
+        control: Control::new(loaded, guard, leads, now),
         store,
-        leads: false,
+        leads,
         late: None,
         frozen_until_ms: 0,
         edition: host.edition,
-        read: host.edition,
-        in_force: host.edition,
         well_since_ms: None,
     })
 }
@@ -235,11 +231,6 @@ impl Process {
                 return Ok(Turn::Goes);
             };
             let answer = self.perform(work, host)?;
-            match &answer {
-                Answer::Read(Ok(_)) => self.read = host.edition,
-                Answer::RulesSaved(_, Ok(_)) => self.in_force = self.read,
-                _ => {}
-            }
             if host.faults > 0 && host.dice.percent(5) {
                 self.late = Some(answer);
                 return Ok(Turn::Goes);
@@ -257,10 +248,7 @@ impl Process {
         let since_ms = *self.well_since_ms.get_or_insert(host.true_ms);
         let well = self.leads && host.true_ms - since_ms > WELL_MS;
         host.elapsed_goes_on(well);
-        // A standby that could not read the newer files may have put the older schedules in force again: the leader takes them back
-        // when its own are due.
-        let is_ours = host.calendar.applied == self.in_force;
-        if well && is_ours && self.control.guard().suspicion().is_none() {
+        if well && self.control.guard().suspicion().is_none() {
             host.nothing_is_overdue();
         }
     }
@@ -293,9 +281,6 @@ impl Process {
             return Ok(refused(answer, host));
         }
         let fails = arm(host);
-        if matches!(work, Work::Apply(..)) {
-            host.calendar.applied = self.in_force;
-        }
         let answer = perform(work, &mut self.store, &load, &clock);
         host.witness.look(Actor::Scheduler, &host.processes);
         let held = self.control.guard().suspicion().is_some();

@@ -79,7 +79,11 @@ impl Control {
         if !self.load.apply.is_empty() {
             let n = self.load.apply.len().min(SCHEDULES_MAX);
             let indexes = self.load.apply.drain(..n).collect();
-            return Some(Work::Apply(book, self.guard.clone(), indexes));
+            return Some(if self.leads {
+                Work::Apply(book, self.guard.clone(), indexes)
+            } else {
+                Work::Follow(book, indexes)
+            });
         }
         if self.load.find_removed {
             return Some(Work::FindRemoved(book));

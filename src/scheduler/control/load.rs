@@ -30,7 +30,7 @@ pub(super) struct Load {
     pub(super) only_if_changed: bool,
     /// A newer catalogue was read; its rules are to be saved, from then on. The schedules of the one before go on until they are.
     pub(super) newer: Option<(Arc<Loaded>, i64)>,
-    /// Schedules of the book that are to be put in force.
+    /// Schedules of the book that are to be put in force; those that a standby is to look at.
     pub(super) apply: VecDeque<usize>,
     /// What could not be done, and from when on it is tried again.
     pub(super) failed: Vec<(i64, Slice)>,
@@ -122,14 +122,20 @@ impl Control {
         self.seen.path.clone_from(&self.book.path);
         self.seen.stamp.clone_from(&self.book.stamp);
         self.generation = Some(generation);
+        self.put_in_force();
+        self.load.is_overruled = false;
+        self.refused = None;
+    }
+
+    /// The schedules of the book are to be in force, and no others. That is the leader's work: a standby could have read older files
+    /// than the leader, and be late with them. It only learns what is due of those that are in force.
+    pub(super) fn put_in_force(&mut self) {
         self.agenda = Agenda::default();
         self.load.apply = (0..self.book.entries.len()).collect();
         self.load.failed.clear();
         self.load.remove.clear();
-        self.load.find_removed = true;
+        self.load.find_removed = self.leads;
         self.load.is_open = true;
-        self.load.is_overruled = false;
-        self.refused = None;
     }
 
     pub(super) fn on_applied(&mut self, indexes: Vec<usize>, result: Result<Vec<Put>, Failure>) {
@@ -175,6 +181,11 @@ impl Control {
                 self.load.apply.push_back(index);
                 // This may take minutes.
                 self.ready();
+                return;
+            }
+            Applied::NotInForce => {
+                let at_ms = self.now.boot_ms + AGAIN_MS;
+                self.load.failed.push((at_ms, Slice::Apply(index)));
                 return;
             }
             Applied::Failed(message) => {

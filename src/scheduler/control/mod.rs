@@ -51,7 +51,7 @@ pub enum Event {
     Stop,
     /// Somebody wants the catalogue to be read again.
     Reload,
-    /// This process leads from now on.
+    /// This process, which was a standby, leads from now on.
     Lead,
     /// A piece of work came back.
     Answer(Answer),
@@ -143,8 +143,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Begins with a catalogue that is to be put in force, and what is known of the clock.
-    pub fn new(loaded: Loaded, guard: ClockGuard, now: Reading) -> Self {
+    /// Begins with a catalogue that is to be put in force, what is known of the clock, and whether this process leads.
+    pub fn new(loaded: Loaded, guard: ClockGuard, leads: bool, now: Reading) -> Self {
         let loaded = Arc::new(loaded);
         let mut guard = guard;
         let times = guard.look(now);
@@ -160,12 +160,12 @@ impl Control {
             guard,
             times,
             now,
-            leads: false,
+            leads,
             load: Load {
                 newer: Some((loaded, now.boot_ms)),
                 ..Load::default()
             },
-            announces_lead: false,
+            announces_lead: leads,
             is_clock_saved: false,
             saved_jump: None,
             was_held: false,
@@ -203,9 +203,12 @@ impl Control {
                 self.announces_lead = true;
                 if self.started {
                     self.log_lead();
-                    // The leader before may not have come to the end of a load.
-                    self.want_catalogue(self.now.boot_ms, false);
                 }
+                if self.generation.is_some() {
+                    self.put_in_force();
+                }
+                // The leader before may have read newer files than ours.
+                self.want_catalogue(self.now.boot_ms, false);
             }
             Event::Answer(answer) => {
                 self.out_since_ms = None;

@@ -152,3 +152,70 @@ fn who_takes_over_puts_its_catalogue_in_force() {
     assert!(done.contains(&"apply") && done.contains(&"find removed"));
     assert_eq!(world.control.schedules(), 1);
 }
+
+/// Proves (periods): only the leader puts schedules in force; a standby starts whatever is in force.
+#[test]
+fn a_standby_puts_nothing_in_force_and_follows_what_is() {
+    let mut world = World::new();
+    let mut done = Vec::new();
+    while let Some(work) = world.work() {
+        done.push(name(&work));
+        let Work::Follow(_, indexes) = work else {
+            world.succeed(work);
+            continue;
+        };
+        // The leader has not put the second one in force yet.
+        let next_ms = Some(world.now.wall_ms + MINUTE / 2);
+        let kept = Applied::Kept {
+            watermark_ms: 0,
+            next_ms,
+        };
+        let put = vec![Put(kept), Put(Applied::NotInForce)];
+        world.event(Event::Answer(Answer::Applied(indexes, Ok(put))));
+    }
+    assert!(world.control.started && !world.control.is_loaded());
+    assert_eq!(
+        world.control.agenda.first().map(|(_, index)| index),
+        Some(0)
+    );
+    world.pass(AGAIN_MS - 1);
+    done.extend(world.rest());
+    let follows = |done: &[&str]| done.iter().filter(|kind| **kind == "follow").count();
+    assert_eq!(follows(&done), 1);
+    world.pass(1);
+    done.extend(world.rest());
+    assert_eq!(follows(&done), 2);
+    assert!(world.control.is_loaded());
+    for kind in ["apply", "find removed", "remove", "lead"] {
+        assert!(!done.contains(&kind), "{kind}");
+    }
+}
+
+#[test]
+fn who_takes_over_while_its_files_cannot_be_read_puts_in_force_what_it_has() {
+    for has_started in [true, false] {
+        let mut world = World::new();
+        if has_started {
+            world.rest();
+        } else {
+            let rules = world.work().unwrap();
+            world.succeed(rules);
+        }
+        world.event(Event::Lead);
+        let mut done = Vec::new();
+        while let Some(work) = world.work() {
+            done.push(name(&work));
+            if name(&work) == "read" {
+                let refused = Err(Error::new(Kind::Config, "no"));
+                world.event(Event::Answer(Answer::Read(refused)));
+            } else {
+                world.succeed(work);
+            }
+        }
+        let times = |what| done.iter().filter(|kind| **kind == what).count();
+        let all = (times("apply"), times("find removed"), times("remove"));
+        assert_eq!(all, (1, 1, 1), "{done:?}");
+        assert!(world.control.started && world.control.is_loaded());
+        assert_eq!(world.control.schedules(), 2);
+    }
+}

@@ -36,6 +36,7 @@ fn name(work: &Work) -> &'static str {
         Work::Read => "read",
         Work::SaveRules(_) => "rules",
         Work::Apply(..) => "apply",
+        Work::Follow(..) => "follow",
         Work::FindRemoved(_) => "find removed",
         Work::Remove(..) => "remove",
         Work::Open(..) => "open",
@@ -48,7 +49,7 @@ fn name(work: &Work) -> &'static str {
 /// What a piece of work is about: equal when it is asked again.
 fn content(work: &Work) -> String {
     match work {
-        Work::Apply(_, _, indexes) => format!("{indexes:?}"),
+        Work::Apply(_, _, indexes) | Work::Follow(_, indexes) => format!("{indexes:?}"),
         Work::Remove(_, _, jobs) => format!("{jobs:?}"),
         Work::Open(_, _, due, _) => format!("{due:?}"),
         Work::SaveRules(loaded) => loaded.book.stamp.clone(),
@@ -70,13 +71,15 @@ struct World {
 }
 
 impl World {
+    /// One that is a standby, and has not begun.
     fn new() -> Self {
         let now = Reading {
             wall_ms: 1_000 * MINUTE + 1,
             boot_ms: 1_000,
         };
         let disk: (_, &[&str]) = ("one", &["a", "b"]);
-        let control = Control::new(loaded(disk.1, disk.0), ClockGuard::new("boot", now), now);
+        let guard = ClockGuard::new("boot", now);
+        let control = Control::new(loaded(disk.1, disk.0), guard, false, now);
         Self {
             control,
             now,
@@ -139,6 +142,16 @@ impl World {
                 let put = indexes.iter().map(|_| begun()).collect();
                 Answer::Applied(indexes, Ok(put))
             }
+            Work::Follow(_, indexes) => {
+                let kept = || {
+                    Put(Applied::Kept {
+                        watermark_ms: self.now.wall_ms,
+                        next_ms: Some(self.now.wall_ms + MINUTE / 2),
+                    })
+                };
+                let put = indexes.iter().map(|_| kept()).collect();
+                Answer::Applied(indexes, Ok(put))
+            }
             Work::FindRemoved(_) => Answer::Removed(Ok(vec!["gone".into(), "left".into()])),
             Work::Remove(_, _, jobs) => {
                 let removed = jobs.iter().map(|_| Removed::Done).collect();
@@ -186,13 +199,13 @@ impl World {
         self.done.clone()
     }
 
-    /// A life with all kinds of work: the start, a minute, a newer catalogue. `meet` gives back what succeeds.
+    /// A life with all kinds of work: the start as a standby, the lead, a minute, a newer catalogue. `meet` gives back what succeeds.
     fn live(&mut self, mut meet: impl FnMut(&mut Self, Work) -> Option<Work>) {
-        self.event(Event::Lead);
-        for round in 0..3 {
+        for round in 0..4 {
             match round {
-                1 => self.pass(MINUTE),
-                2 => {
+                1 => self.event(Event::Lead),
+                2 => self.pass(MINUTE),
+                3 => {
                     self.disk = ("two", &["b", "c", "d"]);
                     self.event(Event::Reload);
                 }
@@ -217,9 +230,10 @@ impl World {
     }
 }
 
-const ALL: [&str; 9] = [
+const ALL: [&str; 10] = [
     "read",
     "rules",
+    "follow",
     "apply",
     "find removed",
     "remove",
