@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobctl::catalogue::Catalogue;
 use jobctl::error::{Error, Kind, Result};
@@ -96,8 +97,10 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(seed: u64, start_ms: i64, traced: bool) -> (Self, Store) {
+        // Two tests may play the same seed at the same time.
+        static STORES: AtomicU64 = AtomicU64::new(0);
         let mut dice = Dice(seed);
-        let name = format!("simulation-{seed}-{traced}");
+        let name = format!("simulation-{}", STORES.fetch_add(1, Ordering::Relaxed));
         let mut store = Store::in_memory(&name, start_ms).expect("a store");
         // Limits are the same in every edition.
         let catalogue = &editions()[0];

@@ -74,6 +74,9 @@ impl Schedulers {
         let Some(mut process) = self.processes[index].take() else {
             host.changes();
             if !host.refuses() {
+                if self.processes[self.leader].is_none() {
+                    self.leader = index;
+                }
                 self.processes[index] = Some(start(host, index == self.leader));
             }
             return;
