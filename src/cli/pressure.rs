@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::catalogue::{self, Catalogue};
 use crate::error::Result;
-use crate::flow::{FlowView, Space, Tight, waiting_words};
+use crate::flow::{FlowView, Space, SpaceShortage, waiting_words};
 use crate::store::{QueueRow, Settings, Store};
 
 /// Which queues are refused, and why.
 pub(super) struct Pressure {
     space: Option<Space>,
-    tight: BTreeMap<String, Tight>,
+    tight: BTreeMap<String, SpaceShortage>,
     full: BTreeMap<String, (i64, i64)>,
     full_tenants: BTreeMap<String, (i64, i64)>,
 }
@@ -56,14 +56,14 @@ impl Pressure {
 
     /// Why a queue is refused, in a word.
     pub(super) fn refuses(&self, queue: &str) -> Option<String> {
-        let tight = self.tight.get(queue).map(Tight::to_string);
+        let tight = self.tight.get(queue).map(SpaceShortage::to_string);
         tight.or_else(|| self.full.contains_key(queue).then(|| "full".to_owned()))
     }
 
     /// Lines for people; none where everything is accepted.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for why in [Tight::Disk, Tight::Size] {
+        for why in [SpaceShortage::Disk, SpaceShortage::Size] {
             let refused = self.tight.iter().filter(|(_, tight)| **tight == why);
             let names: Vec<&str> = refused.map(|(name, _)| name.as_str()).collect();
             if let (Some(space), false) = (&self.space, names.is_empty()) {

@@ -25,6 +25,6 @@ pub use rules::{
     Tenants, WAITING_MAX, WEIGHT_MAX,
 };
 pub use settings::{LIMIT_KEYS, QUEUE_KEYS, Setting};
-pub use space::{FREE_FLOOR, Guard, Space, Tight};
+pub use space::{FREE_FLOOR, Guard, Space, SpaceShortage};
 pub use throttle::{Ended, FlowChange, FlowEvent, Throttle};
 pub use view::{BreakerState, BreakerView, FlowView, LimitView};

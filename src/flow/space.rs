@@ -34,7 +34,7 @@ pub struct Space {
 
 /// What there is too little of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tight {
+pub enum SpaceShortage {
     /// Space in the file system.
     Disk,
     /// Room below `max_size`.
@@ -43,18 +43,18 @@ pub enum Tight {
 
 impl Space {
     /// Why nothing may be enqueued to a queue of this rank, if so; `ranks` are those of all queues.
-    pub fn tight_for(&self, ranks: &[i64], rank: i64) -> Option<Tight> {
+    pub fn tight_for(&self, ranks: &[i64], rank: i64) -> Option<SpaceShortage> {
         let no_reserve = self.free < self.min_free && !self.has_reserve;
         if no_reserve || !accepted(self.free, FREE_FLOOR, self.min_free, ranks, rank) {
-            return Some(Tight::Disk);
+            return Some(SpaceShortage::Disk);
         }
         let max = self.max_size?;
         let left = max.saturating_sub(self.used);
-        (!accepted(left, 1, max / SIZE_BAND, ranks, rank)).then_some(Tight::Size)
+        (!accepted(left, 1, max / SIZE_BAND, ranks, rank)).then_some(SpaceShortage::Size)
     }
 
     /// The queues that are refused, with the reason.
-    pub fn refused<'a>(&self, ranks: &'a BTreeMap<String, i64>) -> BTreeMap<&'a str, Tight> {
+    pub fn refused<'a>(&self, ranks: &'a BTreeMap<String, i64>) -> BTreeMap<&'a str, SpaceShortage> {
         let all: Vec<i64> = ranks.values().copied().collect();
         let refused = ranks.iter().filter_map(|(queue, &rank)| {
             let tight = self.tight_for(&all, rank)?;
@@ -64,14 +64,14 @@ impl Space {
     }
 
     /// How tight it is, in words.
-    pub fn words(&self, tight: Tight) -> String {
+    pub fn words(&self, tight: SpaceShortage) -> String {
         match tight {
-            Tight::Disk => format!(
+            SpaceShortage::Disk => format!(
                 "{} of the file system are free, `min_free` is {}",
                 megabytes(self.free),
                 megabytes(self.min_free)
             ),
-            Tight::Size => format!(
+            SpaceShortage::Size => format!(
                 "{} of the database are in use, `max_size` is {}",
                 megabytes(self.used),
                 megabytes(self.max_size.unwrap_or_default())
@@ -98,9 +98,9 @@ impl Guard<'_> {
         let rank = self.ranks.get(queue).copied().unwrap_or(i64::MAX);
         let tight = self.space.tight_for(&ranks, rank)?;
         let hint = match tight {
-            Tight::Disk if self.space.free < FREE_FLOOR => "free space there",
-            Tight::Disk => "free space there, or lower `[store] min_free`",
-            Tight::Size => {
+            SpaceShortage::Disk if self.space.free < FREE_FLOOR => "free space there",
+            SpaceShortage::Disk => "free space there, or lower `[store] min_free`",
+            SpaceShortage::Size => {
                 "let workers work, remove ended runs as with `jobctl prune --age 1d`, or raise `[store] max_size`"
             }
         };
@@ -123,7 +123,7 @@ fn megabytes(bytes: u64) -> String {
     }
 }
 
-impl fmt::Display for Tight {
+impl fmt::Display for SpaceShortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disk => "disk",
@@ -217,20 +217,20 @@ mod tests {
     fn a_single_rank_is_accepted_down_to_the_floor() {
         let tight = |used| space(1 << 40, used).tight_for(&[50], 50);
         assert_eq!(tight(100 * MIB - 1), None);
-        assert_eq!(tight(100 * MIB), Some(Tight::Size));
+        assert_eq!(tight(100 * MIB), Some(SpaceShortage::Size));
     }
 
     #[test]
     fn refused_queues_have_a_reason() {
         let ranks = BTreeMap::from([("high".to_owned(), 10), ("low".to_owned(), 90)]);
         let refused = space(1 << 29, 99 * MIB).refused(&ranks);
-        assert_eq!(refused, BTreeMap::from([("low", Tight::Disk)]));
+        assert_eq!(refused, BTreeMap::from([("low", SpaceShortage::Disk)]));
         let refused = space(1 << 40, 101 * MIB);
         assert_eq!(
-            refused.words(Tight::Size),
+            refused.words(SpaceShortage::Size),
             "101 MiB of the database are in use, `max_size` is 100 MiB"
         );
-        assert_eq!(refused.refused(&ranks)["high"], Tight::Size);
+        assert_eq!(refused.refused(&ranks)["high"], SpaceShortage::Size);
         let guard = Guard {
             space: space(1 << 29, 0),
             ranks: &ranks,

@@ -71,7 +71,7 @@ impl Notify {
     }
 
     /// Whether anybody listens. Nothing needs to be worked out for nobody.
-    pub fn is_heard(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.0.is_some()
     }
 
@@ -333,7 +333,7 @@ mod tests {
         nobody.ready("idle");
         nobody.watchdog();
         nobody.stopping();
-        assert!(!nobody.is_heard());
+        assert!(!nobody.is_connected());
         assert_eq!(
             (nobody.watchdog_at(), nobody.watchdog_interval()),
             (None, None)

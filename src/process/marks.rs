@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Proves: as `what_cannot_be_read_is_neither_the_same_nor_gone`.
+    /// Proves: as `a_process_that_cannot_be_checked_counts_as_unknown`.
     #[test]
     fn what_is_no_file_of_ours_has_no_marks_that_count() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The files by which workers are known to be alive or dead, and the start of a process, which proves who it is.
+//! Lock files and start marks of workers, and the identity of their processes: a pid together with its start time.
 
 use std::fs::{self, File};
 use std::io;
@@ -34,66 +34,66 @@ pub fn marks_path(state: &Path, worker: WorkerId) -> PathBuf {
     workers_dir(state).join(marks_name(worker))
 }
 
-/// Opens a worker's lock to look whether it is held. Not for writing: the close would wake all who watch the directory.
+/// Opens a worker's lock to check whether it is held. Not for writing: the close would wake all that watch the directory.
 pub fn open_lock(state: &Path, worker: WorkerId) -> std::io::Result<File> {
     let workers = Dir::open(state)?.dir("workers")?;
     workers.open_read(lock_name(worker))
 }
 
-/// Start of a process in clock ticks since boot.
+/// Start time of a process in clock ticks since boot.
 pub fn start_ticks(pid: u32) -> Result<i64> {
     let found = state_and_start(pid);
     let found = found.map_err(|error| Error::io("read", &stat_path(pid), &error))?;
     Ok(found.1)
 }
 
-/// The namespace that process ids are numbers of for this process; 0 where it cannot be read.
+/// The pid namespace of this process, as an inode number; 0 if it cannot be read.
 pub fn pid_namespace() -> i64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino().cast_signed())
 }
 
-/// Whether a worker's process id is a number of our namespace. What is unknown is not.
+/// Whether a worker's process id belongs to our pid namespace; false if that is unknown.
 pub fn in_our_namespace(row: &WorkerRow) -> bool {
     row.pid_ns.is_none_or(|ns| ns != 0 && ns == pid_namespace())
 }
 
-/// What is certain of the process that registered.
+/// The state of the process that registered a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It exists, be it as a zombie that nobody has waited for: its state in `/proc`.
+pub enum ProcessState {
+    /// It exists, perhaps as a zombie; with its state in `/proc/PID/stat`.
     Exists(char),
-    /// It is gone: of another boot, or its number is free or somebody else's.
+    /// It is gone: the host has rebooted, or its pid is free or reused.
     Gone,
-    /// Its number means nothing here, or `/proc` cannot be read.
+    /// Its pid belongs to another namespace, or `/proc` cannot be read.
     Unknown,
 }
 
-/// Looks for the process that registered: by its boot, its namespace, its number and its start.
-pub fn fate(row: &WorkerRow) -> Fate {
+/// The state of the process that registered a worker. The process is identified by boot, namespace, pid and start time.
+pub fn process_state(row: &WorkerRow) -> ProcessState {
     match clock::same_boot(&row.boot_id, &clock::boot_id()) {
         Some(true) if in_our_namespace(row) => {}
-        Some(false) => return Fate::Gone,
-        Some(true) | None => return Fate::Unknown,
+        Some(false) => return ProcessState::Gone,
+        Some(true) | None => return ProcessState::Unknown,
     }
     let Ok(pid) = u32::try_from(row.pid) else {
-        return Fate::Gone;
+        return ProcessState::Gone;
     };
     match state_and_start(pid) {
-        Ok((state, start)) if start == row.pid_start => Fate::Exists(state),
-        Ok(_) => Fate::Gone,
-        Err(error) if is_no_process(&error) => Fate::Gone,
-        Err(_) => Fate::Unknown,
+        Ok((state, start)) if start == row.pid_start => ProcessState::Exists(state),
+        Ok(_) => ProcessState::Gone,
+        Err(error) if is_no_process(&error) => ProcessState::Gone,
+        Err(_) => ProcessState::Unknown,
     }
 }
 
-/// Whether the process that registered has certainly ended, on this host; perhaps nobody has waited for it yet.
+/// Whether the process that registered has certainly ended, on this host; a zombie counts as ended.
 pub fn has_ended(row: &WorkerRow) -> bool {
     let host = rustix::system::uname();
     host.nodename().to_bytes() == row.host.as_bytes()
-        && matches!(fate(row), Fate::Gone | Fate::Exists('Z' | 'X'))
+        && matches!(process_state(row), ProcessState::Gone | ProcessState::Exists('Z' | 'X'))
 }
 
-/// Whether a process holds the exclusive lock on a file, by what the kernel tells of its descriptors.
+/// Whether a process holds the exclusive lock on a file, according to `/proc/PID/fdinfo`.
 pub fn holds_lock(pid: i32, lock: &Path) -> bool {
     let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
     let Ok(file) = fs::symlink_metadata(lock) else {
@@ -161,8 +161,8 @@ mod tests {
 
     /// Proves (leftovers): a boot, a namespace or a file of start marks that cannot be read proves nothing.
     #[test]
-    fn what_cannot_be_read_is_neither_the_same_nor_gone() {
-        assert!(matches!(fate(&row()), Fate::Exists(_)));
+    fn a_process_that_cannot_be_checked_counts_as_unknown() {
+        assert!(matches!(process_state(&row()), ProcessState::Exists(_)));
         let gone = [
             WorkerRow {
                 pid_start: 1,
@@ -179,7 +179,7 @@ mod tests {
             },
         ];
         for row in gone {
-            assert_eq!(fate(&row), Fate::Gone, "{row:?}");
+            assert_eq!(process_state(&row), ProcessState::Gone, "{row:?}");
             assert!(has_ended(&row));
             assert!(!has_ended(&WorkerRow {
                 host: "another".into(),
@@ -203,7 +203,7 @@ mod tests {
                 pid_ns: Some(1),
                 ..row()
             },
-            // The number is free here, and what is free there nobody knows.
+            // The pid is free in our namespace, which says nothing about the other.
             WorkerRow {
                 pid_ns: Some(1),
                 pid: i64::from(i32::MAX),
@@ -211,14 +211,14 @@ mod tests {
             },
         ];
         for row in unknown {
-            assert_eq!(fate(&row), Fate::Unknown, "{row:?}");
+            assert_eq!(process_state(&row), ProcessState::Unknown, "{row:?}");
             assert!(!has_ended(&row));
         }
     }
 
     /// Proves: as `a_forged_row_lets_nobody_be_killed`.
     #[test]
-    fn only_who_holds_the_exclusive_lock_holds_it() {
+    fn only_the_holder_of_the_exclusive_lock_counts_as_holder() {
         let dir = tempfile::tempdir().unwrap();
         let own = std::process::id().cast_signed();
         let (path, other) = (dir.path().join("1.lock"), dir.path().join("2.lock"));

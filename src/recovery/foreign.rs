@@ -1,6 +1,7 @@
-//! Workers of other pid namespaces on the same store: their numbers mean nothing here, so the store is not shared with them.
+//! Workers of other pid namespaces on the same store: their pids mean nothing here, so the store is not shared with them.
 //!
-//! Rule: refused at the start, in words; at work nobody judges or signals them by number (see `reaper`).
+//! Rule: such a store is refused at the start of a worker. A worker of another namespace is never judged or signalled by its pid (see
+//! `reaper`).
 
 use std::path::Path;
 
@@ -12,11 +13,10 @@ use crate::error::{Error, Kind, Result};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
-/// Refuses to work on a store beside a worker whose processes cannot be seen from here: one that lives, or one that is dead with
-/// runs whose processes may live.
+/// Refuses to share a store with a worker of another pid namespace, if that worker is alive or if processes of its runs may be.
 ///
 /// # Errors
-/// [`Kind::Unavailable`], with what to do; those of the store.
+/// [`Kind::Unavailable`], with a hint; those of the store.
 pub fn refuse_foreign(store: &Store, own: WorkerId) -> Result<()> {
     check_proc()?;
     for row in store.workers()? {
@@ -32,7 +32,7 @@ pub fn refuse_foreign(store: &Store, own: WorkerId) -> Result<()> {
                 "run all workers of a store in one container, or give the containers one pid namespace",
             ));
         }
-        if leaves_processes(&row) && !store.held_by(worker)?.is_empty() {
+        if may_leave_hidden_processes(&row) && !store.held_by(worker)?.is_empty() {
             let message = format!(
                 "worker {worker} on host `{host}` died in another pid namespace, and its commands may live on there; no worker was started"
             );
@@ -44,23 +44,23 @@ pub fn refuse_foreign(store: &Store, own: WorkerId) -> Result<()> {
     Ok(())
 }
 
-/// Whether a worker holds its lock, which the kernel keeps over all namespaces.
+/// Whether a worker holds its lock. File locks work across namespaces.
 fn is_locked(state: &Path, row: &WorkerRow) -> bool {
     let contended = fs2::lock_contended_error().raw_os_error();
-    // Shared, so that two who look do not take each other for the worker.
+    // A shared lock, so that two processes that check do not take each other for the worker.
     open_lock(state, row.worker).is_ok_and(|lock| {
         FileExt::try_lock_shared(&lock).is_err_and(|error| error.raw_os_error() == contended)
     })
 }
 
-/// Whether a worker's numbers are those that we see, or nobody's any more because the host was booted since.
+/// Whether a worker's pids are valid in our namespace.
 fn is_ours(row: &WorkerRow) -> bool {
     clock::same_boot(&row.boot_id, &clock::boot_id()) == Some(true) && in_our_namespace(row)
 }
 
-/// Whether processes of a dead worker may live where nobody here sees them. The first process of a namespace takes all others
-/// with it, and so does a boot.
-pub fn leaves_processes(row: &WorkerRow) -> bool {
+/// Whether processes of a dead worker may be alive in a namespace that we cannot see. None are after a reboot, or if the worker was
+/// pid 1 of its namespace: then the kernel killed all others.
+pub fn may_leave_hidden_processes(row: &WorkerRow) -> bool {
     match clock::same_boot(&row.boot_id, &clock::boot_id()) {
         Some(true) => !in_our_namespace(row) && row.pid != 1,
         Some(false) => false,
@@ -68,7 +68,7 @@ pub fn leaves_processes(row: &WorkerRow) -> bool {
     }
 }
 
-/// `/proc` must tell of our own namespace: numbers of another would be taken for ours.
+/// Checks that `/proc` shows our own pid namespace; otherwise pids of another namespace would be taken for ours.
 fn check_proc() -> Result<()> {
     let own = std::process::id().to_string();
     let seen = std::fs::read_link("/proc/self");

@@ -1,5 +1,5 @@
-//! What becomes of the work of processes that died: any worker and any scheduler of the same user does it, at its start and
-//! within a second.
+//! Recovery of the runs of processes that died. Any worker and any scheduler of the same user does it: at its start, and within a
+//! second of the death.
 
 mod files;
 mod follow_up;
@@ -9,11 +9,11 @@ mod reaper;
 mod sweep;
 
 pub use files::{
-    Fate, fate, has_ended, holds_lock, in_our_namespace, lock_path, marks_path, open_lock,
+    ProcessState, process_state, has_ended, holds_lock, in_our_namespace, lock_path, marks_path, open_lock,
     pid_namespace, start_ticks, workers_dir,
 };
 pub use follow_up::follow_up;
-pub use foreign::{leaves_processes, refuse_foreign};
-pub use judge::{Inquest, Life, Lock, cause, is_left_to_parent, life, proves};
-pub use reaper::{Body, Reaped, Reaper, Told};
+pub use foreign::{may_leave_hidden_processes, refuse_foreign};
+pub use judge::{DeadWorker, Life, Lock, cause, is_left_to_parent, life, proves};
+pub use reaper::{Body, Reaped, Reaper, LoggedLeftovers};
 pub use sweep::{Sweep, sweep};

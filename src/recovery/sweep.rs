@@ -1,4 +1,4 @@
-//! Removes files of workers that nobody knows: they died between their files and their row.
+//! Removes files of workers that have no row: they died after creating their files and before their registration.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::run::WorkerId;
 use crate::store::{Store, Tx};
 
 use super::files::open_lock;
-use super::reaper::forget_files;
+use super::reaper::remove_files;
 
-/// What is done in our turn to write.
+/// A write that removes files while it holds the write lock.
 pub type Sweep = Box<dyn FnOnce(&mut Tx<'_>) -> Result<bool> + Send>;
 
-/// Removes what is left of workers that died between their row and their files, or had only files; whether nothing is left. What
-/// a child between its birth and its command still holds can be removed later.
+/// Removes the files of workers without a row; returns whether none are left. Files whose lock a child holds that has not executed
+/// its command yet can be removed later.
 ///
 /// # Errors
 /// Those of the store.
@@ -27,32 +27,32 @@ pub fn sweep(
 ) -> Result<bool> {
     let state = store.dir().to_owned();
     let known = store.workers()?;
-    let mut strange = workers_with_files(&state);
-    strange.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
-    if strange.is_empty() {
+    let mut unregistered = workers_with_files(&state);
+    unregistered.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
+    if unregistered.is_empty() {
         return Ok(true);
     }
-    // In our turn to write nobody is just being born.
+    // While we hold the write lock, no worker is registering.
     write(Box::new(move |tx| {
         let mut clean = true;
-        for worker in tx.without_row(&strange)? {
+        for worker in tx.without_row(&unregistered)? {
             let lock = open_lock(&state, worker);
             let dead = match &lock {
                 Ok(lock) => FileExt::try_lock_exclusive(lock).is_ok(),
                 Err(error) => error.kind() == std::io::ErrorKind::NotFound,
             };
-            // What is not ours to open is not ours to remove.
+            // A file that we may not open is left alone.
             clean &= dead || lock.is_err();
             if dead {
                 let slots = slots_with_files(&state, worker);
-                forget_files(&state, worker, slots);
+                remove_files(&state, worker, slots);
             }
         }
         Ok(clean)
     }))
 }
 
-/// The workers that files are named after.
+/// The workers named by files in the store directory.
 fn workers_with_files(state: &Path) -> Vec<WorkerId> {
     let mut workers: Vec<WorkerId> = Vec::new();
     for dir in ["workers", "work"] {
@@ -64,7 +64,7 @@ fn workers_with_files(state: &Path) -> Vec<WorkerId> {
     workers
 }
 
-/// One more than the last slot of a worker that has a directory.
+/// One more than the highest slot of a worker that has a directory; 0 if none has.
 fn slots_with_files(state: &Path, worker: WorkerId) -> i64 {
     let of_worker = format!("{worker}.");
     names(state, "work")

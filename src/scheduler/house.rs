@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{self, Level};
-use crate::recovery::{Reaper, Told};
+use crate::recovery::{Reaper, LoggedLeftovers};
 use crate::store::{OpenOptions, Store};
 
 use super::Reload;
@@ -34,14 +34,14 @@ impl House {
 }
 
 fn work(store: &Store, mut second: Store, load: &Reload, end: &Receiver<()>) {
-    let mut told = Told::default();
+    let mut logged = LoggedLeftovers::default();
     loop {
         let mut reaper = Reaper {
             store,
             own: None,
             // A catalogue that is wrong just now has no `on_dead`; the dead letter is there all the same.
             catalogue: &|| load().ok().map(Arc::new),
-            told: &mut told,
+            logged: &mut logged,
             write: &mut |body| second.write(body),
         };
         if let Err(error) = reaper.reap() {

@@ -124,7 +124,7 @@ impl Scheduler {
             if !self.control.is_stuck(read_clocks()) {
                 self.notify.watchdog();
             }
-            if self.notify.is_heard() {
+            if self.notify.is_connected() {
                 self.notify.status(&self.control.status());
             }
             self.wait()?;

@@ -1,8 +1,8 @@
-//! A worker's birth and end: its lock file, its row, its start marks.
+//! The registration of a worker: its lock file, its row, its start marks.
 //!
-//! Rule: the lock is held before the file has its name and before the row exists; reapers go by rows, so they never see a
-//! worker whose lock is not yet held. The kernel frees the lock when the process dies, however it dies. Lock files are made
-//! and removed in our turn to write, so that nobody takes a newborn's file for that of a dead one.
+//! Rule: the lock is held before the file has its name and before the row exists. Reapers read rows, so they never see a worker whose
+//! lock is not yet held. The kernel frees the lock when the process dies, however it dies. Lock files are made and removed while we
+//! hold the write lock, so that a new worker's file is not taken for that of a dead one.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ use crate::recovery::{lock_path, marks_path, pid_namespace, start_ticks};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
-/// A registered worker; the lock is held until it is dropped.
+/// A registered worker; dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) worker: WorkerId,
@@ -29,7 +29,7 @@ pub(super) struct Identity {
     pub(super) marks_path: PathBuf,
 }
 
-/// Makes a worker's lock file and locks it. One of a worker that died here had no row, and its id is given again.
+/// Creates and locks a worker's lock file. A file that exists was left by a worker that died before it had a row, so its id is reused.
 fn lock_file(workers: &Dir, worker: WorkerId) -> Result<File> {
     let (name, temporary) = (format!("{worker}.lock"), format!("{worker}.new"));
     let failed = |what: &str, name: &str, error: &std::io::Error| {
@@ -44,7 +44,7 @@ fn lock_file(workers: &Dir, worker: WorkerId) -> Result<File> {
     Ok(lock)
 }
 
-/// Makes a directory of the store directory if it is missing.
+/// Creates a directory in the store directory if it is missing.
 pub(super) fn make_dir(state: &Path, name: &str) -> Result<Dir> {
     Dir::open(state)
         .and_then(|state| state.make_dir(name))
@@ -100,7 +100,7 @@ impl Identity {
         })
     }
 
-    /// The lock file, to be looked at by a thread that does not hold it.
+    /// The lock file, for a thread that checks it without holding it.
     pub(super) fn lock_file(&self) -> Result<LockFile> {
         let failed = |error| Error::io("look at", &self.lock_path, &error);
         let held = self.lock.metadata().map_err(failed)?;
@@ -110,7 +110,7 @@ impl Identity {
         })
     }
 
-    /// Ends a worker that has held nothing: nobody shall take it for a dead one.
+    /// Removes the row and the files of a worker that never held a claim, so that no reaper takes it for a dead one.
     pub(super) fn sign_off(self, store: &mut Store) {
         let worker = self.worker;
         if let Ok(true) = store.write(|tx| tx.remove_worker(worker)) {
@@ -125,7 +125,7 @@ impl Identity {
     }
 }
 
-/// Where a held lock file is to be found.
+/// The path of a held lock file and the identity of the file.
 pub(super) struct LockFile {
     held: (u64, u64),
     path: PathBuf,

@@ -112,7 +112,7 @@ fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     invariants::hold(&world);
 }
 
-/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+/// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
 #[test]
 fn start_marks_that_cannot_be_read_prove_nothing() {
     is_not_started_again(|_, marks| {
@@ -121,7 +121,7 @@ fn start_marks_that_cannot_be_read_prove_nothing() {
     });
 }
 
-/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+/// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
 #[test]
 fn start_marks_behind_a_link_prove_nothing() {
     is_not_started_again(|_, marks| {
@@ -132,7 +132,7 @@ fn start_marks_behind_a_link_prove_nothing() {
     });
 }
 
-/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+/// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
 #[test]
 fn start_marks_of_an_unknown_boot_prove_nothing() {
     is_not_started_again(|conn, marks| {

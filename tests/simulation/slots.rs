@@ -9,7 +9,7 @@ use jobctl::process::control::Command;
 use jobctl::run::RunId;
 use jobctl::store::Claimed;
 use jobctl::worker::machine::Event;
-use jobctl::worker::{Ended, admit};
+use jobctl::worker::{EndedAttempt, admit};
 
 use super::catalogues::{NO_OPTIONS, editions};
 use super::commands::{script, told};
@@ -95,7 +95,7 @@ impl Worker {
         };
         let job = &self.machine.catalogue().jobs[&attempt.claimed.job];
         self.line.clear(slot);
-        let ended = Box::new(Ended {
+        let ended = Box::new(EndedAttempt {
             job: Arc::clone(job),
             claimed: attempt.claimed,
             report,
@@ -150,9 +150,9 @@ impl Worker {
         clippy::vec_box,
         reason = "they come and go as events, which are boxed"
     )]
-    pub(super) fn end_stuck(&mut self, host: &mut Host) -> Vec<Box<Ended>> {
+    pub(super) fn end_stuck(&mut self, host: &mut Host) -> Vec<Box<EndedAttempt>> {
         let now_ms = host.true_ms;
-        let is_gone = |ended: &mut Box<Ended>| {
+        let is_gone = |ended: &mut Box<EndedAttempt>| {
             let claimed = &ended.claimed;
             host.processes.end_left(claimed.run, claimed.fence, now_ms)
         };
@@ -212,7 +212,7 @@ impl Worker {
         host: &mut Host,
     ) {
         self.line.clear(slot);
-        self.inbox.push(Event::Ended(Box::new(Ended {
+        self.inbox.push(Event::Ended(Box::new(EndedAttempt {
             job: Arc::clone(&self.machine.catalogue().jobs[&claimed.job]),
             claimed,
             report: Report::not_started(ending, host.wall_ms()),

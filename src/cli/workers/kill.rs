@@ -15,7 +15,7 @@ use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::recovery::{Fate, fate, holds_lock, leaves_processes, lock_path};
+use crate::recovery::{ProcessState, process_state, holds_lock, may_leave_hidden_processes, lock_path};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -77,7 +77,7 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
     if life::is_alive(store.dir(), row) != Some(false) {
         return refused("it is alive", format!("`jobctl workers stop {worker}`"));
     }
-    if !leaves_processes(row) {
+    if !may_leave_hidden_processes(row) {
         let hint = "start a worker: it recovers its runs".to_owned();
         return refused("its processes can be seen from here", hint);
     }
@@ -146,10 +146,10 @@ fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
         Err(error) => return Err(failed(error)),
     };
     // Only now it is certain that the number belongs to one process for good.
-    match fate(row) {
-        Fate::Exists(_) => {}
-        Fate::Gone => return Err(gone()),
-        Fate::Unknown => {
+    match process_state(row) {
+        ProcessState::Exists(_) => {}
+        ProcessState::Gone => return Err(gone()),
+        ProcessState::Unknown => {
             return Err(refused(
                 "its process id is a number of another pid namespace, or of an unknown boot",
             ));

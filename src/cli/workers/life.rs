@@ -9,7 +9,7 @@ use std::path::Path;
 use fs2::FileExt;
 
 use crate::error::Result;
-use crate::recovery::{Fate, fate, open_lock};
+use crate::recovery::{ProcessState, process_state, open_lock};
 use crate::scheduler::is_led;
 use crate::store::{NO_QUEUES, Tx, WorkerRow};
 
@@ -41,10 +41,10 @@ pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
                 ErrorKind::NotFound | ErrorKind::PermissionDenied
             ) =>
         {
-            match fate(row) {
-                Fate::Exists(_) => Some(true),
-                Fate::Gone => Some(false),
-                Fate::Unknown => None,
+            match process_state(row) {
+                ProcessState::Exists(_) => Some(true),
+                ProcessState::Gone => Some(false),
+                ProcessState::Unknown => None,
             }
         }
         Err(_) => None,
