@@ -54,7 +54,10 @@ impl Space {
     }
 
     /// The queues that are refused, with the reason.
-    pub fn refused<'a>(&self, ranks: &'a BTreeMap<String, i64>) -> BTreeMap<&'a str, SpaceShortage> {
+    pub fn refused<'a>(
+        &self,
+        ranks: &'a BTreeMap<String, i64>,
+    ) -> BTreeMap<&'a str, SpaceShortage> {
         let all: Vec<i64> = ranks.values().copied().collect();
         let refused = ranks.iter().filter_map(|(queue, &rank)| {
             let tight = self.tight_for(&all, rank)?;

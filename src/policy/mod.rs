@@ -1,6 +1,6 @@
 //! Decisions as pure functions: values and `now` in, a decision out.
 //!
-//! Rule: no clock, no randomness, no store; what is random comes in as a number.
+//! Rule: no clock, no randomness, no store; random numbers are parameters.
 
 mod backlog;
 mod backoff;
@@ -16,5 +16,5 @@ pub use classify::{Judged, classify};
 pub use clock::{ClockGuard, Reading, Suspicion, Times};
 pub use pauses::Pauses;
 pub(crate) use periods::is_late;
-pub use periods::{Fate, PeriodResult, SkipReason, Unfinished, Waiting, judge};
+pub use periods::{PeriodDecision, PeriodResult, SkipReason, Unfinished, Waiting, decide_period};
 pub use verdict::{Budget, Verdict, rate_limited_until_ms, verdict};

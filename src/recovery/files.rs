@@ -90,7 +90,10 @@ pub fn process_state(row: &WorkerRow) -> ProcessState {
 pub fn has_ended(row: &WorkerRow) -> bool {
     let host = rustix::system::uname();
     host.nodename().to_bytes() == row.host.as_bytes()
-        && matches!(process_state(row), ProcessState::Gone | ProcessState::Exists('Z' | 'X'))
+        && matches!(
+            process_state(row),
+            ProcessState::Gone | ProcessState::Exists('Z' | 'X')
+        )
 }
 
 /// Whether a process holds the exclusive lock on a file, according to `/proc/PID/fdinfo`.

@@ -225,7 +225,8 @@ mod tests {
         let dead = dead(Cause::Unknown, &marks, true);
         assert_eq!(started(&dead), [1]);
         // The other claim may have lost its mark, so its processes are searched too.
-        let claims_to_search: Vec<i64> = dead.claims_to_search().iter().map(|it| it.run.0).collect();
+        let claims_to_search: Vec<i64> =
+            dead.claims_to_search().iter().map(|it| it.run.0).collect();
         assert_eq!(claims_to_search, [1, 2]);
     }
 

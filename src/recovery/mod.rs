@@ -9,11 +9,11 @@ mod reaper;
 mod sweep;
 
 pub use files::{
-    ProcessState, process_state, has_ended, holds_lock, in_our_namespace, lock_path, marks_path, open_lock,
-    pid_namespace, start_ticks, workers_dir,
+    ProcessState, has_ended, holds_lock, in_our_namespace, lock_path, marks_path, open_lock,
+    pid_namespace, process_state, start_ticks, workers_dir,
 };
 pub use follow_up::follow_up;
 pub use foreign::{may_leave_hidden_processes, refuse_foreign};
 pub use judge::{DeadWorker, Life, Lock, cause, is_left_to_parent, life, proves};
-pub use reaper::{Body, Reaped, Reaper, LoggedLeftovers};
+pub use reaper::{Body, LoggedLeftovers, Reaped, Reaper};
 pub use sweep::{Sweep, sweep};

@@ -23,7 +23,7 @@ use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
 
 use super::files::{
-    ProcessState, process_state, has_ended, lock_name, lock_path, marks_name, marks_path, open_lock,
+    ProcessState, has_ended, lock_name, lock_path, marks_name, marks_path, open_lock, process_state,
 };
 use super::follow_up::follow_up;
 use super::foreign::may_leave_hidden_processes;

@@ -1,6 +1,6 @@
-//! Who opens periods first: the holder of `scheduler.lock`. The kernel frees it when the process dies, however it dies.
+//! The leader, which opens periods first, is the holder of `scheduler.lock`. The kernel frees the lock when the process dies.
 //!
-//! Rule: the lock only saves work. Two processes that both believe they lead open nothing twice.
+//! Rule: the lock only saves work. Two processes that both lead open no period twice.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,9 +19,9 @@ pub fn lock_path(state: &Path) -> PathBuf {
     state.join("scheduler.lock")
 }
 
-/// Whether some process holds the lock; `None` where we may not look.
+/// Whether some process holds the lock; `None` if it cannot be checked.
 pub fn is_led(state: &Path) -> Option<bool> {
-    // For reading: a look changes nothing.
+    // Opened for reading, so that the check changes nothing.
     let file = match open_read(&lock_path(state)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
@@ -36,24 +36,24 @@ pub fn is_led(state: &Path) -> Option<bool> {
     }
 }
 
-/// A place in the queue of those who want to lead.
+/// A process that leads or waits to lead.
 pub(super) struct Candidate {
     lock: Option<File>,
-    /// Ready to read when a thread of ours has got the lock.
-    news: UnixStream,
+    /// Readable when the waiting thread has the lock.
+    wake: UnixStream,
     got: std::sync::mpsc::Receiver<std::io::Result<File>>,
 }
 
 impl Candidate {
-    /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
+    /// Takes the lock, or waits for it on a thread.
     pub(super) fn new(state: &Path) -> Result<Self> {
         let path = lock_path(state);
         let file = open_lock(&path)?;
         let failed = |error: &std::io::Error| {
             Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
         };
-        let (news, mut bell) = UnixStream::pair().map_err(|error| failed(&error))?;
-        news.set_nonblocking(true).map_err(|error| failed(&error))?;
+        let (wake, mut waker) = UnixStream::pair().map_err(|error| failed(&error))?;
+        wake.set_nonblocking(true).map_err(|error| failed(&error))?;
         let (sender, got) = std::sync::mpsc::sync_channel(1);
         let lock = match FileExt::try_lock_exclusive(&file) {
             Ok(()) => Some(file),
@@ -69,21 +69,21 @@ impl Candidate {
                             }
                         };
                         drop(sender.send(locked));
-                        let _ = bell.write_all(b"!");
+                        let _ = waker.write_all(b"!");
                     })
                     .map_err(|error| failed(&error))?;
                 None
             }
             Err(error) => return Err(Error::io("lock", &path, &error)),
         };
-        Ok(Self { lock, news, got })
+        Ok(Self { lock, wake, got })
     }
 
     pub(super) fn leads(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Whether the lock was got just now.
+    /// Whether this process has become the leader since the last call.
     pub(super) fn has_taken_over(&mut self) -> bool {
         if self.lock.is_some() {
             return false;
@@ -94,8 +94,8 @@ impl Candidate {
         self.lock.is_some()
     }
 
-    /// Readable when there is news; only of use while waiting.
-    pub(super) fn news(&self) -> BorrowedFd<'_> {
-        self.news.as_fd()
+    /// Readable when this process has become the leader; only useful while it waits.
+    pub(super) fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
     }
 }

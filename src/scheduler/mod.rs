@@ -1,8 +1,8 @@
 //! The scheduler: opens every period of every schedule exactly once.
 //!
-//! `control` is the loop as a value: what is due, what is wanted, what is next. `perform` does that (`work`) by the store: `open` opens what is
-//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`leader`), and a thread
-//! that works (`hands`); `planner` does all of it at once.
+//! `control` is the state machine of the loop: it decides which work is next. `perform` does the work (`work`) with the store: `open`
+//! opens due periods, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`leader`),
+//! and a thread that works with the store (`hands`). `planner` runs the loop without threads.
 
 mod accept;
 mod agenda;
@@ -32,12 +32,14 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 
-pub use accept::{Acceptance, Accepted, Held, accept, accept_clock, held, jump_words};
+pub use accept::{
+    Acceptance, Accepted, CalendarHold, accept, accept_clock, calendar_hold, jump_words,
+};
 pub use agenda::Next;
 pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
 pub use leader::{is_led, lock_path};
-pub use manual::{Order, Worked, work_period};
+pub use manual::{PeriodOrder, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};
 pub use report::Counts;
@@ -45,7 +47,10 @@ pub use rewind::{Ahead, ahead, follows_calendar};
 pub use stretch::{Split, split};
 pub use walk::{Finding, Trouble};
 pub use watch::{once, run};
-pub use work::{Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work};
+pub use work::{
+    Answer, ApplyResult, Failure, LastPoll, Loaded, OpenResult, PollResult, RemoveResult,
+    StoreChanges, Work,
+};
 
-/// Loads the catalogue anew; given by whoever knows where it is.
+/// Reloads the catalogue; supplied by the caller, which knows its path.
 pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

@@ -1,4 +1,4 @@
-//! What was decided, in numbers and for the log.
+//! Decided periods as counts and as log lines.
 
 use crate::observe::log::{Level, number, text};
 use crate::policy::PeriodResult;
@@ -6,16 +6,16 @@ use crate::store::PeriodRow;
 
 use super::control::Line;
 
-/// Periods by what they came to.
+/// Decided periods by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Runs of periods in time.
+    /// Periods with a run, in time.
     pub opened: i64,
-    /// Runs of periods that were late.
+    /// Late periods with a run.
     pub caught_up: i64,
     /// Periods without a run.
     pub skipped: i64,
-    /// Periods whose work another run does.
+    /// Periods that share the run of another period.
     pub merged: i64,
 }
 
@@ -32,7 +32,7 @@ impl Counts {
     }
 }
 
-/// The line about a row; what went as planned is only for those who ask.
+/// The log line about a row. A period that is opened in time is logged at level debug.
 pub(super) fn row_line(row: &PeriodRow) -> Line {
     let (level, event) = match row.result {
         PeriodResult::Opened => (Level::Debug, "period_opened"),

@@ -189,7 +189,10 @@ impl Write {
                 .write(tx, worker, catalogue, *reserve, now_ms)
                 .map(Done::Ended),
             Write::Return {
-                run, fence, reserve, ..
+                run,
+                fence,
+                reserve,
+                ..
             } => give_back(tx, worker, *run, *fence, *reserve).map(Done::Returned),
             Write::Start(start) => tx.note_start(worker, start).map(|_| Done::Noted),
             Write::Rebase => {
@@ -317,7 +320,9 @@ fn claim_foreground(
     let claims = tx.claim_kept(run, request, now_ms)?;
     bury(tx, &claims, catalogue, now_ms)?;
     let location = match tx.whereabouts(run)? {
-        Some((State::Waiting, due_ms, Some(by))) if by == request.worker => RunLocation::ReservedHere { due_ms },
+        Some((State::Waiting, due_ms, Some(by))) if by == request.worker => {
+            RunLocation::ReservedHere { due_ms }
+        }
         Some((State::Waiting, _, Some(by))) => RunLocation::ReservedFor(by),
         Some((State::Running, _, by)) => RunLocation::Running(by),
         Some(_) | None => RunLocation::Ended,

@@ -25,7 +25,7 @@ use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
 use super::inbox::Inbox;
 use super::machine::Event;
 use super::pruner::{Progress, Pruner};
-use super::slot::{Shared, ReportPanic};
+use super::slot::{ReportPanic, Shared};
 
 /// Copying the log into the database begins at this size: 1,000 pages.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
@@ -185,7 +185,10 @@ impl HousekeeperThread {
                 tv_sec: i64::from(!goes_on),
                 tv_nsec: 0,
             };
-            let mut fds = vec![PollFd::from_borrowed_fd(self.requests.as_fd(), PollFlags::IN)];
+            let mut fds = vec![PollFd::from_borrowed_fd(
+                self.requests.as_fd(),
+                PollFlags::IN,
+            )];
             if let Some(watch) = &watch {
                 fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
             }
@@ -193,7 +196,9 @@ impl HousekeeperThread {
             let _ = rustix::event::poll(&mut fds, Some(&patience));
             for request in self.requests.take() {
                 match request {
-                    Request::CheckOthers(check) => (self.check, self.all_recovered) = (check, false),
+                    Request::CheckOthers(check) => {
+                        (self.check, self.all_recovered) = (check, false)
+                    }
                     Request::Stop => return,
                 }
             }

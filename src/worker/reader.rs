@@ -20,7 +20,7 @@ use crate::store::{Store, Watch};
 use super::identity::LockFile;
 use super::inbox::Inbox;
 use super::machine::{Event, Remaining};
-use super::slot::{Shared, ReportPanic};
+use super::slot::{ReportPanic, Shared};
 
 /// How often it reads without being woken.
 const TICK: Duration = Duration::from_secs(1);

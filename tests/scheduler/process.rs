@@ -222,7 +222,7 @@ fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
     exactly_once(&world);
 }
 
-/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
+/// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
 fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
     let world = every_second();
@@ -251,7 +251,7 @@ fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
     exactly_once(&world);
 }
 
-/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
+/// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
 fn a_scheduler_that_waits_for_the_store_ends_on_term() {
     let world = every_second();

@@ -2,7 +2,7 @@
 
 use jobctl::policy::PeriodResult;
 use jobctl::run::RunId;
-use jobctl::scheduler::{Order, work_period};
+use jobctl::scheduler::{PeriodOrder, work_period};
 use jobctl::store::{Act, Handled, PeriodFilter, Settings, Store};
 
 use super::catalogues::{JOBS, SCHEDULED};
@@ -133,7 +133,7 @@ fn work_skipped(host: &mut Host, store: &mut Store) {
     };
     let catalogue = host.catalogue();
     let job = &catalogue.jobs[&row.job];
-    let order = Order {
+    let order = PeriodOrder {
         job: &row.job,
         key: if host.dice.percent(50) {
             &row.period

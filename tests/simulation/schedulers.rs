@@ -152,7 +152,7 @@ impl Schedulers {
             let control = &process.control;
             assert!(control.is_loaded(), "a scheduler forgot its catalogue");
             assert_eq!(
-                control.schedules(),
+                control.schedule_count(),
                 schedules,
                 "a scheduler has another catalogue"
             );
@@ -287,7 +287,7 @@ impl Process {
         let answer = perform(work, &mut self.store, &load, &clock);
         host.witness.look(Actor::Scheduler, &host.processes);
         let held = self.control.guard().suspicion().is_some();
-        let has_edition_0 = self.control.schedules() == SCHEDULED.len();
+        let has_edition_0 = self.control.schedule_count() == SCHEDULED.len();
         host.calendar.decided(&host.witness, held, has_edition_0);
         disarm(host, fails);
         if let Some(error) = answer.failure() {

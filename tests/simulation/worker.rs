@@ -13,7 +13,7 @@ use jobctl::store::Handover;
 use jobctl::store::{Claimed, Store, Turns, WorkerRow};
 use jobctl::worker::Summary;
 use jobctl::worker::batch::{Batch, Only, Write};
-use jobctl::worker::machine::{Action, Event, Remaining, Machine, Note, Now, Setup, Stop};
+use jobctl::worker::machine::{Action, Event, Machine, Note, Now, Remaining, Setup, Stop};
 use jobctl::worker::{EndedAttempt, Line};
 
 use super::children::Child;

@@ -15,7 +15,9 @@ use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::recovery::{ProcessState, process_state, holds_lock, may_leave_hidden_processes, lock_path};
+use crate::recovery::{
+    ProcessState, holds_lock, lock_path, may_leave_hidden_processes, process_state,
+};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use fs2::FileExt;
 
 use crate::error::Result;
-use crate::recovery::{ProcessState, process_state, open_lock};
+use crate::recovery::{ProcessState, open_lock, process_state};
 use crate::scheduler::is_led;
 use crate::store::{NO_QUEUES, Tx, WorkerRow};
 

@@ -50,7 +50,10 @@ impl Engine {
                 if let Some(housekeeper) = &self.housekeeper {
                     housekeeper.set_busy(busy);
                 }
-                for ended in self.stuck.extract_if(.., |it| it.stuck_processes_are_gone()) {
+                for ended in self
+                    .stuck
+                    .extract_if(.., |it| it.stuck_processes_are_gone())
+                {
                     self.machine.on_event(Event::Ended(ended), now);
                 }
             }

@@ -143,10 +143,13 @@ impl Machine {
         let serves = |queue: &String, job: &String| {
             self.claiming.queues.iter().any(|it| it.name == *queue)
                 && self.catalogue.jobs.contains_key(job)
-                && !left.paused.contains(job)
+                && !remaining.paused.contains(job)
         };
         let mut later = remaining.waiting.iter().filter(|it| it.due_ms.is_some());
         later.any(|it| serves(&it.queue, &it.job))
-            || remaining.behind.iter().any(|(queue, job)| serves(queue, job))
+            || remaining
+                .behind
+                .iter()
+                .any(|(queue, job)| serves(queue, job))
     }
 }

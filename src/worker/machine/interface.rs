@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Remaining, Note};
+use super::{Note, Remaining};
 use crate::attempt::Shortage;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};

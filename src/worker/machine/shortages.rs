@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_doubles_while_a_shortage_lasts_and_attempts_that_fail_together_count_once() {
+    fn a_pause_doubles_while_a_shortage_lasts_and_simultaneous_failures_count_once() {
         let shortage = Shortage {
             scope: ShortageScope::Worker,
             message: "too many open files".to_owned(),

@@ -261,7 +261,10 @@ impl World {
                 }
             }
             Action::CheckOthers(number) => {
-                assert!(number > self.check_number, "a check that was requested before");
+                assert!(
+                    number > self.check_number,
+                    "a check that was requested before"
+                );
                 self.check_number = number;
             }
             Action::Noted(fences) => self.line.note(&fences),
@@ -769,7 +772,10 @@ fn a_shortage_and_its_end_are_written_until_the_store_has_them() {
             scope: crate::attempt::ShortageScope::Worker,
             message: "no memory".into(),
         };
-        world.machine.shortages.on_shortage(&shortage, "a", world.now);
+        world
+            .machine
+            .shortages
+            .on_shortage(&shortage, "a", world.now);
         for (wanted, pass_ms) in [(true, 600), (false, 1000)] {
             world.turn();
             assert_eq!(lacks(&world), [wanted], "{answer:?}");
@@ -796,7 +802,10 @@ fn a_second_signal_ends_attempts_while_the_store_hangs() {
     assert!(world.batch.is_some(), "a batch hangs");
     world.event(Event::Terminate);
     world.turn();
-    assert!(world.active[0].is_some(), "the first signal lets the attempt continue");
+    assert!(
+        world.active[0].is_some(),
+        "the first signal lets the attempt continue"
+    );
     world.event(Event::Terminate);
     world.turn();
     assert!(world.active[0].is_none(), "the second signal ends it");

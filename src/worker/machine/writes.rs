@@ -152,7 +152,8 @@ impl Machine {
         self.writes.ended_since = None;
         // Ends that could still wait join the batch too.
         for (ended, refused) in std::mem::take(&mut self.writes.ended) {
-            let reserve = self.foreground_run() == Some(ended.claimed.run) && !self.stop.is_forced();
+            let reserve =
+                self.foreground_run() == Some(ended.claimed.run) && !self.stop.is_forced();
             list.push(Write::End {
                 ended,
                 reserve,
@@ -180,7 +181,9 @@ impl Machine {
         if std::mem::take(&mut self.writes.reconcile) {
             list.push(Write::GiveBackUnknown {
                 known: self.held.keys().copied().collect(),
-                reserve: self.foreground_run().filter(|&run| self.stays_reserved(run)),
+                reserve: self
+                    .foreground_run()
+                    .filter(|&run| self.stays_reserved(run)),
             });
         }
         let lacking = self.shortages.lacking();
@@ -257,8 +260,8 @@ impl Machine {
         let outcome = written.outcome;
         self.held.remove(&ended.claimed.fence);
         self.actions.push(Action::Forget(ended.claimed.fence));
-        self.claiming.should_claim |=
-            outcome == Outcome::Moved(State::Waiting) || self.foreground_run() == Some(ended.claimed.run);
+        self.claiming.should_claim |= outcome == Outcome::Moved(State::Waiting)
+            || self.foreground_run() == Some(ended.claimed.run);
         self.log(Note::Stored(Arc::clone(ended), written));
     }
 
