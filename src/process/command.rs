@@ -1,7 +1,7 @@
-//! What is executed for a job: words of its command, the shell or its direct replacement, the wrapper's prefix.
+//! The words that are executed for a job: its command, the shell or its direct replacement, the prefix of the wrapper.
 //!
-//! Rule: a parameter fills (part of) one argument and never reaches a shell. A command string is executed directly only
-//! where nobody can tell the difference; when the direct start fails the shell gets its say.
+//! Rule: a parameter fills (part of) one argument and never reaches a shell. A command string is executed without the shell only if the
+//! result is the same; if that start fails, the shell is used and reports the error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ use crate::error::os_words;
 pub struct Argv {
     /// The first word names the program: a path if it has a slash, else looked up in the command's `PATH`.
     pub words: Vec<CString>,
-    /// The shell's words, where [`Argv::words`] stand in for a shell command and turn out not to be startable.
+    /// The words with the shell, to be used if [`Argv::words`] replace a shell command and cannot be started.
     pub shell_instead: Option<Vec<CString>>,
-    /// Whether the words begin with the wrapper, which reports what it could not do.
+    /// Whether the words begin with the wrapper, which reports its errors.
     pub wrapped: bool,
 }
 
@@ -34,7 +34,7 @@ pub enum CommandPlan {
     Fixed(Argv),
     /// Words with placeholders.
     Templates {
-        /// What comes before them: the wrapper of a job with umask or rlimits.
+        /// The words before them: the wrapper of a job with umask or rlimits.
         prefix: Vec<CString>,
         /// Program and arguments.
         words: Vec<Template>,
@@ -117,14 +117,14 @@ fn expand(template: &Template, params: &BTreeMap<String, String>) -> String {
     for segment in &template.0 {
         match segment {
             Segment::Text(part) => text.push_str(part),
-            // The claim was checked: what is missing now is optional and has no default.
+            // The parameters were checked: a missing one is optional and has no default.
             Segment::Param(name) => text.push_str(params.get(name).map_or("", String::as_str)),
         }
     }
     text
 }
 
-/// An ending for something that no second attempt can help.
+/// An ending for an error that a retry cannot fix.
 pub(super) fn refused(error: String) -> Ending {
     Ending::CannotStart { error }
 }
@@ -133,18 +133,18 @@ pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Ending> {
     CString::new(text).map_err(|_| refused("a command or variable with a NUL byte".into()))
 }
 
-/// What an error of the start means: a shortage of the host, or the end of the attempt.
+/// Whether an error of the start is a shortage of the host or ends the attempt.
 pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> NotStarted {
     let mut words = os_words(error);
     if let Some(detail) = detail {
         words = format!("{words} ({detail})");
     }
     match error.raw_os_error() {
-        // A process, memory, a descriptor or space on the disk.
+        // No process, memory, descriptor or disk space is left.
         Some(
             libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EDQUOT,
         ) => NotStarted::worker_lacks(format!("cannot start a command: {words}")),
-        // The program is being written, or its file system does not answer.
+        // The program is open for writing, or its file system does not respond.
         Some(
             libc::ETXTBSY
             | libc::EIO
@@ -158,7 +158,7 @@ pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> NotStar
     }
 }
 
-/// What an error of the start does not say by itself.
+/// Details that the error of the start does not contain.
 pub(super) fn explain(
     error: &io::Error,
     path: &CStr,
@@ -193,8 +193,8 @@ pub(super) fn explain(
 
 /// Finds the program as the shell does: a word with a slash is a path, any other is looked up in `PATH`.
 ///
-/// It is the command's own `PATH`, not jobctl's; empty and relative elements are skipped, so that a working directory
-/// which others may write to never provides the program.
+/// `PATH` is that of the command, not of jobctl. Empty and relative elements are skipped, so that the program never comes from a working
+/// directory that others may write to.
 pub(super) fn resolve<'a>(word: &'a CStr, search_path: &[u8]) -> io::Result<Cow<'a, CStr>> {
     let name = word.to_bytes();
     if name.contains(&b'/') {
@@ -227,7 +227,7 @@ fn executable(path: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Words that the shells understand themselves, or that mean something to their grammar.
+/// Builtins and reserved words of shells.
 const SHELL_WORDS: &[&str] = &[
     ".",
     ":",
@@ -312,7 +312,7 @@ const SHELL_WORDS: &[&str] = &[
     "while",
 ];
 
-/// The words of a script that the standard shell would split at spaces, find as a program and execute.
+/// The words of a script that the standard shell would only split at spaces and execute; `None` for any other script.
 fn direct_words(script: &str, shell: &[String]) -> Option<Vec<CString>> {
     if !matches!(shell, [program, option] if program == "/bin/sh" && option == "-c") {
         return None;

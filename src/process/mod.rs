@@ -1,8 +1,8 @@
-//! Starts commands, supervises them, and ends them with everything that they left behind.
+//! Starts commands, supervises them, and ends them with their leftover processes.
 //!
-//! Rule: a slot is a thread that calls [`supervise::supervise`] and blocks until the attempt is over; the main thread
-//! never starts a command, so that what it adopts (see [`spawn::become_subreaper`]) is nobody's own child.
-//! Every wait is bounded, except the command's own running time where it has no timeout.
+//! Rule: a slot is a thread that calls [`supervise::supervise`] and blocks until the attempt is over. The main thread never starts a
+//! command, so that its children are only adopted processes (see [`spawn::become_subreaper`]). Every wait is bounded, except the running
+//! time of a command without a timeout.
 
 pub mod alone;
 pub mod capture;

@@ -1,7 +1,7 @@
 //! The directory of a slot: `dir/` for the command to work in, its payload, its output file; emptied between attempts.
 //!
-//! Rule: a command may have left anything here. Nothing is followed, nothing blocks, and what cannot be removed is moved
-//! out of the way. The untouched case costs a handful of system calls.
+//! Rule: a command may have left anything here. No link is followed, nothing blocks, and entries that cannot be removed are moved away.
+//! An unused directory costs only a few system calls.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -16,7 +16,7 @@ use super::capture::Redactor;
 use super::contract;
 use crate::attempt::Said;
 use crate::clock;
-use crate::owned::{Dir, each_entry, make_ours, open_dir, remove, remove_content};
+use crate::owned::{Dir, each_entry, make_private, open_dir, remove, remove_content};
 use crate::run::WorkerId;
 
 const DIR: &CStr = c"dir";
@@ -59,7 +59,7 @@ impl SlotDir {
         &self.dir
     }
 
-    /// The same for a system call.
+    /// [`SlotDir::dir`] as a C string.
     pub fn dir_c(&self) -> &CStr {
         &self.dir_c
     }
@@ -77,7 +77,7 @@ impl SlotDir {
     /// Empties the directory and writes the payload; returns it opened for standard input.
     pub fn prepare(&mut self, payload: Option<&[u8]>) -> io::Result<Option<OwnedFd>> {
         if !self.is_in_place() || self.empty().is_err() {
-            // Removed, moved or replaced with its parents: begin anew.
+            // It was removed, moved or replaced: create it again.
             self.root = open_root(&self.store_dir, &self.name)?;
             self.empty()?;
         }
@@ -86,7 +86,7 @@ impl SlotDir {
             .transpose()
     }
 
-    /// What the command wrote to its output file.
+    /// Parses the output file of the command.
     pub fn said(&self, redactor: Option<&Redactor>) -> Said {
         contract::read_output(self.root.as_fd(), OUTPUT)
             .map(|text| contract::parse_output(&text, clock::wall_ms(), redactor))
@@ -131,11 +131,11 @@ impl SlotDir {
             self.move_aside(DIR)?;
         }
         rustix::fs::mkdirat(&self.root, DIR, Mode::RWXU)?;
-        // The umask of the worker may be stricter than the command can bear.
-        make_ours(open_dir(self.root.as_fd(), DIR)?.as_fd())
+        // The umask of the worker may be too strict for the command.
+        make_private(open_dir(self.root.as_fd(), DIR)?.as_fd())
     }
 
-    /// For what cannot be removed (a mount point, an immutable file): it goes to `work/lost`, for the operator.
+    /// Moves an entry that cannot be removed (a mount point, an immutable file) to `work/lost`, for the operator.
     fn move_aside(&self, name: &CStr) -> io::Result<()> {
         let state = Dir::open(&self.store_dir)?;
         let lost = state.make_dir("work")?.make_dir("lost")?;
@@ -158,7 +158,7 @@ impl SlotDir {
                 Err(error) => return Err(error.into()),
             }
         }
-        // A second opening, for reading only: the command cannot write its payload through standard input.
+        // Opened again for reading only, so that the command cannot write its payload through standard input.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(
             &self.root,
@@ -172,7 +172,7 @@ impl SlotDir {
 fn open_root(store_dir: &Path, name: &str) -> io::Result<OwnedFd> {
     let work = Dir::open(store_dir)?.make_dir("work")?;
     let root = work.make_dir(name).or_else(|_| {
-        // Something else lies there: a command may have put it.
+        // Another entry has that name; a command may have made it.
         work.remove_tree(name)?;
         work.make_dir(name)
     })?;

@@ -1,7 +1,7 @@
 //! Supervises one attempt, from its start to its outcome.
 //!
-//! Rule: an outcome without a process proves that the command did not run; whatever was started is ended or reported as
-//! stuck before this returns.
+//! Rule: an outcome without a process proves that the command did not run. Every started process is ended, or reported as stuck, before
+//! this returns.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,13 +16,13 @@ use super::command::Argv;
 use super::control::Control;
 use super::environment::Environment;
 use super::stuck::Stuck;
-use super::watch::{Watch, Why};
+use super::watch::{AttemptWatch, StopReason};
 use super::{command, proc_fs, spawn};
 use crate::attempt::{Ending, NotStarted, Report, Said, Shortage};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
-/// What is started.
+/// The command to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
     /// Program and arguments.
@@ -37,17 +37,16 @@ pub struct Launch<'a> {
     pub mark: &'a str,
 }
 
-/// When the command may start, how long it may run, and what becomes of what it leaves.
+/// When the command may start, how long it may run, and what happens to its leftover processes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// It is not started at this time of the wall clock or later, milliseconds UTC.
+    /// The command is not started at or after this time of the wall clock, milliseconds UTC.
     pub deadline_ms: Option<i64>,
     /// SIGTERM after this time; `None` is never.
     pub timeout: Option<Duration>,
     /// SIGKILL this long after SIGTERM, for the whole tree.
     pub grace: Duration,
-    /// What happens to processes that outlive a command which ended by itself. After a timeout or a command of
-    /// [`Control`] they are always ended.
+    /// What happens to processes that outlive the command. If it was stopped, by a timeout or by [`Control`], they are always ended.
     pub leftovers: Leftovers,
 }
 
@@ -62,7 +61,7 @@ pub struct Spawned {
     pub session: i32,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Outcome {
     /// Start, wall clock, milliseconds.
@@ -75,19 +74,19 @@ pub struct Outcome {
     pub spawned: Option<Spawned>,
     /// The last 4 KiB of stdout and stderr as one stream, secrets redacted.
     pub output_tail: Vec<u8>,
-    /// Bytes printed in all, also those that were dropped.
+    /// Bytes printed in all, including dropped ones.
     pub output_bytes: u64,
     /// Bytes printed that are not in the log file.
     pub output_dropped: u64,
     /// Processes that outlived the command, ended or left alone according to `leftovers`.
     pub leaked: u32,
-    /// Processes that could not be ended (no permission, or hung in the kernel): the run must not start again while they
-    /// live, and its ending is known when they are gone.
+    /// Processes that could not be ended (no permission, or hung in the kernel). The run must not start again while they live, and its
+    /// ending is known only when they are gone.
     pub stuck: Option<Stuck>,
 }
 
 impl Outcome {
-    /// The report of the attempt, with what the command said itself.
+    /// The report of the attempt, with what the command reported in its output file.
     pub fn into_report(self, said: Said) -> Report {
         Report {
             started_ms: self.started_ms,
@@ -104,10 +103,10 @@ impl Outcome {
 /// Runs one attempt to its end. Blocks; to be called from a slot's thread, never from the main thread.
 ///
 /// `control` must have been armed for this attempt; a command that arrived before the start prevents it. `on_spawn` is
-/// called right after the start and should be quick, since nobody reads the output meanwhile.
+/// called right after the start and should be quick, since the output is not read meanwhile.
 ///
 /// # Errors
-/// What the host lacked to run the command, which then certainly did not run.
+/// The shortage of the host that prevented the start; the command certainly did not run.
 pub fn supervise(
     launch: &Launch<'_>,
     limits: &Limits,
@@ -117,10 +116,10 @@ pub fn supervise(
 ) -> Result<Outcome, Shortage> {
     let (started_ms, begun_ms) = (clock::wall_ms(), clock::boottime_ms());
     let begun = clock::monotonic();
-    let stopped_before = Why::of(control.received());
+    let stopped_before = StopReason::of(control.received());
     let started = match stopped_before {
         Some(why) => Err(NotStarted::Ended(why.ending(None))),
-        // It waited for a slot, or the worker was stopped. The same reading is stored as the start.
+        // The deadline passed while the run waited for a slot. The same reading of the clock is stored as the start.
         None if limits.deadline_ms.is_some_and(|it| started_ms >= it) => {
             Err(NotStarted::Ended(Ending::Released {
                 exit_code: None,
@@ -135,7 +134,7 @@ pub fn supervise(
         Ok(child) => {
             let spawned = child.spawned;
             on_spawn(&spawned);
-            let mut watch = Watch::new(child, launch.mark, limits, control, capture, begun);
+            let mut watch = AttemptWatch::new(child, launch.mark, limits, control, capture, begun);
             let exited = watch.until_exit();
             let (leaked, others) = watch.end_tree();
             let command = (!exited).then(|| watch.stuck());
@@ -161,16 +160,16 @@ pub fn supervise(
     })
 }
 
-/// A started command, with what it is watched by.
+/// A started command, with the descriptors that watch it.
 pub(super) struct Child {
     pub(super) pid: Pid,
     pub(super) spawned: Spawned,
-    /// Missing only where descriptors ran out; then the exit is asked for every 10 ms.
+    /// `None` only if descriptors ran out; then the exit is polled every 10 ms.
     pub(super) pidfd: Option<OwnedFd>,
     pub(super) pipe: OwnedFd,
-    /// Our own copy of the write end: without it each exit would wake the slot twice, by the closed pipe and by the pidfd.
+    /// Our copy of the write end. Without it each exit would wake the slot twice, by the closed pipe and by the pidfd.
     pub(super) pipe_writer: Option<OwnedFd>,
-    /// Where the wrapper, if there is one, reports what it could not do.
+    /// The pipe on which a wrapper reports an error.
     pub(super) report: Option<OwnedFd>,
 }
 
@@ -199,7 +198,7 @@ fn start(launch: &Launch<'_>) -> Result<Child, NotStarted> {
     let before_ms = clock::boottime_ms();
     let pid = start_argv(launch, &launch.argv.words, &streams).or_else(|failed| {
         match (&failed, &launch.argv.shell_instead) {
-            // What the shell would have said and returned is the shell's to say. Of a shortage it would make an exit code.
+            // The shell then reports the error in its own way. Not for a shortage, of which it would make an exit code.
             (NotStarted::Ended(_), Some(shell)) => start_argv(launch, shell, &streams),
             _ => Err(failed),
         }

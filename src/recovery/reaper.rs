@@ -127,11 +127,11 @@ impl Reaper<'_> {
         let dead = DeadWorker::of(row.worker, verdict, (&marks, are_proof), &held);
         let claims = dead.claims_to_search();
         let left = if claims.is_empty() {
-            leftovers::LeftOver::default()
+            leftovers::EndedTree::default()
         } else if may_leave_hidden_processes(row) {
             // Processes in another namespace cannot be seen: the runs wait until an operator confirms that these are gone.
             let number = i32::try_from(row.pid).unwrap_or_default();
-            leftovers::LeftOver {
+            leftovers::EndedTree {
                 ended: Vec::new(),
                 remaining: held.iter().map(|&(run, ..)| (run, number)).collect(),
             }

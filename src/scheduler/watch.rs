@@ -117,7 +117,7 @@ impl Scheduler {
                     Action::Ready => self.notify.ready(&self.control.status()),
                     Action::Reloading => self.notify.reloading(),
                     Action::Stopping => self.notify.stopping(),
-                    Action::GiveBackMemory => memory::give_back(),
+                    Action::GiveBackMemory => memory::trim(),
                     Action::End(result) => return result,
                 }
             }

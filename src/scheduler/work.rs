@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
 use crate::policy::ClockGuard;
-use crate::process::memory::apart;
+use crate::process::memory::in_separate_arena;
 
 use super::agenda::Due;
 use super::book::ScheduleSet;
@@ -26,7 +26,7 @@ impl Loaded {
     /// # Errors
     /// [`Kind::Bug`](crate::error::Kind::Bug) if a schedule cannot be written as JSON.
     pub fn of(catalogue: Catalogue) -> Result<Self> {
-        let schedules = Arc::new(apart(|| ScheduleSet::of(&catalogue))?);
+        let schedules = Arc::new(in_separate_arena(|| ScheduleSet::of(&catalogue))?);
         Ok(Self {
             catalogue,
             schedules,

@@ -36,7 +36,7 @@ fn lock_file(workers: &Dir, worker: WorkerId) -> Result<File> {
         Error::io(what, &workers.path().join(name), error)
     };
     let lock = workers
-        .create_anew(&temporary)
+        .create_replacing(&temporary)
         .map_err(|error| failed("create", &temporary, &error))?;
     FileExt::try_lock_exclusive(&lock)
         .and_then(|()| workers.rename(&temporary, &name))

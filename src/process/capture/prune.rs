@@ -8,8 +8,8 @@ use crate::process::contract::checkpoint_name;
 use crate::run::RunId;
 use crate::units::hex;
 
-/// Removes all logs of these runs, and their checkpoints, whose names have their idempotency keys; how many files and bytes.
-/// What cannot be removed is left for the next time.
+/// Removes all logs of these runs, and their checkpoints, whose names contain their idempotency keys. Returns the number of files and
+/// bytes. Files that cannot be removed are left.
 pub fn remove_output(store_dir: &Path, runs: &[RunId], keys: &[[u8; 16]]) -> (u64, u64) {
     let mut removed = (0, 0);
     let Ok(state) = Dir::open(store_dir) else {
@@ -31,7 +31,7 @@ pub fn remove_output(store_dir: &Path, runs: &[RunId], keys: &[[u8; 16]]) -> (u6
     removed
 }
 
-/// As [`remove_output`], of runs whose keys nobody knows any more: reads the names of all checkpoints.
+/// As [`remove_output`], for runs whose keys are unknown: reads the names of all checkpoints.
 pub fn remove_orphans(store_dir: &Path, runs: &[RunId]) -> (u64, u64) {
     let mut removed = (0, 0);
     let Ok(state) = Dir::open(store_dir) else {
@@ -57,7 +57,7 @@ fn remove_logs(state: &Dir, runs: &[RunId], removed: &mut (u64, u64)) {
         let name = thousand.to_string();
         if let Ok(dir) = output.dir(&name) {
             remove_of(&dir, '.', &ids, removed);
-            // Only an empty directory goes.
+            // Removes the directory only if it is empty.
             drop(output.remove_dir(&name));
         }
     }
@@ -76,7 +76,7 @@ fn remove_of(dir: &Dir, end: char, ids: &HashSet<i64>, removed: &mut (u64, u64))
     }
 }
 
-/// Removes an entry, if it is there. A command may have made a directory of it.
+/// Removes an entry, if it exists; a command may have made it a directory.
 fn remove_entry(dir: &Dir, name: &str, removed: &mut (u64, u64)) {
     if let Ok(size) = dir.size(name)
         && dir.remove_tree(name).is_ok()

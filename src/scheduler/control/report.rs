@@ -154,7 +154,7 @@ impl Control {
                 ];
                 self.log(Level::Warn, "clock_jumped", fields);
             }
-            None if was_held => self.log(Level::Info, "clock_trusted", Vec::new()),
+            None if was_held => self.log(Level::Info, "calendar_rules_resumed", Vec::new()),
             _ => {}
         }
     }

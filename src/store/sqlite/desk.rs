@@ -1,7 +1,7 @@
 //! One claim as it goes on: what it may take, and what it passed over.
 
 use super::reserves::Reserves;
-use crate::flow::{Gates, LaneGates, Why};
+use crate::flow::{ClosedReason, Gates, LaneGates};
 use crate::store::{ClaimRequest, Claims};
 
 /// So many closed jobs are passed over for one seek: to judge a job costs a tenth of it.
@@ -53,8 +53,8 @@ impl Desk<'_> {
         };
         // What is paused comes back when somebody says so; all else by itself.
         let passed = &mut self.claims.passed;
-        passed.comes |= closed.why != Why::Paused;
-        passed.gated |= closed.until_ms.is_none() && closed.why != Why::Paused;
+        passed.comes |= closed.why != ClosedReason::Paused;
+        passed.gated |= closed.until_ms.is_none() && closed.why != ClosedReason::Paused;
         let opens_ms = [passed.opens_ms, closed.until_ms, self.changes_ms];
         passed.opens_ms = opens_ms.into_iter().flatten().min();
         false
