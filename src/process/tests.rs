@@ -290,7 +290,7 @@ fn assert_gone(pid: i32) {
 }
 
 #[test]
-fn exit_codes_and_signals_are_told_apart() {
+fn exit_codes_and_signals_are_distinguished() {
     let mut world = World::new();
     for code in [0, 1, 75, 127, 255] {
         let outcome = world.run(&shell(&format!("exit {code}")));
@@ -332,7 +332,7 @@ fn a_grandchild_that_holds_the_pipe_is_ended_and_counted() {
 }
 
 #[test]
-fn a_last_word_of_a_grandchild_is_not_lost() {
+fn late_output_of_a_grandchild_is_captured() {
     let mut world = World::new();
     let job = job(catalogue::Command::Shell {
         script: "exec > >(sleep 0.02; cat; echo last) 2>&1; echo first".into(),
@@ -460,7 +460,7 @@ fn a_tee_whose_reader_is_gone_is_dropped() {
 }
 
 #[test]
-fn a_timeout_ends_what_left_the_session_and_the_environment_while_its_parent_lives() {
+fn a_timeout_ends_processes_that_left_session_and_environment_while_parents_live() {
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(400));
     world.grace = Duration::ZERO;
@@ -479,7 +479,7 @@ fn a_timeout_ends_what_left_the_session_and_the_environment_while_its_parent_liv
 }
 
 #[test]
-fn a_timeout_terms_and_after_the_grace_kills() {
+fn a_timeout_sends_sigterm_and_after_the_grace_sigkill() {
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(200));
     world.grace = Duration::from_millis(200);
@@ -535,7 +535,7 @@ fn the_grace_is_for_the_whole_tree() {
 }
 
 #[test]
-fn a_stopped_command_takes_its_timeout() {
+fn a_timeout_ends_a_stopped_command() {
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(200));
     let outcome = world.run(&shell("kill -STOP $$; echo never"));
@@ -579,7 +579,7 @@ fn a_cancelled_command_is_cancelled_unless_it_succeeds() {
 }
 
 #[test]
-fn a_release_can_be_hurried_and_a_cancel_is_stronger() {
+fn a_kill_shortens_a_release_and_a_cancel_overrides_it() {
     let mut world = World::new();
     let ready = world.dir_file("ready");
     let stubborn = shell("trap '' TERM; touch ready; while :; do sleep 0.01; done");
@@ -666,7 +666,7 @@ fn resident_kib() -> u64 {
 }
 
 #[test]
-fn binary_output_and_a_closed_standard_output_are_no_trouble() {
+fn binary_output_and_a_closed_standard_output_are_handled() {
     let mut world = World::new();
     let outcome = world.run(&shell("printf '\\000\\377\\033[31m\\200'"));
     assert_eq!(outcome.output_tail, b"\0\xff\x1b[31m\x80");
@@ -678,7 +678,7 @@ fn binary_output_and_a_closed_standard_output_are_no_trouble() {
 }
 
 #[test]
-fn what_cannot_start_says_why_and_whether_it_may_later() {
+fn an_error_of_the_start_names_its_cause_and_whether_a_retry_may_help() {
     let mut world = World::new();
     let plain = world.file("plain");
     std::fs::write(&plain, "no program").unwrap();
@@ -725,7 +725,7 @@ fn executable(world: &mut World, name: &str, content: &str) -> std::path::PathBu
 }
 
 #[test]
-fn a_program_that_is_open_for_writing_is_charged_to_nobody() {
+fn a_program_that_is_open_for_writing_costs_no_attempt() {
     let mut world = World::new();
     let busy = executable(&mut world, "busy", "#!/bin/sh\n");
     let writer = std::fs::OpenOptions::new().write(true).open(&busy).unwrap();
@@ -1007,7 +1007,7 @@ fn the_payload_is_on_standard_input_and_in_its_file() {
 }
 
 #[test]
-fn the_slot_directory_is_empty_again_whatever_was_left() {
+fn the_slot_directory_is_emptied_of_everything_that_a_command_left() {
     let mut world = World::new();
     let victim = world.file("victim");
     std::fs::write(&victim, "mine").unwrap();
@@ -1076,7 +1076,7 @@ fn a_fork_bomb_in_its_session_is_ended() {
 
 /// Proves: as `a_wrong_start_time_is_never_signalled`.
 #[test]
-fn leftovers_of_a_dead_worker_are_ended_and_strangers_are_not() {
+fn leftovers_of_a_dead_worker_are_ended_and_other_processes_are_not() {
     subreaper();
     let mut world = World::new();
     let uuid = format!("uuid-{:x}", u64::from_le_bytes(clock::random_bytes()));
@@ -1212,7 +1212,7 @@ fn a_process_that_only_has_the_numbers_of_a_mark_blocks_the_run_and_is_not_ended
 
 /// Proves: as `a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended`.
 #[test]
-fn what_a_marked_leader_has_in_its_session_is_ended_without_a_mark_of_its_own() {
+fn members_of_a_marked_leaders_session_are_ended_without_a_mark() {
     let mut world = World::new();
     let uuid = format!("uuid-{:x}", u64::from_le_bytes(clock::random_bytes()));
     let (run, fence) = (RunId(4), Fence(9));
@@ -1336,7 +1336,7 @@ fn stand_in(world: &mut World) -> std::path::PathBuf {
 
 /// Fault: as `tests/worker/shortage.rs`.
 #[test]
-fn what_the_wrapper_cannot_do_is_no_exit_code_of_the_job() {
+fn an_error_of_the_wrapper_is_no_exit_code_of_the_job() {
     let mut world = World::new();
     let own = stand_in(&mut world);
     let garbage = executable(&mut world, "garbage", "garbage");
@@ -1371,7 +1371,7 @@ fn what_the_wrapper_cannot_do_is_no_exit_code_of_the_job() {
 }
 
 #[test]
-fn a_command_before_the_start_prevents_it() {
+fn a_cancel_or_release_before_the_start_prevents_it() {
     let world = World::new();
     let control = Control::new().unwrap();
     let ticket = control.arm();

@@ -8,7 +8,7 @@ use super::rule::{Gap, Rule, Source, is_within};
 use super::spec::Field;
 use super::walk::Walk;
 
-/// How far ahead clock changes and holidays are looked at: about 13 months.
+/// How far ahead clock changes and holidays are checked: about 13 months.
 const LOOK_AHEAD_MS: i64 = 400 * 86_400_000;
 /// When holidays are about to end: a quarter before.
 const HOLIDAYS_SOON_DAYS: i64 = 92;

@@ -1,4 +1,4 @@
-//! What a schedule section says, as plain text, and the error that points into it.
+//! The values of a schedule section, as plain text, and the error that points into them.
 //!
 //! Rule: an offset is a byte offset inside the text of one field; the catalogue adds file, line and caret.
 

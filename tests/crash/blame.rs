@@ -99,7 +99,7 @@ fn a_worker_that_hangs_and_is_aborted_by_its_parent_counts_nothing() {
 
 /// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
-fn a_stop_by_anybody_else_excuses_nothing() {
+fn only_a_stop_by_the_parent_excuses_a_death() {
     let world = World::with_catalogue(JOBS);
     let manager = Manager::new(&world);
     let run = world.enqueue("wait");
@@ -114,7 +114,7 @@ fn a_stop_by_anybody_else_excuses_nothing() {
 
 /// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
-fn a_run_that_signals_its_worker_is_poison_all_the_same() {
+fn a_run_that_signals_its_worker_is_poison() {
     for kill in [
         "kill -ABRT $PPID",
         "kill -TERM $PPID; kill -KILL $PPID",

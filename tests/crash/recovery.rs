@@ -205,7 +205,7 @@ fn a_claim_that_was_not_started_counts_nothing() {
     );
 }
 
-/// Proves: as `runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it`.
+/// Proves: as `runs_of_a_killed_worker_run_again_without_leftover_processes`.
 #[test]
 fn a_scheduler_recovers_the_runs_of_a_dead_worker_too() {
     let world = World::with_catalogue(
@@ -250,7 +250,7 @@ fn share_lock(worker: &Running) -> OwnedFd {
 
 /// Proves (death): a worker with `--drain` does not end while a worker is dead and not yet recovered.
 #[test]
-fn a_drain_waits_for_a_death_that_is_not_over() {
+fn a_drain_waits_until_a_dying_worker_is_recovered() {
     let world = World::with_catalogue(UNTIL_FILE);
     let run = world.enqueue("wait");
     let first = world.start("-q run-worker --slots 1");

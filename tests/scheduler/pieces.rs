@@ -41,9 +41,9 @@ fn missed() -> (World, Reading, usize) {
     (world, at("2026-11-01T12:00:00Z"), 12 * 3600)
 }
 
-/// Proves: as `what_was_missed_is_opened_in_pieces`.
+/// Proves: as `a_long_backlog_is_decided_in_slices`.
 #[test]
-fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
+fn a_removed_schedule_with_many_due_periods_is_taken_out_in_slices() {
     let (world, now, periods) = missed();
     write(&world, &[("other", "")]);
     let removals = pieces(&world, now, |work| matches!(work, Work::Remove(..)));
@@ -51,9 +51,9 @@ fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
     exactly_once(&world);
 }
 
-/// Proves: as `what_was_missed_is_opened_in_pieces`.
+/// Proves: as `a_long_backlog_is_decided_in_slices`.
 #[test]
-fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
+fn an_old_rule_with_many_due_periods_is_finished_in_slices() {
     let (world, now, periods) = missed();
     write(&world, &[("often", "cron = '*/2 * * * * *'")]);
     let applied = pieces(&world, now, |work| matches!(work, Work::Apply(..)));
@@ -63,7 +63,7 @@ fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
 
 /// Proves (periods): after a long time without a scheduler the work is done in bounded pieces.
 #[test]
-fn what_was_missed_is_opened_in_pieces() {
+fn a_long_backlog_is_decided_in_slices() {
     let (world, now, periods) = missed();
     let opened = pieces(&world, now, |work| matches!(work, Work::Open(..)));
     assert!(opened > periods / LOOKS_MAX, "{opened}");

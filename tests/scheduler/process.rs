@@ -39,7 +39,7 @@ fn leader(world: &World) -> u32 {
 }
 
 #[test]
-fn it_opens_at_the_instant_and_stops_on_term() {
+fn a_scheduler_opens_a_period_at_its_instant_and_stops_on_sigterm() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("three periods", || periods(&world) >= 3);
@@ -59,7 +59,7 @@ fn it_opens_at_the_instant_and_stops_on_term() {
 /// Proves (periods): each period has one row and at most one run, under kills, stops and a clock that jumps.
 /// Fault: as `ten_thousand_runs_survive_workers_that_are_killed`.
 #[test]
-fn two_of_them_under_kills_and_stops_open_each_second_once() {
+fn two_schedulers_under_kills_and_stops_open_each_second_once() {
     let world = every_second();
     let begin = Instant::now();
     let mut processes = vec![start(&world), start(&world)];
@@ -160,7 +160,7 @@ fn hup_loads_the_catalogue_and_a_wrong_one_changes_nothing() {
 }
 
 #[test]
-fn what_another_process_loaded_is_loaded_here_too() {
+fn a_catalogue_loaded_by_another_process_is_reloaded_here() {
     let world = every_second();
     let scheduler = start(&world);
     until("a period", || periods(&world) >= 1);
@@ -224,7 +224,7 @@ fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
 
 /// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
-fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
+fn a_reload_during_a_busy_store_completes_when_the_store_is_free() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("a period", || periods(&world) >= 1);
@@ -253,7 +253,7 @@ fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
 
 /// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
-fn a_scheduler_that_waits_for_the_store_ends_on_term() {
+fn sigterm_ends_a_scheduler_that_waits_for_the_store() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("a period", || periods(&world) >= 1);
@@ -315,7 +315,7 @@ fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
 
 /// Proves: as `a_long_backlog_delays_neither_another_job_nor_a_stop`.
 #[test]
-fn a_rule_that_is_changed_after_a_long_time_holds_nobody_up() {
+fn changing_a_rule_after_a_long_time_does_not_delay_other_jobs() {
     let every = |n: u32| format!("every = '{n}s'\noverlap = 'allow'\ncatch_up = 'none'");
     let world = super::lab::world(&[("late", &every(1)), ("gone", &every(1))]);
     world.run("schedule --once").ok();
@@ -362,7 +362,7 @@ fn once_opens_what_is_due_and_exits() {
 }
 
 #[test]
-fn it_works_while_workers_are_down_and_a_run_is_told_its_period() {
+fn periods_open_without_workers_and_a_command_gets_its_period() {
     let world = World::with_catalogue(
         "[defaults]\ntimezone = \"Asia/Almaty\"\n[job.tick]\n\
          command = 'env | grep -E \"^JOBCTL_RUN_(SCHEDULED_FOR|PERIOD|BUSINESS_DATE|PREVIOUS_SUCCESS_AT|TRIGGER)=\" | sort >> $HOME/seen; echo >> $HOME/seen'\n\
@@ -449,7 +449,7 @@ fn a_wrong_catalogue_is_refused_at_the_start() {
 }
 
 #[test]
-fn accepting_a_clock_that_nobody_doubts_is_no_error() {
+fn accepting_a_clock_that_is_not_on_hold_is_no_error() {
     let world = every_second();
     world.run("schedule --once").ok();
     world
@@ -458,7 +458,7 @@ fn accepting_a_clock_that_nobody_doubts_is_no_error() {
 }
 
 #[test]
-fn a_store_that_is_held_delays_periods_and_loses_none() {
+fn a_busy_store_delays_periods_and_loses_none() {
     let world = every_second();
     let scheduler = start(&world);
     until("a period", || periods(&world) >= 1);
@@ -538,8 +538,7 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
 }
 
 #[test]
-fn while_the_clock_steps_under_it_a_scheduler_opens_what_elapses_and_no_time_of_the_calendar_twice()
-{
+fn while_the_clock_steps_no_calendar_period_opens_twice_and_elapsed_rules_continue() {
     let mut world = super::lab::world(&[
         ("second", "cron = '* * * * * *'\noverlap = 'allow'"),
         ("elapses", "every = '1s'\noverlap = 'allow'"),

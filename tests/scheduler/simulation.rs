@@ -140,7 +140,7 @@ fn play(seed: u64, periods: i64) -> i64 {
     decided(&story.world)
 }
 
-/// Proves: as `two_of_them_under_kills_and_stops_open_each_second_once`.
+/// Proves: as `two_schedulers_under_kills_and_stops_open_each_second_once`.
 /// Fault: as `a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted`.
 /// Fault: as `of_many_operators_one_gets_the_run`.
 #[test]

@@ -137,7 +137,7 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
 /// Proves (death): a store that refuses every call for 40 seconds, repeatedly and during reloads, starts and stops,
 /// loses, doubles and blocks nothing.
 #[test]
-fn a_store_that_fails_for_forty_seconds_again_and_again_loses_nothing() {
+fn a_store_that_repeatedly_fails_for_forty_seconds_loses_nothing() {
     if let Some(seed) = wanted() {
         return retell(seed, FAILING_STORE, false);
     }

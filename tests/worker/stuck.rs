@@ -87,7 +87,7 @@ fn show(world: &World, id: &str) -> Value {
 
 /// Fault (commands): a command outlives SIGKILL (as root only).
 #[test]
-fn a_command_that_outlives_sigkill_is_recorded_truly_and_its_slot_returns() {
+fn a_command_that_survives_sigkill_is_recorded_correctly_and_frees_its_slot() {
     let Some(world) = nobodys() else {
         return;
     };
