@@ -329,14 +329,11 @@ mod tests {
 
     #[test]
     fn without_a_manager_nothing_is_sent() {
-        let mut nobody = Notify::default();
-        nobody.ready("idle");
-        nobody.watchdog();
-        nobody.stopping();
-        assert!(!nobody.is_connected());
-        assert_eq!(
-            (nobody.watchdog_at(), nobody.watchdog_interval()),
-            (None, None)
-        );
+        let mut none = Notify::default();
+        none.ready("idle");
+        none.watchdog();
+        none.stopping();
+        assert!(!none.is_connected());
+        assert_eq!((none.watchdog_at(), none.watchdog_interval()), (None, None));
     }
 }

@@ -73,7 +73,7 @@ impl Recorder {
 
 /// Whether our parent process sent the signal. Both pids are 0 if the parent is outside of our container.
 fn is_from_parent(info: &libc::siginfo_t) -> bool {
-    // SAFETY: a signal of `kill` tells its sender; only the kernel can give it this code.
+    // SAFETY: a signal of `kill` carries its sender; only the kernel can set this code.
     info.si_code == libc::SI_USER && unsafe { info.si_pid() } == Pid::as_raw(getppid())
 }
 

@@ -89,7 +89,7 @@ pub(super) fn exec(path: &CStr, argv: &[CString]) -> io::Error {
 
 /// The descriptor on which this process, as a wrapper, reports; the program that it becomes does not get it.
 pub(super) fn take_report() -> Option<File> {
-    // SAFETY: descriptor 3 of a process that was started as a wrapper belongs to nobody else: nothing was opened before.
+    // SAFETY: descriptor 3 of a process that was started as a wrapper has no other owner: nothing was opened before.
     let report = unsafe { BorrowedFd::borrow_raw(wrapper::REPORT) };
     let stat = rustix::fs::fstat(report).ok()?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {

@@ -850,7 +850,7 @@ fn a_command_sees_three_descriptors_and_clean_signals() {
         tail(&outcome),
         format!("SigBlk:\t{none}\nSigIgn:\t{none}\n")
     );
-    // Session, group and pid are one number, told to the worker as it is in /proc.
+    // Session, group and pid are one number, which the worker gets as it is in /proc.
     let outcome = world.run_with(&argv(&["sleep", "0.2"]), |pid, _| {
         assert_eq!(proc_fs::stat(pid).unwrap().session, pid);
     });
@@ -1132,7 +1132,7 @@ fn leftovers_of_a_dead_worker_are_ended_and_other_processes_are_not() {
     assert!(!is_alive(same) && !is_alive(other));
 }
 
-/// A process that nobody's mark is on; it ends with the test.
+/// A process without a mark; it ends with the test.
 struct Innocent(std::process::Child);
 
 impl Innocent {
@@ -1414,7 +1414,7 @@ fn throughput() {
     subreaper();
     let slice = Duration::from_millis(400);
     for threads in [1, 2, 4] {
-        // Short slices in turn: other work on the machine then hits both alike.
+        // Short alternating slices, so that other load on the machine affects both equally.
         let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let mut cpu = [(0.0, 0.0); 2];
         for _ in 0..25 {

@@ -76,7 +76,7 @@ fn check_proc() -> Result<()> {
         return Ok(());
     }
     let message = match seen {
-        Ok(_) => "`/proc` tells of another pid namespace; no worker was started".to_owned(),
+        Ok(_) => "`/proc` shows another pid namespace; no worker was started".to_owned(),
         Err(error) => format!(
             "cannot read `/proc/self`: {}; no worker was started",
             crate::error::os_words(&error)

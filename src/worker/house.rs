@@ -197,7 +197,7 @@ impl HousekeeperThread {
             for request in self.requests.take() {
                 match request {
                     Request::CheckOthers(check) => {
-                        (self.check, self.all_recovered) = (check, false)
+                        (self.check, self.all_recovered) = (check, false);
                     }
                     Request::Stop => return,
                 }

@@ -236,7 +236,7 @@ impl Drop for ReportPanic {
             let thread = self.1;
             let defect = Error::new(
                 Kind::Bug,
-                format!("{thread} panicked; what runs here belongs to whoever recovers it"),
+                format!("{thread} panicked; the runs of this worker are left to recovery"),
             );
             self.0.inbox.push(Event::Lost(defect));
         }

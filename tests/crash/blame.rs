@@ -1,6 +1,6 @@
 //! Whose fault the death of a worker is: a run is not blamed for what the worker's parent did, and for all else it is.
 //!
-//! Here the test is the parent, as a service manager is; a command or `kill` is somebody else.
+//! Here the test is the parent process, as a service manager is; a command or `kill` is not.
 //!
 //! Fault (processes): SIGTERM, SIGINT or SIGABRT to a worker, by its parent, by others or by its own command, then
 //! kill -9.
@@ -85,7 +85,7 @@ fn a_stop_that_the_parent_cuts_short_counts_nothing() {
 fn a_worker_that_hangs_and_is_aborted_by_its_parent_counts_nothing() {
     let world = World::with_catalogue(JOBS);
     let (mut worker, run) = begin(&world);
-    // No thread runs when the signal comes; the service manager lets it go on after it.
+    // The worker is stopped when the signal comes; the service manager continues it afterwards.
     send(&worker, Signal::STOP);
     send(&worker, Signal::ABORT);
     send(&worker, Signal::CONT);

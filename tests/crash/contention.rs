@@ -1,4 +1,4 @@
-//! Many who enqueue beside many who work: nobody is turned away, and nothing is lost.
+//! Many enqueuing processes beside many workers: none is refused, and no run is lost.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

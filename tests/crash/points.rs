@@ -182,7 +182,7 @@ fn a_prune_killed_around_its_commits_removes_whole_runs() {
     }
 }
 
-/// A defect in one thread: the worker goes on or ends with exit 70, and in either case all work gets done.
+/// A panic in one thread: the worker continues or ends with exit 70; in either case all runs are completed.
 /// Fault (processes): a panic in one thread of a worker (feature `fail-points`).
 #[test]
 fn a_panicking_thread_loses_no_run_and_hangs_no_process() {

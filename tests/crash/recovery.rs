@@ -50,7 +50,7 @@ fn a_stopped_worker_keeps_its_runs() {
     until("it runs", || running(&world, run));
     first.signal("STOP");
     let second = world.start("run-worker --slots 1");
-    // The second worker works and looks around meanwhile: a run that it ends proves that it looked.
+    // The second worker runs and checks other workers meanwhile: a run that it ends proves a check.
     let other = world.enqueue("other");
     fs::write(world.root().join("go"), "").unwrap();
     until("the other ended", || {
@@ -180,7 +180,7 @@ fn a_claim_that_was_not_started_counts_nothing() {
     let run = world.enqueue("wait");
     let first = world.start("run-worker --slots 1");
     until("it runs", || running(&world, run));
-    // Remove what proves the start: to the reaper the claim looks as if the command never ran.
+    // Without the start mark the reaper finds no proof that the command ran.
     let conn = invariants::open(&world);
     conn.execute("DELETE FROM attempt", []).unwrap();
     conn.execute("UPDATE run SET attempts = 0", []).unwrap();

@@ -1,4 +1,4 @@
-//! A run whose next death of its worker would make it poison is worked in a worker of its own, and holds up nobody.
+//! Suspects: a run that would become poison with the next death of its worker runs in a separate worker and delays no other run.
 
 use std::fs;
 use std::time::{Duration, Instant};

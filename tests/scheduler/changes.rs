@@ -1,4 +1,4 @@
-//! Changes of the catalogue while time goes on: nothing of the past is replayed, nothing is doubled, nothing is lost.
+//! Changes of the catalogue while time passes: no past period is replayed, and none is doubled or lost.
 //!
 //! Proves (periods): a changed rule replays nothing; a period whose day moved is neither lost nor doubled.
 

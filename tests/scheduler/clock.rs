@@ -1,4 +1,4 @@
-//! A clock that is set, stands wrong and is set back; a machine that sleeps. No period is lost or doubled, none is endless.
+//! A clock that is set wrong and corrected, and a machine that is suspended: no period is lost or doubled, and no wait is endless.
 
 use jobctl::policy::Reading;
 use jobctl::scheduler::Planner;
@@ -107,7 +107,7 @@ fn after_a_suspended_night_missed_periods_are_handled_like_those_of_a_late_start
     let mut planner = planner(&world, right(boot_ms));
     pass(&mut planner, &mut boot_ms, 0, 5);
     let elapsed = runs(&world, "elapsed");
-    // The boot clock goes on while a machine is suspended: that is no jump.
+    // The boot clock includes suspended time, so a suspend is no jump.
     boot_ms += 9 * HOUR;
     pass(&mut planner, &mut boot_ms, 0, 1);
     assert_eq!(told(&world, "daily"), ["2026-11-28T06:00[UTC] caught_up"]);

@@ -1,4 +1,4 @@
-//! Downtime: what becomes of periods that nobody opened in time.
+//! Downtime: periods that no scheduler opened in time.
 
 use jobctl::store::{PruneRule, Pruning};
 

@@ -1,4 +1,4 @@
-//! What a long time without a scheduler left to do is done in pieces, each of which looks at a bounded number of periods.
+//! The backlog of a long time without a scheduler is decided in slices with a bounded number of periods.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use jobctl::scheduler::{Action, Control, Event, Loaded, Reload, Work, perform};
 use super::lab::{BOOT, at, catalogue, exactly_once, planner, world, write};
 use crate::world::World;
 
-/// Periods that one piece looks at, at most.
+/// Most periods that one slice decides.
 const LOOKS_MAX: usize = 20_000;
 
 /// How many pieces of this kind a new scheduler needs until nothing is left to be done.
@@ -34,7 +34,7 @@ fn pieces(world: &World, now: Reading, is_wanted: impl Fn(&Work) -> bool) -> usi
     }
 }
 
-/// A schedule of each second, for which nobody was there for half a day.
+/// A schedule of each second, after half a day without a scheduler.
 fn missed() -> (World, Reading, usize) {
     let world = world(&[("often", "cron = '* * * * * *'")]);
     drop(planner(&world, at("2026-11-01T00:00:00Z")));

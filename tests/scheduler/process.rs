@@ -64,7 +64,7 @@ fn two_schedulers_under_kills_and_stops_open_each_second_once() {
     let begin = Instant::now();
     let mut processes = vec![start(&world), start(&world)];
     let mut n: u64 = 0;
-    // Twenty seconds, in which every process is killed, stopped or told to end again and again.
+    // For twenty seconds every process is repeatedly killed, stopped or asked to end.
     while begin.elapsed() < Duration::from_secs(20) {
         n += 1;
         std::thread::sleep(Duration::from_millis(150 + 97 * n % 700));
@@ -274,7 +274,7 @@ fn sigterm_ends_a_scheduler_that_waits_for_the_store() {
     exactly_once(&world);
 }
 
-/// A store whose scheduler was down for so long, as far as it can tell.
+/// A store whose scheduler seems to have been down for this long.
 fn was_down(world: &World, job: &str, days: i64) {
     let conn = invariants::open(world);
     let ms = days * super::lab::DAY;

@@ -98,7 +98,7 @@ impl Story {
         };
     }
 
-    /// The end: the clock is right for good, and later than everything that was ever opened.
+    /// The end: the clock stays right from now on, and is later than every period that was opened.
     fn settle(&mut self) {
         let conn = invariants::open(&self.world);
         let last = invariants::number(&conn, "SELECT max(watermark_ms) FROM schedule");

@@ -74,7 +74,7 @@ pub(super) struct Fact {
     pub(super) starts_before: i64,
     pub(super) successes: i64,
     pub(super) last_attempt: i64,
-    /// Somebody was told that it is stored.
+    /// An application got the answer that it is stored.
     pub(super) acknowledged: bool,
     /// Pruned.
     pub(super) gone: bool,

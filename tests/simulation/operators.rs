@@ -10,7 +10,7 @@ use super::facts::Actor;
 use super::host::{Answer, Host};
 use super::levers;
 
-/// One thing that somebody does.
+/// One action of an operator.
 pub(super) fn act(host: &mut Host, store: &mut Store) {
     let now_ms = host.wall_ms();
     let roll = host.dice.between(1, 100);
@@ -86,7 +86,7 @@ fn ann(now_ms: i64) -> Act<'static> {
     }
 }
 
-/// Lets everything go on.
+/// Resumes everything.
 pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
     let now_ms = host.wall_ms();
     for pause in store.pauses(now_ms).expect("pauses") {

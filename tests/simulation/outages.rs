@@ -64,7 +64,7 @@ impl Host {
         self.refuses_ends_until_ms = 0;
     }
 
-    /// How it refuses a call: it is busy, the disk fails, or nobody knows whether it was stored (it was not).
+    /// How it refuses a call: busy, an error of the disk, or an unknown outcome (the write is not stored).
     pub(super) fn refusal(&mut self) -> Kind {
         self.outages.refused += 1;
         let kinds = [Kind::TryAgain, Kind::TryAgain, Kind::Io, Kind::Unknown];

@@ -19,7 +19,7 @@ use super::worker::Worker;
 /// Looks at every other worker and recovers those whose lock is free.
 pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
     if host.refuses() {
-        // It looks again a second later.
+        // The next check is a second later.
         host.refusal();
         return Ok(());
     }
@@ -137,7 +137,7 @@ pub(super) fn prune(store: &mut Store, host: &mut Host, before_ms: i64) -> Life<
     Ok(())
 }
 
-/// A claim that somebody dead still remembers: a write that comes too late.
+/// A claim of a dead worker: a write about it comes too late.
 #[derive(Debug)]
 pub(super) struct Ghost {
     pub(super) worker: WorkerId,

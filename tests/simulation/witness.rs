@@ -1,6 +1,6 @@
 //! Sees every move of every run, with triggers and a connection of its own, and holds it against what may happen.
 //!
-//! Rule: it asks no code of jobctl what is right. What an actor may do stands in [`Actor::may`], what a command did in
+//! Rule: it uses no code of jobctl as a reference. What an actor may do is in [`Actor::may`], what a command did in
 //! [`Processes`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use super::processes::Processes;
 /// Jobs whose death calls for another.
 const CALLS: &[&str] = &["charge", "sync"];
 
-/// Jobs whose death stops their sequence, until somebody discards it.
+/// Jobs whose death stops their sequence until an operator discards it.
 const STOPS: &[&str] = &["book"];
 
 /// The connection, and what it saw.
@@ -108,7 +108,7 @@ impl Witness {
         }
     }
 
-    /// Another worker has taken a run over, which nobody has started yet.
+    /// Another worker has taken a run over that was not started yet.
     fn handed_over(&mut self, it: &Move) {
         let max_fence = self.max_fence;
         let fact = self.known(it.run);

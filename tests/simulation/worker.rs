@@ -25,7 +25,7 @@ use super::slots::Attempt;
 /// Attempts at a time.
 pub(super) const SLOTS: usize = 2;
 
-/// How long a stopping worker lets its runs go on.
+/// How long a stopping worker lets its attempts continue.
 const STOP_AFTER: Duration = Duration::from_secs(30);
 
 pub(super) struct Worker {
@@ -186,7 +186,7 @@ impl Worker {
         Ok(Some((id, store)))
     }
 
-    /// Each of its threads does something; whether it goes on.
+    /// Lets each of its threads do a step; returns whether the worker continues.
     pub(super) fn step(&mut self, host: &mut Host) -> Life<bool> {
         self.end_attempts(host)?;
         self.hear_of_children(host);
@@ -250,7 +250,7 @@ impl Worker {
         self.machine.into_summary()
     }
 
-    /// Whether it goes on for others: then it puts the rules of its catalogue in force.
+    /// Whether it serves queues; then it puts the rules of its catalogue in force.
     pub(super) fn serves(&self) -> bool {
         self.only.is_none() && self.machine.stop() == Stop::No
     }

@@ -1,4 +1,4 @@
-//! When a worker that was told to end by itself does so beside another.
+//! When a draining worker ends beside another worker.
 
 use jobctl::run::State;
 

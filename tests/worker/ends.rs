@@ -292,7 +292,7 @@ fn nothing_starts_at_or_after_its_deadline() {
     world.run("jobs pause kept");
     let kept = enqueue(&world, "kept --deadline 50ms");
     until("the end", || state(&world, long) == State::Succeeded);
-    // One that nobody may claim dies at its time all the same.
+    // A run that cannot be claimed dies at its deadline too.
     until("the death", || state(&world, kept) == State::Dead);
     assert!(!exists(&world, "kept"));
     worker.stop();

@@ -399,7 +399,7 @@ fn signals_are_default_and_unblocked_and_only_three_descriptors_are_open() {
         + &jobs("umask = '022'\nretry.attempts = 1", &[("wrapped", look)]);
     let world = world(&text);
     let runs = ["plain", "wrapped"].map(|job| enqueue(&world, job));
-    // A worker that was started by somebody careless: ignored signals, a forgotten descriptor.
+    // A worker that was started with ignored signals and an inherited descriptor.
     let log = world.root().join("log");
     let inner = world.command(["run-worker", "--drain"]);
     let mut careless = Command::new("/bin/bash");

@@ -1,4 +1,4 @@
-//! `jobctl run JOB`: one run, worked where somebody watches.
+//! `jobctl run JOB`: one run in the foreground.
 #![expect(clippy::disallowed_methods, reason = "processor time is measured")]
 
 use std::fs;

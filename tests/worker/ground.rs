@@ -130,7 +130,7 @@ fn a_command_that_deletes_the_store_directory_ends_its_worker_and_itself() {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     assert!(!stat.is_ok_and(|stat| !stat.contains(") Z ")), "it lives");
     assert!(!world.state().join("jobctl.db").exists());
-    // What is left, if anything, tells that there was a store; if nothing is, a new one is announced.
+    // Remaining files show that there was a store; without any, a new store is announced.
     let said = world.run("enqueue vandal");
     let created = format!("created the store `{}`\n", world.state().display());
     let is_told = match said.code {

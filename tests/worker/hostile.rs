@@ -86,7 +86,7 @@ fn every_signal_is_told_by_its_number() {
     for (signal, run) in probe(&world, deadly) {
         let attempt = only_attempt(&world, run);
         let end = match signal {
-            // CHLD, CONT, URG and WINCH end nobody.
+            // CHLD, CONT, URG and WINCH end no process.
             17 | 18 | 23 | 28 => (Some("exited"), Some(3), None, "exit 3".to_owned()),
             _ => (
                 Some("signalled"),

@@ -1,4 +1,4 @@
-//! Workers that are told to stop, and runs that are cancelled.
+//! Stops of workers, and cancelled runs.
 
 use std::fs::{self, File};
 
@@ -204,7 +204,7 @@ fn an_at_most_once_run_that_is_stopped_is_dead() {
     assert_eq!(trace(&world, "effects"), "x\n");
 }
 
-/// Holds the writers' lock, so that whatever the worker writes waits.
+/// Holds the write lock, so that every write of the worker waits.
 pub(super) fn hold_writers(world: &World) -> File {
     let lock = File::options()
         .write(true)

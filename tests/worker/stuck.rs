@@ -1,4 +1,4 @@
-//! A command that outlives SIGKILL: its slot goes on, its run waits for it, and its true ending is stored.
+//! A command that survives SIGKILL: its slot becomes free, its run waits for it, and its true ending is stored.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ retry.attempts = 1
 command = ["/bin/true"]
 "#;
 
-/// A world of a user who is not root, with a program that makes root of everybody; `None` where this machine cannot have one.
+/// A world of a user other than root, with a setuid-root program; `None` if this machine does not allow it.
 fn nobodys() -> Option<World> {
     if !(needs::root() && needs::tool("setpriv")) {
         return None;

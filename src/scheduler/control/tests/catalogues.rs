@@ -32,7 +32,11 @@ fn a_newer_catalogue_replaces_one_that_is_not_in_force_yet() {
         .answer_of(rules)
         .into_failure(failure(Kind::TryAgain, false));
     world.event(Event::Answer(answer));
-    assert_eq!(world.control.schedule_count(), 2, "the old ones go on");
+    assert_eq!(
+        world.control.schedule_count(),
+        2,
+        "the old ones stay in use"
+    );
     world.disk = ("three", &["c", "d", "e"]);
     world.event(Event::Reload);
     world.work_off();
@@ -60,7 +64,7 @@ fn the_old_catalogue_stays_in_force_while_new_rules_cannot_be_saved() {
     world.pass(SLOW_RETRY_MS - 1);
     assert!(
         world.work_off().contains(&"open"),
-        "the old schedules go on"
+        "the old schedules stay in use"
     );
     world.pass(1);
     assert!(world.work_off().contains(&"rules"));
