@@ -166,11 +166,11 @@ fn a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way() {
 
 #[test]
 fn a_period_gets_its_run_beside_one_with_the_same_dedup_key() {
-    let world = World::with_catalogue(&format!(
+    let world = World::with_catalogue(
         "[defaults]\ntimezone = \"UTC\"\n[job.sync]\ncommand = [\"true\"]\n\
          [job.sync.dedup]\nkey = \"one\"\nwhile = \"active\"\n\
-         [job.sync.schedule]\ncron = '0 * * * *'\noverlap = 'allow'\n"
-    ));
+         [job.sync.schedule]\ncron = '0 * * * *'\noverlap = 'allow'\n",
+    );
     let mut planner = planner(&world, right(instant(START)));
     world.run("enqueue sync").ok();
     for n in 1..=2 {
