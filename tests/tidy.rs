@@ -10,6 +10,7 @@ use crate::world::World;
 mod columns;
 mod papers;
 mod proofs;
+mod words;
 
 /// Files that only decide: values and `now` in, a decision out. `catalogue` reads its files in the two named below.
 const CORE: &[&str] = &[

@@ -145,7 +145,7 @@ mod tests {
         };
         assert_eq!(run("exit 75", None), Some(75));
         assert_eq!(run("kill -9 $$", None), None);
-        // Whatever it does before its traps are set, the command waits for it.
+        // A command that was sent before the start is passed on after it.
         assert_eq!(run("exec sleep 60", Some(Command::Release)), None);
         assert_eq!(run("exec sleep 60", Some(Command::Kill)), None);
         assert_eq!(run("exit 0", Some(Command::Cancel)), Some(0));

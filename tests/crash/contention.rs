@@ -9,7 +9,7 @@ use jobctl::run::{RunId, State};
 use crate::invariants;
 use crate::world::World;
 
-/// Enqueues from so many threads, each as a process of its own, beside so many workers; how long each enqueue took, sorted.
+/// Enqueues from this many concurrent processes beside this many workers; returns the sorted durations of the enqueues.
 fn enqueue_beside(enqueuers: usize, workers: usize, during: Duration) -> Vec<Duration> {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
     drop(world.store());

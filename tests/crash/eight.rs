@@ -92,7 +92,7 @@ impl Eight {
             && has(format!("JOBCTL_STORE={}", self.world.state().display()))
     }
 
-    /// Lets the runs end under this worker: each has had so many attempts and crashes, and nothing is left.
+    /// Lets the runs end under this worker: each has had this many attempts and crashes, and nothing is left.
     fn end(&self, worker: Running, attempts: i64, crashes: i64) {
         fs::write(self.world.root().join("go"), "").unwrap();
         until("all ended", || {

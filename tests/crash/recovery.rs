@@ -95,7 +95,7 @@ fn at_most_once_is_not_started_again_after_a_crash() {
 }
 
 /// A run that may start once at most runs, and its worker is killed before it noted the start; `meanwhile` has its store and its
-/// start marks before anybody recovers it. Where they prove nothing the run must not start again.
+/// start marks before it is recovered. If they prove nothing, the run must not start again.
 fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     let world = World::with_catalogue(UNTIL_FILE);
     let run = begun_once_by_a_worker_that_is_dead(&world);
@@ -103,7 +103,7 @@ fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     let unnoted = "UPDATE run SET attempts = 0, started_ms = NULL; DELETE FROM attempt";
     conn.execute_batch(unnoted).unwrap();
     meanwhile(&conn, &world.state().join("workers/1.started"));
-    // Whoever starts it again all the same comes to an end.
+    // A wrong second start would end.
     fs::write(world.root().join("go"), "").unwrap();
     assert_eq!(world.run("run-worker --drain").code, Some(0));
     assert_eq!(state(&world, run), State::Dead);

@@ -133,7 +133,7 @@ pub(crate) fn exactly_once(world: &World) {
         "SELECT 1 FROM run WHERE trigger = 'period' GROUP BY job, period HAVING count(*) > 1",
     );
     none(
-        "every run of the calendar is told",
+        "a row covers every run of the calendar",
         "SELECT 1 FROM run WHERE trigger = 'period'
          AND NOT EXISTS (SELECT 1 FROM period WHERE period.run = run.id AND period.job = run.job AND period.period = run.period)",
     );

@@ -91,7 +91,7 @@ fn two_schedulers_under_kills_and_stops_open_each_second_once() {
     for process in &processes {
         process.signal("CONT");
     }
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     drop(processes);
     exactly_once(&world);
     invariants::hold(&world);
@@ -140,7 +140,7 @@ fn hup_loads_the_catalogue_and_a_wrong_one_changes_nothing() {
     world.write_catalogue("[job.tick]\ncommand = 7\n");
     scheduler.signal("HUP");
     let before = periods(&world);
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     write(&world, &[("tock", "every = '1s'\noverlap = 'allow'")]);
     scheduler.signal("HUP");
     until("the new job", || {
@@ -190,7 +190,7 @@ fn a_scheduler_takes_its_schedules_back_from_another_catalogue() {
     let in_force = "SELECT count(*) FROM schedule WHERE job = 'tick' AND version IS NOT NULL";
     until("it is in force again", || number(&world, in_force) == 1);
     let before = periods(&world);
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     scheduler.signal("TERM");
     let said = scheduler.end();
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -215,7 +215,7 @@ fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
     std::fs::write(&holidays, "2020-01-01\n2020-01-02\n").expect("holidays");
     world.run("schedule --once").ok();
     let before = periods(&world);
-    until("it goes on", || periods(&world) > before + 2);
+    until("it continues", || periods(&world) > before + 2);
     scheduler.signal("TERM");
     let said = scheduler.end();
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -296,7 +296,7 @@ fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
     let scheduler = world.start("schedule");
     let other =
         "SELECT coalesce(sum(count), 0) FROM period WHERE job = 'other' AND run IS NOT NULL";
-    until("the other one goes on", || number(&world, other) >= 3);
+    until("the other one continues", || number(&world, other) >= 3);
     let late =
         "SELECT max(decided_ms - due_ms) FROM period WHERE job = 'other' AND run IS NOT NULL";
     assert!(number(&world, late) < 5_000, "{}", number(&world, late));
@@ -523,7 +523,7 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
         said,
         "accepted: the clock jumped forwards by 2d; schedules go on by it\n"
     );
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     world
         .run("schedule --accept-clock")
         .is(0, "nothing is held\n", "");

@@ -110,7 +110,7 @@ impl Story {
     }
 }
 
-/// Plays a story until so many periods were decided; how many there were.
+/// Plays a story until this many periods are decided; returns how many there were.
 fn play(seed: u64, periods: i64) -> i64 {
     let world = world(SCHEDULES);
     // Both changes of the clock of 2027 in Berlin lie near the start of some story.

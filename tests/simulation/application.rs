@@ -206,7 +206,7 @@ impl Application {
             let key = wish.new.idempotency_key;
             wish.made = would_be.map(|run| MadeId { run, key });
         }
-        // Whoever has no answer asks again, or dies.
+        // An application without an answer retries, or dies.
         if host.dice.percent(85) {
             self.wishes.push(wish);
         }
@@ -288,7 +288,7 @@ fn judge_newest(host: &Host, wish: &mut Wish, stored: &Enqueued) {
     assert_eq!(host.witness.number(&sql), 0, "{wish:?}: {stored:?}");
 }
 
-/// Whether without so many runs that are new there was no room for this one, in its queue or for its tenant.
+/// Whether, apart from this many new runs, there was no room for this run in its queue or for its tenant.
 pub(super) fn is_full(host: &Host, new: &NewRun, fresh: i64) -> bool {
     let waiting = |of: &str| {
         let sql = format!("SELECT count(*) FROM run WHERE state = 'waiting' AND {of}");

@@ -6,11 +6,11 @@ use super::facts::{Counted, Fact};
 use super::host::{DAY, HOUR, MINUTE, SECOND};
 use super::moves::Move;
 
-/// From one start to the next; so many may start at once after a pause.
+/// Time from one start to the next; and how many may start together after a pause.
 const GAP_MS: i64 = HOUR / 40;
 const BURST: i64 = 5;
 
-/// So many transient endings in this time open the breaker for so long.
+/// This many transient endings within this time open the breaker for the cooldown.
 const FAILURES: usize = 3;
 const WITHIN_MS: i64 = 2 * HOUR;
 const COOLDOWN_MS: i64 = 20 * MINUTE;

@@ -64,7 +64,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Whatever had run for a while when this was submitted is stored as started.
+    /// Every attempt that had run for a while when this was submitted is stored as started.
     fn judge_starts(&self, host: &Host) {
         let attempts = self.attempts.iter().flatten();
         for (run, number) in attempts.filter_map(|it| it.to_be_noted(self.submitted_ms)) {

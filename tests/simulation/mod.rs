@@ -63,7 +63,7 @@ fn play(seed: u64, weather: Weather, traced: bool) -> Result<Tally, String> {
     }
 }
 
-/// So many stories fail until no more are played.
+/// After this many failing stories no more are played.
 const FAILED_MAX: usize = 10;
 
 /// Plays all of them on every core, and replays a failing story with its trace.

@@ -47,7 +47,7 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Starts a command for so long; its place.
+    /// Starts a command that runs for this long; returns its index.
     pub(super) fn start(
         &mut self,
         (run, fence): (RunId, Fence),

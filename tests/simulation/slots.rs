@@ -18,7 +18,7 @@ use super::host::{Died, HOUR, Host, Life, SECOND};
 use super::processes::Script;
 use super::worker::{SLOTS, Worker, now};
 
-/// An attempt that has run for so long is stored.
+/// The start of an attempt that has run for this long is stored.
 const NOTE_AFTER_MS: i64 = 100;
 
 /// An attempt that runs.
@@ -33,7 +33,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Its run and number, if it had started so long ago that it was to be noted then.
+    /// Its run and number, if it had run long enough for its start to be stored.
     pub(super) fn to_be_noted(&self, then_ms: i64) -> Option<(RunId, i64)> {
         let claimed = &self.claimed;
         (self.started_true_ms + NOTE_AFTER_MS <= then_ms).then_some((claimed.run, claimed.attempt))
@@ -145,7 +145,7 @@ impl Worker {
         }
     }
 
-    /// Of stuck attempts, those whose process has gone at last.
+    /// The stuck attempts whose process is gone.
     #[expect(
         clippy::vec_box,
         reason = "they come and go as events, which are boxed"

@@ -25,7 +25,7 @@ pub(super) struct Witness {
     pub(super) conn: Connection,
     seen: i64,
     max_fence: i64,
-    /// The latest time that anybody saw on the wall.
+    /// The latest wall clock that any process has read.
     pub(super) latest_ms: i64,
     /// The time on the wall.
     pub(super) now_ms: i64,
@@ -98,7 +98,7 @@ impl Witness {
         dead.sort_unstable();
         assert_eq!(
             dead, called,
-            "runs that died, and those that `on_dead` tells of"
+            "runs that died, and those that `on_dead` reports"
         );
         if matches!(actor, Actor::Worker | Actor::Reaper { .. }) {
             assert!(gates.is_subset(&handed), "{gates:?}, not of {handed:?}");
@@ -235,7 +235,7 @@ impl Witness {
         fact.starts += 1;
     }
 
-    /// Whoever was enqueued before it into its sequence has ended; an operator may have changed the order.
+    /// Every run that was enqueued earlier into its sequence has ended; an operator may have changed the order.
     fn check_turn(&self, run: RunId) {
         const SQL: &str = "
             SELECT before.id FROM run AS before JOIN run ON run.job = before.job AND run.sequence_key = before.sequence_key

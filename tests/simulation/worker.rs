@@ -54,7 +54,7 @@ pub(super) struct Worker {
     pub(super) short_until_ms: i64,
     /// When its main loop last compared the clocks, by the true time.
     ticked_ms: i64,
-    /// The latest time that it knows of: what it saw on the wall, and what anybody had seen when it started.
+    /// The latest wall clock that it knows: its own readings, and those of all processes before its start.
     latest_ms: i64,
     must_read_remaining: bool,
     is_loading: bool,

@@ -49,7 +49,7 @@ fn drain_all_waits_for_successors_of_a_run_at_another_worker() {
         let last = enqueue(&world, last);
         let mut draining = worker(&world, "--drain=all");
         for _ in 0..3 {
-            // Whoever works the next has not ended after the last.
+            // The other worker, which may run the next one, has not ended after the last.
             let ok = enqueue(&world, "ok");
             until("it is there still", || {
                 state(&world, ok) == State::Succeeded

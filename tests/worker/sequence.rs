@@ -242,7 +242,7 @@ fn thirty_two_concurrent_enqueues_make_one_more_run_with_the_newest_parameters()
     assert!(answers.iter().all(|it| it["run"] == 2), "{answers:#?}");
     let new = answers.iter().filter(|it| it["duplicate"] == false).count();
     assert_eq!(new, 1, "one of them made the run");
-    // Who waits for a duplicate waits for the run that has its parameters.
+    // Waiting for a duplicate means waiting for the run that has its parameters.
     let waiting = world.start("enqueue index --param page=p --param revision=last --wait");
     until("it is stored", || {
         let newest =

@@ -115,7 +115,7 @@ fn a_command_that_survives_sigkill_is_recorded_correctly_and_frees_its_slot() {
         let seen = show(&world, id);
         let attempts = seen["attempt_list"].as_array().expect("attempts");
         assert_eq!(attempts.len(), 1, "{seen}");
-        // What the command did at last, and why it was stopped.
+        // How the command ended, and why it was stopped.
         let ending = [&attempts[0]["ending"], &attempts[0]["exit_code"]];
         assert_eq!(
             ending,

@@ -199,7 +199,7 @@ fn rate(rate: Option<Rate>) -> String {
 fn paused_words(node: &Node) -> (String, String) {
     let name = node.subject.name();
     let Some(pause) = &node.paused else {
-        return ("paused".to_owned(), "it is somebody's to resume".to_owned());
+        return ("paused".to_owned(), "resume it".to_owned());
     };
     let hint = match &node.subject {
         Subject::Limit(_) => format!("`jobctl limits resume {name}`"),

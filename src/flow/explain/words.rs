@@ -7,7 +7,7 @@ use crate::flow::Paused;
 use crate::run::WorkerId;
 use crate::units::{counted, format_duration};
 
-/// So many ids are named.
+/// At most this many ids are named.
 const NAMED: usize = 5;
 
 /// A distance, to the second where it is longer than one.

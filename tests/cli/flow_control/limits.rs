@@ -115,7 +115,7 @@ fn a_breaker_that_turns_and_a_wait_are_in_the_log() {
     let log = world.run("run-worker --drain=all").err;
     for event in [
         "warn event=breaker_opened limit=smtp until=20",
-        "info event=limit_waits limit=smtp until=20",
+        "info event=limit_paused limit=smtp until=20",
         "info event=breaker_closed limit=smtp\n",
         "warn event=breaker_opened job=call until=20",
         "info event=breaker_closed job=call\n",
