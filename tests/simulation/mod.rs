@@ -108,10 +108,7 @@ fn retell(seed: u64, weather: Weather, failed: bool) {
         Err(told) => {
             panic!("the last lines of seed {seed}:\n{told}\nSIM_SEED={seed} cargo test simulation")
         }
-        Ok(_) => assert!(
-            !failed,
-            "seed {seed} failed, and not when it was replayed"
-        ),
+        Ok(_) => assert!(!failed, "seed {seed} failed, and not when it was replayed"),
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) struct Worker {
     pub(super) short_until_ms: i64,
     /// When its main loop last compared the clocks, by the true time.
     ticked_ms: i64,
-    /// The latest wall clock that it knows: its own readings, and those of all processes before its start.
+    /// The latest wall clock that it knows: its own readings since the last check, and before that those of all processes before its
+    /// start.
     latest_ms: i64,
     must_read_remaining: bool,
     is_loading: bool,
@@ -206,7 +207,7 @@ impl Worker {
 
     /// Where nothing is to be stored any more, no wait after an attempt began by a clock that was set back, if this worker can
     /// know that it was.
-    fn judge_waits(&self, host: &Host) {
+    fn judge_waits(&mut self, host: &Host) {
         if self.machine.has_intents() || host.set_back_ms.is_none_or(|it| self.ticked_ms <= it) {
             return;
         }
@@ -222,6 +223,8 @@ impl Worker {
             "its wait began later than {now_ms}: {:?}",
             host.witness.portrait(RunId(run))
         );
+        // Times stored from now on by a clock that is ahead are known only to processes that read that clock.
+        self.latest_ms = now_ms;
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -163,8 +163,5 @@ fn a_proc_of_another_namespace_is_refused() {
     let said = command.output().expect("it ends");
     let err = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(69), "{err}");
-    assert!(
-        err.contains("`/proc` shows another pid namespace"),
-        "{err}"
-    );
+    assert!(err.contains("`/proc` shows another pid namespace"), "{err}");
 }

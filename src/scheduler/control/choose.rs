@@ -28,6 +28,9 @@ impl Control {
     pub(super) fn choose(&mut self) -> Option<Work> {
         let now_ms = self.now.boot_ms;
         if self.load.read_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            // Files may change after this read begins, so a later request for a reload causes another read.
+            self.load.read_at_ms = None;
+            self.load.reads_if_changed = std::mem::take(&mut self.load.only_if_changed);
             return Some(Work::Read);
         }
         if self.retry_at_ms.is_some_and(|at_ms| at_ms > now_ms) {

@@ -28,6 +28,8 @@ pub(super) struct Load {
     pub(super) read_at_ms: Option<i64>,
     /// Use the files that are read only if they changed: other schedules are in force, and only the leader takes ours back.
     pub(super) only_if_changed: bool,
+    /// As `only_if_changed`, for the read that is under way.
+    pub(super) reads_if_changed: bool,
     /// A newer catalogue that was read, and when its rules are to be saved, by the boot clock, milliseconds. Until then the old
     /// schedules stay in use.
     pub(super) newer: Option<(Arc<Loaded>, i64)>,
@@ -67,10 +69,9 @@ impl Control {
     }
 
     pub(super) fn on_read(&mut self, result: Result<Arc<Loaded>, Error>) {
-        let only_if_changed = std::mem::take(&mut self.load.only_if_changed);
+        let only_if_changed = self.load.reads_if_changed;
         match result {
             Ok(loaded) => {
-                self.load.read_at_ms = None;
                 self.refused = None;
                 if only_if_changed && loaded.schedules.is_same(&self.schedules) {
                     self.out.push(Action::GiveBackMemory);
@@ -82,8 +83,9 @@ impl Control {
                 self.load.newer = Some((loaded, self.now.boot_ms));
             }
             Err(error) => {
-                let retries = error.kind == Kind::Io;
-                self.load.read_at_ms = retries.then_some(self.now.boot_ms + SLOW_RETRY_MS);
+                if error.kind == Kind::Io {
+                    self.request_reload(self.now.boot_ms + SLOW_RETRY_MS, only_if_changed);
+                }
                 self.log_refused(&error);
                 self.refused = Some(error.to_string());
                 self.ready();
@@ -263,9 +265,11 @@ impl Control {
         self.ready();
     }
 
-    /// Notifies the service manager if it waits for the start or a reload.
+    /// Notifies the service manager if it waits for the start or a reload, unless files are to be read now.
     pub(super) fn ready(&mut self) {
-        if self.started && std::mem::take(&mut self.is_ready_pending) {
+        let reads = self.load.read_at_ms;
+        let reads = reads.is_some_and(|at_ms| at_ms <= self.now.boot_ms);
+        if self.started && !reads && std::mem::take(&mut self.is_ready_pending) {
             self.out.push(Action::Ready);
         }
     }

@@ -68,6 +68,8 @@ struct World {
     changes: Option<StoreChanges>,
     ended: Option<Result<()>>,
     logged: Vec<&'static str>,
+    /// How often the service manager was notified that the scheduler is ready.
+    ready: usize,
     /// The kinds of work done.
     done: Vec<&'static str>,
 }
@@ -89,6 +91,7 @@ impl World {
             changes: None,
             ended: None,
             logged: Vec::new(),
+            ready: 0,
             done: Vec::new(),
         }
     }
@@ -120,6 +123,7 @@ impl World {
                     work = Some(given);
                 }
                 Action::Log(line) => self.logged.push(line.event),
+                Action::Ready => self.ready += 1,
                 Action::End(result) => self.ended = Some(result),
                 _ => {}
             }
