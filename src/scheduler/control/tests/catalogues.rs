@@ -65,7 +65,7 @@ fn a_reload_that_is_asked_for_while_the_files_are_read_reads_them_again() {
         world.event(Event::Reload);
         world.event(Event::Answer(answer));
         assert!(world.work_off().contains(&"read"));
-        assert_eq!(world.control.schedules(), 3);
+        assert_eq!(world.control.schedule_count(), 3);
         assert!(!world.control.status().contains("refused"));
         assert_eq!(world.ready, 1);
     }
