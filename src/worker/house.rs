@@ -273,7 +273,7 @@ impl HousekeeperThread {
             return Ok(());
         }
         for why in [SpaceShortage::Disk, SpaceShortage::Size] {
-            let queues = refused.iter().filter(|(_, tight)| **tight == why);
+            let queues = refused.iter().filter(|(_, shortage)| **shortage == why);
             let queues: Vec<&str> = queues.map(|(name, _)| name.as_str()).collect();
             if !queues.is_empty() {
                 let queues = log::text("queues", queues.join(","));
