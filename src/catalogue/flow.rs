@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::job::Read;
 use super::keys;
 use super::reader::{Entry, Table};
 use super::settings::{Context, check_name};
@@ -264,35 +263,4 @@ fn distinct<'a>(names: Vec<(&str, Place<'a>)>) -> Vec<(String, Place<'a>)> {
         }
     }
     distinct
-}
-
-/// Checks the names of limits, and warns where a limit or a rank cannot do what it seems to promise.
-pub(super) fn check(
-    jobs: &BTreeMap<String, Read<'_>>,
-    queues: &BTreeMap<String, QueueRules>,
-    limits: &BTreeMap<String, LimitRules>,
-    context: &Context,
-) {
-    for read in jobs.values() {
-        let named = read.job.flow.limits.iter().zip(&read.limit_places);
-        for (limit, place) in named.filter(|(limit, _)| !limits.contains_key(*limit)) {
-            let hint = match context.nearest("limit", limit, limits.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a section `[limit.{}]`", shown(limit)),
-            };
-            context.missing(*place, format!("unknown limit `{}`", shown(limit)), hint);
-        }
-        let queue = queues.get(&read.job.intake.queue);
-        let cap = queue.and_then(|queue| queue.max_running);
-        if let (Some(cap), Some(own)) = (cap, read.job.flow.concurrency)
-            && own > cap
-        {
-            let message = format!(
-                "`concurrency = {own}` is never reached: queue `{}` runs at most {cap} at a time",
-                read.job.intake.queue
-            );
-            read.place
-                .warning(message, "lower it, or raise `max_running` of the queue");
-        }
-    }
 }

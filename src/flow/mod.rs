@@ -12,11 +12,12 @@ mod room;
 mod rules;
 mod settings;
 mod space;
+mod subject;
 mod throttle;
 mod view;
 
 pub use breaker::{Breaker, EndedClaim};
-pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why, limits_of};
+pub use gates::{Closed, Gates, LaneGates, Node, Running, Why, limits_of};
 pub use overrides::{OFF, ON, Overridden, Override, OverrideKey};
 pub use rate::Rate;
 pub use room::{Full, waiting_words};
@@ -26,5 +27,6 @@ pub use rules::{
 };
 pub use settings::{LIMIT_KEYS, QUEUE_KEYS, Setting};
 pub use space::{FREE_FLOOR, Guard, Space, Tight};
+pub use subject::Subject;
 pub use throttle::{Ended, FlowChange, FlowEvent, Throttle};
 pub use view::{BreakerState, BreakerView, FlowView, LimitView};

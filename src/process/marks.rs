@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::supervise::Spawned;
+use super::start::Spawned;
 use crate::owned;
 use crate::run::{Fence, RunId};
 

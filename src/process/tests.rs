@@ -18,7 +18,7 @@ use super::marks::Mark;
 use super::proc_fs;
 use super::slot_dir::SlotDir;
 use super::spawn;
-use super::supervise::{Launch, Limits, Outcome, Spawned, supervise};
+use super::{Launch, Limits, Outcome, Spawned, supervise};
 use crate::attempt::{Class, Ending, NotStarted, Shortage};
 use crate::catalogue::{self, Job, Leftovers};
 use crate::clock;

@@ -21,9 +21,9 @@ pub use schedule_rows::{
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
-    Asked, Body, Cause, Create, Death, Done, Entry, Finished, Holder, ImportProgress, Ledger,
-    OpenOptions, Pruned, Pruning, ResetLimit, SCHEMA_VERSION, Settings, Store, Turns, Tx,
-    UnknownLane, Violation, Watch, Write, as_owner, is_network, sqlite_version,
+    Asked, Body, Cause, Create, Death, Done, Entry, Finished, ImportProgress, Ledger, OpenOptions,
+    Pruned, Pruning, ResetLimit, SCHEMA_VERSION, Settings, Store, Turns, Tx, UnknownLane,
+    Violation, Watch, Write, as_owner, is_network, sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.
@@ -272,6 +272,19 @@ impl Claimed {
     pub fn must_be_alone(&self) -> bool {
         self.crashes > 0 && self.crashes >= self.max_crashes.saturating_sub(1)
     }
+}
+
+/// A claim, as every write about a running run names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder {
+    /// Which run.
+    pub run: RunId,
+    /// Proof of the claim.
+    pub fence: Fence,
+    /// Who holds it.
+    pub worker: WorkerId,
+    /// Number of the attempt.
+    pub attempt: i64,
 }
 
 /// A started attempt that has not ended yet.

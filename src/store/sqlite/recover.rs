@@ -7,11 +7,10 @@ use std::collections::HashMap;
 
 use rusqlite::params;
 
-use super::finish::Holder;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Fence, Guarantee, Reason, RunId, WorkerId};
-use crate::store::Recovered;
+use crate::store::{Holder, Recovered};
 
 /// Why a worker died, as far as anybody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,7 +117,7 @@ fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail
     };
     detail.waits_for = waits_for(conn, run)?;
     detail.attempts = attempts(conn, run)?;
-    detail.dead_letters = dead::of_run(conn, run)?;
+    detail.dead_letters = dead::of_run(conn, run, PER_RUN_MAX)?;
     Ok(Some(detail))
 }
 
