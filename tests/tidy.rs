@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::world::World;
 
+mod circles;
 mod papers;
 mod proofs;
 

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::keys;
 use super::reader::{Entry, Table};
 use super::settings::{Context, check_name};
 use super::source::Place;
 use super::value::Value;
+use super::{Catalogue, keys};
 use crate::flow::{
-    BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, TenantRules,
-    Tenants, WAITING_MAX, WEIGHT_MAX,
+    BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, Rules,
+    TenantRules, Tenants, WAITING_MAX, WEIGHT_MAX,
 };
 use crate::units::shown;
 
@@ -20,6 +20,22 @@ const BUILT_IN: [(&str, i64); 3] = [("high", 10), ("default", 50), ("low", 90)];
 
 /// More failures than this are not remembered.
 const FAILURES_MAX: i64 = 1_000;
+
+impl Catalogue {
+    /// What limits the flow of runs.
+    pub fn flow_rules(&self) -> Rules {
+        let jobs = self.jobs.iter();
+        Rules {
+            queues: self.queues.clone(),
+            limits: self.limits.clone(),
+            tenants: self.tenants.clone(),
+            jobs: jobs
+                .filter(|(_, job)| !job.flow.is_free())
+                .map(|(name, job)| (name.clone(), job.flow.clone()))
+                .collect(),
+        }
+    }
+}
 
 fn count(table: &Table<'_>, key: &str) -> Option<i64> {
     table.get(key).and_then(|value| value.integer(1, COUNT_MAX))

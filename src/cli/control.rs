@@ -145,7 +145,7 @@ pub(super) fn flow(store: &Store, context: &Context) -> Result<FlowView> {
 /// The rules in the file of the catalogue, if it can be used.
 pub(super) fn rules_of_file(context: &Context) -> Option<Rules> {
     let catalogue = Catalogue::load(&context.catalogue_path()).ok()?;
-    Some(Rules::of(&catalogue))
+    Some(catalogue.flow_rules())
 }
 
 /// Says so if the rules in force are those of another catalogue than ours.

@@ -13,6 +13,7 @@ mod dlq;
 mod doctor;
 mod enqueue;
 mod filters;
+mod global;
 mod ids;
 mod import;
 mod jobs;
@@ -45,7 +46,8 @@ mod workers;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use context::{Context, Global};
+pub use context::Context;
+pub use global::Global;
 pub use render::{Screen, report_panics};
 pub use signals::survive_file_limits;
 pub use table::{Paint, Table};

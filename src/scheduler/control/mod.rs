@@ -20,7 +20,7 @@ use crate::store::PeriodRow;
 use super::accept::Accepted;
 use super::agenda::{Agenda, Due, Next};
 use super::book::Book;
-use super::report::Counts;
+use super::counts::Counts;
 use super::work::{Answer, Loaded, Seen, Work};
 
 use load::{Load, Slice};

@@ -205,7 +205,7 @@ impl Tx<'_> {
     /// Puts the rules of a catalogue in force; whether they are those of another one than before.
     pub(super) fn keep_rules_of(&self, catalogue: &Catalogue) -> Result<bool> {
         let path = catalogue.path.to_string_lossy();
-        self.put_rules(&Rules::of(catalogue), Some((&path, &catalogue.stamp)))
+        self.put_rules(&catalogue.flow_rules(), Some((&path, &catalogue.stamp)))
     }
 
     fn put_rules(&self, rules: &Rules, source: Option<(&str, &str)>) -> Result<bool> {

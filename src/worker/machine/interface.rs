@@ -1,9 +1,10 @@
 //! What goes into the machine and what comes out: clocks, a view of the slots, events; actions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Left, Note};
+use super::{Note, WaitingRuns};
 use crate::attempt::Shortage;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
@@ -103,6 +104,17 @@ pub enum Event {
     Terminate,
     /// The database is gone or damaged, or a thread is.
     Lost(Error),
+}
+
+/// What the store says about waiting runs.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Waiting runs by queue and job.
+    pub waiting: WaitingRuns,
+    /// Paused jobs.
+    pub paused: HashSet<String>,
+    /// Queues and jobs of waiting runs that wait for one that runs.
+    pub behind: Vec<(String, String)>,
 }
 
 /// How the worker of its own for a claimed run ended.
