@@ -1,4 +1,4 @@
-//! Checks what jobs say about queues, limits and other jobs against those.
+//! Checks what jobs say about queues, limits and other jobs: that these exist, and that it has an effect.
 //!
 //! Rule: it comes last, when all sections of all files are read.
 

@@ -5,7 +5,7 @@ use rustix::process::WaitIdStatus;
 use super::control::{Command, Received};
 use crate::attempt::Ending;
 
-/// StopReason jobctl stops a command.
+/// Why jobctl stops a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopReason {
     Timeout,
