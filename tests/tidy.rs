@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::world::World;
 
 mod circles;
+mod columns;
 mod papers;
 mod proofs;
 

@@ -73,16 +73,16 @@ pub(super) fn overrides(conn: &Connection) -> Result<Vec<Override>> {
         SELECT name, key, value, set_by, reason, set_ms, until_ms FROM override ORDER BY kind, name, key";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
-        let key: String = row.get(1)?;
+        let key: String = row.get("key")?;
         Ok(OverrideKey::from_word(&key).map(|key| {
             Ok::<_, rusqlite::Error>(Override {
-                name: row.get(0)?,
+                name: row.get("name")?,
                 key,
-                value: row.get(2)?,
-                by: row.get(3)?,
-                reason: row.get(4)?,
-                set_ms: row.get(5)?,
-                until_ms: row.get(6)?,
+                value: row.get("value")?,
+                by: row.get("set_by")?,
+                reason: row.get("reason")?,
+                set_ms: row.get("set_ms")?,
+                until_ms: row.get("until_ms")?,
             })
         }))
     })?;
