@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use crate::catalogue::{Intake, check_dedup_key, check_sequence_key};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::records::{NewDedup, NewRun, NewSequence, Settings};
 use crate::run::{RunId, Trigger};
 use crate::schedule::Zones;
-use crate::store::{NewDedup, NewRun, NewSequence, Settings};
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
 /// Largest priority; the smallest is 0.

@@ -2,8 +2,8 @@
 
 use rustix::process::WaitIdStatus;
 
-use super::control::{Command, Received};
-use crate::attempt::Ending;
+use super::control::Received;
+use crate::attempt::{Ending, StopCommand};
 
 /// Why jobctl stops a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum StopReason {
 
 impl StopReason {
     pub(super) fn of(received: Received) -> Option<Self> {
-        if received.has(Command::Cancel) {
+        if received.has(StopCommand::Cancel) {
             Some(StopReason::Cancel)
         } else {
             received.any().then_some(StopReason::Release)

@@ -36,6 +36,6 @@ pub use capture::Capture;
 pub use control::Control;
 pub use limits::Limits;
 pub use slot_dir::SlotDir;
-pub use start::{Launch, Spawned};
+pub use start::Launch;
 pub use stuck::Stuck;
 pub use supervise::{Outcome, supervise};

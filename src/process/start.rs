@@ -14,7 +14,7 @@ use super::environment::Environment;
 use super::not_started::{cannot_start, explain};
 use super::program::resolve;
 use super::{proc_fs, spawn};
-use crate::attempt::NotStarted;
+use crate::attempt::{NotStarted, Spawned};
 use crate::clock;
 
 /// What is started.
@@ -30,17 +30,6 @@ pub struct Launch<'a> {
     pub stdin: Option<BorrowedFd<'a>>,
     /// Value of `JOBCTL_RUN_MARK`.
     pub mark: &'a str,
-}
-
-/// A started command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spawned {
-    /// Process id; also its group.
-    pub pid: i32,
-    /// Start time in clock ticks after boot, field 22 of `/proc/PID/stat`.
-    pub start_ticks: u64,
-    /// Session id, equal to the pid.
-    pub session: i32,
 }
 
 /// A started command, with what it is watched by.

@@ -7,10 +7,10 @@ use super::capture::Capture;
 use super::control::Control;
 use super::exit::StopReason;
 use super::limits::Limits;
-use super::start::{Launch, Spawned, start};
+use super::start::{Launch, start};
 use super::stuck::Stuck;
 use super::watch::Watch;
-use crate::attempt::{Ending, NotStarted, Report, Said, Shortage};
+use crate::attempt::{Ending, NotStarted, Report, Said, Shortage, Spawned};
 use crate::clock;
 
 /// What became of an attempt.

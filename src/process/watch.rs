@@ -10,14 +10,14 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::capture::{Capture, Read};
-use super::control::{Command, Control};
+use super::control::Control;
 use super::exit::{Exit, StopReason};
 use super::family::Family;
 use super::limits::Limits;
 use super::proc_fs::Stat;
 use super::start::Child;
 use super::{spawn, wrapper};
-use crate::attempt::{Ending, NotStarted};
+use crate::attempt::{Ending, NotStarted, StopCommand};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
@@ -118,7 +118,7 @@ impl<'a> Watch<'a> {
                 _ => {}
             }
         }
-        if received.has(Command::Kill) && !matches!(self.phase, Phase::Killed(_)) {
+        if received.has(StopCommand::Kill) && !matches!(self.phase, Phase::Killed(_)) {
             self.kill();
         }
     }
@@ -238,7 +238,7 @@ impl<'a> Watch<'a> {
             let ready = self.wait(Some((now + tick).min(until)), !*silent, false);
             if ready.commanded {
                 self.control.take_wake();
-                if self.control.received().has(Command::Kill) {
+                if self.control.received().has(StopCommand::Kill) {
                     until = clock::monotonic();
                 }
             }

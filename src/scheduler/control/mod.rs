@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::policy::{ClockGuard, PeriodResult, Reading, SkipReason, Times};
-use crate::store::PeriodRow;
+use crate::records::PeriodRow;
 
 use super::accept::Accepted;
 use super::agenda::{Agenda, Due, Next};

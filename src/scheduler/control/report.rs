@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::observe::log::{self, Field, Level, number, text};
 use crate::policy::PeriodResult;
-use crate::store::PeriodRow;
+use crate::records::PeriodRow;
 use crate::units::format_utc;
 
 use super::super::accept::{held_words, jump_words};

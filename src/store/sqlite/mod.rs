@@ -63,7 +63,6 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use catalogue::Settings;
 pub use connect::sqlite_version;
 pub use finish::Finished;
 pub use ledger::{Done, Entry, Ledger, Write};
@@ -73,7 +72,6 @@ pub use open::{Create, OpenOptions};
 pub use overrides::ResetLimit;
 pub use place::{as_owner, is_network};
 pub use prune::{Pruned, Pruning};
-pub use recover::{Cause, Death};
 pub use request::ImportProgress;
 pub use turns::Turns;
 pub use unknown::UnknownLane;

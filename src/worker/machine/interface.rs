@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Note, WaitingRuns};
-use crate::attempt::Shortage;
+use crate::attempt::{Shortage, StopCommand};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::process::control::Command;
+use crate::records::{Claimed, ServedQueue, Start};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{Claimed, ServedQueue, Start};
 use crate::worker::Drain;
 use crate::worker::batch::{Batch, Done, Only};
 use crate::worker::ended::Ended;
@@ -153,7 +152,7 @@ pub enum Action {
     /// End the attempt of this claim, or take it back where it is still queued.
     Cancel(Fence),
     /// Send this to every attempt.
-    TellAll(Command),
+    TellAll(StopCommand),
     /// The end of this claim is stored: its start mark is not needed any more.
     Forget(Fence),
     /// Look at every other worker soon; [`Event::Looked`] repeats this number.

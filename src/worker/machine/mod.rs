@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
+use crate::records::{ServedQueue, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{ServedQueue, Waiting};
 
 use super::Summary;
 use super::batch::Only;

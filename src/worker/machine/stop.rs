@@ -1,7 +1,8 @@
 //! Takes a stop from one stage to the next: by signals, by time, or because the worker lost its lock.
 
+use crate::attempt::StopCommand;
+
 use super::{Action, Machine, Note, Now, Stop, TakeBack};
-use crate::process::control::Command;
 
 impl Machine {
     /// Each signal takes the stop one stage further.
@@ -29,8 +30,8 @@ impl Machine {
         }
         self.actions.push(Action::TellStop);
         match stop {
-            Stop::Term => self.actions.push(Action::TellAll(Command::Release)),
-            Stop::Kill => self.actions.push(Action::TellAll(Command::Kill)),
+            Stop::Term => self.actions.push(Action::TellAll(StopCommand::Release)),
+            Stop::Kill => self.actions.push(Action::TellAll(StopCommand::Kill)),
             Stop::No | Stop::Graceful(_) => {}
         }
         self.actions.push(Action::TakeBack(TakeBack::All));
