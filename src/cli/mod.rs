@@ -4,16 +4,18 @@
 
 mod act;
 mod calendar;
+mod change_words;
 mod check;
 mod completions;
 mod context;
-mod control;
 mod convert;
 mod dlq;
 mod doctor;
 mod enqueue;
 mod filters;
+mod given;
 mod global;
+mod history;
 mod ids;
 mod import;
 mod jobs;
@@ -28,6 +30,7 @@ mod queues;
 mod quick;
 mod render;
 mod request;
+mod rules;
 mod run;
 mod run_worker;
 mod runs;

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Catalogue, Command, Job, Param, Schedule, Secret};
 use crate::cli::calendar::Calendar;
-use crate::cli::control::until;
+use crate::cli::change_words::until;
 use crate::cli::periods::why;
 use crate::cli::{Context, Paint, when};
 use crate::document;
