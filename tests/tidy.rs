@@ -36,6 +36,9 @@ const CORE: &[&str] = &[
 /// Of the core, what touches the file system: a catalogue is judged by who can write it.
 const READS_FILES: &[&str] = &["catalogue/file.rs", "catalogue/trust.rs"];
 
+/// Of the core, what names commands: answers of `runs why`, refusals with their advice, and drafts that a user reads.
+const NAMES_COMMANDS: &[&str] = &["catalogue/complaint.rs", "crontab/draft.rs", "flow/"];
+
 /// Longest file without its tests; a longer one is asking to be split.
 const LINES_MAX: usize = 450;
 
@@ -132,6 +135,12 @@ fn the_core_does_nothing() {
         source(decides),
         &["std::fs", "fs::read", "File::open", "rustix::"],
     );
+}
+
+#[test]
+fn the_core_gives_no_advice_about_commands() {
+    let silent = |file: &str| is_below(file, CORE) && !is_below(file, NAMES_COMMANDS);
+    nowhere(source(silent), &["`jobctl "]);
 }
 
 #[test]

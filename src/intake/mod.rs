@@ -142,21 +142,6 @@ impl Request<'_> {
     }
 }
 
-/// The error about a job that the catalogue does not have.
-pub fn unknown_job<'a>(job: &str, known: impl ExactSizeIterator<Item = &'a str>) -> Error {
-    let count = known.len();
-    let all = match count {
-        0 => "the catalogue has no jobs".to_owned(),
-        1 => "`jobctl jobs list` shows the only one".to_owned(),
-        _ => format!("`jobctl jobs list` shows all {count}"),
-    };
-    let hint = match nearest(job, known) {
-        Some(near) => format!("did you mean `{near}`? {all}"),
-        None => all,
-    };
-    Error::new(Kind::NotFound, format!("unknown job `{}`", shown(job))).hint(hint)
-}
-
 fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
     if settings.ranks.contains_key(queue) {
         return Ok(());
