@@ -37,6 +37,7 @@ mod runs;
 mod safe;
 mod schedule;
 mod scheduler;
+mod settings;
 mod signals;
 mod standing;
 mod status;

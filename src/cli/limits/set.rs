@@ -9,8 +9,9 @@ use crate::cli::Context;
 use crate::cli::change_words;
 use crate::cli::given::ActArgs;
 use crate::cli::rules;
+use crate::cli::settings::{LIMIT_KEYS, parse_all};
 use crate::document;
-use crate::flow::{LIMIT_KEYS, Rules, Setting};
+use crate::flow::Rules;
 use crate::store::Create;
 
 /// Change settings of a limit, over the catalogue
@@ -27,7 +28,7 @@ pub(super) struct Args {
 
 /// Changes.
 pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
-    let settings = Setting::parse_all(&args.settings, LIMIT_KEYS)?;
+    let settings = parse_all(&args.settings, LIMIT_KEYS)?;
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let limit = &args.limit;
