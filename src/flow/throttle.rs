@@ -1,9 +1,9 @@
 //! The stored state of a limit or a job: its rate, a wait that a service requested, its breaker.
 
 use super::breaker::{Breaker, EndedClaim};
-use super::gates::Subject;
 use super::rate::Rate;
 use super::rules::BreakerRules;
+use super::subject::Subject;
 
 /// How an attempt ended, for limits and breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

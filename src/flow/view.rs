@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::gates::{ClosedGate, ClosedReason, Gates, Node, Subject};
+use super::gates::{ClosedGate, ClosedReason, Gates, Node};
 use super::overrides::{Override, OverrideKey};
 use super::rate::Rate;
 use super::rules::{QueueRules, Rules};
+use super::subject::Subject;
 
 crate::run::words!(
     /// The state of a breaker.

@@ -3,7 +3,7 @@
 //! Rule: computed from the newest period backwards, so the cost depends on the periods to run and not on those missed. It is computed
 //! again for each slice of a long backlog, with the time of that slice.
 
-use super::SkipReason;
+use super::period_result::SkipReason;
 use crate::catalogue::{CatchUp, Schedule};
 use crate::schedule::{PeriodsError, Rule};
 

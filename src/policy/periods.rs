@@ -3,42 +3,11 @@
 //! Rule: decided when the period is found, from its instant, the job's policies and the runs of the schedule that have not ended. No
 //! period is decided twice.
 
-use super::Backlog;
+use super::backlog::Backlog;
+use super::period_result::SkipReason;
 use crate::catalogue::{CatchUp, Overlap, Schedule};
-use crate::run::{RunId, words};
+use crate::run::RunId;
 use crate::schedule::{Period, PeriodKind};
-
-words!(
-    /// The outcome of a period.
-    PeriodResult {
-        /// It has a run.
-        Opened = "opened",
-        /// It has no run, for a [`SkipReason`].
-        Skipped = "skipped",
-        /// The run of another period does its work.
-        Merged = "merged",
-        /// It was late and has a run.
-        CaughtUp = "caught_up",
-    }
-);
-
-words!(
-    /// Why a period has no run of its own.
-    SkipReason {
-        /// Its local time did not exist, and the rule has `gap = "skip"`.
-        Gap = "gap",
-        /// It was late, and `catch_up` excludes it.
-        Late = "late",
-        /// An earlier run of the schedule had not ended.
-        Overlap = "overlap",
-        /// The job was paused.
-        Paused = "paused",
-        /// More periods were missed than `catch_up_max`.
-        CatchUpMax = "catch_up_max",
-        /// The job was removed from the catalogue before the period was decided.
-        Removed = "removed",
-    }
-);
 
 /// The latest period whose run is still waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]

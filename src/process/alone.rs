@@ -18,8 +18,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::control::{Command, Control};
+use super::control::Control;
 use super::{descriptors, wrapper};
+use crate::attempt::StopCommand;
 use crate::clock;
 
 /// A separate worker that has not ended this long after the order to kill its command hangs, and is left running.
@@ -51,12 +52,15 @@ pub fn run_own_binary(
             return Ok(status.code());
         }
         let received = control.received();
-        for signal in signals.due(received.has(Command::Release), received.has(Command::Kill)) {
+        for signal in signals.due(
+            received.has(StopCommand::Release),
+            received.has(StopCommand::Kill),
+        ) {
             // On an error it is gone already, and `try_wait` finds that.
             let _ = kill_process(pid, signal);
         }
         let now = clock::steady();
-        if received.has(Command::Kill) && now >= *leave_at.get_or_insert(now + KILL_WAIT) {
+        if received.has(StopCommand::Kill) && now >= *leave_at.get_or_insert(now + KILL_WAIT) {
             return Ok(None);
         }
         let mut wait = leave_at.map(|at| at.saturating_sub(now));
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn a_separate_worker_ends_with_an_exit_code_or_none_after_a_signal() {
         let shell = Path::new("/bin/sh");
-        let run = |script: &str, command: Option<Command>| {
+        let run = |script: &str, command: Option<StopCommand>| {
             let control = Control::new().unwrap();
             let ticket = control.arm();
             command.map(|command| control.send(ticket, command));
@@ -146,9 +150,9 @@ mod tests {
         assert_eq!(run("exit 75", None), Some(75));
         assert_eq!(run("kill -9 $$", None), None);
         // A command that was sent before the start is passed on after it.
-        assert_eq!(run("exec sleep 60", Some(Command::Release)), None);
-        assert_eq!(run("exec sleep 60", Some(Command::Kill)), None);
-        assert_eq!(run("exit 0", Some(Command::Cancel)), Some(0));
+        assert_eq!(run("exec sleep 60", Some(StopCommand::Release)), None);
+        assert_eq!(run("exec sleep 60", Some(StopCommand::Kill)), None);
+        assert_eq!(run("exit 0", Some(StopCommand::Cancel)), Some(0));
         let none = run_own_binary(Path::new("/no/such"), &[], &Control::new().unwrap());
         assert_eq!(none.unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -6,8 +6,8 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
+use super::exit::{Exit, StopReason};
 use super::proc_fs::{self, Stat};
-use super::watch::{Exit, StopReason};
 use crate::attempt::Report;
 use crate::clock;
 

@@ -7,15 +7,17 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::capture::{Capture, Read};
-use super::control::{Command, Control, Received};
+use super::control::Control;
+use super::exit::{Exit, StopReason};
 use super::family::ProcessTree;
+use super::limits::Limits;
 use super::proc_fs::Stat;
-use super::supervise::{Child, Limits};
+use super::start::Child;
 use super::{spawn, wrapper};
-use crate::attempt::{Ending, NotStarted};
+use crate::attempt::{Ending, NotStarted, StopCommand};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
@@ -24,55 +26,6 @@ const LINGER: Duration = Duration::from_millis(100);
 
 /// SIGKILL takes microseconds, unless the process hangs in the kernel (for example on a dead network file system).
 const KILL_WITHIN: Duration = Duration::from_secs(10);
-
-/// Why jobctl stops a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StopReason {
-    Timeout,
-    Cancel,
-    Release,
-}
-
-impl StopReason {
-    pub(super) fn of(received: Received) -> Option<Self> {
-        if received.has(Command::Cancel) {
-            Some(StopReason::Cancel)
-        } else {
-            received.any().then_some(StopReason::Release)
-        }
-    }
-
-    /// The ending of a command that was stopped for this reason.
-    pub(super) fn ending(self, exited: Option<Exit>) -> Ending {
-        let (exit_code, signal) = match exited {
-            Some(Exit::Code(code)) => (Some(code), None),
-            Some(Exit::Signal(signal)) => (None, Some(signal)),
-            None => (None, None),
-        };
-        match self {
-            // The command succeeded before it could be stopped.
-            StopReason::Cancel | StopReason::Release if exit_code == Some(0) => Ending::Exited(0),
-            StopReason::Timeout => Ending::TimedOut { exit_code, signal },
-            StopReason::Cancel => Ending::Cancelled { exit_code, signal },
-            StopReason::Release => Ending::Released { exit_code, signal },
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Exit {
-    Code(i32),
-    Signal(i32),
-}
-
-impl Exit {
-    pub(super) fn of(status: &WaitIdStatus) -> Self {
-        match status.exit_status() {
-            Some(code) => Exit::Code(code),
-            None => Exit::Signal(status.terminating_signal().unwrap_or(0)),
-        }
-    }
-}
 
 /// The phase of an attempt; each ends at its instant.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +118,7 @@ impl<'a> AttemptWatch<'a> {
                 _ => {}
             }
         }
-        if received.has(Command::Kill) && !matches!(self.phase, Phase::Killed(_)) {
+        if received.has(StopCommand::Kill) && !matches!(self.phase, Phase::Killed(_)) {
             self.kill();
         }
     }
@@ -285,7 +238,7 @@ impl<'a> AttemptWatch<'a> {
             let ready = self.wait(Some((now + tick).min(until)), !*silent, false);
             if ready.commanded {
                 self.control.take_wake();
-                if self.control.received().has(Command::Kill) {
+                if self.control.received().has(StopCommand::Kill) {
                     until = clock::monotonic();
                 }
             }

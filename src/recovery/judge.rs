@@ -2,9 +2,9 @@
 //!
 //! Rule: pure. The kernel's lock proves a death, never a clock. When in doubt, a worker counts as alive and a run as started.
 
-use crate::process::marks::Mark;
+use crate::attempt::Mark;
+use crate::records::{Cause, Death};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{Cause, Death};
 
 /// The state of a worker's lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

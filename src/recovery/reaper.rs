@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fs2::FileExt;
 
+use crate::attempt::Mark;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -235,7 +236,7 @@ fn check_lock(state: &Path, worker: WorkerId) -> (Lock, Option<File>) {
 
 /// The start marks of a dead worker, and whether a missing mark proves that a run was not started. It does not if the marks cannot
 /// be read, or if the host may have rebooted since: marks are not synced.
-fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<marks::Mark>, bool)> {
+fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
     let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id()) == Some(true);
     match marks::read(path) {
         Ok(marks) => Ok((marks, same_boot)),

@@ -10,6 +10,8 @@ mod audit;
 mod book;
 mod change;
 mod control;
+mod counts;
+mod findings;
 mod hands;
 mod house;
 mod leader;
@@ -17,9 +19,9 @@ mod manual;
 mod open;
 mod perform;
 mod planner;
-mod report;
 mod rewind;
 mod rows;
+mod stream;
 mod stretch;
 mod timer;
 mod told;
@@ -38,14 +40,14 @@ pub use accept::{
 pub use agenda::Next;
 pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
+pub use counts::Counts;
+pub use findings::{Finding, Trouble};
 pub use leader::{is_led, lock_path};
 pub use manual::{PeriodOrder, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};
-pub use report::Counts;
 pub use rewind::{Ahead, ahead, follows_calendar};
 pub use stretch::{Split, split};
-pub use walk::{Finding, Trouble};
 pub use watch::{once, run};
 pub use work::{
     Answer, ApplyResult, Failure, LastPoll, Loaded, OpenResult, PollResult, RemoveResult,

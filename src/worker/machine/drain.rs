@@ -1,23 +1,10 @@
 //! When a worker ends: after a stop, after its number of attempts, or when it drains and nothing is left to wait for.
 
-use std::collections::HashSet;
-
-use super::{Action, Machine, Stop, WaitingRuns};
+use super::{Action, Machine, Remaining, Stop};
 use crate::error::Result;
 use crate::worker::Drain;
 
-/// Waiting runs that a drain may have to wait for.
-#[derive(Debug, Default)]
-pub struct Remaining {
-    /// Waiting runs by queue and job.
-    pub waiting: WaitingRuns,
-    /// Paused jobs.
-    pub paused: HashSet<String>,
-    /// Queues and jobs of runs that wait for a running run.
-    pub behind: Vec<(String, String)>,
-}
-
-/// The state of the query for the remaining runs.
+/// How far the question is what is left.
 #[derive(Debug)]
 enum Query {
     NotAsked,

@@ -1,15 +1,15 @@
 //! The interface of the machine. Input: clocks, a view of the slots, events. Output: actions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Note, Remaining};
-use crate::attempt::Shortage;
+use super::{Note, WaitingRuns};
+use crate::attempt::{Shortage, StopCommand};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::process::control::Command;
+use crate::records::{Claimed, ServedQueue, Start};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{Claimed, ServedQueue, Start};
 use crate::worker::Drain;
 use crate::worker::batch::{Batch, Done, Only};
 use crate::worker::ended::EndedAttempt;
@@ -105,6 +105,17 @@ pub enum Event {
     Lost(Error),
 }
 
+/// Waiting runs that a drain may have to wait for.
+#[derive(Debug, Default)]
+pub struct Remaining {
+    /// Waiting runs by queue and job.
+    pub waiting: WaitingRuns,
+    /// Paused jobs.
+    pub paused: HashSet<String>,
+    /// Queues and jobs of runs that wait for a running run.
+    pub behind: Vec<(String, String)>,
+}
+
 /// How the separate worker for one claimed run ended.
 #[derive(Debug)]
 pub enum AloneEnd {
@@ -141,7 +152,7 @@ pub enum Action {
     /// End the attempt of this claim, or take the claim back if it is still queued.
     Cancel(Fence),
     /// Send this command to every attempt.
-    SendAll(Command),
+    SendAll(StopCommand),
     /// The end of this claim is stored: its start mark can be removed.
     Forget(Fence),
     /// Check every other worker soon; [`Event::OthersChecked`] repeats this number.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Machine, Now, Stop, View};
 use crate::catalogue::Catalogue;
-use crate::store::ServedQueue;
+use crate::records::ServedQueue;
 use crate::units::format_utc;
 
 /// A stop needs this beyond the grace of its commands, to end leftover processes and to store the ends.

@@ -1,39 +1,8 @@
-//! The stages of a stop. A stop only ever moves to a later stage.
+//! Takes a stop from one stage to the next: by signals, by time, or because the worker lost its lock.
 
-use std::time::Duration;
+use crate::attempt::StopCommand;
 
-use super::{Action, Machine, Note, Now, TakeBack};
-use crate::process::control::Command;
-
-/// How far stopping has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// The worker is not stopping.
-    No,
-    /// No more claims; attempts continue until this moment of the monotonic clock.
-    Graceful(Duration),
-    /// Attempts got SIGTERM.
-    Term,
-    /// Attempts got SIGKILL.
-    Kill,
-}
-
-impl Stop {
-    /// The order of the stages. A new time limit for the same stage is ignored; otherwise it could postpone the end for ever.
-    fn stage(self) -> u8 {
-        match self {
-            Stop::No => 0,
-            Stop::Graceful(_) => 1,
-            Stop::Term => 2,
-            Stop::Kill => 3,
-        }
-    }
-
-    /// Whether attempts were signalled to end. From then on a write that keeps failing is given up.
-    pub(super) fn is_forced(self) -> bool {
-        matches!(self, Stop::Term | Stop::Kill)
-    }
-}
+use super::{Action, Machine, Note, Now, Stop, TakeBack};
 
 impl Machine {
     /// Each signal moves the stop to its next stage.
@@ -61,8 +30,8 @@ impl Machine {
         }
         self.actions.push(Action::NotifyStop);
         match stop {
-            Stop::Term => self.actions.push(Action::SendAll(Command::Release)),
-            Stop::Kill => self.actions.push(Action::SendAll(Command::Kill)),
+            Stop::Term => self.actions.push(Action::SendAll(StopCommand::Release)),
+            Stop::Kill => self.actions.push(Action::SendAll(StopCommand::Kill)),
             Stop::No | Stop::Graceful(_) => {}
         }
         self.actions.push(Action::TakeBack(TakeBack::All));
