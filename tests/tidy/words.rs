@@ -8,32 +8,32 @@ use super::{files, root};
 
 /// Not used in any file.
 const BANNED: &[(&str, &str)] = &[
-    ("as far as anybody knows", "as far as is known"),
-    ("by no clock", "at no known time"),
     ("for aught", "as far as"),
-    ("is no unit", "unknown unit"),
     ("its patience", "a forced stop; a timeout"),
     ("keeps house", "does the housekeeping"),
     ("makes the names last", "fsyncs the directory"),
     ("of the very", "of the same"),
     ("thus", "so"),
-    ("told by", "reported by; covered by"),
-    ("trusted no more", "under the same checks"),
-    ("without being waited for", "stopped waiting"),
 ];
 
 /// Not used in [`CLEAN`].
 const BANNED_IN_CLEAN: &[(&str, &str)] = &[
     ("anew", "again, or a verb with re-"),
+    ("as far as anybody knows", "as far as is known"),
+    ("by no clock", "at no known time"),
     ("for good", "permanently"),
+    ("is no unit", "unknown unit"),
     ("nobody's", "no process has it; unused"),
     ("somebody's", "another process's"),
     ("stand under", "apply to; have"),
     ("stands under", "applies to; has"),
     ("tells of", "covers; shows"),
+    ("told by", "reported by; covered by"),
+    ("trusted no more", "under the same checks"),
     ("what is told", "what is reported"),
     ("who waits", "a process that waits"),
     ("whoever", "name the process: a worker that .., the caller"),
+    ("without being waited for", "stopped waiting"),
 ];
 
 const CLEAN: &[&str] = &[
