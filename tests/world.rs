@@ -15,7 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use jobctl::run::{Guarantee, RunId, Trigger};
-use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Store};
+use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Opened, Store};
 
 /// Longest wait for anything; far more than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -173,7 +173,12 @@ impl World {
 
     /// The store of this world, opened by the test itself; made if it is missing.
     pub(crate) fn store(&self) -> Store {
-        self.open_options().open().expect("the store opens").0
+        self.opened().store
+    }
+
+    /// The same, with what this host has beside it.
+    pub(crate) fn opened(&self) -> Opened {
+        self.open_options().open().expect("the store opens")
     }
 
     /// How the store is opened.

@@ -10,6 +10,7 @@ use super::signals::Signals;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::owned::Dir;
 use crate::process::capture::{remove_orphans, remove_output};
 use crate::run::RunId;
@@ -60,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let mut removed = Removed::default();
     let stopped = remove(&mut store, rule, &signals, &mut removed, context)?;
     if stopped.is_none() {
-        sweep(&store, &mut removed)?;
+        sweep(&store, context.local()?, &mut removed)?;
     }
     let Removed { runs, files, bytes } = removed;
     context
@@ -122,7 +123,7 @@ fn remove(
         let start = clock::monotonic();
         let pruned = store.write(|tx| tx.prune(&rule, &here, limit, now_ms))?;
         limit = Pruning::next_page(limit, start.elapsed());
-        let (files, bytes) = remove_output(store.dir(), &pruned.runs, &pruned.keys);
+        let (files, bytes) = remove_output(context.local()?.dir(), &pruned.runs, &pruned.keys);
         if store.wal_bytes() >= LOG_BYTES {
             store.checkpoint(false)?;
         }
@@ -136,23 +137,23 @@ fn remove(
 }
 
 /// Removes output and checkpoints without a run, as an interrupted prune leaves them.
-fn sweep(store: &Store, removed: &mut Removed) -> Result<()> {
+fn sweep(store: &Store, local: &Local, removed: &mut Removed) -> Result<()> {
     let mut orphans = Vec::new();
     // The files are listed first: a run that begins meanwhile has its row before its file.
-    if let Some(output) = directory(store, "output")? {
+    if let Some(output) = directory(local, "output")? {
         for thousand in numbers(&output, '.') {
             let logs = output.dir(thousand.to_string());
             let logs = logs.map(|dir| numbers(&dir, '.')).unwrap_or_default();
             orphans.extend(without_row(store, thousand, &logs)?);
         }
     }
-    if let Some(checkpoints) = directory(store, "checkpoints")? {
+    if let Some(checkpoints) = directory(local, "checkpoints")? {
         let runs = numbers(&checkpoints, '-');
         for runs in runs.chunk_by(|one, next| one / 1000 == next / 1000) {
             orphans.extend(without_row(store, runs[0] / 1000, runs)?);
         }
     }
-    let (files, bytes) = remove_orphans(store.dir(), &orphans);
+    let (files, bytes) = remove_orphans(local.dir(), &orphans);
     removed.files += files;
     removed.bytes += bytes;
     Ok(())
@@ -169,11 +170,11 @@ fn without_row(store: &Store, thousand: i64, runs: &[i64]) -> Result<Vec<RunId>>
 }
 
 /// A directory of the state; `None` if it is not there.
-fn directory(store: &Store, name: &str) -> Result<Option<Dir>> {
-    match Dir::open(store.dir()).and_then(|state| state.dir(name)) {
+fn directory(local: &Local, name: &str) -> Result<Option<Dir>> {
+    match Dir::open(local.dir()).and_then(|state| state.dir(name)) {
         Ok(dir) => Ok(Some(dir)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("look at", &store.dir().join(name), &error)),
+        Err(error) => Err(Error::io("look at", &local.dir().join(name), &error)),
     }
 }
 

@@ -31,7 +31,7 @@ impl Outlook {
     /// Looks.
     pub(super) fn of(store: &Store, context: &Context) -> Result<Self> {
         let now_ms = context.now_ms();
-        let alive = is_led(store.dir());
+        let alive = is_led(context.local()?);
         let mut agenda = store.agenda()?;
         if agenda.schedules == 0 && alive == Some(false) {
             agenda.schedules = in_catalogue(context);

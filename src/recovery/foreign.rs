@@ -9,6 +9,7 @@ use fs2::FileExt;
 use super::files::{in_our_namespace, open_lock, pid_namespace};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -17,14 +18,14 @@ use crate::store::{Store, WorkerRow};
 ///
 /// # Errors
 /// [`Kind::Unavailable`], with what to do; those of the store.
-pub fn refuse_foreign(store: &Store, own: WorkerId) -> Result<()> {
+pub fn refuse_foreign(store: &Store, local: &Local, own: WorkerId) -> Result<()> {
     check_proc()?;
     for row in store.workers()? {
         if row.worker == own || is_ours(&row) {
             continue;
         }
         let (worker, host) = (row.worker, &row.host);
-        if is_locked(store.dir(), &row) {
+        if is_locked(local.dir(), &row) {
             let message = format!(
                 "worker {worker} on host `{host}` works on this store in another pid namespace, a container or another machine; no worker was started"
             );

@@ -16,6 +16,7 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fail_point;
+use crate::local::Local;
 use crate::observe::log::{self, Level};
 use crate::owned::Dir;
 use crate::process::{last_words, leftovers, marks};
@@ -64,6 +65,8 @@ impl Told {
 pub struct Reaper<'a> {
     /// Read from.
     pub store: &'a Store,
+    /// Where workers have their files.
+    pub local: &'a Local,
     /// Is not looked at: ourselves.
     pub own: Option<WorkerId>,
     /// Asked only when somebody died: what `on_dead` says.
@@ -87,7 +90,7 @@ impl Reaper<'_> {
             if Some(row.worker) == self.own {
                 continue;
             }
-            let (found, mut lock) = look_at(self.store.dir(), row);
+            let (found, mut lock) = look_at(self.local.dir(), row);
             match found {
                 Life::Alive => continue,
                 Life::Dying => {
@@ -99,7 +102,7 @@ impl Reaper<'_> {
             let mut parent = rows.iter().find(|it| Some(it.worker) == row.parent);
             parent = parent.filter(|it| Some(it.worker) != self.own);
             let (parent_lives, mut parent_lock) =
-                match parent.map(|it| look_at(self.store.dir(), it)) {
+                match parent.map(|it| look_at(self.local.dir(), it)) {
                     Some((found, lock)) => (found != Life::Dead, lock),
                     None => (false, None),
                 };
@@ -119,7 +122,7 @@ impl Reaper<'_> {
 
     fn recover(&mut self, row: &WorkerRow, verdict: (Cause, bool)) -> Result<bool> {
         let (cause, _) = verdict;
-        let state = self.store.dir();
+        let state = self.local.dir();
         let marks_path = marks_path(state, row.worker);
         let held = self.store.held_by(row.worker)?.into_iter();
         let held: Vec<(RunId, Fence)> = held.map(|(run, fence, _)| (run, fence)).collect();

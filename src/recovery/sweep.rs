@@ -5,6 +5,7 @@ use std::path::Path;
 use fs2::FileExt;
 
 use crate::error::Result;
+use crate::local::Local;
 use crate::owned::Dir;
 use crate::run::WorkerId;
 use crate::store::{Store, Tx};
@@ -22,10 +23,11 @@ pub type Sweep = Box<dyn FnOnce(&mut Tx<'_>) -> Result<bool> + Send>;
 /// Those of the store.
 pub fn sweep(
     store: &Store,
+    local: &Local,
     own: WorkerId,
     write: impl FnOnce(Sweep) -> Result<bool>,
 ) -> Result<bool> {
-    let state = store.dir().to_owned();
+    let state = local.dir().to_owned();
     let known = store.workers()?;
     let mut strange = workers_with_files(&state);
     strange.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));

@@ -6,23 +6,23 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fs2::FileExt;
 
 use crate::error::{Error, Kind, Result};
+use crate::local::{Local, lock};
 use crate::owned::open_read;
-use crate::store::open_lock;
 
 /// Path of the lock.
-pub fn lock_path(state: &Path) -> PathBuf {
-    state.join("scheduler.lock")
+fn lock_path(local: &Local) -> PathBuf {
+    local.dir().join("scheduler.lock")
 }
 
 /// Whether some process holds the lock; `None` where we may not look.
-pub fn is_led(state: &Path) -> Option<bool> {
+pub fn is_led(local: &Local) -> Option<bool> {
     // For reading: a look changes nothing.
-    let file = match open_read(&lock_path(state)) {
+    let file = match open_read(&lock_path(local)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
         Err(_) => return None,
@@ -46,9 +46,9 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
-    pub(super) fn new(state: &Path) -> Result<Self> {
-        let path = lock_path(state);
-        let file = open_lock(&path)?;
+    pub(super) fn new(local: &Local) -> Result<Self> {
+        let path = lock_path(local);
+        let file = lock::open(&path)?;
         let failed = |error: &std::io::Error| {
             Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
         };

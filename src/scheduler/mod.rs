@@ -36,7 +36,7 @@ pub use accept::{Acceptance, Accepted, Held, accept, accept_clock, held, jump_wo
 pub use agenda::Next;
 pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
-pub use leader::{is_led, lock_path};
+pub use leader::is_led;
 pub use manual::{Order, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};

@@ -17,7 +17,7 @@ use crate::observe::notify::Notify;
 use crate::policy::Reading;
 use crate::process::memory;
 use crate::process::signals::SignalPipe;
-use crate::store::OpenOptions;
+use crate::store::{OpenOptions, Opened};
 
 use super::control::{Action, Control, Event};
 use super::hands::Hands;
@@ -56,15 +56,15 @@ struct Scheduler {
 pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<()> {
     let stops = SignalPipe::new(&[SIGTERM, SIGINT])?;
     let hangups = SignalPipe::new(&[SIGHUP])?;
-    let (store, _) = open.open()?;
-    let candidate = Candidate::new(store.dir())?;
+    let Opened { store, local, .. } = open.open()?;
+    let candidate = Candidate::new(&local)?;
     let now = read_clocks();
     let guard = guard_of(&store, &clock::boot_id(), now)?;
     let control = Control::new(Loaded::of(catalogue)?, guard, candidate.leads(), now);
     let _house = House::start(open, Arc::clone(&reload))?;
     let scheduler = Scheduler {
         control,
-        hands: Hands::start(store, reload)?,
+        hands: Hands::start(store, local, reload)?,
         candidate,
         timer: Timer::new()?,
         stops,
@@ -79,8 +79,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
 /// # Errors
 /// Those of the store; [`Kind::TryAgain`] while calendar rules are held.
 pub fn once(open: &OpenOptions, catalogue: &Catalogue) -> Result<Counts> {
-    let (store, _) = open.open()?;
-    let mut planner = Planner::start(store, catalogue, &clock::boot_id(), read_clocks())?;
+    let mut planner = Planner::start(open.open()?, catalogue, &clock::boot_id(), read_clocks())?;
     let ticked = planner.tick(read_clocks(), 0)?;
     if let Some(job) = ticked.stale.first() {
         return Err(Error::new(

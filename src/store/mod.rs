@@ -19,11 +19,10 @@ pub use schedule_rows::{
     Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
     VersionRow, VersionRows,
 };
-pub(crate) use sqlite::open_lock;
 pub use sqlite::{
     Asked, Body, Cause, Create, Death, Done, Entry, Finished, Holder, ImportProgress, Ledger,
-    OpenOptions, Pruned, Pruning, ResetLimit, SCHEMA_VERSION, Settings, Store, Turns, Tx,
-    UnknownLane, Violation, Watch, Write, as_owner, is_network, sqlite_version,
+    OpenOptions, Opened, Pruned, Pruning, ResetLimit, SCHEMA_VERSION, Settings, Store, Turns, Tx,
+    UnknownLane, Violation, Watch, Write, is_begun, sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.

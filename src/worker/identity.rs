@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fs2::FileExt;
 
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::local::Local;
 use crate::owned::Dir;
 use crate::process::last_words::LastWords;
 use crate::recovery::{lock_path, marks_path, pid_namespace, start_ticks};
@@ -44,29 +45,22 @@ fn lock_file(workers: &Dir, worker: WorkerId) -> Result<File> {
     Ok(lock)
 }
 
-/// Makes a directory of the store directory if it is missing.
-pub(super) fn make_dir(state: &Path, name: &str) -> Result<Dir> {
-    Dir::open(state)
-        .and_then(|state| state.make_dir(name))
-        .map_err(|error| Error::io("use", &state.join(name), &error))
-}
-
 impl Identity {
     /// Registers this process as a worker.
     pub(super) fn register(
         store: &mut Store,
+        local: &Local,
         queues: &str,
         slots: u32,
         parent: Option<WorkerId>,
         now_ms: i64,
     ) -> Result<Self> {
-        let state = store.dir().to_owned();
-        let workers = make_dir(&state, "workers")?;
+        let workers = local.make_dir("workers")?;
         let (worker, lock) = store.write(|tx| {
             let worker = tx.next_worker_id()?;
             Ok((worker, lock_file(&workers, worker)?))
         })?;
-        let lock_path = lock_path(&state, worker);
+        let lock_path = lock_path(local.dir(), worker);
         let last_words =
             LastWords::prepare(&lock).map_err(|error| Error::io("prepare", &lock_path, &error))?;
         let pid = std::process::id();
@@ -96,7 +90,7 @@ impl Identity {
             lock,
             _last_words: last_words,
             lock_path,
-            marks_path: marks_path(&state, worker),
+            marks_path: marks_path(local.dir(), worker),
         })
     }
 

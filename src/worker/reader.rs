@@ -227,7 +227,7 @@ impl Reading {
         }
         if let Err(lost) = self.store.may_heal(error) {
             self.push(Event::Lost(lost));
-        } else if self.store.release_reserve(error) {
+        } else if self.shared.local.release_reserve(error) {
             log::event(Level::Warn, "disk_reserve_released", &[]);
         }
     }

@@ -11,6 +11,7 @@ use crate::attempt::{Class, Ending, NotStarted, Report, Said};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::fail_point;
+use crate::local::Local;
 use crate::owned;
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
@@ -33,7 +34,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) inbox: Inbox<Event>,
     pub(super) marks: StartMarks,
-    pub(super) store_dir: Arc<std::path::Path>,
+    pub(super) local: Local,
     pub(super) uuid: String,
     pub(super) starter: Starter,
 }
@@ -142,7 +143,7 @@ impl Slot {
             .map_err(|error| shortage("prepare its directory", &error))?;
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
-        let checkpoint = contract::checkpoint_path(&shared.store_dir, claimed.run, &key);
+        let checkpoint = contract::checkpoint_path(shared.local.dir(), claimed.run, &key);
         if let Some(parent) = checkpoint.parent() {
             // An earlier command may have removed it; work and output directories come back by themselves too.
             drop(owned::make_dir(parent));
@@ -179,7 +180,7 @@ impl Slot {
         };
         let (environment, redactor) = base.build(&facts, |name| std::env::var_os(name))?;
         let log = LogTarget {
-            store_dir: Arc::clone(&shared.store_dir),
+            store_dir: shared.local.dir().into(),
             run: claimed.run,
             attempt: claimed.attempt,
             output_max: job.output_max,

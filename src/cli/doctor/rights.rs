@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::error::{Error, Hinted};
+use crate::local::as_owner;
 use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
-use crate::store::as_owner;
 
 /// More findings of one kind help nobody.
 const FINDINGS_MAX: usize = 20;

@@ -3,7 +3,6 @@
 //! Rule: only the very process that registered is killed, held by a pidfd while pid and start time are compared and the kernel
 //! says that it holds the worker's lock: a row of the store proves nothing. Its runs are left to the recovery of others.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,6 +14,7 @@ use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
+use crate::local::Local;
 use crate::recovery::{Fate, fate, holds_lock, leaves_processes, lock_path};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
@@ -39,12 +39,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if args.gone {
         return declare_gone(&mut store, &row, context);
     }
-    kill(store.dir(), &row)?;
+    let local = context.local()?.clone();
+    kill(&local, &row)?;
     context
         .screen
         .done(format!("worker {} was killed", row.worker));
     let start = clock::monotonic();
-    while life::is_alive(store.dir(), &row) == Some(true) {
+    while life::is_alive(&local, &row) == Some(true) {
         if start.elapsed() >= GONE_WITHIN {
             let message = format!(
                 "worker {} was killed, but its lock is still held",
@@ -60,9 +61,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         // The process is gone, so this is a child between clone and exec, which nothing announces.
         clock::pause(Duration::from_millis(5));
     }
-    let others = store.workers()?.iter().any(|other| {
-        other.worker != row.worker && life::is_alive(store.dir(), other) == Some(true)
-    });
+    let others = store
+        .workers()?
+        .iter()
+        .any(|other| other.worker != row.worker && life::is_alive(&local, other) == Some(true));
     let line = format!("worker {} was killed", row.worker);
     report(&store, row.worker, &line, others, context)
 }
@@ -74,7 +76,7 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
         let message = format!("cannot take worker {worker} for gone: {cause}; nothing was changed");
         Err(Error::new(Kind::Refused, message).hint(hint).into())
     };
-    if life::is_alive(store.dir(), row) != Some(false) {
+    if life::is_alive(context.local()?, row) != Some(false) {
         return refused("it is alive", format!("`jobctl workers stop {worker}`"));
     }
     if !leaves_processes(row) {
@@ -113,7 +115,7 @@ fn report(
     Ok(0)
 }
 
-fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
+fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
     let refused = |cause: &str| {
         Error::new(
             Kind::Refused,
@@ -155,7 +157,7 @@ fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
             ));
         }
     }
-    if !holds_lock(pid.as_raw_pid(), &lock_path(state, row.worker)) {
+    if !holds_lock(pid.as_raw_pid(), &lock_path(local.dir(), row.worker)) {
         let cause = format!("process {} does not hold its lock", row.pid);
         return Err(refused(&cause));
     }

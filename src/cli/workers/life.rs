@@ -4,29 +4,29 @@
 //! boot id decide.
 
 use std::io::ErrorKind;
-use std::path::Path;
 
 use fs2::FileExt;
 
 use crate::error::Result;
+use crate::local::Local;
 use crate::recovery::{Fate, fate, open_lock};
 use crate::scheduler::is_led;
 use crate::store::{NO_QUEUES, Tx, WorkerRow};
 
 /// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
 /// `jobctl run` is no worker for others.
-pub(in crate::cli) fn is_anybody_in_charge(tx: &Tx<'_>, state: &Path) -> Result<bool> {
-    if is_led(state) != Some(false) {
+pub(in crate::cli) fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
+    if is_led(local) != Some(false) {
         return Ok(true);
     }
     let workers = tx.workers()?;
     let mut workers = workers.iter().filter(|row| row.queues != NO_QUEUES);
-    Ok(workers.any(|row| is_alive(state, row) != Some(false)))
+    Ok(workers.any(|row| is_alive(local, row) != Some(false)))
 }
 
 /// Whether the worker lives; `None` where that cannot be seen now.
-pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
-    match open_lock(state, row.worker) {
+pub(super) fn is_alive(local: &Local, row: &WorkerRow) -> Option<bool> {
+    match open_lock(local.dir(), row.worker) {
         // Shared, so that two who look do not take each other for the worker.
         Ok(file) => match FileExt::try_lock_shared(&file) {
             Ok(()) => Some(false),
@@ -80,8 +80,9 @@ mod tests {
     #[test]
     fn the_lock_decides_and_without_it_the_process() {
         let dir = tempfile::tempdir().unwrap();
+        let local = Local::find(dir.path()).unwrap();
         assert_eq!(
-            is_alive(dir.path(), &row()),
+            is_alive(&local, &row()),
             Some(true),
             "no file, but the process is there"
         );
@@ -90,7 +91,7 @@ mod tests {
             ..row()
         };
         assert_eq!(
-            is_alive(dir.path(), &other),
+            is_alive(&local, &other),
             Some(false),
             "no file, and the pid is another's"
         );
@@ -98,18 +99,18 @@ mod tests {
             boot_id: "x".into(),
             ..row()
         };
-        assert_eq!(is_alive(dir.path(), &rebooted), Some(false));
+        assert_eq!(is_alive(&local, &rebooted), Some(false));
         std::fs::create_dir(dir.path().join("workers")).unwrap();
         let workers = Dir::open(&dir.path().join("workers")).unwrap();
         let lock = workers.create_new("7.lock").unwrap();
         assert_eq!(
-            is_alive(dir.path(), &row()),
+            is_alive(&local, &row()),
             Some(false),
             "nobody holds the lock"
         );
         FileExt::lock_exclusive(&lock).unwrap();
         assert_eq!(
-            is_alive(dir.path(), &other),
+            is_alive(&local, &other),
             Some(true),
             "the lock beats the pid"
         );

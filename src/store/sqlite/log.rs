@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use super::Store;
-use super::lock::{self, Mode};
+use super::open::LOCK;
 use crate::error::{Error, Result};
+use crate::local::lock::{self, Mode};
 
 /// Whoever is alone copies a log of this size back: 1,000 pages, as workers do.
 const LONG: u64 = 4 << 20;
@@ -36,8 +37,9 @@ impl Store {
             let Some(lock) = self.schema_lock.take() else {
                 return Ok(());
             };
+            let path = self.files.local.dir().join(LOCK);
             let alone = lock::acquire(lock, Mode::Exclusive, Duration::ZERO)
-                .map_err(|error| Error::io("lock", &self.files.dir.join("store.lock"), &error))?;
+                .map_err(|error| Error::io("lock", &path, &error))?;
             if alone.is_none() {
                 return Ok(());
             }

@@ -11,7 +11,6 @@ mod coalesce;
 mod connect;
 mod dead;
 mod desk;
-mod disk;
 mod enqueue;
 mod fault;
 mod finish;
@@ -31,7 +30,6 @@ mod operate;
 mod overrides;
 mod pause;
 mod periods;
-mod place;
 mod prune;
 mod queues;
 mod recover;
@@ -43,6 +41,7 @@ mod run_list;
 mod runs;
 mod schedules;
 mod sequence;
+mod space;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -64,11 +63,9 @@ pub use catalogue::Settings;
 pub use connect::sqlite_version;
 pub use finish::{Finished, Holder};
 pub use ledger::{Done, Entry, Ledger, Write};
-pub(crate) use lock::open as open_lock;
 pub use migrate::VERSION as SCHEMA_VERSION;
-pub use open::{Create, OpenOptions};
+pub use open::{Create, OpenOptions, Opened, is_begun};
 pub use overrides::ResetLimit;
-pub use place::{as_owner, is_network};
 pub use prune::{Pruned, Pruning};
 pub use recover::{Cause, Death};
 pub use request::ImportProgress;
@@ -80,6 +77,7 @@ pub use why::Asked;
 pub use writer::{Body, Tx};
 
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 
 /// An open store. One per thread; the worker's writer thread owns one inside its [`Ledger`].
 pub struct Store {
@@ -96,10 +94,10 @@ pub struct Store {
     schema_lock: Option<File>,
 }
 
-/// Paths of a store directory.
+/// What SQLite has in the state directory.
 #[derive(Debug, Clone)]
 struct Files {
-    dir: PathBuf,
+    local: Local,
     database: PathBuf,
     write_lock: PathBuf,
 }
@@ -126,11 +124,6 @@ impl FileId {
 }
 
 impl Store {
-    /// The store directory, absolute.
-    pub fn dir(&self) -> &Path {
-        &self.files.dir
-    }
-
     /// Random name of this store, given at its creation.
     pub fn uuid(&self) -> &str {
         &self.uuid

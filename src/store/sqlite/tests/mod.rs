@@ -36,7 +36,7 @@ pub(super) struct Lab {
     pub(super) store: Store,
     pub(super) now_ms: i64,
     turns: Turns,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Somebody, at this time.
@@ -56,7 +56,7 @@ impl Lab {
             store: open(dir.path()),
             now_ms: 1_000_000,
             turns: Turns::default(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -222,7 +222,7 @@ fn open(dir: &Path) -> Store {
         busy_wait: Duration::from_secs(20),
         now_ms: 0,
     };
-    options.open().unwrap().0
+    options.open().unwrap().store
 }
 
 /// A dedup key that counts for a time.

@@ -1,0 +1,61 @@
+//! What belongs to this host and not to the database: the state directory with its locks, the space on its disk, and everything
+//! that workers and commands have in it.
+//!
+//! Rule: nothing here knows a store or a command; whoever needs a path below the state directory asks here.
+
+mod disk;
+pub mod lock;
+mod place;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use place::{HINT_RIGHTS, as_owner, is_network, no_store};
+
+use crate::error::{Error, Result};
+use crate::owned::Dir;
+
+/// The state directory of this host.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Absolute, without links.
+    dir: Arc<Path>,
+}
+
+impl Local {
+    /// That of a store in memory, which has none: for simulations.
+    #[doc(hidden)]
+    pub fn nowhere() -> Self {
+        Self {
+            dir: Path::new("").into(),
+        }
+    }
+
+    /// Its path, absolute and without links.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes the directories of work, output and checkpoints, so far as they are missing.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn make_dirs(&self) -> Result<()> {
+        for name in ["work", "output", "checkpoints"] {
+            self.make_dir(name)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn make_dir(&self, name: &str) -> Result<Dir> {
+        self.open()
+            .and_then(|state| state.make_dir(name))
+            .map_err(|error| Error::io("use", &self.dir.join(name), &error))
+    }
+
+    /// Opens it, to go on from there.
+    fn open(&self) -> io::Result<Dir> {
+        Dir::open(&self.dir)
+    }
+}
