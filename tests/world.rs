@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use jobctl::local::Local;
 use jobctl::run::{Guarantee, RunId, Trigger};
 use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Opened, Store};
 
@@ -179,6 +180,11 @@ impl World {
     /// The same, with what this host has beside it.
     pub(crate) fn opened(&self) -> Opened {
         self.open_options().open().expect("the store opens")
+    }
+
+    /// The state directory, which must be there.
+    pub(crate) fn local(&self) -> Local {
+        Local::find(&self.state()).expect("a state directory")
     }
 
     /// How the store is opened.

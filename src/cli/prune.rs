@@ -11,8 +11,6 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
-use crate::owned::Dir;
-use crate::process::capture::{remove_orphans, remove_output};
 use crate::run::RunId;
 use crate::store::{Create, PruneRule, Pruning, Store};
 use crate::units::{format_size, parse_duration};
@@ -123,7 +121,7 @@ fn remove(
         let start = clock::monotonic();
         let pruned = store.write(|tx| tx.prune(&rule, &here, limit, now_ms))?;
         limit = Pruning::next_page(limit, start.elapsed());
-        let (files, bytes) = remove_output(context.local()?.dir(), &pruned.runs, &pruned.keys);
+        let (files, bytes) = context.local()?.remove_output(&pruned.runs, &pruned.keys);
         if store.wal_bytes() >= LOG_BYTES {
             store.checkpoint(false)?;
         }
@@ -140,20 +138,11 @@ fn remove(
 fn sweep(store: &Store, local: &Local, removed: &mut Removed) -> Result<()> {
     let mut orphans = Vec::new();
     // The files are listed first: a run that begins meanwhile has its row before its file.
-    if let Some(output) = directory(local, "output")? {
-        for thousand in numbers(&output, '.') {
-            let logs = output.dir(thousand.to_string());
-            let logs = logs.map(|dir| numbers(&dir, '.')).unwrap_or_default();
-            orphans.extend(without_row(store, thousand, &logs)?);
-        }
-    }
-    if let Some(checkpoints) = directory(local, "checkpoints")? {
-        let runs = numbers(&checkpoints, '-');
-        for runs in runs.chunk_by(|one, next| one / 1000 == next / 1000) {
-            orphans.extend(without_row(store, runs[0] / 1000, runs)?);
-        }
-    }
-    let (files, bytes) = remove_orphans(local.dir(), &orphans);
+    local.each_thousand(|thousand, runs| {
+        orphans.extend(without_row(store, thousand, runs)?);
+        Ok(())
+    })?;
+    let (files, bytes) = local.remove_orphans(&orphans);
     removed.files += files;
     removed.bytes += bytes;
     Ok(())
@@ -167,24 +156,4 @@ fn without_row(store: &Store, thousand: i64, runs: &[i64]) -> Result<Vec<RunId>>
     Ok(runs
         .filter(|run| existing.binary_search(run).is_err())
         .collect())
-}
-
-/// A directory of the state; `None` if it is not there.
-fn directory(local: &Local, name: &str) -> Result<Option<Dir>> {
-    match Dir::open(local.dir()).and_then(|state| state.dir(name)) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("look at", &local.dir().join(name), &error)),
-    }
-}
-
-/// The numbers with which the names in a directory begin.
-fn numbers(dir: &Dir, end: char) -> Vec<i64> {
-    let names = dir.names().unwrap_or_default().into_iter();
-    let mut numbers: Vec<i64> = names
-        .filter_map(|name| name.to_str()?.split(end).next()?.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
 }

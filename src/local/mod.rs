@@ -5,16 +5,30 @@
 
 mod disk;
 pub mod lock;
+pub mod marks;
+mod output;
 mod place;
+mod slot_dir;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use output::remove_checkpoint;
 pub use place::{HINT_RIGHTS, as_owner, is_network, no_store};
+pub use slot_dir::SlotDir;
 
 use crate::error::{Error, Result};
 use crate::owned::Dir;
+
+/// Directory of the slots of workers.
+pub const WORK: &str = "work";
+
+/// Directory of the logs of attempts.
+pub const OUTPUT: &str = "output";
+
+/// Directory of the checkpoints of runs, which are their commands' own.
+pub const CHECKPOINTS: &str = "checkpoints";
 
 /// The state directory of this host.
 #[derive(Debug, Clone)]
@@ -42,7 +56,7 @@ impl Local {
     /// # Errors
     /// Those of the file system.
     pub fn make_dirs(&self) -> Result<()> {
-        for name in ["work", "output", "checkpoints"] {
+        for name in [WORK, OUTPUT, CHECKPOINTS] {
             self.make_dir(name)?;
         }
         Ok(())

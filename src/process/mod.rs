@@ -14,11 +14,9 @@ pub mod environment;
 mod family;
 pub mod last_words;
 pub mod leftovers;
-pub mod marks;
 pub mod memory;
 mod proc_fs;
 pub mod signals;
-mod slot_dir;
 pub mod spawn;
 mod stuck;
 pub mod supervise;
@@ -29,6 +27,5 @@ pub mod wrapper;
 
 pub use capture::Capture;
 pub use control::Control;
-pub use slot_dir::SlotDir;
 pub use stuck::Stuck;
 pub use supervise::supervise;

@@ -21,6 +21,7 @@ use super::{command, proc_fs, spawn};
 use crate::attempt::{Ending, NotStarted, Report, Said, Shortage};
 use crate::catalogue::Leftovers;
 use crate::clock;
+use crate::local::marks::Spawned;
 
 /// What is started.
 #[derive(Debug)]
@@ -49,17 +50,6 @@ pub struct Limits {
     /// What happens to processes that outlive a command which ended by itself. After a timeout or a command of
     /// [`Control`] they are always ended.
     pub leftovers: Leftovers,
-}
-
-/// A started command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spawned {
-    /// Process id; also its group.
-    pub pid: i32,
-    /// Start time in clock ticks after boot, field 22 of `/proc/PID/stat`.
-    pub start_ticks: u64,
-    /// Session id, equal to the pid.
-    pub session: i32,
 }
 
 /// What became of an attempt.

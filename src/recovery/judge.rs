@@ -2,7 +2,7 @@
 //!
 //! Rule: pure. The kernel's lock says who is dead, never a clock; what cannot be known counts as life, and as a start.
 
-use crate::process::marks::Mark;
+use crate::local::marks::Mark;
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Death};
 

@@ -16,10 +16,10 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fail_point;
-use crate::local::Local;
+use crate::local::{Local, marks};
 use crate::observe::log::{self, Level};
 use crate::owned::Dir;
-use crate::process::{last_words, leftovers, marks};
+use crate::process::{last_words, leftovers};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
 

@@ -17,7 +17,6 @@ use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::flow::Tight;
 use crate::observe::log::{self, Level};
-use crate::process::capture::remove_output;
 use crate::recovery::{Reaper, Told, sweep, workers_dir};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
@@ -312,7 +311,7 @@ impl Keeper {
                 let from = from.clone();
                 let pruned =
                     ledger.call(move |tx| tx.prune(&rule, &from, page, clock::wall_ms()))?;
-                remove_output(local.dir(), &pruned.runs, &pruned.keys);
+                local.remove_output(&pruned.runs, &pruned.keys);
                 Ok(pruned)
             })?;
         match looked {

@@ -11,14 +11,13 @@ use crate::attempt::{Class, Ending, NotStarted, Report, Said};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::fail_point;
-use crate::local::Local;
-use crate::owned;
+use crate::local::marks::StartMarks;
+use crate::local::{Local, SlotDir, remove_checkpoint};
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
-use crate::process::marks::StartMarks;
 use crate::process::supervise::{Launch, Limits, Outcome};
-use crate::process::{SlotDir, contract, leftovers, supervise};
+use crate::process::{contract, leftovers, supervise};
 use crate::store::Claimed;
 use crate::units::hex;
 
@@ -92,7 +91,7 @@ impl Slot {
                 let report = outcome.into_report(said);
                 // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
                 if policy::classify(&report, &job.job.exit).class == Class::Success {
-                    drop(contract::remove_checkpoint(&checkpoint));
+                    drop(remove_checkpoint(&checkpoint));
                 }
                 report
             }
@@ -143,11 +142,7 @@ impl Slot {
             .map_err(|error| shortage("prepare its directory", &error))?;
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
-        let checkpoint = contract::checkpoint_path(shared.local.dir(), claimed.run, &key);
-        if let Some(parent) = checkpoint.parent() {
-            // An earlier command may have removed it; work and output directories come back by themselves too.
-            drop(owned::make_dir(parent));
-        }
+        let checkpoint = shared.local.checkpoint_path(claimed.run, &key);
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {
             run: claimed.run,
@@ -180,7 +175,7 @@ impl Slot {
         };
         let (environment, redactor) = base.build(&facts, |name| std::env::var_os(name))?;
         let log = LogTarget {
-            store_dir: shared.local.dir().into(),
+            local: shared.local.clone(),
             run: claimed.run,
             attempt: claimed.attempt,
             output_max: job.output_max,
@@ -222,7 +217,7 @@ impl Slot {
         )
         .map_err(NotStarted::Shortage)?;
         fail_point::reach("ended");
-        let said = self.dir.said(self.capture.redactor());
+        let said = contract::said_in(&self.dir, self.capture.redactor());
         Ok((outcome, said, checkpoint))
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use jobctl::attempt::{Class, Ending, Report, Said};
+use jobctl::local::marks::Mark;
 use jobctl::policy::{Judged, Verdict};
-use jobctl::process::marks::Mark;
 use jobctl::recovery::{self, Inquest, Lock, cause, follow_up, is_left_to_parent, life, proves};
 use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{

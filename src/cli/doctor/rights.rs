@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::error::{Error, Hinted};
-use crate::local::as_owner;
+use crate::local::{CHECKPOINTS, OUTPUT, WORK, as_owner};
 use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
 
 /// More findings of one kind help nobody.
@@ -77,10 +77,10 @@ impl Flaws {
             match name {
                 // Of the file system, where the directory is the root of one.
                 Some("lost+found") => {}
-                Some("work" | "checkpoints") => {
+                Some(WORK | CHECKPOINTS) => {
                     self.judge(&path, Some(Wanted::Directory));
                 }
-                Some("workers" | "output") => {
+                Some("workers" | OUTPUT) => {
                     if self.judge(&path, Some(Wanted::Directory)) {
                         self.below(&path);
                     }

@@ -13,7 +13,6 @@ use crate::cli::{Context, safe};
 use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
-use crate::process::capture::{log_path, open_log};
 use crate::run::{RunId, State};
 use crate::store::{AttemptRow, Create, RunDetail, Store};
 
@@ -55,9 +54,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     }
     let number = args.attempt.unwrap_or(detail.row.attempts);
     let local = context.local()?;
-    let path = log_path(local.dir(), args.run, number);
+    let path = local.log_path(args.run, number);
     let row = detail.attempts.iter().find(|row| row.number == number);
-    let log = optional(open_log(local.dir(), args.run, number), &path)?;
+    let log = optional(local.open_log(args.run, number), &path)?;
     if row.is_none() && log.is_none() {
         return Err(no_attempt(&detail, args.attempt).into());
     }
@@ -225,7 +224,7 @@ impl Follow<'_> {
             .attempt
             .unwrap_or_else(|| 1.max(self.first(context)));
         loop {
-            let mut tail = Tail::new(self.local.dir(), self.args.run, number, &watch)?;
+            let mut tail = Tail::new(&self.local, self.args.run, number, &watch)?;
             // The state is read before the file: what was written until the end is then read for certain.
             loop {
                 let ended = self.ended(number, context)?;

@@ -13,11 +13,12 @@ use super::tell::Teller;
 use crate::catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::local::Local;
+use crate::local::marks::StartMarks;
+use crate::local::{Local, SlotDir};
 use crate::observe::log::{self, Level};
 use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
-use crate::process::{SlotDir, descriptors, marks::StartMarks, spawn};
+use crate::process::{descriptors, spawn};
 use crate::recovery::refuse_foreign;
 use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NO_QUEUES, Opened, ServedQueue, Settings, Store};
@@ -236,7 +237,7 @@ fn start_slots(
 ) -> Result<Vec<JoinHandle<()>>> {
     let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
     let start = |index: u32| {
-        let dir = SlotDir::open(shared.local.dir(), worker, index)?;
+        let dir = SlotDir::open(&shared.local, worker, index)?;
         let tee = shown.then(tee_stdout).transpose()?;
         let slot = Slot::new(index as usize, Arc::clone(shared), dir, tee);
         std::thread::Builder::new()
