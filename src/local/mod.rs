@@ -4,6 +4,7 @@
 //! Rule: nothing here knows a store or a command; whoever needs a path below the state directory asks here.
 
 mod disk;
+mod liveness;
 pub mod lock;
 pub mod marks;
 mod output;
@@ -14,6 +15,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use liveness::{
+    Candidate, Fate, HeldFile, Life, Lock, Register, Registration, WORKERS, WorkerLock, life,
+    pid_namespace, start_ticks,
+};
 pub use output::remove_checkpoint;
 pub use place::{HINT_RIGHTS, as_owner, is_network, no_store};
 pub use slot_dir::SlotDir;

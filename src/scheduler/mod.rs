@@ -1,7 +1,7 @@
 //! The scheduler: opens every period of every schedule exactly once.
 //!
 //! `control` is the loop as a value: what is due, what is wanted, what is next. `perform` does that (`work`) by the store: `open` opens what is
-//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`leader`), and a thread
+//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`local::Candidate`), and a thread
 //! that works (`hands`); `planner` does all of it at once.
 
 mod accept;
@@ -12,7 +12,6 @@ mod change;
 mod control;
 mod hands;
 mod house;
-mod leader;
 mod manual;
 mod open;
 mod perform;
@@ -36,7 +35,6 @@ pub use accept::{Acceptance, Accepted, Held, accept, accept_clock, held, jump_wo
 pub use agenda::Next;
 pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
-pub use leader::is_led;
 pub use manual::{Order, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};

@@ -3,6 +3,7 @@
 //! Rule: nothing above this module knows SQL or SQLite, and `now` is always a parameter.
 
 use crate::catalogue::{Coalesce, SequenceOnDead};
+use crate::local::Registration;
 use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, WorkerId};
 
 pub use crate::flow::explain::NO_QUEUES;
@@ -368,4 +369,18 @@ pub struct WorkerRow {
     pub stop_ms: Option<i64>,
     /// The worker that started it to work one run alone; `None` for one that works by itself.
     pub parent: Option<WorkerId>,
+}
+
+impl WorkerRow {
+    /// The process that registered.
+    pub fn registration(&self) -> Registration<'_> {
+        Registration {
+            worker: self.worker,
+            host: &self.host,
+            boot_id: &self.boot_id,
+            pid_ns: self.pid_ns,
+            pid: self.pid,
+            pid_start: self.pid_start,
+        }
+    }
 }

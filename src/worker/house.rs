@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::flow::Tight;
 use crate::observe::log::{self, Level};
-use crate::recovery::{Reaper, Told, sweep, workers_dir};
+use crate::recovery::{Reaper, Told, sweep};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
 
@@ -157,7 +157,7 @@ impl Keeper {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .and_then(|fd| {
                 let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
-                inotify::add_watch(&fd, workers_dir(self.shared.local.dir()), flags)?;
+                inotify::add_watch(&fd, self.shared.local.workers_dir(), flags)?;
                 Ok(fd)
             })
             .ok();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::error::{Error, Hinted};
-use crate::local::{CHECKPOINTS, OUTPUT, WORK, as_owner};
+use crate::local::{CHECKPOINTS, OUTPUT, WORK, WORKERS, as_owner};
 use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
 
 /// More findings of one kind help nobody.
@@ -80,7 +80,7 @@ impl Flaws {
                 Some(WORK | CHECKPOINTS) => {
                     self.judge(&path, Some(Wanted::Directory));
                 }
-                Some("workers" | OUTPUT) => {
+                Some(WORKERS | OUTPUT) => {
                     if self.judge(&path, Some(Wanted::Directory)) {
                         self.below(&path);
                     }

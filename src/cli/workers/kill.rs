@@ -9,13 +9,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
-use super::{find, life};
+use super::find;
 use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::local::Local;
-use crate::recovery::{Fate, fate, holds_lock, leaves_processes, lock_path};
+use crate::local::{Fate, Local};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -45,7 +44,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         .screen
         .done(format!("worker {} was killed", row.worker));
     let start = clock::monotonic();
-    while life::is_alive(&local, &row) == Some(true) {
+    while local.is_alive(&row.registration()) == Some(true) {
         if start.elapsed() >= GONE_WITHIN {
             let message = format!(
                 "worker {} was killed, but its lock is still held",
@@ -61,10 +60,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         // The process is gone, so this is a child between clone and exec, which nothing announces.
         clock::pause(Duration::from_millis(5));
     }
-    let others = store
-        .workers()?
-        .iter()
-        .any(|other| other.worker != row.worker && life::is_alive(&local, other) == Some(true));
+    let others = store.workers()?.iter().any(|other| {
+        other.worker != row.worker && local.is_alive(&other.registration()) == Some(true)
+    });
     let line = format!("worker {} was killed", row.worker);
     report(&store, row.worker, &line, others, context)
 }
@@ -76,10 +74,10 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
         let message = format!("cannot take worker {worker} for gone: {cause}; nothing was changed");
         Err(Error::new(Kind::Refused, message).hint(hint).into())
     };
-    if life::is_alive(context.local()?, row) != Some(false) {
+    if context.local()?.is_alive(&row.registration()) != Some(false) {
         return refused("it is alive", format!("`jobctl workers stop {worker}`"));
     }
-    if !leaves_processes(row) {
+    if !row.registration().leaves_processes() {
         let hint = "start a worker: it recovers its runs".to_owned();
         return refused("its processes can be seen from here", hint);
     }
@@ -148,7 +146,7 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
         Err(error) => return Err(failed(error)),
     };
     // Only now it is certain that the number belongs to one process for good.
-    match fate(row) {
+    match row.registration().fate() {
         Fate::Exists(_) => {}
         Fate::Gone => return Err(gone()),
         Fate::Unknown => {
@@ -157,7 +155,7 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
             ));
         }
     }
-    if !holds_lock(pid.as_raw_pid(), &lock_path(local.dir(), row.worker)) {
+    if !local.holds_lock(pid.as_raw_pid(), row.worker) {
         let cause = format!("process {} does not hold its lock", row.pid);
         return Err(refused(&cause));
     }

@@ -14,7 +14,6 @@ use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
 use crate::owned::user_name;
-use crate::recovery::has_ended;
 use crate::run::WorkerId;
 use crate::store::{Create, Lacking, Store, WorkerRow};
 
@@ -60,7 +59,7 @@ pub(super) struct Seen {
 /// Workers that are certainly not alive.
 pub(super) fn gone(store: &Store, local: &Local) -> Result<BTreeSet<WorkerId>> {
     let rows = store.workers()?.into_iter();
-    let gone = rows.filter(|row| life::is_alive(local, row) == Some(false));
+    let gone = rows.filter(|row| local.is_alive(&row.registration()) == Some(false));
     Ok(gone.map(|row| row.worker).collect())
 }
 
@@ -106,7 +105,9 @@ pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Opt
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
     };
-    let gone = life::is_alive(local, &row).map_or_else(|| has_ended(&row), |alive| !alive);
+    let gone = local
+        .is_alive(&row.registration())
+        .map_or_else(|| row.registration().has_ended(), |alive| !alive);
     Ok(gone.then(|| format!("worker {worker} is gone and not recovered yet")))
 }
 
@@ -128,7 +129,7 @@ pub(super) fn seen(store: &Store, local: &Local) -> Result<Vec<Seen>> {
     let seen = rows.into_iter().zip(all_busy).map(|(row, busy)| Seen {
         busy,
         user: u32::try_from(row.uid).ok().and_then(user_name),
-        alive: life::is_alive(local, &row),
+        alive: local.is_alive(&row.registration()),
         lacking: lacking.remove(&row.worker),
         row,
     });

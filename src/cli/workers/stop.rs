@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{life, unknown_worker};
+use super::unknown_worker;
 use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::error::{Error, Kind, Result};
@@ -30,7 +30,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         let rows = store.workers()?;
         let alive = rows
             .iter()
-            .filter(|row| life::is_alive(&local, row) != Some(false));
+            .filter(|row| local.is_alive(&row.registration()) != Some(false));
         alive.map(|row| row.worker).collect()
     } else {
         args.workers
@@ -76,7 +76,7 @@ fn ask(store: &mut Store, local: &Local, worker: WorkerId, now_ms: i64) -> Resul
     let Some(row) = store.worker(worker)? else {
         return Ok(Some(unknown_worker(worker)));
     };
-    if life::is_alive(local, &row) == Some(false) {
+    if local.is_alive(&row.registration()) == Some(false) {
         let message = format!("cannot stop worker {worker}: it is gone already");
         return Ok(Some(
             Error::new(Kind::Refused, message).hint("any other worker recovers its runs"),

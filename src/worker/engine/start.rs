@@ -51,8 +51,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             pool: Pool::new(options.slots as usize).map_err(|error| failed(&error))?,
             inbox: Inbox::new().map_err(|error| failed(&error))?,
-            marks: StartMarks::create(identity.marks_path.clone())
-                .map_err(|error| failed(&error))?,
+            marks: StartMarks::create(local.marks_path(worker)).map_err(|error| failed(&error))?,
             local,
             uuid: store.uuid().to_owned(),
             starter: Starter::new(worker, std::mem::take(&mut options.own_arguments)),
@@ -73,7 +72,7 @@ impl Engine {
         };
         let catalogue = Arc::clone(&options.catalogue);
         let reader = options.open.open()?.store;
-        let lock = identity.lock_file()?;
+        let lock = identity.lock.held_file()?;
         let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
         let ledger = Arc::new(Ledger::start(store)?);
         let start_house = || {
