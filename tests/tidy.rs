@@ -136,6 +136,7 @@ fn the_store_knows_nobody_above_it_and_no_clock() {
         "crate::cli",
         "crate::worker",
         "crate::scheduler",
+        "crate::recovery",
         "crate::process",
         "clock::wall_ms",
         "clock::monotonic",
@@ -155,8 +156,24 @@ fn layers_know_only_those_below() {
             "crate::cli",
             "crate::worker",
             "crate::scheduler",
+            "crate::recovery",
             "crate::store",
             "crate::process",
+            "crate::local",
+        ],
+    );
+    nowhere(
+        source(|file| file.starts_with("local/")),
+        &[
+            "crate::cli",
+            "crate::worker",
+            "crate::scheduler",
+            "crate::recovery",
+            "crate::store",
+            "crate::process",
+            "crate::observe",
+            "crate::catalogue",
+            "crate::intake",
         ],
     );
     nowhere(source(|file| file.starts_with("worker/")), &["crate::cli"]);
@@ -171,6 +188,14 @@ fn layers_know_only_those_below() {
     nowhere(
         source(|file| file.starts_with("observe/")),
         &["crate::cli", "crate::worker", "crate::store"],
+    );
+}
+
+#[test]
+fn locks_are_taken_in_one_place() {
+    nowhere(
+        source(|file| !file.starts_with("local/")),
+        &["fs2", "scheduler.lock", "join(\"workers\")"],
     );
 }
 

@@ -6,13 +6,12 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Context;
-use super::workers::is_anybody_in_charge;
 use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::intake::{Request, payload_of, trace_context, unknown_job};
 use crate::local::Local;
-use crate::store::{Create, NewRun, Settings, Store, Tx};
+use crate::store::{Create, NO_QUEUES, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};
 use crate::zone_files;
 
@@ -109,6 +108,17 @@ impl CatalogueRead {
         }
         tx.keep_unsettled(&self.catalogue, now_ms)
     }
+}
+
+/// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
+/// `jobctl run` is no worker for others.
+fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
+    if local.is_led() != Some(false) {
+        return Ok(true);
+    }
+    let workers = tx.workers()?;
+    let mut workers = workers.iter().filter(|row| row.queues != NO_QUEUES);
+    Ok(workers.any(|row| local.is_alive(&row.registration()) != Some(false)))
 }
 
 /// Where the rules of a job come from.

@@ -86,6 +86,11 @@ pub fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result<Option
     }
 }
 
+/// Lets a lock go before its file is closed.
+pub fn unlock(file: &File) {
+    drop(FileExt::unlock(file));
+}
+
 /// Whether somebody holds a lock that keeps others out; `None` where that cannot be seen. Asked with a shared lock, so that two who
 /// look do not take each other for the holder.
 pub fn is_locked(file: &File) -> Option<bool> {

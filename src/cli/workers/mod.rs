@@ -1,7 +1,6 @@
 //! `jobctl workers`: who works, and how to end it.
 
 mod kill;
-mod life;
 mod stop;
 
 use std::collections::BTreeSet;
@@ -16,8 +15,6 @@ use crate::local::Local;
 use crate::owned::user_name;
 use crate::run::WorkerId;
 use crate::store::{Create, Lacking, Store, WorkerRow};
-
-pub(super) use life::is_anybody_in_charge;
 
 /// List, stop and kill workers
 #[derive(Debug, clap::Args)]

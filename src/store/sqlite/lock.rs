@@ -7,10 +7,8 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use fs2::FileExt;
-
 use crate::error::{Error, Kind, Result};
-use crate::local::lock::{Holder, Mode, acquire, holder, open};
+use crate::local::lock::{Holder, Mode, acquire, holder, open, unlock};
 
 /// The writers' queue: held around BEGIN..COMMIT by every process. Opened anew for each transaction, so that its close
 /// (`IN_CLOSE_WRITE`) tells waiting workers that something was committed.
@@ -47,6 +45,6 @@ impl WriteTurn {
 impl Drop for WriteTurn {
     fn drop(&mut self) {
         // Explicit: a child between clone and exec holds a copy of the descriptor for some microseconds.
-        drop(FileExt::unlock(&self.0));
+        unlock(&self.0);
     }
 }
