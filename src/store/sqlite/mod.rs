@@ -94,6 +94,12 @@ pub struct Store {
     schema_lock: Option<File>,
 }
 
+/// Name of the database.
+const DATABASE: &str = "jobctl.db";
+
+/// Name of the lock that is held shared by whoever has the store open, and alone by who makes or migrates it.
+const LOCK: &str = "store.lock";
+
 /// What SQLite has in the state directory.
 #[derive(Debug, Clone)]
 struct Files {
@@ -166,11 +172,6 @@ impl Store {
             Err(error) if error.kind == Kind::TryAgain => Ok(Some(error)),
             Err(error) => Err(error),
         }
-    }
-
-    /// Bytes of the write-ahead log.
-    pub fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(self.files.beside("-wal")).map_or(0, |meta| meta.len())
     }
 
     /// Copies the log into the database as far as readers allow; with `restart`, waits for them so that it starts anew.

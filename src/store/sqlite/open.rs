@@ -12,8 +12,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::connect::{back_up, connect, version_of};
+use super::log::sync_log_name;
 use super::migrate::{VERSION, migrate};
-use super::{FileId, Files, Store};
+use super::{DATABASE, FileId, Files, LOCK, Store};
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::local::lock::{self, Mode};
@@ -59,11 +60,6 @@ pub struct Opened {
 pub fn is_begun(dir: &Path) -> bool {
     dir.join(LOCK).exists() || dir.join(DATABASE).exists()
 }
-
-const DATABASE: &str = "jobctl.db";
-
-/// Held shared by whoever has the store open, and alone by who makes or migrates it.
-pub(super) const LOCK: &str = "store.lock";
 
 /// Between two tries to be alone.
 const LOCK_STEP: Duration = Duration::from_millis(10);
@@ -119,6 +115,7 @@ impl OpenOptions {
             let version = version_of(&conn)?;
             if version < VERSION {
                 back_up(&conn, &files, version)?;
+                sync_log_name(&files)?;
                 fail_point::reach("backed_up");
                 migrate(&mut conn, version)?;
             }
