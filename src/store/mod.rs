@@ -8,22 +8,29 @@ use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, Wor
 
 pub use crate::flow::explain::NO_QUEUES;
 
+mod death;
+mod ledger;
+mod opening;
 mod rows;
 mod schedule_rows;
+mod settings;
 mod sqlite;
 
+pub use death::{Cause, Death, Recovered};
+pub use ledger::{Done, Entry, Ledger, Write};
+pub use opening::{Create, OpenOptions, Opened};
 pub use rows::{
-    ActRow, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Lacking, Pause, PruneRule,
-    QueueRow, RunDetail, RunFilter, RunRow,
+    ActRow, Asked, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, ImportProgress, Lacking,
+    Pause, PruneRule, QueueRow, ResetLimit, RunDetail, RunFilter, RunRow, UnknownLane, Violation,
 };
 pub use schedule_rows::{
     Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
     VersionRow, VersionRows,
 };
+pub use settings::Settings;
 pub use sqlite::{
-    Asked, Body, Cause, Create, Death, Done, Entry, Finished, Holder, ImportProgress, Ledger,
-    OpenOptions, Opened, Pruned, Pruning, ResetLimit, SCHEMA_VERSION, Settings, Store, Turns, Tx,
-    UnknownLane, Violation, Watch, Write, is_begun, sqlite_version,
+    Body, Finished, Holder, Pruned, Pruning, SCHEMA_VERSION, Store, Turns, Tx, Watch, is_begun,
+    sqlite_version,
 };
 
 /// Ages a run by its due time: a step of priority weighs as much as this wait.
@@ -316,17 +323,6 @@ pub struct Handover {
     pub run: RunId,
     /// Proof of the claim; the new worker gets another.
     pub fence: Fence,
-}
-
-/// What became of the runs of a dead worker.
-#[derive(Debug, Default)]
-pub struct Recovered {
-    /// Not started; given back.
-    pub unclaimed: u32,
-    /// Started; will run again.
-    pub lost: u32,
-    /// Started and not to be run again.
-    pub buried: Vec<Burial>,
 }
 
 /// Waiting runs of one job in one queue.

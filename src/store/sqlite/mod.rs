@@ -20,7 +20,6 @@ mod history;
 mod lane_walk;
 mod lanes;
 mod leave;
-mod ledger;
 mod lock;
 mod log;
 mod memory;
@@ -59,21 +58,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use catalogue::Settings;
 pub use connect::sqlite_version;
 pub use finish::{Finished, Holder};
-pub use ledger::{Done, Entry, Ledger, Write};
 pub use migrate::VERSION as SCHEMA_VERSION;
-pub use open::{Create, OpenOptions, Opened, is_begun};
-pub use overrides::ResetLimit;
+pub use open::is_begun;
 pub use prune::{Pruned, Pruning};
-pub use recover::{Cause, Death};
-pub use request::ImportProgress;
 pub use turns::Turns;
-pub use unknown::UnknownLane;
-pub use verify::Violation;
 pub use watch::Watch;
-pub use why::Asked;
 pub use writer::{Body, Tx};
 
 use crate::error::{Error, Kind, Result};

@@ -20,41 +20,8 @@ use crate::fail_point;
 use crate::local::lock::{self, Mode};
 use crate::local::{HINT_RIGHTS, Local, no_store};
 use crate::owned::{Dir, Facts, Wanted, judge};
+use crate::store::{Create, OpenOptions, Opened};
 use crate::units::hex;
-
-/// What may happen to the store while it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Create {
-    /// Make it if it does not exist.
-    IfMissing,
-    /// As `IfMissing`, and bring an older schema up to date.
-    AndMigrate,
-    /// It must exist.
-    Never,
-}
-
-/// How to open a store.
-#[derive(Debug, Clone)]
-pub struct OpenOptions {
-    /// The store directory.
-    pub dir: PathBuf,
-    /// Whether it may be made or migrated.
-    pub create: Create,
-    /// Longest wait for other writers.
-    pub busy_wait: Duration,
-    /// Now, for the creation time.
-    pub now_ms: i64,
-}
-
-/// A store that was opened.
-pub struct Opened {
-    /// It.
-    pub store: Store,
-    /// What this host has beside it.
-    pub local: Local,
-    /// Whether it was made just now.
-    pub is_new: bool,
-}
 
 /// Whether there is, or was, a store in this directory.
 pub fn is_begun(dir: &Path) -> bool {

@@ -3,56 +3,16 @@
 //! Rule: the caller holds the dead worker's lock and has ended what the worker left running; only then are its runs handed
 //! out again.
 
-use std::collections::HashMap;
-
 use rusqlite::params;
 
 use super::finish::Holder;
 use super::writer::Tx;
 use crate::error::Result;
-use crate::run::{Fence, Guarantee, Reason, RunId, WorkerId};
-use crate::store::Recovered;
-
-/// Why a worker died, as far as anybody knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Perhaps one of its runs ended it.
-    Unknown,
-    /// The host was booted since: then every claimed run counts as started.
-    Reboot,
-    /// Whoever started it was ending it: a stop that took too long, a watchdog.
-    Parent,
-}
-
-impl Cause {
-    /// As it stands in the log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Cause::Unknown => "unknown",
-            Cause::Reboot => "reboot",
-            Cause::Parent => "parent",
-        }
-    }
-}
+use crate::run::{Fence, Guarantee, Reason, RunId};
+use crate::store::{Cause, Death, Recovered};
 
 /// Deaths that prove nothing make poison at so many times the number of those that do.
 const UNPROVED: i64 = 2;
-
-/// What is known of a dead worker.
-#[derive(Debug, Clone)]
-pub struct Death {
-    /// Which worker.
-    pub worker: WorkerId,
-    /// Why; only an unknown cause counts as a crash.
-    pub cause: Cause,
-    /// Whether the death of this worker with one started run proves that this run ends workers. Not where the worker that started it
-    /// died too: something else may have ended both.
-    pub proves: bool,
-    /// Start marks: (run, fence) and when, milliseconds.
-    pub started: HashMap<(RunId, Fence), i64>,
-    /// Runs that must stay claimed because something of them cannot be ended.
-    pub blocked: Vec<RunId>,
-}
 
 impl Tx<'_> {
     /// Moves every run of a dead worker and removes the worker, unless something is blocked.

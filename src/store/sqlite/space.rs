@@ -1,8 +1,9 @@
 //! How much space there is for the store, and what is refused before there is none.
 
-use super::{Settings, Store};
+use super::Store;
 use crate::error::Result;
 use crate::flow::{Guard, Space};
+use crate::store::Settings;
 
 impl Store {
     /// How much space there is; the size of the database only where it is bounded.
