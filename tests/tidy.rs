@@ -23,6 +23,7 @@ const CORE: &[&str] = &[
     "intake/",
     "policy/",
     "schedule/",
+    "store/decide/",
 ];
 
 /// Of the core, what touches the file system: a catalogue is judged by who can write it.
@@ -127,6 +128,14 @@ fn only_the_store_knows_sqlite() {
     nowhere(
         source(|file| !file.starts_with("store/sqlite/")),
         &["rusqlite", "SELECT ", "INSERT INTO", "PRAGMA "],
+    );
+}
+
+#[test]
+fn what_the_store_decides_knows_no_backend() {
+    nowhere(
+        source(|file| file.starts_with("store/decide/")),
+        &["sqlite", "Tx<", "crate::local"],
     );
 }
 

@@ -35,7 +35,7 @@ impl Local {
 }
 
 /// The directory as an absolute path without links, made if it may be.
-fn directory(given: &Path, make: bool) -> Result<PathBuf> {
+fn directory(given: &Path, may_make: bool) -> Result<PathBuf> {
     let given = std::path::absolute(given).map_err(|error| Error::io("find", given, &error))?;
     let us = rustix::process::geteuid().as_raw();
     let refused = |error: &std::io::Error| {
@@ -47,7 +47,7 @@ fn directory(given: &Path, make: bool) -> Result<PathBuf> {
     };
     let way = owned::resolve(&given, us).map_err(|error| refused(&error))?;
     if way.last.is_none() {
-        if !make {
+        if !may_make {
             return Err(no_store(&given));
         }
         if let Some(parent) = way.real.ancestors().find(|parent| parent.exists()) {

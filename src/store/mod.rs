@@ -9,6 +9,7 @@ use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, Wor
 pub use crate::flow::explain::NO_QUEUES;
 
 mod death;
+pub mod decide;
 mod ledger;
 mod opening;
 mod rows;
@@ -17,6 +18,7 @@ mod settings;
 mod sqlite;
 
 pub use death::{Cause, Death, Recovered};
+pub use decide::Turns;
 pub use ledger::{Done, Entry, Ledger, Write};
 pub use opening::{Create, OpenOptions, Opened};
 pub use rows::{
@@ -29,7 +31,7 @@ pub use schedule_rows::{
 };
 pub use settings::Settings;
 pub use sqlite::{
-    Body, Finished, Holder, Pruned, Pruning, SCHEMA_VERSION, Store, Turns, Tx, Watch, is_begun,
+    Body, Finished, Holder, Pruned, Pruning, SCHEMA_VERSION, Store, Tx, Watch, is_begun,
     sqlite_version,
 };
 

@@ -10,7 +10,6 @@ mod claim;
 mod coalesce;
 mod connect;
 mod dead;
-mod desk;
 mod enqueue;
 mod fault;
 mod finish;
@@ -43,7 +42,6 @@ mod sequence;
 mod space;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod unknown;
 mod verify;
 mod watch;
@@ -63,7 +61,6 @@ pub use finish::{Finished, Holder};
 pub use migrate::VERSION as SCHEMA_VERSION;
 pub use open::is_begun;
 pub use prune::{Pruned, Pruning};
-pub use turns::Turns;
 pub use watch::Watch;
 pub use writer::{Body, Tx};
 

@@ -8,21 +8,26 @@ use crate::store::{ClaimRequest, Claims};
 const LEAP_MAX: usize = 16;
 
 /// One claim, as it goes on.
-pub(super) struct Desk<'a> {
-    pub(super) request: &'a ClaimRequest<'a>,
-    pub(super) gates: Gates<'a>,
-    pub(super) reserves: Reserves<'a>,
+pub struct Desk<'a> {
+    /// What the worker asks for.
+    pub request: &'a ClaimRequest<'a>,
+    /// Which lanes are open.
+    pub gates: Gates<'a>,
+    /// Slots that are kept for other queues.
+    pub reserves: Reserves<'a>,
     /// When what an operator changed ends by itself.
-    pub(super) changes_ms: Option<i64>,
+    pub changes_ms: Option<i64>,
     /// Whether closed lanes may be leapt over without a look whether they have runs.
-    pub(super) leaps: bool,
-    pub(super) leapt: bool,
-    pub(super) claims: Claims,
+    pub leaps: bool,
+    /// Whether one was.
+    pub leapt: bool,
+    /// What it has so far.
+    pub claims: Claims,
 }
 
 impl Desk<'_> {
     /// The gates of a lane if it is open and this worker can run its job; else notes what would open it.
-    pub(super) fn open(&mut self, queue: &str, tenant: &str, job: &str) -> Option<LaneGates> {
+    pub fn open(&mut self, queue: &str, tenant: &str, job: &str) -> Option<LaneGates> {
         if !(self.request.knows)(job) {
             return None;
         }
@@ -31,7 +36,7 @@ impl Desk<'_> {
     }
 
     /// Behind a closed lane: the last of the known jobs next to it that are closed as well. Nobody seeks for their lanes then.
-    pub(super) fn leap(&mut self, queue: &str, tenant: &str, closed: String) -> String {
+    pub fn leap(&mut self, queue: &str, tenant: &str, closed: String) -> String {
         let mut at = closed;
         for _ in 0..if self.leaps { LEAP_MAX } else { 0 } {
             let Some(next) = (self.request.known_behind)(&at) else {
@@ -47,7 +52,8 @@ impl Desk<'_> {
         at
     }
 
-    pub(super) fn is_open(&mut self, lane: &LaneGates) -> bool {
+    /// Whether the gates of a lane are open; else notes what would open it.
+    pub fn is_open(&mut self, lane: &LaneGates) -> bool {
         let Some(closed) = self.gates.closed(lane) else {
             return true;
         };
@@ -62,7 +68,7 @@ impl Desk<'_> {
 
     /// Whether a run of this lane may be taken: for a free slot, or ahead of one if it is short and shares nothing. What is not
     /// would wait here while another worker is idle, or hold what others could use.
-    pub(super) fn has_room(&self, queue: &str, tenant: &str, job: &str) -> bool {
+    pub fn has_room(&self, queue: &str, tenant: &str, job: &str) -> bool {
         let taken = self.claims.runs.len();
         if taken < self.reserves.room(queue, self.request.free) {
             return true;
