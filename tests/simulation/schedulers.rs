@@ -3,6 +3,7 @@
 //!
 //! Rule: what they decide is decided by the loop of the program, `Control`; here is only a host that does what it wants.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jobctl::catalogue::Catalogue;
@@ -268,7 +269,7 @@ impl Process {
         let now = host.reading();
         let clock = || now;
         let load = reload(host);
-        let local = Local::nowhere();
+        let local = Local::unchecked(Path::new(""));
         if matches!(
             work,
             Work::SaveRules(_) | Work::Apply(..) | Work::FindRemoved(_) | Work::Remove(..)

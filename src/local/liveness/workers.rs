@@ -299,7 +299,7 @@ mod tests {
             pid: i64::from(pid),
             pid_start: start_ticks(pid).unwrap(),
         };
-        let local = Local::find(dir.path()).unwrap();
+        let local = Local::unchecked(dir.path());
         assert_eq!(
             local.is_alive(&row),
             Some(true),

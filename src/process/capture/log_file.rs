@@ -218,7 +218,7 @@ mod tests {
 
     fn log(dir: &Path, output_max: u64) -> LogFile {
         LogFile::new(LogTarget {
-            local: Local::find(dir).unwrap(),
+            local: Local::unchecked(dir),
             run: RunId(12_345),
             attempt: 2,
             output_max,

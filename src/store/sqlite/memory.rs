@@ -21,7 +21,7 @@ impl Store {
         let files = Files {
             database: PathBuf::from(format!("file:/{name}?vfs=memdb")),
             write_lock: PathBuf::new(),
-            local: Local::nowhere(),
+            local: Local::unchecked(Path::new("")),
         };
         let mut conn = connect(&files.database)?;
         let made: Option<String> = conn
