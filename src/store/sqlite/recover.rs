@@ -17,20 +17,21 @@ impl Tx<'_> {
     pub fn recover(&mut self, death: &Death, now_ms: i64) -> Result<Recovered> {
         const SQL: &str = "
             SELECT id, fence, attempts, crashes, max_crashes, guarantee,
-                (SELECT count(*) FROM attempt WHERE run = run.id AND number = run.attempts AND ended_ms IS NULL)
+                (SELECT count(*) FROM attempt WHERE run = run.id AND number = run.attempts AND ended_ms IS NULL) > 0 AS noted
             FROM run INDEXED BY run_worker WHERE worker = ?1 AND state = 'running' ORDER BY id";
         let held: Vec<DeadClaim> = self
             .conn
             .prepare_cached(SQL)?
             .query_map([death.worker.0], |row| {
                 Ok(DeadClaim {
-                    run: RunId(row.get(0)?),
-                    fence: Fence(row.get(1)?),
-                    attempts: row.get(2)?,
-                    crashes: row.get(3)?,
-                    max_crashes: row.get(4)?,
-                    at_most_once: row.get::<_, String>(5)? == Guarantee::AtMostOnce.word(),
-                    is_noted: row.get::<_, i64>(6)? > 0,
+                    run: RunId(row.get("id")?),
+                    fence: Fence(row.get("fence")?),
+                    attempts: row.get("attempts")?,
+                    crashes: row.get("crashes")?,
+                    max_crashes: row.get("max_crashes")?,
+                    at_most_once: row.get::<_, String>("guarantee")?
+                        == Guarantee::AtMostOnce.word(),
+                    is_noted: row.get("noted")?,
                 })
             })?
             .collect::<Result<_, _>>()?;
