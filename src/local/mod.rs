@@ -1,7 +1,7 @@
 //! What belongs to this host and not to the database: the state directory with its locks, the space on its disk, and everything
 //! that workers and commands have in it.
 //!
-//! Rule: nothing here knows a store or a command; whoever needs a path below the state directory asks here.
+//! Rule: nothing here knows a store or a command; every path below the state directory comes from here, but for those of SQLite.
 
 mod disk;
 mod liveness;
@@ -65,7 +65,7 @@ impl Local {
         Ok(())
     }
 
-    pub(crate) fn make_dir(&self, name: &str) -> Result<Dir> {
+    fn make_dir(&self, name: &str) -> Result<Dir> {
         self.open()
             .and_then(|state| state.make_dir(name))
             .map_err(|error| Error::io("use", &self.dir.join(name), &error))
