@@ -140,3 +140,26 @@ fn refuse_network(dir: &Path) -> Result<()> {
         .hint("put the state on a local disk: SQLite's locks do not hold across hosts")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_private_or_refused_and_a_missing_one_is_only_found_when_it_is_made() {
+        let world = tempfile::tempdir().unwrap();
+        let given = world.path().join("new/state");
+        let error = Local::find(&given).unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+        assert!(!world.path().join("new").exists());
+        let made = Local::make(&given).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(made.dir()), 0o700);
+        assert_eq!(Local::find(&given).unwrap().dir(), made.dir());
+        std::fs::set_permissions(&given, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(Local::find(&given).unwrap_err().kind, Kind::Permission);
+        assert_eq!(Local::make(&given).unwrap_err().kind, Kind::Permission);
+    }
+}

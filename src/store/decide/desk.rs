@@ -79,3 +79,92 @@ impl Desk<'_> {
             && self.gates.rules().is_unlimited(queue, tenant, job)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::flow::{Paused, QueueRules, Rules};
+    use crate::run::WorkerId;
+    use crate::store::ServedQueue;
+
+    const JOBS: [&str; 4] = ["a", "b", "c", "d"];
+
+    /// Does something at the desk of a worker that knows `JOBS`, of which `a`, `b` and `d` are paused, with `free` slots.
+    fn at_desk<T>(rules: &Rules, free: usize, act: impl FnOnce(&mut Desk<'_>) -> T) -> T {
+        let queues = ["q", "urgent"].map(ServedQueue::from);
+        let behind = |job: &str| JOBS.iter().find(|it| **it > job).map(ToString::to_string);
+        let request = ClaimRequest {
+            worker: WorkerId(1),
+            queues: &queues,
+            knows: &|job| JOBS.contains(&job),
+            terms: &|_| None,
+            known_behind: &behind,
+            max: free + 2,
+            free,
+            is_short: &|job| job == "c",
+        };
+        let paused = Paused {
+            by: "ann".to_owned(),
+            reason: None,
+            until_ms: Some(700),
+        };
+        let paused = ["a", "b", "d"].map(|job| (job.to_owned(), paused.clone()));
+        let mut desk = Desk {
+            request: &request,
+            gates: Gates::new(rules, &[], BTreeMap::new(), paused.into(), 0),
+            reserves: Reserves::of(&queues, rules, |_| Ok(0)).unwrap(),
+            changes_ms: Some(900),
+            leaps: true,
+            leapt: false,
+            claims: Claims::default(),
+        };
+        act(&mut desk)
+    }
+
+    #[test]
+    fn a_closed_lane_is_noted_with_the_first_time_that_may_open_it() {
+        at_desk(&Rules::default(), 1, |desk| {
+            assert!(desk.open("q", "", "unknown").is_none(), "not its job");
+            assert!(desk.open("q", "", "c").is_some());
+            assert_eq!(desk.claims.passed.opens_ms, None);
+            assert!(desk.open("q", "", "a").is_none());
+            let passed = desk.claims.passed;
+            assert_eq!(passed.opens_ms, Some(700));
+            assert!(!passed.comes && !passed.gated, "somebody has to say so");
+        });
+    }
+
+    #[test]
+    fn closed_jobs_in_a_row_are_passed_over_at_once_up_to_one_that_is_open() {
+        at_desk(&Rules::default(), 1, |desk| {
+            assert_eq!(desk.leap("q", "", "a".to_owned()), "b");
+            assert!(desk.leapt);
+            assert_eq!(desk.leap("q", "", "b".to_owned()), "b", "`c` is open");
+            assert_eq!(desk.leap("q", "", "d".to_owned()), "d", "the last one");
+            desk.leaps = false;
+            assert_eq!(desk.leap("q", "", "a".to_owned()), "a");
+        });
+    }
+
+    #[test]
+    fn only_short_runs_that_share_nothing_are_taken_ahead_of_a_free_slot() {
+        let room = |desk: &mut Desk<'_>| ["a", "c"].map(|job| desk.has_room("q", "", job));
+        let mut rules = Rules::default();
+        assert_eq!(at_desk(&rules, 1, room), [true, true]);
+        assert_eq!(at_desk(&rules, 0, room), [false, true]);
+        let urgent = QueueRules {
+            reserve: 1,
+            ..QueueRules::default()
+        };
+        rules.queues.insert("urgent".to_owned(), urgent);
+        assert_eq!(
+            at_desk(&rules, 0, room),
+            [false, false],
+            "it could take the slot"
+        );
+        assert_eq!(at_desk(&rules, 1, room), [false, false]);
+        assert_eq!(at_desk(&rules, 2, room), [true, true]);
+    }
+}
