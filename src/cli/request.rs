@@ -7,9 +7,10 @@ use std::path::Path;
 
 use super::Context;
 use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
+use crate::cli::ids::unknown_job;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::intake::{Request, payload_of, trace_context, unknown_job};
+use crate::intake::{Request, payload_of, trace_context};
 use crate::local::Local;
 use crate::store::{Create, NO_QUEUES, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};

@@ -2,7 +2,7 @@
 //!
 //! Rule: whatever keeps runs waiting by somebody's or something's decision has a line here, with who, why and until when.
 
-use super::control::{because, until};
+use super::change_words::{because, until};
 use crate::flow::{BreakerState, BreakerView, FlowView};
 use crate::store::Pause;
 

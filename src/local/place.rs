@@ -154,10 +154,10 @@ mod tests {
         let error = Local::find(&given).unwrap_err();
         assert_eq!(error.kind, Kind::Unavailable);
         assert!(!world.path().join("new").exists());
-        let made = Local::make(&given).unwrap();
+        let new = Local::make(&given).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(made.dir()), 0o700);
-        assert_eq!(Local::find(&given).unwrap().dir(), made.dir());
+        assert_eq!(mode(new.dir()), 0o700);
+        assert_eq!(Local::find(&given).unwrap().dir(), new.dir());
         std::fs::set_permissions(&given, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(Local::find(&given).unwrap_err().kind, Kind::Permission);
         assert_eq!(Local::make(&given).unwrap_err().kind, Kind::Permission);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::proc_fs::{self, Sent, Stat};
+use crate::attempt::Mark;
 use crate::clock;
-use crate::local::marks::Mark;
 use crate::run::{Fence, RunId};
 
 /// From SIGTERM to SIGKILL at most: the run waits for it.

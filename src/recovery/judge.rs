@@ -2,9 +2,9 @@
 //!
 //! Rule: pure. What cannot be known counts as a start.
 
-use crate::local::marks::Mark;
+use crate::attempt::Mark;
+use crate::records::{Cause, Death};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{Cause, Death};
 
 /// Why a worker died: by a boot since, by its parent as its last words say, or perhaps by one of its runs. An unknown boot is not
 /// another one.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attempt::Mark;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -183,7 +184,7 @@ impl Reaper<'_> {
 
 /// The start marks of a dead worker, and whether the lack of one proves that a run was not started: not where they cannot be
 /// read, and not where the boot is unknown, since they are not synced.
-fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<marks::Mark>, bool)> {
+fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
     let same_boot = row.registration().is_of_this_boot() == Some(true);
     match marks::read(path) {
         Ok(marks) => Ok((marks, same_boot)),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use jobctl::attempt::{Class, Ending, Report, Said};
-use jobctl::local::marks::Mark;
+use jobctl::attempt::{Class, Ending, Mark, Report, Said};
 use jobctl::local::{self, Lock, life};
 use jobctl::policy::{Judged, Verdict};
 use jobctl::recovery::{Inquest, cause, follow_up, is_left_to_parent, proves};

@@ -2,7 +2,6 @@
 //!
 //! Rule: a command's bytes are made safe unless `--raw` is given; following ends when the attempt has ended and all was read.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -16,10 +15,8 @@ use crate::local::Local;
 use crate::run::{RunId, State};
 use crate::store::{AttemptRow, Create, RunDetail, Store};
 
+use super::pieces::{PIECE_BYTES, optional, read_some};
 use super::tail::Tail;
-
-/// Read at once.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Print the output of an attempt
 #[derive(Debug, clap::Args)]
@@ -160,15 +157,6 @@ fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
     }
 }
 
-/// What was opened; `None` if it is not there.
-pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Option<File>> {
-    match opened {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
-    }
-}
-
 /// The way of a command's bytes to the screen.
 struct Output {
     raw: bool,
@@ -286,14 +274,4 @@ struct Ended {
     tail: Vec<u8>,
     /// Whether no other attempt follows.
     last: bool,
-}
-
-/// A reader that takes what is there.
-pub(super) fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::records::WorkerRow;
 use crate::run::WorkerId;
 
 /// Start of a process in clock ticks since boot.
@@ -49,6 +50,20 @@ pub struct Registration<'a> {
     pub pid: i64,
     /// Start of its process in clock ticks since boot.
     pub pid_start: i64,
+}
+
+impl WorkerRow {
+    /// The process that registered.
+    pub fn registration(&self) -> Registration<'_> {
+        Registration {
+            worker: self.worker,
+            host: &self.host,
+            boot_id: &self.boot_id,
+            pid_ns: self.pid_ns,
+            pid: self.pid,
+            pid_start: self.pid_start,
+        }
+    }
 }
 
 impl Registration<'_> {

@@ -5,8 +5,8 @@
 
 use crate::catalogue::Coalesce;
 use crate::error::{Error, Kind, Result};
+use crate::records::{Enqueued, NewRun};
 use crate::run::{RunId, State};
-use crate::store::{Enqueued, NewRun};
 
 /// A run with the key that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::reserves::Reserves;
 use crate::flow::{Gates, LaneGates, Why};
-use crate::store::{ClaimRequest, Claims};
+use crate::records::{ClaimRequest, Claims};
 
 /// So many closed jobs are passed over for one seek: to judge a job costs a tenth of it.
 const LEAP_MAX: usize = 16;
@@ -86,8 +86,8 @@ mod tests {
 
     use super::*;
     use crate::flow::{Paused, QueueRules, Rules};
+    use crate::records::ServedQueue;
     use crate::run::WorkerId;
-    use crate::store::ServedQueue;
 
     const JOBS: [&str; 4] = ["a", "b", "c", "d"];
 

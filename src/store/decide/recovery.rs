@@ -2,8 +2,8 @@
 //!
 //! Rule: a run that was perhaps started is never given back as one that was not.
 
+use crate::records::{Cause, Death};
 use crate::run::{Fence, Reason, RunId, WorkerId};
-use crate::store::{Cause, Death};
 
 /// Deaths that prove nothing make poison at so many times the number of those that do.
 const UNPROVED: i64 = 2;

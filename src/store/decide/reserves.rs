@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::flow::{QueueRules, Rules};
-use crate::store::ServedQueue;
+use crate::records::ServedQueue;
 
 /// Slots that are kept for queues with a reserve.
 #[derive(Debug)]

@@ -16,13 +16,16 @@ mod finish;
 mod first_runs;
 mod flow;
 mod history;
+mod known_rules;
 mod lane_walk;
 mod lanes;
+mod late_statement;
 mod leave;
 mod lock;
 mod log;
 mod memory;
 mod migrate;
+mod moves;
 mod open;
 mod operate;
 mod overrides;
@@ -57,7 +60,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use connect::sqlite_version;
-pub use finish::{Finished, Holder};
+pub use finish::Finished;
 pub use migrate::VERSION as SCHEMA_VERSION;
 pub use open::is_begun;
 pub use prune::{Pruned, Pruning};
@@ -77,7 +80,7 @@ pub struct Store {
     uuid: String,
     busy_wait: Duration,
     /// The rules of the flow, as they were read last.
-    rules: RefCell<flow::KnownRules>,
+    rules: RefCell<known_rules::KnownRules>,
     /// Held shared as long as the store is open: a migration waits for it.
     schema_lock: Option<File>,
 }

@@ -5,12 +5,11 @@
 
 use rusqlite::params;
 
-use super::finish::Holder;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Fence, Guarantee, RunId};
 use crate::store::decide::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
-use crate::store::{Death, Recovered};
+use crate::store::{Death, Holder, Recovered};
 
 impl Tx<'_> {
     /// Moves every run of a dead worker and removes the worker, unless something is blocked.

@@ -21,13 +21,14 @@ mod why;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Holder, Store};
+use super::Store;
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
 use crate::store::{
-    Act, ClaimRequest, Claimed, Create, NewDedup, NewRun, OpenOptions, Outcome, ServedQueue, Turns,
+    Act, ClaimRequest, Claimed, Create, Holder, NewDedup, NewRun, OpenOptions, Outcome,
+    ServedQueue, Turns,
 };
 
 /// The worker that tests claim for.

@@ -302,6 +302,61 @@ pub struct PruneRule {
     pub upto: Option<RunId>,
 }
 
+/// Who does something to queues, limits and jobs, when, why and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    /// Who.
+    pub by: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// When, milliseconds.
+    pub now_ms: i64,
+    /// When it ends by itself, milliseconds.
+    pub until_ms: Option<i64>,
+}
+
+/// Waiting runs of one job in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Their queue.
+    pub queue: String,
+    /// Their job.
+    pub job: String,
+    /// How many.
+    pub runs: i64,
+    /// Earliest due time of those that are not yet due, milliseconds; `None` for those that are.
+    pub due_ms: Option<i64>,
+}
+
+/// A registered worker.
+#[derive(Debug, Clone)]
+pub struct WorkerRow {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Process id.
+    pub pid: i64,
+    /// Start of that process in clock ticks since boot.
+    pub pid_start: i64,
+    /// Boot in which it was started.
+    pub boot_id: String,
+    /// The namespace of its process id; `None` for a worker of a version that did not store it.
+    pub pid_ns: Option<i64>,
+    /// Host name.
+    pub host: String,
+    /// User id.
+    pub uid: i64,
+    /// Queues that it serves, comma separated; empty for all, [`crate::flow::explain::NO_QUEUES`] for none.
+    pub queues: String,
+    /// Its slots.
+    pub slots: i64,
+    /// Start, milliseconds.
+    pub started_ms: i64,
+    /// When an operator asked it to stop, milliseconds.
+    pub stop_ms: Option<i64>,
+    /// The worker that started it to work one run alone; `None` for one that works by itself.
+    pub parent: Option<WorkerId>,
+}
+
 /// Where runs wait that no worker can take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnknownLane {
@@ -322,7 +377,7 @@ pub struct Violation {
     pub rows: Vec<String>,
 }
 
-/// What [`Tx::reset_limit`](super::Tx::reset_limit) ended.
+/// What a reset of a limit ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ResetLimit {
     /// Whether its breaker was not closed.

@@ -1,9 +1,8 @@
-//! What is known of a dead worker, and what became of its runs.
+//! Deaths: of a worker, with what is known of its runs, and of a run.
 
 use std::collections::HashMap;
 
-use super::Burial;
-use crate::run::{Fence, RunId, WorkerId};
+use crate::run::{Fence, Reason, RunId, WorkerId};
 
 /// Why a worker died, as far as anybody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +40,17 @@ pub struct Death {
     pub started: HashMap<(RunId, Fence), i64>,
     /// Runs that must stay claimed because something of them cannot be ended.
     pub blocked: Vec<RunId>,
+}
+
+/// Why and how a run goes to the dead-letter table.
+#[derive(Debug, Clone)]
+pub struct Burial {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: String,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// What became of the runs of a dead worker.

@@ -1,0 +1,24 @@
+//! What goes into the store and comes out of it, as plain data: runs, claims, deaths, rows of lists, schedules.
+//!
+//! Rule: nothing here knows the store. Who decides about runs, or shows them, needs these and no store.
+
+mod claims;
+mod deaths;
+mod new_run;
+mod rows;
+mod schedule_rows;
+
+pub use claims::{
+    ClaimRequest, Claimed, Claims, Handover, Holder, Outcome, PassedOver, ServedQueue, Start,
+};
+pub use deaths::{Burial, Cause, Death, Recovered};
+pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
+pub use rows::{
+    Act, ActRow, Asked, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, ImportProgress,
+    Lacking, Pause, PruneRule, QueueRow, ResetLimit, RunDetail, RunFilter, RunRow, UnknownLane,
+    Violation, Waiting, WorkerRow,
+};
+pub use schedule_rows::{
+    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
+    VersionRow, VersionRows,
+};
