@@ -3,32 +3,25 @@
 //! Rule: the dead worker's lock is held from the proof of its death until its runs are moved, so that one reaper acts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use fs2::FileExt;
 
 use crate::attempt::Mark;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fail_point;
+use crate::local::{Life, Local, marks};
 use crate::observe::log::{self, Level};
-use crate::owned::Dir;
-use crate::process::{last_words, leftovers, marks};
+use crate::process::{last_words, leftovers};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
 
-use super::files::{
-    ProcessState, has_ended, lock_name, lock_path, marks_name, marks_path, open_lock, process_state,
-};
 use super::follow_up::follow_up;
-use super::foreign::may_leave_hidden_processes;
-use super::judge::{DeadWorker, Life, Lock, cause, is_left_to_parent, life, proves};
+use super::judge::{DeadWorker, cause, is_left_to_parent, proves};
 
 /// Time between SIGTERM and SIGKILL for processes that a dead worker left. Its runs wait until they are gone.
 const GRACE: Duration = Duration::from_secs(1);
@@ -65,6 +58,8 @@ impl LoggedLeftovers {
 pub struct Reaper<'a> {
     /// The store to read from.
     pub store: &'a Store,
+    /// Where workers have their files.
+    pub local: &'a Local,
     /// This worker, which is not checked; `None` in a scheduler.
     pub own: Option<WorkerId>,
     /// Loads the catalogue, for `on_dead`; called only when a worker died.
@@ -88,7 +83,7 @@ impl Reaper<'_> {
             if Some(row.worker) == self.own {
                 continue;
             }
-            let (found, mut lock) = check_worker(self.store.dir(), row);
+            let (found, mut lock) = self.local.seize(&row.registration());
             match found {
                 Life::Alive => continue,
                 Life::Dying => {
@@ -100,7 +95,7 @@ impl Reaper<'_> {
             let mut parent = rows.iter().find(|it| Some(it.worker) == row.parent);
             parent = parent.filter(|it| Some(it.worker) != self.own);
             let (parent_lives, mut parent_lock) =
-                match parent.map(|it| check_worker(self.store.dir(), it)) {
+                match parent.map(|it| self.local.seize(&it.registration())) {
                     Some((found, lock)) => (found != Life::Dead, lock),
                     None => (false, None),
                 };
@@ -110,7 +105,7 @@ impl Reaper<'_> {
             }
             let mut locks = lock.iter_mut().chain(&mut parent_lock);
             let was_ended_by_parent = locks.any(last_words::were_said);
-            let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id());
+            let same_boot = row.registration().is_of_this_boot();
             let cause = cause(same_boot, was_ended_by_parent);
             reaped.freed |= self.recover(row, (cause, proves(row.parent, self.own)))?;
             drop((lock, parent_lock));
@@ -120,8 +115,7 @@ impl Reaper<'_> {
 
     fn recover(&mut self, row: &WorkerRow, verdict: (Cause, bool)) -> Result<bool> {
         let (cause, _) = verdict;
-        let state = self.store.dir();
-        let marks_path = marks_path(state, row.worker);
+        let marks_path = self.local.marks_path(row.worker);
         let held = self.store.held_by(row.worker)?.into_iter();
         let held: Vec<(RunId, Fence)> = held.map(|(run, fence, _)| (run, fence)).collect();
         let (marks, are_proof) = start_marks(row, &marks_path)?;
@@ -129,7 +123,7 @@ impl Reaper<'_> {
         let claims = dead.claims_to_search();
         let left = if claims.is_empty() {
             leftovers::EndedTree::default()
-        } else if may_leave_hidden_processes(row) {
+        } else if row.registration().may_leave_hidden_processes() {
             // Processes in another namespace cannot be seen: the runs wait until an operator confirms that these are gone.
             let number = i32::try_from(row.pid).unwrap_or_default();
             leftovers::EndedTree {
@@ -182,62 +176,16 @@ impl Reaper<'_> {
             log::event(Level::Warn, "worker_died", &fields);
         }
         if n_blocked == 0 {
-            remove_files(state, worker, row.slots);
+            self.local.forget_worker(worker, row.slots);
         }
         Ok(recovered.lost + recovered.unclaimed > 0)
-    }
-}
-
-/// Whether a worker lives; and its lock, if we hold it now.
-fn check_worker(state: &Path, row: &WorkerRow) -> (Life, Option<File>) {
-    let (seen, lock) = check_lock(state, row.worker);
-    let has_ended = || match seen {
-        Lock::Missing => process_state(row) == ProcessState::Gone,
-        _ => has_ended(row),
-    };
-    (life(seen, has_ended), lock)
-}
-
-/// The state of a worker's lock; and the lock, if we hold it now.
-fn check_lock(state: &Path, worker: WorkerId) -> (Lock, Option<File>) {
-    let path = lock_path(state, worker);
-    // Not opened for writing: the close would wake every reaper, this one too, and two workers would wake each other for ever.
-    match open_lock(state, worker) {
-        Ok(lock) => {
-            if FileExt::try_lock_exclusive(&lock).is_err() {
-                return (Lock::Held, None);
-            }
-            // Another reaper may have finished and removed the file between our open and our lock.
-            let same = match (lock.metadata(), fs::symlink_metadata(&path)) {
-                (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
-                _ => false,
-            };
-            if same {
-                (Lock::Ours, Some(lock))
-            } else {
-                (Lock::Replaced, None)
-            }
-        }
-        Err(error) => {
-            let is_missing = matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::PermissionDenied
-            );
-            // Other errors, such as a lack of descriptors, are temporary: the next check will find out.
-            let seen = if is_missing {
-                Lock::Missing
-            } else {
-                Lock::Unknown
-            };
-            (seen, None)
-        }
     }
 }
 
 /// The start marks of a dead worker, and whether a missing mark proves that a run was not started. It does not if the marks cannot
 /// be read, or if the host may have rebooted since: marks are not synced.
 fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
-    let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id()) == Some(true);
+    let same_boot = row.registration().is_of_this_boot() == Some(true);
     match marks::read(path) {
         Ok(marks) => Ok((marks, same_boot)),
         // These errors are temporary: the next check retries.
@@ -250,23 +198,6 @@ fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
             Err(Error::io("read", path, &error))
         }
         Err(_) => Ok((Vec::new(), false)),
-    }
-}
-
-/// Removes the files of a worker whose row is gone; the lock last, since it keeps other reapers away.
-pub(super) fn remove_files(state: &Path, worker: WorkerId, slots: i64) {
-    let Ok(state) = Dir::open(state) else {
-        return;
-    };
-    if let Ok(work) = state.dir("work") {
-        for slot in 0..slots {
-            drop(work.remove_tree(format!("{worker}.{slot}")));
-        }
-    }
-    if let Ok(workers) = state.dir("workers") {
-        for name in [marks_name(worker), lock_name(worker)] {
-            drop(workers.remove_file(name));
-        }
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::observe::log::{self, Level};
 use crate::recovery::{LoggedLeftovers, Reaper};
-use crate::store::{OpenOptions, Store};
+use crate::store::{OpenOptions, Opened, Store};
 
 use super::Reload;
 
@@ -24,22 +25,23 @@ pub(super) struct Housekeeper(
 impl Housekeeper {
     /// Starts the thread with its own connections.
     pub(super) fn start(open: &OpenOptions, load: Reload) -> Result<Self> {
-        let (store, _) = open.open()?;
-        let (second, _) = open.open()?;
+        let Opened { store, local, .. } = open.open()?;
+        let second = open.open()?.store;
         let (life, end) = sync_channel(0);
         std::thread::Builder::new()
             .name("house".into())
-            .spawn(move || work(&store, second, &load, &end))
+            .spawn(move || work(&store, &local, second, &load, &end))
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
         Ok(Self(life))
     }
 }
 
-fn work(store: &Store, mut second: Store, load: &Reload, end: &Receiver<()>) {
+fn work(store: &Store, local: &Local, mut second: Store, load: &Reload, end: &Receiver<()>) {
     let mut logged = LoggedLeftovers::default();
     loop {
         let mut reaper = Reaper {
             store,
+            local,
             own: None,
             // If the catalogue cannot be loaded now, there is no `on_dead` run; the dead letter is stored anyway.
             catalogue: &|| load().ok().map(Arc::new),

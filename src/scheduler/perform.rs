@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::observe::log::{self, Level};
 use crate::policy::{ClockGuard, Reading, Times};
 use crate::store::{Store, Tx};
@@ -26,6 +27,7 @@ const CHECKPOINT_BYTES: u64 = 4 << 20;
 pub fn perform(
     work: Work,
     store: &mut Store,
+    local: &Local,
     load: &Reload,
     clock: &dyn Fn() -> Reading,
 ) -> Answer {
@@ -33,60 +35,64 @@ pub fn perform(
         Work::Read => Answer::Read(load().and_then(Loaded::of).map(Arc::new)),
         Work::SaveRules(loaded) => {
             let saved = save_rules(store, &loaded, clock);
-            Answer::RulesSaved(loaded, examine_failure(store, saved))
+            Answer::RulesSaved(loaded, examine_failure(store, local, saved))
         }
         Work::Apply(schedules, guard, indexes) => {
             let put = apply_all(store, &schedules, &guard, &indexes, clock);
-            Answer::Applied(indexes, examine_failure(store, put))
+            Answer::Applied(indexes, examine_failure(store, local, put))
         }
         Work::Follow(schedules, indexes) => {
             let rows = indexes.iter().map(|&index| &schedules.entries[index]);
             let put: Result<_> = rows
                 .map(|entry| follow(store, entry).map(ApplyResult))
                 .collect();
-            Answer::Applied(indexes, examine_failure(store, put))
+            Answer::Applied(indexes, examine_failure(store, local, put))
         }
         Work::FindRemoved(schedules) => {
             let removed = find_removed(store, &schedules);
             // This is the last step of a load that reads many rows: return the memory of the page cache.
             drop(store.shrink());
-            Answer::FoundRemoved(examine_failure(store, removed))
+            Answer::FoundRemoved(examine_failure(store, local, removed))
         }
         Work::Remove(schedules, guard, jobs) => {
             let removed = remove_all(store, &schedules, &guard, &jobs, clock);
-            Answer::Removed(jobs, examine_failure(store, removed))
+            Answer::Removed(jobs, examine_failure(store, local, removed))
         }
         Work::Open(schedules, guard, due, lag_ms) => {
             let opened = open_all(store, &schedules, &guard, (&due, lag_ms), clock);
-            Answer::Opened(due, examine_failure(store, opened))
+            Answer::Opened(due, examine_failure(store, local, opened))
         }
         Work::Lead => {
             let host = rustix::system::uname();
             let host = host.nodename().to_string_lossy();
             let led = store.write(|tx| tx.lead(std::process::id(), &host, clock().wall_ms));
-            Answer::Leads(examine_failure(store, led))
+            Answer::Leads(examine_failure(store, local, led))
         }
         Work::SaveClock(guard) => {
             let text = guard_text(&guard);
             let saved = text.and_then(|text| store.write(|tx| tx.keep_clock(&text)));
-            Answer::ClockSaved(guard, examine_failure(store, saved))
+            Answer::ClockSaved(guard, examine_failure(store, local, saved))
         }
         Work::Poll(last_poll) => {
             let found = poll(store, &last_poll);
-            Answer::Polled(examine_failure(store, found))
+            Answer::Polled(examine_failure(store, local, found))
         }
     }
 }
 
 /// After an I/O error: checks whether the database can recover, and frees the disk reserve if the disk is full.
-fn examine_failure<T>(store: &Store, result: Result<T>) -> std::result::Result<T, Failure> {
+fn examine_failure<T>(
+    store: &Store,
+    local: &Local,
+    result: Result<T>,
+) -> std::result::Result<T, Failure> {
     result.map_err(|error| {
         if error.kind != Kind::Io {
             return error.into();
         }
         match store.may_heal(&error) {
             Ok(()) => {
-                if store.release_reserve(&error) {
+                if local.release_reserve(&error) {
                     log::event(Level::Warn, "disk_reserve_released", &[]);
                 }
                 error.into()

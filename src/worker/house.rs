@@ -17,8 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::flow::SpaceShortage;
 use crate::observe::log::{self, Level};
-use crate::process::capture::remove_output;
-use crate::recovery::{LoggedLeftovers, Reaper, sweep, workers_dir};
+use crate::recovery::{LoggedLeftovers, Reaper, sweep};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
 
@@ -94,7 +93,7 @@ impl Housekeeper {
             busy_wait: CHECKPOINT_WAIT,
             ..open.clone()
         };
-        let (store, _) = open.open()?;
+        let store = open.open()?.store;
         let generation = store.catalogue_generation(&catalogue.path.to_string_lossy())?;
         let catalogue = Arc::new(Mutex::new(catalogue));
         let keeper = HousekeeperThread {
@@ -159,7 +158,7 @@ impl HousekeeperThread {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .and_then(|fd| {
                 let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
-                inotify::add_watch(&fd, workers_dir(self.store.dir()), flags)?;
+                inotify::add_watch(&fd, self.shared.local.workers_dir(), flags)?;
                 Ok(fd)
             })
             .ok();
@@ -220,6 +219,7 @@ impl HousekeeperThread {
         );
         let mut reaper = Reaper {
             store: &self.store,
+            local: &self.shared.local,
             own: Some(self.worker),
             catalogue: &|| Some(Arc::clone(&catalogue)),
             logged: &mut self.logged,
@@ -227,7 +227,9 @@ impl HousekeeperThread {
         };
         let found = reaper.reap()?;
         if !self.swept {
-            self.swept = sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
+            self.swept = sweep(&self.store, &self.shared.local, self.worker, |body| {
+                self.ledger.call(body)
+            })?;
         }
         let (freed, all_recovered) = (found.freed, !found.dying);
         if freed || (all_recovered && !self.all_recovered) {
@@ -245,7 +247,7 @@ impl HousekeeperThread {
         if wal >= CHECKPOINT_BYTES {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
-        self.store.keep_reserve()?;
+        self.shared.local.keep_reserve()?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
@@ -306,7 +308,7 @@ impl HousekeeperThread {
                 upto,
             });
         }
-        let (store, ledger) = (&self.store, &self.ledger);
+        let (local, ledger) = (&self.shared.local, &self.ledger);
         let is_busy = self.busy.load(Ordering::Relaxed);
         let progress = self
             .pruner
@@ -314,7 +316,7 @@ impl HousekeeperThread {
                 let from = from.clone();
                 let pruned =
                     ledger.call(move |tx| tx.prune(&rule, &from, page, clock::wall_ms()))?;
-                remove_output(store.dir(), &pruned.runs, &pruned.keys);
+                local.remove_output(&pruned.runs, &pruned.keys);
                 Ok(pruned)
             })?;
         match progress {

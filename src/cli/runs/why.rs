@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             store.why(Asked::Queue(queue), now_ms)?.unwrap_or_default()
         }
     };
-    let answer = explain(&facts, &gone(&store)?);
+    let answer = explain(&facts, &gone(&store, context.local()?)?);
     // The job may be late for want of a run: what its schedule waits for.
     let calendar = match &args.job {
         Some(job) => Calendar::of_jobs(&store, &[job], now_ms)?,

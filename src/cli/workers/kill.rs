@@ -3,21 +3,18 @@
 //! Rule: only the very process that registered is killed, held by a pidfd while pid and start time are compared and the kernel
 //! says that it holds the worker's lock: a row of the store proves nothing. Its runs are left to the recovery of others.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
-use super::{find, life};
+use super::find;
 use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::recovery::{
-    ProcessState, holds_lock, lock_path, may_leave_hidden_processes, process_state,
-};
+use crate::local::{Local, ProcessState};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
@@ -41,12 +38,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if args.gone {
         return declare_gone(&mut store, &row, context);
     }
-    kill(store.dir(), &row)?;
+    let local = context.local()?.clone();
+    kill(&local, &row)?;
     context
         .screen
         .done(format!("worker {} was killed", row.worker));
     let start = clock::monotonic();
-    while life::is_alive(store.dir(), &row) == Some(true) {
+    while local.is_alive(&row.registration()) == Some(true) {
         if start.elapsed() >= GONE_WITHIN {
             let message = format!(
                 "worker {} was killed, but its lock is still held",
@@ -63,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         clock::pause(Duration::from_millis(5));
     }
     let others = store.workers()?.iter().any(|other| {
-        other.worker != row.worker && life::is_alive(store.dir(), other) == Some(true)
+        other.worker != row.worker && local.is_alive(&other.registration()) == Some(true)
     });
     let line = format!("worker {} was killed", row.worker);
     report(&store, row.worker, &line, others, context)
@@ -76,10 +74,10 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
         let message = format!("cannot take worker {worker} for gone: {cause}; nothing was changed");
         Err(Error::new(Kind::Refused, message).hint(hint).into())
     };
-    if life::is_alive(store.dir(), row) != Some(false) {
+    if context.local()?.is_alive(&row.registration()) != Some(false) {
         return refused("it is alive", format!("`jobctl workers stop {worker}`"));
     }
-    if !may_leave_hidden_processes(row) {
+    if !row.registration().may_leave_hidden_processes() {
         let hint = "start a worker: it recovers its runs".to_owned();
         return refused("its processes can be seen from here", hint);
     }
@@ -115,7 +113,7 @@ fn report(
     Ok(0)
 }
 
-fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
+fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
     let refused = |cause: &str| {
         Error::new(
             Kind::Refused,
@@ -148,7 +146,7 @@ fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
         Err(error) => return Err(failed(error)),
     };
     // Only now it is certain that the number belongs to one process for good.
-    match process_state(row) {
+    match row.registration().process_state() {
         ProcessState::Exists(_) => {}
         ProcessState::Gone => return Err(gone()),
         ProcessState::Unknown => {
@@ -157,7 +155,7 @@ fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
             ));
         }
     }
-    if !holds_lock(pid.as_raw_pid(), &lock_path(state, row.worker)) {
+    if !local.holds_lock(pid.as_raw_pid(), row.worker) {
         let cause = format!("process {} does not hold its lock", row.pid);
         return Err(refused(&cause));
     }

@@ -12,54 +12,39 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::connect::{back_up, connect, version_of};
-use super::lock::{self, Mode};
 use super::log::sync_log_name;
 use super::migrate::{VERSION, migrate};
-use super::place::{HINT_RIGHTS, make_dir, refuse_network};
-use super::{FileId, Files, Store};
+use super::{DATABASE, FileId, Files, LOCK, Store};
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
+use crate::local::lock::{self, Mode};
+use crate::local::{HINT_RIGHTS, Local, no_store};
 use crate::owned::{Dir, Facts, Wanted, judge};
+use crate::store::{Create, OpenOptions, Opened};
 use crate::units::hex;
 
-/// What may happen to the store while it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Create {
-    /// Make it if it does not exist.
-    IfMissing,
-    /// As `IfMissing`, and bring an older schema up to date.
-    AndMigrate,
-    /// It must exist.
-    Never,
-}
-
-/// How to open a store.
-#[derive(Debug, Clone)]
-pub struct OpenOptions {
-    /// The store directory.
-    pub dir: PathBuf,
-    /// Whether it may be made or migrated.
-    pub create: Create,
-    /// Longest wait for other writers.
-    pub busy_wait: Duration,
-    /// Now, for the creation time.
-    pub now_ms: i64,
+/// Whether there is, or was, a store in this directory.
+pub fn is_begun(dir: &Path) -> bool {
+    dir.join(LOCK).exists() || dir.join(DATABASE).exists()
 }
 
 /// Between two tries to be alone.
 const LOCK_STEP: Duration = Duration::from_millis(10);
 
 impl OpenOptions {
-    /// Opens the store; the second value says whether it was made just now.
-    pub fn open(&self) -> Result<(Store, bool)> {
-        let dir = make_dir(&self.dir, self.create)?;
-        refuse_network(&dir)?;
-        let files = Files {
-            database: dir.join("jobctl.db"),
-            write_lock: dir.join("write.lock"),
-            dir,
+    /// Opens the store, and the state directory that it is in.
+    pub fn open(&self) -> Result<Opened> {
+        let local = match self.create {
+            Create::Never => Local::find(&self.dir)?,
+            Create::IfMissing | Create::AndMigrate => Local::make(&self.dir)?,
         };
-        let lock_path = files.dir.join("store.lock");
+        let dir = local.dir();
+        let files = Files {
+            database: dir.join(DATABASE),
+            write_lock: dir.join("write.lock"),
+            local: local.clone(),
+        };
+        let lock_path = dir.join(LOCK);
         let mut lock = self.lock(&lock_path, Mode::Shared)?;
         let mut created = false;
         let mut alone = false;
@@ -121,9 +106,13 @@ impl OpenOptions {
         };
         if created {
             // From the first day on; without space for it nobody could enqueue much either.
-            drop(store.keep_reserve());
+            drop(local.keep_reserve());
         }
-        Ok((store, created))
+        Ok(Opened {
+            store,
+            local,
+            is_new: created,
+        })
     }
 
     fn lock(&self, path: &Path, mode: Mode) -> Result<fs::File> {
@@ -169,14 +158,14 @@ impl OpenOptions {
             .hint("put the file with its `-wal` back or restore a backup; to start empty, remove `store.lock` and `jobctl.db-wal`"));
         }
         if self.create == Create::Never {
-            return Err(no_store(&files.dir));
+            return Err(no_store(files.local.dir()));
         }
         refuse_old_log(files)?;
-        let temporary = half_made(&files.dir);
+        let temporary = half_made(files.local.dir());
         remove_half_made(&temporary);
         let uuid = hex(&crate::clock::random_bytes::<16>());
         let made = (|| {
-            Dir::open(&files.dir)
+            Dir::open(files.local.dir())
                 .and_then(|dir| dir.create_new(HALF_MADE))
                 .map_err(|error| Error::io("create", &temporary, &error))?;
             let mut conn = Connection::open(&temporary)?;
@@ -190,7 +179,7 @@ impl OpenOptions {
             conn.close().map_err(|(_, error)| error)?;
             publish(&temporary, &files.database)
                 .map_err(|error| Error::io("create", &files.database, &error))?;
-            remember(&files.dir, lock, lock_path, &uuid)
+            remember(files.local.dir(), lock, lock_path, &uuid)
         })();
         remove_half_made(&temporary);
         made
@@ -209,12 +198,12 @@ impl OpenOptions {
                 Kind::Io,
                 format!(
                     "`{}` holds store {uuid}, but store {known} lived here; nothing was changed",
-                    self.dir.join("jobctl.db").display()
+                    self.dir.join(DATABASE).display()
                 ),
             )
             .hint("put the right file back; to use this one, remove `store.lock`")),
             // Whoever made it died before the end.
-            None => remember(&files.dir, lock, lock_path, uuid),
+            None => remember(files.local.dir(), lock, lock_path, uuid),
         }
     }
 }
@@ -226,7 +215,7 @@ fn try_lock(path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>>
 
 /// A log without its database: SQLite would take it for that of the new one, and copy old pages into it.
 fn refuse_old_log(files: &Files) -> Result<()> {
-    let log = files.dir.join("jobctl.db-wal");
+    let log = files.beside("-wal");
     // One without content is left by whoever died before anything was stored.
     if fs::symlink_metadata(&log).map_or(0, |meta| meta.len()) == 0 {
         return Ok(());
@@ -304,15 +293,6 @@ fn sync_names(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The error of a read-only command where nothing was ever stored.
-pub(super) fn no_store(dir: &Path) -> Error {
-    Error::new(
-        Kind::Unavailable,
-        format!("there is no store in `{}`", dir.display()),
-    )
-    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`")
-}
-
 fn busy_schema(wait: Duration) -> Error {
     Error::new(
         Kind::TryAgain,
@@ -353,8 +333,8 @@ fn identify(files: &Files) -> Result<FileId> {
     let path = &files.database;
     let found = match look_at(path) {
         // Who made it may have died before it removed the first name.
-        Err(_) if half_made(&files.dir).symlink_metadata().is_ok() => {
-            remove_half_made(&half_made(&files.dir));
+        Err(_) if half_made(files.local.dir()).symlink_metadata().is_ok() => {
+            remove_half_made(&half_made(files.local.dir()));
             look_at(path)?
         }
         found => found?,

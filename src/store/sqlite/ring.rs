@@ -6,12 +6,11 @@ use std::collections::VecDeque;
 
 use rusqlite::{Row, params};
 
-use super::desk::Desk;
 use super::lanes::Lanes;
-use super::turns::Turn;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::LaneGates;
+use crate::store::decide::{Desk, Turn};
 
 /// Tenants looked at per queue and claim; the next claim goes on behind them.
 const TENANTS_MAX: usize = 256;

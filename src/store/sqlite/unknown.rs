@@ -4,20 +4,10 @@ use std::collections::BTreeSet;
 
 use super::lanes::Lanes;
 use crate::error::Result;
+use crate::store::UnknownLane;
 
 /// Lanes that are looked at.
 const LANES_MAX: usize = 256;
-
-/// Where runs wait that no worker can take.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnknownLane {
-    /// Their queue.
-    pub queue: String,
-    /// Their job.
-    pub job: String,
-    /// Whether it is the job that no catalogue has; else it is the queue.
-    pub is_job: bool,
-}
 
 impl super::Store {
     /// Jobs and queues of ready runs that no catalogue has; of many lanes the first. None before a catalogue was read.

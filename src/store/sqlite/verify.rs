@@ -5,15 +5,7 @@
 use rusqlite::Connection;
 
 use crate::error::Result;
-
-/// A claim that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// What should hold.
-    pub claim: &'static str,
-    /// The first rows for which it does not: run ids, or what the claim is about.
-    pub rows: Vec<String>,
-}
+use crate::store::Violation;
 
 /// Rows that are named of one violation.
 const NAMED_MAX: usize = 10;

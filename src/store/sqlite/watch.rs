@@ -11,8 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::{Store, lock};
+use super::Store;
 use crate::error::{Error, Result};
+use crate::local::lock;
 
 /// A view of the commits of all processes on one store.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::flow::Rules;
 use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFacts, Worker};
 use crate::run::{RunId, State, WorkerId};
+use crate::store::Asked;
 
 /// Lanes whose head is looked at.
 const LANES_MAX: usize = 256;
@@ -23,17 +24,6 @@ const NAMED: i64 = 5;
 
 /// Gates, or runs that wait for their time, among which some are looked for.
 const LOOKED_AT: i64 = 10_000;
-
-/// What is asked about.
-#[derive(Debug, Clone, Copy)]
-pub enum Asked<'a> {
-    /// This run.
-    Run(RunId),
-    /// The next run of a job; if none waits, one that would wait in this queue.
-    Job(&'a str, &'a str),
-    /// The next run of a queue.
-    Queue(&'a str),
-}
 
 impl super::Store {
     /// What may stand between a run and a start; `None` if the run does not exist.

@@ -8,23 +8,25 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub struct Turns {
     /// Of the tenants of each queue.
-    pub(super) tenants: HashMap<String, Turn>,
+    pub tenants: HashMap<String, Turn>,
     /// Of the queues, where they have weights.
-    pub(super) queues: Turn,
+    pub queues: Turn,
 }
 
 /// The one in a ring whose turn it is, and how many it may still take.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Turn {
-    pub(super) name: String,
-    pub(super) left: i64,
+pub struct Turn {
+    /// Its name.
+    pub name: String,
+    /// So many.
+    pub left: i64,
     /// Where a walk began that found nothing so far: it need not pass there again.
-    pub(super) walked: Option<String>,
+    pub walked: Option<String>,
 }
 
 impl Turn {
     /// Counts a run that `name` took; whether its turn goes on.
-    pub(super) fn take(&mut self, name: &str, weight: i64) -> bool {
+    pub fn take(&mut self, name: &str, weight: i64) -> bool {
         if self.name != name || self.left <= 0 {
             name.clone_into(&mut self.name);
             self.left = weight;
@@ -32,5 +34,24 @@ impl Turn {
         self.walked = None;
         self.left -= 1;
         self.left > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_as_many_runs_as_the_weight_and_begins_anew_with_another_name() {
+        let mut turn = Turn {
+            walked: Some("z".to_owned()),
+            ..Turn::default()
+        };
+        assert!(turn.take("a", 2));
+        assert_eq!(turn.walked, None, "a walk that found something");
+        assert!(!turn.take("a", 2));
+        assert!(turn.take("a", 2), "its next turn");
+        assert!(!turn.take("b", 1), "what another one left is not saved");
+        assert_eq!((turn.name.as_str(), turn.left), ("b", 0));
     }
 }
