@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jobctl::local::Local;
@@ -337,6 +338,17 @@ impl Drop for Running {
             drop(child.wait());
         }
     }
+}
+
+/// A text in which `<me>` stands for the user who runs the tests, whom commands note as the one who acts.
+pub(crate) fn by_me(text: &str) -> String {
+    static NAME: OnceLock<String> = OnceLock::new();
+    let name = NAME.get_or_init(|| {
+        let id = Command::new("id").arg("-un").output().expect("`id` starts");
+        let name = String::from_utf8(id.stdout).expect("UTF-8");
+        name.trim().to_owned()
+    });
+    text.replace("<me>", name)
 }
 
 /// Waits until `condition` holds.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{drain, drain_all, enqueue, field, items, show, world};
-use crate::world::World;
+use crate::world::{World, by_me};
 
 /// Dead: 1 and 2 `bad` (permanent), 3 `flaky` (exhausted).
 fn graveyard() -> World {
@@ -68,10 +68,10 @@ fn a_dead_letter_is_shown_with_its_last_output_also_when_it_is_closed() {
     world.run("dlq discard 1").is(0, "run 1 is discarded\n", "");
     let letter = world.run("dlq show 1 --json").json(0);
     assert!(letter["closed"].is_string());
-    assert_eq!(letter["closed_by"], "root");
+    assert_eq!(letter["closed_by"], by_me("<me>"));
     let text = world.run("dlq show 1").ok();
     assert!(
-        text.contains("discarded by root") && text.ends_with("last output:\noh no\n"),
+        text.contains(&by_me("discarded by <me>")) && text.ends_with("last output:\noh no\n"),
         "{text}"
     );
     enqueue(&world, "ok");

@@ -1,6 +1,7 @@
 //! `jobs pause|resume`.
 
 use super::{drain, enqueue, show, world};
+use crate::world::by_me;
 
 #[test]
 fn the_runs_of_a_paused_job_wait_and_others_do_not() {
@@ -21,7 +22,7 @@ fn the_runs_of_a_paused_job_wait_and_others_do_not() {
     assert!(text.contains("blocked: job `ok` is paused"), "{text}");
     let status = world.run("status").ok();
     assert!(
-        status.contains("job `ok` is paused by root: mending\n"),
+        status.contains(&by_me("job `ok` is paused by <me>: mending\n")),
         "{status}"
     );
     let said = world.run("jobs resume ok --json").json(0);

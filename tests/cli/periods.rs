@@ -7,7 +7,7 @@ use crate::invariants;
 use crate::scheduler::lab::{
     DAY, HOUR, at, exactly_once, instant, planner, right, tick, told, write,
 };
-use crate::world::World;
+use crate::world::{World, by_me};
 
 /// A daily report: one opened, three skipped in one row, one caught up and waiting, one merged into it.
 fn reported() -> World {
@@ -182,7 +182,7 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
         ("period", json!(key)),
         ("scheduled_for", json!("2025-11-03T01:00:00.000Z")),
         ("business_date", json!("2025-11-03")),
-        ("initiator", json!("root")),
+        ("initiator", json!(by_me("<me>"))),
         ("params", json!({"branch": "x", "kind": "full"})),
     ] {
         assert_eq!(run[name], value, "{name}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{enqueue, show};
-use crate::world::{Running, World, until};
+use crate::world::{Running, World, by_me, until};
 
 /// Two jobs under a limit, one with a cap, and one in a queue that is paused; `wait` ends when the world does.
 const CATALOGUE: &str = r#"
@@ -196,7 +196,7 @@ fn a_paused_job_is_resumed_by_the_hint() {
     let said = why(&world, &run.to_string());
     assert_eq!(
         gate(&said, "job ok"),
-        (false, "paused by root: the server moves".to_owned())
+        (false, by_me("paused by <me>: the server moves"))
     );
     assert!(gate(&said, "workers").0, "{said}");
     let closed = said["gates"]
@@ -387,7 +387,7 @@ fn what_runs_or_has_ended_says_so() {
     let text = world.run(&format!("runs why {cancelled}")).ok();
     assert!(text.starts_with("run 3 was cancelled "), "{text}");
     assert!(
-        text.contains(" ago by root\nhint: `jobctl runs retry 3` "),
+        text.contains(&by_me(" ago by <me>\nhint: `jobctl runs retry 3` ")),
         "{text}"
     );
 }

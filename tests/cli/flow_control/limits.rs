@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{drain, enqueue, field, go, limit, ms, says, show, state, timeless, world};
-use crate::world::World;
+use crate::world::{World, by_me};
 
 #[test]
 fn a_paused_limit_starts_nothing_until_it_is_resumed() {
@@ -16,33 +16,35 @@ fn a_paused_limit_starts_nothing_until_it_is_resumed() {
     );
     says(
         world.run("limits pause api"),
-        "limit `api` was paused already by root now: outage; nothing was changed\n",
+        &by_me("limit `api` was paused already by <me> now: outage; nothing was changed\n"),
     );
     drain(&world);
     assert_eq!(state(&world, run), "waiting");
     let api = limit(&world, "api");
     assert_eq!(
         (&api["paused"], &api["paused_by"], &api["breaker"]),
-        (&json!(true), &json!("root"), &Value::Null)
+        (&json!(true), &json!(by_me("<me>")), &Value::Null)
     );
     assert_eq!(ms(&api["paused_until"]) - ms(&api["paused_at"]), 3_600_000);
     assert_eq!(api["overrides"][0]["key"], "paused");
     assert_eq!(
         timeless(&world.run("limits list").ok()),
-        "LIMIT RUNNING RATE NEXT BREAKER WAIT PAUSED CHANGED\n\
-         api 0/2 - - - - by root, T left: outage -\n\
-         smtp 0/3 600/min, burst 5 now closed - - -\n"
+        by_me(
+            "LIMIT RUNNING RATE NEXT BREAKER WAIT PAUSED CHANGED\n\
+             api 0/2 - - - - by <me>, T left: outage -\n\
+             smtp 0/3 600/min, burst 5 now closed - - -\n"
+        )
     );
     let status = timeless(&world.run("status").ok());
-    let line = "limit `api` is paused by root until T, nothing under it starts: outage\n";
-    assert!(status.contains(line), "{status}");
+    let line = by_me("limit `api` is paused by <me> until T, nothing under it starts: outage\n");
+    assert!(status.contains(&line), "{status}");
     says(
         world.run("limits reset api"),
         "limit `api` needs no reset: no breaker of it is open, and no service asked it to wait\n",
     );
     says(
         world.run("limits resume api"),
-        "limit `api` is resumed: root had paused it: outage\n",
+        &by_me("limit `api` is resumed: <me> had paused it: outage\n"),
     );
     says(
         world.run("limits resume api"),

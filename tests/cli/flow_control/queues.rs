@@ -6,7 +6,7 @@ use super::{
     CATALOGUE, drain, drain_all, enqueue, fails, field, items, limit, ms, queue, says, show, state,
     timeless, world,
 };
-use crate::world::until;
+use crate::world::{by_me, until};
 
 #[test]
 fn a_queue_is_paused_with_who_why_and_until_when() {
@@ -26,13 +26,13 @@ fn a_queue_is_paused_with_who_why_and_until_when() {
     );
     says(
         world.run("queues pause low --reason again"),
-        "queue `low` was paused already by root now: disk moves; nothing was changed\n",
+        &by_me("queue `low` was paused already by <me> now: disk moves; nothing was changed\n"),
     );
     drain(&world);
     assert_eq!(state(&world, run), "waiting");
     let low = queue(&world, "low");
     assert_eq!(low["paused"], true);
-    assert_eq!(low["paused_by"], "root");
+    assert_eq!(low["paused_by"], by_me("<me>"));
     assert_eq!(low["pause_reason"], "disk moves");
     let lasts_ms = ms(&low["paused_until"]) - ms(&low["paused_at"]);
     assert_eq!(lasts_ms, 7_200_000);
@@ -41,10 +41,13 @@ fn a_queue_is_paused_with_who_why_and_until_when() {
         list.starts_with("QUEUE RANK READY DELAYED RUNNING OLDEST PAUSED\n"),
         "{list}"
     );
-    assert!(list.contains(" by root, T left: disk moves\n"), "{list}");
+    assert!(
+        list.contains(&by_me(" by <me>, T left: disk moves\n")),
+        "{list}"
+    );
     let status = timeless(&world.run("status").ok());
-    let line = "queue `low` is paused by root until T: disk moves\n";
-    assert!(status.contains(line), "{status}");
+    let line = by_me("queue `low` is paused by <me> until T: disk moves\n");
+    assert!(status.contains(&line), "{status}");
     let said = world.run("queues resume low --json").json(0);
     assert_eq!(said["schema"], "jobctl.queues.resume/1");
     assert_eq!(
@@ -87,7 +90,7 @@ fn a_queue_that_the_catalogue_pauses_is_resumed_over_it_and_given_back() {
     assert_eq!(state(&world, run), "succeeded");
     let status = world.run("status").ok();
     assert!(
-        status.contains("queue `held` has paused=no by root\n"),
+        status.contains(&by_me("queue `held` has paused=no by <me>\n")),
         "{status}"
     );
     says(
@@ -127,7 +130,7 @@ fn settings_beat_the_catalogue_over_reloads_and_restarts_until_they_are_taken_ba
         (
             &json!("max_running"),
             &json!(4),
-            &json!("root"),
+            &json!(by_me("<me>")),
             &json!("slow")
         )
     );
@@ -140,16 +143,16 @@ fn settings_beat_the_catalogue_over_reloads_and_restarts_until_they_are_taken_ba
     assert_eq!(smtp["overrides"][0]["value"], "none");
     let list = timeless(&world.run("queues list").ok());
     assert!(
-        list.contains(" 0/4 - - max_running=4 by root, T left: slow\n"),
+        list.contains(&by_me(" 0/4 - - max_running=4 by <me>, T left: slow\n")),
         "{list}"
     );
     let status = timeless(&world.run("status").ok());
     for line in [
-        "queue `batch` has max_running=4 by root until T: slow\n",
-        "limit `smtp` has concurrency=none by root\n",
-        "limit `smtp` has rate=60/min by root\n",
+        "queue `batch` has max_running=4 by <me> until T: slow\n",
+        "limit `smtp` has concurrency=none by <me>\n",
+        "limit `smtp` has rate=60/min by <me>\n",
     ] {
-        assert!(status.contains(line), "{status}");
+        assert!(status.contains(&by_me(line)), "{status}");
     }
     let said = world
         .run("queues set batch max_running=catalogue --json")
@@ -188,7 +191,7 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
     );
     let status = timeless(&world.run("status").ok());
     assert!(
-        status.contains("job `probe` is paused by root until T: mending\n"),
+        status.contains(&by_me("job `probe` is paused by <me> until T: mending\n")),
         "{status}"
     );
     drain(&world);
@@ -197,7 +200,10 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
     let job = jobs.iter().find(|job| job["job"] == "probe").unwrap();
     assert_eq!(ms(&job["paused_until"]) - ms(&job["paused_at"]), 3_600_000);
     let shown = timeless(&world.run("jobs show probe").ok());
-    assert!(shown.contains("by root until T: mending\n"), "{shown}");
+    assert!(
+        shown.contains(&by_me("by <me> until T: mending\n")),
+        "{shown}"
+    );
     world.run("jobs resume probe").ok();
     world.run("jobs pause probe --until 300ms").ok();
     let _worker = world.start("run-worker -q");
@@ -215,10 +221,12 @@ fn acts_are_told_with_who_and_why() {
     world.run("queues resume low --reason done").ok();
     assert_eq!(
         timeless(&world.run("queues history").ok()),
-        "WHEN NAME ACT BY UNTIL REASON\n\
-         now low resume root - done\n\
-         now low pause root - -\n\
-         now batch max_running=4 root T slow\n"
+        by_me(
+            "WHEN NAME ACT BY UNTIL REASON\n\
+             now low resume <me> - done\n\
+             now low pause <me> - -\n\
+             now batch max_running=4 <me> T slow\n"
+        )
     );
     let low = items(
         &world.run("queues history low --json").json(0),
@@ -236,7 +244,7 @@ fn acts_are_told_with_who_and_why() {
     );
     assert_eq!(
         (&jobs[0]["name"], &jobs[0]["by"]),
-        (&json!("probe"), &json!("root"))
+        (&json!("probe"), &json!(by_me("<me>")))
     );
 }
 
