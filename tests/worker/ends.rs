@@ -332,7 +332,7 @@ fn at_most_once_is_never_started_a_second_time() {
 #[test]
 fn a_timeout_sends_sigterm_and_then_sigkill_to_the_whole_group() {
     let world = world(&jobs(
-        "timeout = '60ms'\nretry.attempts = 1",
+        "timeout = '60ms'\ngrace = '2s'\nretry.attempts = 1",
         &[
             ("polite", "sleep 60 & exec sleep 60"),
             ("deaf", "trap '' TERM; sleep 60 & sleep 60"),
