@@ -75,7 +75,7 @@ pub fn parse_duration(text: &str) -> Result<i64> {
         }
         let Some(index) = UNITS.iter().position(|(name, _)| *name == unit) else {
             return bad(
-                &format!("`{}` is no unit", shown(unit)),
+                &format!("unknown unit `{}`", shown(unit)),
                 unit_hint(number, unit),
             );
         };
@@ -186,7 +186,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
     let factor = match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
         Some((_, factor)) => *factor,
         None if unit.is_empty() => 1,
-        None => return bad(&format!("`{}` is no unit", shown(unit)), example),
+        None => return bad(&format!("unknown unit `{}`", shown(unit)), example),
     };
     match number
         .parse::<u64>()
@@ -434,17 +434,17 @@ mod tests {
             ),
             (
                 "1M",
-                "bad duration `1M`: `M` is no unit",
+                "bad duration `1M`: unknown unit `M`",
                 "write `1m` for minutes or, for months",
             ),
             (
                 "1y",
-                "bad duration `1y`: `y` is no unit",
+                "bad duration `1y`: unknown unit `y`",
                 "a year has no fixed length: write `365d`",
             ),
             (
                 "5min",
-                "bad duration `5min`: `min` is no unit",
+                "bad duration `5min`: unknown unit `min`",
                 "write `5m`",
             ),
             ("", "bad duration ``: it is empty", "write for instance"),

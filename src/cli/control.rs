@@ -1,6 +1,6 @@
-//! What the acts on queues, limits and jobs share: who, why and until when; and how changes are told.
+//! What the commands that change queues, limits and jobs share: user, reason and end of a change, and how changes are printed.
 //!
-//! Rule: all arguments are read before the store is opened, so that nothing is half done.
+//! Rule: all arguments are checked before the store is opened, so that an invalid one changes nothing.
 
 use std::path::Path;
 
@@ -14,36 +14,36 @@ use crate::flow::{FlowView, Override, Rules, Setting};
 use crate::store::{Act, Create, Store};
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
-/// For how long, and why.
+/// End and reason of a change.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ActArgs {
     #[command(flatten)]
     why: WhyArgs,
-    /// When it ends by itself: a time, or so long from now
+    /// End the change automatically at this time, or after this duration
     #[arg(long, value_name = "TIME|DURATION")]
     until: Option<String>,
 }
 
-/// Why.
+/// Reason of a change.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhyArgs {
-    /// Why, for those who ask later
+    /// Reason of the change, shown in lists and in the history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-/// Which acts to show.
+/// Which changes to show.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct HistoryArgs {
-    /// Of this one only
+    /// Show only the changes of this one
     name: Option<String>,
-    /// So many, the newest
+    /// Show at most this many, the newest first
     #[arg(short = 'n', long = "limit", value_name = "N", default_value = "20")]
     #[arg(value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
 }
 
-/// Who acts, with all that was given.
+/// A change as the user requested it.
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     by: String,
@@ -53,7 +53,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// For the store.
+    /// The change in the form that the store records.
     pub(super) fn act(&self) -> Act<'_> {
         Act {
             by: &self.by,
@@ -68,7 +68,7 @@ impl Given {
         until(self.until_ms, self.now_ms)
     }
 
-    /// What runs wait for beside a command that stands behind it: ` until 13:30:00 (in 2h) or`, ` until`.
+    /// To be followed by the command that ends the change: ` until 13:30:00 (in 2h) or`, or ` until`.
     pub(super) fn until_or(&self) -> String {
         match self.until_ms {
             Some(_) => format!("{} or", self.until()),
@@ -78,10 +78,10 @@ impl Given {
 }
 
 impl ActArgs {
-    /// Reads them.
+    /// The requested change.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when the end is no time, or is past.
+    /// [`Kind::Usage`] if `--until` is not a time or a duration, or is in the past.
     pub(super) fn given(&self, context: &Context) -> Result<Given> {
         let given = self.why.given(context);
         let until_ms = self.until.as_deref();
@@ -94,7 +94,7 @@ impl ActArgs {
 }
 
 impl WhyArgs {
-    /// Reads them.
+    /// The requested change, without an end.
     pub(super) fn given(&self, context: &Context) -> Given {
         Given {
             by: context.actor(),
@@ -106,7 +106,7 @@ impl WhyArgs {
 }
 
 fn read_until(text: &str, now_ms: i64, context: &Context) -> Result<i64> {
-    // A time has a date with `-`, which no duration has.
+    // Every time contains a `-`, and no duration does.
     let until_ms = if text.contains('-') {
         read_time(text, context)?
     } else {
@@ -116,14 +116,14 @@ fn read_until(text: &str, now_ms: i64, context: &Context) -> Result<i64> {
         return Ok(until_ms);
     }
     let message = format!(
-        "`--until {}` is not in the future: it is {}; nothing was changed",
+        "`--until {}` is not in the future: now is {}; nothing was changed",
         shown(text),
         format_utc(now_ms)
     );
     Err(Error::new(Kind::Usage, message).hint("give a later time, or a duration such as `30m`"))
 }
 
-/// A time; one without an offset is in the zone of the catalogue.
+/// Parses a time; without an offset it is read in `[defaults] timezone` of the catalogue.
 fn read_time(text: &str, context: &Context) -> Result<i64> {
     let without_zone = parse_time(text, None);
     if without_zone.is_ok() {
@@ -137,35 +137,35 @@ fn read_time(text: &str, context: &Context) -> Result<i64> {
     parse_time(text, zone.as_deref())
 }
 
-/// Flow control as it stands; the rules of the catalogue's file where no process has loaded it yet.
+/// The current flow control; with the rules of the catalogue file if no process has loaded a catalogue yet.
 pub(super) fn flow(store: &Store, context: &Context) -> Result<FlowView> {
     store.flow(|| rules_of_file(context), context.now_ms())
 }
 
-/// The rules in the file of the catalogue, if it can be used.
+/// The rules in the catalogue file; `None` if it cannot be loaded.
 pub(super) fn rules_of_file(context: &Context) -> Option<Rules> {
     let catalogue = Catalogue::load(&context.catalogue_path()).ok()?;
     Some(Rules::of(&catalogue))
 }
 
-/// Says so if the rules in force are those of another catalogue than ours.
+/// A notice if the rules in force were loaded from another catalogue than ours.
 pub(super) fn foreign_rules(flow: &FlowView, context: &Context) -> Option<String> {
     let source = flow.source.as_deref()?;
     let ours = context.catalogue_path();
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     (real(Path::new(source)) != real(&ours)).then(|| {
         format!(
-            "queues, limits and tenants are as `{}` says, which was loaded last, not as `{}`",
+            "queues, limits and tenants come from `{}`, which was loaded last, not from `{}`",
             shown(source),
             ours.display()
         )
     })
 }
 
-/// That it was paused before, by whom and why.
+/// The message about a pause that already exists: by whom, since when and why.
 pub(super) fn paused_already(kind: &str, before: &Override, context: &Context) -> String {
     format!(
-        "{kind} `{}` was paused already by {} {}{}; nothing was changed",
+        "{kind} `{}` was already paused by {} {}{}; nothing was changed",
         before.name,
         before.by,
         when::relative(before.set_ms, context.now_ms()),
@@ -173,7 +173,7 @@ pub(super) fn paused_already(kind: &str, before: &Override, context: &Context) -
     )
 }
 
-/// Why the files of the catalogue whose rules are in force cannot take their place, if they are ours and cannot.
+/// The error in the catalogue file, if it is the one whose rules are in force and it cannot be loaded any more.
 pub(super) fn refused_catalogue(flow: &FlowView, context: &Context) -> Option<String> {
     flow.source.as_ref()?;
     if foreign_rules(flow, context).is_some() {
@@ -183,7 +183,7 @@ pub(super) fn refused_catalogue(flow: &FlowView, context: &Context) -> Option<St
     Some(error.message)
 }
 
-/// What the catalogue says where `knows` it: as it was loaded last, or, of what was added since, as its file says.
+/// The rules of the loaded catalogue; if it lacks the name that `knows` looks for, those of the catalogue file, if they have it.
 pub(super) fn rules_about(
     flow: FlowView,
     knows: impl Fn(&Rules) -> bool,
@@ -196,7 +196,7 @@ pub(super) fn rules_about(
     of_file.unwrap_or(flow.catalogue)
 }
 
-/// Fails, with the nearest name, unless the store or the catalogue's file has this queue or limit.
+/// Fails, suggesting the nearest name, unless the store or the catalogue file has this queue or limit.
 pub(super) fn check_known(
     kind: &str,
     name: &str,
@@ -226,7 +226,7 @@ pub(super) fn check_known(
     Err(Error::new(Kind::NotFound, message).hint(hint))
 }
 
-/// What each setting came to, in a line: `max_running=4; the catalogue says none`.
+/// The result of one setting as a line: `max_running=4; the catalogue says none`.
 pub(super) fn setting_words(
     setting: &Setting,
     changed: bool,
@@ -238,8 +238,8 @@ pub(super) fn setting_words(
     let says = key.value_in(catalogue, name);
     match &setting.value {
         Some(value) => format!("{key}={value}{}; the catalogue says {says}", given.until()),
-        None if changed => format!("{key}={says} again, as the catalogue says"),
-        None => format!("{key}={says} already, as the catalogue says"),
+        None if changed => format!("{key}={says}: back to the value of the catalogue"),
+        None => format!("{key}={says}: already the value of the catalogue"),
     }
 }
 
@@ -251,12 +251,12 @@ pub(super) fn until(until_ms: Option<i64>, now_ms: i64) -> String {
     })
 }
 
-/// `: mending`, or nothing.
+/// `: maintenance`, or nothing.
 pub(super) fn because(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
-/// `by ann, 2h left: mending`
+/// `by ann, 2h left: maintenance`
 pub(super) fn by_whom(
     by: &str,
     reason: Option<&str>,
@@ -278,7 +278,7 @@ pub(super) fn left(until_ms: Option<i64>, now_ms: i64) -> String {
     })
 }
 
-/// Settings that were changed, for a cell of a table; switches have cells of their own.
+/// The changed settings, for a cell of a table; pauses have a column of their own.
 pub(super) fn changes<'a>(
     changes: impl Iterator<Item = &'a Override>,
     now_ms: i64,
@@ -298,10 +298,10 @@ pub(super) fn changes<'a>(
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-/// `jobctl queues history` and those of limits and jobs.
+/// `jobctl queues history`, `jobctl limits history` and `jobctl jobs history`.
 ///
 /// # Errors
-/// Those of the store; exit 3 where there is nothing, and `known` says that nobody knows the name.
+/// Those of the store. If the history is empty and a name is given, the error of `known` about that name.
 pub(super) fn history(
     kind: &str,
     args: &HistoryArgs,
@@ -332,7 +332,7 @@ pub(super) fn history(
         ]);
     }
     if table.is_empty() {
-        context.screen.say("nothing was changed by hand");
+        context.screen.say("no manual changes");
     }
     context.screen.table(&table);
     Ok(0)

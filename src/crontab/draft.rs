@@ -101,7 +101,7 @@ impl Writer<'_> {
 
     /// A line that is in the draft as a comment only.
     fn leave(&mut self, line: usize, why: &str, text: &str) {
-        self.say(&format!(" line {line} was not taken over: {why}"));
+        self.say(&format!(" line {line} was left out: {why}"));
         self.say(&format!("   {text}"));
         self.leftovers.push(Leftover {
             line,

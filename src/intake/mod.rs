@@ -169,7 +169,7 @@ fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
 pub fn unknown_queue(queue: &str, known: &[&str]) -> Error {
     let all: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     let all = if all.is_empty() {
-        "no catalogue was read yet".to_owned()
+        "no catalogue was loaded yet".to_owned()
     } else {
         format!("the catalogue has {}", all.join(", "))
     };

@@ -281,7 +281,7 @@ pub struct ActRow {
 pub enum Handled {
     /// The run is now in this state.
     Moved(State),
-    /// The run is running; its worker ends it.
+    /// The run is running; its worker stops it.
     Requested,
     /// The open dead letter was closed; the run stays dead.
     Discarded,

@@ -61,7 +61,7 @@ impl Written {
             let (level, name, until_ms) = match *change {
                 FlowChange::Opened { until_ms } => (Level::Warn, "breaker_opened", Some(until_ms)),
                 FlowChange::Closed => (Level::Info, "breaker_closed", None),
-                FlowChange::Waits { until_ms } => (Level::Info, "limit_waits", Some(until_ms)),
+                FlowChange::Waits { until_ms } => (Level::Info, "limit_paused", Some(until_ms)),
             };
             let mut fields = vec![log::text(subject.kind(), subject.name())];
             fields.extend(until_ms.map(|until_ms| log::text("until", format_utc(until_ms))));

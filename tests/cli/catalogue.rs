@@ -125,7 +125,7 @@ params:    size, default `big`
            to, required
 payload:   at most 256K
 dedup:     one run for each `{to}` within 1h
-sequence:  those with equal `{to}:{size}` one after another; a dead one stops nobody
+sequence:  those with equal `{to}:{size}` one after another; a dead run does not block those behind it
 guarantee: at-least-once
 retry:     3 attempts, 10s doubling up to 1h, full jitter
            poison after 3 deaths of its workers

@@ -44,13 +44,18 @@ fn has(found: &[(String, String, String)], check: &str, level: &str, message: &s
 #[test]
 fn a_new_and_a_used_installation_are_sound() {
     let world = World::with_catalogue(JOBS);
-    has(&findings(&world, "", 0), "store", "ok", "there is none yet");
+    has(
+        &findings(&world, "", 0),
+        "store",
+        "ok",
+        "no store exists yet",
+    );
     assert!(!world.state().exists(), "the doctor makes nothing");
     world.run("-q enqueue a").ok();
     world.run("-q run-worker --drain").ok();
     let found = findings(&world, "--verify", 0);
     has(&found, "directory", "ok", "state");
-    has(&found, "rows", "ok", "claims hold");
+    has(&found, "rows", "ok", "invariants hold");
     has(&found, "writers", "ok", "nobody");
     assert!(found.iter().all(|it| it.1 != "error"), "{found:?}");
 }

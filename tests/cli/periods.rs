@@ -98,7 +98,7 @@ fn periods_are_listed_newest_first_and_stretches_with_their_ends() {
     let caught = world.run("periods list --json --result caught_up").json(0);
     assert_eq!(caught["items"][0]["late_ms"], HOUR);
     let page = world.run("periods list --limit 1 --offset 1 --json");
-    assert_eq!(page.err, "there are more: go on with `--offset 2`\n");
+    assert_eq!(page.err, "there are more: continue with `--offset 2`\n");
     assert_eq!(field(&items(&page.json(0), "periods"), "run"), [json!(2)]);
 }
 
@@ -141,7 +141,7 @@ fn who_asks_for_periods_of_nobody_is_told_so() {
     world.run("periods list --job other").is(
         0,
         "",
-        "no periods: no scheduler has known a schedule of this job\n",
+        "no periods: no scheduler has loaded a schedule of this job yet\n",
     );
     // The history of a job outlives its definition.
     let old = items(
@@ -151,7 +151,7 @@ fn who_asks_for_periods_of_nobody_is_told_so() {
     assert_eq!(old.len(), 4);
     world.run("periods audit --job report").is(
         0,
-        "audited 1 schedule, 6 periods: no gap, no double\n",
+        "audited 1 schedule, 6 periods: no gaps, no duplicates\n",
         "",
     );
     world.run("periods list --job raport").fails(3);
@@ -171,7 +171,7 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
     let key = "2025-11-03T06:00[Asia/Almaty]";
     world.run(&format!("periods run report {key}")).is(
         0,
-        &format!("run 1 works period `{key}` of job `report`\n"),
+        &format!("run 1 is queued for period `{key}` of job `report`\n"),
         "",
     );
     let run = super::show(&world, 1);
@@ -212,7 +212,7 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
     );
     assert_eq!(
         again["hint"],
-        "`jobctl runs retry 1` lets an ended run go again"
+        "`jobctl runs retry 1` queues an ended run again"
     );
     super::drain(&world);
     assert_eq!(super::show(&world, 1)["state"], "succeeded");
@@ -303,8 +303,8 @@ fn a_period_that_cannot_be_worked_is_refused_with_the_reason() {
     refused("2025-11-02T06:00[UTC]").is(
         4,
         "",
-        "error: period `2025-11-02T06:00[UTC]` of job `report` has run 1 already; nothing was done\n\
-         hint: `jobctl runs retry 1` lets an ended run go again\n",
+        "error: period `2025-11-02T06:00[UTC]` of job `report` already has run 1; nothing was done\n\
+         hint: `jobctl runs retry 1` queues an ended run again\n",
     );
     assert!(
         refused("2025-11-06T06:00[UTC]")
@@ -390,7 +390,7 @@ fn a_job_that_no_scheduler_ever_knew_has_no_periods_yet() {
     world.run("periods list --job later").is(
         0,
         "",
-        "no periods: no scheduler has known a schedule of this job\n",
+        "no periods: no scheduler has loaded a schedule of this job yet\n",
     );
 }
 
@@ -491,7 +491,8 @@ fn a_year_of_every_kind_has_no_gap_and_no_double() {
     assert_eq!(said.err, "");
     let out = said.ok();
     assert!(
-        out.starts_with("audited 5 schedules, ") && out.ends_with(" periods: no gap, no double\n"),
+        out.starts_with("audited 5 schedules, ")
+            && out.ends_with(" periods: no gaps, no duplicates\n"),
         "{out}"
     );
     let document = world.run("periods audit --json").json(0);
@@ -620,7 +621,7 @@ fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
         (said.code, said.out.as_str()),
         (
             Some(0),
-            "audited 2 schedules, 0 periods: no gap, no double\n"
+            "audited 2 schedules, 0 periods: no gaps, no duplicates\n"
         )
     );
     assert!(
@@ -633,8 +634,11 @@ fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
     );
     let none = World::new();
     drop(none.store());
-    none.run("periods audit")
-        .is(0, "audited 0 schedules, 0 periods: no gap, no double\n", "");
+    none.run("periods audit").is(
+        0,
+        "audited 0 schedules, 0 periods: no gaps, no duplicates\n",
+        "",
+    );
 }
 
 /// Zone data that change an hour after a period was opened bring its key again; it was told.
@@ -681,7 +685,7 @@ fn a_million_seconds_in_one_row_are_audited_in_moments() {
     let out = world.run("periods audit -q").ok();
     assert_eq!(
         out,
-        "audited 1 schedule, 1000000 periods: no gap, no double\n"
+        "audited 1 schedule, 1000000 periods: no gaps, no duplicates\n"
     );
     // Without optimisation; a release build takes a tenth.
     let took = begin.elapsed();

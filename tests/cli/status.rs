@@ -168,7 +168,7 @@ fn held_calendar_rules_are_told_until_when() {
     drop(planner);
     let (line, status) = scheduler(&world, "calendar rules");
     assert!(
-        line.starts_with("calendar rules are held until ")
+        line.starts_with("calendar schedules are on hold until ")
             && line.ends_with(
                 ": the clock jumped forwards by 2d; `jobctl schedule --accept-clock` if it is right"
             ),
@@ -315,8 +315,8 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
     assert_eq!(shown(&world), ["blocked", "blocked"]);
     let status = world.run("status").ok();
     for line in [
-        "runs of job `gone` wait in queue `default`, but no catalogue that was read has this job: `jobctl runs why --job gone`\n",
-        "runs of job `stays` wait in queue `old`, but no catalogue that was read has this queue: `jobctl runs why --job stays`\n",
+        "runs of job `gone` wait in queue `default`, but no loaded catalogue has this job: `jobctl runs why --job gone`\n",
+        "runs of job `stays` wait in queue `old`, but no loaded catalogue has this queue: `jobctl runs why --job stays`\n",
     ] {
         assert!(status.contains(line), "{status}");
         let doctor = world.run("doctor").out;
@@ -325,7 +325,7 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
     let unknown = world.run("status --json").json(0)["unknown"].clone();
     assert_eq!(unknown.as_array().map(Vec::len), Some(2), "{unknown}");
     let show = world.run("runs show 1").ok();
-    let words = "blocked: no catalogue that was read has its job or its queue";
+    let words = "blocked: no loaded catalogue has its job or its queue";
     assert!(show.contains(words), "{show}");
 }
 

@@ -107,7 +107,7 @@ fn a_run_without_a_worker_says_how_to_start_one() {
          \u{20}       -> `jobctl run-worker` starts one\n\
          open    order          nothing is ahead of it\n\
          \n\
-         expected start: unknown: what is closed opens by no clock\n"
+         expected start: unknown (a closed gate has no known opening time)\n"
     );
 }
 
@@ -134,7 +134,7 @@ fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_told() {
          \u{20}       -> `jobctl workers list`; `jobctl run-worker --queue default` starts another\n\
          open    order          nothing is ahead of it\n\
          \n\
-         expected start: unknown: what is closed opens by no clock\n"
+         expected start: unknown (a closed gate has no known opening time)\n"
     );
     let said = why(&world, &third.to_string());
     let limit = said["gates"]
@@ -400,7 +400,7 @@ fn what_does_not_exist_is_exit_3_and_one_thing_must_be_asked() {
         3,
         "",
         "error: unknown run 99\n\
-         hint: `jobctl runs list` shows the newest; ended runs are pruned in time\n",
+         hint: `jobctl runs list` shows the newest; ended runs are pruned after a time\n",
     );
     world.run("runs why --job mial").is(
         3,

@@ -72,12 +72,12 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
     world.run(&format!("workers kill {id}")).is(
         0,
         &format!("worker {id} was killed\n"),
-        "it held 1 runs; the next worker recovers them\n",
+        "it held 1 run; the next worker recovers them\n",
     );
     assert_eq!(hung.end().code, None);
     assert_eq!(workers(&world)[0]["alive"], false);
     let gone = format!(
-        "error: cannot kill worker {id}: its process is gone already\n\
+        "error: cannot kill worker {id}: its process is already gone\n\
                         hint: any other worker recovers its runs\n"
     );
     world.run(&format!("workers kill {id}")).is(4, "", &gone);
@@ -112,7 +112,7 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
     };
     store.write(|tx| tx.add_worker(&row)).unwrap();
     let err = world.run("workers kill 5").fails(4);
-    assert!(err.contains("its process is gone already"), "{err}");
+    assert!(err.contains("its process is already gone"), "{err}");
 }
 
 /// Proves (leftovers): a forged row gets no process killed.
@@ -147,7 +147,7 @@ fn a_forged_row_lets_nobody_be_killed() {
     );
     let err = world.run("workers kill 5 --gone").fails(4);
     assert!(
-        err.contains("cannot take worker 5 for gone: it is alive"),
+        err.contains("cannot declare worker 5 gone: it is alive"),
         "{err}"
     );
     assert_eq!(victim.try_wait().unwrap(), None);

@@ -75,7 +75,7 @@ fn a_stop_that_the_parent_cuts_short_counts_nothing() {
     assert_eq!(column(&world, run, "crashes"), 0);
     let shown = world.run(&format!("runs show {run}")).ok();
     assert!(
-        shown.contains("worker 1 was ended by whoever started it"),
+        shown.contains("worker 1 was stopped by its parent process"),
         "{shown}"
     );
 }

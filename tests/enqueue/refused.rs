@@ -194,7 +194,7 @@ fn a_large_payload_is_refused_clearly() {
     said.is(
         2,
         "",
-        "error: the payload is too large: no job takes over 16M\n\
+        "error: the payload is too large: the maximum is 16M\n\
          hint: give the id or path of the data instead of the data\n",
     );
     let largest = vec![b'1'; 16 << 20];

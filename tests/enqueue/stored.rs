@@ -346,7 +346,7 @@ fn an_interrupt_ends_the_wait_and_not_the_run() {
     let said = waiting.end();
     assert_eq!(
         (said.code, said.err.as_str()),
-        (Some(130), "run 2 goes on without being waited for\n")
+        (Some(130), "stopped waiting; run 2 continues\n")
     );
     let state: String = ask(&world, "SELECT state FROM run WHERE id = 2");
     assert_eq!(state, "waiting");

@@ -344,7 +344,7 @@ fn root_starts_no_commands_for_another_user() {
         let verb = words.split(' ').next().unwrap();
         assert!(
             said.starts_with(&format!(
-                "error: `{verb}` as root works no store of another user"
+                "error: `{verb}` refuses to run as root with the store of another user"
             )),
             "{said}"
         );

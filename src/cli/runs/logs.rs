@@ -1,6 +1,6 @@
-//! `jobctl runs logs`: the output of an attempt, from its file or, where that was pruned, from the end kept in the store.
+//! `jobctl runs logs`: the output of an attempt, from its file or, if that was pruned, its last bytes from the store.
 //!
-//! Rule: a command's bytes are made safe unless `--raw` is given; following ends when the attempt has ended and all was read.
+//! Rule: a command's bytes are escaped unless `--raw` is given; following ends when the attempt has ended and everything was read.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,7 +18,7 @@ use crate::store::{AttemptRow, Create, RunDetail, Store};
 
 use super::tail::Tail;
 
-/// Read at once.
+/// Bytes of one read.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Print the output of an attempt
@@ -27,10 +27,10 @@ pub(super) struct Args {
     /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,
-    /// Go on while it runs, through later attempts too
+    /// Keep printing until the run ends, later attempts included
     #[arg(short, long, conflicts_with = "json")]
     follow: bool,
-    /// Print the bytes as they are, terminal control sequences too
+    /// Print the bytes unchanged, including terminal control sequences
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     /// Number of the attempt [default: the last]
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let end = row.map_or(&[][..], tail_of);
     let whole = log.is_some() || row.is_none_or(|row| row.output_bytes <= end.len() as i64);
     let mut log = match log {
-        // What comes while this is printed is not waited for: the command may write faster than the terminal.
+        // Only up to the present end: the command may write faster than the terminal prints.
         Some(file) => {
             let meta = file
                 .metadata()
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if !whole {
         let total = row.map_or(0, |row| row.output_bytes);
         context.screen.say(&format!(
-            "the log of attempt {number} is not kept any more; these are the last {} of {total} bytes",
+            "the log of attempt {number} was pruned; these are the last {} of {total} bytes",
             end.len()
         ));
     }
@@ -95,14 +95,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The output of an attempt, however long: it is never in memory as a whole.
+/// The output of an attempt, which is never in memory as a whole.
 struct Log<'a> {
     path: &'a Path,
     bytes: Box<dyn Read + 'a>,
 }
 
 impl Log<'_> {
-    /// Hands out the pieces, until the end or until nobody reads any more.
+    /// Passes each piece to `print`, until the end or until standard output is closed.
     fn each_piece(
         &mut self,
         context: &mut Context,
@@ -120,7 +120,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// One document with the output between the fields of `head` and of `foot`.
+    /// Prints one document: the fields of `head`, the output, the fields of `foot`.
     fn print_json(&mut self, head: &Value, foot: &Value, context: &mut Context) -> Result<()> {
         let mut text = safe::JsonText::default();
         let head = document::document("runs.logs", head.clone()).to_string();
@@ -153,12 +153,12 @@ fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
             Kind::NotFound,
             format!("run {run} has no attempt {number}: its last is attempt {started}"),
         ),
-        _ => Error::new(Kind::NotFound, format!("run {run} was not started yet"))
+        _ => Error::new(Kind::NotFound, format!("run {run} has not started yet"))
             .hint("`--follow` waits for it"),
     }
 }
 
-/// What was opened; `None` if it is not there.
+/// The opened file; `None` if it does not exist.
 pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Option<File>> {
     match opened {
         Ok(file) => Ok(Some(file)),
@@ -167,7 +167,7 @@ pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Opt
     }
 }
 
-/// The way of a command's bytes to the screen.
+/// Prints the bytes of a command, escaped or raw.
 struct Output {
     raw: bool,
     safe: safe::Output,
@@ -195,7 +195,7 @@ impl Output {
         }
     }
 
-    /// Ends the output of an attempt; what follows begins a line of its own.
+    /// Ends the output of an attempt: the next output begins on a new line.
     fn end(&mut self, context: &mut Context) {
         let rest = self.safe.end();
         context.screen.raw(rest.as_bytes());
@@ -206,7 +206,7 @@ impl Output {
     }
 }
 
-/// Follows one attempt after the other.
+/// Prints the attempts of a run while they write.
 struct Follow<'a> {
     args: &'a Args,
     store: &'a Store,
@@ -222,7 +222,7 @@ impl Follow<'_> {
             .unwrap_or_else(|| 1.max(self.first(context)));
         loop {
             let mut tail = Tail::new(self.store.dir(), self.args.run, number, &watch)?;
-            // The state is read before the file: what was written until the end is then read for certain.
+            // The state is read before the file, so that nothing written before the end is missed.
             loop {
                 let ended = self.ended(number, context)?;
                 let mut read = 0;
@@ -269,7 +269,7 @@ impl Follow<'_> {
         let over = row.is_some_and(|row| row.ended_ms.is_some())
             || detail.row.attempts > number
             || is_final;
-        // A run that waits for a retry ends this attempt, not the following.
+        // With `--attempt`, a run that waits for a retry ends the following too.
         let last = is_final && detail.row.attempts <= number;
         Ok(over.then(|| Ended {
             tail: row.map_or_else(Vec::new, |row| tail_of(row).to_vec()),
@@ -285,7 +285,7 @@ struct Ended {
     last: bool,
 }
 
-/// A reader that takes what is there.
+/// One read, repeated if a signal interrupts it.
 pub(super) fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     loop {
         match file.read(buffer) {

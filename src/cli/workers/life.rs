@@ -1,7 +1,7 @@
-//! Whether a worker is alive: the kernel's lock on its file says so.
+//! Whether a worker is alive, by the kernel's lock on its lock file.
 //!
-//! Rule: looking changes nothing. A file that is missing, or is no lock of ours, means tampering, and then pid, start time and
-//! boot id decide.
+//! Rule: checking changes nothing. If the file is missing or cannot be opened, somebody tampered with it; then pid, start time
+//! and boot id decide.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::recovery::{Fate, fate, open_lock};
 use crate::scheduler::is_led;
 use crate::store::{NO_QUEUES, Tx, WorkerRow};
 
-/// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
-/// `jobctl run` is no worker for others.
+/// Whether a worker or a scheduler may be alive: then only they put a catalogue in force. Unknown counts as alive; a `jobctl run`
+/// does not count, since it serves no queue.
 pub(in crate::cli) fn is_anybody_in_charge(tx: &Tx<'_>, state: &Path) -> Result<bool> {
     if is_led(state) != Some(false) {
         return Ok(true);
@@ -24,10 +24,10 @@ pub(in crate::cli) fn is_anybody_in_charge(tx: &Tx<'_>, state: &Path) -> Result<
     Ok(workers.any(|row| is_alive(state, row) != Some(false)))
 }
 
-/// Whether the worker lives; `None` where that cannot be seen now.
+/// Whether the worker is alive; `None` if this process cannot find out.
 pub(super) fn is_alive(state: &Path, row: &WorkerRow) -> Option<bool> {
     match open_lock(state, row.worker) {
-        // Shared, so that two who look do not take each other for the worker.
+        // Shared, so that two checks at once do not take each other for the worker.
         Ok(file) => match FileExt::try_lock_shared(&file) {
             Ok(()) => Some(false),
             Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {

@@ -1,4 +1,4 @@
-//! `jobctl workers`: who works, and how to end it.
+//! `jobctl workers`: lists, stops and kills workers.
 
 mod kill;
 mod life;
@@ -30,7 +30,7 @@ pub struct Args {
 enum Verb {
     /// List workers
     List,
-    /// Ask workers to end as SIGTERM does; a service manager may start them again
+    /// Ask workers to stop, as SIGTERM does; a service manager may restart them
     Stop(stop::Args),
     /// Kill a worker that hangs; other workers recover its runs
     Kill(kill::Args),
@@ -45,14 +45,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
 }
 
-/// A worker and what can be seen of it from here.
+/// A worker and what this process can find out about it.
 pub(super) struct Seen {
     row: WorkerRow,
     busy: i64,
     user: Option<String>,
-    /// What the host lacks to start its runs.
+    /// A resource that the host lacks to start its runs.
     lacking: Option<Lacking>,
-    /// `None` where that cannot be seen now.
+    /// `None` if this process cannot find out.
     pub(super) alive: Option<bool>,
 }
 
@@ -81,7 +81,7 @@ impl Seen {
         )
     }
 
-    /// What keeps it from starting runs, for people; nothing of one that is gone.
+    /// Why it cannot start runs, for people; `None` if it can or is gone.
     pub(super) fn trouble(&self, now_ms: i64) -> Option<String> {
         let lacking = self.lacking.as_ref()?;
         if self.alive == Some(false) {
@@ -100,13 +100,13 @@ impl Seen {
     }
 }
 
-/// Why a run that a worker holds does not go on: the worker is gone, and no process has recovered it.
+/// A message if this worker is gone and its runs were not recovered yet.
 pub(super) fn fate(store: &Store, worker: WorkerId) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
     };
     let gone = life::is_alive(store.dir(), &row).map_or_else(|| has_ended(&row), |alive| !alive);
-    Ok(gone.then(|| format!("worker {worker} is gone and not recovered yet")))
+    Ok(gone.then(|| format!("worker {worker} is gone and its runs are not recovered yet")))
 }
 
 /// All registered workers.
@@ -115,7 +115,7 @@ pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
     let mut lacking = store.lacking()?;
     let rows = store.workers()?;
     let busy_of = |worker: WorkerId| busy.get(&worker.0).copied().unwrap_or(0);
-    // A worker that another one started for a run takes a slot of that one.
+    // A worker that was started for one run uses a slot of its parent.
     let children = |parent: WorkerId| {
         let children = rows.iter().filter(move |row| row.parent == Some(parent));
         children.map(|row| busy_of(row.worker)).sum::<i64>()
@@ -188,7 +188,7 @@ fn unknown_worker(worker: WorkerId) -> Error {
         .hint("`jobctl workers list` shows those that are registered")
 }
 
-/// A worker that must be registered, in a store that must exist.
+/// Opens the store and finds a registered worker.
 fn find(context: &mut Context, worker: WorkerId) -> anyhow::Result<(Store, WorkerRow)> {
     let store = context.open_store(Create::Never)?;
     let row = store

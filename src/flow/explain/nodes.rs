@@ -71,7 +71,7 @@ impl Desk<'_> {
             });
             Gate::closed(
                 subject.to_string(),
-                "no catalogue that was read has it any more, so no worker takes it",
+                "no loaded catalogue has it any more, so no worker takes it",
                 format!("add a section `{section}` and send the workers SIGHUP{cancel}"),
             )
         })
@@ -180,7 +180,7 @@ impl Desk<'_> {
             parts.push(format!("{pause}, which does not stop `jobctl run`"));
         }
         if self.facts.job_known.is_none() && matches!(node.subject, Subject::Job(_)) {
-            parts.push("no catalogue was read yet".to_owned());
+            parts.push("no catalogue was loaded yet".to_owned());
         }
         parts.join("; ")
     }

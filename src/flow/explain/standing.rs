@@ -60,7 +60,7 @@ fn ended(run: &RunFacts, now_ms: i64) -> (String, String) {
     match run.state {
         State::Succeeded => (
             format!("has succeeded{ago} in {attempt}"),
-            format!("`jobctl runs retry {id}` lets it run again"),
+            format!("`jobctl runs retry {id}` queues it again"),
         ),
         State::Cancelled => {
             let by = run.cancel.as_ref().and_then(|(_, by)| by.as_deref());
@@ -76,7 +76,7 @@ fn ended(run: &RunFacts, now_ms: i64) -> (String, String) {
             let error = error.map_or_else(String::new, |error| format!(": {error}"));
             (
                 format!("died{ago}: {reason} after {attempt}{error}"),
-                format!("`jobctl dlq show {id}`; `jobctl dlq retry {id}` lets it run again"),
+                format!("`jobctl dlq show {id}`; `jobctl dlq retry {id}` queues it again"),
             )
         }
     }

@@ -45,7 +45,9 @@ impl Control {
         }
         if let Some(seen) = self.guard.suspicion() {
             let jump = jump_words(seen.jump_ms);
-            parts.push(format!("calendar rules are held: the clock jumped {jump}"));
+            parts.push(format!(
+                "calendar schedules are on hold: the clock jumped {jump}"
+            ));
         }
         if self.load.newer.is_some() && self.started {
             parts.push("a newer catalogue is not in force yet".to_owned());
@@ -154,7 +156,7 @@ impl Control {
                 ];
                 self.log(Level::Warn, "clock_jumped", fields);
             }
-            None if was_held => self.log(Level::Info, "clock_believed", Vec::new()),
+            None if was_held => self.log(Level::Info, "calendar_rules_resumed", Vec::new()),
             _ => {}
         }
     }

@@ -33,10 +33,7 @@ pub(super) fn unreadable() -> Error {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let rusqlite::Error::SqliteFailure(failure, _) = &error else {
-            return Error::new(
-                Kind::Bug,
-                format!("the store answered what it cannot answer: {error}"),
-            );
+            return Error::new(Kind::Bug, format!("unexpected value from SQLite: {error}"));
         };
         let words = rusqlite::ffi::code_to_str(failure.extended_code);
         match failure.code {

@@ -133,7 +133,7 @@ impl Tx<'_> {
                 Cause::Unknown => format!("worker {worker} died while it ran"),
                 Cause::Reboot => format!("the host went down while worker {worker} ran it"),
                 Cause::Parent => {
-                    format!("worker {worker} was ended by whoever started it while it ran")
+                    format!("worker {worker} was stopped by its parent process during the attempt")
                 }
             };
             let (_, burial) = self.lose(holder, started_ms, reason, counts, &error, now_ms)?;

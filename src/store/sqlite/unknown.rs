@@ -1,4 +1,4 @@
-//! Ready runs that no worker can take: no catalogue that was read has their job, or their queue.
+//! Ready runs that no worker can take: no loaded catalogue has their job, or their queue.
 
 use std::collections::BTreeSet;
 

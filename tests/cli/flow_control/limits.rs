@@ -16,7 +16,7 @@ fn a_paused_limit_starts_nothing_until_it_is_resumed() {
     );
     says(
         world.run("limits pause api"),
-        "limit `api` was paused already by root now: outage; nothing was changed\n",
+        "limit `api` was already paused by root now: outage; nothing was changed\n",
     );
     drain(&world);
     assert_eq!(state(&world, run), "waiting");
@@ -38,11 +38,11 @@ fn a_paused_limit_starts_nothing_until_it_is_resumed() {
     assert!(status.contains(line), "{status}");
     says(
         world.run("limits reset api"),
-        "limit `api` needs no reset: no breaker of it is open, and no service asked it to wait\n",
+        "limit `api` needs no reset: its breaker is not open, and no service asked it to wait\n",
     );
     says(
         world.run("limits resume api"),
-        "limit `api` is resumed: root had paused it: outage\n",
+        "limit `api` is resumed; it was paused by root: outage\n",
     );
     says(
         world.run("limits resume api"),
@@ -115,7 +115,7 @@ fn a_breaker_that_turns_and_a_wait_are_in_the_log() {
     let log = world.run("run-worker --drain=all").err;
     for event in [
         "warn event=breaker_opened limit=smtp until=20",
-        "info event=limit_waits limit=smtp until=20",
+        "info event=limit_paused limit=smtp until=20",
         "info event=breaker_closed limit=smtp\n",
         "warn event=breaker_opened job=call until=20",
         "info event=breaker_closed job=call\n",
@@ -170,7 +170,7 @@ fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_reset() {
     let list = timeless(&world.run("limits list").ok());
     assert!(list.contains("smtp 0/1 - - - T left -\n"), "{list}");
     let status = timeless(&world.run("status").ok());
-    let line = "limit `smtp` waits until T, as a service asked\n";
+    let line = "limit `smtp` waits until T, because a service asked for it\n";
     assert!(status.contains(line), "{status}");
     says(
         world.run("limits reset smtp"),

@@ -116,7 +116,7 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 run.ended_ms = Some(NOW_MS - 7_000);
             },
             "run 100 has succeeded 7s ago in attempt 2",
-            "`jobctl runs retry 100` lets it run again",
+            "`jobctl runs retry 100` queues it again",
         ),
         (
             "dead",
@@ -127,7 +127,7 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 (run.reason, run.last_error) = (Some("exhausted".into()), Some("exit 1".into()));
             },
             "run 100 died 7s ago: exhausted after attempt 3: exit 1",
-            "`jobctl dlq show 100`; `jobctl dlq retry 100` lets it run again",
+            "`jobctl dlq show 100`; `jobctl dlq retry 100` queues it again",
         ),
         (
             "cancelled",

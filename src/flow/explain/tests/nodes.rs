@@ -9,13 +9,13 @@ fn its_job() {
             "unknown",
             |facts| facts.job_known = Some(false),
             &[
-                "closed job mail: no catalogue that was read has it any more, so no worker takes it -> add a section `[job.mail]` and send the workers SIGHUP, or `jobctl runs cancel 100`",
+                "closed job mail: no loaded catalogue has it any more, so no worker takes it -> add a section `[job.mail]` and send the workers SIGHUP, or `jobctl runs cancel 100`",
             ],
         ),
         (
             "no catalogue at all",
             |facts| facts.job_known = None,
-            &["open job mail: 0 running; no catalogue was read yet"],
+            &["open job mail: 0 running; no catalogue was loaded yet"],
         ),
         (
             "paused",
@@ -253,7 +253,7 @@ fn its_tenant_and_its_queue() {
             "queue unknown",
             |facts| facts.place.queue = "old".into(),
             &[
-                "closed queue old: no catalogue that was read has it any more, so no worker takes it -> add a section `[queue.old]`",
+                "closed queue old: no loaded catalogue has it any more, so no worker takes it -> add a section `[queue.old]`",
             ],
         ),
         (

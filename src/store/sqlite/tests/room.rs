@@ -90,7 +90,7 @@ fn all_that_waits_counts_and_what_starts_makes_room() {
     let error = refused(&mut lab, "default", "");
     assert_eq!(
         error.message,
-        "queue `default` is full: 4 runs wait, at most 4 may; nothing was enqueued"
+        "queue `default` is full: 4 of 4 runs waiting; nothing was enqueued"
     );
     assert_eq!(error.retry_after_ms, Some(30_000));
     accepted(&mut lab, "high", "");
@@ -111,7 +111,7 @@ fn a_tenant_has_its_room_over_all_queues_and_runs_without_one_have_no_bound() {
         let error = refused(&mut lab, queue, "acme");
         assert_eq!(
             error.message,
-            "tenant `acme` is full: 2 runs wait, at most 2 may; nothing was enqueued"
+            "tenant `acme` is full: 2 of 2 runs waiting; nothing was enqueued"
         );
     }
     for _ in 0..3 {

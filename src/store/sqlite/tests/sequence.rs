@@ -52,7 +52,7 @@ fn holds(lab: &Lab) {
     lab.check();
     // The tests' worker has no row of its own.
     let mut violations = lab.store.verify().unwrap();
-    violations.retain(|it| it.claim != "a running run has a worker");
+    violations.retain(|it| it.invariant != "a running run has a worker");
     assert_eq!(violations, []);
 }
 
