@@ -10,7 +10,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use crate::error::{Error, Kind, Result};
 use crate::schedule::{Resolved, Zone};
 
-/// Longest duration, milliseconds: 100 years. Any time of our age plus this still fits.
+/// Longest duration, milliseconds: 100 years, so that no sum with a present time overflows.
 pub const DURATION_MAX_MS: i64 = 36_525 * DAY_MS;
 
 /// Largest size, bytes: SQLite's largest integer.
@@ -42,7 +42,7 @@ const SIZE_UNITS: [(&str, u64); 4] = [
 
 /// Parses a duration such as `250ms`, `30s`, `1.5h`, `2h30m` or `2w` into milliseconds.
 ///
-/// Units go from large to small, each once. A bare number is refused, as are months and years, which have no fixed length.
+/// Units go from large to small, each once. A bare number is refused, and so are months and years, which have no fixed length.
 pub fn parse_duration(text: &str) -> Result<i64> {
     let bad = |cause: &str, hint: String| {
         Err(Error::new(
@@ -90,7 +90,7 @@ pub fn parse_duration(text: &str) -> Result<i64> {
         if total > i128::from(DURATION_MAX_MS) {
             return bad(
                 "it is longer than 100 years",
-                "give a shorter one".to_owned(),
+                "give a shorter duration".to_owned(),
             );
         }
     }
@@ -194,7 +194,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
         .and_then(|n| n.checked_mul(factor))
     {
         Some(bytes) if bytes <= SIZE_MAX => Ok(bytes),
-        _ => bad("it is too large", "give a smaller one"),
+        _ => bad("it is too large", "give a smaller size"),
     }
 }
 
@@ -217,12 +217,12 @@ pub fn parse_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
     if WRITTEN_MS.contains(&ms) {
         return Ok(ms);
     }
-    // At the ends of the calendar an offset leads out of it.
+    // At the ends of the range, an offset can lead out of it.
     let message = format!(
         "bad time `{}`: in UTC it is not in the years 0 to 9999",
         shown(text)
     );
-    Err(Error::new(Kind::Usage, message).hint("give a nearer one"))
+    Err(Error::new(Kind::Usage, message).hint("give a time in these years"))
 }
 
 fn any_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
@@ -255,7 +255,7 @@ fn any_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
     }
 }
 
-/// The first instant whose local time in `zone` is `local`, or the end of the gap that skips it, milliseconds UTC.
+/// The first instant with the local time `local` in `zone`, or the end of the gap that skips it, milliseconds UTC.
 fn first_instant(local: NaiveDateTime, zone: &Zone) -> i64 {
     let utc_s = match zone.resolve(local.and_utc().timestamp()) {
         Resolved::One(utc_s) | Resolved::Gap { end_s: utc_s } => utc_s,
@@ -297,7 +297,7 @@ fn http_date(text: &str, now_ms: i64) -> Option<i64> {
                 return None;
             };
             let (date, year) = (digits(date, 2)?, digits(year, 2)?);
-            // The century that is now, and the ones beside it: the latest that is not over 50 years ahead.
+            // The latest of three centuries that is not over 50 years ahead.
             let this_year = DateTime::from_timestamp_millis(now_ms).map_or(1970, |now| {
                 chrono::Datelike::year(&now).clamp(0, 9000) as u32
             });
@@ -329,7 +329,7 @@ fn instant(year: u32, month: &str, day: u32, clock: &str) -> Option<i64> {
         return None;
     };
     let (hour, minute, second) = (digits(hour, 2)?, digits(minute, 2)?, digits(second, 2)?);
-    // RFC 9110 allows 60 for a leap second; it is the second after.
+    // RFC 9110 allows 60 for a leap second; it counts as the next second.
     let time = NaiveDate::from_ymd_opt(year as i32, month, day)?.and_hms_opt(
         hour,
         minute,
@@ -359,7 +359,7 @@ fn end_of(text: &str, matches: impl Fn(char) -> bool) -> usize {
     text.find(|c| !matches(c)).unwrap_or(text.len())
 }
 
-/// User text for a message: short, and without control characters or bidirectional overrides.
+/// User text for a message: shortened, and without control characters or bidirectional overrides.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 100;
     let mut safe: String = text.chars().take(LONGEST).map(visible).collect();
@@ -369,7 +369,7 @@ pub(crate) fn shown(text: &str) -> String {
     safe
 }
 
-/// The character itself, or a replacement where it would act on a terminal instead of being seen.
+/// The character, or U+FFFD if a terminal would act on it.
 pub(crate) fn visible(c: char) -> char {
     let acts = c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{feff}');

@@ -261,7 +261,7 @@ fn bad_values_are_refused_with_a_hint() {
                 ..request()
             },
             Kind::Usage,
-            "a delay and a start time are both given",
+            "both a delay and a start time are given",
         ),
         (
             Request {
@@ -576,7 +576,7 @@ fn a_bad_line_says_where_and_why() {
         (
             "{\"job\":\"a\",\"params\":{\"x\":[1]}}",
             Some(29),
-            "parameter `x` is neither text, number nor boolean",
+            "parameter `x` is not a string, number or boolean",
         ),
         (
             "{\"job\":\"a\",\"params\":[]}",

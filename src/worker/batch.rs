@@ -264,7 +264,7 @@ impl ClaimOrder {
             queues: &self.queues,
             knows: &|job| catalogue.jobs.contains_key(job) && !self.held_back.contains(job),
             terms: &|job| catalogue.terms(job),
-            known_behind: &|job| catalogue.job_behind(job).map(str::to_owned),
+            known_behind: &|job| catalogue.job_after(job).map(str::to_owned),
             max: self.max,
             free: self.free,
             is_short: &|job| self.short.contains(job),

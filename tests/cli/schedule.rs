@@ -710,7 +710,7 @@ fn parameters_of_a_schedule_are_those_of_the_job() {
         )
     };
     let missing = complaint(
-        "the schedule does not give `to`, which job `r` requires",
+        "the schedule has no parameter `to`, which job `r` requires",
         (4, 8),
         "[job.r.schedule]",
         8,

@@ -102,14 +102,14 @@ fn a_bad_request_is_refused_before_there_is_a_store() {
             "--tenant",
             "../../etc",
             2,
-            "error: bad tenant `../../etc`\nhint: use up to 64 small letters, digits, `.`, `_` and `-`, the first a \
+            "error: bad tenant `../../etc`\nhint: use up to 64 lower-case letters, digits, `.`, `_` and `-`, the first a \
              letter or digit\n",
         ),
         (
             "--tenant",
             "a%2fb",
             2,
-            "error: bad tenant `a%2fb`\nhint: use up to 64 small letters, digits, `.`, `_` and `-`, the first a \
+            "error: bad tenant `a%2fb`\nhint: use up to 64 lower-case letters, digits, `.`, `_` and `-`, the first a \
              letter or digit\n",
         ),
         (
@@ -158,7 +158,7 @@ fn a_bad_request_leaves_a_store_as_it_was() {
     );
     let key = "k".repeat(513);
     let err = format!(
-        "error: bad dedup key `{}…`: 513 bytes, the maximum is 512\nhint: give a short text that names the work, such as \
+        "error: bad dedup key `{}…`: 513 bytes, the maximum is 512\nhint: give a short text that identifies the work, such as \
          an id\n",
         "k".repeat(100)
     );

@@ -164,7 +164,7 @@ fn what_cannot_be_taken_over_is_said_line_by_line() {
     for line in [
         "# line 2 was left out: the range `22-2` of the hour field runs backwards (write `22-23,0-2`)\n#   0 22-2 * * * wraps\n",
         "# line 12 was left out: its CRON_TZ is wrong: unknown time zone `Mars/Olympus`\n#   0 1 * * * on Mars\n",
-        "# line 8 was left out: it is neither a variable nor a line with five fields and a command\n#   hello\n",
+        "# line 8 was left out: neither a variable nor a line with five fields and a command\n#   hello\n",
     ] {
         assert!(draft.text.contains(line), "{line}\n{}", draft.text);
     }

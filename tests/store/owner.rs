@@ -286,7 +286,7 @@ fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     assert_eq!(runs["items"][0]["state"], "waiting");
 }
 
-/// Proves: as `what_anyone_may_write_is_refused_for_every_user`.
+/// Proves: as `files_writable_by_everyone_are_refused_for_every_user`.
 #[test]
 fn a_service_user_uses_no_catalogue_that_anyone_may_write() {
     let world = world();

@@ -35,7 +35,7 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
                 above.display()
             ),
             format!(
-                "`chmod g-w {}`, if not all of them are trusted",
+                "`chmod g-w {}`, unless all members are trusted",
                 above.display()
             ),
         ));
