@@ -80,7 +80,7 @@ pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
         queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
         knows: &|job| job != "unknown",
         terms: &|_| None,
-        known_behind: &|name| job_after(name),
+        known_after: &|name| job_after(name),
         max,
         free: max,
         is_short: &|_| true,

@@ -140,7 +140,10 @@ fn refusal(name: &str) -> Option<(String, &'static str)> {
 
 fn twice(name: &str, place: super::source::Place<'_>) {
     let message = format!("variable `{}` has two sources", shown(name));
-    place.error(message, "define it in only one of `env`, `secrets` and `pass_env`");
+    place.error(
+        message,
+        "define it in only one of `env`, `secrets` and `pass_env`",
+    );
 }
 
 /// A value of `env`: a string, or an integer as one would write it in a shell.

@@ -346,7 +346,10 @@ mod tests {
         }
         let (world, path) = world();
         chown(&path, Some(12_345), None).expect("an owner");
-        assert!(refusal(&path).ends_with(": it belongs to user 12345, not to root or the user who runs jobctl"));
+        assert!(
+            refusal(&path)
+                .ends_with(": it belongs to user 12345, not to root or the user who runs jobctl")
+        );
         chown(&path, Some(0), None).expect("an owner");
         assert!(stamp(&path, 0).is_ok());
         // A directory above it.

@@ -28,9 +28,9 @@ pub(super) struct Entry<'a> {
 /// What to use instead of a key that an earlier version had.
 fn removed_key(owner: &str, key: &str) -> Option<&'static str> {
     match (owner, key) {
-        ("`store`", "group") => Some(
-            "a store belongs to one user: other users call `sudo -u OWNER jobctl`",
-        ),
+        ("`store`", "group") => {
+            Some("a store belongs to one user: other users call `sudo -u OWNER jobctl`")
+        }
         _ => None,
     }
 }

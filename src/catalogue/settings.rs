@@ -81,7 +81,9 @@ impl Context {
 
     /// Adds the complaints about a file that the catalogue refers to.
     pub(super) fn add_file_complaints(&self, source: Source) {
-        self.file_complaints.borrow_mut().extend(source.into_complaints());
+        self.file_complaints
+            .borrow_mut()
+            .extend(source.into_complaints());
     }
 
     /// The complaints about the files that the catalogue refers to.

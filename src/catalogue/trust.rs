@@ -88,8 +88,9 @@ pub(super) fn group_warnings(path: &Path, shared: &[Shared]) -> Vec<Complaint> {
     let others = shared.iter().filter(|(_, gid)| !is_private_group(us, *gid));
     let warning = |(writable, _): &Shared| {
         let shown = writable.display();
-        let message =
-            format!("a group may write to `{shown}`, and so run commands with the rights of the user who runs jobctl");
+        let message = format!(
+            "a group may write to `{shown}`, and so run commands with the rights of the user who runs jobctl"
+        );
         let hint = format!("`chmod g-w {shown}`, unless all members are trusted");
         Complaint {
             level: Level::Warning,

@@ -139,7 +139,7 @@ fn settings(store: &Store, context: &Context) -> Result<Option<Settings>> {
     let Ok(stamp) = catalogue::stamp(&path, context.now_ms()) else {
         return Ok(None);
     };
-    if let Some(kept) = store.kept_settings(&path.to_string_lossy(), &stamp.text)? {
+    if let Some(kept) = store.cached_settings(&path.to_string_lossy(), &stamp.text)? {
         return Ok(Some(kept));
     }
     let catalogue = Catalogue::load(&path).ok();

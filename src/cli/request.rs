@@ -98,13 +98,13 @@ impl CatalogueRead {
             return Ok(());
         }
         if !tx.is_in_force(&self.catalogue)? && is_anybody_in_charge(tx, state)? {
-            return tx.keep_beside(&self.catalogue, self.settled, now_ms);
+            return tx.cache_catalogue(&self.catalogue, self.settled, now_ms);
         }
         if self.settled {
-            tx.keep_catalogue(&self.catalogue, now_ms)?;
+            tx.apply_catalogue(&self.catalogue, now_ms)?;
             return Ok(());
         }
-        tx.keep_unsettled(&self.catalogue, now_ms)
+        tx.apply_without_caching(&self.catalogue, now_ms)
     }
 }
 
@@ -140,7 +140,7 @@ impl RequestArgs {
         let stamp = catalogue::stamp(&path, now_ms)?;
         let store = context.existing_store()?;
         let cached = match &store {
-            Some(store) => store.kept(&path.to_string_lossy(), &stamp.text, job)?,
+            Some(store) => store.cached_intake(&path.to_string_lossy(), &stamp.text, job)?,
             None => None,
         };
         let rules = match cached {

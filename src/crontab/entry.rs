@@ -68,7 +68,8 @@ impl Settings {
         };
         let _ = writeln!(text, "timezone = {} # {why}", string(zone));
         text += "timeout = \"1d\" # cron has no limit\n";
-        text += "retry.attempts = 1 # cron never retries; raise it if the commands can be repeated\n";
+        text +=
+            "retry.attempts = 1 # cron never retries; raise it if the commands can be repeated\n";
         if self.shell != SHELL {
             let _ = writeln!(text, "shell = [{}, \"-c\"]", string(&self.shell));
         }

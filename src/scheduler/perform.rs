@@ -79,7 +79,7 @@ fn tend<T>(store: &Store, result: Result<T>) -> std::result::Result<T, Failure> 
         if error.kind != Kind::Io {
             return error.into();
         }
-        match store.may_heal(&error) {
+        match store.ensure_recoverable(&error) {
             Ok(()) => {
                 if store.release_reserve(&error) {
                     log::event(Level::Warn, "disk_reserve_released", &[]);
@@ -102,7 +102,7 @@ fn look(guard: &ClockGuard, clock: &dyn Fn() -> Reading) -> (Times, Reading) {
 fn save_rules(store: &mut Store, loaded: &Loaded, clock: &dyn Fn() -> Reading) -> Result<i64> {
     store.write(|tx| {
         tx.loaded_from(&loaded.book.path)?;
-        tx.keep_catalogue(&loaded.catalogue, clock().wall_ms)
+        tx.apply_catalogue(&loaded.catalogue, clock().wall_ms)
     })
 }
 
@@ -269,7 +269,7 @@ fn look_around(store: &Store, seen: &Seen) -> Result<Findings> {
         let scheduler = store.scheduler()?;
         findings.news = Some(News {
             generation: store.catalogue_generation(&seen.path)?,
-            is_ours: store.kept_settings(&seen.path, &seen.stamp)?.is_some(),
+            is_ours: store.cached_settings(&seen.path, &seen.stamp)?.is_some(),
             in_force: scheduler.catalogue,
             accepted: scheduler.accepted,
         });

@@ -1,6 +1,6 @@
-//! The store's verbs in domain words and plain types; no SQL here.
+//! The types of the store's interface, in terms of the domain; no SQL here.
 //!
-//! Rule: nothing above this module knows SQL or SQLite, and `now` is always a parameter.
+//! Rule: nothing above this module uses SQL or SQLite, and the present time is always a parameter.
 
 use crate::catalogue::{Coalesce, SequenceOnDead};
 use crate::run::{Fence, Guarantee, Reason, RunId, RunPeriod, State, Trigger, WorkerId};
@@ -16,8 +16,8 @@ pub use rows::{
     QueueRow, RunDetail, RunFilter, RunRow,
 };
 pub use schedule_rows::{
-    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
-    VersionRow, VersionRows,
+    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow,
+    UnrecordedRun, VersionRow, VersionRows,
 };
 pub(crate) use sqlite::open_lock;
 pub use sqlite::{
@@ -26,18 +26,18 @@ pub use sqlite::{
     UnknownLane, Violation, Watch, Write, as_owner, is_network, sqlite_version,
 };
 
-/// Ages a run by its due time: a step of priority weighs as much as this wait.
-/// Linear ageing bounds starvation by construction: priority 0 overtakes 1000 by at most 1000 minutes.
+/// The order of runs is due time plus priority times this, milliseconds: one step of priority equals a wait of a minute. So a run
+/// of priority 1000 waits for later runs of priority 0 at most 1000 minutes.
 pub const PRIORITY_STEP_MS: i64 = 60_000;
 
-/// Who does something to queues, limits and jobs, when, why and for how long.
+/// An operator's change to a queue, a limit or a job: by whom, why, when and until when.
 #[derive(Debug, Clone, Copy)]
 pub struct Act<'a> {
-    /// Who.
+    /// Name of the operator.
     pub by: &'a str,
-    /// Why.
+    /// Reason, as free text.
     pub reason: Option<&'a str>,
-    /// When, milliseconds.
+    /// Time of the change, milliseconds.
     pub now_ms: i64,
     /// When it ends by itself, milliseconds.
     pub until_ms: Option<i64>,
@@ -48,69 +48,70 @@ pub struct Act<'a> {
 pub struct NewRun {
     /// Job of the catalogue.
     pub job: String,
-    /// Queue that it waits in.
+    /// Queue.
     pub queue: String,
-    /// Unit of fairness; empty for none.
+    /// Tenant; empty for none.
     pub tenant: String,
     /// Order inside the queue, smaller first.
     pub priority: i64,
     /// Earliest start, milliseconds.
     pub due_ms: i64,
-    /// Set when the wait until `due_ms` is relative: the time it counts from. A wall clock that steps back restarts it.
+    /// If the wait until `due_ms` is relative: the time from which it counts, milliseconds. When the wall clock steps back, the wait
+    /// starts again.
     pub wait_set_ms: Option<i64>,
-    /// Latest useful start, milliseconds.
+    /// Latest start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// Failures that make it dead.
+    /// Number of failures after which the run is dead.
     pub max_attempts: i64,
-    /// Deaths of workers that make it poison.
+    /// Number of deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// How often its command may be started.
     pub guarantee: Guarantee,
     /// JSON object of strings.
     pub params: Option<String>,
-    /// Handed to the command on standard input.
+    /// Standard input of the command.
     pub payload: Option<Vec<u8>>,
-    /// Random; stable over attempts.
+    /// Random; the same for all attempts.
     pub idempotency_key: [u8; 16],
-    /// When an equal run is a duplicate of it.
+    /// Its dedup key and rules, if the job has any.
     pub dedup: Option<NewDedup>,
-    /// The runs that it must not run beside.
+    /// Its sequence, if the job has one.
     pub sequence: Option<NewSequence>,
     /// What created it.
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// Joins it with what the caller was doing.
+    /// Id that links the run to the caller's logs and traces.
     pub correlation_id: Option<String>,
-    /// Who asked for it.
+    /// Who requested the run.
     pub initiator: Option<String>,
-    /// The caller's own name for its subject.
+    /// The caller's id of the subject.
     pub business_key: Option<String>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// The period of a schedule that it works.
+    /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Runs that must end before this one may start.
     pub after: Vec<RunId>,
 }
 
-/// The dedup key of a new run. One at least of the two rules is there; either makes an equal run a duplicate.
+/// The dedup key of a new run, with at least one of the two rules; either makes a run with an equal key a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDedup {
-    /// Equal for equal work of a job.
+    /// The key, unique per job.
     pub key: String,
-    /// For how long from now an equal key is a duplicate, milliseconds.
+    /// How long from now an equal key is a duplicate, milliseconds.
     pub window_ms: Option<i64>,
-    /// What becomes of an equal key while this run has not ended.
+    /// What happens to an enqueue with an equal key while this run has not ended.
     pub coalesce: Option<Coalesce>,
 }
 
-/// The place of a new run in a sequence: behind all runs of its job with this key.
+/// The sequence of a new run, which goes behind all runs of its job with this key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSequence {
-    /// Equal for runs of a job that must not run at once.
+    /// The key, unique per job.
     pub key: String,
-    /// What its death means for those behind it.
+    /// What its death does to those behind it.
     pub on_dead: SequenceOnDead,
 }
 
@@ -121,7 +122,7 @@ pub struct Enqueued {
     pub run: RunId,
     /// Whether it existed before.
     pub duplicate: bool,
-    /// Whether it existed and took over what was enqueued now.
+    /// Whether it existed and got the parameters of this enqueue.
     pub replaced: bool,
     /// Its state now.
     pub state: State,
@@ -134,7 +135,7 @@ pub struct Enqueued {
 pub struct ServedQueue {
     /// Its name.
     pub name: String,
-    /// Runs that are taken from it in one turn beside other queues; without weights the order decides.
+    /// Runs that are taken from it in one turn; `None` serves queues in the order of their ranks.
     pub weight: Option<i64>,
 }
 
@@ -162,53 +163,53 @@ impl From<&str> for ServedQueue {
     }
 }
 
-/// What a worker asks for.
+/// A worker's request for runs.
 pub struct ClaimRequest<'a> {
-    /// Who asks.
+    /// The worker.
     pub worker: WorkerId,
-    /// Queues that are served: by the ranks of the rules in force; by weight, if any has one.
+    /// Queues that it serves: in the order of the ranks in force, or by weight, if any has one.
     pub queues: &'a [ServedQueue],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
-    /// Guarantee and attempts of a job in this worker's catalogue: of these and those stored with a run the stricter count.
+    /// Guarantee and attempts of a job in this worker's catalogue; the stricter of these and the stored ones apply.
     pub terms: &'a dyn Fn(&str) -> Option<(Guarantee, i64)>,
-    /// The first job behind this name that it can run, where it can tell.
-    pub known_behind: &'a dyn Fn(&str) -> Option<String>,
-    /// At most this many, ...
+    /// The first job after this name, in the order of names, that it can run; `None` if unknown.
+    pub known_after: &'a dyn Fn(&str) -> Option<String>,
+    /// At most this many runs, ...
     pub max: usize,
-    /// ... of which those beyond this number must be short work, claimed ahead of a free slot.
+    /// ... of which only this many may be long; the rest are short runs, claimed before a slot is free.
     pub free: usize,
-    /// Whether a job's runs are short enough to be claimed ahead.
+    /// Whether a job's runs are short enough to be claimed before a slot is free.
     pub is_short: &'a dyn Fn(&str) -> bool,
 }
 
-/// What a worker gets.
+/// Result of a claim.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// The runs, now running.
+    /// The claimed runs, now running.
     pub runs: Vec<Claimed>,
-    /// It stopped because it had enough; more may be ready.
+    /// Whether it stopped because it reached the maximum; more runs may be ready.
     pub full: bool,
-    /// What was passed over.
+    /// Ready runs that could not be claimed.
     pub passed: PassedOver,
     /// Runs that could not be used, now dead.
     pub buried: Vec<Burial>,
-    /// The fence of the next run taken; 0 before the first.
+    /// The fence of the next claimed run; 0 before the first.
     pub(crate) fence: i64,
 }
 
-/// What a claim passed over, though it was ready.
+/// Summary of the ready runs that a claim could not take.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Something that the end of a run may let through.
+    /// Whether the end of a run may allow one of them to start.
     pub gated: bool,
-    /// Something that needs nobody to let it through: time or ends of runs do.
+    /// Whether time or the end of a run, without an operator, will allow one of them to start.
     pub comes: bool,
-    /// When time alone may let something through, milliseconds.
+    /// When time alone may allow one of them to start, milliseconds.
     pub opens_ms: Option<i64>,
 }
 
-/// A run in the hands of a worker.
+/// A run that a worker has claimed.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// Which run.
@@ -217,58 +218,58 @@ pub struct Claimed {
     pub fence: Fence,
     /// Job of the catalogue.
     pub job: String,
-    /// Queue that it came from.
+    /// Queue.
     pub queue: String,
-    /// Unit of fairness; empty for none.
+    /// Tenant; empty for none.
     pub tenant: String,
-    /// Number of the attempt that a start will be.
+    /// Number of the next attempt, from 1.
     pub attempt: i64,
-    /// It was started, and no operator let it start again since.
+    /// Whether it was started since it was enqueued or last retried by an operator.
     pub started_before: bool,
-    /// Bad endings so far.
+    /// Number of failures so far.
     pub failures: i64,
-    /// Worker deaths so far.
+    /// Number of deaths of its workers so far.
     pub crashes: i64,
-    /// Failures that make it dead.
+    /// Number of failures after which the run is dead.
     pub max_attempts: i64,
-    /// Deaths of workers that make it poison.
+    /// Number of deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// How often its command may be started.
     pub guarantee: Guarantee,
-    /// Latest useful start, milliseconds.
+    /// Latest start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// First of the rate-limited endings in a row.
+    /// Time of the first of the latest rate-limited endings in a row, milliseconds.
     pub limited_ms: Option<i64>,
     /// JSON object of strings.
     pub params: Option<String>,
-    /// Handed to the command on standard input.
+    /// Standard input of the command.
     pub payload: Option<Vec<u8>>,
-    /// Random; stable over attempts.
+    /// Random; the same for all attempts.
     pub idempotency_key: [u8; 16],
     /// What created it.
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// Joins it with what the caller was doing.
+    /// Id that links the run to the caller's logs and traces.
     pub correlation_id: Option<String>,
-    /// Who asked for it.
+    /// Who requested the run.
     pub initiator: Option<String>,
-    /// The caller's own name for its subject.
+    /// The caller's id of the subject.
     pub business_key: Option<String>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// Exit code of the attempt before.
+    /// Exit code of the previous attempt.
     pub last_exit_code: Option<i64>,
-    /// Error of the attempt before.
+    /// Error of the previous attempt.
     pub last_error: Option<String>,
-    /// The period of a schedule that it works.
+    /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Instant of the last period of its job that succeeded, milliseconds.
     pub previous_success_ms: Option<i64>,
 }
 
 impl Claimed {
-    /// Whether the next death of its worker would make it poison, so that it must run alone: in a worker of its own.
+    /// Whether the next death of its worker would make it poison, so that it must run in a worker process of its own.
     pub fn must_be_alone(&self) -> bool {
         self.crashes > 0 && self.crashes >= self.max_crashes.saturating_sub(1)
     }
@@ -287,16 +288,16 @@ pub struct Start {
     pub started_ms: i64,
 }
 
-/// What a write about a claimed run came to.
+/// Result of a write about a claimed run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The run is now in this state.
     Moved(State),
-    /// The claim is no longer ours; nothing was changed.
+    /// The claim is no longer valid; nothing was changed.
     Fenced,
 }
 
-/// Why and how a run goes to the dead-letter table.
+/// The death of a run.
 #[derive(Debug, Clone)]
 pub struct Burial {
     /// The run.
@@ -307,25 +308,25 @@ pub struct Burial {
     pub reason: Reason,
 }
 
-/// A claimed run that its worker hands over to a worker of its own.
+/// A claimed run that its worker hands over to a child worker, which executes only this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handover {
     /// The worker that claimed it.
     pub parent: WorkerId,
     /// Which run.
     pub run: RunId,
-    /// Proof of the claim; the new worker gets another.
+    /// Proof of the claim; the new worker gets another one.
     pub fence: Fence,
 }
 
-/// What became of the runs of a dead worker.
+/// What recovery did with the runs of a dead worker.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Not started; given back.
+    /// Not started; waiting again.
     pub unclaimed: u32,
-    /// Started; will run again.
+    /// Started; waiting again.
     pub lost: u32,
-    /// Started and not to be run again.
+    /// Started; dead, because they must not run again.
     pub buried: Vec<Burial>,
 }
 
@@ -338,7 +339,7 @@ pub struct Waiting {
     pub job: String,
     /// How many.
     pub runs: i64,
-    /// Earliest due time of those that are not yet due, milliseconds; `None` for those that are.
+    /// Earliest due time, milliseconds; `None` if they are due.
     pub due_ms: Option<i64>,
 }
 
@@ -353,7 +354,7 @@ pub struct WorkerRow {
     pub pid_start: i64,
     /// Boot in which it was started.
     pub boot_id: String,
-    /// The namespace of its process id; `None` for a worker of a version that did not store it.
+    /// Namespace of the process id; `None` for a worker of a version that did not store it.
     pub pid_ns: Option<i64>,
     /// Host name.
     pub host: String,
@@ -367,6 +368,6 @@ pub struct WorkerRow {
     pub started_ms: i64,
     /// When an operator asked it to stop, milliseconds.
     pub stop_ms: Option<i64>,
-    /// The worker that started it to work one run alone; `None` for one that works by itself.
+    /// The worker that started it to execute a single run; `None` for an independent worker.
     pub parent: Option<WorkerId>,
 }

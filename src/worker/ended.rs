@@ -99,7 +99,7 @@ impl Ended {
         if self.was_not_started() {
             let outcome = tx.unclaim(self.claimed.run, self.claimed.fence)?;
             if keep && outcome == Outcome::Moved(State::Waiting) {
-                tx.keep_for(self.claimed.run, worker)?;
+                tx.reserve_for(self.claimed.run, worker)?;
             }
             return Ok(Written {
                 outcome,

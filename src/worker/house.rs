@@ -164,7 +164,7 @@ impl Keeper {
             .ok();
         loop {
             if let Err(error) = self.round() {
-                if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
+                if error.kind == Kind::Io && self.store.ensure_recoverable(&error).is_err() {
                     return self.shared.inbox.push(Event::Lost(error));
                 }
                 log::event(
@@ -240,7 +240,7 @@ impl Keeper {
         if wal >= CHECKPOINT_BYTES {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
-        self.store.keep_reserve()?;
+        self.store.ensure_reserve()?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
@@ -249,7 +249,7 @@ impl Keeper {
             // Our own reload changes it too: then the stamp is the same and nothing happens.
             if self
                 .store
-                .kept_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
+                .cached_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
                 .is_none()
             {
                 self.shared.inbox.push(Event::Reload);

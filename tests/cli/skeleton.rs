@@ -182,7 +182,7 @@ fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
     drop(newer);
     let refused = format!(
         "error: `jobctl.db` has schema {} and this jobctl knows up to {known}; the file was not changed\n\
-         hint: install the version of jobctl that last worked on it, or a newer one\n",
+         hint: install the version of jobctl that last used it, or a newer one\n",
         known + 1
     );
     for words in ["migrate", "status", "runs list"] {

@@ -32,7 +32,7 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
 
 /// Whether a process blocks all other writers.
 fn turn(store: &Store) -> Finding {
-    match store.who_writes(super::place::PATIENCE) {
+    match store.blocking_writer(super::place::PATIENCE) {
         Ok(None) => Finding::ok("writers", "no process blocks the others"),
         Ok(Some(error)) => {
             let hint = error.hint.unwrap_or_default();

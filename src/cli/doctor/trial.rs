@@ -145,7 +145,7 @@ impl Trial {
         let ran: BTreeSet<i64> = ran.lines().filter_map(|line| line.parse().ok()).collect();
         let mut undone = Vec::new();
         for run in store.existing(RunId(0), RunId(i64::MAX))? {
-            let state = store.whereabouts(run)?.map(|(state, ..)| state);
+            let state = store.run_location(run)?.map(|(state, ..)| state);
             if state != Some(State::Succeeded) || !ran.contains(&run.0) {
                 undone.push(run);
             }

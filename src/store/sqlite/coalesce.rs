@@ -1,7 +1,7 @@
-//! Finds the run that an enqueue coalesces with, and lets a waiting one take over what is enqueued.
+//! Finds the run that an enqueue coalesces with, and gives a waiting one the parameters of the enqueue.
 //!
-//! Rule: of the runs with one key the one that starts last has the newest parameters, and with `rerun` it starts after the
-//! others have ended.
+//! Rule: of the runs with one key, the one that starts last has the newest parameters; with `rerun` it starts after the others
+//! have ended.
 
 use rusqlite::params;
 
@@ -11,17 +11,17 @@ use crate::error::{Error, Kind, Result};
 use crate::run::{RunId, State};
 use crate::store::{Enqueued, NewRun};
 
-/// What an enqueue comes to because of runs with its key that have not ended.
-pub(super) enum Alike {
-    /// None of them concerns it.
+/// What an enqueue does because of runs with its key that have not ended.
+pub(super) enum CoalesceOutcome {
+    /// There is no such run, or it does not matter.
     None,
-    /// It is a duplicate.
+    /// The enqueue is a duplicate of this run.
     Existing(Enqueued),
-    /// It is a new run that waits for the end of these.
+    /// The enqueue becomes a new run that waits for the end of these.
     Behind(Vec<RunId>),
 }
 
-/// A run with the key that has not ended.
+/// A run with an equal key that has not ended.
 struct Live {
     run: RunId,
     is_running: bool,
@@ -31,8 +31,8 @@ struct Live {
 }
 
 impl Live {
-    fn answer(&self, replaced: bool) -> Alike {
-        Alike::Existing(Enqueued {
+    fn answer(&self, replaced: bool) -> CoalesceOutcome {
+        CoalesceOutcome::Existing(Enqueued {
             run: self.run,
             duplicate: true,
             replaced,
@@ -47,15 +47,15 @@ impl Live {
 }
 
 impl Tx<'_> {
-    /// Looks for runs with this key; a waiting one takes over what is enqueued, where the job says so.
+    /// Looks for runs with this key; if the job says so, a waiting one gets the parameters of the enqueue.
     pub(super) fn coalesce(
         &mut self,
         new: &NewRun,
         (key, how): (&str, Coalesce),
         now_ms: i64,
-    ) -> Result<Alike> {
+    ) -> Result<CoalesceOutcome> {
         let live = self.live(&new.job, key, now_ms)?;
-        // What waits for others with the key is behind them, whichever id it has.
+        // A run that waits for others with the key is the last one, whatever its id.
         let waiting = live.iter().filter(|it| !it.is_running);
         let last = waiting.max_by_key(|it| (it.is_gated, it.run));
         let running = || live.iter().filter(|it| it.is_running);
@@ -69,15 +69,17 @@ impl Tx<'_> {
                 }
                 last.answer(true)
             }
-            (None, Coalesce::DropActive) => {
-                running().next().map_or(Alike::None, |it| it.answer(false))
+            (None, Coalesce::DropActive) => running()
+                .next()
+                .map_or(CoalesceOutcome::None, |it| it.answer(false)),
+            (None, Coalesce::Rerun) => {
+                CoalesceOutcome::Behind(running().map(|it| it.run).collect())
             }
-            (None, Coalesce::Rerun) => Alike::Behind(running().map(|it| it.run).collect()),
-            (None, Coalesce::DropWaiting | Coalesce::Replace) => Alike::None,
+            (None, Coalesce::DropWaiting | Coalesce::Replace) => CoalesceOutcome::None,
         })
     }
 
-    /// Runs with this key that have not ended, the newest first. One that waits and can never start does not count.
+    /// Runs with this key that have not ended, the newest first, without waiting runs whose deadline has passed.
     fn live(&self, job: &str, key: &str, now_ms: i64) -> Result<Vec<Live>> {
         const SQL: &str = "
             SELECT id, state = 'running', gates > 0, due_ms, sequence_key FROM run INDEXED BY run_alike
@@ -99,8 +101,8 @@ impl Tx<'_> {
         Ok(live)
     }
 
-    /// Gives a waiting run what was enqueued now. Id, place, due time, deadline and history stay. The idempotency key is the
-    /// new one: whoever saw the old one saw other parameters.
+    /// Gives a waiting run the parameters of an enqueue. Id, place, due time, deadline and history stay. The idempotency key is new,
+    /// because the old one belongs to other parameters.
     fn replace(&mut self, last: &Live, new: &NewRun) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,
@@ -138,7 +140,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets a waiting run wait for these too. They run, so none of them waits for it.
+    /// Lets a waiting run also wait for these running ones.
     fn put_behind(&mut self, run: RunId, before: &[RunId]) -> Result<()> {
         const LOOK: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1";
         const SQL: &str = "

@@ -65,7 +65,7 @@ impl Store {
     }
 
     /// Makes the reserve again, if it is missing and there is space for it.
-    pub fn keep_reserve(&self) -> Result<()> {
+    pub fn ensure_reserve(&self) -> Result<()> {
         let path = self.reserve_path();
         if self.has_reserve() || self.free_bytes()? < FREE_FLOOR {
             return Ok(());

@@ -8,7 +8,7 @@ use super::periods::{COLUMNS, period_row};
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::RunId;
-use crate::store::{ForeignRun, PeriodRow, UntoldRun, VersionRows};
+use crate::store::{ForeignRun, PeriodRow, UnrecordedRun, VersionRows};
 
 fn stretches(conn: &Connection, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>> {
     // Rows of one version follow each other: what begins at the instant, and the last that begins before.
@@ -112,7 +112,7 @@ impl super::Store {
                     period: row.get(0)?,
                     run: RunId(row.get(1)?),
                     job: row.get(2)?,
-                    works: row.get(3)?,
+                    run_period: row.get(3)?,
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -120,7 +120,7 @@ impl super::Store {
     }
 
     /// Runs of the calendar that no row names which begins with their period.
-    pub fn untold_runs(&self, job: &str) -> Result<Vec<UntoldRun>> {
+    pub fn unrecorded_runs(&self, job: &str) -> Result<Vec<UnrecordedRun>> {
         const SQL: &str = "
             SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL, period.run
             FROM run INDEXED BY run_job LEFT JOIN period ON period.job = run.job AND period.period = run.period
@@ -129,12 +129,12 @@ impl super::Store {
         let mut statement = self.connection()?.prepare_cached(SQL)?;
         let runs = statement
             .query_map([job], |row| {
-                Ok(UntoldRun {
+                Ok(UnrecordedRun {
                     period: row.get(0)?,
                     run: RunId(row.get(1)?),
                     scheduled_ms: row.get(2)?,
                     has_row: row.get(3)?,
-                    told: row.get::<_, Option<i64>>(4)?.map(RunId),
+                    row_run: row.get::<_, Option<i64>>(4)?.map(RunId),
                 })
             })?
             .collect::<Result<_, _>>()?;

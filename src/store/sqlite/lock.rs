@@ -1,7 +1,7 @@
 //! Lock files: bounded waits for flock, through fs2.
 //!
-//! Rule: only files made for locking are locked; `jobctl.db` is touched by SQLite alone, because closing a second
-//! descriptor of it would cancel SQLite's own POSIX locks.
+//! Rule: only lock files are locked; `jobctl.db` is opened by SQLite only, because closing a second descriptor of it would cancel
+//! the POSIX locks of SQLite.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -23,7 +23,7 @@ pub(super) enum Mode {
     Exclusive,
 }
 
-/// Opens a lock file of the store directory, and makes it if it is missing.
+/// Opens a lock file of the store directory, and creates it if it is missing.
 pub(crate) fn open(path: &Path) -> Result<File> {
     open_write(path).map_err(|error| Error::io("open the lock file", path, &error))
 }
@@ -42,10 +42,10 @@ fn try_lock(file: &File, mode: Mode) -> std::io::Result<bool> {
     }
 }
 
-/// Locks `file` within `wait`; `None` when it was held all that time.
+/// Locks `file` within `wait`; `None` if other processes held it all that time.
 ///
-/// The wait is the kernel's queue, not a poll: whoever waits longest goes first. flock has no timeout, so a thread waits;
-/// if it gets the lock too late it lets go by dropping the file.
+/// Waiters queue in the kernel, first come, first served. flock has no timeout, so a thread waits; if it gets the lock too late, it
+/// releases it by dropping the file.
 pub(super) fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result<Option<File>> {
     if try_lock(&file, mode)? {
         return Ok(Some(file));
@@ -68,7 +68,7 @@ pub(super) fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result
                     other => break other.map(|()| file),
                 }
             };
-            // A rendezvous: if nobody waits any more, the file comes back here and closes.
+            // If the receiver has given up, sending fails and the file is closed here.
             drop(sender.send(locked));
         })?;
     match receiver.recv_timeout(wait) {
@@ -84,7 +84,7 @@ struct Holder {
     stopped: bool,
 }
 
-/// Who holds the lock of a file now, as far as the kernel tells us.
+/// The process that holds the lock of a file now, if the kernel shows it.
 fn holder(path: &Path) -> Option<Holder> {
     let meta = std::fs::metadata(path).ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
@@ -107,12 +107,12 @@ fn holder(path: &Path) -> Option<Holder> {
     })
 }
 
-/// The writers' queue: held around BEGIN..COMMIT by every process. Opened anew for each transaction, so that its close
-/// (`IN_CLOSE_WRITE`) tells waiting workers that something was committed.
+/// The write lock: every process holds it around BEGIN..COMMIT. The file is opened for each transaction, so that its close
+/// (`IN_CLOSE_WRITE`) notifies waiting workers of the commit.
 pub(super) struct WriteTurn(File);
 
 impl WriteTurn {
-    /// Waits for our turn.
+    /// Waits for the lock.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Self> {
         let file = open(path)?;
         match acquire(file, Mode::Exclusive, wait) {
@@ -124,13 +124,13 @@ impl WriteTurn {
                         let state = if stopped { ", which is stopped," } else { "" };
                         let what = format!("{busy}: process {pid} (`{name}`){state} holds it; nothing was stored");
                         Error::new(Kind::TryAgain, what).hint(if stopped {
-                            format!("let it go on (`kill -CONT {pid}`) or end it (`kill -KILL {pid}`): no work is lost by either")
+                            format!("continue it (`kill -CONT {pid}`) or kill it (`kill -KILL {pid}`); neither loses work")
                         } else {
-                            format!("try again; look at what process {pid} does if it stays so")
+                            format!("try again; if this persists, check what process {pid} does")
                         })
                     }
                     None => Error::new(Kind::TryAgain, format!("{busy}; nothing was stored"))
-                        .hint("find who holds `write.lock` (`fuser -v write.lock` in the store directory); a stopped process keeps it"),
+                        .hint("find the process that holds `write.lock` (`fuser -v write.lock` in the store directory), for instance a stopped one"),
                 };
                 Err(error.retry_after_ms(1000))
             }

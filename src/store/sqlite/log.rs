@@ -1,6 +1,6 @@
-//! The write-ahead log where nobody lives who copies it back: whoever finds itself alone with a long one does.
+//! Checkpoints of the write-ahead log if no worker or scheduler runs them: by a command that is alone with a long log.
 //!
-//! Rule: only when a command has done what it was asked for; whatever becomes of the log, its answer stands.
+//! Rule: only after the command has done its work; its answer does not depend on the checkpoint.
 //!
 //! A process that opens the store alone reads all of the log, some 0.8 ms for each MiB. So it is kept short: an enqueue adds six pages or
 //! so, and one in 160 pays for a checkpoint, which no 99th percentile sees.
@@ -11,14 +11,14 @@ use super::Store;
 use super::lock::{self, Mode};
 use crate::error::{Error, Result};
 
-/// Whoever is alone copies a log of this size back: 1,000 pages, as workers do.
+/// Size from which on a command without others runs a checkpoint, bytes: 1,000 pages, as for workers.
 const LONG: u64 = 4 << 20;
 
-/// Beside others, who may do it themselves, only one of this size.
+/// Size from which on a command runs a checkpoint even if other processes, which should do it, are alive, bytes.
 const TOO_LONG: u64 = 64 << 20;
 
 impl Store {
-    /// Ends what a command did with the store.
+    /// Closes the store at the end of a command.
     pub fn leave(mut self) {
         let bytes = self.wal_bytes();
         if bytes >= LONG {

@@ -192,7 +192,7 @@ impl Tx<'_> {
     fn reset_throttle(&self, subject: &Subject) -> Result<()> {
         let mut throttle = self.throttle(subject)?;
         throttle.reset();
-        self.keep_throttle(subject, &throttle)
+        self.save_throttle(subject, &throttle)
     }
 }
 

@@ -1,7 +1,7 @@
-//! What becomes of the runs of a dead worker.
+//! Recovery of the runs of a dead worker.
 //!
-//! Rule: the caller holds the dead worker's lock and has ended what the worker left running; only then are its runs handed
-//! out again.
+//! Rule: the caller holds the dead worker's lock and has ended all processes that the worker left; only then do its runs wait
+//! again.
 
 use std::collections::HashMap;
 
@@ -13,19 +13,19 @@ use crate::error::Result;
 use crate::run::{Fence, Guarantee, Reason, RunId, WorkerId};
 use crate::store::Recovered;
 
-/// Why a worker died, as far as anybody knows.
+/// The known cause of a worker's death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Perhaps one of its runs ended it.
+    /// Unknown: one of its runs may have caused it.
     Unknown,
-    /// The host was booted since: then every claimed run counts as started.
+    /// The host was rebooted; then every claimed run counts as started.
     Reboot,
-    /// Whoever started it was ending it: a stop that took too long, a watchdog.
+    /// Its parent process was stopping it: a stop that took too long, or a watchdog.
     Parent,
 }
 
 impl Cause {
-    /// As it stands in the log.
+    /// The word in the log.
     pub fn word(self) -> &'static str {
         match self {
             Cause::Unknown => "unknown",
@@ -35,27 +35,27 @@ impl Cause {
     }
 }
 
-/// Deaths that prove nothing make poison at so many times the number of those that do.
+/// Factor for the number of deaths that make a run poison if the deaths do not prove that it is the cause.
 const UNPROVED: i64 = 2;
 
-/// What is known of a dead worker.
+/// A dead worker, as recovery found it.
 #[derive(Debug, Clone)]
 pub struct Death {
     /// Which worker.
     pub worker: WorkerId,
     /// Why; only an unknown cause counts as a crash.
     pub cause: Cause,
-    /// Whether the death of this worker with one started run proves that this run ends workers. Not where the worker that started it
-    /// died too: something else may have ended both.
+    /// Whether the death with a single started run proves that the run is the cause. Not if the parent worker died too: something
+    /// else may have ended both.
     pub proves: bool,
-    /// Start marks: (run, fence) and when, milliseconds.
+    /// Start marks: start time in milliseconds, by (run, fence).
     pub started: HashMap<(RunId, Fence), i64>,
-    /// Runs that must stay claimed because something of them cannot be ended.
+    /// Runs that must stay claimed because some of their processes cannot be ended.
     pub blocked: Vec<RunId>,
 }
 
 impl Tx<'_> {
-    /// Moves every run of a dead worker and removes the worker, unless something is blocked.
+    /// Recovers every run of a dead worker, and removes the worker unless a run is blocked.
     pub fn recover(&mut self, death: &Death, now_ms: i64) -> Result<Recovered> {
         const SQL: &str = "
             SELECT id, fence, attempts, crashes, max_crashes, guarantee,
@@ -89,7 +89,7 @@ impl Tx<'_> {
         let started = |held: &Held| {
             rebooted || held.noted || death.started.contains_key(&(held.run, held.fence))
         };
-        // Only a death while alone proves who the killer is. What always ends its worker's parent too must have an end all the same.
+        // Only a death with a single run proves the cause. A run that always ends the parent too needs a bound as well.
         let times = if death.proves { 1 } else { UNPROVED };
         let enough = |max_crashes: i64| max_crashes.saturating_mul(times);
         let alone = held.iter().filter(|held| started(held)).count() == 1;

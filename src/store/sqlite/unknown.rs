@@ -5,22 +5,22 @@ use std::collections::BTreeSet;
 use super::lanes::Lanes;
 use crate::error::Result;
 
-/// Lanes that are looked at.
+/// Number of lanes that are checked.
 const LANES_MAX: usize = 256;
 
-/// Where runs wait that no worker can take.
+/// A lane whose runs no worker can take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnknownLane {
     /// Their queue.
     pub queue: String,
     /// Their job.
     pub job: String,
-    /// Whether it is the job that no catalogue has; else it is the queue.
+    /// Whether no catalogue has the job; else no catalogue has the queue.
     pub is_job: bool,
 }
 
 impl super::Store {
-    /// Jobs and queues of ready runs that no catalogue has; of many lanes the first. None before a catalogue was read.
+    /// Lanes of ready runs whose job or queue no catalogue has; of many only the first. Empty before a catalogue was loaded.
     pub fn unknown_lanes(&self) -> Result<BTreeSet<UnknownLane>> {
         const PLACES: &str = "SELECT queue, tenant FROM depth WHERE ready > 0 LIMIT ?1";
         const KNOWS_QUEUE: &str = "

@@ -217,7 +217,7 @@ fn workers(conn: &Connection) -> Result<Vec<Worker>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether a catalogue that was read has the job; `None` where none was read.
+/// Whether a loaded catalogue has the job; `None` if none was loaded.
 pub(super) fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
     const SQL: &str = "
         SELECT max(EXISTS (SELECT 1 FROM catalogue_job WHERE path = catalogue.path AND job = ?1)) FROM catalogue";

@@ -1,27 +1,28 @@
-//! One claim as it goes on: what it may take, and what it passed over.
+//! A claim in progress: what it may take, and what it passed over.
 
 use super::reserves::Reserves;
 use crate::flow::{Gates, LaneGates, Why};
 use crate::store::{ClaimRequest, Claims};
 
-/// So many closed jobs are passed over for one seek: to judge a job costs a tenth of it.
-const LEAP_MAX: usize = 16;
+/// Closed jobs that are skipped for one seek: checking the gates of a job costs a tenth of a seek.
+const SKIP_MAX: usize = 16;
 
-/// One claim, as it goes on.
-pub(super) struct Desk<'a> {
+/// A claim in progress.
+pub(super) struct ClaimInProgress<'a> {
     pub(super) request: &'a ClaimRequest<'a>,
     pub(super) gates: Gates<'a>,
     pub(super) reserves: Reserves<'a>,
-    /// When what an operator changed ends by itself.
+    /// When the next change of an operator ends by itself, milliseconds.
     pub(super) changes_ms: Option<i64>,
-    /// Whether closed lanes may be leapt over without a look whether they have runs.
-    pub(super) leaps: bool,
-    pub(super) leapt: bool,
+    /// Whether closed lanes may be skipped without checking whether they have runs.
+    pub(super) may_skip: bool,
+    /// Whether any lane was skipped that way.
+    pub(super) skipped: bool,
     pub(super) claims: Claims,
 }
 
-impl Desk<'_> {
-    /// The gates of a lane if it is open and this worker can run its job; else notes what would open it.
+impl ClaimInProgress<'_> {
+    /// The gates of a lane, if it is open and this worker can run its job; otherwise records when it may open.
     pub(super) fn open(&mut self, queue: &str, tenant: &str, job: &str) -> Option<LaneGates> {
         if !(self.request.knows)(job) {
             return None;
@@ -30,18 +31,18 @@ impl Desk<'_> {
         self.is_open(&lane).then_some(lane)
     }
 
-    /// Behind a closed lane: the last of the known jobs next to it that are closed as well. Nobody seeks for their lanes then.
-    pub(super) fn leap(&mut self, queue: &str, tenant: &str, closed: String) -> String {
+    /// After a closed lane: the last of the known jobs that follow it and are closed too. Their lanes need no seek.
+    pub(super) fn skip_closed(&mut self, queue: &str, tenant: &str, closed: String) -> String {
         let mut at = closed;
-        for _ in 0..if self.leaps { LEAP_MAX } else { 0 } {
-            let Some(next) = (self.request.known_behind)(&at) else {
+        for _ in 0..if self.may_skip { SKIP_MAX } else { 0 } {
+            let Some(next) = (self.request.known_after)(&at) else {
                 break;
             };
             let lane = self.gates.lane(queue, tenant, &next);
             if self.gates.closed(&lane).is_none() {
                 break;
             }
-            self.leapt = true;
+            self.skipped = true;
             at = next;
         }
         at
@@ -51,7 +52,7 @@ impl Desk<'_> {
         let Some(closed) = self.gates.closed(lane) else {
             return true;
         };
-        // What is paused comes back when somebody says so; all else by itself.
+        // A pause ends by an operator, every other gate by itself.
         let passed = &mut self.claims.passed;
         passed.comes |= closed.why != Why::Paused;
         passed.gated |= closed.until_ms.is_none() && closed.why != Why::Paused;
@@ -60,8 +61,8 @@ impl Desk<'_> {
         false
     }
 
-    /// Whether a run of this lane may be taken: for a free slot, or ahead of one if it is short and shares nothing. What is not
-    /// would wait here while another worker is idle, or hold what others could use.
+    /// Whether a run of this lane may be taken: for a free slot, or before one is free if the run is short and under no limit. Other
+    /// runs would wait here while another worker is idle, or occupy a limit that others could use.
     pub(super) fn has_room(&self, queue: &str, tenant: &str, job: &str) -> bool {
         let taken = self.claims.runs.len();
         if taken < self.reserves.room(queue, self.request.free) {
