@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::world::World;
 
+mod columns;
 mod papers;
 mod proofs;
 

@@ -204,3 +204,11 @@ fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
     );
     assert_eq!(fs::read(&database).unwrap(), before);
 }
+
+/// Root may run this program on payloads of others.
+#[test]
+fn the_program_is_loaded_at_a_random_address() {
+    let program = fs::read(env!("CARGO_BIN_EXE_jobctl")).unwrap();
+    // `e_type` of the ELF header: `ET_DYN` is position-independent.
+    assert_eq!((&program[..4], program[16]), (&b"\x7fELF"[..], 3));
+}

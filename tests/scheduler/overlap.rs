@@ -1,6 +1,6 @@
 //! What becomes of a period while earlier runs of its schedule have not ended.
 
-use jobctl::run::State;
+use jobctl::run::{RunId, State};
 use jobctl::scheduler::Planner;
 
 use super::lab::{HOUR, exactly_once, instant, planner, right, rows, succeed, tick, told, world};
@@ -162,4 +162,26 @@ fn a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way() {
         assert_eq!(opened, 3, "{overlap}: {:?}", told(&world, "sync"));
         exactly_once(&world);
     }
+}
+
+#[test]
+fn a_period_gets_its_run_beside_one_with_the_same_dedup_key() {
+    let world = World::with_catalogue(
+        "[defaults]\ntimezone = \"UTC\"\n[job.sync]\ncommand = [\"true\"]\n\
+         [job.sync.dedup]\nkey = \"one\"\nwhile = \"active\"\n\
+         [job.sync.schedule]\ncron = '0 * * * *'\noverlap = 'allow'\n",
+    );
+    let mut planner = planner(&world, right(instant(START)));
+    world.run("enqueue sync").ok();
+    for n in 1..=2 {
+        hour(&mut planner, n);
+    }
+    let runs: Vec<_> = rows(&world, "sync").iter().map(|row| row.run).collect();
+    assert_eq!(
+        runs,
+        [Some(RunId(2)), Some(RunId(3))],
+        "{:?}",
+        told(&world, "sync")
+    );
+    exactly_once(&world);
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 
+use std::process::Command;
+
 use crate::invariants;
+use crate::needs;
 use crate::world::World;
 
 const CATALOGUE: &str = "[job.note]\ncommand = [\"/bin/true\"]\n";
@@ -71,4 +74,45 @@ fn an_enqueue_writes_six_pages() {
     // A full page is split now and then, and each quarter of an hour has a row.
     assert_eq!(written.iter().min(), Some(&PAGES), "{written:?}");
     drop(open);
+}
+
+/// What an enqueue makes durable, call by call.
+fn synced(world: &World) -> Vec<String> {
+    let traced = world.command(["enqueue", "note"]);
+    let mut strace = Command::new("strace");
+    strace.env_clear();
+    for (name, value) in traced.get_envs() {
+        strace.env(name, value.unwrap_or_default());
+    }
+    let trace = world.root().join("trace");
+    strace.args(["-f", "-qq", "-y", "-e", "trace=fsync,fdatasync", "-o"]);
+    strace
+        .arg(&trace)
+        .arg(traced.get_program())
+        .args(traced.get_args());
+    assert!(strace.output().expect("strace starts").status.success());
+    let trace = fs::read_to_string(&trace).expect("a trace");
+    let synced = trace
+        .lines()
+        .filter_map(|line| line.split_once('<')?.1.split_once('>'));
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    synced.map(|(path, _)| name(path)).collect()
+}
+
+/// Each flush of the disk takes longer than all else that an enqueue does.
+#[test]
+fn an_enqueue_syncs_the_log_alone_and_the_directory_only_before_its_first_frame() {
+    if !needs::tracing() {
+        return;
+    }
+    let world = world();
+    drop(world.store());
+    let state = world.state();
+    let dir = state
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name");
+    let first = synced(&world);
+    assert_eq!(first.first().map(String::as_str), Some(dir), "{first:?}");
+    assert_eq!(synced(&world), ["jobctl.db-wal"]);
 }

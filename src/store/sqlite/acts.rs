@@ -38,13 +38,13 @@ impl super::Store {
         let rows = statement
             .query_map(params![kind, name, limit], |row| {
                 Ok(ActRow {
-                    kind: row.get(0)?,
-                    name: row.get(1)?,
-                    what: row.get(2)?,
-                    at_ms: row.get(3)?,
-                    by: row.get(4)?,
-                    reason: row.get(5)?,
-                    until_ms: row.get(6)?,
+                    kind: row.get("kind")?,
+                    name: row.get("name")?,
+                    what: row.get("what")?,
+                    at_ms: row.get("at_ms")?,
+                    by: row.get("actor")?,
+                    reason: row.get("reason")?,
+                    until_ms: row.get("until_ms")?,
                 })
             })?
             .collect::<Result<_, _>>()?;

@@ -49,11 +49,11 @@ impl Tx<'_> {
         let (job, queue, tenant, ready, error): (String, String, String, bool, Option<String>) =
             self.conn.prepare_cached(LOOK)?.query_row([run.0], |row| {
                 Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
+                    row.get("job")?,
+                    row.get("queue")?,
+                    row.get("tenant")?,
+                    row.get("ready")?,
+                    row.get("last_error")?,
                 ))
             })?;
         let changed = self.conn.prepare_cached(SQL)?.execute([run.0, now_ms])?;

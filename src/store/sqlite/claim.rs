@@ -30,7 +30,7 @@ macro_rules! claimed_columns {
         " RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
             guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
             correlation_id, initiator, business_key, traceparent, exit_code, last_error,
-            period, scheduled_ms, business_date, attempts > retried"
+            period, scheduled_ms, business_date, attempts > retried AS started_before"
     };
 }
 
@@ -350,38 +350,38 @@ impl Tx<'_> {
 }
 
 fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
-    let guarantee: String = row.get(10)?;
-    let trigger: String = row.get(16)?;
+    let guarantee: String = row.get("guarantee")?;
+    let trigger: String = row.get("trigger")?;
     let claimed = Claimed {
-        run: RunId(row.get(0)?),
-        fence: Fence(row.get(1)?),
-        job: row.get(2)?,
-        queue: row.get(3)?,
-        tenant: row.get(4)?,
-        attempt: row.get::<_, i64>(5)?.saturating_add(1),
-        started_before: row.get(27)?,
-        failures: row.get(6)?,
-        crashes: row.get(7)?,
-        max_attempts: row.get(8)?,
-        max_crashes: row.get(9)?,
+        run: RunId(row.get("id")?),
+        fence: Fence(row.get("fence")?),
+        job: row.get("job")?,
+        queue: row.get("queue")?,
+        tenant: row.get("tenant")?,
+        attempt: row.get::<_, i64>("attempts")?.saturating_add(1),
+        started_before: row.get("started_before")?,
+        failures: row.get("failures")?,
+        crashes: row.get("crashes")?,
+        max_attempts: row.get("max_attempts")?,
+        max_crashes: row.get("max_crashes")?,
         guarantee: Guarantee::from_word(&guarantee).unwrap_or(Guarantee::AtMostOnce),
-        deadline_ms: row.get(11)?,
-        limited_ms: row.get(12)?,
-        params: row.get(13)?,
+        deadline_ms: row.get("deadline_ms")?,
+        limited_ms: row.get("limited_ms")?,
+        params: row.get("params")?,
         payload: None,
-        idempotency_key: row.get(15)?,
+        idempotency_key: row.get("idempotency_key")?,
         trigger: Trigger::from_word(&trigger).unwrap_or(Trigger::Manual),
-        parent: row.get::<_, Option<i64>>(17)?.map(RunId),
-        correlation_id: row.get(18)?,
-        initiator: row.get(19)?,
-        business_key: row.get(20)?,
-        traceparent: row.get(21)?,
-        last_exit_code: row.get(22)?,
-        last_error: row.get(23)?,
-        period: super::runs::period_of(row, 24)?,
+        parent: row.get::<_, Option<i64>>("parent")?.map(RunId),
+        correlation_id: row.get("correlation_id")?,
+        initiator: row.get("initiator")?,
+        business_key: row.get("business_key")?,
+        traceparent: row.get("traceparent")?,
+        last_exit_code: row.get("exit_code")?,
+        last_error: row.get("last_error")?,
+        period: super::runs::period_of(row)?,
         previous_success_ms: None,
     };
-    Ok((claimed, row.get(14)?))
+    Ok((claimed, row.get("has_payload")?))
 }
 
 impl super::Store {

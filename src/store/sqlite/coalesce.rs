@@ -82,7 +82,7 @@ impl Tx<'_> {
     /// Runs with this key that have not ended, the newest first, without waiting runs whose deadline has passed.
     fn live(&self, job: &str, key: &str, now_ms: i64) -> Result<Vec<Live>> {
         const SQL: &str = "
-            SELECT id, state = 'running', gates > 0, due_ms, sequence_key FROM run INDEXED BY run_alike
+            SELECT id, state = 'running' AS is_running, gates > 0 AS is_gated, due_ms, sequence_key FROM run INDEXED BY run_alike
             WHERE dedup_live = 1 AND state IN ('waiting', 'running') AND job = ?1 AND dedup_key = ?2
                 AND (state = 'running' OR deadline_ms IS NULL OR deadline_ms > ?3)
             ORDER BY id DESC";
@@ -90,11 +90,11 @@ impl Tx<'_> {
         let live = statement
             .query_map(params![job, key, now_ms], |row| {
                 Ok(Live {
-                    run: RunId(row.get(0)?),
-                    is_running: row.get(1)?,
-                    is_gated: row.get(2)?,
-                    due_ms: row.get(3)?,
-                    sequence: row.get(4)?,
+                    run: RunId(row.get("id")?),
+                    is_running: row.get("is_running")?,
+                    is_gated: row.get("is_gated")?,
+                    due_ms: row.get("due_ms")?,
+                    sequence: row.get("sequence_key")?,
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;

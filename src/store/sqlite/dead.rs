@@ -79,31 +79,31 @@ fn listed<'f>(
             index(filter)
         )
     };
-    let columns = COLUMNS.replace("output_tail", "NULL");
+    let columns = COLUMNS.replace("output_tail", "NULL AS output_tail");
     let sql = format!("SELECT {columns} FROM {from} ORDER BY id DESC LIMIT :limit");
     (sql, values)
 }
 
 fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    let reason: String = row.get(2)?;
-    let how: Option<String> = row.get(8)?;
+    let reason: String = row.get("reason")?;
+    let how: Option<String> = row.get("closed")?;
     let closed = match how {
         Some(how) => Some(Closed {
             how,
-            by: row.get(9)?,
-            at_ms: row.get(10)?,
+            by: row.get("closed_by")?,
+            at_ms: row.get("closed_ms")?,
         }),
         None => None,
     };
     Ok(DeadLetter {
-        run: RunId(row.get(0)?),
-        job: row.get(1)?,
+        run: RunId(row.get("run")?),
+        job: row.get("job")?,
         reason: Reason::from_word(&reason).unwrap_or(Reason::Exhausted),
-        error: row.get(3)?,
-        fingerprint: row.get(4)?,
-        attempts: row.get(5)?,
-        output_tail: row.get(6)?,
-        died_ms: row.get(7)?,
+        error: row.get("error")?,
+        fingerprint: row.get("fingerprint")?,
+        attempts: row.get("attempts")?,
+        output_tail: row.get("output_tail")?,
+        died_ms: row.get("died_ms")?,
         closed,
     })
 }

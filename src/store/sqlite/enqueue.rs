@@ -218,7 +218,7 @@ impl Tx<'_> {
     /// The run that holds the key: until the window is over and the run has started; not if it is dead or cancelled.
     fn duplicate_of(&self, key: &DedupKey<'_>, now_ms: i64) -> Result<Option<Enqueued>> {
         const SQL: &str = "
-            SELECT dedup.run, dedup.until_ms, run.state, run.attempts, run.due_ms
+            SELECT dedup.run AS run, until_ms, state, attempts, due_ms
             FROM dedup LEFT JOIN run ON run.id = dedup.run
             WHERE dedup.hash = ?1 AND dedup.job = ?2 AND dedup.key = ?3";
         let row = self
@@ -226,11 +226,11 @@ impl Tx<'_> {
             .prepare_cached(SQL)?
             .query_row(params![key.hash, key.job, key.key], |row| {
                 Ok((
-                    RunId(row.get(0)?),
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, Option<String>>(2)?,
-                    row.get::<_, Option<i64>>(3)?,
-                    row.get::<_, Option<i64>>(4)?,
+                    RunId(row.get("run")?),
+                    row.get::<_, i64>("until_ms")?,
+                    row.get::<_, Option<String>>("state")?,
+                    row.get::<_, Option<i64>>("attempts")?,
+                    row.get::<_, Option<i64>>("due_ms")?,
                 ))
             })
             .optional()?;

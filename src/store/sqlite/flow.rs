@@ -80,16 +80,16 @@ fn overrides(conn: &Connection) -> Result<Vec<Override>> {
         SELECT name, key, value, set_by, reason, set_ms, until_ms FROM override ORDER BY kind, name, key";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
-        let key: String = row.get(1)?;
+        let key: String = row.get("key")?;
         Ok(OverrideKey::from_word(&key).map(|key| {
             Ok::<_, rusqlite::Error>(Override {
-                name: row.get(0)?,
+                name: row.get("name")?,
                 key,
-                value: row.get(2)?,
-                by: row.get(3)?,
-                reason: row.get(4)?,
-                set_ms: row.get(5)?,
-                until_ms: row.get(6)?,
+                value: row.get("value")?,
+                by: row.get("set_by")?,
+                reason: row.get("reason")?,
+                set_ms: row.get("set_ms")?,
+                until_ms: row.get("until_ms")?,
             })
         }))
     })?;
@@ -102,22 +102,21 @@ fn overrides(conn: &Connection) -> Result<Vec<Override>> {
     Ok(overrides)
 }
 
-/// The columns of a throttle, from this one on.
-fn throttle_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Throttle> {
-    let pair = |at: usize| -> rusqlite::Result<Option<(i64, i64)>> {
-        let (first, second): (Option<i64>, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
+fn throttle_of(row: &Row<'_>) -> rusqlite::Result<Throttle> {
+    let pair = |first: &str, second: &str| -> rusqlite::Result<Option<(i64, i64)>> {
+        let (first, second): (Option<i64>, Option<i64>) = (row.get(first)?, row.get(second)?);
         Ok(first.zip(second))
     };
-    let failures: Option<String> = row.get(at + 3)?;
+    let failures: Option<String> = row.get("failures")?;
     Ok(Throttle {
-        arrival_us: row.get(at)?,
-        wait: pair(at + 1)?,
+        arrival_us: row.get("arrival_us")?,
+        wait: pair("wait_set_ms", "wait_until_ms")?,
         breaker: Breaker {
             failures_ms: failures
                 .and_then(|text| serde_json::from_str(&text).ok())
                 .unwrap_or_default(),
-            open: pair(at + 4)?,
-            fence: row.get(at + 6)?,
+            open: pair("opened_ms", "closes_ms")?,
+            fence: row.get("opened_fence")?,
         },
     })
 }
@@ -134,7 +133,7 @@ pub(super) fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>
         } else {
             Subject::Limit(name)
         };
-        Ok((subject, throttle_at(row, 2)?))
+        Ok((subject, throttle_of(row)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -149,17 +148,17 @@ fn count_running(conn: &Connection, gates: &mut Gates<'_>) -> Result<()> {
     let mut statement = conn.prepare_cached(RUNNING)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let text = |at| -> rusqlite::Result<&str> { Ok(row.get_ref(at)?.as_str()?) };
+        let text = |column: &str| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
         let limits = row
-            .get_ref(3)?
+            .get_ref("limits")?
             .as_str_or_null()
             .map_err(rusqlite::Error::from)?;
         gates.count(&Running {
-            queue: text(0)?,
-            tenant: text(1)?,
-            job: text(2)?,
+            queue: text("queue")?,
+            tenant: text("tenant")?,
+            job: text("job")?,
             limits: limits.unwrap_or_default(),
-            fence: row.get(4)?,
+            fence: row.get("fence")?,
         });
     }
     Ok(())
@@ -343,7 +342,7 @@ impl Tx<'_> {
         let found = self
             .conn
             .prepare_cached(SQL)?
-            .query_row([subject.kind(), subject.name()], |row| throttle_at(row, 0))
+            .query_row([subject.kind(), subject.name()], throttle_of)
             .optional()?;
         Ok(found.unwrap_or_default())
     }

@@ -54,15 +54,15 @@ impl super::Store {
     /// Which versions the rows of a job are from.
     pub fn row_versions(&self, job: &str) -> Result<Vec<VersionRows>> {
         const SQL: &str = "
-            SELECT version, count(*), min(due_ms) FROM period INDEXED BY period_job WHERE job = ?1
+            SELECT version, count(*) AS rows, min(due_ms) AS first_due_ms FROM period INDEXED BY period_job WHERE job = ?1
             GROUP BY version ORDER BY version";
         let mut statement = self.connection()?.prepare_cached(SQL)?;
         let rows = statement
             .query_map([job], |row| {
                 Ok(VersionRows {
-                    version: row.get(0)?,
-                    rows: row.get(1)?,
-                    first_due_ms: row.get(2)?,
+                    version: row.get("version")?,
+                    rows: row.get("rows")?,
+                    first_due_ms: row.get("first_due_ms")?,
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -101,7 +101,7 @@ impl super::Store {
     /// Runs that rows of a job name and that work something else.
     pub fn foreign_runs(&self, job: &str) -> Result<Vec<ForeignRun>> {
         const SQL: &str = "
-            SELECT period.period, run.id, run.job, run.period
+            SELECT period.period, run.id, run.job, run.period AS works
             FROM period INDEXED BY period_job JOIN run ON run.id = period.run
             WHERE period.job = ?1 AND (run.job <> ?1 OR run.period IS NOT period.period)
             ORDER BY period.due_ms";
@@ -109,10 +109,10 @@ impl super::Store {
         let runs = statement
             .query_map([job], |row| {
                 Ok(ForeignRun {
-                    period: row.get(0)?,
-                    run: RunId(row.get(1)?),
-                    job: row.get(2)?,
-                    run_period: row.get(3)?,
+                    period: row.get("period")?,
+                    run: RunId(row.get("id")?),
+                    job: row.get("job")?,
+                    run_period: row.get("works")?,
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -122,7 +122,7 @@ impl super::Store {
     /// Runs of the calendar that no row names which begins with their period.
     pub fn unrecorded_runs(&self, job: &str) -> Result<Vec<UnrecordedRun>> {
         const SQL: &str = "
-            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL, period.run
+            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL AS has_row, period.run AS told
             FROM run INDEXED BY run_job LEFT JOIN period ON period.job = run.job AND period.period = run.period
             WHERE run.job = ?1 AND run.trigger = 'period' AND run.period IS NOT NULL AND period.run IS NOT run.id
             ORDER BY run.id";
@@ -130,11 +130,11 @@ impl super::Store {
         let runs = statement
             .query_map([job], |row| {
                 Ok(UnrecordedRun {
-                    period: row.get(0)?,
-                    run: RunId(row.get(1)?),
-                    scheduled_ms: row.get(2)?,
-                    has_row: row.get(3)?,
-                    row_run: row.get::<_, Option<i64>>(4)?.map(RunId),
+                    period: row.get("period")?,
+                    run: RunId(row.get("id")?),
+                    scheduled_ms: row.get("scheduled_ms")?,
+                    has_row: row.get("has_row")?,
+                    row_run: row.get::<_, Option<i64>>("told")?.map(RunId),
                 })
             })?
             .collect::<Result<_, _>>()?;

@@ -69,14 +69,14 @@ impl Tx<'_> {
     /// The run of a claim; `None` if the claim is no longer valid.
     pub(super) fn held(&self, holder: Holder) -> Result<Option<Held>> {
         const SQL: &str = "
-            SELECT queue, tenant, job, limits, cancel_ms IS NOT NULL, limited_ms FROM run
+            SELECT queue, tenant, job, limits, cancel_ms IS NOT NULL AS cancel, limited_ms FROM run
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let mut statement = self.conn.prepare_cached(SQL)?;
         let held = statement.query_row([holder.run.0, holder.fence.0], |row| {
             Ok(Held {
                 lane: lane_of(row)?,
-                cancel: row.get(4)?,
-                limited_ms: row.get(5)?,
+                cancel: row.get("cancel")?,
+                limited_ms: row.get("limited_ms")?,
             })
         });
         Ok(held.optional()?)
@@ -146,13 +146,12 @@ impl Tx<'_> {
     }
 }
 
-/// Queue, tenant, job, limits: the first columns.
 fn lane_of(row: &Row<'_>) -> rusqlite::Result<Lane> {
     Ok(Lane {
-        queue: row.get(0)?,
-        tenant: row.get(1)?,
-        job: row.get(2)?,
-        limits: row.get(3)?,
+        queue: row.get("queue")?,
+        tenant: row.get("tenant")?,
+        job: row.get("job")?,
+        limits: row.get("limits")?,
     })
 }
 

@@ -140,4 +140,31 @@ mod tests {
         let pauses = rows("SELECT concat_ws(' ', job, from_ms, until_ms) FROM past_pause");
         assert_eq!(pauses, ["a 5 9", "b 1 2"]);
     }
+
+    #[test]
+    fn a_run_that_an_operator_let_start_again_may_still_start_after_the_migration() {
+        // Numbers of the rows: waiting after a retry by an operator; waiting after a failure; claimed after such a retry, and before its
+        // first attempt; claimed with a failure behind it, at least once.
+        const ROWS: &str = "
+            INSERT INTO run (id, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
+                max_crashes, guarantee, idempotency_key, trigger, attempts, failures)
+            VALUES
+                (1, 'a', 'q', '', 100, 'waiting', 1, 1, 1, 1, 3, 3, 'at-most-once', zeroblob(16), 'manual', 2, 0),
+                (2, 'a', 'q', '', 100, 'waiting', 1, 1, 1, 1, 3, 3, 'at-least-once', zeroblob(16), 'manual', 2, 1),
+                (3, 'a', 'q', '', 100, 'running', 0, 1, 1, 1, 3, 3, 'at-most-once', zeroblob(16), 'manual', 1, 0),
+                (4, 'a', 'q', '', 100, 'running', 0, 1, 1, 1, 3, 3, 'at-most-once', zeroblob(16), 'manual', 0, 0),
+                (5, 'a', 'q', '', 100, 'running', 0, 1, 1, 1, 3, 3, 'at-least-once', zeroblob(16), 'manual', 1, 0);";
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, 0, &MIGRATIONS[..13]).unwrap();
+        conn.execute_batch(ROWS).unwrap();
+        apply(&mut conn, 13, MIGRATIONS).unwrap();
+        let retried: String = conn
+            .query_row(
+                "SELECT group_concat(retried, ' ') FROM (SELECT retried FROM run ORDER BY id)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(retried, "2 0 1 0 0");
+    }
 }

@@ -175,11 +175,6 @@ impl Store {
         }
     }
 
-    /// Bytes of the write-ahead log.
-    pub fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(self.files.beside("-wal")).map_or(0, |meta| meta.len())
-    }
-
     /// Copies the log into the database as far as readers allow; with `restart`, waits for readers and restarts the log. Returns whether
     /// all of it was copied, and so is durable in the database itself.
     pub fn checkpoint(&self, restart: bool) -> Result<bool> {

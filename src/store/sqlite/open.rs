@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use super::connect::{back_up, connect, version_of};
 use super::lock::{self, Mode};
+use super::log::sync_log_name;
 use super::migrate::{VERSION, migrate};
 use super::place::{HINT_RIGHTS, make_dir, refuse_network};
 use super::{FileId, Files, Store};
@@ -96,6 +97,7 @@ impl OpenOptions {
             let version = version_of(&conn)?;
             if version < VERSION {
                 back_up(&conn, &files, version)?;
+                sync_log_name(&files)?;
                 fail_point::reach("backed_up");
                 migrate(&mut conn, version)?;
             }

@@ -145,11 +145,11 @@ impl Tx<'_> {
             Ok(Override {
                 name: name.to_owned(),
                 key,
-                value: row.get(0)?,
-                by: row.get(1)?,
-                reason: row.get(2)?,
-                set_ms: row.get(3)?,
-                until_ms: row.get(4)?,
+                value: row.get("value")?,
+                by: row.get("set_by")?,
+                reason: row.get("reason")?,
+                set_ms: row.get("set_ms")?,
+                until_ms: row.get("until_ms")?,
             })
         };
         let mut statement = self.conn.prepare_cached(SQL)?;

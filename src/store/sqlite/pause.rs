@@ -111,11 +111,11 @@ impl super::Store {
         let rows = statement
             .query_map([now_ms], |row| {
                 Ok(Pause {
-                    job: row.get(0)?,
-                    paused_ms: row.get(1)?,
-                    paused_by: row.get(2)?,
-                    reason: row.get(3)?,
-                    until_ms: row.get(4)?,
+                    job: row.get("job")?,
+                    paused_ms: row.get("paused_ms")?,
+                    paused_by: row.get("paused_by")?,
+                    reason: row.get("reason")?,
+                    until_ms: row.get("until_ms")?,
                 })
             })?
             .collect::<Result<_, _>>()?;

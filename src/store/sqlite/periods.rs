@@ -19,23 +19,23 @@ pub(super) const COLUMNS: &str = "
     decided_ms";
 
 pub(super) fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
-    let result: String = row.get(7)?;
-    let reason: Option<String> = row.get(8)?;
+    let result: String = row.get("result")?;
+    let reason: Option<String> = row.get("reason")?;
     Ok(PeriodRow {
-        job: row.get(0)?,
-        period: row.get(1)?,
-        due_ms: row.get(2)?,
-        last_period: row.get(3)?,
-        last_due_ms: row.get(4)?,
-        count: row.get(5)?,
-        business_date: row.get(6)?,
+        job: row.get("job")?,
+        period: row.get("period")?,
+        due_ms: row.get("due_ms")?,
+        last_period: row.get("last_period")?,
+        last_due_ms: row.get("last_due_ms")?,
+        count: row.get("count")?,
+        business_date: row.get("business_date")?,
         // The schema's CHECK lets no other word in.
         result: PeriodResult::from_word(&result).unwrap_or(PeriodResult::Skipped),
         reason: reason.as_deref().and_then(SkipReason::from_word),
-        into: row.get(9)?,
-        run: row.get::<_, Option<i64>>(10)?.map(RunId),
-        version: row.get(11)?,
-        decided_ms: row.get(12)?,
+        into: row.get("into_period")?,
+        run: row.get::<_, Option<i64>>("run")?.map(RunId),
+        version: row.get("version")?,
+        decided_ms: row.get("decided_ms")?,
     })
 }
 
@@ -138,6 +138,7 @@ impl Tx<'_> {
         const WAITING: &str = "
             SELECT id, period,
                 EXISTS (SELECT 1 FROM period WHERE period.job = run.job AND period.period = run.period AND result = 'caught_up')
+                    AS caught_up
             FROM run INDEXED BY run_scheduled
             WHERE trigger = 'period' AND state IN ('waiting', 'running') AND state = 'waiting' AND job = ?1
                 AND (deadline_ms IS NULL OR deadline_ms > ?2)
@@ -150,9 +151,9 @@ impl Tx<'_> {
             .prepare_cached(WAITING)?
             .query_row(params![job, now_ms], |row| {
                 Ok(Waiting {
-                    run: RunId(row.get(0)?),
-                    period: row.get(1)?,
-                    caught_up: row.get(2)?,
+                    run: RunId(row.get("id")?),
+                    period: row.get("period")?,
+                    caught_up: row.get("caught_up")?,
                 })
             })
             .optional()?;

@@ -149,12 +149,12 @@ impl Tx<'_> {
         // A run never ends before it was created: where all creation times are too young, nothing old enough follows. One
         // young row proves nothing, the clock may have stepped.
         const SQL: &str = "
-            SELECT id, job, dedup_key, state IN ('dead', 'cancelled'),
+            SELECT id, job, dedup_key, state IN ('dead', 'cancelled') AS freed,
                 state IN ('succeeded', 'dead', 'cancelled')
                     AND (ended_ms < :before OR id <= :upto)
                     AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.run = run.id AND closed_ms IS NULL)
-                    AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = run.id),
-                created_ms < :before OR id <= :upto, idempotency_key
+                    AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = run.id) AS removable,
+                created_ms < :before OR id <= :upto AS old, idempotency_key
             FROM run WHERE id > :after ORDER BY id LIMIT :limit";
         let mut statement = self.conn.prepare_cached(SQL)?;
         let mut rows = statement.query(named_params! {
@@ -166,15 +166,15 @@ impl Tx<'_> {
         let mut candidates = Vec::new();
         let (mut last, mut all_young) = (None, true);
         while let Some(row) = rows.next()? {
-            all_young &= !row.get::<_, bool>(5)?;
-            last = Some(row.get(0)?);
-            if row.get(4)? {
+            all_young &= !row.get::<_, bool>("old")?;
+            last = Some(row.get("id")?);
+            if row.get("removable")? {
                 candidates.push(Candidate {
-                    run: row.get(0)?,
-                    key: row.get(6)?,
-                    job: row.get(1)?,
-                    dedup_key: row.get(2)?,
-                    freed: row.get(3)?,
+                    run: row.get("id")?,
+                    key: row.get("idempotency_key")?,
+                    job: row.get("job")?,
+                    dedup_key: row.get("dedup_key")?,
+                    freed: row.get("freed")?,
                 });
             }
         }

@@ -20,7 +20,7 @@ impl super::Store {
     /// Every queue that a catalogue names or that holds runs, by rank.
     pub fn queues(&self, now_ms: i64) -> Result<Vec<QueueRow>> {
         const SQL: &str = "
-            SELECT queue, rank, coalesce(ready, 0), coalesce(delayed, 0), coalesce(running, 0)
+            SELECT queue, rank, coalesce(ready, 0) AS ready, coalesce(delayed, 0) AS delayed, coalesce(running, 0) AS running
             FROM queue FULL JOIN queue_depth USING (queue)";
         let conn = self.connection()?;
         let mut overdue = overdue(conn, now_ms)?;
@@ -28,11 +28,11 @@ impl super::Store {
         let rows: Vec<QueueRow> = statement
             .query_map([], |row| {
                 Ok(QueueRow {
-                    queue: row.get(0)?,
-                    rank: row.get(1)?,
-                    ready: row.get(2)?,
-                    delayed: row.get(3)?,
-                    running: row.get(4)?,
+                    queue: row.get("queue")?,
+                    rank: row.get("rank")?,
+                    ready: row.get("ready")?,
+                    delayed: row.get("delayed")?,
+                    running: row.get("running")?,
                     oldest_ready_ms: None,
                     oldest_cut: false,
                 })

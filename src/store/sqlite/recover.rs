@@ -59,7 +59,7 @@ impl Tx<'_> {
     pub fn recover(&mut self, death: &Death, now_ms: i64) -> Result<Recovered> {
         const SQL: &str = "
             SELECT id, fence, attempts, crashes, max_crashes, guarantee,
-                (SELECT count(*) FROM attempt WHERE run = run.id AND number = run.attempts AND ended_ms IS NULL)
+                (SELECT count(*) FROM attempt WHERE run = run.id AND number = run.attempts AND ended_ms IS NULL) > 0 AS noted
             FROM run INDEXED BY run_worker WHERE worker = ?1 AND state = 'running' ORDER BY id";
         struct Held {
             run: RunId,
@@ -75,13 +75,13 @@ impl Tx<'_> {
             .prepare_cached(SQL)?
             .query_map([death.worker.0], |row| {
                 Ok(Held {
-                    run: RunId(row.get(0)?),
-                    fence: Fence(row.get(1)?),
-                    attempts: row.get(2)?,
-                    crashes: row.get(3)?,
-                    max_crashes: row.get(4)?,
-                    guarantee: row.get(5)?,
-                    noted: row.get::<_, i64>(6)? > 0,
+                    run: RunId(row.get("id")?),
+                    fence: Fence(row.get("fence")?),
+                    attempts: row.get("attempts")?,
+                    crashes: row.get("crashes")?,
+                    max_crashes: row.get("max_crashes")?,
+                    guarantee: row.get("guarantee")?,
+                    noted: row.get("noted")?,
                 })
             })?
             .collect::<Result<_, _>>()?;

@@ -136,12 +136,12 @@ fn import_progress(conn: &Connection, request_id: &str) -> Result<ImportProgress
         .prepare_cached(SQL)?
         .query_row([request_id], |row| {
             let progress = ImportProgress {
-                lines_done: row.get(1)?,
-                accepted: row.get(2)?,
-                duplicates: row.get(3)?,
-                digest: row.get(4)?,
+                lines_done: row.get("lines_done")?,
+                accepted: row.get("accepted")?,
+                duplicates: row.get("duplicates")?,
+                digest: row.get("lines_digest")?,
             };
-            Ok((row.get::<_, Option<String>>(0)?, progress))
+            Ok((row.get::<_, Option<String>>("job")?, progress))
         })
         .optional()?;
     match row {
@@ -167,15 +167,15 @@ fn look_up(
     let row = conn
         .prepare_cached(SQL)?
         .query_row(params![run.0, idempotency_key], |row| {
-            let state: String = row.get(1)?;
+            let state: String = row.get("state")?;
             let existing = Enqueued {
                 run,
                 duplicate: false,
                 replaced: false,
                 state: State::from_word(&state).unwrap_or(State::Waiting),
-                due_ms: row.get(2)?,
+                due_ms: row.get("due_ms")?,
             };
-            Ok((row.get(0)?, existing))
+            Ok((row.get("job")?, existing))
         })
         .optional()?;
     Ok(row)

@@ -173,7 +173,7 @@ fn statement<'f>(
         _ => "run.id DESC",
     };
     let sql = format!(
-        "SELECT {COLUMNS}, {SHOWN} FROM {from} WHERE {} ORDER BY {order} LIMIT :limit",
+        "SELECT {COLUMNS}, {SHOWN} AS shown FROM {from} WHERE {} ORDER BY {order} LIMIT :limit",
         wanted.join(" AND ")
     );
     (sql, values)

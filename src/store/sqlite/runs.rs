@@ -32,80 +32,77 @@ pub(super) const SHOWN: &str = "
          WHEN EXISTS (SELECT 1 FROM pause WHERE pause.job = run.job AND (until_ms IS NULL OR until_ms > :now_ms)) THEN 'blocked'
          ELSE 'ready' END";
 
-/// Number of columns in [`COLUMNS`]; what a query adds comes behind them.
-const N: usize = 30;
-
-/// The period of a run, from three columns.
-pub(super) fn period_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<RunPeriod>> {
-    let Some(key) = row.get(at)? else {
+/// The period of a run.
+pub(super) fn period_of(row: &Row<'_>) -> rusqlite::Result<Option<RunPeriod>> {
+    let Some(key) = row.get("period")? else {
         return Ok(None);
     };
     Ok(Some(RunPeriod {
         key,
-        scheduled_ms: row.get(at + 1)?,
-        business_date: row.get(at + 2)?,
+        scheduled_ms: row.get("scheduled_ms")?,
+        business_date: row.get("business_date")?,
     }))
 }
 
 pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let state: String = row.get(5)?;
-    let shown: String = row.get(N)?;
+    let state: String = row.get("state")?;
+    let shown: String = row.get("shown")?;
     Ok(RunRow {
-        run: RunId(row.get(0)?),
-        job: row.get(1)?,
-        queue: row.get(2)?,
-        tenant: row.get(3)?,
-        priority: row.get(4)?,
+        run: RunId(row.get("id")?),
+        job: row.get("job")?,
+        queue: row.get("queue")?,
+        tenant: row.get("tenant")?,
+        priority: row.get("priority")?,
         // The schema's CHECK lets no other word in.
         state: State::from_word(&state).unwrap_or(State::Dead),
         shown: Shown::from_word(&shown).unwrap_or(Shown::Dead),
-        attempts: row.get(6)?,
-        failures: row.get(7)?,
-        crashes: row.get(8)?,
-        releases: row.get(9)?,
-        created_ms: row.get(10)?,
-        due_ms: row.get(11)?,
-        started_ms: row.get(12)?,
-        ended_ms: row.get(13)?,
-        deadline_ms: row.get(14)?,
-        cancel_ms: row.get(15)?,
-        cancel_by: row.get(16)?,
-        worker: row.get::<_, Option<i64>>(17)?.map(WorkerId),
-        reason: row.get(18)?,
-        last_error: row.get(19)?,
-        exit_code: row.get(20)?,
-        dedup_key: row.get(21)?,
-        correlation_id: row.get(22)?,
-        business_key: row.get(23)?,
-        initiator: row.get(24)?,
-        max_attempts: row.get(25)?,
-        period: period_of(row, 26)?,
-        sequence_key: row.get(29)?,
+        attempts: row.get("attempts")?,
+        failures: row.get("failures")?,
+        crashes: row.get("crashes")?,
+        releases: row.get("releases")?,
+        created_ms: row.get("created_ms")?,
+        due_ms: row.get("due_ms")?,
+        started_ms: row.get("started_ms")?,
+        ended_ms: row.get("ended_ms")?,
+        deadline_ms: row.get("deadline_ms")?,
+        cancel_ms: row.get("cancel_ms")?,
+        cancel_by: row.get("cancel_by")?,
+        worker: row.get::<_, Option<i64>>("worker")?.map(WorkerId),
+        reason: row.get("reason")?,
+        last_error: row.get("last_error")?,
+        exit_code: row.get("exit_code")?,
+        dedup_key: row.get("dedup_key")?,
+        correlation_id: row.get("correlation_id")?,
+        business_key: row.get("business_key")?,
+        initiator: row.get("initiator")?,
+        max_attempts: row.get("max_attempts")?,
+        period: period_of(row)?,
+        sequence_key: row.get("sequence_key")?,
     })
 }
 
 /// A run with its attempts and dead letters.
 fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail>> {
     let sql = format!(
-        "SELECT {COLUMNS}, {SHOWN}, guarantee, trigger, parent, traceparent, idempotency_key, params, result,
-            (SELECT length(body) FROM payload WHERE payload.run = run.id)
+        "SELECT {COLUMNS}, {SHOWN} AS shown, guarantee, trigger, parent, traceparent, idempotency_key, params, result,
+            (SELECT length(body) FROM payload WHERE payload.run = run.id) AS payload_bytes
          FROM run WHERE id = :run"
     );
     let found = conn
         .prepare_cached(&sql)?
         .query_row(named_params! {":run": run.0, ":now_ms": now_ms}, |row| {
-            let guarantee: String = row.get(N + 1)?;
-            let trigger: String = row.get(N + 2)?;
+            let guarantee: String = row.get("guarantee")?;
+            let trigger: String = row.get("trigger")?;
             Ok(RunDetail {
                 row: run_row(row)?,
                 guarantee: Guarantee::from_word(&guarantee).unwrap_or(Guarantee::AtMostOnce),
                 trigger: Trigger::from_word(&trigger).unwrap_or(Trigger::Manual),
-                parent: row.get::<_, Option<i64>>(N + 3)?.map(RunId),
-                traceparent: row.get(N + 4)?,
-                idempotency_key: row.get(N + 5)?,
-                params: row.get(N + 6)?,
-                results: row.get(N + 7)?,
-                payload_bytes: row.get(N + 8)?,
+                parent: row.get::<_, Option<i64>>("parent")?.map(RunId),
+                traceparent: row.get("traceparent")?,
+                idempotency_key: row.get("idempotency_key")?,
+                params: row.get("params")?,
+                results: row.get("result")?,
+                payload_bytes: row.get("payload_bytes")?,
                 waits_for: Vec::new(),
                 attempts: Vec::new(),
                 dead_letters: Vec::new(),
@@ -148,18 +145,18 @@ fn attempts(conn: &Connection, run: RunId) -> Result<Vec<AttemptRow>> {
     let mut rows: Vec<AttemptRow> = statement
         .query_map(named_params! {":run": run.0, ":max": PER_RUN_MAX}, |row| {
             Ok(AttemptRow {
-                number: row.get(0)?,
-                worker: WorkerId(row.get(1)?),
-                started_ms: row.get(2)?,
-                ended_ms: row.get(3)?,
-                ending: row.get(4)?,
-                exit_code: row.get(5)?,
-                signal: row.get(6)?,
-                class: row.get(7)?,
-                error: row.get(8)?,
-                output_tail: row.get(9)?,
-                output_bytes: row.get(10)?,
-                leaked: row.get(11)?,
+                number: row.get("number")?,
+                worker: WorkerId(row.get("worker")?),
+                started_ms: row.get("started_ms")?,
+                ended_ms: row.get("ended_ms")?,
+                ending: row.get("ending")?,
+                exit_code: row.get("exit_code")?,
+                signal: row.get("signal")?,
+                class: row.get("class")?,
+                error: row.get("error")?,
+                output_tail: row.get("output_tail")?,
+                output_bytes: row.get("output_bytes")?,
+                leaked: row.get("leaked")?,
             })
         })?
         .collect::<Result<_, _>>()?;

@@ -15,12 +15,12 @@ const COLUMNS: &str = "job, version, digest, watermark_ms, next_ms, succeeded_ms
 
 fn schedule_row(row: &Row<'_>) -> rusqlite::Result<ScheduleRow> {
     Ok(ScheduleRow {
-        job: row.get(0)?,
-        version: row.get(1)?,
-        digest: row.get(2)?,
-        watermark_ms: row.get(3)?,
-        next_ms: row.get(4)?,
-        succeeded_ms: row.get(5)?,
+        job: row.get("job")?,
+        version: row.get("version")?,
+        digest: row.get("digest")?,
+        watermark_ms: row.get("watermark_ms")?,
+        next_ms: row.get("next_ms")?,
+        succeeded_ms: row.get("succeeded_ms")?,
     })
 }
 
@@ -31,24 +31,24 @@ fn schedule(conn: &Connection, job: &str) -> Result<Option<ScheduleRow>> {
 }
 
 fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
-    let text = |at| -> rusqlite::Result<String> {
-        let bytes: Vec<u8> = row.get(at)?;
+    let text = |column: &str| -> rusqlite::Result<String> {
+        let bytes: Vec<u8> = row.get(column)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     Ok(VersionRow {
-        version: row.get(0)?,
-        from_ms: row.get(1)?,
-        until_ms: row.get(2)?,
+        version: row.get("version")?,
+        from_ms: row.get("from_ms")?,
+        until_ms: row.get("until_ms")?,
         stored: StoredRule {
-            rule: text(3)?,
-            zone: text(4)?,
+            rule: text("rule")?,
+            zone: text("zone")?,
         },
-        data_version: row.get(5)?,
+        data_version: row.get("data_version")?,
     })
 }
 
 const VERSION: &str = "
-    SELECT schedule_version.id, from_ms, until_ms, rule.body, zone.body, data_version
+    SELECT schedule_version.id AS version, from_ms, until_ms, rule.body AS rule, zone.body AS zone, data_version
     FROM schedule_version
     JOIN content AS rule ON rule.digest = schedule_version.rule
     JOIN content AS zone ON zone.digest = schedule_version.zone";
@@ -269,12 +269,12 @@ impl super::Store {
         let mut statement = self.connection()?.prepare_cached(SQL)?;
         Ok(statement.query_row([], |row| {
             Ok(SchedulerRow {
-                pid: row.get(0)?,
-                host: row.get(1)?,
-                started_ms: row.get(2)?,
-                catalogue: row.get(3)?,
-                clock: row.get(4)?,
-                accepted: row.get(5)?,
+                pid: row.get("pid")?,
+                host: row.get("host")?,
+                started_ms: row.get("started_ms")?,
+                catalogue: row.get("catalogue")?,
+                clock: row.get("clock")?,
+                accepted: row.get("accepted")?,
             })
         })?)
     }

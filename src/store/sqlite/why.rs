@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::flow;
 use super::lanes::Lanes;
-use super::workers::slots_at;
+use super::workers::slots_of;
 use crate::error::Result;
 use crate::flow::Rules;
 use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFacts, Worker};
@@ -111,36 +111,36 @@ impl super::Store {
 fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFacts)>> {
     const SQL: &str = "
         SELECT queue, tenant, job, order_key, state, due_ms, deadline_ms, attempts, failures, max_attempts, crashes,
-            limited_ms IS NOT NULL, worker, ended_ms, cancel_ms, cancel_by,
+            limited_ms IS NOT NULL AS limited, worker, ended_ms, cancel_ms, cancel_by,
             reason, last_error, gates
         FROM run WHERE id = :run";
     const ATTEMPT: &str = "
         SELECT number, started_ms FROM attempt WHERE run = :run AND ended_ms IS NULL ORDER BY number DESC LIMIT 1";
     let read = |row: &Row<'_>| {
-        let state: String = row.get(4)?;
-        let cancel_ms: Option<i64> = row.get(14)?;
-        let cancel_by: Option<String> = row.get(15)?;
+        let state: String = row.get("state")?;
+        let cancel_ms: Option<i64> = row.get("cancel_ms")?;
+        let cancel_by: Option<String> = row.get("cancel_by")?;
         let facts = RunFacts {
             run,
             // The schema's CHECK lets no other word in.
             state: State::from_word(&state).unwrap_or(State::Dead),
-            due_ms: row.get(5)?,
-            deadline_ms: row.get(6)?,
-            attempts: row.get(7)?,
-            failures: row.get(8)?,
-            max_attempts: row.get(9)?,
-            crashes: row.get(10)?,
-            limited: row.get(11)?,
-            worker: row.get::<_, Option<i64>>(12)?.map(WorkerId),
+            due_ms: row.get("due_ms")?,
+            deadline_ms: row.get("deadline_ms")?,
+            attempts: row.get("attempts")?,
+            failures: row.get("failures")?,
+            max_attempts: row.get("max_attempts")?,
+            crashes: row.get("crashes")?,
+            limited: row.get("limited")?,
+            worker: row.get::<_, Option<i64>>("worker")?.map(WorkerId),
             attempt: None,
-            ended_ms: row.get(13)?,
+            ended_ms: row.get("ended_ms")?,
             cancel: cancel_ms.map(|ms| (ms, cancel_by)),
-            reason: row.get(16)?,
-            last_error: row.get(17)?,
-            gates: row.get(18)?,
+            reason: row.get("reason")?,
+            last_error: row.get("last_error")?,
+            gates: row.get("gates")?,
             after: Vec::new(),
         };
-        Ok((place_at(row, 0)?, row.get(3)?, facts))
+        Ok((place_of(row)?, row.get("order_key")?, facts))
     };
     let found: Option<(Place, i64, RunFacts)> = conn
         .prepare_cached(SQL)?
@@ -191,11 +191,11 @@ fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
         Ok(HeldRun {
-            place: place_at(row, 0)?,
-            run: RunId(row.get(3)?),
-            worker: WorkerId(row.get(4)?),
-            limits: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
-            fence: row.get(6)?,
+            place: place_of(row)?,
+            run: RunId(row.get("id")?),
+            worker: WorkerId(row.get("worker")?),
+            limits: row.get::<_, Option<String>>("limits")?.unwrap_or_default(),
+            fence: row.get("fence")?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -203,15 +203,15 @@ fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
 
 fn workers(conn: &Connection) -> Result<Vec<Worker>> {
     const SQL: &str =
-        "SELECT id, queues, slots, stop_ms IS NOT NULL, parent FROM worker ORDER BY id";
+        "SELECT id, queues, slots, stop_ms IS NOT NULL AS stopping, parent FROM worker ORDER BY id";
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
         Ok(Worker {
-            worker: WorkerId(row.get(0)?),
-            queues: row.get(1)?,
-            slots: slots_at(row, 2)?,
-            stopping: row.get(3)?,
-            parent: row.get::<_, Option<i64>>(4)?.map(WorkerId),
+            worker: WorkerId(row.get("id")?),
+            queues: row.get("queues")?,
+            slots: slots_of(row)?,
+            stopping: row.get("stopping")?,
+            parent: row.get::<_, Option<i64>>("parent")?.map(WorkerId),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -341,11 +341,11 @@ fn next_delayed(conn: &Connection, queue: &str) -> Result<Option<RunId>> {
     Ok(run.optional()?)
 }
 
-/// A lane, from three columns.
-fn place_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Place> {
+/// The lane of a run.
+fn place_of(row: &Row<'_>) -> rusqlite::Result<Place> {
     Ok(Place {
-        queue: row.get(at)?,
-        tenant: row.get(at + 1)?,
-        job: row.get(at + 2)?,
+        queue: row.get("queue")?,
+        tenant: row.get("tenant")?,
+        job: row.get("job")?,
     })
 }

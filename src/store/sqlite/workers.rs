@@ -17,24 +17,24 @@ const COLUMNS: &str =
 
 fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
     Ok(WorkerRow {
-        worker: WorkerId(row.get(0)?),
-        pid: row.get(1)?,
-        pid_start: row.get(2)?,
-        boot_id: row.get(3)?,
-        host: row.get(4)?,
-        uid: row.get(5)?,
-        queues: row.get(6)?,
-        slots: slots_at(row, 7)?,
-        started_ms: row.get(8)?,
-        stop_ms: row.get(9)?,
-        pid_ns: row.get(10)?,
-        parent: row.get::<_, Option<i64>>(11)?.map(WorkerId),
+        worker: WorkerId(row.get("id")?),
+        pid: row.get("pid")?,
+        pid_start: row.get("pid_start")?,
+        boot_id: row.get("boot_id")?,
+        host: row.get("host")?,
+        uid: row.get("uid")?,
+        queues: row.get("queues")?,
+        slots: slots_of(row)?,
+        started_ms: row.get("started_ms")?,
+        stop_ms: row.get("stop_ms")?,
+        pid_ns: row.get("pid_ns")?,
+        parent: row.get::<_, Option<i64>>("parent")?.map(WorkerId),
     })
 }
 
 /// Slots of a worker, in the range of those that one can be started with: loops go over them.
-pub(super) fn slots_at(row: &Row<'_>, at: usize) -> rusqlite::Result<i64> {
-    Ok(row.get::<_, i64>(at)?.clamp(0, SLOTS_MAX))
+pub(super) fn slots_of(row: &Row<'_>) -> rusqlite::Result<i64> {
+    Ok(row.get::<_, i64>("slots")?.clamp(0, SLOTS_MAX))
 }
 
 fn all(conn: &Connection) -> Result<Vec<WorkerRow>> {
@@ -153,10 +153,10 @@ impl super::Store {
         let mut statement = self.connection()?.prepare_cached(SQL)?;
         let rows = statement.query_map([], |row| {
             let lacking = Lacking {
-                words: row.get(1)?,
-                until_ms: row.get(2)?,
+                words: row.get("lacks")?,
+                until_ms: row.get("lacks_until_ms")?,
             };
-            Ok((WorkerId(row.get(0)?), lacking))
+            Ok((WorkerId(row.get("id")?), lacking))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

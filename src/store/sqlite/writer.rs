@@ -13,6 +13,7 @@ use super::Store;
 use super::fault::{is_damaged, is_full, is_io, unreadable};
 use super::flow::KnownRules;
 use super::lock::WriteTurn;
+use super::log::sync_log_name;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 
@@ -206,7 +207,12 @@ impl Store {
         self.check_identity()?;
         let conn = self.connection()?;
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let result = run_bodies(conn, &self.rules, bodies, answers);
+        // SQLite has opened the log by now.
+        let result = match self.identity {
+            Some(_) => sync_log_name(&self.files),
+            None => Ok(()),
+        }
+        .and_then(|()| run_bodies(conn, &self.rules, bodies, answers));
         if let Err(error) = result {
             if !conn.is_autocommit() {
                 drop(conn.execute_batch("ROLLBACK"));
