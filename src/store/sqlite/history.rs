@@ -101,7 +101,7 @@ impl super::Store {
     /// Runs that rows of a job name and that work something else.
     pub fn foreign_runs(&self, job: &str) -> Result<Vec<ForeignRun>> {
         const SQL: &str = "
-            SELECT period.period, run.id, run.job, run.period AS works
+            SELECT period.period, run.id, run.job, run.period AS run_period
             FROM period INDEXED BY period_job JOIN run ON run.id = period.run
             WHERE period.job = ?1 AND (run.job <> ?1 OR run.period IS NOT period.period)
             ORDER BY period.due_ms";
@@ -112,7 +112,7 @@ impl super::Store {
                     period: row.get("period")?,
                     run: RunId(row.get("id")?),
                     job: row.get("job")?,
-                    run_period: row.get("works")?,
+                    run_period: row.get("run_period")?,
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -122,7 +122,7 @@ impl super::Store {
     /// Runs of the calendar that no row names which begins with their period.
     pub fn unrecorded_runs(&self, job: &str) -> Result<Vec<UnrecordedRun>> {
         const SQL: &str = "
-            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL AS has_row, period.run AS told
+            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL AS has_row, period.run AS row_run
             FROM run INDEXED BY run_job LEFT JOIN period ON period.job = run.job AND period.period = run.period
             WHERE run.job = ?1 AND run.trigger = 'period' AND run.period IS NOT NULL AND period.run IS NOT run.id
             ORDER BY run.id";
@@ -134,7 +134,7 @@ impl super::Store {
                     run: RunId(row.get("id")?),
                     scheduled_ms: row.get("scheduled_ms")?,
                     has_row: row.get("has_row")?,
-                    row_run: row.get::<_, Option<i64>>("told")?.map(RunId),
+                    row_run: row.get::<_, Option<i64>>("row_run")?.map(RunId),
                 })
             })?
             .collect::<Result<_, _>>()?;
