@@ -646,7 +646,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_always_read_again() {
+    fn every_formatted_time_can_be_parsed() {
         for (ms, text) in [
             (i64::MIN, "0000-01-01T00:00:00.000Z"),
             (0, "1970-01-01T00:00:00.000Z"),

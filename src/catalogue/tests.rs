@@ -158,7 +158,7 @@ fn defaults_are_those_of_the_manual() {
 }
 
 #[test]
-fn an_empty_catalogue_is_one() {
+fn an_empty_catalogue_is_valid() {
     assert!(World::new("").load().jobs.is_empty());
     assert!(World::new("# nothing\n").check().is_empty());
 }
@@ -499,7 +499,7 @@ fn braces_of_the_shell_are_not_placeholders() {
 }
 
 #[test]
-fn doubtful_things_are_warnings() {
+fn settings_that_are_probably_not_intended_are_warnings() {
     #[rustfmt::skip]
     let table = [
         ("timeout = \"none\"", "warning 3:11 with `timeout = \"none\"` a command that hangs"),
@@ -855,7 +855,7 @@ fn the_store_keeps_the_intake_as_json() {
 }
 
 #[test]
-fn what_a_job_does_not_say_leaves_no_trace_in_the_kept_intake() {
+fn unset_keys_are_omitted_from_the_stored_intake() {
     // Schedules in force are compared by a digest of it.
     let intake = job("command = [\"a\"]\ndedup = { key = \"k\", window = \"1s\" }\n").intake;
     let json = serde_json::to_value(&intake).expect("JSON");

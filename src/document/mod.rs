@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_text_is_still_json() {
+    fn invalid_utf8_is_replaced_in_json() {
         assert_eq!(text(Some(b"a\xff")), json!("a\u{fffd}"));
         assert_eq!(stored(Some("not json")), Value::Null);
     }

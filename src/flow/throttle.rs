@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_ending_changes_is_told_once() {
+    fn what_an_ending_changes_is_reported_once() {
         let rules = Some(BreakerRules {
             failures: 2,
             within_ms: 1_000,

@@ -65,7 +65,7 @@ fn refused(request: Request<'_>, kind: Kind, message: &str) {
 }
 
 #[test]
-fn what_is_not_given_comes_from_the_job() {
+fn missing_fields_come_from_the_job() {
     let run = prepare(request()).unwrap();
     assert_eq!(
         (run.queue.as_str(), run.priority, run.max_attempts),
@@ -417,7 +417,7 @@ fn a_given_key_replaces_the_template_and_a_given_window_the_jobs() {
 }
 
 #[test]
-fn where_a_job_says_while_no_window_is_needed() {
+fn a_key_with_while_needs_no_window() {
     let of_job = Intake {
         dedup: Some(Dedup {
             key: Template::parse("{to}").unwrap(),

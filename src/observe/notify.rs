@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_nothing() {
+    fn nobody_is_reported_nothing() {
         let mut nobody = Notify::default();
         nobody.ready("idle");
         nobody.watchdog();

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_do_not_fit_are_told_how_many_would() {
+    fn slots_that_do_not_fit_are_reported_how_many_would() {
         let error = too_few(480, 3904, 1024, 120);
         assert_eq!(
             error.message,

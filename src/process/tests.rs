@@ -290,7 +290,7 @@ fn assert_gone(pid: i32) {
 }
 
 #[test]
-fn exit_codes_and_signals_are_told_apart() {
+fn exit_codes_and_signals_are_reported_apart() {
     let mut world = World::new();
     for code in [0, 1, 75, 127, 255] {
         let outcome = world.run(&shell(&format!("exit {code}")));

@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Proves: as `a_forged_row_lets_nobody_be_killed`.
+    /// Proves: as `a_forged_row_does_not_get_a_process_killed`.
     #[test]
     fn only_who_holds_the_exclusive_lock_holds_it() {
         let dir = tempfile::tempdir().unwrap();

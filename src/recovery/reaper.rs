@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_ended_is_told_once_and_again_when_it_changes() {
+    fn what_cannot_be_ended_is_reported_once_and_again_when_it_changes() {
         let mut told = Told::default();
         let mut news =
             |moved, remaining: &[(RunId, i32)]| told.is_news(WorkerId(1), moved, remaining);

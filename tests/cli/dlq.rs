@@ -127,7 +127,7 @@ fn a_dry_run_names_the_runs_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_meant_must_be_said() {
+fn dead_letters_must_be_selected() {
     let world = graveyard();
     world.run("dlq retry").is(
         2,
@@ -165,7 +165,7 @@ fn only_open_letters_are_acted_on() {
 }
 
 #[test]
-fn many_letters_are_closed_without_a_question_where_nobody_can_answer() {
+fn many_letters_are_closed_without_a_question_if_there_is_no_terminal() {
     let world = world();
     let lines: String = (0..250).map(|_| "{\"job\":\"bad\"}\n").collect();
     world.run_with_input("enqueue -q --from -", lines.as_bytes());

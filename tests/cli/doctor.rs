@@ -85,7 +85,7 @@ fn rights_that_are_too_wide_are_named() {
 }
 
 #[test]
-fn a_wrong_catalogue_and_a_missing_one_are_told() {
+fn a_wrong_catalogue_and_a_missing_one_are_reported() {
     let world = World::with_catalogue("[job.a]\ncommand = 7\n");
     has(&findings(&world, "", 1), "catalogue", "error", "1 error");
     fs::remove_file(world.catalogue()).unwrap();
@@ -98,7 +98,7 @@ fn a_wrong_catalogue_and_a_missing_one_are_told() {
 }
 
 #[test]
-fn who_holds_the_store_is_named() {
+fn the_process_that_holds_the_store_is_named() {
     let world = World::with_catalogue(JOBS);
     world.run("-q enqueue a").ok();
     let lock = fs::File::open(world.state().join("write.lock")).unwrap();
@@ -109,7 +109,7 @@ fn who_holds_the_store_is_named() {
 }
 
 #[test]
-fn a_dead_worker_and_a_missing_scheduler_are_told() {
+fn a_dead_worker_and_a_missing_scheduler_are_reported() {
     let jobs = format!(
         "{JOBS}[job.b]\ncommand = [\"/bin/true\"]\nschedule = {{ every = '1h', timezone = 'UTC' }}\n"
     );
@@ -127,7 +127,7 @@ fn a_dead_worker_and_a_missing_scheduler_are_told() {
 }
 
 #[test]
-fn a_store_that_is_not_ours_is_told_and_left_alone() {
+fn a_store_that_is_not_ours_is_reported_and_left_alone() {
     let world = World::with_catalogue(JOBS);
     world.run("-q enqueue a").ok();
     fs::write(
@@ -146,7 +146,7 @@ fn a_store_that_is_not_ours_is_told_and_left_alone() {
 
 /// What is wrong in the rows is found, whatever it is: each damage breaks the claim beside it.
 /// Proves (durable): damage to the rows is found by the check of the store.
-/// Fault: as `whatever_stands_in_a_row_every_command_ends_with_an_exit_code_of_its_own`.
+/// Fault: as `every_command_survives_hostile_rows_with_a_documented_exit_code`.
 #[test]
 fn every_damage_to_the_rows_is_found() {
     for (damage, claim) in [

@@ -124,7 +124,7 @@ fn a_job_is_shown_with_its_last_periods() {
 }
 
 #[test]
-fn who_asks_for_periods_of_nobody_is_told_so() {
+fn periods_of_an_unknown_job_are_an_error() {
     let world = reported();
     world.run("periods list --job raport").is(
         3,
@@ -219,7 +219,7 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
 }
 
 #[test]
-fn a_row_of_several_is_taken_apart_at_any_key() {
+fn a_row_of_several_periods_can_be_split_at_any_key() {
     for (day, rest) in [
         (
             3,
@@ -360,7 +360,7 @@ fn a_period_that_cannot_be_worked_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_job_without_its_schedule_can_still_work_what_was_skipped() {
+fn a_skipped_period_can_be_run_after_the_schedule_was_removed() {
     let world = reported();
     write(&world, &[("report", "")]);
     let now = at("2025-11-09T00:00:00Z");
@@ -586,7 +586,7 @@ fn an_audit_names_what_was_damaged() {
 }
 
 #[test]
-fn findings_are_told_in_words() {
+fn findings_are_reported_in_words() {
     let world = reported();
     sql(
         &world,
@@ -612,7 +612,7 @@ fn a_rule_that_cannot_be_read_is_a_finding() {
 }
 
 #[test]
-fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
+fn overdue_periods_are_a_notice_but_no_finding() {
     let world =
         crate::scheduler::lab::world(&[("report", "cron = '0 6 * * *'"), ("tick", "every = '1d'")]);
     drop(planner(&world, at("2025-11-01T12:00:00Z")));
@@ -643,7 +643,7 @@ fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
 
 /// Zone data that change an hour after a period was opened bring its key again; it was told.
 #[test]
-fn a_key_that_moved_is_told_by_its_old_row() {
+fn a_moved_period_key_is_found_in_its_old_row() {
     let world = crate::scheduler::lab::world(&[(
         "report",
         "cron = '0 9 * * *'\ntimezone = 'America/Vancouver'\nend = '2025-11-05'",

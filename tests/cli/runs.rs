@@ -159,7 +159,7 @@ fn a_run_is_shown_with_the_documented_fields() {
 }
 
 #[test]
-fn what_does_not_exist_is_exit_3_and_what_is_no_id_exit_2() {
+fn unknown_ids_are_exit_3_and_invalid_ids_exit_2() {
     let world = world();
     enqueue(&world, "ok");
     let unknown = "error: unknown run 99\n\

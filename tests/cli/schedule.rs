@@ -593,7 +593,7 @@ fn bad_schedules_are_refused_with_line_and_caret() {
 }
 
 #[test]
-fn contradictions_are_told_all_at_once() {
+fn contradictory_keys_are_all_reported_at_once() {
     let zone = "timezone = \"Europe/Berlin\"\n";
     let both = complaints(&format!(
         "cron = \"*/5 * * * *\"\ngap = \"skip\"\nfold = \"both\"\n{zone}"
@@ -739,7 +739,7 @@ fn parameters_of_a_schedule_are_those_of_the_job() {
 }
 
 #[test]
-fn check_warns_about_what_is_probably_not_meant() {
+fn check_warns_about_settings_that_are_probably_not_intended() {
     let text = |schedule: &str| {
         format!("[job.r]\ncommand = \"true\"\n[job.r.schedule]\ntimezone = \"UTC\"\n{schedule}\n")
     };

@@ -153,7 +153,7 @@ fn a_store_directory_that_cannot_be_made_is_an_error_that_says_so() {
 }
 
 #[test]
-fn the_catalogue_says_where_the_state_is() {
+fn the_catalogue_names_the_store_directory() {
     let mut world = World::with_catalogue("[store]\npath = \"here\"\n");
     world.set("JOBCTL_STORE", "");
     world.run("migrate -q").ok();

@@ -54,7 +54,7 @@ fn scheduler(world: &World, begin: &str) -> (String, Value) {
 }
 
 #[test]
-fn schedules_without_a_scheduler_are_told() {
+fn schedules_without_a_scheduler_are_reported() {
     let world = lab::world(&[("report", "every = '1d'"), ("other", "")]);
     drop(world.store());
     // Nobody has read the catalogue but us.
@@ -94,7 +94,7 @@ fn schedules_without_a_scheduler_are_told() {
 }
 
 #[test]
-fn a_scheduler_that_runs_is_told_with_what_is_next() {
+fn a_scheduler_that_runs_is_reported_with_what_is_next() {
     let world = lab::world(&[("report", "every = '366d'")]);
     let running = world.start("schedule");
     until("a scheduler leads", || {
@@ -153,7 +153,7 @@ fn a_scheduler_that_runs_is_told_with_what_is_next() {
 }
 
 #[test]
-fn held_calendar_rules_are_told_until_when() {
+fn held_calendar_rules_are_reported_until_when() {
     let world = lab::world(&[("report", "cron = '0 6 * * *'")]);
     let now_ms = jobctl::clock::wall_ms();
     // The clock was two days behind until a moment ago.
@@ -202,7 +202,7 @@ fn about_the_clock(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_command_about_a_schedule_says_what_the_clock_keeps_it_from() {
+fn every_command_about_a_schedule_reports_holds_by_the_clock() {
     let world = lab::world(&[
         ("report", "cron = '0 6 * * *'"),
         ("elapsed", "every = '1h'"),
@@ -330,7 +330,7 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
 }
 
 #[test]
-fn a_catalogue_that_cannot_be_loaded_any_more_is_told() {
+fn a_catalogue_that_cannot_be_loaded_any_more_is_reported() {
     let world = world();
     drain(&world);
     assert_eq!(

@@ -113,7 +113,7 @@ fn a_run_without_a_worker_says_how_to_start_one() {
 
 /// Proves: as `the_answer_and_the_claim_agree`.
 #[test]
-fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_told() {
+fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_reported() {
     let world = world();
     let process = worker(&world, "--slots 2 --queue default");
     let (first, second) = (enqueue(&world, "mail"), enqueue(&world, "mail"));
@@ -212,7 +212,7 @@ fn a_paused_job_is_resumed_by_the_hint() {
 }
 
 #[test]
-fn what_opens_by_time_alone_has_an_expected_start() {
+fn gates_that_open_by_time_give_an_expected_start() {
     let world = world();
     let first = enqueue(&world, "slow");
     let (flaky, late) = (
@@ -253,7 +253,7 @@ fn what_opens_by_time_alone_has_an_expected_start() {
 }
 
 #[test]
-fn a_deadline_that_comes_first_is_told() {
+fn a_deadline_that_comes_first_is_reported() {
     let world = world();
     let late = world.enqueue_as(|new| {
         new.due_ms += 3_600_000;
@@ -269,7 +269,7 @@ fn a_deadline_that_comes_first_is_told() {
 }
 
 #[test]
-fn queues_that_are_paused_or_served_first_and_slots_that_are_kept() {
+fn pauses_ranks_and_reserved_slots_are_explained() {
     let world = world();
     let report = enqueue(&world, "report");
     let _worker = worker(&world, "--slots 1 --queue default,night,urgent");
@@ -294,7 +294,7 @@ fn queues_that_are_paused_or_served_first_and_slots_that_are_kept() {
 }
 
 #[test]
-fn a_job_is_answered_by_its_next_run_and_without_one_by_what_it_would_pass() {
+fn why_of_a_job_explains_its_next_run_or_the_gates_of_a_new_one() {
     let world = world();
     let (first, second) = (enqueue(&world, "mail"), enqueue(&world, "mail"));
     let said = why(&world, "--job mail");
@@ -337,7 +337,7 @@ fn a_run_that_waits_for_others_names_them() {
 }
 
 #[test]
-fn a_run_that_is_worked_by_hand_is_nobody_elses_and_its_process_serves_no_queue() {
+fn a_foreground_run_is_reserved_and_its_process_serves_no_queue() {
     let world = world();
     world.run("enqueue -q ok --delay 1h").ok();
     let _foreground = world.start("run flaky");
@@ -360,7 +360,7 @@ fn a_run_that_is_worked_by_hand_is_nobody_elses_and_its_process_serves_no_queue(
 }
 
 #[test]
-fn what_runs_or_has_ended_says_so() {
+fn running_and_ended_runs_are_explained() {
     let world = world();
     let _worker = worker(&world, "--queue default");
     let (runs, ended) = (enqueue(&world, "mail"), enqueue(&world, "ok"));
@@ -393,7 +393,7 @@ fn what_runs_or_has_ended_says_so() {
 }
 
 #[test]
-fn what_does_not_exist_is_exit_3_and_one_thing_must_be_asked() {
+fn unknown_names_are_exit_3_and_one_subject_is_required() {
     let world = world();
     enqueue(&world, "ok");
     world.run("runs why 99").is(

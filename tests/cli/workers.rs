@@ -93,7 +93,7 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
 
 /// Fault: as `a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time`.
 #[test]
-fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
+fn a_process_with_a_reused_pid_is_not_killed() {
     let world = world();
     let mut store = world.store();
     let row = jobctl::store::WorkerRow {
@@ -117,7 +117,7 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
 
 /// Proves (leftovers): a forged row gets no process killed.
 #[test]
-fn a_forged_row_lets_nobody_be_killed() {
+fn a_forged_row_does_not_get_a_process_killed() {
     let world = world();
     let mut victim = std::process::Command::new("sleep")
         .arg("60")

@@ -303,7 +303,7 @@ fn a_refused_run_in_the_foreground_is_no_dead_worker() {
 }
 
 #[test]
-fn what_refuses_is_shown_although_nothing_was_stored() {
+fn a_refusal_by_a_new_catalogue_shows_in_status() {
     let world = World::with_catalogue("[job.free]\ncommand = \"true\"\n");
     fill(&world, 3);
     world.write_catalogue("[queue.default]\nmax_waiting = 2\n[job.free]\ncommand = \"true\"\n");

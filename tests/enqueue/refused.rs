@@ -234,7 +234,7 @@ fn an_unreadable_catalogue_is_exit_78() {
 }
 
 #[test]
-fn a_state_that_cannot_be_made_is_exit_77() {
+fn a_store_that_cannot_be_created_is_exit_77() {
     let world = world();
     let said = world.run("enqueue plain --store /sys/jobctl").fails(77);
     assert!(

@@ -290,7 +290,7 @@ fn a_changed_catalogue_counts_at_once() {
 }
 
 #[test]
-fn a_kept_catalogue_is_not_read() {
+fn a_cached_catalogue_is_not_parsed() {
     let world = world();
     crate::world::until("the catalogue is kept", || {
         world.run("enqueue plain").fails_not();

@@ -168,7 +168,7 @@ fn renamed_and_removed_and_added_again() {
 }
 
 #[test]
-fn what_a_removed_job_missed_is_told() {
+fn what_a_removed_job_missed_is_reported() {
     let world = world(&[("old", "cron = '0 * * * *'")]);
     drop(planner(&world, at("2026-11-01T00:30:00Z")));
     write(&world, &[("other", "")]);

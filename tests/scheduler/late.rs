@@ -194,7 +194,7 @@ fn a_week_of_seconds_is_three_rows_and_one_run() {
 }
 
 #[test]
-fn a_reading_that_does_not_exist_is_told() {
+fn a_reading_that_does_not_exist_is_reported() {
     let skip = "cron = '30 2 * * *'\ntimezone = 'Europe/Berlin'\ngap = 'skip'";
     let merge = "cron = '0,30 2 * * *'\ntimezone = 'Europe/Berlin'";
     let world = world(&[("skip", skip), ("merge", merge)]);

@@ -362,7 +362,7 @@ fn once_opens_what_is_due_and_exits() {
 }
 
 #[test]
-fn it_works_while_workers_are_down_and_a_run_is_told_its_period() {
+fn it_works_while_workers_are_down_and_a_run_is_reported_its_period() {
     let world = World::with_catalogue(
         "[defaults]\ntimezone = \"Asia/Almaty\"\n[job.tick]\n\
          command = 'env | grep -E \"^JOBCTL_RUN_(SCHEDULED_FOR|PERIOD|BUSINESS_DATE|PREVIOUS_SUCCESS_AT|TRIGGER)=\" | sort >> $HOME/seen; echo >> $HOME/seen'\n\

@@ -10,7 +10,7 @@ use crate::world::{World, new_run, until};
 
 /// Proves: as `a_replaced_file_is_noticed`.
 #[test]
-fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
+fn a_commit_to_a_moved_file_is_not_acknowledged() {
     let world = World::new();
     let mut store = world.store();
     let (from, to) = (

@@ -83,7 +83,7 @@ fn a_stopped_process_that_holds_the_store_is_named() {
 
 /// Fault: as `an_enqueue_waits_for_a_foreign_writer`.
 #[test]
-fn a_reader_that_stays_does_not_stop_writers() {
+fn a_long_reader_does_not_block_writers() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
     world.enqueue("a");
     let reader = invariants::open(&world);

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_changed_under_us_stops_every_write() {
+    fn a_changed_schema_stops_every_write() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
         store

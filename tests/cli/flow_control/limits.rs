@@ -94,7 +94,7 @@ fn an_open_breaker_is_shown_and_closed_by_a_reset() {
 }
 
 #[test]
-fn a_breaker_that_turns_and_a_wait_are_in_the_log() {
+fn changes_of_a_breaker_and_waits_are_logged() {
     let world = World::with_catalogue(
         r#"
         [defaults]
@@ -180,7 +180,7 @@ fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_reset() {
 }
 
 #[test]
-fn what_was_added_to_the_catalogue_is_told_as_its_file_says() {
+fn names_added_to_the_catalogue_file_show_the_values_of_the_file() {
     let world = world();
     drain(&world);
     let text = std::fs::read_to_string(world.catalogue()).unwrap();

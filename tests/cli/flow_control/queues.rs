@@ -98,7 +98,7 @@ fn a_queue_that_the_catalogue_pauses_is_resumed_over_it_and_given_back() {
 }
 
 #[test]
-fn settings_beat_the_catalogue_over_reloads_and_restarts_until_they_are_taken_back() {
+fn settings_override_the_catalogue_over_reloads_and_restarts_until_removed() {
     let world = world();
     says(
         world.run("queues set batch max_running=4 --reason slow --until 1h"),
@@ -206,7 +206,7 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
 }
 
 #[test]
-fn acts_are_told_with_who_and_why() {
+fn the_history_shows_user_and_reason() {
     let world = world();
     world
         .run("queues set batch max_running=4 --until 2030-01-01T00:00:00Z --reason slow")

@@ -27,7 +27,7 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
 
 /// Proves: as `what_is_run_is_checked_against_the_catalogue_of_the_worker`.
 #[test]
-fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
+fn the_stricter_of_stored_and_catalogue_terms_applies() {
     use Guarantee::{AtLeastOnce, AtMostOnce};
     for (stored, failures, terms, expected) in [
         ((AtLeastOnce, 3), 0, None, (AtLeastOnce, 3)),
@@ -79,7 +79,7 @@ fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
 }
 
 #[test]
-fn whatever_started_since_the_last_retry_was_started_before() {
+fn any_start_since_the_last_retry_counts_as_started_before() {
     for verdict in [
         Verdict::Release,
         Verdict::Defer {
@@ -122,7 +122,7 @@ fn only_short_work_is_claimed_beyond_the_free_slots() {
 }
 
 #[test]
-fn what_stands_under_a_limit_is_not_claimed_beyond_the_free_slots() {
+fn runs_under_a_limit_are_not_claimed_beyond_the_free_slots() {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
     let limited = JobRules {

@@ -75,7 +75,7 @@ fn claim_reserved(lab: &mut Lab, run: RunId) -> Claims {
 }
 
 #[test]
-fn a_kept_run_dies_at_its_deadline_too() {
+fn a_reserved_run_dies_at_its_deadline_too() {
     let mut lab = Lab::new();
     let deadline_ms = lab.now_ms + 1_000;
     let run = lab.enqueue(|run| run.deadline_ms = Some(deadline_ms));
@@ -94,7 +94,7 @@ fn a_kept_run_dies_at_its_deadline_too() {
 }
 
 #[test]
-fn a_kept_run_that_is_claimed_waits_no_more_wherever_the_clock_is_set() {
+fn a_claimed_reserved_run_does_not_wait_again_when_the_clock_moves() {
     let mut lab = Lab::new();
     let set_ms = lab.now_ms;
     let run = lab.enqueue(|run| (run.due_ms, run.wait_set_ms) = (set_ms + 1_000, Some(set_ms)));
@@ -109,7 +109,7 @@ fn a_kept_run_that_is_claimed_waits_no_more_wherever_the_clock_is_set() {
 }
 
 #[test]
-fn waits_that_a_clock_set_back_would_lengthen_are_found_by_one_seek() {
+fn waits_to_rebase_after_a_clock_step_are_found_by_one_seek() {
     let lab = Lab::new();
     let conn = lab.store.connection().unwrap();
     let sql = super::super::claim::REBASE_RELATIVE_DELAYS;

@@ -45,7 +45,7 @@ fn a_row_that_cannot_be_used_is_buried_and_stops_no_claim() {
 }
 
 #[test]
-fn numbers_beyond_all_use_are_no_obstacle_to_an_end() {
+fn absurd_counts_do_not_prevent_an_end() {
     let mut lab = Lab::new();
     let run = lab.enqueue(|_| {});
     let claimed = lab.claim_one();
