@@ -166,11 +166,11 @@ fn held_calendar_rules_are_reported_until_when() {
         Planner::start(world.store(), &lab::catalogue(&world), &boot_id, before).unwrap();
     planner.tick(before, 0).unwrap();
     drop(planner);
-    let (line, status) = scheduler(&world, "calendar rules");
+    let (line, status) = scheduler(&world, "calendar schedules");
     assert!(
         line.starts_with("calendar schedules are on hold until ")
             && line.ends_with(
-                ": the clock jumped forwards by 2d; `jobctl schedule --accept-clock` if it is right"
+                ": the clock jumped forwards by 2d; if it is right now, run `jobctl schedule --accept-clock`"
             ),
         "{line}"
     );

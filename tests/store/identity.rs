@@ -127,11 +127,7 @@ fn the_database_of_another_store_is_refused() {
     .unwrap();
     let said = world.run("enqueue a");
     assert_eq!(said.code, Some(74), "{}", said.err);
-    assert!(
-        said.err.contains("but the store here was "),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("but the store here was "), "{}", said.err);
 }
 
 /// Proves (durable): a run id is never given twice.

@@ -77,7 +77,7 @@ impl super::Store {
         (due_ms, key): (i64, &str),
         limit: i64,
     ) -> Result<Vec<PeriodRow>> {
-        // Rows of one instant first, then those behind it: one statement with a row value would read from the start.
+        // Rows of the same instant first, then later ones: one statement with a row value would read from the start.
         let same = format!(
             "SELECT {COLUMNS} FROM period INDEXED BY period_job
              WHERE job = ?1 AND version = ?2 AND due_ms = ?3 AND period > ?4 ORDER BY period"
