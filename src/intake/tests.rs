@@ -343,7 +343,7 @@ fn bad_values_are_refused_with_a_hint() {
                 ..request()
             },
             Kind::Usage,
-            "the payload is too large: 1001 bytes, and job `mail` takes up to 1000 bytes",
+            "the payload is too large: 1001 bytes, the maximum of job `mail` is 1000 bytes",
         ),
     ];
     for (request, kind, message) in cases {

@@ -186,7 +186,7 @@ fn a_large_payload_is_refused_clearly() {
         &world,
         &["once", "--payload", "@2k.json"],
         2,
-        "error: the payload is too large: 2K, and job `once` takes up to 1K\n\
+        "error: the payload is too large: 2K, the maximum of job `once` is 1K\n\
          hint: give the id or path of the data instead of the data, or raise the job's `payload_max`\n",
     );
     let huge = vec![b'1'; (16 << 20) + 1];

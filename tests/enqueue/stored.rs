@@ -305,7 +305,7 @@ fn a_cached_catalogue_is_not_parsed() {
     let err = world.run("enqueue plain --payload 12345").fails(2);
     assert!(
         err.starts_with(
-            "error: the payload is too large: 5 bytes, and job `plain` takes up to 3 bytes\n"
+            "error: the payload is too large: 5 bytes, the maximum of job `plain` is 3 bytes\n"
         ),
         "{err}"
     );
