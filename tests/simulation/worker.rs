@@ -54,7 +54,8 @@ pub(super) struct Worker {
     pub(super) short_until_ms: i64,
     /// When its main loop last compared the clocks, by the true time.
     ticked_ms: i64,
-    /// The latest time that it knows of: what it saw on the wall, and what anybody had seen when it started.
+    /// The latest time that it knows of: what it saw on the wall since it was last judged, and before that what anybody had seen when
+    /// it started.
     latest_ms: i64,
     is_asked_what_is_left: bool,
     is_loading: bool,
@@ -206,7 +207,7 @@ impl Worker {
 
     /// Where nothing is to be stored any more, no wait after an attempt began by a clock that was set back, if this worker can
     /// know that it was.
-    fn judge_waits(&self, host: &Host) {
+    fn judge_waits(&mut self, host: &Host) {
         if self.machine.has_intents() || host.set_back_ms.is_none_or(|it| self.ticked_ms <= it) {
             return;
         }
@@ -222,6 +223,8 @@ impl Worker {
             "its wait began later than {now_ms}: {:?}",
             host.witness.portrait(RunId(run))
         );
+        // What is stored from now on by a clock that is ahead is known only to those who see that clock.
+        self.latest_ms = now_ms;
     }
 
     pub(super) fn is_idle(&self) -> bool {

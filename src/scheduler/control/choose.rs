@@ -28,6 +28,9 @@ impl Control {
     pub(super) fn choose(&mut self) -> Option<Work> {
         let now_ms = self.now.boot_ms;
         if self.load.read_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            // Who wants the files to be read from now on may have changed them since: that is another read.
+            self.load.read_at_ms = None;
+            self.load.reads_if_changed = std::mem::take(&mut self.load.only_if_changed);
             return Some(Work::Read);
         }
         if self.retry_at_ms.is_some_and(|at_ms| at_ms > now_ms) {

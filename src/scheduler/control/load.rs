@@ -28,6 +28,8 @@ pub(super) struct Load {
     pub(super) read_at_ms: Option<i64>,
     /// Only if they changed: somebody else's schedules are in force, and they are the leader's to take back.
     pub(super) only_if_changed: bool,
+    /// The same of the read that is under way.
+    pub(super) reads_if_changed: bool,
     /// A newer catalogue was read; its rules are to be saved, from then on. The schedules of the one before go on until they are.
     pub(super) newer: Option<(Arc<Loaded>, i64)>,
     /// Schedules of the book that are to be put in force; those that a standby is to look at.
@@ -66,10 +68,9 @@ impl Control {
     }
 
     pub(super) fn on_read(&mut self, result: Result<Arc<Loaded>, Error>) {
-        let only_if_changed = std::mem::take(&mut self.load.only_if_changed);
+        let only_if_changed = self.load.reads_if_changed;
         match result {
             Ok(loaded) => {
-                self.load.read_at_ms = None;
                 self.refused = None;
                 if only_if_changed && loaded.book.is_same(&self.book) {
                     self.out.push(Action::GiveBackMemory);
@@ -81,8 +82,9 @@ impl Control {
                 self.load.newer = Some((loaded, self.now.boot_ms));
             }
             Err(error) => {
-                let waits = error.kind == Kind::Io;
-                self.load.read_at_ms = waits.then_some(self.now.boot_ms + AGAIN_MS);
+                if error.kind == Kind::Io {
+                    self.want_catalogue(self.now.boot_ms + AGAIN_MS, only_if_changed);
+                }
                 self.log_refused(&error);
                 self.refused = Some(error.to_string());
                 self.ready();
@@ -258,9 +260,11 @@ impl Control {
         self.ready();
     }
 
-    /// A service manager that waits need not wait longer.
+    /// A service manager that waits need not wait longer, unless for files that are to be read now.
     pub(super) fn ready(&mut self) {
-        if self.started && std::mem::take(&mut self.owes_ready) {
+        let reads = self.load.read_at_ms;
+        let reads = reads.is_some_and(|at_ms| at_ms <= self.now.boot_ms);
+        if self.started && !reads && std::mem::take(&mut self.owes_ready) {
             self.out.push(Action::Ready);
         }
     }

@@ -42,6 +42,31 @@ fn a_newer_catalogue_takes_the_place_of_one_that_is_on_its_way() {
     assert!(!world.control.status().contains("refused"));
 }
 
+/// Fault (processes): the catalogue is changed, and a reload asked for, while a reload reads the files.
+#[test]
+fn a_reload_that_is_asked_for_while_the_files_are_read_reads_them_again() {
+    for is_refused in [false, true] {
+        let mut world = World::started();
+        world.ready = 0;
+        world.disk = ("two", &["x"]);
+        world.event(Event::Reload);
+        let read = world.work().unwrap();
+        assert_eq!(name(&read), "read");
+        let answer = if is_refused {
+            Answer::Read(Err(Error::new(Kind::Config, "no")))
+        } else {
+            world.well(read)
+        };
+        world.disk = ("three", &["c", "d", "e"]);
+        world.event(Event::Reload);
+        world.event(Event::Answer(answer));
+        assert!(world.rest().contains(&"read"));
+        assert_eq!(world.control.schedules(), 3);
+        assert!(!world.control.status().contains("refused"));
+        assert_eq!(world.ready, 1);
+    }
+}
+
 #[test]
 fn rules_that_cannot_be_saved_leave_the_catalogue_before_in_force() {
     let mut world = World::started();

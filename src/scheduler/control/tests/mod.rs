@@ -66,6 +66,8 @@ struct World {
     news: Option<News>,
     ended: Option<Result<()>>,
     logged: Vec<&'static str>,
+    /// How often the service manager was told that it need not wait.
+    ready: usize,
     /// What was done.
     done: Vec<&'static str>,
 }
@@ -87,6 +89,7 @@ impl World {
             news: None,
             ended: None,
             logged: Vec::new(),
+            ready: 0,
             done: Vec::new(),
         }
     }
@@ -118,6 +121,7 @@ impl World {
                     work = Some(given);
                 }
                 Action::Log(line) => self.logged.push(line.event),
+                Action::Ready => self.ready += 1,
                 Action::End(result) => self.ended = Some(result),
                 _ => {}
             }
