@@ -405,7 +405,7 @@ fn wrong_values_are_errors_at_their_place() {
         ("env = { \"\" = \"1\" }", "error 3:9 bad name `` of a variable | "),
         ("env = { A = \"\\u0000\" }", "error 3:13 `A` contains NUL | remove it"),
         ("env = { A = true }", "error 3:13 `A` must be a string, not a boolean | "),
-        ("env = { A = \"1\" }\npass_env = [\"A\"]", "error 4:13 variable `A` has two sources | keep it in one"),
+        ("env = { A = \"1\" }\npass_env = [\"A\"]", "error 4:13 variable `A` has two sources | define it in only one"),
         ("secrets = { A = \"hunter2\" }", "error 3:13 secret `A` must be a reference, not the value itself | "),
         ("secrets = { A = {} }", "error 3:13 secret `A` must have either `file` or `env` | "),
         ("secrets = { A = { file = \"a\", env = \"A\" } }", "error 3:13 secret `A` must have either"),
