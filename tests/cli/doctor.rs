@@ -56,7 +56,7 @@ fn a_new_and_a_used_installation_are_sound() {
     let found = findings(&world, "--verify", 0);
     has(&found, "directory", "ok", "state");
     has(&found, "rows", "ok", "invariants hold");
-    has(&found, "writers", "ok", "nobody");
+    has(&found, "writers", "ok", "no process");
     assert!(found.iter().all(|it| it.1 != "error"), "{found:?}");
 }
 
@@ -199,7 +199,7 @@ fn every_damage_to_the_rows_is_found() {
         ),
         (
             "UPDATE run SET trigger = 'period', period = 'x', scheduled_ms = 1",
-            "a run of the calendar is told",
+            "a run of a schedule is named",
         ),
         (
             "INSERT INTO period (job, period, due_ms, last_period, last_due_ms, count, business_date, result, version, decided_ms)

@@ -309,7 +309,7 @@ fn a_period_that_cannot_be_worked_is_refused_with_the_reason() {
     assert!(
         refused("2025-11-06T06:00[UTC]")
             .fails(4)
-            .contains("has run 2 already")
+            .contains("already has run 2")
     );
     sql(&world, "DELETE FROM run WHERE id = 1");
     assert!(
