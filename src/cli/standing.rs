@@ -88,6 +88,6 @@ fn open_breaker(kind: &str, name: &str, breaker: &BreakerView, now_ms: i64) -> O
             "{whose} is open{}",
             until(breaker.until_ms, now_ms)
         )),
-        BreakerState::HalfOpen => Some(format!("{whose} is half-open: one run may try")),
+        BreakerState::HalfOpen => Some(format!("{whose} is half-open: one run may start")),
     }
 }

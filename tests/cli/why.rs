@@ -105,7 +105,7 @@ fn a_run_without_a_worker_says_how_to_start_one() {
          open    queue default  0 running\n\
          closed  workers        no worker is alive\n\
          \u{20}       -> `jobctl run-worker` starts one\n\
-         open    order          nothing is ahead of it\n\
+         open    order          no run is ahead of it\n\
          \n\
          expected start: unknown (a closed gate has no known opening time)\n"
     );
@@ -132,7 +132,7 @@ fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_reported() {
          open    queue default  2 running\n\
          closed  workers        2 of 2 slots busy over 1 worker\n\
          \u{20}       -> `jobctl workers list`; `jobctl run-worker --queue default` starts another\n\
-         open    order          nothing is ahead of it\n\
+         open    order          no run is ahead of it\n\
          \n\
          expected start: unknown (a closed gate has no known opening time)\n"
     );
@@ -167,7 +167,7 @@ fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_reported() {
     // Another queue: its own worker is missing.
     let low = enqueue(&world, "ok --queue low");
     let said = why(&world, &low.to_string());
-    let none = "1 worker alive, and none serves queue `low`; served: default";
+    let none = "1 worker alive, but none serves queue `low`; served: default";
     assert_eq!(gate(&said, "workers"), (false, none.to_owned()));
     process.signal("KILL");
     process.end();
@@ -279,7 +279,7 @@ fn pauses_ranks_and_reserved_slots_are_explained() {
         gate(&said, "queue night"),
         (false, "paused by the catalogue".to_owned())
     );
-    let kept = "worker 1: 1 free slot kept for queue urgent";
+    let kept = "worker 1: 1 free slot reserved for queue urgent";
     assert_eq!(gate(&said, "workers"), (false, kept.to_owned()));
     let said = why(&world, "--queue urgent");
     assert_eq!((&said["run"], &said["job"]), (&Value::Null, &Value::Null));
@@ -346,7 +346,7 @@ fn a_foreground_run_is_reserved_and_its_process_serves_no_queue() {
         said.code == Some(0) && said.out.contains("\"failures\":1")
     });
     let said = why(&world, "2");
-    let kept = "kept by a `jobctl run` (worker 1), which alone starts it";
+    let kept = "reserved for a `jobctl run` (worker 1); no other worker starts it";
     assert_eq!(gate(&said, "jobctl run"), (true, kept.to_owned()));
     assert!(gates(&said, "workers").is_empty(), "{said}");
     assert_eq!(said["expected_start"], show(&world, 2)["due"]);

@@ -44,7 +44,8 @@ fn a_writer_that_never_lets_go_is_exit_75_and_nothing_is_stored() {
     let pid = std::process::id();
     let want = format!("error: the store was busy for 10 s: process {pid} (`");
     assert!(said.err.starts_with(&want), "{}", said.err);
-    let rest = "holds it; nothing was stored\nhint: try again; if this persists, check what process";
+    let rest =
+        "holds it; nothing was stored\nhint: try again; if this persists, check what process";
     assert!(said.err.contains(rest), "{}", said.err);
     drop(lock);
     assert_eq!(

@@ -103,21 +103,23 @@ impl Desk<'_> {
                     "its rate of {} allows the next start later",
                     rate(node.rate)
                 ),
-                "it opens by itself".to_owned(),
+                "it opens without an operator".to_owned(),
             ),
             Why::Waits => (
                 "a rate-limited attempt asked for a wait".to_owned(),
-                format!("it opens by itself; {look}"),
+                format!("it opens without an operator; {look}"),
             ),
             Why::BreakerOpen => (
-                format!("its breaker is open for {since}, after {failures}; then one run may try"),
-                format!("mend what fails; {look}"),
+                format!(
+                    "its breaker is open for {since}, after {failures}; then one run may start"
+                ),
+                format!("fix what fails; {look}"),
             ),
             Why::BreakerTries => {
                 let mut trying = self.held(&node.subject);
                 trying.retain(|held| breaker.is_tried_by(held.fence));
                 let detail = format!(
-                    "its breaker is half open, after {failures}: one run tries, and its end decides ({})",
+                    "its breaker is half open, after {failures}: one run has started, and its end decides ({})",
                     running(&trying, None, self.gone)
                 );
                 (detail, self.make_room(&trying))
@@ -173,7 +175,7 @@ impl Desk<'_> {
             parts.push(format!("rate {}", rate(node.rate)));
         }
         if node.has_breaker && node.throttle.breaker.is_half_open(self.facts.now_ms) {
-            parts.push("its breaker is half open: one run may try".to_owned());
+            parts.push("its breaker is half open: one run may start".to_owned());
         }
         if let Some(pause) = &node.paused {
             let pause = paused("paused", pause);
@@ -194,7 +196,7 @@ fn rate(rate: Option<Rate>) -> String {
 fn paused_words(node: &Node) -> (String, String) {
     let name = node.subject.name();
     let Some(pause) = &node.paused else {
-        return ("paused".to_owned(), "it is somebody's to resume".to_owned());
+        return ("paused".to_owned(), "an operator must resume it".to_owned());
     };
     let hint = match &node.subject {
         Subject::Limit(_) => format!("`jobctl limits resume {name}`"),

@@ -70,7 +70,7 @@ fn its_job() {
                 );
             },
             &[
-                "closed job mail: its breaker is open for 12s, after 10 failures within 1m; then one run may try @288000 -> mend what fails; `jobctl runs list --job mail --state retrying,dead`",
+                "closed job mail: its breaker is open for 12s, after 10 failures within 1m; then one run may start @288000 -> fix what fails; `jobctl runs list --job mail --state retrying,dead`",
             ],
         ),
         (
@@ -81,7 +81,7 @@ fn its_job() {
                 hold(facts, 1, ["low", "", "mail"], [81]);
             },
             &[
-                "closed job mail: its breaker is half open, after 10 failures within 1m: one run tries, and its end decides (1 running: 81) -> it opens when one of them ends",
+                "closed job mail: its breaker is half open, after 10 failures within 1m: one run has started, and its end decides (1 running: 81) -> it opens when one of them ends",
             ],
         ),
         (
@@ -90,7 +90,7 @@ fn its_job() {
                 mail(facts, |mail| mail.breaker = Some(breaker_rules()));
                 opened(facts, Subject::Job("mail".into()), 0, NOW_MS);
             },
-            &["open job mail: 0 running; its breaker is half open: one run may try"],
+            &["open job mail: 0 running; its breaker is half open: one run may start"],
         ),
     ]);
 }
@@ -140,7 +140,7 @@ fn its_limits() {
                 throttle.arrival_us = (NOW_MS + 400) * 1_000;
             },
             &[
-                "closed limit smtp: its rate of 60/min allows the next start later @400 -> it opens by itself",
+                "closed limit smtp: its rate of 60/min allows the next start later @400 -> it opens without an operator",
             ],
         ),
         (
@@ -153,7 +153,7 @@ fn its_limits() {
                 throttle.wait_until(NOW_MS + 7_000, NOW_MS);
             },
             &[
-                "closed limit smtp: a rate-limited attempt asked for a wait @7000 -> it opens by itself; `jobctl runs list --state retrying,dead`",
+                "closed limit smtp: a rate-limited attempt asked for a wait @7000 -> it opens without an operator; `jobctl runs list --state retrying,dead`",
             ],
         ),
         (
@@ -180,7 +180,7 @@ fn its_limits() {
                 hold(facts, 1, ["low", "", "mail"], [81]);
             },
             &[
-                "closed limit smtp: its breaker is open for 0s, after 10 failures within 1m; then one run may try @300000",
+                "closed limit smtp: its breaker is open for 0s, after 10 failures within 1m; then one run may start @300000",
                 "closed limit smtp: 1 of 1 running: 81",
             ],
         ),
