@@ -129,7 +129,7 @@ fn a_run_that_somebody_keeps_is_stopped_by_what_is_shared_alone() {
             "kept by who is gone",
             |facts| own(facts).worker = Some(WorkerId(9)),
             &[
-                "closed jobctl run: reserved for a `jobctl run` that is gone (worker 9) -> any worker or scheduler gives it back",
+                "closed jobctl run: reserved for a `jobctl run` that is gone (worker 9) -> any worker or scheduler releases it",
             ],
         ),
     ]);
