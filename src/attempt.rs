@@ -1,8 +1,41 @@
-//! What one attempt was: how it ended and what the command said about itself.
+//! What one attempt was: its process, how it was told to stop, how it ended, and what the command said about itself.
 //!
 //! Rule: an [`Ending`] is a fact; what it means for the run is decided in `policy`.
 
-use crate::run::words;
+use crate::run::{Fence, RunId, words};
+
+/// A started command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spawned {
+    /// Process id; also its group.
+    pub pid: i32,
+    /// Start time in clock ticks after boot, field 22 of `/proc/PID/stat`.
+    pub start_ticks: u64,
+    /// Session id, equal to the pid.
+    pub session: i32,
+}
+
+/// One run that a worker started, or was about to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The run.
+    pub run: RunId,
+    /// The claim under which it was started.
+    pub fence: Fence,
+    /// Its process; `None` if the worker died between the mark and the start, or right after the start.
+    pub process: Option<Spawned>,
+}
+
+/// What a slot can be told about its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopCommand {
+    /// The run was cancelled: SIGTERM, grace, SIGKILL.
+    Cancel = 1,
+    /// The worker stops: SIGTERM, grace, SIGKILL.
+    Release = 2,
+    /// SIGKILL now; the ending is that of an earlier command or timeout, else released.
+    Kill = 4,
+}
 
 words!(
     /// How an attempt ended, in one word.

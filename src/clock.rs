@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::policy::Reading;
+
 /// Milliseconds since 1970-01-01T00:00:00Z by the wall clock.
 pub fn wall_ms() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -37,6 +39,14 @@ pub fn monotonic_usec() -> i64 {
 pub fn boottime_ms() -> i64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     t.tv_sec * 1000 + t.tv_nsec / 1_000_000
+}
+
+/// The wall clock and the boot clock, read together.
+pub fn reading() -> Reading {
+    Reading {
+        wall_ms: wall_ms(),
+        boot_ms: boottime_ms(),
+    }
 }
 
 /// Waits. Only for retries against something outside that cannot wake us.

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod owned;
 pub mod policy;
 pub mod process;
+pub mod records;
 pub mod recovery;
 pub mod run;
 pub mod schedule;

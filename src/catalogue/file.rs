@@ -11,13 +11,10 @@ use std::path::{Path, PathBuf};
 
 use super::complaint::Complaint;
 use super::trust::{
-    Shared, check_file, check_mode, check_owner, check_parents, refused, shared, too_large,
-    unreadable,
+    FILE_MAX, Shared, check_file, check_mode, check_owner, check_parents, refused, shared,
+    too_large, unreadable,
 };
 use crate::error::{Error, Kind, Result};
-
-/// Largest file of a catalogue, bytes.
-pub const FILE_MAX: u64 = 1 << 20;
 
 /// Largest number of files of one catalogue.
 const FILES_MAX: usize = 1000;

@@ -4,15 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::job::Read;
-use super::keys;
 use super::reader::{Entry, Table};
 use super::settings::{Context, check_name};
 use super::source::Place;
 use super::value::Value;
+use super::{Catalogue, keys};
 use crate::flow::{
-    BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, TenantRules,
-    Tenants, WAITING_MAX, WEIGHT_MAX,
+    BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rate, Rules,
+    TenantRules, Tenants, WAITING_MAX, WEIGHT_MAX,
 };
 use crate::units::shown;
 
@@ -21,6 +20,22 @@ const BUILT_IN: [(&str, i64); 3] = [("high", 10), ("default", 50), ("low", 90)];
 
 /// Largest number of failures that a breaker counts.
 const FAILURES_MAX: i64 = 1_000;
+
+impl Catalogue {
+    /// What limits the flow of runs.
+    pub fn flow_rules(&self) -> Rules {
+        let jobs = self.jobs.iter();
+        Rules {
+            queues: self.queues.clone(),
+            limits: self.limits.clone(),
+            tenants: self.tenants.clone(),
+            jobs: jobs
+                .filter(|(_, job)| !job.flow.is_free())
+                .map(|(name, job)| (name.clone(), job.flow.clone()))
+                .collect(),
+        }
+    }
+}
 
 fn count(table: &Table<'_>, key: &str) -> Option<i64> {
     table.get(key).and_then(|value| value.integer(1, COUNT_MAX))
@@ -264,35 +279,4 @@ fn distinct<'a>(names: Vec<(&str, Place<'a>)>) -> Vec<(String, Place<'a>)> {
         }
     }
     distinct
-}
-
-/// Checks the names of limits, and warns about a `concurrency` that is never reached.
-pub(super) fn check(
-    jobs: &BTreeMap<String, Read<'_>>,
-    queues: &BTreeMap<String, QueueRules>,
-    limits: &BTreeMap<String, LimitRules>,
-    context: &Context,
-) {
-    for read in jobs.values() {
-        let named = read.job.flow.limits.iter().zip(&read.limit_places);
-        for (limit, place) in named.filter(|(limit, _)| !limits.contains_key(*limit)) {
-            let hint = match context.nearest("limit", limit, limits.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a section `[limit.{}]`", shown(limit)),
-            };
-            context.missing(*place, format!("unknown limit `{}`", shown(limit)), hint);
-        }
-        let queue = queues.get(&read.job.intake.queue);
-        let cap = queue.and_then(|queue| queue.max_running);
-        if let (Some(cap), Some(own)) = (cap, read.job.flow.concurrency)
-            && own > cap
-        {
-            let message = format!(
-                "`concurrency = {own}` is never reached: queue `{}` runs at most {cap} at a time",
-                read.job.intake.queue
-            );
-            read.place
-                .warning(message, "lower it, or raise `max_running` of the queue");
-        }
-    }
 }

@@ -12,9 +12,7 @@ use super::reader::{Entry, Table};
 use super::schedule::Calendars;
 use super::settings::{self, Context, DefaultZone, check_name};
 use super::source::{Place, Source};
-use super::{Catalogue, calendars, file, flow, keys, starvation, trust};
-use crate::flow::QueueRules;
-use crate::units::shown;
+use super::{Catalogue, calendars, file, flow, keys, references, starvation, trust};
 use crate::zone_files;
 
 impl Catalogue {
@@ -122,8 +120,7 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
         timezone: DefaultZone::read(timezone.as_ref(), context),
     };
     let jobs = jobs(roots, &inherited, &shared, context);
-    check_references(&jobs, &queues, context);
-    flow::check(&jobs, &queues, &limits, context);
+    references::check(&jobs, &queues, &limits, context);
     starvation::check(&jobs, &queues, &limits, &queue_sections);
     Catalogue {
         path: std::path::PathBuf::new(),
@@ -227,71 +224,4 @@ fn jobs<'a>(
         }
     }
     jobs
-}
-
-/// Checks the names of queues and of `on_dead` jobs.
-fn check_references(
-    jobs: &BTreeMap<String, Read<'_>>,
-    queues: &BTreeMap<String, QueueRules>,
-    context: &Context,
-) {
-    for (name, read) in jobs {
-        let queue = &read.job.intake.queue;
-        if !queues.contains_key(queue) {
-            let hint = match context.nearest("queue", queue, queues.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a section `[queue.{}]` with its `rank`", shown(queue)),
-            };
-            context.missing(
-                read.queue_place,
-                format!("unknown queue `{}`", shown(queue)),
-                hint,
-            );
-        }
-        let (Some(target), Some((place, _))) = (&read.job.on_dead, read.on_dead_place) else {
-            continue;
-        };
-        if target == name {
-            let message = format!("job `{name}` is its own `on_dead`");
-            place.warning(
-                message,
-                "name another job: the same cause would make it fail again",
-            );
-        }
-        check_on_dead(target, place, jobs, context);
-    }
-}
-
-fn check_on_dead(
-    target: &str,
-    place: Place<'_>,
-    jobs: &BTreeMap<String, Read<'_>>,
-    context: &Context,
-) {
-    let Some(read) = jobs.get(target) else {
-        let hint = match context.nearest("job", target, jobs.keys().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "add a job of this name".to_owned(),
-        };
-        return context.missing(
-            place,
-            format!("unknown job `{}` in `on_dead`", shown(target)),
-            hint,
-        );
-    };
-    let required = read
-        .job
-        .intake
-        .params
-        .iter()
-        .find(|(_, param)| param.required);
-    if let Some((param, _)) = required {
-        let message =
-            format!("job `{target}` cannot be an `on_dead`: it requires parameter `{param}`");
-        let hint = format!(
-            "make `{param}` optional in {}; the details of the dead run are its payload",
-            read.place.named()
-        );
-        place.error(message, hint);
-    }
 }

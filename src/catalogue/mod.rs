@@ -17,6 +17,7 @@ mod job;
 mod keys;
 mod load;
 mod reader;
+mod references;
 mod retry;
 mod schedule;
 mod settings;
@@ -44,10 +45,11 @@ use crate::schedule::{Calendar, Rule, Zones};
 pub use alike::{Coalesce, Dedup, DedupWhile, OnDuplicate, Sequence, SequenceOnDead};
 pub use complaint::{Complaint, Excerpt, Level, LoadError};
 pub use environment::refused_variable;
-pub use file::{FILE_MAX, Stamp, stamp};
+pub use file::{Stamp, stamp};
 pub use intake::{PARAM_MAX, PAYLOAD_MAX, check_dedup_key, check_sequence_key};
 pub use keys::known_keys;
 pub use template::KEY_MAX;
+pub use trust::FILE_MAX;
 
 /// A parsed and validated `jobs.toml` (with its `jobs.d/*.toml`).
 #[derive(Debug, Clone)]

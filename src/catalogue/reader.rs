@@ -102,3 +102,17 @@ impl<'a> Table<'a> {
         Some(table)
     }
 }
+
+impl<'a> Value<'a> {
+    /// A table, whose keys are not checked yet.
+    pub(super) fn table(&self) -> Option<Table<'a>> {
+        let Some(entries) = self.as_table() else {
+            self.expected("a table");
+            return None;
+        };
+        Some(Table {
+            place: self.place,
+            entries,
+        })
+    }
+}

@@ -8,9 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::complaint::{Complaint, Level};
-use super::file::FILE_MAX;
 use crate::error::{Hinted, os_words};
 use crate::owned::{is_private_group, resolve, user_words};
+
+/// Largest file of a catalogue, bytes.
+pub const FILE_MAX: u64 = 1 << 20;
 
 /// Fails unless this is a regular file of bounded size that nobody else can write.
 pub(super) fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {

@@ -5,9 +5,8 @@
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
-use super::reader::Table;
 use super::source::Place;
 use crate::error::{Error, nearest};
 use crate::units::{self, shown};
@@ -84,6 +83,11 @@ impl<'a> Value<'a> {
     /// Whether it is a table.
     pub(super) fn is_table(&self) -> bool {
         self.raw.is_table()
+    }
+
+    /// Its entries, where it is a table; no complaint about its type otherwise.
+    pub(super) fn as_table(&self) -> Option<&'a DeTable<'a>> {
+        self.raw.as_table()
     }
 
     /// A string without NUL, which arguments, variables and paths cannot contain.
@@ -289,18 +293,6 @@ impl<'a> Value<'a> {
                 .filter_map(|item| Some((item.text()?, item.place)))
                 .collect(),
         )
-    }
-
-    /// A table, whose keys are not checked yet.
-    pub(super) fn table(&self) -> Option<Table<'a>> {
-        let Some(entries) = self.raw.as_table() else {
-            self.expected("a table");
-            return None;
-        };
-        Some(Table {
-            place: self.place,
-            entries,
-        })
     }
 }
 

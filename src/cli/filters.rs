@@ -2,7 +2,7 @@
 //!
 //! Rule: in every list, a name that neither the catalogue nor the store has is exit 3; a known name gives an empty list.
 
-use super::{Context, control, jobs};
+use super::{Context, jobs, rules};
 use crate::error::Result;
 use crate::intake::unknown_queue;
 use crate::store::{RunFilter, Store};
@@ -35,7 +35,7 @@ fn check_queue(queue: &str, store: &Store, context: &Context) -> Result<()> {
     if !store.list_runs(&any, context.now_ms())?.is_empty() {
         return Ok(());
     }
-    let flow = control::flow(store, context)?;
+    let flow = rules::flow(store, context)?;
     let mut known: Vec<&str> = flow.rules.queues.keys().map(String::as_str).collect();
     known.extend(flow.catalogue.queues.keys().map(String::as_str));
     known.sort_unstable();

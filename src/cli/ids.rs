@@ -1,4 +1,4 @@
-//! Ids, states and pages of lists as arguments.
+//! Run ids, states, durations and page sizes as arguments, and what is said of ids and names that are unknown.
 
 use super::Context;
 use crate::error::{Error, Kind, Result, nearest};
@@ -126,9 +126,37 @@ pub(super) fn find_run(store: &Store, run: RunId, now_ms: i64) -> Result<RunDeta
     store.show_run(run, now_ms)?.ok_or_else(|| unknown_run(run))
 }
 
+/// The error about a job that the catalogue does not have.
+pub(super) fn unknown_job<'a>(job: &str, known: impl ExactSizeIterator<Item = &'a str>) -> Error {
+    let count = known.len();
+    let all = match count {
+        0 => "the catalogue has no jobs".to_owned(),
+        1 => "`jobctl jobs list` shows the only one".to_owned(),
+        _ => format!("`jobctl jobs list` shows all {count}"),
+    };
+    let hint = match nearest(job, known) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
+    };
+    Error::new(Kind::NotFound, format!("unknown job `{}`", shown(job))).hint(hint)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_job_gets_a_suggestion() {
+        let error = unknown_job("billng", ["billing", "dump"].into_iter());
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (Kind::NotFound, "unknown job `billng`")
+        );
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("did you mean `billing`? `jobctl jobs list` shows all 2")
+        );
+    }
 
     #[test]
     fn ids_are_whole_numbers_from_1() {

@@ -4,15 +4,18 @@
 
 mod act;
 mod calendar;
+mod change_words;
 mod check;
 mod completions;
 mod context;
-mod control;
 mod convert;
 mod dlq;
 mod doctor;
 mod enqueue;
 mod filters;
+mod given;
+mod global;
+mod history;
 mod ids;
 mod import;
 mod jobs;
@@ -27,12 +30,14 @@ mod queues;
 mod quick;
 mod render;
 mod request;
+mod rules;
 mod run;
 mod run_worker;
 mod runs;
 mod safe;
 mod schedule;
 mod scheduler;
+mod settings;
 mod signals;
 mod standing;
 mod status;
@@ -45,7 +50,8 @@ mod workers;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use context::{Context, Global};
+pub use context::Context;
+pub use global::Global;
 pub use render::{Screen, report_panics};
 pub use signals::survive_file_limits;
 pub use table::{Paint, Table};

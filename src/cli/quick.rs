@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::context::Color;
+use super::global::Color;
 use super::{Cli, Command, Global, enqueue};
 
 /// `jobctl enqueue JOB [--OPTION VALUE]... [--json]`.

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::context::{Color, Global};
+use super::global::{Color, Global};
 use super::{Paint, Table, safe};
 use crate::document;
 use crate::error::{Error, Kind, os_words};

@@ -2,7 +2,7 @@
 //!
 //! Rule: every decision that keeps runs waiting has a line, with who, why and until when.
 
-use super::control::{because, until};
+use super::change_words::{because, until};
 use crate::flow::{BreakerState, BreakerView, FlowView};
 use crate::store::Pause;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::pressure::Pressure;
 use super::scheduler::Outlook;
 use super::workers::{self, Seen};
-use super::{Context, Paint, control, queues, standing};
+use super::{Context, Paint, queues, rules, standing};
 use crate::document;
 use crate::store::{Create, DeadFilter, QueueRow, UnknownLane};
 
@@ -19,12 +19,12 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let queues = queues::all(&store, context)?;
     let workers = workers::seen(&store)?;
     let pauses = store.pauses(context.now_ms())?;
-    let flow = control::flow(&store, context)?;
+    let flow = rules::flow(&store, context)?;
     let pressure = Pressure::of(&queues, &flow, &store, context)?;
     let dead = store.count_dead(&DeadFilter::default())?;
     let scheduler = Outlook::of(&store, context)?;
     let unknown = store.unknown_lanes()?;
-    let refused = control::refused_catalogue(&flow, context);
+    let refused = rules::refused_catalogue(&flow, context);
     if context.screen.json() {
         let body = json!({
             "queues": queues.iter().map(|row| queues::document(row, &flow, &pressure)).collect::<Vec<Value>>(),
@@ -63,7 +63,7 @@ pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let now_ms = context.now_ms();
     let mut standing: Vec<String> = workers.iter().filter_map(|it| it.trouble(now_ms)).collect();
     standing.extend(pressure.lines());
-    standing.extend(control::foreign_rules(&flow, context));
+    standing.extend(rules::foreign(&flow, context));
     standing
         .extend(refused.map(|why| format!("{why}; the one that was loaded before stays in force")));
     standing.extend(standing::lines(&flow, &pauses, context.now_ms()));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{maybe_time, merged, time};
 use crate::flow::{BreakerView, FlowView, LimitView, Override, OverrideKey, Rate};
-use crate::store::{ActRow, QueueRow};
+use crate::records::{ActRow, QueueRow};
 
 /// A queue in a list.
 pub fn queue(row: &QueueRow, flow: &FlowView) -> Value {

@@ -12,12 +12,10 @@ pub use flow::{act, job_breaker, limit, queue, queue_flow};
 use crate::catalogue::{
     BackoffKind, Coalesce, Command, Job, OnDuplicate, Pattern, Schedule, Secret, Template,
 };
-use crate::flow::explain::{Answer, Gate, Place, RunFacts};
+use crate::flow::explain::{Answer, Gate, NO_QUEUES, Place, RunFacts};
+use crate::records::{AttemptRow, DeadLetter, Pause, PeriodRow, RunDetail, RunRow, WorkerRow};
 use crate::run::RunId;
 use crate::schedule::{Preview, Rule};
-use crate::store::{
-    AttemptRow, DeadLetter, NO_QUEUES, Pause, PeriodRow, RunDetail, RunRow, WorkerRow,
-};
 use crate::units::{format_utc, hex};
 
 /// The document `jobctl.<name>/1` with the fields of `body`.

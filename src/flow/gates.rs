@@ -3,48 +3,10 @@
 //! Rule: a lane's gates are judged before its rows are read, and each start is counted before the next lane is judged.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
 use super::rules::{JobRules, Paused, Rules};
+use super::subject::Subject;
 use super::throttle::Throttle;
-
-/// What a gate belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
-    /// A queue.
-    Queue(String),
-    /// A tenant, over all queues.
-    Tenant(String),
-    /// A job.
-    Job(String),
-    /// A limit that jobs share.
-    Limit(String),
-}
-
-impl Subject {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Queue(name) | Self::Tenant(name) | Self::Job(name) | Self::Limit(name) => name,
-        }
-    }
-
-    /// What it is.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Queue(_) => "queue",
-            Self::Tenant(_) => "tenant",
-            Self::Job(_) => "job",
-            Self::Limit(_) => "limit",
-        }
-    }
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind(), self.name())
-    }
-}
 
 /// A run that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

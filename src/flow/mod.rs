@@ -10,21 +10,21 @@ mod overrides;
 mod rate;
 mod room;
 mod rules;
-mod settings;
 mod space;
+mod subject;
 mod throttle;
 mod view;
 
 pub use breaker::{Breaker, EndedClaim};
-pub use gates::{Closed, Gates, LaneGates, Node, Running, Subject, Why, limits_of};
-pub use overrides::{OFF, ON, Overridden, Override, OverrideKey};
+pub use gates::{Closed, Gates, LaneGates, Node, Running, Why, limits_of};
+pub use overrides::{OFF, ON, Overridden, Override, OverrideKey, Setting};
 pub use rate::Rate;
 pub use room::{Full, waiting_words};
 pub use rules::{
     BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rules, TenantRules,
     Tenants, WAITING_MAX, WEIGHT_MAX,
 };
-pub use settings::{LIMIT_KEYS, QUEUE_KEYS, Setting};
 pub use space::{FREE_FLOOR, Guard, Space, Tight};
+pub use subject::Subject;
 pub use throttle::{Ended, FlowChange, FlowEvent, Throttle};
 pub use view::{BreakerState, BreakerView, FlowView, LimitView};

@@ -47,6 +47,35 @@ pub const ON: &str = "yes";
 /// Value of a switch that is off.
 pub const OFF: &str = "no";
 
+impl OverrideKey {
+    /// What these rules say about it, for the queue or limit of this name.
+    pub fn value_in(self, rules: &Rules, name: &str) -> String {
+        let count = |n: Option<i64>| n.map_or_else(|| "none".to_owned(), |n| n.to_string());
+        let switch = |on: bool| if on { ON } else { OFF }.to_owned();
+        let (queue, limit) = (rules.queues.get(name), rules.limits.get(name));
+        match self {
+            Self::MaxRunning => count(queue.and_then(|queue| queue.max_running)),
+            Self::MaxWaiting => count(queue.and_then(|queue| queue.max_waiting)),
+            Self::Paused => switch(queue.is_some_and(|queue| queue.paused.is_some())),
+            Self::Concurrency => count(limit.and_then(|limit| limit.concurrency)),
+            Self::Rate => {
+                let rate = limit.and_then(|limit| limit.rate);
+                rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string())
+            }
+            Self::LimitPaused => switch(limit.is_some_and(|limit| limit.paused.is_some())),
+        }
+    }
+}
+
+/// One thing that an operator asks to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// What.
+    pub key: OverrideKey,
+    /// The new value; `None`: what the catalogue says.
+    pub value: Option<String>,
+}
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {

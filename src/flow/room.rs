@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::gates::Subject;
+use super::subject::Subject;
 use crate::error::{Error, Kind};
 use crate::units::format_duration;
 

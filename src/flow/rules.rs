@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
-use crate::catalogue::Catalogue;
 
 /// Largest weight of a tenant or a queue: a turn takes at most so many runs in a row.
 pub const WEIGHT_MAX: i64 = 100;
@@ -138,20 +137,6 @@ impl Rules {
     pub fn rank(&self, queue: &str) -> i64 {
         let rules = self.queues.get(queue);
         rules.map_or(i64::MAX, |queue| queue.rank)
-    }
-
-    /// Those of a catalogue.
-    pub fn of(catalogue: &Catalogue) -> Self {
-        let jobs = catalogue.jobs.iter();
-        Self {
-            queues: catalogue.queues.clone(),
-            limits: catalogue.limits.clone(),
-            tenants: catalogue.tenants.clone(),
-            jobs: jobs
-                .filter(|(_, job)| !job.flow.is_free())
-                .map(|(name, job)| (name.clone(), job.flow.clone()))
-                .collect(),
-        }
     }
 
     /// What a tenant may use; runs without a tenant have no quota.

@@ -1,9 +1,9 @@
 //! What is stored of the past of a limit or a job: its rate, a wait that a service asked for, its breaker.
 
 use super::breaker::{Breaker, EndedClaim};
-use super::gates::Subject;
 use super::rate::Rate;
 use super::rules::BreakerRules;
+use super::subject::Subject;
 
 /// How an attempt ended, as far as limits and breakers mind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::gates::{Closed, Gates, Node, Subject, Why};
+use super::gates::{Closed, Gates, Node, Why};
 use super::overrides::{Override, OverrideKey};
 use super::rate::Rate;
 use super::rules::{QueueRules, Rules};
+use super::subject::Subject;
 
 crate::run::words!(
     /// How a breaker stands.

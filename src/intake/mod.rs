@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use crate::catalogue::{Intake, check_dedup_key, check_sequence_key};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::records::{NewDedup, NewRun, NewSequence, Settings};
 use crate::run::{RunId, Trigger};
 use crate::schedule::Zones;
-use crate::store::{NewDedup, NewRun, NewSequence, Settings};
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
 /// Largest priority; the smallest is 0.
@@ -140,21 +140,6 @@ impl Request<'_> {
             after: Vec::new(),
         })
     }
-}
-
-/// The error about a job that the catalogue does not have.
-pub fn unknown_job<'a>(job: &str, known: impl ExactSizeIterator<Item = &'a str>) -> Error {
-    let count = known.len();
-    let all = match count {
-        0 => "the catalogue has no jobs".to_owned(),
-        1 => "`jobctl jobs list` shows the only one".to_owned(),
-        _ => format!("`jobctl jobs list` shows all {count}"),
-    };
-    let hint = match nearest(job, known) {
-        Some(near) => format!("did you mean `{near}`? {all}"),
-        None => all,
-    };
-    Error::new(Kind::NotFound, format!("unknown job `{}`", shown(job))).hint(hint)
 }
 
 fn check_queue(queue: &str, settings: &Settings) -> Result<()> {

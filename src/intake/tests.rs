@@ -620,19 +620,6 @@ fn only_a_w3c_trace_context_is_handed_on() {
     }
 }
 
-#[test]
-fn an_unknown_job_gets_a_suggestion() {
-    let error = unknown_job("billng", ["billing", "dump"].into_iter());
-    assert_eq!(
-        (error.kind, error.message.as_str()),
-        (Kind::NotFound, "unknown job `billng`")
-    );
-    assert_eq!(
-        error.hint.as_deref(),
-        Some("did you mean `billing`? `jobctl jobs list` shows all 2")
-    );
-}
-
 proptest! {
     #[test]
     fn no_line_panics(line in prop::collection::vec(any::<u8>(), 0..80)) {

@@ -3,7 +3,7 @@
 //! Rule: computed from the newest period backwards, so it costs what is wanted, not what was missed: a caller asks again for
 //! each slice of a long backlog, as of that moment.
 
-use super::SkipReason;
+use super::period_result::SkipReason;
 use crate::catalogue::{CatchUp, Schedule};
 use crate::schedule::{PeriodsError, Rule};
 

@@ -7,6 +7,7 @@ mod backoff;
 mod classify;
 mod clock;
 mod pauses;
+mod period_result;
 mod periods;
 mod verdict;
 
@@ -15,6 +16,7 @@ pub use backoff::delay_ms;
 pub use classify::{Judged, classify};
 pub use clock::{ClockGuard, Reading, Suspicion, Times};
 pub use pauses::Pauses;
+pub use period_result::{PeriodResult, SkipReason};
 pub(crate) use periods::is_late;
-pub use periods::{Fate, PeriodResult, SkipReason, Unfinished, Waiting, judge};
+pub use periods::{Fate, Unfinished, Waiting, judge};
 pub use verdict::{Budget, Verdict, rate_limited_until_ms, verdict};

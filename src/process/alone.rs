@@ -18,8 +18,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use super::control::{Command, Control};
+use super::control::Control;
 use super::{descriptors, wrapper};
+use crate::attempt::StopCommand;
 use crate::clock;
 
 /// A worker that was told to kill its command and has not ended by then hangs; it is left behind.
@@ -50,12 +51,15 @@ pub fn run_own_binary(
             return Ok(status.code());
         }
         let received = control.received();
-        for signal in signals.due(received.has(Command::Release), received.has(Command::Kill)) {
+        for signal in signals.due(
+            received.has(StopCommand::Release),
+            received.has(StopCommand::Kill),
+        ) {
             // It is gone already: the next look finds that.
             let _ = kill_process(pid, signal);
         }
         let now = clock::steady();
-        if received.has(Command::Kill) && now >= *leave_at.get_or_insert(now + KILL_WAIT) {
+        if received.has(StopCommand::Kill) && now >= *leave_at.get_or_insert(now + KILL_WAIT) {
             return Ok(None);
         }
         let mut wait = leave_at.map(|at| at.saturating_sub(now));
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn it_ends_with_an_exit_code_a_signal_or_not_at_all() {
         let shell = Path::new("/bin/sh");
-        let run = |script: &str, command: Option<Command>| {
+        let run = |script: &str, command: Option<StopCommand>| {
             let control = Control::new().unwrap();
             let ticket = control.arm();
             command.map(|command| control.send(ticket, command));
@@ -145,9 +149,9 @@ mod tests {
         assert_eq!(run("exit 75", None), Some(75));
         assert_eq!(run("kill -9 $$", None), None);
         // Whatever it does before its traps are set, the command waits for it.
-        assert_eq!(run("exec sleep 60", Some(Command::Release)), None);
-        assert_eq!(run("exec sleep 60", Some(Command::Kill)), None);
-        assert_eq!(run("exit 0", Some(Command::Cancel)), Some(0));
+        assert_eq!(run("exec sleep 60", Some(StopCommand::Release)), None);
+        assert_eq!(run("exec sleep 60", Some(StopCommand::Kill)), None);
+        assert_eq!(run("exit 0", Some(StopCommand::Cancel)), Some(0));
         let none = run_own_binary(Path::new("/no/such"), &[], &Control::new().unwrap());
         assert_eq!(none.unwrap_err().kind(), io::ErrorKind::NotFound);
     }

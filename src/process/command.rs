@@ -5,16 +5,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, OsStr};
-use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::CString;
 use std::path::Path;
 
-use super::environment::Environment;
+use super::program::c_string;
 use super::{descriptors, wrapper};
-use crate::attempt::{Ending, NotStarted};
+use crate::attempt::Ending;
 use crate::catalogue::{self, Job, Segment, Template};
-use crate::error::os_words;
 
 /// Program and arguments of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,109 +119,6 @@ fn expand(template: &Template, params: &BTreeMap<String, String>) -> String {
         }
     }
     text
-}
-
-/// An ending for something that no second attempt can help.
-pub(super) fn refused(error: String) -> Ending {
-    Ending::CannotStart { error }
-}
-
-pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Ending> {
-    CString::new(text).map_err(|_| refused("a command or variable with a NUL byte".into()))
-}
-
-/// What an error of the start means: a shortage of the host, or the end of the attempt.
-pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> NotStarted {
-    let mut words = os_words(error);
-    if let Some(detail) = detail {
-        words = format!("{words} ({detail})");
-    }
-    match error.raw_os_error() {
-        // A process, memory, a descriptor or space on the disk.
-        Some(
-            libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EDQUOT,
-        ) => NotStarted::worker_lacks(format!("cannot start a command: {words}")),
-        // The program is being written, or its file system does not answer.
-        Some(
-            libc::ETXTBSY
-            | libc::EIO
-            | libc::ESTALE
-            | libc::ETIMEDOUT
-            | libc::ENOTCONN
-            | libc::EHOSTDOWN
-            | libc::EHOSTUNREACH,
-        ) => NotStarted::job_lacks(format!("cannot start its command: {words}")),
-        _ => NotStarted::for_good(words),
-    }
-}
-
-/// What an error of the start does not say by itself.
-pub(super) fn explain(
-    error: &io::Error,
-    path: &CStr,
-    cwd: &CStr,
-    words: &[CString],
-    environment: &Environment<'_>,
-) -> Option<String> {
-    let cwd = Path::new(OsStr::from_bytes(cwd.to_bytes()));
-    let program = cwd.join(OsStr::from_bytes(path.to_bytes()));
-    match error.raw_os_error()? {
-        libc::E2BIG => {
-            // The kernel's MAX_ARG_STRLEN, with the final NUL.
-            let longest = 128 * 1024;
-            let size = |text: &CStr| text.to_bytes_with_nul().len();
-            if let Some(at) = words.iter().position(|word| size(word) > longest) {
-                return Some(format!("argument {at} is over 128 KiB"));
-            }
-            let variable = environment.iter().find(|entry| size(entry) > longest)?;
-            let name = variable.to_bytes().split(|&byte| byte == b'=').next()?;
-            let name = String::from_utf8_lossy(name);
-            Some(format!("variable `{name}` is over 128 KiB"))
-        }
-        libc::ENOENT | libc::ENOTDIR | libc::EACCES if !cwd.is_dir() => {
-            Some(format!("working directory `{}`", cwd.display()))
-        }
-        libc::ENOENT if path.to_bytes().contains(&b'/') && program.exists() => {
-            Some("its interpreter".into())
-        }
-        _ => None,
-    }
-}
-
-/// Finds the program as the shell does: a word with a slash is a path, any other is looked up in `PATH`.
-///
-/// It is the command's own `PATH`, not jobctl's; empty and relative elements are skipped, so that a working directory
-/// which others may write to never provides the program.
-pub(super) fn resolve<'a>(word: &'a CStr, search_path: &[u8]) -> io::Result<Cow<'a, CStr>> {
-    let name = word.to_bytes();
-    if name.contains(&b'/') {
-        return Ok(Cow::Borrowed(word));
-    }
-    let mut error = io::Error::from_raw_os_error(libc::ENOENT);
-    if name.is_empty() {
-        return Err(error);
-    }
-    for directory in search_path.split(|&byte| byte == b':') {
-        if directory.first() != Some(&b'/') {
-            continue;
-        }
-        let candidate = [directory, b"/", name].concat();
-        match executable(OsStr::from_bytes(&candidate)) {
-            Ok(()) => return Ok(Cow::Owned(CString::new(candidate)?)),
-            Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => error = denied,
-            Err(_) => {}
-        }
-    }
-    Err(error)
-}
-
-fn executable(path: &OsStr) -> io::Result<()> {
-    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
-    if std::fs::metadata(path)?.is_file() {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(libc::EACCES))
-    }
 }
 
 /// Words that the shells understand themselves, or that mean something to their grammar.
@@ -384,34 +278,5 @@ mod tests {
             direct_words("/bin/true", &["/bin/bash".into(), "-c".into()]),
             None
         );
-    }
-
-    #[test]
-    fn a_program_is_found_in_the_given_path_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let make = |name: &str, mode| {
-            use std::os::unix::fs::PermissionsExt;
-            let path = dir.path().join(name);
-            std::fs::write(&path, "").unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        };
-        make("tool", 0o755);
-        make("plain", 0o644);
-        std::fs::create_dir(dir.path().join("sub")).unwrap();
-        let search = format!("/nonexistent::.:{}", dir.path().display());
-        let find = |name: &CStr| {
-            resolve(name, search.as_bytes())
-                .map(|path| path.to_string_lossy().into_owned())
-                .map_err(|error| error.raw_os_error().unwrap())
-        };
-        assert_eq!(
-            find(c"tool").unwrap(),
-            dir.path().join("tool").to_str().unwrap()
-        );
-        assert_eq!(find(c"sub"), Err(libc::EACCES));
-        assert_eq!(find(c"plain"), Err(libc::EACCES));
-        assert_eq!(find(c"sh"), Err(libc::ENOENT));
-        assert_eq!(find(c""), Err(libc::ENOENT));
-        assert_eq!(find(c"./tool").unwrap(), "./tool");
     }
 }

@@ -8,16 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::EventfdFlags;
 
-/// What a slot can be told about its attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// The run was cancelled: SIGTERM, grace, SIGKILL.
-    Cancel = 1,
-    /// The worker stops: SIGTERM, grace, SIGKILL.
-    Release = 2,
-    /// SIGKILL now; the ending is that of an earlier command or timeout, else released.
-    Kill = 4,
-}
+use crate::attempt::StopCommand;
 
 /// Number of one attempt of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +43,7 @@ impl Control {
     }
 
     /// Sends a command to the attempt of this ticket; false if that one is no longer the current attempt.
-    pub fn send(&self, ticket: Ticket, command: Command) -> bool {
+    pub fn send(&self, ticket: Ticket, command: StopCommand) -> bool {
         let sent = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
@@ -89,7 +80,7 @@ impl AsFd for Control {
 pub(super) struct Received(u8);
 
 impl Received {
-    pub(super) fn has(self, command: Command) -> bool {
+    pub(super) fn has(self, command: StopCommand) -> bool {
         self.0 & command as u8 != 0
     }
 
@@ -106,13 +97,16 @@ mod tests {
     fn a_late_command_hits_nothing() {
         let control = Control::new().unwrap();
         let first = control.arm();
-        assert!(control.send(first, Command::Cancel));
-        assert!(control.received().has(Command::Cancel));
+        assert!(control.send(first, StopCommand::Cancel));
+        assert!(control.received().has(StopCommand::Cancel));
         let second = control.arm();
         assert!(!control.received().any());
-        assert!(!control.send(first, Command::Kill));
+        assert!(!control.send(first, StopCommand::Kill));
         assert!(!control.received().any());
-        assert!(control.send(second, Command::Release));
-        assert!(control.received().has(Command::Release) && !control.received().has(Command::Kill));
+        assert!(control.send(second, StopCommand::Release));
+        assert!(
+            control.received().has(StopCommand::Release)
+                && !control.received().has(StopCommand::Kill)
+        );
     }
 }

@@ -10,8 +10,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::capture::Redactor;
-use super::command::c_string;
 use super::proc_fs::MARK_VARIABLE;
+use super::program::c_string;
 use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::{Job, Secret};
 use crate::clock;

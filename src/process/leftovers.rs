@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::marks::Mark;
 use super::proc_fs::{self, Sent, Stat};
+use crate::attempt::Mark;
 use crate::clock;
 use crate::run::{Fence, RunId};
 

@@ -10,23 +10,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::supervise::Spawned;
+use crate::attempt::{Mark, Spawned};
 use crate::owned;
 use crate::run::{Fence, RunId};
 
 /// Rewritten with the live marks only when it is longer than this: some 8,000 starts.
 const FILE_MAX: u64 = 256 << 10;
-
-/// One run that a worker started, or was about to start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// The run.
-    pub run: RunId,
-    /// The claim under which it was started.
-    pub fence: Fence,
-    /// Its process; `None` if the worker died between the mark and the start, or right after the start.
-    pub process: Option<Spawned>,
-}
 
 /// The start marks of one worker, shared by its slots.
 #[derive(Debug)]

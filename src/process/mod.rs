@@ -1,6 +1,6 @@
 //! Starts commands, supervises them, and ends them with everything that they left behind.
 //!
-//! Rule: a slot is a thread that calls [`supervise::supervise`] and blocks until the attempt is over; the main thread
+//! Rule: a slot is a thread that calls [`supervise`] and blocks until the attempt is over; the main thread
 //! never starts a command, so that what it adopts (see [`spawn::become_subreaper`]) is nobody's own child.
 //! Every wait is bounded, except the command's own running time where it has no timeout.
 
@@ -11,17 +11,22 @@ pub mod contract;
 pub mod control;
 pub mod descriptors;
 pub mod environment;
+mod exit;
 mod family;
 pub mod last_words;
 pub mod leftovers;
+mod limits;
 pub mod marks;
 pub mod memory;
+mod not_started;
 mod proc_fs;
+mod program;
 pub mod signals;
 mod slot_dir;
 pub mod spawn;
+mod start;
 mod stuck;
-pub mod supervise;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -29,6 +34,8 @@ pub mod wrapper;
 
 pub use capture::Capture;
 pub use control::Control;
+pub use limits::Limits;
 pub use slot_dir::SlotDir;
+pub use start::Launch;
 pub use stuck::Stuck;
-pub use supervise::supervise;
+pub use supervise::{Outcome, supervise};

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::FileType;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
-use super::wrapper;
+/// Number of the descriptor on which the wrapper reports.
+const REPORT: c_int = 3;
 
 /// What the kernel is asked to start.
 pub(super) struct Program<'a> {
@@ -55,7 +56,7 @@ pub(super) fn spawn<'a>(
     actions.dup2(program.output, 2)?;
     if let Some(report) = program.report {
         // Last, because the others may have this number in our process.
-        actions.dup2(report, wrapper::REPORT)?;
+        actions.dup2(report, REPORT)?;
     }
     let attributes = Attributes::new()?;
     let mut pid: libc::pid_t = 0;
@@ -89,7 +90,7 @@ pub(super) fn exec(path: &CStr, argv: &[CString]) -> io::Error {
 /// The descriptor on which this process, as a wrapper, reports; the program that it becomes does not get it.
 pub(super) fn take_report() -> Option<File> {
     // SAFETY: descriptor 3 of a process that was started as a wrapper belongs to nobody else: nothing was opened before.
-    let report = unsafe { BorrowedFd::borrow_raw(wrapper::REPORT) };
+    let report = unsafe { BorrowedFd::borrow_raw(REPORT) };
     let stat = rustix::fs::fstat(report).ok()?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
         return None;

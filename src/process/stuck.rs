@@ -6,8 +6,8 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
+use super::exit::{Exit, StopReason};
 use super::proc_fs::{self, Stat};
-use super::watch::{Exit, Why};
 use crate::attempt::Report;
 use crate::clock;
 
@@ -15,7 +15,7 @@ use crate::clock;
 #[derive(Debug)]
 pub struct Stuck {
     /// The command itself, unless it was waited for, and why it was stopped.
-    command: Option<(Pid, Why)>,
+    command: Option<(Pid, StopReason)>,
     others: Vec<Stat>,
     /// Start of the attempt by the boot clock, milliseconds.
     begun_ms: i64,
@@ -24,7 +24,7 @@ pub struct Stuck {
 impl Stuck {
     /// `None` where nothing is left.
     pub(super) fn new(
-        command: Option<(Pid, Why)>,
+        command: Option<(Pid, StopReason)>,
         others: Vec<Stat>,
         begun_ms: i64,
     ) -> Option<Self> {

@@ -3,64 +3,15 @@
 //! Rule: an outcome without a process proves that the command did not run; whatever was started is ended or reported as
 //! stuck before this returns.
 
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
-
-use rustix::fs::OFlags;
-use rustix::pipe::PipeFlags;
-use rustix::process::{Pid, PidfdFlags};
-
 use super::capture::Capture;
-use super::command::Argv;
 use super::control::Control;
-use super::environment::Environment;
+use super::exit::StopReason;
+use super::limits::Limits;
+use super::start::{Launch, start};
 use super::stuck::Stuck;
-use super::watch::{Watch, Why};
-use super::{command, proc_fs, spawn};
-use crate::attempt::{Ending, NotStarted, Report, Said, Shortage};
-use crate::catalogue::Leftovers;
+use super::watch::Watch;
+use crate::attempt::{Ending, NotStarted, Report, Said, Shortage, Spawned};
 use crate::clock;
-
-/// What is started.
-#[derive(Debug)]
-pub struct Launch<'a> {
-    /// Program and arguments.
-    pub argv: &'a Argv,
-    /// All variables that the command sees.
-    pub environment: &'a Environment<'a>,
-    /// Working directory, absolute.
-    pub cwd: &'a CStr,
-    /// Standard input; `None` is `/dev/null`.
-    pub stdin: Option<BorrowedFd<'a>>,
-    /// Value of `JOBCTL_RUN_MARK`.
-    pub mark: &'a str,
-}
-
-/// When the command may start, how long it may run, and what becomes of what it leaves.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// It is not started at this time of the wall clock or later, milliseconds UTC.
-    pub deadline_ms: Option<i64>,
-    /// SIGTERM after this time; `None` is never.
-    pub timeout: Option<Duration>,
-    /// SIGKILL this long after SIGTERM, for the whole tree.
-    pub grace: Duration,
-    /// What happens to processes that outlive a command which ended by itself. After a timeout or a command of
-    /// [`Control`] they are always ended.
-    pub leftovers: Leftovers,
-}
-
-/// A started command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spawned {
-    /// Process id; also its group.
-    pub pid: i32,
-    /// Start time in clock ticks after boot, field 22 of `/proc/PID/stat`.
-    pub start_ticks: u64,
-    /// Session id, equal to the pid.
-    pub session: i32,
-}
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -117,7 +68,7 @@ pub fn supervise(
 ) -> Result<Outcome, Shortage> {
     let (started_ms, begun_ms) = (clock::wall_ms(), clock::boottime_ms());
     let begun = clock::monotonic();
-    let stopped_before = Why::of(control.received());
+    let stopped_before = StopReason::of(control.received());
     let started = match stopped_before {
         Some(why) => Err(NotStarted::Ended(why.ending(None))),
         // It waited for a slot, or the worker was stopped. The same reading is stored as the start.
@@ -159,94 +110,4 @@ pub fn supervise(
         leaked,
         stuck,
     })
-}
-
-/// A started command, with what it is watched by.
-pub(super) struct Child {
-    pub(super) pid: Pid,
-    pub(super) spawned: Spawned,
-    /// Missing only where descriptors ran out; then the exit is asked for every 10 ms.
-    pub(super) pidfd: Option<OwnedFd>,
-    pub(super) pipe: OwnedFd,
-    /// Our own copy of the write end: without it each exit would wake the slot twice, by the closed pipe and by the pidfd.
-    pub(super) pipe_writer: Option<OwnedFd>,
-    /// Where the wrapper, if there is one, reports what it could not do.
-    pub(super) report: Option<OwnedFd>,
-}
-
-fn start(launch: &Launch<'_>) -> Result<Child, NotStarted> {
-    let shortage = |error: std::io::Error| command::cannot_start(&error, None);
-    let stdin = match launch.stdin {
-        Some(stdin) => stdin,
-        None => spawn::dev_null().map_err(shortage)?,
-    };
-    let (pipe, writer) =
-        rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| shortage(error.into()))?;
-    rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK).map_err(|error| shortage(error.into()))?;
-    let (report, report_writer) = if launch.argv.wrapped {
-        let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
-        let (reader, writer) =
-            rustix::pipe::pipe_with(flags).map_err(|error| shortage(error.into()))?;
-        (Some(reader), Some(writer))
-    } else {
-        (None, None)
-    };
-    let streams = Streams {
-        stdin,
-        output: writer.as_fd(),
-        report: report_writer.as_ref().map(AsFd::as_fd),
-    };
-    let before_ms = clock::boottime_ms();
-    let pid = start_argv(launch, &launch.argv.words, &streams).or_else(|failed| {
-        match (&failed, &launch.argv.shell_instead) {
-            // What the shell would have said and returned is the shell's to say. Of a shortage it would make an exit code.
-            (NotStarted::Ended(_), Some(shell)) => start_argv(launch, shell, &streams),
-            _ => Err(failed),
-        }
-    })?;
-    let number = pid.as_raw_pid();
-    let start_ticks = proc_fs::start_ticks(number, before_ms, clock::boottime_ms());
-    Ok(Child {
-        pid,
-        spawned: Spawned {
-            pid: number,
-            start_ticks,
-            session: number,
-        },
-        pidfd: rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok(),
-        pipe,
-        pipe_writer: Some(writer),
-        report,
-    })
-}
-
-/// The descriptors of a command.
-struct Streams<'a> {
-    stdin: BorrowedFd<'a>,
-    output: BorrowedFd<'a>,
-    report: Option<BorrowedFd<'a>>,
-}
-
-fn start_argv(
-    launch: &Launch<'_>,
-    words: &[CString],
-    streams: &Streams<'_>,
-) -> Result<Pid, NotStarted> {
-    let explain = |error: &std::io::Error, path: &CStr| {
-        let detail = command::explain(error, path, launch.cwd, words, launch.environment);
-        command::cannot_start(error, detail)
-    };
-    let path = match command::resolve(&words[0], launch.environment.search_path()) {
-        Ok(path) => path,
-        Err(error) => return Err(explain(&error, &words[0])),
-    };
-    let program = spawn::Program {
-        path: &path,
-        argv: words,
-        cwd: launch.cwd,
-        stdin: streams.stdin,
-        output: streams.output,
-        report: streams.report,
-    };
-    spawn::spawn(&program, launch.environment.iter()).map_err(|error| explain(&error, &path))
 }

@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use super::capture::{Capture, LogTarget, TAIL_BYTES, Tee, log_path};
 use super::command::CommandPlan;
-use super::control::{Command, Control};
+use super::control::Control;
 use super::environment::{BaseEnvironment, RunFacts};
 use super::leftovers::{end_tree, run_mark};
-use super::marks::Mark;
 use super::proc_fs;
 use super::slot_dir::SlotDir;
 use super::spawn;
-use super::supervise::{Launch, Limits, Outcome, Spawned, supervise};
-use crate::attempt::{Class, Ending, NotStarted, Shortage};
+use super::{Launch, Limits, Outcome, supervise};
+use crate::attempt::{Class, Ending, Mark, NotStarted, Shortage, Spawned, StopCommand};
 use crate::catalogue::{self, Job, Leftovers};
 use crate::clock;
 use crate::run::{Fence, RunId, Trigger, WorkerId};
@@ -143,7 +142,7 @@ impl World {
     fn run_with(
         &mut self,
         job: &Job,
-        during: impl FnOnce(i32, &dyn Fn(Command)) + Send,
+        during: impl FnOnce(i32, &dyn Fn(StopCommand)) + Send,
     ) -> Outcome {
         let own = Path::new("/proc/self/exe");
         let outcome = self.try_run_with(job, own, during);
@@ -155,7 +154,7 @@ impl World {
         &mut self,
         job: &Job,
         own: &Path,
-        during: impl FnOnce(i32, &dyn Fn(Command)) + Send,
+        during: impl FnOnce(i32, &dyn Fn(StopCommand)) + Send,
     ) -> Result<Outcome, Shortage> {
         let inherited = |name: &str| self.worker_env.get(name).cloned();
         let plan = CommandPlan::new(job, own).unwrap();
@@ -552,9 +551,9 @@ fn a_stopped_command_takes_its_timeout() {
 fn a_cancelled_command_is_cancelled_unless_it_succeeds() {
     let mut world = World::new();
     let ready = world.dir_file("ready");
-    let cancel = |_: i32, send: &dyn Fn(Command)| {
+    let cancel = |_: i32, send: &dyn Fn(StopCommand)| {
         wait_for("the command", || ready.exists().then_some(()));
-        send(Command::Cancel);
+        send(StopCommand::Cancel);
     };
     let outcome = world.run_with(&shell("touch ready; sleep 300"), cancel);
     assert_eq!(
@@ -586,8 +585,8 @@ fn a_release_can_be_hurried_and_a_cancel_is_stronger() {
     let killed = |why: Ending, outcome: &Outcome| assert_eq!(outcome.ending, why);
     let outcome = world.run_with(&stubborn, |_, send| {
         wait_for("the command", || ready.exists().then_some(()));
-        send(Command::Release);
-        send(Command::Kill);
+        send(StopCommand::Release);
+        send(StopCommand::Kill);
     });
     killed(
         Ending::Released {
@@ -598,7 +597,7 @@ fn a_release_can_be_hurried_and_a_cancel_is_stronger() {
     );
     let outcome = world.run_with(&stubborn, |_, send| {
         wait_for("the command", || ready.exists().then_some(()));
-        send(Command::Kill);
+        send(StopCommand::Kill);
     });
     killed(
         Ending::Released {
@@ -609,9 +608,9 @@ fn a_release_can_be_hurried_and_a_cancel_is_stronger() {
     );
     let outcome = world.run_with(&stubborn, |_, send| {
         wait_for("the command", || ready.exists().then_some(()));
-        send(Command::Release);
-        send(Command::Cancel);
-        send(Command::Kill);
+        send(StopCommand::Release);
+        send(StopCommand::Cancel);
+        send(StopCommand::Kill);
     });
     killed(
         Ending::Cancelled {
@@ -1375,7 +1374,7 @@ fn a_command_before_the_start_prevents_it() {
     let world = World::new();
     let control = Control::new().unwrap();
     let ticket = control.arm();
-    control.send(ticket, Command::Cancel);
+    control.send(ticket, StopCommand::Cancel);
     let plan = CommandPlan::new(&argv(&["/bin/true"]), Path::new("/x")).unwrap();
     let base =
         BaseEnvironment::new(&argv(&["x"]), |_| None, Path::new("/s"), Path::new("/c")).unwrap();

@@ -7,15 +7,17 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::capture::{Capture, Read};
-use super::control::{Command, Control, Received};
+use super::control::Control;
+use super::exit::{Exit, StopReason};
 use super::family::Family;
+use super::limits::Limits;
 use super::proc_fs::Stat;
-use super::supervise::{Child, Limits};
+use super::start::Child;
 use super::{spawn, wrapper};
-use crate::attempt::{Ending, NotStarted};
+use crate::attempt::{Ending, NotStarted, StopCommand};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
@@ -24,55 +26,6 @@ const LINGER: Duration = Duration::from_millis(100);
 
 /// SIGKILL works within microseconds, unless the process hangs in the kernel (a dead network file system).
 const KILL_WITHIN: Duration = Duration::from_secs(10);
-
-/// Why jobctl stops a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    Timeout,
-    Cancel,
-    Release,
-}
-
-impl Why {
-    pub(super) fn of(received: Received) -> Option<Self> {
-        if received.has(Command::Cancel) {
-            Some(Why::Cancel)
-        } else {
-            received.any().then_some(Why::Release)
-        }
-    }
-
-    /// The ending of a command that was stopped for this reason.
-    pub(super) fn ending(self, exited: Option<Exit>) -> Ending {
-        let (exit_code, signal) = match exited {
-            Some(Exit::Code(code)) => (Some(code), None),
-            Some(Exit::Signal(signal)) => (None, Some(signal)),
-            None => (None, None),
-        };
-        match self {
-            // It did what it was asked to do before anyone could stop it.
-            Why::Cancel | Why::Release if exit_code == Some(0) => Ending::Exited(0),
-            Why::Timeout => Ending::TimedOut { exit_code, signal },
-            Why::Cancel => Ending::Cancelled { exit_code, signal },
-            Why::Release => Ending::Released { exit_code, signal },
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Exit {
-    Code(i32),
-    Signal(i32),
-}
-
-impl Exit {
-    pub(super) fn of(status: &WaitIdStatus) -> Self {
-        match status.exit_status() {
-            Some(code) => Exit::Code(code),
-            None => Exit::Signal(status.terminating_signal().unwrap_or(0)),
-        }
-    }
-}
 
 /// How far stopping has come; each phase ends at its instant.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +43,7 @@ pub(super) struct Watch<'a> {
     control: &'a Control,
     capture: &'a mut Capture,
     phase: Phase,
-    why: Option<Why>,
+    why: Option<StopReason>,
     /// When SIGTERM was sent, in milliseconds since boot.
     termed_ms: Option<i64>,
 }
@@ -147,7 +100,7 @@ impl<'a> Watch<'a> {
             }
             if deadline.is_some_and(|deadline| clock::monotonic() >= deadline) {
                 match self.phase {
-                    Phase::Running(_) => self.terminate(Why::Timeout),
+                    Phase::Running(_) => self.terminate(StopReason::Timeout),
                     Phase::Grace(_) => self.kill(),
                     Phase::Killed(_) => return false,
                 }
@@ -157,20 +110,20 @@ impl<'a> Watch<'a> {
 
     fn obey(&mut self) {
         let received = self.control.received();
-        if let Some(why) = Why::of(received) {
+        if let Some(why) = StopReason::of(received) {
             match self.phase {
                 Phase::Running(_) => self.terminate(why),
                 // A cancel during a release is the stronger wish; a timeout stays a timeout.
-                _ if self.why == Some(Why::Release) => self.why = Some(why),
+                _ if self.why == Some(StopReason::Release) => self.why = Some(why),
                 _ => {}
             }
         }
-        if received.has(Command::Kill) && !matches!(self.phase, Phase::Killed(_)) {
+        if received.has(StopCommand::Kill) && !matches!(self.phase, Phase::Killed(_)) {
             self.kill();
         }
     }
 
-    fn terminate(&mut self, why: Why) {
+    fn terminate(&mut self, why: StopReason) {
         self.why = Some(why);
         self.phase = Phase::Grace(after(self.limits.grace));
         self.termed_ms = Some(clock::boottime_ms());
@@ -285,7 +238,7 @@ impl<'a> Watch<'a> {
             let ready = self.wait(Some((now + tick).min(until)), !*silent, false);
             if ready.commanded {
                 self.control.take_wake();
-                if self.control.received().has(Command::Kill) {
+                if self.control.received().has(StopCommand::Kill) {
                     until = clock::monotonic();
                 }
             }
@@ -321,9 +274,9 @@ impl<'a> Watch<'a> {
     }
 
     /// The command where even SIGKILL did not end it, and why it was stopped.
-    pub(super) fn stuck(&self) -> (Pid, Why) {
+    pub(super) fn stuck(&self) -> (Pid, StopReason) {
         // Nothing but a reason to stop leads to SIGKILL.
-        (self.child.pid, self.why.unwrap_or(Why::Release))
+        (self.child.pid, self.why.unwrap_or(StopReason::Release))
     }
 
     /// Reaps the command and says how it ended; the error is that of a wrapper that did not become the command.

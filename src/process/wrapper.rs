@@ -1,7 +1,7 @@
 //! `jobctl internal-exec`: sets umask and resource limits in the child and becomes the command.
 //!
 //! Rule: it runs in the child, after `posix_spawn`, so that jobctl itself never forks with its locks. What it cannot do it
-//! writes to the descriptor `REPORT`, which the command never sees: its failures are the host's or the catalogue's, and never an
+//! writes to the descriptor `spawn::REPORT`, which the command never sees: its failures are the host's or the catalogue's, and never an
 //! exit code that the job's own lists could judge.
 
 use std::ffi::{CString, OsStr, OsString};
@@ -13,16 +13,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Rlimit;
 
-use super::{command, spawn};
+use super::not_started::cannot_start;
+use super::program::{c_string, resolve};
+use super::spawn;
 use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::{Job, Resource};
 use crate::error::os_words;
 
 /// Name of the hidden subcommand.
 pub const SUBCOMMAND: &str = "internal-exec";
-
-/// Number of the descriptor on which the wrapper reports.
-pub(super) const REPORT: i32 = 3;
 
 /// A report is an error number and a sentence.
 const REPORT_MAX: u64 = 4096;
@@ -70,7 +69,7 @@ pub(super) fn prefix(
         option("--rlimit", format!("{}={limit}", rlimit.resource));
     }
     words.push(b"--".to_vec());
-    words.into_iter().map(command::c_string).collect()
+    words.into_iter().map(c_string).collect()
 }
 
 /// What the wrapper could not do.
@@ -141,7 +140,7 @@ pub(super) fn read_report(report: &OwnedFd) -> Option<NotStarted> {
     let text = String::from_utf8_lossy(&text);
     let (errno, message) = text.split_once(' ')?;
     let error = io::Error::from_raw_os_error(errno.parse().ok()?);
-    Some(match command::cannot_start(&error, None) {
+    Some(match cannot_start(&error, None) {
         // It may be short of something only under the limits of its job.
         NotStarted::Shortage(_) => {
             NotStarted::job_lacks(format!("cannot start its command: {message}"))
@@ -196,7 +195,7 @@ impl Plan {
     /// Under the limits of the job as little as possible is left to do: they may leave no memory and no descriptor.
     fn become_command(&self) -> Failed {
         let search = std::env::var_os("PATH").unwrap_or_default();
-        let path = match command::resolve(&self.words[0], search.as_bytes()) {
+        let path = match resolve(&self.words[0], search.as_bytes()) {
             Ok(path) => path,
             Err(error) => return Failed::of("", &error),
         };

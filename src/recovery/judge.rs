@@ -2,9 +2,9 @@
 //!
 //! Rule: pure. The kernel's lock says who is dead, never a clock; what cannot be known counts as life, and as a start.
 
-use crate::process::marks::Mark;
+use crate::attempt::Mark;
+use crate::records::{Cause, Death};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{Cause, Death};
 
 /// What a worker's lock file tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

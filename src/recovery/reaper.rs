@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fs2::FileExt;
 
+use crate::attempt::Mark;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -235,7 +236,7 @@ fn look(state: &Path, worker: WorkerId) -> (Lock, Option<File>) {
 
 /// The start marks of a dead worker, and whether the lack of one proves that a run was not started: not where they cannot be
 /// read, and not where the boot is unknown, since they are not synced.
-fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<marks::Mark>, bool)> {
+fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
     let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id()) == Some(true);
     match marks::read(path) {
         Ok(marks) => Ok((marks, same_boot)),

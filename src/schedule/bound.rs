@@ -5,8 +5,7 @@
 use chrono::NaiveDate;
 
 use super::civil::{DAY_S, parse_date, parse_time, start_of, utc_text};
-use super::rule::instant_of;
-use super::spec::{Field, RuleError};
+use super::error::{Field, RuleError};
 use super::zone::Zone;
 
 /// One end of a rule.
@@ -41,14 +40,14 @@ impl Bound {
         Ok(Self::Instant(if utc {
             civil
         } else {
-            instant_of(zone, civil)
+            zone.instant_of(civil)
         }))
     }
 
     /// The first instant that belongs to the bound as a start.
     pub(super) fn first_instant_s(&self, zone: &Zone) -> i64 {
         match self {
-            Self::Date(date) => instant_of(zone, start_of(*date)),
+            Self::Date(date) => zone.instant_of(start_of(*date)),
             Self::Instant(utc_s) => *utc_s,
         }
     }
@@ -56,7 +55,7 @@ impl Bound {
     /// The last second that belongs to the bound as an end.
     fn last_instant_s(&self, zone: &Zone) -> i64 {
         match self {
-            Self::Date(date) => instant_of(zone, start_of(*date) + DAY_S) - 1,
+            Self::Date(date) => zone.instant_of(start_of(*date) + DAY_S) - 1,
             Self::Instant(utc_s) => *utc_s,
         }
     }

@@ -6,7 +6,22 @@
 use chrono::{Datelike, NaiveDate};
 
 use super::calendar_lists::{WEEKDAYS, dates, dates_of_file, weekend_bits};
-use super::spec::{CalendarSpec, Field, RuleError};
+use super::error::{Field, RuleError};
+
+/// One `[calendar.NAME]` as written.
+#[derive(Debug, Clone, Default)]
+pub struct CalendarSpec {
+    /// The name after `calendar.`.
+    pub name: String,
+    /// Days of the week that are not worked; without it Saturday and Sunday.
+    pub weekend: Option<Vec<String>>,
+    /// ISO dates.
+    pub holidays: Vec<String>,
+    /// The text of `holidays_file`: one ISO date per line, `#` starts a comment.
+    pub holidays_file: Option<String>,
+    /// ISO dates that are worked although weekend or holiday.
+    pub workdays: Vec<String>,
+}
 
 /// Weekend, holidays and make-up working days.
 #[derive(Debug, Clone, PartialEq, Eq)]

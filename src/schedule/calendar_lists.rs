@@ -5,7 +5,7 @@
 use chrono::{NaiveDate, Weekday};
 
 use super::civil::parse_date;
-use super::spec::{Field, RuleError, nearest};
+use super::error::{Field, RuleError, nearest};
 
 /// Short and full names, from Monday.
 pub(super) const WEEKDAYS: [(&str, &str); 7] = [

@@ -6,8 +6,8 @@
 use chrono::{Datelike, NaiveDate};
 
 use super::civil::LAST_YEAR;
+use super::error::RuleError;
 use super::field::{self, DAY, MONTH, Piece, WEEKDAY};
-use super::spec::RuleError;
 
 /// The day fields of a crontab line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

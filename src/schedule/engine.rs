@@ -7,8 +7,9 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use super::civil::{CALENDAR_END_S, UtcMs};
+use super::clock_change::{Fold, Gap};
 use super::period::{Hit, Period, PeriodKind};
-use super::rule::{Fold, Gap, Rule, Source, is_within};
+use super::rule::{Rule, Source, is_within};
 use super::walk::{Times, Walk};
 use super::zone::{Pass, Zone};
 

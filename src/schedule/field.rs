@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::spec::{Field, RuleError};
+use super::error::{Field, RuleError};
 
 /// What a field may contain.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 //! Rule: five fields mean what crontab means by them, not what the `cron` crate does (there, 1 is Sunday).
 
 use super::days::LineDays;
+use super::error::{Field, RuleError, nearest};
 use super::field::{self, HOUR, MINUTE, Numbers, Piece, SECOND};
-use super::spec::{Field, RuleError};
 
 /// A crontab line as sets of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +152,7 @@ fn macro_line(text: &str, name: &str) -> Result<&'static str, RuleError> {
         return Err(piece.error("`@every` is not a cron line").hint(hint));
     }
     let names = MACROS.iter().map(|(known, _)| *known);
-    let hint = match super::spec::nearest(name, names) {
+    let hint = match nearest(name, names) {
         Some(close) => format!("did you mean `{close}`?"),
         None => "known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually"
             .to_owned(),

@@ -3,9 +3,10 @@
 //! Rule: a lint never changes what a rule does; what is certainly wrong is an error of `Rule::new` instead.
 
 use super::civil::{CivilS, UtcMs, date_of};
+use super::clock_change::Gap;
+use super::error::Field;
 use super::on::DayRule;
-use super::rule::{Gap, Rule, Source, is_within};
-use super::spec::Field;
+use super::rule::{Rule, Source, is_within};
 use super::walk::Walk;
 
 /// How far ahead clock changes and holidays are looked at: about 13 months.

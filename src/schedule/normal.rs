@@ -6,11 +6,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::calendar::Calendar;
+use super::calendar::{Calendar, CalendarSpec};
 use super::civil::write_time;
+use super::clock_change::{Fold, Gap};
+use super::error::{Field, RuleError};
 use super::on::DayRule;
-use super::rule::{Fold, Gap, Rule, Source};
-use super::spec::{CalendarSpec, Field, RuleError, RuleSpec};
+use super::rule::{Rule, Source};
+use super::spec::RuleSpec;
 use super::unit::{Adjust, Counted};
 use super::walk::Times;
 

@@ -6,9 +6,10 @@ use chrono::NaiveDate;
 
 use super::calendar::Calendar;
 use super::civil::{civil_of, date_of, write_date, write_offset, write_time};
+use super::clock_change::Fold;
 use super::on::{DayRule, OfUnit};
 use super::period::{Period, PeriodKind, Reading};
-use super::rule::{Fold, Rule, Source};
+use super::rule::{Rule, Source};
 use super::unit::{Adjust, Counted, nth_day};
 
 impl Rule {

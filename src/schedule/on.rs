@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::calendar_lists::weekday_named;
-use super::spec::{Field, RuleError, nearest};
+use super::error::{Field, RuleError, nearest};
 use super::unit::{Adjust, Counted, Unit};
 
 /// What `on` and `adjust` say.

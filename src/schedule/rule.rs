@@ -10,31 +10,17 @@ use chrono::NaiveDate;
 use super::bound::Bound;
 use super::calendar::Calendar;
 use super::civil::{CALENDAR_END_S, parse_time};
+use super::clock_change::{Fold, Gap, policies};
 use super::days::LineDays;
+use super::error::{Field, RuleError};
 use super::line::Line;
 use super::on::{self, DayRule};
-use super::refuse::{choice, policies, refuse_contradictions, zone_of};
-use super::spec::{Field, RuleError, RuleSpec};
+use super::refuse::{choice, refuse_contradictions, zone_of};
+use super::spec::RuleSpec;
 use super::times::walker;
 use super::walk::{RuleDays, Times};
-use super::zone::{Resolved, Zone};
+use super::zone::Zone;
 use super::zones::Zones;
-
-/// What to do with a reading that does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gap {
-    /// Run at the first instant after the gap.
-    Next,
-    Skip,
-}
-
-/// What to do with a reading that exists twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fold {
-    First,
-    Second,
-    Both,
-}
 
 /// How a rule makes instants.
 #[derive(Debug, Clone)]
@@ -266,15 +252,6 @@ fn every_source(ms: i64, start: Option<&Bound>, zone: &Zone) -> Result<Source, R
         // A start before 1970, in the east also midnight of its first day, still is where the steps are counted from.
         anchor_s: anchor_s.min(CALENDAR_END_S),
     })
-}
-
-/// The instant at which a civil time is, or would be: the end of a gap, the first of two.
-pub(super) fn instant_of(zone: &Zone, civil: i64) -> i64 {
-    match zone.resolve(civil) {
-        Resolved::One(utc_s) => utc_s,
-        Resolved::Gap { end_s } => end_s,
-        Resolved::Fold { first_s, .. } => first_s,
-    }
 }
 
 /// Whether a business date is within `start` and `end`.

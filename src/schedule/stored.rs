@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
+use super::error::{Field, RuleError};
 use super::rule::Rule;
-use super::spec::{Field, RuleError, RuleSpec};
+use super::spec::RuleSpec;
 use super::zone::{Span, Zone};
 use super::zones::Zones;
 

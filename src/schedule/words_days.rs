@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::days::LineDays;
 use super::on::OfUnit;
 use super::unit::{Adjust, Counted};
-use super::words::{list, numbered, runs};
+use super::words_sets::{list, numbered, runs};
 
 const WEEKDAYS: [&str; 7] = [
     "Sunday",

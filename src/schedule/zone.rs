@@ -136,6 +136,15 @@ impl Zone {
         &self.spans
     }
 
+    /// The instant at which a civil time is, or would be: the end of a gap, the first of two; UTC seconds.
+    pub(super) fn instant_of(&self, civil: CivilS) -> i64 {
+        match self.resolve(civil) {
+            Resolved::One(utc_s) => utc_s,
+            Resolved::Gap { end_s } => end_s,
+            Resolved::Fold { first_s, .. } => first_s,
+        }
+    }
+
     /// The position of the span that contains this instant.
     pub(super) fn index_at(&self, utc_s: i64) -> usize {
         self.spans

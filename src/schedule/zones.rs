@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::Datelike;
 
 use super::civil::{UtcMs, date_of};
-use super::spec::nearest;
+use super::error::nearest;
 use super::zone::Zone;
 
 /// Reads the compiled data of one zone; `None` if there is none.

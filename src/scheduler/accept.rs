@@ -8,7 +8,6 @@ use crate::policy::{ClockGuard, Reading};
 use crate::store::{OpenOptions, Store};
 
 use super::rewind::{Ahead, ahead, rewind};
-use super::watch::read_clocks;
 
 /// The clock that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +64,7 @@ pub struct Acceptance {
 /// Those of the store.
 pub fn accept_clock(open: &OpenOptions) -> Result<Acceptance> {
     let (mut store, _) = open.open()?;
-    accept(&mut store, &clock::boot_id(), read_clocks())
+    accept(&mut store, &clock::boot_id(), clock::reading())
 }
 
 /// As [`accept_clock`], at a moment.

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use crate::error::Result;
 use crate::store::{ScheduleRow, Store};
 
+use super::findings::{Finding, Findings, Trouble};
+use super::stream::Stream;
 use super::told::{Version, tellers, versions};
-use super::walk::{Finding, Findings, Part, Stream, Trouble, walk};
+use super::walk::{Part, walk};
 
 /// Rows that are read at a time.
 const ROWS: i64 = 5_000;

@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
 use super::Reload;
 use super::perform::perform;
-use super::watch::read_clocks;
 use super::work::{Answer, Work};
 
 /// The thread. It ends when this is dropped and its work is done.
@@ -34,7 +34,7 @@ impl Hands {
             .name("store".into())
             .spawn(move || {
                 while let Ok(work) = todo.recv() {
-                    let answer = perform(work, &mut store, &load, &read_clocks);
+                    let answer = perform(work, &mut store, &load, &clock::reading);
                     if sender.send(answer).is_err() {
                         return;
                     }

@@ -12,8 +12,8 @@ use crate::store::Store;
 use super::Reload;
 use super::agenda::Next;
 use super::control::{Action, Control, Event};
+use super::counts::Counts;
 use super::perform::perform;
-use super::report::Counts;
 use super::work::{Loaded, Work};
 
 /// What a tick found.

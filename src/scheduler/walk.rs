@@ -3,15 +3,14 @@
 //! Rule: pure; rows come in as a stream, and what other versions tell is asked through a function. Both sides are walked once
 //! and in order, so a year of seconds needs no more memory than a page of them.
 
-use std::collections::VecDeque;
-
 use crate::error::Result;
 use crate::policy::PeriodResult;
-use crate::run::words;
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::PeriodRow;
 use crate::units::format_utc;
 
+use super::findings::{Findings, Trouble};
+use super::stream::Stream;
 use super::stretch::each;
 use super::told::defect;
 
@@ -19,152 +18,6 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Periods that are asked for at a time.
 const PAGE: usize = 10_000;
-
-words!(
-    /// What is wrong with a period.
-    Trouble {
-        /// The rule has it, and no row tells what it came to.
-        Missing = "missing",
-        /// It is told twice, or has two runs.
-        Doubled = "doubled",
-        /// A row tells of it, and its rule does not have it.
-        Unknown = "unknown",
-        /// A row says that it holds more or fewer periods than there are.
-        WrongCount = "wrong_count",
-        /// Its row names a run that is not its own, or none where there must be one.
-        WrongRun = "wrong_run",
-        /// Its version of the schedule cannot be read.
-        Unreadable = "unreadable",
-    }
-);
-
-/// Something that an audit found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The job.
-    pub job: String,
-    /// The period, or the first of several; `None` if a whole version is meant.
-    pub period: Option<String>,
-    /// What is wrong.
-    pub trouble: Trouble,
-    /// In words.
-    pub detail: String,
-}
-
-/// Findings of one job; equal ones in a row become one.
-pub(super) struct Findings {
-    job: String,
-    list: Vec<Finding>,
-    last: Option<Repeated>,
-}
-
-struct Repeated {
-    trouble: Trouble,
-    cause: String,
-    first: String,
-    first_ms: i64,
-    last: String,
-    count: i64,
-}
-
-impl Findings {
-    pub(super) fn new(job: &str) -> Self {
-        Self {
-            job: job.to_owned(),
-            list: Vec::new(),
-            last: None,
-        }
-    }
-
-    pub(super) fn add(&mut self, period: Option<&str>, trouble: Trouble, detail: String) {
-        self.list.push(Finding {
-            job: self.job.clone(),
-            period: period.map(str::to_owned),
-            trouble,
-            detail,
-        });
-    }
-
-    /// A period that follows the one before at once.
-    fn period(&mut self, period: &Period, trouble: Trouble, cause: String) {
-        match &mut self.last {
-            Some(last) if last.trouble == trouble && last.cause == cause => {
-                last.last.clone_from(&period.key);
-                last.count += 1;
-            }
-            _ => {
-                self.end_row();
-                self.last = Some(Repeated {
-                    trouble,
-                    cause,
-                    first: period.key.clone(),
-                    first_ms: period.instant_ms,
-                    last: period.key.clone(),
-                    count: 1,
-                });
-            }
-        }
-    }
-
-    /// What follows is not next to the last finding.
-    fn end_row(&mut self) {
-        let Some(last) = self.last.take() else {
-            return;
-        };
-        let detail = match last.count {
-            1 => format!("{}, due {}", last.cause, format_utc(last.first_ms)),
-            n => format!(
-                "{}, {n} periods up to `{}`, the first due {}",
-                last.cause,
-                last.last,
-                format_utc(last.first_ms)
-            ),
-        };
-        self.add(Some(&last.first), last.trouble, detail);
-    }
-
-    pub(super) fn into_list(mut self) -> Vec<Finding> {
-        self.end_row();
-        self.list
-    }
-}
-
-/// Gives the rows of one version in order, given the last one; no more rows are an empty page.
-pub(super) type Fetch<'a> = dyn FnMut(Option<&PeriodRow>) -> Result<Vec<PeriodRow>> + 'a;
-
-/// Rows that come in pages.
-pub(super) struct Stream<'a> {
-    fetch: Box<Fetch<'a>>,
-    page: VecDeque<PeriodRow>,
-    last: Option<PeriodRow>,
-    ended: bool,
-}
-
-impl<'a> Stream<'a> {
-    pub(super) fn new(
-        fetch: impl FnMut(Option<&PeriodRow>) -> Result<Vec<PeriodRow>> + 'a,
-    ) -> Self {
-        Self {
-            fetch: Box::new(fetch),
-            page: VecDeque::new(),
-            last: None,
-            ended: false,
-        }
-    }
-
-    /// The next row, if it begins up to this instant.
-    fn up_to(&mut self, at_ms: i64) -> Result<Option<PeriodRow>> {
-        if self.page.is_empty() && !self.ended {
-            self.page = (self.fetch)(self.last.as_ref())?.into();
-            self.ended = self.page.is_empty();
-            self.last = self.page.back().cloned().or_else(|| self.last.take());
-        }
-        match self.page.front() {
-            Some(row) if row.due_ms <= at_ms => Ok(self.page.pop_front()),
-            _ => Ok(None),
-        }
-    }
-}
 
 /// A version and the time for which every period of it must be told.
 pub(super) struct Part<'a> {

@@ -14,7 +14,6 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::notify::Notify;
-use crate::policy::Reading;
 use crate::process::memory;
 use crate::process::signals::SignalPipe;
 use crate::store::OpenOptions;
@@ -30,14 +29,6 @@ use super::{Counts, Reload};
 
 /// The longest sleep: nothing but a lost wake-up needs it.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
-
-/// Both clocks now.
-pub(super) fn read_clocks() -> Reading {
-    Reading {
-        wall_ms: clock::wall_ms(),
-        boot_ms: clock::boottime_ms(),
-    }
-}
 
 struct Scheduler {
     control: Control,
@@ -58,7 +49,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     let hangups = SignalPipe::new(&[SIGHUP])?;
     let (store, _) = open.open()?;
     let candidate = Candidate::new(store.dir())?;
-    let now = read_clocks();
+    let now = clock::reading();
     let guard = guard_of(&store, &clock::boot_id(), now)?;
     let control = Control::new(Loaded::of(catalogue)?, guard, candidate.leads(), now);
     let _house = House::start(open, Arc::clone(&reload))?;
@@ -80,8 +71,8 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
 /// Those of the store; [`Kind::TryAgain`] while calendar rules are held.
 pub fn once(open: &OpenOptions, catalogue: &Catalogue) -> Result<Counts> {
     let (store, _) = open.open()?;
-    let mut planner = Planner::start(store, catalogue, &clock::boot_id(), read_clocks())?;
-    let ticked = planner.tick(read_clocks(), 0)?;
+    let mut planner = Planner::start(store, catalogue, &clock::boot_id(), clock::reading())?;
+    let ticked = planner.tick(clock::reading(), 0)?;
     if let Some(job) = ticked.stale.first() {
         return Err(Error::new(
             Kind::TryAgain,
@@ -110,7 +101,7 @@ impl Scheduler {
     fn work(mut self) -> Result<()> {
         loop {
             self.hear()?;
-            for action in self.control.next(read_clocks()) {
+            for action in self.control.next(clock::reading()) {
                 match action {
                     Action::Do(work) => self.hands.give(work)?,
                     Action::Log(line) | Action::Started(line) => line.write(),
@@ -121,7 +112,7 @@ impl Scheduler {
                     Action::End(result) => return result,
                 }
             }
-            if !self.control.is_stuck(read_clocks()) {
+            if !self.control.is_stuck(clock::reading()) {
                 self.notify.watchdog();
             }
             if self.notify.is_heard() {
@@ -134,16 +125,17 @@ impl Scheduler {
     /// What has happened since the last turn.
     fn hear(&mut self) -> Result<()> {
         for _ in 0..self.stops.take() {
-            self.control.on_event(Event::Stop, read_clocks());
+            self.control.on_event(Event::Stop, clock::reading());
         }
         if self.hangups.take() > 0 {
-            self.control.on_event(Event::Reload, read_clocks());
+            self.control.on_event(Event::Reload, clock::reading());
         }
         if self.candidate.has_taken_over() {
-            self.control.on_event(Event::Lead, read_clocks());
+            self.control.on_event(Event::Lead, clock::reading());
         }
         if let Some(answer) = self.hands.take()? {
-            self.control.on_event(Event::Answer(answer), read_clocks());
+            self.control
+                .on_event(Event::Answer(answer), clock::reading());
         }
         Ok(())
     }
@@ -156,7 +148,7 @@ impl Scheduler {
             let left_ms = boot_ms.saturating_sub(clock::boottime_ms()).max(0) as u64;
             sleep = sleep.min(Duration::from_millis(left_ms));
         }
-        if !self.control.is_stuck(read_clocks())
+        if !self.control.is_stuck(clock::reading())
             && let Some(at) = self.notify.watchdog_at()
         {
             sleep = sleep.min(at.saturating_duration_since(clock::monotonic()));

@@ -12,12 +12,11 @@ use crate::attempt::{Shortage, ShortageScope};
 use crate::error::os_words;
 use crate::observe::log::{self, Level};
 use crate::process::alone::run_own_binary;
-use crate::process::wrapper;
+use crate::process::{Control, wrapper};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Claimed, Handover};
 
 use super::machine::{AloneEnd, Event};
-use super::slot::Slot;
 
 /// The option of a worker that was started for one run.
 const OPTION: &str = "--handed-over";
@@ -47,6 +46,25 @@ impl Starter {
         let own = [OsString::from(OPTION), to_text(&handover).into()];
         self.arguments.iter().cloned().chain(own).collect()
     }
+
+    /// Hands a claimed run over and waits for the end of the worker that it was given to; `control` can end it.
+    pub(super) fn hand_over(&self, claimed: &Claimed, control: &Control) -> Event {
+        let (run, job) = (claimed.run, &claimed.job);
+        let mut fields = vec![log::number("run", run.0), log::text("job", job)];
+        log::event(Level::Info, "run_handed_over", &fields);
+        let ended = run_own_binary(&self.own_binary, &self.arguments(claimed), control);
+        let end = alone_end(ended);
+        if let AloneEnd::Lacks(shortage) = &end {
+            fields.push(log::text("shortage", &shortage.message));
+            log::event(Level::Warn, "run_not_started", &fields);
+        }
+        Event::AloneEnded {
+            run,
+            fence: claimed.fence,
+            job: job.clone(),
+            end,
+        }
+    }
 }
 
 fn to_text(handover: &Handover) -> String {
@@ -65,32 +83,6 @@ pub fn read_handover(text: &str) -> Option<Handover> {
         run: RunId(run),
         fence: Fence(fence),
     })
-}
-
-impl Slot {
-    /// Hands a claimed run over and waits for the end of the worker that it was given to.
-    pub(super) fn hand_over(&self, claimed: &Claimed) -> Event {
-        let (run, job) = (claimed.run, &claimed.job);
-        let mut fields = vec![log::number("run", run.0), log::text("job", job)];
-        log::event(Level::Info, "run_handed_over", &fields);
-        let starter = &self.shared.starter;
-        let ended = run_own_binary(
-            &starter.own_binary,
-            &starter.arguments(claimed),
-            self.shared.pool.control(self.index),
-        );
-        let end = alone_end(ended);
-        if let AloneEnd::Lacks(shortage) = &end {
-            fields.push(log::text("shortage", &shortage.message));
-            log::event(Level::Warn, "run_not_started", &fields);
-        }
-        Event::AloneEnded {
-            run,
-            fence: claimed.fence,
-            job: job.clone(),
-            end,
-        }
-    }
 }
 
 /// How it ended, as far as that can be seen from here. What ends it by a signal is for recovery to judge.

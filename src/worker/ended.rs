@@ -40,7 +40,7 @@ pub struct Written {
     pub outcome: Outcome,
     /// What it meant; `None` where the claim was given back.
     meaning: Option<(Judged, Verdict)>,
-    /// What it changed for limits and breakers.
+    /// Changes of limits and breakers.
     flow: Vec<FlowEvent>,
 }
 

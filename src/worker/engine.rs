@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::attempt::StopCommand;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{Level, event, number};
-use crate::process::control::Command;
 use crate::process::signals::SignalPipe;
 use crate::store::{Ledger, Turns};
 
@@ -87,7 +87,7 @@ impl Engine {
         if result.is_err() {
             // The store is lost: what we run is nobody's any more, and what waits for a slot is not started.
             drop(self.shared.pool.take_back(TakeBack::All, Now::read()));
-            self.shared.pool.send_all(Command::Kill);
+            self.shared.pool.send_all(StopCommand::Kill);
         }
         self.shared.pool.close();
         for slot in self.slots.drain(..) {

@@ -17,6 +17,7 @@ mod prepared;
 mod pruner;
 mod reader;
 mod slot;
+mod write;
 
 use std::ffi::OsString;
 use std::sync::Arc;

@@ -6,8 +6,9 @@ mod line;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::attempt::StopCommand;
 use crate::process::Control;
-use crate::process::control::{Command, Ticket};
+use crate::process::control::Ticket;
 use crate::run::{Fence, RunId};
 use crate::store::Claimed;
 
@@ -123,21 +124,21 @@ impl Pool {
     pub(super) fn cancel(&self, fence: Fence) -> Option<(RunId, Fence)> {
         let mut state = self.state();
         if let Some(slot) = state.line.slot_of(fence) {
-            self.send(&state, slot, Command::Cancel);
+            self.send(&state, slot, StopCommand::Cancel);
             return None;
         }
         state.line.take_back_one(fence)
     }
 
     /// Sends a command to every busy slot.
-    pub(super) fn send_all(&self, command: Command) {
+    pub(super) fn send_all(&self, command: StopCommand) {
         let state = self.state();
         for slot in state.line.busy() {
             self.send(&state, slot, command);
         }
     }
 
-    fn send(&self, state: &State, slot: usize, command: Command) {
+    fn send(&self, state: &State, slot: usize, command: StopCommand) {
         if let Some(ticket) = state.tickets[slot] {
             self.controls[slot].send(ticket, command);
         }

@@ -16,8 +16,7 @@ use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
 use crate::process::marks::StartMarks;
-use crate::process::supervise::{Launch, Limits, Outcome};
-use crate::process::{SlotDir, contract, leftovers, supervise};
+use crate::process::{Launch, Limits, Outcome, SlotDir, contract, leftovers, supervise};
 use crate::store::Claimed;
 use crate::units::hex;
 
@@ -66,7 +65,8 @@ impl Slot {
         let _panic = TellPanic(Arc::clone(&shared), "a slot");
         while let Some(work) = shared.pool.next(self.index) {
             let event = if work.alone {
-                self.hand_over(&work.claimed)
+                let starter = &shared.starter;
+                starter.hand_over(&work.claimed, shared.pool.control(self.index))
             } else {
                 Event::Ended(Box::new(self.attempt(work)))
             };

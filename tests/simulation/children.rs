@@ -3,7 +3,7 @@
 
 use std::io;
 
-use jobctl::process::control::Command;
+use jobctl::attempt::StopCommand;
 use jobctl::run::{Fence, RunId};
 use jobctl::store::{Claimed, Handover};
 use jobctl::worker::alone_end;
@@ -31,8 +31,8 @@ pub(super) struct Process {
 
 impl Child {
     /// A first signal, or the second as well.
-    pub(super) fn tell(&self, command: Command, host: &mut Host) {
-        let sent = if command == Command::Kill { 2 } else { 1 };
+    pub(super) fn tell(&self, command: StopCommand, host: &mut Host) {
+        let sent = if command == StopCommand::Kill { 2 } else { 1 };
         if let Some(process) = host.children.get_mut(&self.key()) {
             process.sent = process.sent.max(sent);
         }

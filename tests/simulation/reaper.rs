@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use jobctl::attempt::Mark;
 use jobctl::attempt::{Class, Ending, Report, Said};
 use jobctl::policy::{Judged, Verdict};
-use jobctl::process::marks::Mark;
 use jobctl::recovery::{self, Inquest, Lock, cause, follow_up, is_left_to_parent, life, proves};
 use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use jobctl::attempt::StopCommand;
 use jobctl::attempt::{
     Class, Ending, NotStarted, Report, RetryAfter, Said, Shortage, ShortageScope,
 };
-use jobctl::process::control::Command;
 use jobctl::run::RunId;
 use jobctl::store::Claimed;
 use jobctl::worker::machine::Event;
@@ -132,7 +132,7 @@ impl Worker {
         self.stop(slot, ending, host);
     }
 
-    pub(super) fn release_all(&mut self, command: Command, host: &mut Host) {
+    pub(super) fn release_all(&mut self, command: StopCommand, host: &mut Host) {
         for slot in 0..SLOTS {
             if let Some(child) = &self.children[slot] {
                 child.tell(command, host);

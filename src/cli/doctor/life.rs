@@ -4,7 +4,7 @@ use super::Finding;
 use crate::cli::pressure::Pressure;
 use crate::cli::scheduler::Outlook;
 use crate::cli::status::unknown_words;
-use crate::cli::{Context, Paint, control, queues, workers};
+use crate::cli::{Context, Paint, queues, rules, workers};
 use crate::store::{DeadFilter, Store};
 use crate::units::counted;
 
@@ -105,7 +105,7 @@ fn scheduler(store: &Store, context: &Context) -> crate::error::Result<Finding> 
 /// Whether queues refuse enqueues.
 fn pressure(store: &Store, context: &Context) -> crate::error::Result<Finding> {
     let queues = queues::all(store, context)?;
-    let flow = control::flow(store, context)?;
+    let flow = rules::flow(store, context)?;
     let lines = Pressure::of(&queues, &flow, store, context)?.lines();
     if lines.is_empty() {
         return Ok(Finding::ok("enqueue", "no queue refuses enqueues"));

@@ -8,7 +8,7 @@ mod words;
 use clap::Subcommand;
 
 use super::Context;
-use super::control::{self, HistoryArgs};
+use super::history::{self, HistoryArgs};
 
 pub(super) use pause::check_job;
 
@@ -40,6 +40,6 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Show(args) => show::run(&args, context),
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
-        Verb::History(args) => control::history("job", &args, check_job, context),
+        Verb::History(args) => history::run("job", &args, check_job, context),
     }
 }

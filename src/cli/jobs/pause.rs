@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::catalogue::Catalogue;
 use crate::cli::Context;
-use crate::cli::control::{ActArgs, WhyArgs};
+use crate::cli::given::{ActArgs, WhyArgs};
+use crate::cli::ids::unknown_job;
 use crate::error::Result;
-use crate::intake::unknown_job;
 use crate::store::{Create, Store};
 
 /// Stop starting runs of a job; running ones continue

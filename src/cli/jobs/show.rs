@@ -2,12 +2,12 @@
 
 use crate::catalogue::{Catalogue, Command, Job, Param, Schedule, Secret};
 use crate::cli::calendar::Calendar;
-use crate::cli::control::until;
+use crate::cli::change_words::until;
+use crate::cli::ids::unknown_job;
 use crate::cli::periods::why;
 use crate::cli::{Context, Paint, when};
 use crate::document;
 use crate::error::Error;
-use crate::intake::unknown_job;
 use crate::store::{Pause, PeriodFilter, PeriodRow};
 use crate::units::{format_duration, format_size};
 

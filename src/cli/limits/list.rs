@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::cli::control::{by_whom, changes, flow, left};
+use crate::cli::change_words::{by_whom, changes, left};
+use crate::cli::rules::flow;
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::flow::{BreakerState, LimitView};

@@ -7,7 +7,8 @@ mod set;
 use clap::Subcommand;
 
 use super::Context;
-use super::control::{self, HistoryArgs};
+use super::history::{self, HistoryArgs};
+use super::rules;
 use crate::error::Result;
 use crate::flow::{FlowView, Rules};
 use crate::store::Store;
@@ -50,7 +51,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
         Verb::Reset(args) => pause::reset(&args, context),
-        Verb::History(args) => control::history("limit", &args, known, context),
+        Verb::History(args) => history::run("limit", &args, known, context),
     }
 }
 
@@ -60,9 +61,9 @@ fn check_limit(flow: &FlowView, limit: &str, context: &Context) -> Result<()> {
     let changed = flow.overrides.iter().filter(|it| !it.key.is_of_queue());
     known.extend(changed.map(|change| change.name.clone()));
     let of_file = |rules: Rules| rules.limits.into_keys().collect();
-    control::check_known("limit", limit, known, of_file, context)
+    rules::check_known("limit", limit, known, of_file, context)
 }
 
 fn known(store: &Store, limit: &str, context: &Context) -> Result<()> {
-    check_limit(&control::flow(store, context)?, limit, context)
+    check_limit(&rules::flow(store, context)?, limit, context)
 }

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::check_limit;
 use crate::cli::Context;
-use crate::cli::control::{self, ActArgs, WhyArgs, because};
+use crate::cli::change_words::{self, because};
+use crate::cli::given::{ActArgs, WhyArgs};
+use crate::cli::rules;
 use crate::document;
 use crate::store::{Create, ResetLimit, Store};
 
@@ -49,7 +51,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
             "limit `{limit}` is paused: nothing under it starts{} `jobctl limits resume {limit}`",
             given.until_or()
         ),
-        Some(before) => control::paused_already("limit", before, context),
+        Some(before) => change_words::paused_already("limit", before, context),
     };
     report(
         &store,
@@ -113,7 +115,7 @@ pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u
 /// Opens the store and checks that the limit is known.
 fn open(limit: &str, context: &mut Context) -> anyhow::Result<Store> {
     let store = context.open_store(Create::IfMissing)?;
-    check_limit(&control::flow(&store, context)?, limit, context)?;
+    check_limit(&rules::flow(&store, context)?, limit, context)?;
     Ok(store)
 }
 
@@ -130,7 +132,7 @@ fn report(
         context.screen.line(text);
         return Ok(0);
     }
-    let flow = control::flow(store, context)?;
+    let flow = rules::flow(store, context)?;
     let body = flow.limit(limit).map_or(json!({}), document::limit);
     let done = json!({ "name": limit, "done": done });
     let body = document::merged(body, done);

@@ -6,9 +6,12 @@ use serde_json::json;
 
 use super::check_limit;
 use crate::cli::Context;
-use crate::cli::control::{self, ActArgs};
+use crate::cli::change_words;
+use crate::cli::given::ActArgs;
+use crate::cli::rules;
+use crate::cli::settings::{LIMIT_KEYS, parse_all};
 use crate::document;
-use crate::flow::{LIMIT_KEYS, Rules, Setting};
+use crate::flow::Rules;
 use crate::store::Create;
 
 /// Change settings of a limit, over the catalogue
@@ -25,14 +28,14 @@ pub(super) struct Args {
 
 /// Changes.
 pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
-    let settings = Setting::parse_all(&args.settings, LIMIT_KEYS)?;
+    let settings = parse_all(&args.settings, LIMIT_KEYS)?;
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let limit = &args.limit;
-    check_limit(&control::flow(&store, context)?, limit, context)?;
+    check_limit(&rules::flow(&store, context)?, limit, context)?;
     let done = store.write(|tx| tx.change_settings(limit, &settings, &given.act()))?;
     context.screen.done(format!("limit `{limit}` is set"));
-    let flow = control::flow(&store, context)?;
+    let flow = rules::flow(&store, context)?;
     if context.screen.json() {
         let body = flow.limit(limit).map_or(json!({}), document::limit);
         let done = json!({ "name": limit, "done": done.contains(&true) });
@@ -42,9 +45,10 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let knows = |rules: &Rules| rules.limits.contains_key(limit);
-    let catalogue = control::rules_about(flow, knows, context);
+    let catalogue = rules::about(flow, knows, context);
     for (setting, changed) in settings.iter().zip(done) {
-        let words = control::setting_words(setting, changed, limit, &catalogue, &given);
+        let words =
+            change_words::setting_words(setting, changed, limit, &catalogue, &given.until());
         context.screen.line(&format!("limit `{limit}`: {words}"));
     }
     Ok(0)

@@ -8,8 +8,8 @@ use clap::Subcommand;
 
 use super::Context;
 use crate::catalogue::Catalogue;
+use crate::cli::ids::unknown_job;
 use crate::error::Result;
-use crate::intake::unknown_job;
 use crate::store::Store;
 
 pub(super) use list::why;

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
-use crate::cli::control::{by_whom, changes, flow};
+use crate::cli::change_words::{by_whom, changes};
 use crate::cli::pressure::Pressure;
+use crate::cli::rules::flow;
 use crate::cli::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::Result;

@@ -7,7 +7,8 @@ mod set;
 use clap::Subcommand;
 
 use super::Context;
-use super::control::{self, HistoryArgs};
+use super::history::{self, HistoryArgs};
+use super::rules;
 use crate::error::Result;
 use crate::flow::FlowView;
 use crate::store::Store;
@@ -45,7 +46,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Pause(args) => pause::pause(&args, context),
         Verb::Resume(args) => pause::resume(&args, context),
         Verb::Set(args) => set::set(&args, context),
-        Verb::History(args) => control::history("queue", &args, known, context),
+        Verb::History(args) => history::run("queue", &args, known, context),
     }
 }
 
@@ -55,9 +56,9 @@ fn check_queue(store: &Store, flow: &FlowView, queue: &str, context: &Context) -
     let mut known: Vec<String> = rows.into_iter().map(|row| row.queue).collect();
     known.extend(flow.rules.queues.keys().cloned());
     let of_file = |rules: crate::flow::Rules| rules.queues.into_keys().collect();
-    control::check_known("queue", queue, known, of_file, context)
+    rules::check_known("queue", queue, known, of_file, context)
 }
 
 fn known(store: &Store, queue: &str, context: &Context) -> Result<()> {
-    check_queue(store, &control::flow(store, context)?, queue, context)
+    check_queue(store, &rules::flow(store, context)?, queue, context)
 }

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::check_queue;
 use crate::cli::Context;
-use crate::cli::control::{self, ActArgs, WhyArgs};
+use crate::cli::change_words;
+use crate::cli::given::{ActArgs, WhyArgs};
+use crate::cli::rules;
 use crate::document;
 use crate::flow::FlowView;
 use crate::store::Create;
@@ -34,11 +36,11 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let queue = &args.queue;
-    check_queue(&store, &control::flow(&store, context)?, queue, context)?;
+    check_queue(&store, &rules::flow(&store, context)?, queue, context)?;
     let before = store.write(|tx| tx.pause_queue(queue, &given.act()))?;
     context.screen.done(format!("queue `{queue}` is paused"));
     if context.screen.json() {
-        let flow = control::flow(&store, context)?;
+        let flow = rules::flow(&store, context)?;
         report(context, "queues.pause", queue, &flow, before.is_none());
         return Ok(0);
     }
@@ -47,7 +49,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
             "queue `{queue}` is paused: its runs wait{} `jobctl queues resume {queue}`",
             given.until_or()
         ),
-        Some(before) => control::paused_already("queue", &before, context),
+        Some(before) => change_words::paused_already("queue", &before, context),
     };
     context.screen.line(&text);
     Ok(0)
@@ -58,7 +60,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     let given = args.why.given(context);
     let mut store = context.open_store(Create::IfMissing)?;
     let queue = &args.queue;
-    let flow = control::flow(&store, context)?;
+    let flow = rules::flow(&store, context)?;
     check_queue(&store, &flow, queue, context)?;
     let catalogue_pauses = |rules: &crate::flow::Rules| {
         let rules = rules.queues.get(queue);
@@ -75,7 +77,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     })?;
     context.screen.done(format!("queue `{queue}` is resumed"));
     if context.screen.json() {
-        let flow = control::flow(&store, context)?;
+        let flow = rules::flow(&store, context)?;
         report(context, "queues.resume", queue, &flow, done);
         return Ok(0);
     }

@@ -6,9 +6,12 @@ use serde_json::json;
 
 use super::check_queue;
 use crate::cli::Context;
-use crate::cli::control::{self, ActArgs};
+use crate::cli::change_words;
+use crate::cli::given::ActArgs;
+use crate::cli::rules;
+use crate::cli::settings::{QUEUE_KEYS, parse_all};
 use crate::document;
-use crate::flow::{QUEUE_KEYS, Rules, Setting};
+use crate::flow::Rules;
 use crate::store::Create;
 
 /// Change settings of a queue, over the catalogue
@@ -25,14 +28,14 @@ pub(super) struct Args {
 
 /// Changes.
 pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
-    let settings = Setting::parse_all(&args.settings, QUEUE_KEYS)?;
+    let settings = parse_all(&args.settings, QUEUE_KEYS)?;
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let queue = &args.queue;
-    check_queue(&store, &control::flow(&store, context)?, queue, context)?;
+    check_queue(&store, &rules::flow(&store, context)?, queue, context)?;
     let done = store.write(|tx| tx.change_settings(queue, &settings, &given.act()))?;
     context.screen.done(format!("queue `{queue}` is set"));
-    let flow = control::flow(&store, context)?;
+    let flow = rules::flow(&store, context)?;
     if context.screen.json() {
         let done = json!({ "done": done.contains(&true) });
         let body = document::merged(document::queue_flow(queue, &flow), done);
@@ -40,9 +43,10 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let knows = |rules: &Rules| rules.queues.contains_key(queue);
-    let catalogue = control::rules_about(flow, knows, context);
+    let catalogue = rules::about(flow, knows, context);
     for (setting, changed) in settings.iter().zip(done) {
-        let words = control::setting_words(setting, changed, queue, &catalogue, &given);
+        let words =
+            change_words::setting_words(setting, changed, queue, &catalogue, &given.until());
         context.screen.line(&format!("queue `{queue}`: {words}"));
     }
     Ok(0)

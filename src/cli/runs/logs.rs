@@ -2,7 +2,6 @@
 //!
 //! Rule: a command's bytes are escaped unless `--raw` is given; following ends when the attempt has ended and everything was read.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -16,10 +15,8 @@ use crate::process::capture::{log_path, open_log};
 use crate::run::{RunId, State};
 use crate::store::{AttemptRow, Create, RunDetail, Store};
 
+use super::pieces::{PIECE_BYTES, optional, read_some};
 use super::tail::Tail;
-
-/// Bytes of one read.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Print the output of an attempt
 #[derive(Debug, clap::Args)]
@@ -158,15 +155,6 @@ fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
     }
 }
 
-/// The opened file; `None` if it does not exist.
-pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Option<File>> {
-    match opened {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path, &error)),
-    }
-}
-
 /// Prints the bytes of a command, escaped or raw.
 struct Output {
     raw: bool,
@@ -283,14 +271,4 @@ struct Ended {
     tail: Vec<u8>,
     /// Whether no other attempt follows.
     last: bool,
-}
-
-/// One read, repeated if a signal interrupts it.
-pub(super) fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod act;
 mod list;
 mod logs;
+mod pieces;
 mod show;
 mod tail;
 mod wait;

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::logs::{PIECE_BYTES, optional, read_some};
+use super::pieces::{PIECE_BYTES, optional, read_some};
 use crate::error::{Error, Result};
 use crate::process::capture::{log_path, open_log};
 use crate::run::RunId;

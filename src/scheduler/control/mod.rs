@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::policy::{ClockGuard, PeriodResult, Reading, SkipReason, Times};
-use crate::store::PeriodRow;
+use crate::records::PeriodRow;
 
 use super::accept::Accepted;
 use super::agenda::{Agenda, Due, Next};
 use super::book::Book;
-use super::report::Counts;
+use super::counts::Counts;
 use super::work::{Answer, Loaded, Seen, Work};
 
 use load::{Load, Slice};

@@ -2,11 +2,11 @@
 
 use crate::error::Error;
 use crate::observe::log::{self, Field, Level, number, text};
-use crate::store::PeriodRow;
+use crate::policy::PeriodResult;
+use crate::records::PeriodRow;
 use crate::units::format_utc;
 
 use super::super::accept::{held_words, jump_words};
-use super::super::report::row_line;
 use super::{AGAIN_MS, Action, Control};
 
 /// A line for the log.
@@ -21,6 +21,32 @@ impl Line {
     /// Writes it.
     pub fn write(&self) {
         log::event(self.level, self.event, &self.fields);
+    }
+}
+
+/// The line about a row; what went as planned is only for those who ask.
+fn row_line(row: &PeriodRow) -> Line {
+    let (level, event) = match row.result {
+        PeriodResult::Opened => (Level::Debug, "period_opened"),
+        PeriodResult::CaughtUp => (Level::Info, "period_caught_up"),
+        PeriodResult::Skipped => (Level::Info, "period_skipped"),
+        PeriodResult::Merged => (Level::Info, "period_merged"),
+    };
+    let mut fields = vec![text("job", &row.job), text("period", &row.period)];
+    if row.count > 1 {
+        fields.push(text("last_period", &row.last_period));
+        fields.push(number("count", row.count));
+    }
+    fields.extend(row.reason.map(|reason| text("reason", reason)));
+    fields.extend(row.into.as_ref().map(|into| text("into", into)));
+    if let Some(run) = row.run {
+        fields.push(number("run", run.0));
+        fields.push(number("late_ms", row.decided_ms - row.due_ms));
+    }
+    Line {
+        level,
+        event,
+        fields,
     }
 }
 

@@ -3,12 +3,12 @@
 use rusqlite::params;
 use sha2::{Digest, Sha256};
 
-use super::finish::Holder;
-use super::leave::{Last, exactly_one};
+use super::leave::Last;
+use super::moves::exactly_one;
 use super::writer::{Depth, Tx};
 use crate::error::Result;
 use crate::run::{Reason, RunId};
-use crate::store::Burial;
+use crate::store::{Burial, Holder};
 use crate::units::hex;
 
 impl Tx<'_> {

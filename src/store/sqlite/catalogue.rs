@@ -5,35 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::writer::Tx;
 use crate::catalogue::{Catalogue, Intake};
 use crate::error::{Error, Kind, Result};
-
-/// The settings that `enqueue` needs besides the job.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Settings {
-    /// Zone of times without an offset.
-    pub timezone: Option<chrono_tz::Tz>,
-    /// `[store] min_free`
-    pub min_free: u64,
-    /// `[store] max_size`
-    pub max_size: Option<u64>,
-    /// Rank of each queue.
-    pub ranks: std::collections::BTreeMap<String, i64>,
-}
-
-impl Settings {
-    /// The settings of a catalogue.
-    pub fn of(catalogue: &Catalogue) -> Self {
-        Self {
-            timezone: catalogue.timezone,
-            min_free: catalogue.store.min_free,
-            max_size: catalogue.store.max_size,
-            ranks: catalogue
-                .queues
-                .iter()
-                .map(|(name, queue)| (name.clone(), queue.rank))
-                .collect(),
-        }
-    }
-}
+use crate::store::Settings;
 
 impl Tx<'_> {
     /// Puts the rules of a catalogue for queues, limits and tenants in force. Returns whether another one was in force.

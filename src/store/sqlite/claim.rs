@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::flow;
 use super::writer::{Depth, Tx};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
 use crate::store::{Burial, ClaimRequest, Claimed, Claims, Handover, Waiting};
 
@@ -463,9 +463,4 @@ impl Tx<'_> {
             .optional()?;
         Ok([due, deadline].into_iter().flatten().min())
     }
-}
-
-/// The error about a transition that is not legal.
-pub(super) fn no_such_move(what: &str) -> Error {
-    Error::new(Kind::Bug, format!("the store refused to {what}"))
 }

@@ -131,7 +131,7 @@ impl Tx<'_> {
             new.business_key,
             new.traceparent,
         ])?;
-        super::leave::exactly_one(changed, "replace a run")?;
+        super::moves::exactly_one(changed, "replace a run")?;
         self.conn.prepare_cached(FORGET)?.execute([last.run.0])?;
         if let Some(payload) = &new.payload {
             let mut statement = self.conn.prepare_cached(PAYLOAD)?;
@@ -157,7 +157,7 @@ impl Tx<'_> {
             .prepare_cached(LOOK)?
             .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let changed = self.conn.prepare_cached(SQL)?.execute((run.0, gates))?;
-        super::leave::exactly_one(changed, "let a run wait")?;
+        super::moves::exactly_one(changed, "let a run wait")?;
         self.count(&queue, &tenant, Depth::waiting(ready), Depth::DELAYED);
         Ok(())
     }

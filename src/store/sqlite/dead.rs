@@ -4,7 +4,6 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::runs::PER_RUN_MAX;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Reason, RunId, State};
@@ -108,12 +107,12 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     })
 }
 
-/// The newest dead letters of one run, the newest last.
-pub(super) fn of_run(conn: &Connection, run: RunId) -> Result<Vec<DeadLetter>> {
+/// The newest dead letters of one run, at most `limit`, the newest last.
+pub(super) fn of_run(conn: &Connection, run: RunId, limit: i64) -> Result<Vec<DeadLetter>> {
     let sql = format!("SELECT {COLUMNS} FROM dead_letter WHERE run = ?1 ORDER BY id DESC LIMIT ?2");
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows: Vec<DeadLetter> = statement
-        .query_map([run.0, PER_RUN_MAX], letter)?
+        .query_map([run.0, limit], letter)?
         .collect::<Result<_, _>>()?;
     rows.reverse();
     Ok(rows)

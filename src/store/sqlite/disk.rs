@@ -5,11 +5,12 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::Store;
 use super::fault::is_full;
-use super::{Settings, Store};
 use crate::error::{Error, Result};
 use crate::flow::{FREE_FLOOR, Guard, Space};
 use crate::owned::Dir;
+use crate::store::Settings;
 
 /// Its name in the store directory.
 const RESERVE: &str = "reserve";

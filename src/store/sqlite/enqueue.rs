@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::coalesce::CoalesceOutcome;
 use super::first_runs::FirstRuns;
+use super::late_statement::LateStatement;
 use super::room::Room;
 use super::sequence::Tails;
 use super::writer::{Depth, Tx};
@@ -278,8 +279,8 @@ struct Behind {
 struct Rows<'c> {
     conn: &'c Connection,
     run: CachedStatement<'c>,
-    payload: Option<CachedStatement<'c>>,
-    gate: Option<CachedStatement<'c>>,
+    payload: LateStatement<'c>,
+    gate: LateStatement<'c>,
     first: FirstRuns<'c>,
 }
 
@@ -302,8 +303,8 @@ impl<'c> Rows<'c> {
         Ok(Self {
             conn,
             run: conn.prepare_cached(SQL)?,
-            payload: None,
-            gate: None,
+            payload: LateStatement::default(),
+            gate: LateStatement::default(),
             first: FirstRuns::new(conn),
         })
     }
@@ -313,10 +314,14 @@ impl<'c> Rows<'c> {
         const GATE: &str = "INSERT INTO gate (run, successor) VALUES (?1, ?2)";
         const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
         if let Some(payload) = payload {
-            prepared(self.conn, &mut self.payload, PAYLOAD)?.execute(params![id, payload])?;
+            self.payload
+                .get(self.conn, PAYLOAD)?
+                .execute(params![id, payload])?;
         }
         for before in &behind.runs {
-            prepared(self.conn, &mut self.gate, GATE)?.execute(params![before.0, id])?;
+            self.gate
+                .get(self.conn, GATE)?
+                .execute(params![before.0, id])?;
         }
         Ok(())
     }
@@ -374,17 +379,5 @@ impl<'c> Rows<'c> {
             due_ms,
         };
         Ok((answer, ready))
-    }
-}
-
-/// The statement, prepared at its first use.
-pub(super) fn prepared<'s, 'c>(
-    conn: &'c Connection,
-    statement: &'s mut Option<CachedStatement<'c>>,
-    sql: &str,
-) -> Result<&'s mut CachedStatement<'c>> {
-    match statement {
-        Some(statement) => Ok(statement),
-        None => Ok(statement.insert(conn.prepare_cached(sql)?)),
     }
 }

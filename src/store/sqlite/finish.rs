@@ -4,27 +4,15 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::leave::{Counted, Held, Lane, Last, exactly_one};
+use super::leave::{Counted, Held, Lane, Last};
+use super::moves::{exactly_one, no_such_move};
 use super::writer::{Depth, Tx};
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
 use crate::flow::{Ended, FlowEvent};
 use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
-use crate::store::{Burial, Outcome, Start};
-
-/// A claim, which every write about a running run names.
-#[derive(Debug, Clone, Copy)]
-pub struct Holder {
-    /// Which run.
-    pub run: RunId,
-    /// Proof of the claim.
-    pub fence: Fence,
-    /// The worker.
-    pub worker: WorkerId,
-    /// Number of the attempt.
-    pub attempt: i64,
-}
+use crate::store::{Burial, Holder, Outcome, Start};
 
 /// Longest pause of a limit by a run that is buried or cancelled, milliseconds.
 const PAUSE_MAX_MS: i64 = 86_400_000;
@@ -148,7 +136,7 @@ impl Tx<'_> {
         };
         let mut burial = None;
         let (event, waiting) = match verdict {
-            Verdict::Succeed => return Err(super::claim::no_such_move("end a run twice")),
+            Verdict::Succeed => return Err(no_such_move("end a run twice")),
             Verdict::Cancel => {
                 self.cancel_running(holder, report, error, now_ms)?;
                 (Event::Cancel, None)
@@ -188,7 +176,7 @@ impl Tx<'_> {
         self.count(&queue, &tenant, Depth::RUNNING, to);
         let state = State::Running
             .after(event)
-            .ok_or_else(|| super::claim::no_such_move("end a run"))?;
+            .ok_or_else(|| no_such_move("end a run"))?;
         Ok(Finished {
             outcome: Outcome::Moved(state),
             burial,

@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::enqueue::prepared;
+use super::late_statement::LateStatement;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::store::NewRun;
@@ -23,7 +23,7 @@ const QUARTER_MS: i64 = 900_000;
 /// Writes the rows of `first_run` for a batch of new runs.
 pub(super) struct FirstRuns<'c> {
     conn: &'c Connection,
-    insert: Option<CachedStatement<'c>>,
+    insert: LateStatement<'c>,
     /// Whether any run of the batch was recorded.
     begun: bool,
     /// Whether the quarter of an hour of this batch has its row: all its runs have the same creation time.
@@ -37,7 +37,7 @@ impl<'c> FirstRuns<'c> {
     pub(super) fn new(conn: &'c Connection) -> Self {
         Self {
             conn,
-            insert: None,
+            insert: LateStatement::default(),
             begun: false,
             quarter: false,
             queues: HashMap::new(),
@@ -83,7 +83,9 @@ impl<'c> FirstRuns<'c> {
     fn insert(&mut self, kind: &str, name: &str, part: i64, run: i64) -> Result<()> {
         const SQL: &str =
             "INSERT OR IGNORE INTO first_run (kind, name, part, run) VALUES (?1, ?2, ?3, ?4)";
-        prepared(self.conn, &mut self.insert, SQL)?.execute(params![kind, name, part, run])?;
+        self.insert
+            .get(self.conn, SQL)?
+            .execute(params![kind, name, part, run])?;
         Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::finish::Holder;
+use super::moves::exactly_one;
 use super::writer::Tx;
 use crate::attempt::Report;
 use crate::error::Result;
+use crate::store::Holder;
 
 /// The columns of a run about its last attempt.
 #[derive(Clone, Copy)]
@@ -153,12 +154,4 @@ fn lane_of(row: &Row<'_>) -> rusqlite::Result<Lane> {
         job: row.get("job")?,
         limits: row.get("limits")?,
     })
-}
-
-pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {
-    if changed == 1 {
-        Ok(())
-    } else {
-        Err(super::claim::no_such_move(what))
-    }
 }

@@ -18,14 +18,17 @@ mod finish;
 mod first_runs;
 mod flow;
 mod history;
+mod known_rules;
 mod lane_walk;
 mod lanes;
+mod late_statement;
 mod leave;
 mod ledger;
 mod lock;
 mod log;
 mod memory;
 mod migrate;
+mod moves;
 mod open;
 mod operate;
 mod overrides;
@@ -60,9 +63,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use catalogue::Settings;
 pub use connect::sqlite_version;
-pub use finish::{Finished, Holder};
+pub use finish::Finished;
 pub use ledger::{Done, Entry, Ledger, Write};
 pub(crate) use lock::open as open_lock;
 pub use migrate::VERSION as SCHEMA_VERSION;
@@ -70,7 +72,6 @@ pub use open::{Create, OpenOptions};
 pub use overrides::ResetLimit;
 pub use place::{as_owner, is_network};
 pub use prune::{Pruned, Pruning};
-pub use recover::{Cause, Death};
 pub use request::ImportProgress;
 pub use turns::Turns;
 pub use unknown::UnknownLane;
@@ -91,7 +92,7 @@ pub struct Store {
     uuid: String,
     busy_wait: Duration,
     /// The flow control rules, as read last.
-    rules: RefCell<flow::KnownRules>,
+    rules: RefCell<known_rules::KnownRules>,
     /// Held shared as long as the store is open: a migration waits for it.
     schema_lock: Option<File>,
 }

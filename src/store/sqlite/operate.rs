@@ -4,8 +4,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::claim::no_such_move;
-use super::leave::exactly_one;
+use super::moves::{exactly_one, no_such_move};
 use super::writer::{Depth, Tx};
 use crate::error::Result;
 use crate::run::{Event, RunId, State};

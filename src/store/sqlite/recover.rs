@@ -3,56 +3,15 @@
 //! Rule: the caller holds the dead worker's lock and has ended all processes that the worker left; only then do its runs wait
 //! again.
 
-use std::collections::HashMap;
-
 use rusqlite::params;
 
-use super::finish::Holder;
 use super::writer::Tx;
 use crate::error::Result;
-use crate::run::{Fence, Guarantee, Reason, RunId, WorkerId};
-use crate::store::Recovered;
-
-/// The known cause of a worker's death.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Unknown: one of its runs may have caused it.
-    Unknown,
-    /// The host was rebooted; then every claimed run counts as started.
-    Reboot,
-    /// Its parent process was stopping it: a stop that took too long, or a watchdog.
-    Parent,
-}
-
-impl Cause {
-    /// The word in the log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Cause::Unknown => "unknown",
-            Cause::Reboot => "reboot",
-            Cause::Parent => "parent",
-        }
-    }
-}
+use crate::run::{Fence, Guarantee, Reason, RunId};
+use crate::store::{Cause, Death, Holder, Recovered};
 
 /// Factor for the number of deaths that make a run poison if the deaths do not prove that it is the cause.
 const UNPROVED: i64 = 2;
-
-/// A dead worker, as recovery found it.
-#[derive(Debug, Clone)]
-pub struct Death {
-    /// Which worker.
-    pub worker: WorkerId,
-    /// Why; only an unknown cause counts as a crash.
-    pub cause: Cause,
-    /// Whether the death with a single started run proves that the run is the cause. Not if the parent worker died too: something
-    /// else may have ended both.
-    pub proves: bool,
-    /// Start marks: start time in milliseconds, by (run, fence).
-    pub started: HashMap<(RunId, Fence), i64>,
-    /// Runs that must stay claimed because some of their processes cannot be ended.
-    pub blocked: Vec<RunId>,
-}
 
 impl Tx<'_> {
     /// Recovers every run of a dead worker, and removes the worker unless a run is blocked.

@@ -11,7 +11,7 @@ use crate::run::{Guarantee, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
 use crate::store::{AttemptRow, RunDetail, RunRow};
 
 /// Largest number of attempts and dead letters that are read of one run, the newest: operators can retry any number of times.
-pub(super) const PER_RUN_MAX: i64 = 1000;
+const PER_RUN_MAX: i64 = 1000;
 
 pub(super) const COLUMNS: &str = "
     run.id, job, queue, tenant, priority, state, attempts, failures, crashes, releases, created_ms, due_ms, started_ms,
@@ -114,7 +114,7 @@ fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail
     };
     detail.waits_for = waits_for(conn, run)?;
     detail.attempts = attempts(conn, run)?;
-    detail.dead_letters = dead::of_run(conn, run)?;
+    detail.dead_letters = dead::of_run(conn, run, PER_RUN_MAX)?;
     Ok(Some(detail))
 }
 

@@ -73,7 +73,7 @@ impl Tx<'_> {
         };
         let values = (run.0, place.unwrap_or(0) + 1, gates);
         let changed = self.conn.prepare_cached(PLACE)?.execute(values)?;
-        super::leave::exactly_one(changed, "place a run")
+        super::moves::exactly_one(changed, "place a run")
     }
 
     /// Ends the blocking of a sequence by a dead run.

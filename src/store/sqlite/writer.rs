@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::Store;
 use super::fault::{is_damaged, is_full, is_io, unreadable};
-use super::flow::KnownRules;
+use super::known_rules::KnownRules;
 use super::lock::WriteTurn;
 use super::log::sync_log_name;
 use crate::error::{Error, Kind, Result};

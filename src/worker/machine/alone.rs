@@ -4,8 +4,8 @@
 
 use super::{Action, AloneEnd, Machine, Now};
 use crate::attempt::{Shortage, ShortageScope};
+use crate::records::Outcome;
 use crate::run::{Fence, RunId, State};
-use crate::store::Outcome;
 
 impl Machine {
     pub(super) fn on_alone_ended(

@@ -6,8 +6,8 @@ use super::durations::Durations;
 use super::{Action, Machine, Note, Now, Stop, View};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind};
+use crate::records::{PassedOver, ServedQueue};
 use crate::run::{Fence, RunId};
-use crate::store::{PassedOver, ServedQueue};
 use crate::worker::batch::{ClaimAnswer, ClaimOrder, Foreground, Only, Place};
 use crate::worker::ended::Ended;
 

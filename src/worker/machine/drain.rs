@@ -1,21 +1,8 @@
 //! When a worker ends by itself: stopped, its number of runs reached, or nothing left that it may wait for.
 
-use std::collections::HashSet;
-
-use super::{Action, Machine, Stop, WaitingRuns};
+use super::{Action, Left, Machine, Stop};
 use crate::error::Result;
 use crate::worker::Drain;
-
-/// What the store says about waiting runs.
-#[derive(Debug, Default)]
-pub struct Left {
-    /// Waiting runs by queue and job.
-    pub waiting: WaitingRuns,
-    /// Paused jobs.
-    pub paused: HashSet<String>,
-    /// Queues and jobs of waiting runs that wait for one that runs.
-    pub behind: Vec<(String, String)>,
-}
 
 /// How far the question is what is left.
 #[derive(Debug)]

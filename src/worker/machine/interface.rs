@@ -1,15 +1,15 @@
 //! What goes into the machine and what comes out: clocks, a view of the slots, events; actions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Left, Note};
-use crate::attempt::Shortage;
+use super::{Note, WaitingRuns};
+use crate::attempt::{Shortage, StopCommand};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::process::control::Command;
+use crate::records::{Claimed, ServedQueue, Start};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{Claimed, ServedQueue, Start};
 use crate::worker::Drain;
 use crate::worker::batch::{Batch, Done, Only};
 use crate::worker::ended::Ended;
@@ -105,6 +105,17 @@ pub enum Event {
     Lost(Error),
 }
 
+/// What the store says about waiting runs.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Waiting runs by queue and job.
+    pub waiting: WaitingRuns,
+    /// Paused jobs.
+    pub paused: HashSet<String>,
+    /// Queues and jobs of waiting runs that wait for one that runs.
+    pub behind: Vec<(String, String)>,
+}
+
 /// How the worker of its own for a claimed run ended.
 #[derive(Debug)]
 pub enum AloneEnd {
@@ -141,7 +152,7 @@ pub enum Action {
     /// End the attempt of this claim, or take it back where it is still queued.
     Cancel(Fence),
     /// Send this to every attempt.
-    TellAll(Command),
+    TellAll(StopCommand),
     /// The end of this claim is stored: its start mark is not needed any more.
     Forget(Fence),
     /// Look at every other worker soon; [`Event::Looked`] repeats this number.

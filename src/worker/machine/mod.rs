@@ -12,6 +12,7 @@ mod note;
 mod reload;
 mod requests;
 mod shortages;
+mod stages;
 mod status;
 mod stop;
 #[cfg(test)]
@@ -24,18 +25,17 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
+use crate::records::{ServedQueue, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::store::{ServedQueue, Waiting};
 
 use super::Summary;
 use super::batch::Only;
 use super::ended::Ended;
 
-pub use drain::Left;
-pub use interface::{Action, AloneEnd, Event, Now, Setup, TakeBack, View};
+pub use interface::{Action, AloneEnd, Event, Left, Now, Setup, TakeBack, View};
 pub use note::Note;
+pub use stages::Stop;
 pub use status::{NOTHING_RUNS, longest_grace, stop_end};
-pub use stop::Stop;
 
 use claims::Claiming;
 use drain::Draining;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Now;
 use crate::attempt::{Shortage, ShortageScope};
-use crate::store::Lacking;
+use crate::records::Lacking;
 
 /// The first pause, and the longest.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Machine, Now, Stop, View};
 use crate::catalogue::Catalogue;
-use crate::store::ServedQueue;
+use crate::records::ServedQueue;
 use crate::units::format_utc;
 
 /// Beyond the time that commands are left, a stop needs some to end what they left and to store how they ended.

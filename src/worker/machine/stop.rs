@@ -1,39 +1,8 @@
-//! The stages of a stop, each of which is only ever followed by a later one.
+//! Takes a stop from one stage to the next: by signals, by time, or because the worker lost its lock.
 
-use std::time::Duration;
+use crate::attempt::StopCommand;
 
-use super::{Action, Machine, Note, Now, TakeBack};
-use crate::process::control::Command;
-
-/// How far stopping has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// It works.
-    No,
-    /// No more claims; attempts go on until this moment of the monotonic clock.
-    Graceful(Duration),
-    /// Attempts were told to end.
-    Term,
-    /// Attempts were killed.
-    Kill,
-}
-
-impl Stop {
-    /// The order of the stages. A later end of the same stage is no progress: it would put the end off for ever.
-    fn stage(self) -> u8 {
-        match self {
-            Stop::No => 0,
-            Stop::Graceful(_) => 1,
-            Stop::Term => 2,
-            Stop::Kill => 3,
-        }
-    }
-
-    /// Whether attempts were told to end: what the store refuses from then on is not repeated for ever.
-    pub(super) fn is_impatient(self) -> bool {
-        matches!(self, Stop::Term | Stop::Kill)
-    }
-}
+use super::{Action, Machine, Note, Now, Stop, TakeBack};
 
 impl Machine {
     /// Each signal takes the stop one stage further.
@@ -61,8 +30,8 @@ impl Machine {
         }
         self.actions.push(Action::TellStop);
         match stop {
-            Stop::Term => self.actions.push(Action::TellAll(Command::Release)),
-            Stop::Kill => self.actions.push(Action::TellAll(Command::Kill)),
+            Stop::Term => self.actions.push(Action::TellAll(StopCommand::Release)),
+            Stop::Kill => self.actions.push(Action::TellAll(StopCommand::Kill)),
             Stop::No | Stop::Graceful(_) => {}
         }
         self.actions.push(Action::TakeBack(TakeBack::All));

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::attempt::{Ending, Report, Said};
 use crate::error::Kind;
+use crate::records::{Claimed, Claims, Outcome};
 use crate::run::{Guarantee, State, Trigger};
-use crate::store::{Claimed, Claims, Outcome};
 use crate::worker::batch::{Batch, ClaimAnswer, Done, Write};
 use crate::worker::ended::Written;
 use crate::worker::pool::Line;
@@ -605,7 +605,7 @@ impl World {
         let mut world = Self::with(catalogue, |setup| {
             setup.slots = 1;
             setup.max_runs = Some(1);
-            setup.only = Some(Only::HandedOver(crate::store::Handover {
+            setup.only = Some(Only::HandedOver(crate::records::Handover {
                 parent: WorkerId(9),
                 run: RunId(1),
                 fence: Fence(1),

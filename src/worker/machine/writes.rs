@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::{Action, LINGER, Machine, NOTE_AFTER, Note, Now, View};
 use crate::error::{Error, Kind, Result};
+use crate::records::Outcome;
 use crate::run::{Fence, RunId, State};
-use crate::store::Outcome;
 use crate::worker::batch::{Batch, Done, Write};
 use crate::worker::ended::{Ended, Written};
 

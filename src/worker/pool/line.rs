@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::records::{Claimed, Start};
 use crate::run::{Fence, RunId};
-use crate::store::{Claimed, Start};
 use crate::worker::machine::{NOTE_AFTER, Now, PATIENCE, TakeBack, View};
 
 /// A claimed run in line, with what a slot needs to start it.

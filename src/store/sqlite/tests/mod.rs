@@ -21,12 +21,12 @@ mod why;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Create, Holder, OpenOptions, Store, Turns};
+use super::{Create, OpenOptions, Store, Turns};
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
-use crate::store::{Act, ClaimRequest, Claimed, NewDedup, NewRun, Outcome, ServedQueue};
+use crate::store::{Act, ClaimRequest, Claimed, Holder, NewDedup, NewRun, Outcome, ServedQueue};
 
 /// The worker that tests claim for.
 pub(super) const WORKER: WorkerId = WorkerId(1);

@@ -1,99 +1,66 @@
-//! What an operator asks to change, as `KEY=VALUE`.
+//! Settings of queues and limits as arguments: `KEY=VALUE`.
 //!
 //! Rule: all settings of one request are read before any is done; `catalogue` takes a change back.
 
-use super::overrides::{OFF, ON, OverrideKey};
-use super::rate::Rate;
-use super::rules::{COUNT_MAX, Rules, WAITING_MAX};
 use crate::error::{Error, Kind, Result, nearest};
+use crate::flow::{COUNT_MAX, OverrideKey, Rate, Setting, WAITING_MAX};
 use crate::units::shown;
 
 /// Keys of a queue that an operator may set.
-pub const QUEUE_KEYS: &[OverrideKey] = &[
+pub(super) const QUEUE_KEYS: &[OverrideKey] = &[
     OverrideKey::MaxRunning,
     OverrideKey::MaxWaiting,
     OverrideKey::Paused,
 ];
 
 /// Keys of a limit that an operator may set.
-pub const LIMIT_KEYS: &[OverrideKey] = &[OverrideKey::Concurrency, OverrideKey::Rate];
+pub(super) const LIMIT_KEYS: &[OverrideKey] = &[OverrideKey::Concurrency, OverrideKey::Rate];
 
 /// What takes a change back.
 const CATALOGUE: &str = "catalogue";
 
-/// One thing to change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// What.
-    pub key: OverrideKey,
-    /// The new value; `None`: what the catalogue says.
-    pub value: Option<String>,
+/// Reads the settings of one request, of these keys.
+///
+/// # Errors
+/// [`Kind::Usage`], with a hint, for the first that is wrong.
+pub(super) fn parse_all(texts: &[String], keys: &[OverrideKey]) -> Result<Vec<Setting>> {
+    let mut settings: Vec<Setting> = Vec::new();
+    for text in texts {
+        let setting = parse(text, keys)?;
+        let key = setting.key;
+        if settings.iter().any(|known| known.key == key) {
+            let message = format!("`{key}` is given twice; nothing was changed");
+            return Err(Error::new(Kind::Usage, message).hint("give it once"));
+        }
+        settings.push(setting);
+    }
+    Ok(settings)
 }
 
-impl Setting {
-    /// Reads the settings of one request, of these keys.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`], with a hint, for the first that is wrong.
-    pub fn parse_all(texts: &[String], keys: &[OverrideKey]) -> Result<Vec<Self>> {
-        let mut settings: Vec<Self> = Vec::new();
-        for text in texts {
-            let setting = Self::parse(text, keys)?;
-            let key = setting.key;
-            if settings.iter().any(|known| known.key == key) {
-                let message = format!("`{key}` is given twice; nothing was changed");
-                return Err(Error::new(Kind::Usage, message).hint("give it once"));
-            }
-            settings.push(setting);
-        }
-        Ok(settings)
-    }
-
-    fn parse(text: &str, keys: &[OverrideKey]) -> Result<Self> {
-        let words: Vec<&str> = keys.iter().map(|key| key.word()).collect();
-        let Some((word, value)) = text.split_once('=') else {
-            let message = format!("bad setting `{}`: it has no `=`", shown(text));
-            let hint = format!("write for instance `{}={CATALOGUE}`", words[0]);
-            return Err(Error::new(Kind::Usage, message).hint(hint));
+fn parse(text: &str, keys: &[OverrideKey]) -> Result<Setting> {
+    let words: Vec<&str> = keys.iter().map(|key| key.word()).collect();
+    let Some((word, value)) = text.split_once('=') else {
+        let message = format!("bad setting `{}`: it has no `=`", shown(text));
+        let hint = format!("write for instance `{}={CATALOGUE}`", words[0]);
+        return Err(Error::new(Kind::Usage, message).hint(hint));
+    };
+    let Some(&key) = keys.iter().find(|key| key.word() == word) else {
+        let all = format!("the keys are {}", words.join(", "));
+        let hint = match nearest(word, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? {all}"),
+            None => all,
         };
-        let Some(&key) = keys.iter().find(|key| key.word() == word) else {
-            let all = format!("the keys are {}", words.join(", "));
-            let hint = match nearest(word, words.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`? {all}"),
-                None => all,
-            };
-            let message = format!("unknown key `{}`", shown(word));
-            return Err(Error::new(Kind::Usage, message).hint(hint));
-        };
-        let value = match (value, key) {
-            (CATALOGUE, _) => None,
-            (_, switch) if switch.is_switch() => return Err(no_switch(key)),
-            ("none", _) => Some(value.to_owned()),
-            (_, OverrideKey::Rate) => Some(Rate::parse(value)?.per_time()),
-            _ => Some(count(key, value)?.to_string()),
-        };
-        Ok(Self { key, value })
-    }
-}
-
-impl OverrideKey {
-    /// What these rules say about it, for the queue or limit of this name.
-    pub fn value_in(self, rules: &Rules, name: &str) -> String {
-        let count = |n: Option<i64>| n.map_or_else(|| "none".to_owned(), |n| n.to_string());
-        let switch = |on: bool| if on { ON } else { OFF }.to_owned();
-        let (queue, limit) = (rules.queues.get(name), rules.limits.get(name));
-        match self {
-            Self::MaxRunning => count(queue.and_then(|queue| queue.max_running)),
-            Self::MaxWaiting => count(queue.and_then(|queue| queue.max_waiting)),
-            Self::Paused => switch(queue.is_some_and(|queue| queue.paused.is_some())),
-            Self::Concurrency => count(limit.and_then(|limit| limit.concurrency)),
-            Self::Rate => {
-                let rate = limit.and_then(|limit| limit.rate);
-                rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string())
-            }
-            Self::LimitPaused => switch(limit.is_some_and(|limit| limit.paused.is_some())),
-        }
-    }
+        let message = format!("unknown key `{}`", shown(word));
+        return Err(Error::new(Kind::Usage, message).hint(hint));
+    };
+    let value = match (value, key) {
+        (CATALOGUE, _) => None,
+        (_, switch) if switch.is_switch() => return Err(no_switch(key)),
+        ("none", _) => Some(value.to_owned()),
+        (_, OverrideKey::Rate) => Some(Rate::parse(value)?.per_time()),
+        _ => Some(count(key, value)?.to_string()),
+    };
+    Ok(Setting { key, value })
 }
 
 fn count(key: OverrideKey, text: &str) -> Result<i64> {
@@ -138,7 +105,7 @@ mod tests {
 
     fn read(texts: &[&str], keys: &[OverrideKey]) -> Result<Vec<(OverrideKey, Option<String>)>> {
         let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
-        let settings = Setting::parse_all(&texts, keys)?.into_iter();
+        let settings = parse_all(&texts, keys)?.into_iter();
         Ok(settings.map(|it| (it.key, it.value)).collect())
     }
 

@@ -301,3 +301,58 @@ pub struct PruneRule {
     /// Runs with this id or a smaller one.
     pub upto: Option<RunId>,
 }
+
+/// An operator's change to a queue, a limit or a job: by whom, why, when and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    /// Name of the operator.
+    pub by: &'a str,
+    /// Reason, as free text.
+    pub reason: Option<&'a str>,
+    /// Time of the change, milliseconds.
+    pub now_ms: i64,
+    /// When it ends by itself, milliseconds.
+    pub until_ms: Option<i64>,
+}
+
+/// Waiting runs of one job in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Their queue.
+    pub queue: String,
+    /// Their job.
+    pub job: String,
+    /// How many.
+    pub runs: i64,
+    /// Earliest due time, milliseconds; `None` if they are due.
+    pub due_ms: Option<i64>,
+}
+
+/// A registered worker.
+#[derive(Debug, Clone)]
+pub struct WorkerRow {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Process id.
+    pub pid: i64,
+    /// Start of that process in clock ticks since boot.
+    pub pid_start: i64,
+    /// Boot in which it was started.
+    pub boot_id: String,
+    /// Namespace of the process id; `None` for a worker of a version that did not store it.
+    pub pid_ns: Option<i64>,
+    /// Host name.
+    pub host: String,
+    /// User id.
+    pub uid: i64,
+    /// Queues that it serves, comma separated; empty for all, [`crate::flow::explain::NO_QUEUES`] for none.
+    pub queues: String,
+    /// Its slots.
+    pub slots: i64,
+    /// Start, milliseconds.
+    pub started_ms: i64,
+    /// When an operator asked it to stop, milliseconds.
+    pub stop_ms: Option<i64>,
+    /// The worker that started it to execute a single run; `None` for an independent worker.
+    pub parent: Option<WorkerId>,
+}

@@ -1,0 +1,23 @@
+//! What goes into the store and comes out of it, as plain data: runs, claims, deaths, rows of lists, schedules.
+//!
+//! Rule: nothing here knows the store. Who decides about runs, or shows them, needs these and no store.
+
+mod claims;
+mod deaths;
+mod new_run;
+mod rows;
+mod schedule_rows;
+
+pub use claims::{
+    ClaimRequest, Claimed, Claims, Handover, Holder, Outcome, PassedOver, ServedQueue, Start,
+};
+pub use deaths::{Burial, Cause, Death, Recovered};
+pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
+pub use rows::{
+    Act, ActRow, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Lacking, Pause, PruneRule,
+    QueueRow, RunDetail, RunFilter, RunRow, Waiting, WorkerRow,
+};
+pub use schedule_rows::{
+    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow,
+    UnrecordedRun, VersionRow, VersionRows,
+};

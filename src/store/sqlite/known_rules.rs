@@ -1,0 +1,96 @@
+//! The rules of the flow in force: those of the catalogue that was loaded last, with what operators changed.
+//!
+//! Rule: they are parsed once per version; everything that changes them changes the version in the same transaction.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::error::{Error, Kind, Result};
+use crate::flow::{Overridden, Override, OverrideKey, Rules};
+
+/// The rules that a process knows, and of which version they are.
+#[derive(Debug, Default)]
+pub(super) struct KnownRules {
+    version: Option<i64>,
+    read_ms: i64,
+    overridden: Arc<Overridden>,
+}
+
+impl KnownRules {
+    /// The rules in force; read again where they changed or an override ended. And when the clock was set back: what had ended
+    /// holds again for every process that looks for the first time, so it does here.
+    pub(super) fn in_force(&mut self, conn: &Connection, now_ms: i64) -> Result<Arc<Overridden>> {
+        const VERSION: &str = "SELECT version FROM flow";
+        let version: i64 = conn
+            .prepare_cached(VERSION)?
+            .query_row([], |row| row.get(0))?;
+        let ended = self
+            .overridden
+            .until_ms
+            .is_some_and(|until_ms| until_ms <= now_ms);
+        if self.version != Some(version) || ended || now_ms < self.read_ms {
+            self.overridden = Arc::new(read_rules(conn, now_ms)?);
+            self.version = Some(version);
+            self.read_ms = now_ms;
+        }
+        Ok(Arc::clone(&self.overridden))
+    }
+
+    /// Forgets what was read inside a transaction that came to nothing: its version may be given again.
+    pub(super) fn forget(&mut self) {
+        self.version = None;
+    }
+}
+
+fn read_rules(conn: &Connection, now_ms: i64) -> Result<Overridden> {
+    Ok(Overridden::new(
+        catalogue_rules(conn)?,
+        &overrides(conn)?,
+        now_ms,
+    ))
+}
+
+/// The rules of the catalogue that was loaded last.
+pub(super) fn catalogue_rules(conn: &Connection) -> Result<Rules> {
+    const SQL: &str = "SELECT rules FROM flow";
+    let text: String = conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?;
+    serde_json::from_str(&text).map_err(|error| {
+        let message = format!("the rules of the flow in the store cannot be read: {error}");
+        Error::new(Kind::Bug, message).hint("touch the catalogue and send a worker SIGHUP")
+    })
+}
+
+/// Path of that catalogue.
+pub(super) fn catalogue_path(conn: &Connection) -> Result<Option<String>> {
+    const SQL: &str = "SELECT path FROM flow";
+    Ok(conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?)
+}
+
+/// What operators changed, also what has ended.
+pub(super) fn overrides(conn: &Connection) -> Result<Vec<Override>> {
+    const SQL: &str = "
+        SELECT name, key, value, set_by, reason, set_ms, until_ms FROM override ORDER BY kind, name, key";
+    let mut statement = conn.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| {
+        let key: String = row.get("key")?;
+        Ok(OverrideKey::from_word(&key).map(|key| {
+            Ok::<_, rusqlite::Error>(Override {
+                name: row.get("name")?,
+                key,
+                value: row.get("value")?,
+                by: row.get("set_by")?,
+                reason: row.get("reason")?,
+                set_ms: row.get("set_ms")?,
+                until_ms: row.get("until_ms")?,
+            })
+        }))
+    })?;
+    let mut overrides = Vec::new();
+    for row in rows {
+        if let Some(change) = row? {
+            overrides.push(change?);
+        }
+    }
+    Ok(overrides)
+}
