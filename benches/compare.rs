@@ -49,6 +49,8 @@ impl Side {
     fn program(&self, args: &[&str]) -> Program {
         Program::new(&self.binary, args)
             .env("JOBCTL_STORE", self.world.state())
+            // Its name in binaries before `--store`.
+            .env("JOBCTL_STATE", self.world.state())
             .env("JOBCTL_CATALOGUE", self.world.catalogue())
     }
 
