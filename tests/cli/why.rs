@@ -262,7 +262,7 @@ fn a_deadline_that_comes_first_is_reported() {
     let said = why(&world, &late.run.to_string());
     let (open, detail) = gate(&said, "deadline");
     assert!(
-        !open && detail.ends_with("the run becomes a dead letter unstarted"),
+        !open && detail.ends_with("the run will become a dead letter without a start"),
         "{detail}"
     );
     assert_eq!(said["expected_start"], Value::Null);
