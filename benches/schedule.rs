@@ -92,7 +92,7 @@ fn store(world: &World) -> Store {
         busy_wait: Duration::from_secs(30),
         now_ms: wall_ms(),
     };
-    options.open().expect("a store").0
+    options.open().expect("a store").store
 }
 
 /// A scheduler that ends with this.

@@ -12,6 +12,7 @@ pub mod error;
 pub mod fail_point;
 pub mod flow;
 pub mod intake;
+pub mod local;
 pub mod observe;
 pub mod owned;
 pub mod policy;

@@ -28,6 +28,7 @@ const CORE: &[&str] = &[
     "recovery/judge.rs",
     "schedule/",
     "scheduler/control/",
+    "store/decide/",
     "worker/batch.rs",
     "worker/machine/",
     "worker/pool/line.rs",
@@ -158,11 +159,20 @@ fn only_the_store_knows_sqlite() {
 }
 
 #[test]
+fn what_the_store_decides_knows_no_backend() {
+    nowhere(
+        source(|file| file.starts_with("store/decide/")),
+        &["sqlite", "Tx<", "crate::local"],
+    );
+}
+
+#[test]
 fn the_store_knows_nobody_above_it_and_no_clock() {
     let words = [
         "crate::cli",
         "crate::worker",
         "crate::scheduler",
+        "crate::recovery",
         "crate::process",
         "clock::wall_ms",
         "clock::monotonic",
@@ -182,8 +192,24 @@ fn layers_know_only_those_below() {
             "crate::cli",
             "crate::worker",
             "crate::scheduler",
+            "crate::recovery",
             "crate::store",
             "crate::process",
+            "crate::local",
+        ],
+    );
+    nowhere(
+        source(|file| file.starts_with("local/")),
+        &[
+            "crate::cli",
+            "crate::worker",
+            "crate::scheduler",
+            "crate::recovery",
+            "crate::store",
+            "crate::process",
+            "crate::observe",
+            "crate::catalogue",
+            "crate::intake",
         ],
     );
     nowhere(source(|file| file.starts_with("worker/")), &["crate::cli"]);
@@ -198,6 +224,14 @@ fn layers_know_only_those_below() {
     nowhere(
         source(|file| file.starts_with("observe/")),
         &["crate::cli", "crate::worker", "crate::store"],
+    );
+}
+
+#[test]
+fn locks_are_taken_in_one_place() {
+    nowhere(
+        source(|file| !file.starts_with("local/")),
+        &["fs2", "scheduler.lock", "join(\"workers\")"],
     );
 }
 

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use jobctl::local::Local;
 use jobctl::run::{Guarantee, RunId, Trigger};
-use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Store};
+use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Opened, Store};
 
 /// Longest wait for anything; far more than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -173,7 +174,17 @@ impl World {
 
     /// The store of this world, opened by the test itself; made if it is missing.
     pub(crate) fn store(&self) -> Store {
-        self.open_options().open().expect("the store opens").0
+        self.opened().store
+    }
+
+    /// The same, with what this host has beside it.
+    pub(crate) fn opened(&self) -> Opened {
+        self.open_options().open().expect("the store opens")
+    }
+
+    /// The state directory, which must be there.
+    pub(crate) fn local(&self) -> Local {
+        Local::find(&self.state()).expect("a state directory")
     }
 
     /// How the store is opened.

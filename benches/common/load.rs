@@ -17,7 +17,7 @@ pub(crate) fn store(world: &World) -> Store {
         busy_wait: Duration::from_secs(30),
         now_ms: jobctl::clock::wall_ms(),
     };
-    options.open().expect("a store").0
+    options.open().expect("a store").store
 }
 
 pub(crate) fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {

@@ -54,11 +54,8 @@ impl Calendar {
 
     /// For a command that needs no store: empty if there is none or it cannot be opened.
     pub(super) fn where_known(jobs: &[&str], context: &Context) -> Self {
-        let open = context.open_options(Create::Never, PATIENCE);
-        let found = open.and_then(|open| {
-            let (store, _) = open.open()?;
-            Self::of_jobs(&store, jobs, context.now_ms())
-        });
+        let opened = context.open(Create::Never, PATIENCE);
+        let found = opened.and_then(|opened| Self::of_jobs(&opened.store, jobs, context.now_ms()));
         found.unwrap_or_default()
     }
 

@@ -13,8 +13,9 @@ use super::global::Global;
 use super::store_section::StoreSection;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
+use crate::local::{Local, as_owner};
 use crate::owned::{take_rights, user_name, user_words};
-use crate::store::{Create, OpenOptions, Store, as_owner};
+use crate::store::{Create, OpenOptions, Opened, Store};
 
 /// How long a command waits for a busy store before it reports that to the user.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -38,8 +39,10 @@ pub struct Context {
     given_store: Option<PathBuf>,
     /// The effective user at the start, before root switched to the owner of the store.
     started_as: u32,
-    /// The store directory, computed at the first use.
-    place: OnceCell<StorePlace>,
+    /// The store directory, once it is known.
+    state: OnceCell<StatePlace>,
+    /// The same, once it is found or made.
+    local: OnceCell<Local>,
 }
 
 impl Context {
@@ -54,7 +57,8 @@ impl Context {
                 .store_dir
                 .or_else(|| variable("JOBCTL_STORE").map(Into::into)),
             started_as: rustix::process::geteuid().as_raw(),
-            place: OnceCell::new(),
+            state: OnceCell::new(),
+            local: OnceCell::new(),
         }
     }
 
@@ -117,10 +121,30 @@ impl Context {
         })
     }
 
-    /// The store, if it exists. Does not read the catalogue if the place of the store is given.
+    /// Opens the store, waiting so long for other writers.
+    pub(super) fn open(&self, create: Create, busy_wait: Duration) -> Result<Opened> {
+        let opened = self.open_options(create, busy_wait)?.open()?;
+        self.local.get_or_init(|| opened.local.clone());
+        Ok(opened)
+    }
+
+    /// What this host has beside the store, which must exist.
+    ///
+    /// # Errors
+    /// As [`Local::find`].
+    pub(super) fn local(&self) -> Result<&Local> {
+        if let Some(local) = self.local.get() {
+            return Ok(local);
+        }
+        let local = Local::find(&self.store_dir()?)?;
+        Ok(self.local.get_or_init(|| local))
+    }
+
+    /// The store, if there is one. Where its place is given, the catalogue is not read for this.
     pub(super) fn existing_store(&self) -> Result<Option<Store>> {
-        match self.open_options(Create::Never, BUSY_WAIT)?.open() {
-            Ok((store, _)) => Ok(Some(store)),
+        match self.open(Create::Never, BUSY_WAIT) {
+            Ok(opened) => Ok(Some(opened.store)),
+            // There is none.
             Err(error) if error.kind == Kind::Unavailable => Ok(None),
             Err(error) => Err(error),
         }
@@ -187,12 +211,12 @@ impl Context {
 
     /// Opens the store, and reports if it was created.
     pub fn open_store(&mut self, create: Create) -> anyhow::Result<Store> {
-        let (store, created) = self.open_options(create, BUSY_WAIT)?.open()?;
-        if created {
-            self.screen
-                .say(&format!("created the store `{}`", store.dir().display()));
+        let opened = self.open(create, BUSY_WAIT)?;
+        if opened.is_new {
+            let dir = opened.local.dir().display();
+            self.screen.say(&format!("created the store `{dir}`"));
         }
-        Ok(store)
+        Ok(opened.store)
     }
 
     /// Name of the calling user; with sudo, of the user who called sudo.

@@ -99,16 +99,16 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
     let (mut expected, mut refused) = (None, None);
     let Order {
         store,
+        local,
         new,
         now_ms,
         settings,
         read,
     } = order;
     let guard = store.guard(settings)?;
-    let state = store.dir().to_owned();
     let result = store.write(|tx: &mut Tx<'_>| {
         if let Some(read) = read {
-            read.save(tx, &state)?;
+            read.keep(tx, local)?;
         }
         if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
             return Ok(Ok(existing));

@@ -17,12 +17,12 @@ pub(super) fn run(_args: Args, context: &mut Context) -> anyhow::Result<u8> {
         .screen
         .done(format!("the store has schema {schema}"));
     if context.screen.json() {
-        let body = json!({"schema_version": schema, "path": store.dir().to_string_lossy()});
+        let path = context.local()?.dir().to_string_lossy().into_owned();
+        let body = json!({"schema_version": schema, "path": path});
         context.screen.document("migrate", body);
     } else {
-        context
-            .screen
-            .line(&format!("`{}` has schema {schema}", store.dir().display()));
+        let line = format!("`{}` has schema {schema}", context.local()?.dir().display());
+        context.screen.line(&line);
     }
     Ok(0)
 }

@@ -10,8 +10,7 @@ use super::signals::Signals;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::owned::Dir;
-use crate::process::capture::{remove_orphans, remove_output};
+use crate::local::Local;
 use crate::run::RunId;
 use crate::store::{Create, PruneRule, Pruning, Store};
 use crate::units::{format_size, parse_duration};
@@ -60,7 +59,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let mut removed = Removed::default();
     let stopped = remove(&mut store, rule, &signals, &mut removed, context)?;
     if stopped.is_none() {
-        sweep(&store, &mut removed)?;
+        sweep(&store, context.local()?, &mut removed)?;
     }
     let Removed { runs, files, bytes } = removed;
     context
@@ -122,7 +121,7 @@ fn remove(
         let start = clock::monotonic();
         let pruned = store.write(|tx| tx.prune(&rule, &here, limit, now_ms))?;
         limit = Pruning::next_page(limit, start.elapsed());
-        let (files, bytes) = remove_output(store.dir(), &pruned.runs, &pruned.keys);
+        let (files, bytes) = context.local()?.remove_output(&pruned.runs, &pruned.keys);
         if store.wal_bytes() >= LOG_BYTES {
             store.checkpoint(false)?;
         }
@@ -135,24 +134,15 @@ fn remove(
     Ok(None)
 }
 
-/// Removes output and checkpoints of runs that no longer exist: an interrupted prune leaves them.
-fn sweep(store: &Store, removed: &mut Removed) -> Result<()> {
+/// Removes output and checkpoints without a run, as an interrupted prune leaves them.
+fn sweep(store: &Store, local: &Local, removed: &mut Removed) -> Result<()> {
     let mut orphans = Vec::new();
-    // Files before rows: a run that starts meanwhile has its row before its file.
-    if let Some(output) = directory(store, "output")? {
-        for thousand in numbers(&output, '.') {
-            let logs = output.dir(thousand.to_string());
-            let logs = logs.map(|dir| numbers(&dir, '.')).unwrap_or_default();
-            orphans.extend(without_row(store, thousand, &logs)?);
-        }
-    }
-    if let Some(checkpoints) = directory(store, "checkpoints")? {
-        let runs = numbers(&checkpoints, '-');
-        for runs in runs.chunk_by(|one, next| one / 1000 == next / 1000) {
-            orphans.extend(without_row(store, runs[0] / 1000, runs)?);
-        }
-    }
-    let (files, bytes) = remove_orphans(store.dir(), &orphans);
+    // The files are listed first: a run that begins meanwhile has its row before its file.
+    local.each_thousand(|thousand, runs| {
+        orphans.extend(without_row(store, thousand, runs)?);
+        Ok(())
+    })?;
+    let (files, bytes) = local.remove_orphans(&orphans);
     removed.files += files;
     removed.bytes += bytes;
     Ok(())
@@ -166,24 +156,4 @@ fn without_row(store: &Store, thousand: i64, runs: &[i64]) -> Result<Vec<RunId>>
     Ok(runs
         .filter(|run| existing.binary_search(run).is_err())
         .collect())
-}
-
-/// A directory in the store directory; `None` if it does not exist.
-fn directory(store: &Store, name: &str) -> Result<Option<Dir>> {
-    match Dir::open(store.dir()).and_then(|dir| dir.dir(name)) {
-        Ok(dir) => Ok(Some(dir)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("look at", &store.dir().join(name), &error)),
-    }
-}
-
-/// The numbers with which the names in a directory begin.
-fn numbers(dir: &Dir, end: char) -> Vec<i64> {
-    let names = dir.names().unwrap_or_default().into_iter();
-    let mut numbers: Vec<i64> = names
-        .filter_map(|name| name.to_str()?.split(end).next()?.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
 }

@@ -6,13 +6,13 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Context;
-use super::workers::is_anybody_in_charge;
 use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
 use crate::cli::ids::unknown_job;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::intake::{Request, payload_of, trace_context};
-use crate::store::{Create, NewRun, Settings, Store, Tx};
+use crate::local::Local;
+use crate::store::{Create, NO_QUEUES, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};
 use crate::zone_files;
 
@@ -67,7 +67,9 @@ pub(super) struct RequestArgs {
 pub(super) struct Order {
     /// The store to write to.
     pub(super) store: Store,
-    /// The run to store.
+    /// What this host has beside it.
+    pub(super) local: Local,
+    /// What goes there.
     pub(super) new: NewRun,
     /// The time used for the checks, milliseconds.
     pub(super) now_ms: i64,
@@ -90,16 +92,16 @@ impl CatalogueRead {
         Self { catalogue, settled }
     }
 
-    /// Caches it in the store for the next command, and puts it in force if no worker and no scheduler is alive. Does nothing if its
-    /// files changed meanwhile: another process may have loaded the newer ones.
-    pub(super) fn save(&self, tx: &mut Tx<'_>, state: &Path) -> Result<()> {
+    /// Keeps it for the next command, and puts it in force where no worker and no scheduler lives. Not if its files were changed
+    /// meanwhile: then somebody may have loaded newer ones.
+    pub(super) fn keep(&self, tx: &mut Tx<'_>, local: &Local) -> Result<()> {
         let now_ms = clock::wall_ms();
         let stamp = catalogue::stamp(&self.catalogue.path, now_ms);
         if !stamp.is_ok_and(|stamp| stamp.text == self.catalogue.stamp) {
             return Ok(());
         }
-        if !tx.is_in_force(&self.catalogue)? && is_anybody_in_charge(tx, state)? {
-            return tx.cache_catalogue(&self.catalogue, self.settled, now_ms);
+        if !tx.is_in_force(&self.catalogue)? && is_anybody_in_charge(tx, local)? {
+            return tx.keep_beside(&self.catalogue, self.settled, now_ms);
         }
         if self.settled {
             tx.apply_catalogue(&self.catalogue, now_ms)?;
@@ -109,7 +111,18 @@ impl CatalogueRead {
     }
 }
 
-/// The source of a job's rules.
+/// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
+/// `jobctl run` is no worker for others.
+fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
+    if local.is_led() != Some(false) {
+        return Ok(true);
+    }
+    let workers = tx.workers()?;
+    let mut workers = workers.iter().filter(|row| row.queues != NO_QUEUES);
+    Ok(workers.any(|row| local.is_alive(&row.registration()) != Some(false)))
+}
+
+/// Where the rules of a job come from.
 enum Rules {
     /// The copy in the store.
     Cached(Settings, Intake),
@@ -166,6 +179,7 @@ impl RequestArgs {
         };
         Ok(Order {
             store,
+            local: context.local()?.clone(),
             new,
             now_ms,
             settings,

@@ -34,6 +34,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
     let Order {
         mut store,
+        local,
         new,
         read,
         ..
@@ -41,8 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         .request
         .order(&args.job, clock::random_bytes(), context)?;
     if let Some(read) = read {
-        let state = store.dir().to_owned();
-        store.write(|tx| read.save(tx, &state))?;
+        store.write(|tx| read.keep(tx, &local))?;
     }
     drop(store);
     let json = context.screen.json();

@@ -9,7 +9,6 @@ use super::{Context, Paint, when};
 use crate::catalogue::Catalogue;
 use crate::document;
 use crate::error::Result;
-use crate::scheduler::is_led;
 use crate::store::{Agenda, SchedulerRow, Store};
 use crate::units::counted;
 
@@ -31,7 +30,7 @@ impl Outlook {
     /// Reads the lock and the store.
     pub(super) fn of(store: &Store, context: &Context) -> Result<Self> {
         let now_ms = context.now_ms();
-        let alive = is_led(store.dir());
+        let alive = context.local()?.is_led();
         let mut agenda = store.agenda()?;
         if agenda.schedules == 0 && alive == Some(false) {
             agenda.schedules = in_catalogue(context);

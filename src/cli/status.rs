@@ -17,7 +17,7 @@ pub struct Args {}
 pub(super) fn run(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let queues = queues::all(&store, context)?;
-    let workers = workers::seen(&store)?;
+    let workers = workers::seen(&store, context.local()?)?;
     let pauses = store.pauses(context.now_ms())?;
     let flow = rules::flow(&store, context)?;
     let pressure = Pressure::of(&queues, &flow, &store, context)?;

@@ -1,19 +1,18 @@
-//! What a command says in `$JOBCTL_RUN_OUTPUT`, and where its checkpoint lies.
+//! What a command says in `$JOBCTL_RUN_OUTPUT`.
 //!
 //! Rule: the file is the command's, so it may be anything: it is opened without following or blocking, read up to a limit,
 //! and lines that are not understood are ignored.
 
 use std::ffi::CStr;
-use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::capture::Redactor;
 use crate::attempt::{Class, RetryAfter, Said};
-use crate::owned::Dir;
-use crate::run::RunId;
+use crate::clock;
+use crate::local::SlotDir;
 
 /// Read of the output file at most.
 const OUTPUT_MAX: u64 = 1 << 20;
@@ -27,32 +26,15 @@ const RESULTS_MAX: usize = 256 << 10;
 /// Number of results.
 const RESULT_COUNT_MAX: usize = 1000;
 
-/// Path of a run's checkpoint.
-pub fn checkpoint_path(store_dir: &Path, run: RunId, idempotency_key: &str) -> PathBuf {
-    let name = checkpoint_name(run, idempotency_key);
-    store_dir.join("checkpoints").join(name)
-}
-
-/// Name of a run's checkpoint. The key keeps a run of a restored store from finding another's.
-pub(super) fn checkpoint_name(run: RunId, idempotency_key: &str) -> String {
-    let key = idempotency_key.chars().filter(char::is_ascii_hexdigit);
-    format!("{run}-{}", key.take(8).collect::<String>())
-}
-
-/// Removes a checkpoint, if there is one; a command may have made a directory of it.
-pub fn remove_checkpoint(path: &Path) -> io::Result<()> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(());
-    };
-    match Dir::open(dir) {
-        Ok(dir) => dir.remove_tree(name),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
+/// What the command of a slot wrote to its output file.
+pub fn said_in(slot: &SlotDir, redactor: Option<&Redactor>) -> Said {
+    read_output(slot.as_fd(), SlotDir::OUTPUT)
+        .map(|text| parse_output(&text, clock::wall_ms(), redactor))
+        .unwrap_or_default()
 }
 
 /// Reads the output file; `None` where there is none or it is not a regular file.
-pub(super) fn read_output(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
+fn read_output(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
     let flags =
         OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = rustix::fs::openat(dir, name, flags, Mode::empty()).ok()?;
@@ -241,12 +223,5 @@ mod tests {
         let fits = format!("message=a\n{filler}\nmessage=hunt");
         assert_eq!(read(&fits), fits.as_bytes());
         assert_eq!(read(&"x".repeat(OUTPUT_MAX as usize + 1)), b"");
-    }
-
-    /// Fault: as `parameters_arrive_byte_for_byte_and_nothing_is_executed_from_them`.
-    #[test]
-    fn a_checkpoint_path_has_no_text_of_users() {
-        let path = checkpoint_path(Path::new("/s"), RunId(7), "../../etc/0123456789abcdef");
-        assert_eq!(path, Path::new("/s/checkpoints/7-ec012345"));
     }
 }

@@ -6,21 +6,22 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Once;
 use std::time::Duration;
 
-use super::capture::{Capture, LogTarget, TAIL_BYTES, Tee, log_path};
+use super::capture::{Capture, LogTarget, TAIL_BYTES, Tee};
 use super::command::CommandPlan;
+use super::contract::said_in;
 use super::control::Control;
 use super::environment::{BaseEnvironment, RunFacts};
 use super::leftovers::{end_tree, run_mark};
 use super::proc_fs;
-use super::slot_dir::SlotDir;
 use super::spawn;
 use super::{Launch, Limits, Outcome, supervise};
 use crate::attempt::{Class, Ending, Mark, NotStarted, Shortage, Spawned, StopCommand};
 use crate::catalogue::{self, Job, Leftovers};
 use crate::clock;
+use crate::local::{Local, SlotDir};
 use crate::run::{Fence, RunId, Trigger, WorkerId};
 
 fn subreaper() {
@@ -106,7 +107,7 @@ impl World {
     fn new() -> Self {
         subreaper();
         let state = tempfile::tempdir().unwrap();
-        let slot = SlotDir::open(state.path(), WorkerId(1), 0).unwrap();
+        let slot = SlotDir::open(&Local::unchecked(state.path()), WorkerId(1), 0).unwrap();
         let unique = u64::from_le_bytes(clock::random_bytes());
         Self {
             slot,
@@ -209,7 +210,7 @@ impl World {
             leftovers: job.leftovers,
         };
         let log = LogTarget {
-            store_dir: Arc::from(self.state.path()),
+            local: self.local(),
             run: RunId(1),
             attempt: 1,
             output_max: self.output_max,
@@ -235,8 +236,12 @@ impl World {
         outcome
     }
 
+    fn local(&self) -> Local {
+        Local::unchecked(self.state.path())
+    }
+
     fn log(&self) -> Vec<u8> {
-        std::fs::read(log_path(self.state.path(), RunId(1), 1)).unwrap_or_default()
+        std::fs::read(self.local().log_path(RunId(1), 1)).unwrap_or_default()
     }
 
     fn file(&self, name: &str) -> std::path::PathBuf {
@@ -978,7 +983,7 @@ fn secrets_reach_the_command_and_nothing_else() {
     let outcome = world.run(&job);
     assert_eq!(tail(&outcome), "[redacted] [redacted]\n");
     assert_eq!(world.log(), b"[redacted] [redacted]\n");
-    let said = world.slot.said(world.capture.redactor());
+    let said = said_in(&world.slot, world.capture.redactor());
     assert_eq!(said.message.unwrap(), "pw=[redacted]");
     std::fs::remove_file(&file).unwrap();
     let base = BaseEnvironment::new(&job, |_| None, Path::new("/s"), Path::new("/c")).unwrap();
@@ -1027,7 +1032,7 @@ fn the_slot_directory_is_empty_again_whatever_was_left() {
     world.payload = Some(b"x".to_vec());
     for script in hostile {
         world.run(&shell(script));
-        assert_eq!(world.slot.said(None).class, None);
+        assert_eq!(said_in(&world.slot, None).class, None);
         if script.ends_with("work") {
             // A file in the place of `work` is for the operator, not for us to remove.
             let _ = std::fs::remove_file(world.file("work"));
@@ -1044,15 +1049,15 @@ fn the_slot_directory_is_empty_again_whatever_was_left() {
 fn what_a_command_says_is_read() {
     let mut world = World::new();
     world.run(&shell("echo error_class=permanent > $JOBCTL_RUN_OUTPUT; echo 'result={\"n\":1}' >> $JOBCTL_RUN_OUTPUT"));
-    let said = world.slot.said(None);
+    let said = said_in(&world.slot, None);
     assert_eq!(
         (said.class, said.results),
         (Some(Class::Permanent), vec!["{\"n\":1}".to_owned()])
     );
     world.run(&shell(":"));
-    assert_eq!(world.slot.said(None).class, None);
+    assert_eq!(said_in(&world.slot, None).class, None);
     world.run(&shell("head -c 5000000 /dev/zero > $JOBCTL_RUN_OUTPUT"));
-    assert_eq!(world.slot.said(None).message, None);
+    assert_eq!(said_in(&world.slot, None).message, None);
 }
 
 /// Proves: as `a_daemon_in_its_own_session_is_found_by_its_mark`.
@@ -1495,9 +1500,10 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
     let inherited = |name: &str| std::env::var_os(name);
     let base =
         BaseEnvironment::new(&job, inherited, world.state.path(), Path::new("/c.toml")).unwrap();
-    let marks = super::marks::StartMarks::create(world.file(&format!("{number}.started"))).unwrap();
+    let marks =
+        crate::local::marks::StartMarks::create(world.file(&format!("{number}.started"))).unwrap();
     let checkpoint = world.file("checkpoint");
-    let state: Arc<Path> = Arc::from(world.state.path());
+    let local = world.local();
     let mut count = 0;
     while clock::monotonic() < until {
         count += 1;
@@ -1549,7 +1555,7 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
             leftovers: Leftovers::Kill,
         };
         let log = LogTarget {
-            store_dir: Arc::clone(&state),
+            local: local.clone(),
             run,
             attempt: 1,
             output_max: 1 << 20,
@@ -1568,7 +1574,7 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
         )
         .unwrap();
         assert_eq!(outcome.ending, Ending::Exited(0));
-        let said = world.slot.said(None);
+        let said = said_in(&world.slot, None);
         assert_eq!(said.message, None);
         marks.done(fence);
     }

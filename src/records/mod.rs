@@ -14,8 +14,9 @@ pub use claims::{
 pub use deaths::{Burial, Cause, Death, Recovered};
 pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
 pub use rows::{
-    Act, ActRow, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, Lacking, Pause, PruneRule,
-    QueueRow, RunDetail, RunFilter, RunRow, Waiting, WorkerRow,
+    Act, ActRow, Asked, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, ImportProgress,
+    Lacking, Pause, PruneRule, QueueRow, ResetLimit, RunDetail, RunFilter, RunRow, UnknownLane,
+    Violation, Waiting, WorkerRow,
 };
 pub use schedule_rows::{
     Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow,

@@ -356,3 +356,56 @@ pub struct WorkerRow {
     /// The worker that started it to execute a single run; `None` for an independent worker.
     pub parent: Option<WorkerId>,
 }
+
+/// Where runs wait that no worker can take.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnknownLane {
+    /// Their queue.
+    pub queue: String,
+    /// Their job.
+    pub job: String,
+    /// Whether it is the job that no catalogue has; else it is the queue.
+    pub is_job: bool,
+}
+
+/// A claim that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// What should hold.
+    pub claim: &'static str,
+    /// The first rows for which it does not: run ids, or what the claim is about.
+    pub rows: Vec<String>,
+}
+
+/// What a reset of a limit ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResetLimit {
+    /// Whether its breaker was not closed.
+    pub breaker: bool,
+    /// Until when a service had asked to wait, milliseconds.
+    pub waited_until_ms: Option<i64>,
+}
+
+/// How far an import came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Lines that are stored or were found to be duplicates.
+    pub lines_done: i64,
+    /// New runs.
+    pub accepted: i64,
+    /// Lines that were duplicates.
+    pub duplicates: i64,
+    /// Of all lines done; `None` where an older jobctl stored them.
+    pub digest: Option<[u8; 32]>,
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'a> {
+    /// This run.
+    Run(RunId),
+    /// The next run of a job; if none waits, one that would wait in this queue.
+    Job(&'a str, &'a str),
+    /// The next run of a queue.
+    Queue(&'a str),
+}

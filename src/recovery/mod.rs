@@ -1,19 +1,14 @@
 //! What becomes of the work of processes that died: any worker and any scheduler of the same user does it, at its start and
 //! within a second.
 
-mod files;
 mod follow_up;
 mod foreign;
 mod judge;
 mod reaper;
 mod sweep;
 
-pub use files::{
-    Fate, fate, has_ended, holds_lock, in_our_namespace, lock_path, marks_path, open_lock,
-    pid_namespace, start_ticks, workers_dir,
-};
 pub use follow_up::follow_up;
-pub use foreign::{leaves_processes, refuse_foreign};
-pub use judge::{Inquest, Life, Lock, cause, is_left_to_parent, life, proves};
+pub use foreign::refuse_foreign;
+pub use judge::{Inquest, cause, is_left_to_parent, proves};
 pub use reaper::{Body, Reaped, Reaper, Told};
 pub use sweep::{Sweep, sweep};

@@ -3,32 +3,25 @@
 //! Rule: the dead worker's lock is held from the proof of its death until its runs are moved, so that one reaper acts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use fs2::FileExt;
 
 use crate::attempt::Mark;
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::fail_point;
+use crate::local::{Life, Local, marks};
 use crate::observe::log::{self, Level};
-use crate::owned::Dir;
-use crate::process::{last_words, leftovers, marks};
+use crate::process::{last_words, leftovers};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
 
-use super::files::{
-    Fate, fate, has_ended, lock_name, lock_path, marks_name, marks_path, open_lock,
-};
 use super::follow_up::follow_up;
-use super::foreign::leaves_processes;
-use super::judge::{Inquest, Life, Lock, cause, is_left_to_parent, life, proves};
+use super::judge::{Inquest, cause, is_left_to_parent, proves};
 
 /// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -65,6 +58,8 @@ impl Told {
 pub struct Reaper<'a> {
     /// Read from.
     pub store: &'a Store,
+    /// Where workers have their files.
+    pub local: &'a Local,
     /// Is not looked at: ourselves.
     pub own: Option<WorkerId>,
     /// Asked only when somebody died: what `on_dead` says.
@@ -88,7 +83,7 @@ impl Reaper<'_> {
             if Some(row.worker) == self.own {
                 continue;
             }
-            let (found, mut lock) = look_at(self.store.dir(), row);
+            let (found, mut lock) = self.local.seize(&row.registration());
             match found {
                 Life::Alive => continue,
                 Life::Dying => {
@@ -100,7 +95,7 @@ impl Reaper<'_> {
             let mut parent = rows.iter().find(|it| Some(it.worker) == row.parent);
             parent = parent.filter(|it| Some(it.worker) != self.own);
             let (parent_lives, mut parent_lock) =
-                match parent.map(|it| look_at(self.store.dir(), it)) {
+                match parent.map(|it| self.local.seize(&it.registration())) {
                     Some((found, lock)) => (found != Life::Dead, lock),
                     None => (false, None),
                 };
@@ -110,7 +105,7 @@ impl Reaper<'_> {
             }
             let mut locks = lock.iter_mut().chain(&mut parent_lock);
             let was_ended_by_parent = locks.any(last_words::were_said);
-            let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id());
+            let same_boot = row.registration().is_of_this_boot();
             let cause = cause(same_boot, was_ended_by_parent);
             reaped.freed |= self.recover(row, (cause, proves(row.parent, self.own)))?;
             drop((lock, parent_lock));
@@ -120,8 +115,7 @@ impl Reaper<'_> {
 
     fn recover(&mut self, row: &WorkerRow, verdict: (Cause, bool)) -> Result<bool> {
         let (cause, _) = verdict;
-        let state = self.store.dir();
-        let marks_path = marks_path(state, row.worker);
+        let marks_path = self.local.marks_path(row.worker);
         let held = self.store.held_by(row.worker)?.into_iter();
         let held: Vec<(RunId, Fence)> = held.map(|(run, fence, _)| (run, fence)).collect();
         let (marks, are_proof) = start_marks(row, &marks_path)?;
@@ -129,7 +123,7 @@ impl Reaper<'_> {
         let claims = inquest.looked_for();
         let left = if claims.is_empty() {
             leftovers::LeftOver::default()
-        } else if leaves_processes(row) {
+        } else if row.registration().leaves_processes() {
             // What is left cannot be seen from here: its runs wait until somebody says that it is gone.
             let number = i32::try_from(row.pid).unwrap_or_default();
             leftovers::LeftOver {
@@ -182,62 +176,16 @@ impl Reaper<'_> {
             log::event(Level::Warn, "worker_died", &fields);
         }
         if n_blocked == 0 {
-            forget_files(state, worker, row.slots);
+            self.local.forget_worker(worker, row.slots);
         }
         Ok(recovered.lost + recovered.unclaimed > 0)
-    }
-}
-
-/// Whether a worker lives; and its lock, where that is ours now.
-fn look_at(state: &Path, row: &WorkerRow) -> (Life, Option<File>) {
-    let (seen, lock) = look(state, row.worker);
-    let has_ended = || match seen {
-        Lock::Missing => fate(row) == Fate::Gone,
-        _ => has_ended(row),
-    };
-    (life(seen, has_ended), lock)
-}
-
-/// Looks at a worker's lock, and keeps it where it is ours now.
-fn look(state: &Path, worker: WorkerId) -> (Lock, Option<File>) {
-    let path = lock_path(state, worker);
-    // Not for writing: the close would wake every reaper, this one too, and two workers would look at each other for ever.
-    match open_lock(state, worker) {
-        Ok(lock) => {
-            if FileExt::try_lock_exclusive(&lock).is_err() {
-                return (Lock::Held, None);
-            }
-            // Another reaper may have finished and removed the file between our open and our lock.
-            let same = match (lock.metadata(), fs::symlink_metadata(&path)) {
-                (Ok(held), Ok(named)) => held.dev() == named.dev() && held.ino() == named.ino(),
-                _ => false,
-            };
-            if same {
-                (Lock::Ours, Some(lock))
-            } else {
-                (Lock::Replaced, None)
-            }
-        }
-        Err(error) => {
-            let is_missing = matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::PermissionDenied
-            );
-            // Else for want of a descriptor, say: the next look will tell.
-            let seen = if is_missing {
-                Lock::Missing
-            } else {
-                Lock::Unknown
-            };
-            (seen, None)
-        }
     }
 }
 
 /// The start marks of a dead worker, and whether the lack of one proves that a run was not started: not where they cannot be
 /// read, and not where the boot is unknown, since they are not synced.
 fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
-    let same_boot = clock::same_boot(&row.boot_id, &clock::boot_id()) == Some(true);
+    let same_boot = row.registration().is_of_this_boot() == Some(true);
     match marks::read(path) {
         Ok(marks) => Ok((marks, same_boot)),
         // The next look may have what this one lacked.
@@ -250,23 +198,6 @@ fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
             Err(Error::io("read", path, &error))
         }
         Err(_) => Ok((Vec::new(), false)),
-    }
-}
-
-/// Removes what a worker whose row is gone left in the store directory; its lock last, which keeps others away.
-pub(super) fn forget_files(state: &Path, worker: WorkerId, slots: i64) {
-    let Ok(state) = Dir::open(state) else {
-        return;
-    };
-    if let Ok(work) = state.dir("work") {
-        for slot in 0..slots {
-            drop(work.remove_tree(format!("{worker}.{slot}")));
-        }
-    }
-    if let Ok(workers) = state.dir("workers") {
-        for name in [marks_name(worker), lock_name(worker)] {
-            drop(workers.remove_file(name));
-        }
     }
 }
 

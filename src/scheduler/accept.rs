@@ -63,7 +63,7 @@ pub struct Acceptance {
 /// # Errors
 /// Those of the store.
 pub fn accept_clock(open: &OpenOptions) -> Result<Acceptance> {
-    let (mut store, _) = open.open()?;
+    let mut store = open.open()?.store;
     accept(&mut store, &clock::boot_id(), clock::reading())
 }
 

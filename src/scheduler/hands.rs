@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::store::Store;
 
 use super::Reload;
@@ -22,7 +23,7 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    pub(super) fn start(mut store: Store, load: Reload) -> Result<Self> {
+    pub(super) fn start(mut store: Store, local: Local, load: Reload) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::new(Kind::Failed, format!("cannot start a thread: {error}"))
         };
@@ -34,7 +35,7 @@ impl Hands {
             .name("store".into())
             .spawn(move || {
                 while let Ok(work) = todo.recv() {
-                    let answer = perform(work, &mut store, &load, &clock::reading);
+                    let answer = perform(work, &mut store, &local, &load, &clock::reading);
                     if sender.send(answer).is_err() {
                         return;
                     }

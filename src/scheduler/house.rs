@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::observe::log::{self, Level};
 use crate::recovery::{Reaper, Told};
-use crate::store::{OpenOptions, Store};
+use crate::store::{OpenOptions, Opened, Store};
 
 use super::Reload;
 
@@ -22,22 +23,23 @@ pub(super) struct House(#[expect(dead_code, reason = "its end is the message")] 
 impl House {
     /// Starts it with connections of its own.
     pub(super) fn start(open: &OpenOptions, load: Reload) -> Result<Self> {
-        let (store, _) = open.open()?;
-        let (second, _) = open.open()?;
+        let Opened { store, local, .. } = open.open()?;
+        let second = open.open()?.store;
         let (life, end) = sync_channel(0);
         std::thread::Builder::new()
             .name("house".into())
-            .spawn(move || work(&store, second, &load, &end))
+            .spawn(move || work(&store, &local, second, &load, &end))
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
         Ok(Self(life))
     }
 }
 
-fn work(store: &Store, mut second: Store, load: &Reload, end: &Receiver<()>) {
+fn work(store: &Store, local: &Local, mut second: Store, load: &Reload, end: &Receiver<()>) {
     let mut told = Told::default();
     loop {
         let mut reaper = Reaper {
             store,
+            local,
             own: None,
             // A catalogue that is wrong just now has no `on_dead`; the dead letter is there all the same.
             catalogue: &|| load().ok().map(Arc::new),

@@ -1,7 +1,7 @@
 //! The scheduler: opens every period of every schedule exactly once.
 //!
 //! `control` is the loop as a value: what is due, what is wanted, what is next. `perform` does that (`work`) by the store: `open` opens what is
-//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`leader`), and a thread
+//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`local::Candidate`), and a thread
 //! that works (`hands`); `planner` does all of it at once.
 
 mod accept;
@@ -14,7 +14,6 @@ mod counts;
 mod findings;
 mod hands;
 mod house;
-mod leader;
 mod manual;
 mod open;
 mod perform;
@@ -40,7 +39,6 @@ pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
 pub use counts::Counts;
 pub use findings::{Finding, Trouble};
-pub use leader::{is_led, lock_path};
 pub use manual::{Order, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};

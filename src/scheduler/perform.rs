@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::observe::log::{self, Level};
 use crate::policy::{ClockGuard, Reading, Times};
 use crate::store::{Store, Tx};
@@ -23,6 +24,7 @@ const CHECKPOINT_BYTES: u64 = 4 << 20;
 pub fn perform(
     work: Work,
     store: &mut Store,
+    local: &Local,
     load: &Reload,
     clock: &dyn Fn() -> Reading,
 ) -> Answer {
@@ -30,58 +32,58 @@ pub fn perform(
         Work::Read => Answer::Read(load().and_then(Loaded::of).map(Arc::new)),
         Work::SaveRules(loaded) => {
             let saved = save_rules(store, &loaded, clock);
-            Answer::RulesSaved(loaded, tend(store, saved))
+            Answer::RulesSaved(loaded, tend(store, local, saved))
         }
         Work::Apply(book, guard, indexes) => {
             let put = apply_all(store, &book, &guard, &indexes, clock);
-            Answer::Applied(indexes, tend(store, put))
+            Answer::Applied(indexes, tend(store, local, put))
         }
         Work::Follow(book, indexes) => {
             let rows = indexes.iter().map(|&index| &book.entries[index]);
             let put: Result<_> = rows.map(|entry| follow(store, entry).map(Put)).collect();
-            Answer::Applied(indexes, tend(store, put))
+            Answer::Applied(indexes, tend(store, local, put))
         }
         Work::FindRemoved(book) => {
             let removed = find_removed(store, &book);
             // The last of a load that reads many rows.
             drop(store.shrink());
-            Answer::Removed(tend(store, removed))
+            Answer::Removed(tend(store, local, removed))
         }
         Work::Remove(book, guard, jobs) => {
             let removed = remove_all(store, &book, &guard, &jobs, clock);
-            Answer::TakenOut(jobs, tend(store, removed))
+            Answer::TakenOut(jobs, tend(store, local, removed))
         }
         Work::Open(book, guard, due, lag_ms) => {
             let opened = open_all(store, &book, &guard, (&due, lag_ms), clock);
-            Answer::Opened(due, tend(store, opened))
+            Answer::Opened(due, tend(store, local, opened))
         }
         Work::Lead => {
             let host = rustix::system::uname();
             let host = host.nodename().to_string_lossy();
             let led = store.write(|tx| tx.lead(std::process::id(), &host, clock().wall_ms));
-            Answer::Leads(tend(store, led))
+            Answer::Leads(tend(store, local, led))
         }
         Work::SaveClock(guard) => {
             let text = guard_text(&guard);
             let saved = text.and_then(|text| store.write(|tx| tx.keep_clock(&text)));
-            Answer::ClockSaved(guard, tend(store, saved))
+            Answer::ClockSaved(guard, tend(store, local, saved))
         }
         Work::Look(seen) => {
             let found = look_around(store, &seen);
-            Answer::Found(tend(store, found))
+            Answer::Found(tend(store, local, found))
         }
     }
 }
 
 /// After an error of the disk: whether the database can recover, and room for it where the disk is full.
-fn tend<T>(store: &Store, result: Result<T>) -> std::result::Result<T, Failure> {
+fn tend<T>(store: &Store, local: &Local, result: Result<T>) -> std::result::Result<T, Failure> {
     result.map_err(|error| {
         if error.kind != Kind::Io {
             return error.into();
         }
         match store.ensure_recoverable(&error) {
             Ok(()) => {
-                if store.release_reserve(&error) {
+                if local.release_reserve(&error) {
                     log::event(Level::Warn, "disk_reserve_released", &[]);
                 }
                 error.into()

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::policy::{ClockGuard, Reading};
-use crate::store::Store;
+use crate::store::{Opened, Store};
 
 use super::Reload;
 use super::agenda::Next;
@@ -30,6 +31,7 @@ pub struct Ticked {
 /// The schedules of a catalogue over a store.
 pub struct Planner {
     store: Store,
+    local: Local,
     control: Control,
 }
 
@@ -48,11 +50,21 @@ impl Planner {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn start(store: Store, catalogue: &Catalogue, boot_id: &str, now: Reading) -> Result<Self> {
+    pub fn start(
+        opened: Opened,
+        catalogue: &Catalogue,
+        boot_id: &str,
+        now: Reading,
+    ) -> Result<Self> {
+        let Opened { store, local, .. } = opened;
         let guard = guard_of(&store, boot_id, now)?;
         let mut control = Control::new(Loaded::of(catalogue.clone())?, guard, false, now);
         control.set_leads(true);
-        let mut planner = Self { store, control };
+        let mut planner = Self {
+            store,
+            local,
+            control,
+        };
         planner.work(now)?;
         Ok(planner)
     }
@@ -110,7 +122,7 @@ impl Planner {
                 return Ok(());
             };
             debug_assert!(!matches!(work, Work::Read));
-            let answer = perform(work, &mut self.store, &load, &|| now);
+            let answer = perform(work, &mut self.store, &self.local, &load, &|| now);
             let failed = answer.failure();
             self.control.on_event(Event::Answer(answer), now);
             self.control.forget_reload();

@@ -13,15 +13,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::Candidate;
 use crate::observe::notify::Notify;
 use crate::process::memory;
 use crate::process::signals::SignalPipe;
-use crate::store::OpenOptions;
+use crate::store::{OpenOptions, Opened};
 
 use super::control::{Action, Control, Event};
 use super::hands::Hands;
 use super::house::House;
-use super::leader::Candidate;
 use super::planner::{Planner, guard_of};
 use super::timer::Timer;
 use super::work::Loaded;
@@ -47,15 +47,15 @@ struct Scheduler {
 pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<()> {
     let stops = SignalPipe::new(&[SIGTERM, SIGINT])?;
     let hangups = SignalPipe::new(&[SIGHUP])?;
-    let (store, _) = open.open()?;
-    let candidate = Candidate::new(store.dir())?;
+    let Opened { store, local, .. } = open.open()?;
+    let candidate = Candidate::new(&local)?;
     let now = clock::reading();
     let guard = guard_of(&store, &clock::boot_id(), now)?;
     let control = Control::new(Loaded::of(catalogue)?, guard, candidate.leads(), now);
     let _house = House::start(open, Arc::clone(&reload))?;
     let scheduler = Scheduler {
         control,
-        hands: Hands::start(store, reload)?,
+        hands: Hands::start(store, local, reload)?,
         candidate,
         timer: Timer::new()?,
         stops,
@@ -70,8 +70,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
 /// # Errors
 /// Those of the store; [`Kind::TryAgain`] while calendar rules are held.
 pub fn once(open: &OpenOptions, catalogue: &Catalogue) -> Result<Counts> {
-    let (store, _) = open.open()?;
-    let mut planner = Planner::start(store, catalogue, &clock::boot_id(), clock::reading())?;
+    let mut planner = Planner::start(open.open()?, catalogue, &clock::boot_id(), clock::reading())?;
     let ticked = planner.tick(clock::reading(), 0)?;
     if let Some(job) = ticked.stale.first() {
         return Err(Error::new(

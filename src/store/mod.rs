@@ -2,20 +2,24 @@
 //!
 //! Rule: nothing above this module uses SQL or SQLite, and the present time is always a parameter.
 
-mod sqlite;
-
 pub use crate::flow::explain::NO_QUEUES;
 pub use crate::records::{
-    Act, ActRow, Agenda, AttemptRow, Burial, Cause, ClaimRequest, Claimed, Claims, Closed,
-    DeadFilter, DeadLetter, Death, Enqueued, ForeignRun, Handled, Handover, Holder, Lacking,
-    NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver, Pause,
-    PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, RunDetail, RunFilter, RunRow,
-    ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnrecordedRun, VersionRow,
-    VersionRows, Waiting, WorkerRow,
+    Act, ActRow, Agenda, Asked, AttemptRow, Burial, Cause, ClaimRequest, Claimed, Claims, Closed,
+    DeadFilter, DeadLetter, Death, Enqueued, ForeignRun, Handled, Handover, Holder, ImportProgress,
+    Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver,
+    Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, ResetLimit, RunDetail,
+    RunFilter, RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane,
+    UntoldRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
-pub(crate) use sqlite::open_lock;
+
+pub mod decide;
+mod ledger;
+mod opening;
+mod sqlite;
+
+pub use decide::Turns;
+pub use ledger::{Done, Entry, Ledger, Write};
+pub use opening::{Create, OpenOptions, Opened};
 pub use sqlite::{
-    Asked, Body, Create, Done, Entry, Finished, ImportProgress, Ledger, OpenOptions, Pruned,
-    Pruning, ResetLimit, SCHEMA_VERSION, Store, Turns, Tx, UnknownLane, Violation, Watch, Write,
-    as_owner, is_network, sqlite_version,
+    Body, Finished, Pruned, Pruning, SCHEMA_VERSION, Store, Tx, Watch, is_begun, sqlite_version,
 };

@@ -17,8 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::flow::Tight;
 use crate::observe::log::{self, Level};
-use crate::process::capture::remove_output;
-use crate::recovery::{Reaper, Told, sweep, workers_dir};
+use crate::recovery::{Reaper, Told, sweep};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
 
@@ -93,7 +92,7 @@ impl House {
             busy_wait: CHECKPOINT_WAIT,
             ..open.clone()
         };
-        let (store, _) = open.open()?;
+        let store = open.open()?.store;
         let generation = store.catalogue_generation(&catalogue.path.to_string_lossy())?;
         let catalogue = Arc::new(Mutex::new(catalogue));
         let keeper = Keeper {
@@ -158,7 +157,7 @@ impl Keeper {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .and_then(|fd| {
                 let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
-                inotify::add_watch(&fd, workers_dir(self.store.dir()), flags)?;
+                inotify::add_watch(&fd, self.shared.local.workers_dir(), flags)?;
                 Ok(fd)
             })
             .ok();
@@ -214,6 +213,7 @@ impl Keeper {
         );
         let mut reaper = Reaper {
             store: &self.store,
+            local: &self.shared.local,
             own: Some(self.worker),
             catalogue: &|| Some(Arc::clone(&catalogue)),
             told: &mut self.told,
@@ -221,7 +221,9 @@ impl Keeper {
         };
         let found = reaper.reap()?;
         if !self.swept {
-            self.swept = sweep(&self.store, self.worker, |body| self.ledger.call(body))?;
+            self.swept = sweep(&self.store, &self.shared.local, self.worker, |body| {
+                self.ledger.call(body)
+            })?;
         }
         let (freed, whole) = (found.freed, !found.dying);
         if freed || (whole && !self.looked) {
@@ -240,7 +242,7 @@ impl Keeper {
         if wal >= CHECKPOINT_BYTES {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
-        self.store.ensure_reserve()?;
+        self.shared.local.keep_reserve()?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
@@ -301,7 +303,7 @@ impl Keeper {
                 upto,
             });
         }
-        let (store, ledger) = (&self.store, &self.ledger);
+        let (local, ledger) = (&self.shared.local, &self.ledger);
         let is_busy = self.busy.load(Ordering::Relaxed);
         let looked = self
             .pruner
@@ -309,7 +311,7 @@ impl Keeper {
                 let from = from.clone();
                 let pruned =
                     ledger.call(move |tx| tx.prune(&rule, &from, page, clock::wall_ms()))?;
-                remove_output(store.dir(), &pruned.runs, &pruned.keys);
+                local.remove_output(&pruned.runs, &pruned.keys);
                 Ok(pruned)
             })?;
         match looked {

@@ -13,11 +13,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::HeldFile;
 use crate::observe::log::{self, Level};
 use crate::run::WorkerId;
 use crate::store::{Store, Watch};
 
-use super::identity::LockFile;
 use super::inbox::Inbox;
 use super::machine::{Event, Left};
 use super::slot::{Shared, TellPanic};
@@ -54,7 +54,7 @@ impl Reader {
     pub(super) fn start(
         store: Store,
         worker: WorkerId,
-        lock: LockFile,
+        lock: HeldFile,
         shared: Arc<Shared>,
     ) -> Result<Self> {
         let failed =
@@ -106,7 +106,7 @@ struct Reading {
     store: Store,
     watch: Watch,
     worker: WorkerId,
-    lock: LockFile,
+    lock: HeldFile,
     shared: Arc<Shared>,
     questions: Arc<Inbox<Question>>,
     version: i64,
@@ -227,7 +227,7 @@ impl Reading {
         }
         if let Err(lost) = self.store.ensure_recoverable(error) {
             self.push(Event::Lost(lost));
-        } else if self.store.release_reserve(error) {
+        } else if self.shared.local.release_reserve(error) {
             log::event(Level::Warn, "disk_reserve_released", &[]);
         }
     }

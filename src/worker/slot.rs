@@ -11,12 +11,12 @@ use crate::attempt::{Class, Ending, NotStarted, Report, Said};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::fail_point;
-use crate::owned;
+use crate::local::marks::StartMarks;
+use crate::local::{Local, SlotDir, remove_checkpoint};
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
-use crate::process::marks::StartMarks;
-use crate::process::{Launch, Limits, Outcome, SlotDir, contract, leftovers, supervise};
+use crate::process::{Launch, Limits, Outcome, contract, leftovers, supervise};
 use crate::store::Claimed;
 use crate::units::hex;
 
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) inbox: Inbox<Event>,
     pub(super) marks: StartMarks,
-    pub(super) store_dir: Arc<std::path::Path>,
+    pub(super) local: Local,
     pub(super) uuid: String,
     pub(super) starter: Starter,
 }
@@ -91,7 +91,7 @@ impl Slot {
                 let report = outcome.into_report(said);
                 // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
                 if policy::classify(&report, &job.job.exit).class == Class::Success {
-                    drop(contract::remove_checkpoint(&checkpoint));
+                    drop(remove_checkpoint(&checkpoint));
                 }
                 report
             }
@@ -142,11 +142,7 @@ impl Slot {
             .map_err(|error| shortage("prepare its directory", &error))?;
         let mark = leftovers::run_mark(&shared.uuid, claimed.run, claimed.fence);
         let key = hex(&claimed.idempotency_key);
-        let checkpoint = contract::checkpoint_path(&shared.store_dir, claimed.run, &key);
-        if let Some(parent) = checkpoint.parent() {
-            // An earlier command may have removed it; work and output directories come back by themselves too.
-            drop(owned::make_dir(parent));
-        }
+        let checkpoint = shared.local.checkpoint_path(claimed.run, &key);
         let cwd = job.cwd.as_deref().unwrap_or(self.dir.dir());
         let facts = RunFacts {
             run: claimed.run,
@@ -179,7 +175,7 @@ impl Slot {
         };
         let (environment, redactor) = base.build(&facts, |name| std::env::var_os(name))?;
         let log = LogTarget {
-            store_dir: Arc::clone(&shared.store_dir),
+            local: shared.local.clone(),
             run: claimed.run,
             attempt: claimed.attempt,
             output_max: job.output_max,
@@ -221,7 +217,7 @@ impl Slot {
         )
         .map_err(NotStarted::Shortage)?;
         fail_point::reach("ended");
-        let said = self.dir.said(self.capture.redactor());
+        let said = contract::said_in(&self.dir, self.capture.redactor());
         Ok((outcome, said, checkpoint))
     }
 }

@@ -129,7 +129,7 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
 
 /// Where the log of the first attempt of a run would be, in a directory as a worker makes it.
 fn place_of_log(world: &World, run: i64) -> PathBuf {
-    let path = jobctl::process::capture::log_path(&world.state(), RunId(run), 1);
+    let path = world.local().log_path(RunId(run), 1);
     let mut private = fs::DirBuilder::new();
     private.recursive(true).mode(0o700);
     private.create(path.parent().unwrap()).unwrap();

@@ -163,7 +163,7 @@ fn held_calendar_rules_are_reported_until_when() {
     };
     let boot_id = jobctl::clock::boot_id();
     let mut planner =
-        Planner::start(world.store(), &lab::catalogue(&world), &boot_id, before).unwrap();
+        Planner::start(world.opened(), &lab::catalogue(&world), &boot_id, before).unwrap();
     planner.tick(before, 0).unwrap();
     drop(planner);
     let (line, status) = scheduler(&world, "calendar schedules");

@@ -128,9 +128,9 @@ fn a_forged_row_does_not_get_a_process_killed() {
     let row = jobctl::store::WorkerRow {
         worker: jobctl::run::WorkerId(5),
         pid: i64::from(pid),
-        pid_start: jobctl::recovery::start_ticks(pid).unwrap(),
+        pid_start: jobctl::local::start_ticks(pid).unwrap(),
         boot_id: jobctl::clock::boot_id(),
-        pid_ns: Some(jobctl::recovery::pid_namespace()),
+        pid_ns: Some(jobctl::local::pid_namespace()),
         host: "here".into(),
         uid: 0,
         queues: String::new(),

@@ -668,7 +668,7 @@ fn look(state: &Path, promises: &[&Promise], drain: Option<&World>) -> Result<()
         now_ms: 1,
     };
     let store = match options.open() {
-        Ok((store, _)) => store,
+        Ok(opened) => opened.store,
         Err(error) => return Err(format!("it does not open: {error}")),
     };
     let conn = invariants::open_in(state);

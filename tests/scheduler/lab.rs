@@ -68,7 +68,7 @@ pub(crate) fn catalogue(world: &World) -> Catalogue {
 /// A scheduler that starts at this moment.
 pub(crate) fn planner(world: &World, now: Reading) -> Planner {
     log::configure(Format::Words, Level::Error);
-    Planner::start(world.store(), &catalogue(world), BOOT, now).expect("it starts")
+    Planner::start(world.opened(), &catalogue(world), BOOT, now).expect("it starts")
 }
 
 /// Opens what is due, as the leader does.
@@ -225,6 +225,6 @@ pub(crate) fn impatient_planner(world: &World, now: Reading) -> Planner {
         busy_wait: Duration::ZERO,
         ..world.open_options()
     };
-    let (store, _) = options.open().expect("the store opens");
-    Planner::start(store, &catalogue(world), BOOT, now).expect("it starts")
+    let opened = options.open().expect("the store opens");
+    Planner::start(opened, &catalogue(world), BOOT, now).expect("it starts")
 }

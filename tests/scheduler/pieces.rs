@@ -17,7 +17,7 @@ fn pieces(world: &World, now: Reading, is_wanted: impl Fn(&Work) -> bool) -> usi
     let load: Reload = Arc::new(|| Err(Error::new(Kind::Bug, "it reads no catalogue")));
     let loaded = Loaded::of(catalogue(world)).expect("schedules");
     let mut control = Control::new(loaded, ClockGuard::new(BOOT, now), true, now);
-    let (mut store, mut count) = (world.store(), 0);
+    let (mut opened, mut count) = (world.opened(), 0);
     loop {
         let actions = control.next(now).into_iter();
         let mut work = actions.filter_map(|action| match action {
@@ -28,7 +28,7 @@ fn pieces(world: &World, now: Reading, is_wanted: impl Fn(&Work) -> bool) -> usi
             return count;
         };
         count += usize::from(is_wanted(&work));
-        let answer = perform(work, &mut store, &load, &|| now);
+        let answer = perform(work, &mut opened.store, &opened.local, &load, &|| now);
         assert!(answer.failure().is_none());
         control.on_event(Event::Answer(answer), now);
     }

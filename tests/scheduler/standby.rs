@@ -5,14 +5,14 @@ use std::sync::Arc;
 use jobctl::error::{Error, Kind};
 use jobctl::policy::{ClockGuard, Reading};
 use jobctl::scheduler::{Action, Answer, Control, Event, Loaded, Reload, Work, perform};
-use jobctl::store::Store;
+use jobctl::store::Opened;
 
 use super::lab::{BOOT, MINUTE, at, catalogue, planner, right, tick, told, world, write};
 
 /// A scheduler that does one piece of work when the test wants it.
 struct Slow {
     control: Control,
-    store: Store,
+    opened: Opened,
     load: Reload,
 }
 
@@ -27,8 +27,9 @@ impl Slow {
         let Some(work) = work.next() else {
             return false;
         };
+        let opened = &mut self.opened;
         let saves_rules = matches!(work, Work::SaveRules(_));
-        let answer = perform(work, &mut self.store, &self.load, &|| now);
+        let answer = perform(work, &mut opened.store, &opened.local, &self.load, &|| now);
         assert!(answer.failure().is_none() || matches!(answer, Answer::Read(_)));
         self.control.on_event(Event::Answer(answer), now);
         !saves_rules
@@ -46,7 +47,7 @@ fn a_standby_that_is_late_with_older_files_brings_no_schedule_back() {
     let loaded = Loaded::of(catalogue(&world)).expect("schedules");
     let mut standby = Slow {
         control: Control::new(loaded, ClockGuard::new(BOOT, now), false, now),
-        store: world.store(),
+        opened: world.opened(),
         load: Arc::new(|| Err(Error::new(Kind::Io, "not now"))),
     };
     // It has saved the rules of what it read when the leader reads newer files.

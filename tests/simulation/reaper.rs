@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use jobctl::attempt::Mark;
-use jobctl::attempt::{Class, Ending, Report, Said};
+use jobctl::attempt::{Class, Ending, Mark, Report, Said};
+use jobctl::local::{self, Lock, life};
 use jobctl::policy::{Judged, Verdict};
-use jobctl::recovery::{self, Inquest, Lock, cause, follow_up, is_left_to_parent, life, proves};
+use jobctl::recovery::{Inquest, cause, follow_up, is_left_to_parent, proves};
 use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{
     Cause, Claimed, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
@@ -33,7 +33,7 @@ pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
         };
         let parent_lives = row.parent.is_some_and(|it| host.locks.contains(&it));
         let is_left = is_left_to_parent(row.parent, Some(worker.id), parent_lives);
-        if life(lock, || false) == recovery::Life::Dead && !is_left {
+        if life(lock, || false) == local::Life::Dead && !is_left {
             recover(worker, host, row)?;
         }
     }

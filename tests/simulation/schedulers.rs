@@ -3,10 +3,12 @@
 //!
 //! Rule: what they decide is decided by the loop of the program, `Control`; here is only a host that does what it wants.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jobctl::catalogue::Catalogue;
 use jobctl::error::{Error, Kind};
+use jobctl::local::Local;
 use jobctl::policy::ClockGuard;
 use jobctl::scheduler::{Action, Answer, Control, Event, Loaded, Reload, Work, accept, perform};
 use jobctl::store::Store;
@@ -267,6 +269,7 @@ impl Process {
         let now = host.reading();
         let clock = || now;
         let load = reload(host);
+        let local = Local::unchecked(Path::new(""));
         if matches!(
             work,
             Work::SaveRules(_) | Work::Apply(..) | Work::FindRemoved(_) | Work::Remove(..)
@@ -278,13 +281,13 @@ impl Process {
             self.well_since_ms = None;
             let mut answer = None;
             let store = &mut self.store;
-            host.while_busy(|| answer = Some(perform(work, store, &load, &clock)));
+            host.while_busy(|| answer = Some(perform(work, store, &local, &load, &clock)));
             host.witness.look(Actor::Nobody, &host.processes);
             let answer = answer.expect("it came back");
             return Ok(refused(answer, host));
         }
         let fails = arm(host);
-        let answer = perform(work, &mut self.store, &load, &clock);
+        let answer = perform(work, &mut self.store, &local, &load, &clock);
         host.witness.look(Actor::Scheduler, &host.processes);
         let held = self.control.guard().suspicion().is_some();
         let has_edition_0 = self.control.schedules() == SCHEDULED.len();

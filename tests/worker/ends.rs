@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use jobctl::process::capture::log_path;
 use jobctl::run::{Reason, RunId, State, Trigger};
 use jobctl::store::{DeadLetter, RunDetail};
 
@@ -493,7 +492,7 @@ fn head_and_tail_of_long_output_are_kept() {
     let world = world("[job.seq]\ncommand = 'seq 100000'\noutput_max = '8K'\n");
     let run = enqueue(&world, "seq");
     drain(&world);
-    let log = fs::read_to_string(log_path(&world.state(), run, 1)).unwrap();
+    let log = fs::read_to_string(world.local().log_path(run, 1)).unwrap();
     assert!(log.len() <= 8192 + 64, "{} bytes", log.len());
     assert!(log.starts_with("1\n2\n3\n"));
     assert!(log.ends_with("\n99999\n100000\n"));
@@ -534,7 +533,7 @@ fn a_secret_is_seen_by_the_command_and_by_nothing_else() {
         show(&world, run).row.last_error.as_deref(),
         Some("exit 75: denied for [redacted]")
     );
-    let log = fs::read_to_string(log_path(&world.state(), run, 3)).unwrap();
+    let log = fs::read_to_string(world.local().log_path(run, 3)).unwrap();
     assert_eq!(log, "connecting with [redacted]\n[redacted]\n");
     assert_eq!(state(&world, broken), State::Waiting);
     assert!(stderr.contains("secret `MISSING`: "), "{stderr}");

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use jobctl::process::capture::log_path;
 use jobctl::run::{RunId, State};
 use jobctl::store::AttemptRow;
 
@@ -273,7 +272,7 @@ fn a_hundred_megabytes_of_output_cost_no_memory() {
     worker.stop();
     let attempt = only_attempt(&world, flood);
     assert_eq!(attempt.output_bytes, 100 << 20);
-    let log = fs::metadata(log_path(&world.state(), flood, 1)).unwrap();
+    let log = fs::metadata(world.local().log_path(flood, 1)).unwrap();
     assert!(log.len() <= (1 << 20) + 64);
 }
 
@@ -290,7 +289,7 @@ fn binary_output_is_kept_byte_for_byte() {
     let run = enqueue(&world, "binary");
     let log = drain(&world);
     let bytes = fs::read(world.home().join("bytes")).unwrap();
-    assert_eq!(fs::read(log_path(&world.state(), run, 1)).unwrap(), bytes);
+    assert_eq!(fs::read(world.local().log_path(run, 1)).unwrap(), bytes);
     let tail = only_attempt(&world, run).output_tail.unwrap();
     assert_eq!(tail, bytes[bytes.len() - tail.len()..]);
     assert!(tail.len() >= 4000);

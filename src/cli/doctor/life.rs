@@ -15,7 +15,7 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
     let all = [
         Ok(turn(store)),
         Ok(log(store)),
-        workers(store, context.now_ms()),
+        workers(store, context),
         scheduler(store, context),
         pressure(store, context),
         unknown(store),
@@ -57,8 +57,8 @@ fn log(store: &Store) -> Finding {
     Finding::ok("log", format!("{} KiB", bytes >> 10))
 }
 
-fn workers(store: &Store, now_ms: i64) -> crate::error::Result<Finding> {
-    let seen = workers::seen(store)?;
+fn workers(store: &Store, context: &Context) -> crate::error::Result<Finding> {
+    let seen = workers::seen(store, context.local()?)?;
     let gone: Vec<String> = seen
         .iter()
         .filter(|worker| worker.alive == Some(false))
@@ -74,7 +74,10 @@ fn workers(store: &Store, now_ms: i64) -> crate::error::Result<Finding> {
             "start a worker as the same user: it recovers them at once",
         ));
     }
-    let trouble: Vec<String> = seen.iter().filter_map(|it| it.trouble(now_ms)).collect();
+    let trouble: Vec<String> = seen
+        .iter()
+        .filter_map(|it| it.trouble(context.now_ms()))
+        .collect();
     if !trouble.is_empty() {
         return Ok(Finding::error(
             "workers",

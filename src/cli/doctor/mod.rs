@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Paint};
 use crate::error::Kind;
-use crate::store::Store;
+use crate::store::{Create, Store, is_begun};
 use crate::units::counted;
 
 /// Check everything that jobctl depends on: directory and permissions of the store, file system, disk, clock, zone data, limits,
@@ -136,12 +136,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 
 /// The store; `None` if it does not exist yet.
 fn open(context: &Context) -> Result<Option<Store>, crate::error::Error> {
-    let dir = context.store_dir()?;
-    if !dir.join("store.lock").exists() && !dir.join("jobctl.db").exists() {
+    if !is_begun(&context.store_dir()?) {
         return Ok(None);
     }
-    let options = context.open_options(crate::store::Create::Never, place::PATIENCE)?;
-    options.open().map(|(store, _)| Some(store))
+    let opened = context.open(Create::Never, place::PATIENCE)?;
+    Ok(Some(opened.store))
 }
 
 fn verify(store: &Store) -> Vec<Finding> {

@@ -9,9 +9,10 @@ use rustix::process::{DumpableBehavior, Resource, dumpable_behavior};
 use super::{Finding, rights};
 use crate::catalogue::{Catalogue, Level};
 use crate::cli::Context;
+use crate::local::is_network;
 use crate::process::descriptors::{Room, room};
 use crate::schedule::Zones;
-use crate::store::{is_network, sqlite_version};
+use crate::store::sqlite_version;
 use crate::units::{counted, format_utc, hex};
 
 /// How long the doctor waits for a busy store.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::error::{Error, Hinted};
+use crate::local::{CHECKPOINTS, OUTPUT, WORK, WORKERS, as_owner};
 use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
-use crate::store::as_owner;
 
 /// Number of findings that are listed; the rest are counted.
 const FINDINGS_MAX: usize = 20;
@@ -77,10 +77,10 @@ impl Flaws {
             match name {
                 // Exists if the directory is the root of a file system.
                 Some("lost+found") => {}
-                Some("work" | "checkpoints") => {
+                Some(WORK | CHECKPOINTS) => {
                     self.judge(&path, Some(Wanted::Directory));
                 }
-                Some("workers" | "output") => {
+                Some(WORKERS | OUTPUT) => {
                     if self.judge(&path, Some(Wanted::Directory)) {
                         self.below(&path);
                     }

@@ -51,7 +51,7 @@ impl Trial {
             busy_wait: PATIENCE,
             now_ms: clock::wall_ms(),
         };
-        Ok(options.open()?.0)
+        Ok(options.open()?.store)
     }
 
     fn start(&self, words: &[&str]) -> Result<Child> {

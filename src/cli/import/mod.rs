@@ -120,8 +120,9 @@ fn import(
         }
     }
     let store = context.open_store(Create::IfMissing)?;
+    let local = context.local()?.clone();
     let id = request_id.get_or_insert_with(|| made_id(&mut context.screen));
-    let mut slices = Slices::new(store, id.clone(), checker.settings.clone(), read)?;
+    let mut slices = Slices::new(store, local, id.clone(), checker.settings.clone(), read)?;
     let screen = &mut context.screen;
     let result = store_all(
         &mut source,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::store::{ImportProgress, NewRun, Settings, Store, Tx};
 
 use super::super::enqueue::is_durable;
@@ -32,6 +33,7 @@ const LOG_KEPT_BYTES: u64 = 4 << 20;
 /// The lines of the next transaction.
 pub(super) struct Slices {
     store: Store,
+    local: Local,
     request_id: String,
     settings: Settings,
     /// The catalogue, until the first transaction has saved it.
@@ -58,6 +60,7 @@ impl Slices {
     /// Continues where the request stopped before.
     pub(super) fn new(
         store: Store,
+        local: Local,
         request_id: String,
         settings: Settings,
         read: CatalogueRead,
@@ -66,6 +69,7 @@ impl Slices {
         let progress = store.import_progress(&request_id)?;
         Ok(Self {
             store,
+            local,
             request_id,
             settings,
             read: Some(read),
@@ -136,6 +140,7 @@ impl Slices {
         let before = self.progress;
         let Self {
             store,
+            local,
             request_id,
             settings,
             read,
@@ -145,7 +150,6 @@ impl Slices {
             ..
         } = self;
         let guard = store.guard(settings)?;
-        let state = store.dir().to_owned();
         let (stored, is_new) = store.write(|tx: &mut Tx<'_>| {
             start = Some(clock::monotonic());
             let found = tx.import_progress(request_id)?;
@@ -160,7 +164,7 @@ impl Slices {
                 .hint("wait for it, or give each import an id of its own"));
             }
             if let Some(read) = read {
-                read.save(tx, &state)?;
+                read.keep(tx, local)?;
             }
             let (answers, refusal) = tx.enqueue_fitting(runs, Some(&guard), now_ms)?;
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;

@@ -11,7 +11,7 @@ use crate::cli::ids::{find_run, run_id, unknown_run};
 use crate::cli::{Context, safe};
 use crate::document;
 use crate::error::{Error, Kind, Result};
-use crate::process::capture::{log_path, open_log};
+use crate::local::Local;
 use crate::run::{RunId, State};
 use crate::store::{AttemptRow, Create, RunDetail, Store};
 
@@ -43,15 +43,17 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         Follow {
             args,
             store: &store,
+            local: context.local()?.clone(),
             output: Output::new(args.raw),
         }
         .run(context)?;
         return Ok(0);
     }
     let number = args.attempt.unwrap_or(detail.row.attempts);
-    let path = log_path(store.dir(), args.run, number);
+    let local = context.local()?;
+    let path = local.log_path(args.run, number);
     let row = detail.attempts.iter().find(|row| row.number == number);
-    let log = optional(open_log(store.dir(), args.run, number), &path)?;
+    let log = optional(local.open_log(args.run, number), &path)?;
     if row.is_none() && log.is_none() {
         return Err(no_attempt(&detail, args.attempt).into());
     }
@@ -198,6 +200,7 @@ impl Output {
 struct Follow<'a> {
     args: &'a Args,
     store: &'a Store,
+    local: Local,
     output: Output,
 }
 
@@ -209,8 +212,8 @@ impl Follow<'_> {
             .attempt
             .unwrap_or_else(|| 1.max(self.first(context)));
         loop {
-            let mut tail = Tail::new(self.store.dir(), self.args.run, number, &watch)?;
-            // The state is read before the file, so that nothing written before the end is missed.
+            let mut tail = Tail::new(&self.local, self.args.run, number, &watch)?;
+            // The state is read before the file: what was written until the end is then read for certain.
             loop {
                 let ended = self.ended(number, context)?;
                 let mut read = 0;

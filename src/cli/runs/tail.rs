@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use super::pieces::{PIECE_BYTES, optional, read_some};
 use crate::error::{Error, Result};
-use crate::process::capture::{log_path, open_log};
+use crate::local::Local;
 use crate::run::RunId;
 use crate::store::Watch;
 
 /// The log of an attempt while it is written.
 pub(super) struct Tail<'a> {
-    store_dir: &'a Path,
+    local: &'a Local,
     run: RunId,
     attempt: i64,
     path: PathBuf,
@@ -29,16 +29,16 @@ pub(super) struct Tail<'a> {
 impl<'a> Tail<'a> {
     /// The log of this attempt; the file need not exist yet.
     pub(super) fn new(
-        store_dir: &'a Path,
+        local: &'a Local,
         run: RunId,
         attempt: i64,
         store: &'a Watch,
     ) -> Result<Self> {
-        let path = log_path(store_dir, run, attempt);
+        let path = local.log_path(run, attempt);
         let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|error| Error::io("watch", &path, &error.into()))?;
         Ok(Self {
-            store_dir,
+            local,
             run,
             attempt,
             path,
@@ -58,7 +58,7 @@ impl<'a> Tail<'a> {
     pub(super) fn read(&mut self) -> Result<Option<&[u8]>> {
         let io = |path: &PathBuf, error| Error::io("read", path, &error);
         if self.file.is_none() {
-            let opened = open_log(self.store_dir, self.run, self.attempt);
+            let opened = self.local.open_log(self.run, self.attempt);
             self.file = optional(opened, &self.path)?;
             if self.file.is_some() {
                 // Watched before the first read, so that no write in between is missed.

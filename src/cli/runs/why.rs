@@ -52,8 +52,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
             store.why(Asked::Queue(queue), now_ms)?.unwrap_or_default()
         }
     };
-    let answer = explain(&facts, &gone(&store)?);
-    // The job may have no run because its schedule is on hold.
+    let answer = explain(&facts, &gone(&store, context.local()?)?);
+    // The job may be late for want of a run: what its schedule waits for.
     let calendar = match &args.job {
         Some(job) => Calendar::of_jobs(&store, &[job], now_ms)?,
         None => Calendar::default(),

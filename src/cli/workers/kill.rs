@@ -3,19 +3,18 @@
 //! Rule: a row of the store does not prove which process is the worker. A pidfd is opened first; then pid and start time are
 //! compared, and the kernel must show that the process holds the worker's lock. Other workers recover its runs.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
-use super::{find, life};
+use super::find;
 use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::recovery::{Fate, fate, holds_lock, leaves_processes, lock_path};
+use crate::local::{Fate, Local};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 use crate::units::counted;
@@ -40,12 +39,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if args.gone {
         return declare_gone(&mut store, &row, context);
     }
-    kill(store.dir(), &row)?;
+    let local = context.local()?.clone();
+    kill(&local, &row)?;
     context
         .screen
         .done(format!("worker {} was killed", row.worker));
     let start = clock::monotonic();
-    while life::is_alive(store.dir(), &row) == Some(true) {
+    while local.is_alive(&row.registration()) == Some(true) {
         if start.elapsed() >= GONE_WITHIN {
             let message = format!(
                 "worker {} was killed, but its lock is still held",
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         clock::pause(Duration::from_millis(5));
     }
     let others = store.workers()?.iter().any(|other| {
-        other.worker != row.worker && life::is_alive(store.dir(), other) == Some(true)
+        other.worker != row.worker && local.is_alive(&other.registration()) == Some(true)
     });
     let line = format!("worker {} was killed", row.worker);
     report(&store, row.worker, &line, others, context)
@@ -75,10 +75,10 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
         let message = format!("cannot declare worker {worker} gone: {cause}; nothing was changed");
         Err(Error::new(Kind::Refused, message).hint(hint).into())
     };
-    if life::is_alive(store.dir(), row) != Some(false) {
+    if context.local()?.is_alive(&row.registration()) != Some(false) {
         return refused("it is alive", format!("`jobctl workers stop {worker}`"));
     }
-    if !leaves_processes(row) {
+    if !row.registration().leaves_processes() {
         let hint = "start a worker: it recovers its runs".to_owned();
         return refused("its processes are visible from here", hint);
     }
@@ -116,7 +116,7 @@ fn report(
     Ok(0)
 }
 
-fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
+fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
     let refused = |cause: &str| {
         Error::new(
             Kind::Refused,
@@ -148,8 +148,8 @@ fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
         Err(rustix::io::Errno::SRCH) => return Err(gone()),
         Err(error) => return Err(failed(error)),
     };
-    // From now on the pid cannot be reused for another process.
-    match fate(row) {
+    // Only now it is certain that the number belongs to one process for good.
+    match row.registration().fate() {
         Fate::Exists(_) => {}
         Fate::Gone => return Err(gone()),
         Fate::Unknown => {
@@ -158,7 +158,7 @@ fn kill(state: &Path, row: &WorkerRow) -> Result<()> {
             ));
         }
     }
-    if !holds_lock(pid.as_raw_pid(), &lock_path(state, row.worker)) {
+    if !local.holds_lock(pid.as_raw_pid(), row.worker) {
         let cause = format!("process {} does not hold its lock", row.pid);
         return Err(refused(&cause));
     }

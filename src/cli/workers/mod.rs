@@ -1,7 +1,6 @@
 //! `jobctl workers`: lists, stops and kills workers.
 
 mod kill;
-mod life;
 mod stop;
 
 use std::collections::BTreeSet;
@@ -12,12 +11,10 @@ use serde_json::{Value, json};
 use super::{Context, Paint, Table, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::owned::user_name;
-use crate::recovery::has_ended;
 use crate::run::WorkerId;
 use crate::store::{Create, Lacking, Store, WorkerRow};
-
-pub(super) use life::is_anybody_in_charge;
 
 /// List, stop and kill workers
 #[derive(Debug, clap::Args)]
@@ -57,9 +54,9 @@ pub(super) struct Seen {
 }
 
 /// Workers that are certainly not alive.
-pub(super) fn gone(store: &Store) -> Result<BTreeSet<WorkerId>> {
+pub(super) fn gone(store: &Store, local: &Local) -> Result<BTreeSet<WorkerId>> {
     let rows = store.workers()?.into_iter();
-    let gone = rows.filter(|row| life::is_alive(store.dir(), row) == Some(false));
+    let gone = rows.filter(|row| local.is_alive(&row.registration()) == Some(false));
     Ok(gone.map(|row| row.worker).collect())
 }
 
@@ -100,17 +97,19 @@ impl Seen {
     }
 }
 
-/// A message if this worker is gone and its runs were not recovered yet.
-pub(super) fn fate(store: &Store, worker: WorkerId) -> Result<Option<String>> {
+/// Why a run that a worker holds does not go on: the worker is gone, and no process has recovered it.
+pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
     };
-    let gone = life::is_alive(store.dir(), &row).map_or_else(|| has_ended(&row), |alive| !alive);
-    Ok(gone.then(|| format!("worker {worker} is gone and its runs are not recovered yet")))
+    let gone = local
+        .is_alive(&row.registration())
+        .map_or_else(|| row.registration().has_ended(), |alive| !alive);
+    Ok(gone.then(|| format!("worker {worker} is gone and not recovered yet")))
 }
 
 /// All registered workers.
-pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
+pub(super) fn seen(store: &Store, local: &Local) -> Result<Vec<Seen>> {
     let busy = store.busy()?;
     let mut lacking = store.lacking()?;
     let rows = store.workers()?;
@@ -127,7 +126,7 @@ pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
     let seen = rows.into_iter().zip(all_busy).map(|(row, busy)| Seen {
         busy,
         user: u32::try_from(row.uid).ok().and_then(user_name),
-        alive: life::is_alive(store.dir(), &row),
+        alive: local.is_alive(&row.registration()),
         lacking: lacking.remove(&row.worker),
         row,
     });
@@ -136,7 +135,7 @@ pub(super) fn seen(store: &Store) -> Result<Vec<Seen>> {
 
 fn list(context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
-    let workers = seen(&store)?;
+    let workers = seen(&store, context.local()?)?;
     if context.screen.json() {
         let items: Vec<Value> = workers.iter().map(Seen::document).collect();
         context

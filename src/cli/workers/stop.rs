@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{life, unknown_worker};
+use super::unknown_worker;
 use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 use crate::run::WorkerId;
 use crate::store::{Create, Store};
 
@@ -24,11 +25,12 @@ pub(super) struct Args {
 /// Asks.
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let mut store = context.open_store(Create::Never)?;
+    let local = context.local()?.clone();
     let workers = if args.all {
         let rows = store.workers()?;
         let alive = rows
             .iter()
-            .filter(|row| life::is_alive(store.dir(), row) != Some(false));
+            .filter(|row| local.is_alive(&row.registration()) != Some(false));
         alive.map(|row| row.worker).collect()
     } else {
         args.workers
@@ -39,7 +41,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         .screen
         .done(format!("{} workers were asked to stop", workers.len()));
     for worker in workers {
-        let refusal = ask(&mut store, worker, context.now_ms())?;
+        let refusal = ask(&mut store, &local, worker, context.now_ms())?;
         let reason = refusal.as_ref().map(|error| error.message.clone());
         items.push(json!({ "worker": worker, "done": refusal.is_none(), "reason": reason }));
         match refusal {
@@ -69,13 +71,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     Err(last.details(details).into())
 }
 
-/// Why the worker could not be asked to stop; `None` if it was.
-fn ask(store: &mut Store, worker: WorkerId, now_ms: i64) -> Result<Option<Error>> {
+/// Why it could not be asked, if so.
+fn ask(store: &mut Store, local: &Local, worker: WorkerId, now_ms: i64) -> Result<Option<Error>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(Some(unknown_worker(worker)));
     };
-    if life::is_alive(store.dir(), &row) == Some(false) {
-        let message = format!("cannot stop worker {worker}: it is already gone");
+    if local.is_alive(&row.registration()) == Some(false) {
+        let message = format!("cannot stop worker {worker}: it is gone already");
         return Ok(Some(
             Error::new(Kind::Refused, message).hint("any other worker recovers its runs"),
         ));

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::{LogTarget, log_place};
+use super::LogTarget;
 use crate::owned::Dir;
 
 /// Below this much free space, output is dropped: finishing runs needs the rest.
@@ -179,10 +179,13 @@ impl LogFile {
 
     /// The directory of the log, made if it is missing, and its name.
     fn place(&self) -> io::Result<(Dir, String)> {
-        let (thousand, name) = log_place(self.target.run, self.target.attempt);
-        let state = Dir::open(&self.target.store_dir)?;
-        let dir = state.make_dir("output")?.make_dir(thousand)?;
-        Ok((dir, name))
+        let LogTarget {
+            local,
+            run,
+            attempt,
+            ..
+        } = &self.target;
+        local.make_log_place(*run, *attempt)
     }
 }
 
@@ -210,12 +213,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::process::capture::log_path;
+    use crate::local::Local;
     use crate::run::RunId;
 
     fn log(dir: &Path, output_max: u64) -> LogFile {
         LogFile::new(LogTarget {
-            store_dir: dir.into(),
+            local: Local::unchecked(dir),
             run: RunId(12_345),
             attempt: 2,
             output_max,
@@ -223,7 +226,10 @@ mod tests {
     }
 
     fn finished(mut log: LogFile) -> (u64, Vec<u8>) {
-        let path = log_path(&log.target.store_dir, log.target.run, log.target.attempt);
+        let path = log
+            .target
+            .local
+            .log_path(log.target.run, log.target.attempt);
         let dropped = log.finish(&mut [0; 7]);
         (dropped, std::fs::read(path).unwrap())
     }

@@ -4,22 +4,17 @@
 //! dropped. Memory is constant. Secrets are redacted before anything is kept.
 
 mod log_file;
-mod prune;
 mod redact;
 mod tee;
 
-use std::fs::File;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-pub use prune::{remove_orphans, remove_output};
 pub use redact::Redactor;
 pub use tee::Tee;
 
 use log_file::LogFile;
 
-use crate::owned::Dir;
+use crate::local::Local;
 use crate::run::RunId;
 
 /// Bytes of output kept in memory, and with the attempt in the store.
@@ -28,29 +23,11 @@ pub const TAIL_BYTES: usize = 4096;
 /// A pipe holds 64 KiB: one read takes all.
 const READ_BYTES: usize = 64 << 10;
 
-/// Path of an attempt's log, to be shown; it is opened by [`open_log`].
-pub fn log_path(store_dir: &Path, run: RunId, attempt: i64) -> PathBuf {
-    let (thousand, name) = log_place(run, attempt);
-    store_dir.join("output").join(thousand).join(name)
-}
-
-/// Opens an attempt's log for reading.
-pub fn open_log(store_dir: &Path, run: RunId, attempt: i64) -> std::io::Result<File> {
-    let (thousand, name) = log_place(run, attempt);
-    let output = Dir::open(store_dir)?.dir("output")?;
-    output.dir(thousand)?.open_read(name)
-}
-
-/// The directory below `output` and the name of an attempt's log: a thousand runs to a directory.
-fn log_place(run: RunId, attempt: i64) -> (String, String) {
-    ((run.0 / 1000).to_string(), format!("{run}.{attempt}.log"))
-}
-
 /// Where an attempt's output goes.
 #[derive(Debug, Clone)]
 pub struct LogTarget {
-    /// Store directory, absolute.
-    pub store_dir: Arc<Path>,
+    /// Where logs are.
+    pub local: Local,
     /// The run.
     pub run: RunId,
     /// Number of the attempt.

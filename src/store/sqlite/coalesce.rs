@@ -1,14 +1,14 @@
 //! Finds the run that an enqueue coalesces with, and gives a waiting one the parameters of the enqueue.
 //!
-//! Rule: of the runs with one key, the one that starts last has the newest parameters; with `rerun` it starts after the others
-//! have ended.
+//! Rule: `decide::coalesce` says which; here it is looked up and written.
 
 use rusqlite::params;
 
 use super::writer::{Depth, Tx};
 use crate::catalogue::Coalesce;
-use crate::error::{Error, Kind, Result};
-use crate::run::{RunId, State};
+use crate::error::Result;
+use crate::run::RunId;
+use crate::store::decide::{CoalesceOutcome, Live, coalesce};
 use crate::store::{Enqueued, NewRun};
 
 /// What an enqueue does because of runs with its key that have not ended.
@@ -21,31 +21,6 @@ pub(super) enum CoalesceOutcome {
     Behind(Vec<RunId>),
 }
 
-/// A run with an equal key that has not ended.
-struct Live {
-    run: RunId,
-    is_running: bool,
-    is_gated: bool,
-    due_ms: i64,
-    sequence: Option<String>,
-}
-
-impl Live {
-    fn answer(&self, replaced: bool) -> CoalesceOutcome {
-        CoalesceOutcome::Existing(Enqueued {
-            run: self.run,
-            duplicate: true,
-            replaced,
-            state: if self.is_running {
-                State::Running
-            } else {
-                State::Waiting
-            },
-            due_ms: self.due_ms,
-        })
-    }
-}
-
 impl Tx<'_> {
     /// Looks for runs with this key; if the job says so, a waiting one gets the parameters of the enqueue.
     pub(super) fn coalesce(
@@ -55,27 +30,16 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<CoalesceOutcome> {
         let live = self.live(&new.job, key, now_ms)?;
-        // A run that waits for others with the key is the last one, whatever its id.
-        let waiting = live.iter().filter(|it| !it.is_running);
-        let last = waiting.max_by_key(|it| (it.is_gated, it.run));
-        let running = || live.iter().filter(|it| it.is_running);
-        Ok(match (last, how) {
-            (Some(last), Coalesce::DropWaiting | Coalesce::DropActive) => last.answer(false),
-            (Some(last), Coalesce::Replace | Coalesce::Rerun) => {
-                self.replace(last, new)?;
-                if how == Coalesce::Rerun {
-                    let before: Vec<RunId> = running().map(|it| it.run).collect();
-                    self.put_behind(last.run, &before)?;
-                }
-                last.answer(true)
+        Ok(match coalesce(&live, how) {
+            CoalesceOutcome::New => Alike::None,
+            CoalesceOutcome::Duplicate(it) => Alike::Existing(it.answer(false)),
+            CoalesceOutcome::TakenOver(it, before) => {
+                it.check_sequence(new)?;
+                self.replace(it.run, new)?;
+                self.put_behind(it.run, &before)?;
+                Alike::Existing(it.answer(true))
             }
-            (None, Coalesce::DropActive) => running()
-                .next()
-                .map_or(CoalesceOutcome::None, |it| it.answer(false)),
-            (None, Coalesce::Rerun) => {
-                CoalesceOutcome::Behind(running().map(|it| it.run).collect())
-            }
-            (None, Coalesce::DropWaiting | Coalesce::Replace) => CoalesceOutcome::None,
+            CoalesceOutcome::Behind(runs) => Alike::Behind(runs),
         })
     }
 
@@ -101,26 +65,17 @@ impl Tx<'_> {
         Ok(live)
     }
 
-    /// Gives a waiting run the parameters of an enqueue. Id, place, due time, deadline and history stay. The idempotency key is new,
-    /// because the old one belongs to other parameters.
-    fn replace(&mut self, last: &Live, new: &NewRun) -> Result<()> {
+    /// Gives a waiting run what was enqueued now. Id, place, due time, deadline and history stay. The idempotency key is the
+    /// new one: whoever saw the old one saw other parameters.
+    fn replace(&mut self, run: RunId, new: &NewRun) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,
                 correlation_id = ?7, initiator = ?8, business_key = ?9, traceparent = ?10
             WHERE id = ?1 AND state = 'waiting'";
         const FORGET: &str = "DELETE FROM payload WHERE run = ?1";
         const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
-        let sequence = new.sequence.as_ref().map(|sequence| &sequence.key);
-        if sequence != last.sequence.as_ref() {
-            let message = format!(
-                "run {} of job `{}` has this dedup key and is in another sequence; nothing was enqueued",
-                last.run, new.job
-            );
-            return Err(Error::new(Kind::Refused, message)
-                .hint("give runs of different sequences different dedup keys"));
-        }
         let changed = self.conn.prepare_cached(SQL)?.execute(params![
-            last.run.0,
+            run.0,
             new.params,
             new.payload.is_some(),
             new.idempotency_key,
@@ -132,10 +87,10 @@ impl Tx<'_> {
             new.traceparent,
         ])?;
         super::moves::exactly_one(changed, "replace a run")?;
-        self.conn.prepare_cached(FORGET)?.execute([last.run.0])?;
+        self.conn.prepare_cached(FORGET)?.execute([run.0])?;
         if let Some(payload) = &new.payload {
             let mut statement = self.conn.prepare_cached(PAYLOAD)?;
-            statement.execute(params![last.run.0, payload])?;
+            statement.execute(params![run.0, payload])?;
         }
         Ok(())
     }

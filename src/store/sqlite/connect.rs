@@ -7,8 +7,8 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::Files;
 use super::migrate::{APPLICATION_ID, VERSION};
-use super::place::HINT_RIGHTS;
 use crate::error::{Error, Kind, Result};
+use crate::local::HINT_RIGHTS;
 use crate::owned::Dir;
 
 /// SQLite 3.7.0 to 3.51.2 can lose a commit when a log is reset while another process reads it.
@@ -50,9 +50,10 @@ pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
 pub(super) fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<()> {
     let name = format!("jobctl.db.schema-{version}.bak");
     let temporary = format!("jobctl.db.schema-{version}.tmp");
-    let (path, temporary_path) = (files.dir.join(&name), files.dir.join(&temporary));
+    let dir = files.local.dir();
+    let (path, temporary_path) = (dir.join(&name), dir.join(&temporary));
     let io = |error: std::io::Error| Error::io("write", &path, &error);
-    let dir = Dir::open(&files.dir).map_err(io)?;
+    let dir = Dir::open(dir).map_err(io)?;
     drop(dir.create_anew(&temporary).map_err(io)?);
     conn.backup("main", &temporary_path, None::<fn(_)>)?;
     dir.open_read(&temporary)

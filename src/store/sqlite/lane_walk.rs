@@ -6,14 +6,12 @@
 use std::collections::VecDeque;
 
 use super::claim::{Taken, Wanted};
-use super::claim_in_progress::ClaimInProgress;
 use super::flow;
-use super::reserves::Reserves;
 use super::ring::Walk;
-use super::turns::Turns;
 use super::writer::Tx;
 use crate::error::Result;
-use crate::store::{ClaimRequest, Claims, ServedQueue};
+use crate::store::decide::Desk;
+use crate::store::{ClaimRequest, Claims, ServedQueue, Turns};
 
 /// Why a walk through a queue ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +36,7 @@ impl Tx<'_> {
         let mut claim = ClaimInProgress {
             request,
             gates: flow::gates(self.conn, &rules.rules, now_ms)?,
-            reserves: Reserves::new(self, request, &rules.rules)?,
+            reserves: self.reserves(request, &rules.rules)?,
             changes_ms: rules.until_ms,
             may_skip: true,
             skipped: false,

@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use super::lock::{self, Mode};
-use super::{Files, Store};
+use super::{Files, LOCK, Store};
 use crate::error::{Error, Result};
+use crate::local::lock::{self, Mode};
 
 /// Size from which on a command without others runs a checkpoint, bytes: 1,000 pages, as for workers.
 const LONG: u64 = 4 << 20;
@@ -27,9 +27,10 @@ pub(super) fn sync_log_name(files: &Files) -> Result<()> {
     if wal_bytes(files) > 0 {
         return Ok(());
     }
-    std::fs::File::open(&files.dir)
+    let dir = files.local.dir();
+    std::fs::File::open(dir)
         .and_then(|dir| dir.sync_all())
-        .map_err(|error| Error::io("sync", &files.dir, &error))
+        .map_err(|error| Error::io("sync", dir, &error))
 }
 
 /// Bytes of the write-ahead log.
@@ -61,8 +62,9 @@ impl Store {
             let Some(lock) = self.schema_lock.take() else {
                 return Ok(());
             };
+            let path = self.files.local.dir().join(LOCK);
             let alone = lock::acquire(lock, Mode::Exclusive, Duration::ZERO)
-                .map_err(|error| Error::io("lock", &self.files.dir.join("store.lock"), &error))?;
+                .map_err(|error| Error::io("lock", &path, &error))?;
             if alone.is_none() {
                 return Ok(());
             }

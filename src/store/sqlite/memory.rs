@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use super::migrate::migrate;
 use super::{Files, Store, connect};
 use crate::error::Result;
+use crate::local::Local;
 
 impl Store {
     /// Opens the store of this name in the memory of this process, and makes it where there is none. It is gone with the last
@@ -18,9 +19,9 @@ impl Store {
     #[doc(hidden)]
     pub fn in_memory(name: &str, now_ms: i64) -> Result<Self> {
         let files = Files {
-            dir: PathBuf::new(),
             database: PathBuf::from(format!("file:/{name}?vfs=memdb")),
             write_lock: PathBuf::new(),
+            local: Local::unchecked(Path::new("")),
         };
         let mut conn = connect(&files.database)?;
         let made: Option<String> = conn

@@ -11,7 +11,6 @@ mod claim_in_progress;
 mod coalesce;
 mod connect;
 mod dead;
-mod disk;
 mod enqueue;
 mod fault;
 mod finish;
@@ -23,7 +22,6 @@ mod lane_walk;
 mod lanes;
 mod late_statement;
 mod leave;
-mod ledger;
 mod lock;
 mod log;
 mod memory;
@@ -34,7 +32,6 @@ mod operate;
 mod overrides;
 mod pause;
 mod periods;
-mod place;
 mod prune;
 mod queues;
 mod recover;
@@ -46,9 +43,9 @@ mod run_list;
 mod runs;
 mod schedules;
 mod sequence;
+mod space;
 #[cfg(test)]
 mod tests;
-mod turns;
 mod unknown;
 mod verify;
 mod watch;
@@ -65,22 +62,14 @@ use rusqlite::Connection;
 
 pub use connect::sqlite_version;
 pub use finish::Finished;
-pub use ledger::{Done, Entry, Ledger, Write};
-pub(crate) use lock::open as open_lock;
 pub use migrate::VERSION as SCHEMA_VERSION;
-pub use open::{Create, OpenOptions};
-pub use overrides::ResetLimit;
-pub use place::{as_owner, is_network};
+pub use open::is_begun;
 pub use prune::{Pruned, Pruning};
-pub use request::ImportProgress;
-pub use turns::Turns;
-pub use unknown::UnknownLane;
-pub use verify::Violation;
 pub use watch::Watch;
-pub use why::Asked;
 pub use writer::{Body, Tx};
 
 use crate::error::{Error, Kind, Result};
+use crate::local::Local;
 
 /// An open store. Each thread has its own; the worker's writer thread owns one inside its [`Ledger`].
 pub struct Store {
@@ -97,10 +86,16 @@ pub struct Store {
     schema_lock: Option<File>,
 }
 
-/// Paths of a store directory.
+/// Name of the database.
+const DATABASE: &str = "jobctl.db";
+
+/// Name of the lock that is held shared by whoever has the store open, and alone by who makes or migrates it.
+const LOCK: &str = "store.lock";
+
+/// What SQLite has in the state directory.
 #[derive(Debug, Clone)]
 struct Files {
-    dir: PathBuf,
+    local: Local,
     database: PathBuf,
     write_lock: PathBuf,
 }
@@ -127,11 +122,6 @@ impl FileId {
 }
 
 impl Store {
-    /// The store directory, absolute.
-    pub fn dir(&self) -> &Path {
-        &self.files.dir
-    }
-
     /// Random name of this store, given at its creation.
     pub fn uuid(&self) -> &str {
         &self.uuid

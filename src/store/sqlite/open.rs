@@ -12,54 +12,39 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::connect::{back_up, connect, version_of};
-use super::lock::{self, Mode};
 use super::log::sync_log_name;
 use super::migrate::{VERSION, migrate};
-use super::place::{HINT_RIGHTS, make_dir, refuse_network};
-use super::{FileId, Files, Store};
+use super::{DATABASE, FileId, Files, LOCK, Store};
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
+use crate::local::lock::{self, Mode};
+use crate::local::{HINT_RIGHTS, Local, no_store};
 use crate::owned::{Dir, Facts, Wanted, judge};
+use crate::store::{Create, OpenOptions, Opened};
 use crate::units::hex;
 
-/// Whether opening may create or migrate the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Create {
-    /// Create it if it does not exist.
-    IfMissing,
-    /// As `IfMissing`, and migrate an older schema.
-    AndMigrate,
-    /// It must exist.
-    Never,
-}
-
-/// How to open a store.
-#[derive(Debug, Clone)]
-pub struct OpenOptions {
-    /// The store directory.
-    pub dir: PathBuf,
-    /// Whether it may be created or migrated.
-    pub create: Create,
-    /// Longest wait for other processes.
-    pub busy_wait: Duration,
-    /// Present time, milliseconds; the creation time of a new store.
-    pub now_ms: i64,
+/// Whether there is, or was, a store in this directory.
+pub fn is_begun(dir: &Path) -> bool {
+    dir.join(LOCK).exists() || dir.join(DATABASE).exists()
 }
 
 /// Interval of attempts to lock exclusively.
 const LOCK_STEP: Duration = Duration::from_millis(10);
 
 impl OpenOptions {
-    /// Opens the store. The second value says whether it was just created.
-    pub fn open(&self) -> Result<(Store, bool)> {
-        let dir = make_dir(&self.dir, self.create)?;
-        refuse_network(&dir)?;
-        let files = Files {
-            database: dir.join("jobctl.db"),
-            write_lock: dir.join("write.lock"),
-            dir,
+    /// Opens the store, and the state directory that it is in.
+    pub fn open(&self) -> Result<Opened> {
+        let local = match self.create {
+            Create::Never => Local::find(&self.dir)?,
+            Create::IfMissing | Create::AndMigrate => Local::make(&self.dir)?,
         };
-        let lock_path = files.dir.join("store.lock");
+        let dir = local.dir();
+        let files = Files {
+            database: dir.join(DATABASE),
+            write_lock: dir.join("write.lock"),
+            local: local.clone(),
+        };
+        let lock_path = dir.join(LOCK);
         let mut lock = self.lock(&lock_path, Mode::Shared)?;
         let mut created = false;
         let mut alone = false;
@@ -120,10 +105,14 @@ impl OpenOptions {
             schema_lock: Some(lock),
         };
         if created {
-            // A failure does not matter: without space for the reserve, enqueues fail as well.
-            drop(store.ensure_reserve());
+            // From the first day on; without space for it nobody could enqueue much either.
+            drop(local.keep_reserve());
         }
-        Ok((store, created))
+        Ok(Opened {
+            store,
+            local,
+            is_new: created,
+        })
     }
 
     fn lock(&self, path: &Path, mode: Mode) -> Result<fs::File> {
@@ -169,14 +158,14 @@ impl OpenOptions {
             .hint("put the file with its `-wal` back or restore a backup; to start empty, remove `store.lock` and `jobctl.db-wal`"));
         }
         if self.create == Create::Never {
-            return Err(no_store(&files.dir));
+            return Err(no_store(files.local.dir()));
         }
         refuse_old_log(files)?;
-        let temporary = half_made(&files.dir);
+        let temporary = half_made(files.local.dir());
         remove_half_made(&temporary);
         let uuid = hex(&crate::clock::random_bytes::<16>());
         let made = (|| {
-            Dir::open(&files.dir)
+            Dir::open(files.local.dir())
                 .and_then(|dir| dir.create_new(HALF_MADE))
                 .map_err(|error| Error::io("create", &temporary, &error))?;
             let mut conn = Connection::open(&temporary)?;
@@ -190,7 +179,7 @@ impl OpenOptions {
             conn.close().map_err(|(_, error)| error)?;
             publish(&temporary, &files.database)
                 .map_err(|error| Error::io("create", &files.database, &error))?;
-            record_uuid(&files.dir, lock, lock_path, &uuid)
+            remember(files.local.dir(), lock, lock_path, &uuid)
         })();
         remove_half_made(&temporary);
         made
@@ -208,13 +197,13 @@ impl OpenOptions {
             Some(known) => Err(Error::new(
                 Kind::Io,
                 format!(
-                    "`{}` holds store {uuid}, but the store here was {known}; nothing was changed",
-                    self.dir.join("jobctl.db").display()
+                    "`{}` holds store {uuid}, but store {known} lived here; nothing was changed",
+                    self.dir.join(DATABASE).display()
                 ),
             )
             .hint("put the right file back; to use this one, remove `store.lock`")),
-            // The process that created it died before this step.
-            None => record_uuid(&files.dir, lock, lock_path, uuid),
+            // Whoever made it died before the end.
+            None => remember(files.local.dir(), lock, lock_path, uuid),
         }
     }
 }
@@ -226,8 +215,8 @@ fn try_lock(path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>>
 
 /// Refuses a log without its database: SQLite would apply its old pages to the new database.
 fn refuse_old_log(files: &Files) -> Result<()> {
-    let log = files.dir.join("jobctl.db-wal");
-    // An empty log remains after a process that died before it stored anything.
+    let log = files.beside("-wal");
+    // One without content is left by whoever died before anything was stored.
     if fs::symlink_metadata(&log).map_or(0, |meta| meta.len()) == 0 {
         return Ok(());
     }
@@ -304,15 +293,6 @@ fn fsync_dir_and_parents(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The error of a command that needs an existing store.
-pub(super) fn no_store(dir: &Path) -> Error {
-    Error::new(
-        Kind::Unavailable,
-        format!("there is no store in `{}`", dir.display()),
-    )
-    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`")
-}
-
 fn busy_schema(wait: Duration) -> Error {
     Error::new(
         Kind::TryAgain,
@@ -351,11 +331,11 @@ fn identify(files: &Files) -> Result<FileId> {
         check_file(&files.beside(suffix))?;
     }
     let path = &files.database;
-    let found = match check_file(path) {
-        // Its creator may have died before it removed the temporary name, which is a second link.
-        Err(_) if half_made(&files.dir).symlink_metadata().is_ok() => {
-            remove_half_made(&half_made(&files.dir));
-            check_file(path)?
+    let found = match look_at(path) {
+        // Who made it may have died before it removed the first name.
+        Err(_) if half_made(files.local.dir()).symlink_metadata().is_ok() => {
+            remove_half_made(&half_made(files.local.dir()));
+            look_at(path)?
         }
         found => found?,
     };

@@ -8,16 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::{OFF, ON, Override, OverrideKey, Setting, Subject};
-use crate::store::Act;
-
-/// Result of [`Tx::reset_limit`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ResetLimit {
-    /// Whether its breaker was not closed.
-    pub breaker: bool,
-    /// Until when a service had asked to wait, milliseconds; `None` if there was no wait.
-    pub waited_until_ms: Option<i64>,
-}
+use crate::store::{Act, ResetLimit};
 
 impl Tx<'_> {
     /// Pauses a queue. If an operator has already paused it, nothing changes, and that pause is returned.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::writer::Tx;
 use crate::error::{Error, Kind, Result};
 use crate::run::{RunId, State};
-use crate::store::Enqueued;
+use crate::store::{Enqueued, ImportProgress};
 
 impl Tx<'_> {
     /// The run with this id and idempotency key, which an earlier try may have stored.
@@ -114,19 +114,6 @@ impl Tx<'_> {
         ])?;
         Ok(())
     }
-}
-
-/// Progress of an import.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ImportProgress {
-    /// Lines that are stored or duplicates.
-    pub lines_done: i64,
-    /// New runs.
-    pub accepted: i64,
-    /// Lines that were duplicates.
-    pub duplicates: i64,
-    /// Digest of all lines done; `None` if an older jobctl stored them.
-    pub digest: Option<[u8; 32]>,
 }
 
 fn import_progress(conn: &Connection, request_id: &str) -> Result<ImportProgress> {

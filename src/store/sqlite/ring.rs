@@ -6,12 +6,11 @@ use std::collections::VecDeque;
 
 use rusqlite::{Row, params};
 
-use super::claim_in_progress::ClaimInProgress;
 use super::lanes::Lanes;
-use super::turns::Turn;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::LaneGates;
+use crate::store::decide::{Desk, Turn};
 
 /// Tenants that are visited per queue and claim; the next claim continues after them.
 const TENANTS_MAX: usize = 256;

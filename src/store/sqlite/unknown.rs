@@ -4,20 +4,10 @@ use std::collections::BTreeSet;
 
 use super::lanes::Lanes;
 use crate::error::Result;
+use crate::store::UnknownLane;
 
 /// Number of lanes that are checked.
 const LANES_MAX: usize = 256;
-
-/// A lane whose runs no worker can take.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnknownLane {
-    /// Their queue.
-    pub queue: String,
-    /// Their job.
-    pub job: String,
-    /// Whether no catalogue has the job; else no catalogue has the queue.
-    pub is_job: bool,
-}
 
 impl super::Store {
     /// Lanes of ready runs whose job or queue no catalogue has; of many only the first. Empty before a catalogue was loaded.

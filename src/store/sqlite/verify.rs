@@ -6,15 +6,7 @@
 use rusqlite::Connection;
 
 use crate::error::Result;
-
-/// A violated invariant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The invariant, in words.
-    pub invariant: &'static str,
-    /// The first rows that violate it: run ids, or other keys.
-    pub rows: Vec<String>,
-}
+use crate::store::Violation;
 
 /// Number of rows that are named for one violation.
 const NAMED_MAX: usize = 10;

@@ -11,8 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::{Store, lock};
+use super::Store;
 use crate::error::{Error, Result};
+use crate::local::lock;
 
 /// Notifications of the commits of all processes to one store.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::flow::Rules;
 use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFacts, Worker};
 use crate::run::{RunId, State, WorkerId};
+use crate::store::Asked;
 
 /// Number of lanes whose first run is read.
 const LANES_MAX: usize = 256;
@@ -23,17 +24,6 @@ const NAMED: i64 = 5;
 
 /// Number of gates, or of delayed runs, that are searched.
 const LOOKED_AT: i64 = 10_000;
-
-/// The subject of an explanation.
-#[derive(Debug, Clone, Copy)]
-pub enum Asked<'a> {
-    /// A run.
-    Run(RunId),
-    /// The next run of a job; if none waits, one that would wait in this queue.
-    Job(&'a str, &'a str),
-    /// The next run of a queue.
-    Queue(&'a str),
-}
 
 impl super::Store {
     /// The facts about a run; `None` if it does not exist.

@@ -315,7 +315,7 @@ mod tests {
             busy_wait: Duration::from_secs(5),
             now_ms: 0,
         };
-        options.open().unwrap().0
+        options.open().unwrap().store
     }
 
     fn pause(job: &'static str) -> Body<'static> {

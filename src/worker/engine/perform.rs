@@ -97,7 +97,7 @@ impl Engine {
         let job = catalogue.jobs.get(name)?;
         let prepared = Arc::new(Prepared::new(
             job,
-            &self.shared.store_dir,
+            self.shared.local.dir(),
             &catalogue.path,
             &wrapper::own_binary(),
         ));

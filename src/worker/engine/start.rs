@@ -13,17 +13,19 @@ use super::tell::Teller;
 use crate::catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::local::marks::StartMarks;
+use crate::local::{Local, SlotDir};
 use crate::observe::log::{self, Level};
 use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
-use crate::process::{SlotDir, descriptors, marks::StartMarks, spawn};
+use crate::process::{descriptors, spawn};
 use crate::recovery::refuse_foreign;
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NO_QUEUES, ServedQueue, Settings, Store};
+use crate::store::{Ledger, NO_QUEUES, Opened, ServedQueue, Settings, Store};
 use crate::worker::alone::Starter;
 use crate::worker::batch::Only;
 use crate::worker::house::House;
-use crate::worker::identity::{self, Identity};
+use crate::worker::identity::Identity;
 use crate::worker::inbox::Inbox;
 use crate::worker::machine::{Machine, Now, Setup};
 use crate::worker::pool::Pool;
@@ -35,26 +37,33 @@ impl Engine {
     pub(super) fn start(mut options: Options, reload: Reload) -> Result<Self> {
         let now_ms = clock::wall_ms();
         prepare_process(options.slots)?;
-        let (mut store, _) = options.open.open()?;
+        let Opened {
+            mut store, local, ..
+        } = options.open.open()?;
         let signals = SignalPipe::new(&[SIGTERM, SIGINT])?;
         let hangups = SignalPipe::new(&[SIGHUP])?;
-        for name in ["work", "output", "checkpoints"] {
-            identity::make_dir(store.dir(), name)?;
-        }
+        local.make_dirs()?;
         let label = label(&options);
         let parent = options.handed_over.map(|from| from.parent);
-        let identity = Identity::register(&mut store, &label, options.slots, parent, now_ms)?;
+        let identity =
+            Identity::register(&mut store, &local, &label, options.slots, parent, now_ms)?;
         let worker = identity.worker;
         let shared = Arc::new(Shared {
             pool: Pool::new(options.slots as usize).map_err(|error| failed(&error))?,
             inbox: Inbox::new().map_err(|error| failed(&error))?,
-            marks: StartMarks::create(identity.marks_path.clone())
-                .map_err(|error| failed(&error))?,
-            store_dir: store.dir().into(),
+            marks: StartMarks::create(local.marks_path(worker)).map_err(|error| failed(&error))?,
+            local,
             uuid: store.uuid().to_owned(),
             starter: Starter::new(worker, std::mem::take(&mut options.own_arguments)),
         });
-        let only = match take_place(&mut store, worker, &mut options, &reload, now_ms) {
+        let only = match take_place(
+            &mut store,
+            &shared.local,
+            worker,
+            &mut options,
+            &reload,
+            now_ms,
+        ) {
             Ok(only) => only,
             Err(error) => {
                 identity.sign_off(&mut store);
@@ -62,8 +71,8 @@ impl Engine {
             }
         };
         let catalogue = Arc::clone(&options.catalogue);
-        let (reader, _) = options.open.open()?;
-        let lock = identity.lock_file()?;
+        let reader = options.open.open()?.store;
+        let lock = identity.lock.held_file()?;
         let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
         let ledger = Arc::new(Ledger::start(store)?);
         let start_house = || {
@@ -158,13 +167,14 @@ fn prepare_process(slots: u32) -> Result<()> {
 /// one run that it works, if it is for one.
 fn take_place(
     store: &mut Store,
+    local: &Local,
     worker: WorkerId,
     options: &mut Options,
     reload: &Reload,
     now_ms: i64,
 ) -> Result<Option<Only>> {
     // Behind our registration, so that of two workers that start at once one sees the other.
-    refuse_foreign(store, worker)?;
+    refuse_foreign(store, local, worker)?;
     put_in_force(store, options, reload, now_ms)?;
     match options.handed_over {
         Some(from) => Ok(Some(Only::HandedOver(from))),
@@ -226,7 +236,7 @@ fn start_slots(
 ) -> Result<Vec<JoinHandle<()>>> {
     let shown = options.foreground.as_ref().is_some_and(|it| it.show_output);
     let start = |index: u32| {
-        let dir = SlotDir::open(&shared.store_dir, worker, index)?;
+        let dir = SlotDir::open(&shared.local, worker, index)?;
         let tee = shown.then(tee_stdout).transpose()?;
         let slot = Slot::new(index as usize, Arc::clone(shared), dir, tee);
         std::thread::Builder::new()

@@ -21,12 +21,15 @@ mod why;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Create, OpenOptions, Store, Turns};
+use super::Store;
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
-use crate::store::{Act, ClaimRequest, Claimed, Holder, NewDedup, NewRun, Outcome, ServedQueue};
+use crate::store::{
+    Act, ClaimRequest, Claimed, Create, Holder, NewDedup, NewRun, OpenOptions, Outcome,
+    ServedQueue, Turns,
+};
 
 /// The worker that tests claim for.
 pub(super) const WORKER: WorkerId = WorkerId(1);
@@ -36,7 +39,7 @@ pub(super) struct Lab {
     pub(super) store: Store,
     pub(super) now_ms: i64,
     turns: Turns,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Somebody, at this time.
@@ -56,7 +59,7 @@ impl Lab {
             store: open(dir.path()),
             now_ms: 1_000_000,
             turns: Turns::default(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -222,7 +225,7 @@ fn open(dir: &Path) -> Store {
         busy_wait: Duration::from_secs(20),
         now_ms: 0,
     };
-    options.open().unwrap().0
+    options.open().unwrap().store
 }
 
 /// A dedup key that counts for a time.

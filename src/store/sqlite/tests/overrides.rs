@@ -370,7 +370,7 @@ fn rules_of_a_rolled_back_transaction_are_forgotten() {
         Err(crate::error::Error::new(crate::error::Kind::Refused, "no"))
     });
     assert!(failed.is_err());
-    let mut other = super::open(lab.store.dir().parent().unwrap());
+    let mut other = super::open(lab.dir.path());
     let setting = Setting {
         key: OverrideKey::MaxRunning,
         value: Some("7".into()),

@@ -8,7 +8,7 @@ use super::{Lab, act, open};
 #[test]
 fn a_commit_of_another_connection_wakes_a_waiter_and_is_visible_then() {
     let lab = Lab::new();
-    let dir = lab.store.dir().parent().unwrap().to_owned();
+    let dir = lab.dir.path().to_owned();
     let watch = lab.store.watch().unwrap();
     assert!(!watch.wait(Duration::ZERO).unwrap());
     let writer = std::thread::spawn(move || {

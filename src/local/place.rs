@@ -1,17 +1,41 @@
-//! The store directory: whose it must be, and the file systems on which it cannot be.
+//! The state directory: whose it must be, and the file systems on which it cannot be.
 
 use std::path::{Path, PathBuf};
 
-use super::open::{Create, no_store};
+use super::Local;
 use crate::error::{Error, Kind, Result};
 use crate::owned::{self, Facts, Flaw, Wanted, judge, user_name};
 
-pub(super) const HINT_RIGHTS: &str =
+/// What somebody without the rights to the directory should do.
+pub const HINT_RIGHTS: &str =
     "run as the user that owns the store directory, or name another with `--store`";
 
-/// The store directory as an absolute path without links, made if it may be. It and the way to it are checked: nobody but its
-/// owner can enter it, and nobody else but root can put another one in its place.
-pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
+impl Local {
+    /// The state directory that is there. It and the way to it are checked: nobody but its owner can enter it, nobody else but root
+    /// can put another one in its place, and it is on no network file system.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] where there is none, or on a network file system; [`Kind::Permission`].
+    pub fn find(given: &Path) -> Result<Self> {
+        Self::checked(directory(given, false)?)
+    }
+
+    /// As [`Local::find`], and makes it where there is none.
+    ///
+    /// # Errors
+    /// As [`Local::find`]; those of the file system.
+    pub fn make(given: &Path) -> Result<Self> {
+        Self::checked(directory(given, true)?)
+    }
+
+    fn checked(dir: PathBuf) -> Result<Self> {
+        refuse_network(&dir)?;
+        Ok(Self { dir: dir.into() })
+    }
+}
+
+/// The directory as an absolute path without links, made if it may be.
+fn directory(given: &Path, may_make: bool) -> Result<PathBuf> {
     let given = std::path::absolute(given).map_err(|error| Error::io("find", given, &error))?;
     let us = rustix::process::geteuid().as_raw();
     let refused = |error: &std::io::Error| {
@@ -23,7 +47,7 @@ pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
     };
     let way = owned::resolve(&given, us).map_err(|error| refused(&error))?;
     if way.last.is_none() {
-        if create == Create::Never {
+        if !may_make {
             return Err(no_store(&given));
         }
         if let Some(parent) = way.real.ancestors().find(|parent| parent.exists()) {
@@ -47,6 +71,15 @@ pub(super) fn make_dir(given: &Path, create: Create) -> Result<PathBuf> {
         None => Ok(way.real),
         Some(flaw) => Err(refuse_dir(&given, flaw)),
     }
+}
+
+/// The error of a command that makes nothing where nothing was ever stored.
+pub fn no_store(dir: &Path) -> Error {
+    Error::new(
+        Kind::Unavailable,
+        format!("there is no store in `{}`", dir.display()),
+    )
+    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`")
 }
 
 fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
@@ -91,7 +124,7 @@ pub fn is_network(magic: u64) -> bool {
 }
 
 /// Refuses file systems on which locks or shared memory do not hold between hosts.
-pub(super) fn refuse_network(dir: &Path) -> Result<()> {
+fn refuse_network(dir: &Path) -> Result<()> {
     let fs = rustix::fs::statfs(dir)
         .map_err(|error| Error::io("look at", dir, &std::io::Error::from(error)))?;
     let magic = fs.f_type as u64 & 0xffff_ffff;
@@ -105,5 +138,28 @@ pub(super) fn refuse_network(dir: &Path) -> Result<()> {
             ),
         )
         .hint("put the store on a local disk: SQLite's locks do not work across hosts")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_private_or_refused_and_a_missing_one_is_only_found_when_it_is_made() {
+        let world = tempfile::tempdir().unwrap();
+        let given = world.path().join("new/state");
+        let error = Local::find(&given).unwrap_err();
+        assert_eq!(error.kind, Kind::Unavailable);
+        assert!(!world.path().join("new").exists());
+        let new = Local::make(&given).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(new.dir()), 0o700);
+        assert_eq!(Local::find(&given).unwrap().dir(), new.dir());
+        std::fs::set_permissions(&given, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(Local::find(&given).unwrap_err().kind, Kind::Permission);
+        assert_eq!(Local::make(&given).unwrap_err().kind, Kind::Permission);
     }
 }

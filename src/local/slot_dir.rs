@@ -5,28 +5,25 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::capture::Redactor;
-use super::contract;
-use crate::attempt::Said;
+use super::{Local, WORK};
 use crate::clock;
-use crate::owned::{Dir, each_entry, make_ours, open_dir, remove, remove_content};
+use crate::owned::{each_entry, make_ours, open_dir, remove, remove_content};
 use crate::run::WorkerId;
 
 const DIR: &CStr = c"dir";
-const OUTPUT: &CStr = c"output";
 const PAYLOAD: &CStr = c"payload";
 
 /// `work/<worker>.<slot>/` in the store directory, mode 0700.
 #[derive(Debug)]
 pub struct SlotDir {
-    store_dir: PathBuf,
+    local: Local,
     name: String,
     path: PathBuf,
     root: OwnedFd,
@@ -37,14 +34,17 @@ pub struct SlotDir {
 }
 
 impl SlotDir {
+    /// Name of the file that the command may write.
+    pub const OUTPUT: &CStr = c"output";
+
     /// Opens the slot's directory, and creates it if it is not there.
-    pub fn open(store_dir: &Path, worker: WorkerId, slot: u32) -> io::Result<Self> {
+    pub fn open(local: &Local, worker: WorkerId, slot: u32) -> io::Result<Self> {
         let name = format!("{worker}.{slot}");
-        let path = store_dir.join("work").join(&name);
+        let path = local.dir().join(WORK).join(&name);
         let dir = path.join("dir");
         Ok(Self {
-            root: open_root(store_dir, &name)?,
-            store_dir: store_dir.to_owned(),
+            root: open_root(local, &name)?,
+            local: local.clone(),
             name,
             dir_c: CString::new(dir.as_os_str().as_bytes())?,
             dir,
@@ -78,7 +78,7 @@ impl SlotDir {
     pub fn prepare(&mut self, payload: Option<&[u8]>) -> io::Result<Option<OwnedFd>> {
         if !self.is_in_place() || self.empty().is_err() {
             // Removed, moved or replaced with its parents: begin anew.
-            self.root = open_root(&self.store_dir, &self.name)?;
+            self.root = open_root(&self.local, &self.name)?;
             self.empty()?;
         }
         payload
@@ -86,17 +86,10 @@ impl SlotDir {
             .transpose()
     }
 
-    /// What the command wrote to its output file.
-    pub fn said(&self, redactor: Option<&Redactor>) -> Said {
-        contract::read_output(self.root.as_fd(), OUTPUT)
-            .map(|text| contract::parse_output(&text, clock::wall_ms(), redactor))
-            .unwrap_or_default()
-    }
-
     /// Removes the directory: the slot is no longer used.
     pub fn remove(self) {
         let _ = remove_content(self.root.as_fd());
-        let work = Dir::open(&self.store_dir).and_then(|state| state.dir("work"));
+        let work = self.local.open().and_then(|state| state.dir(WORK));
         let _ = work.and_then(|work| work.remove_dir(&self.name));
     }
 
@@ -137,8 +130,8 @@ impl SlotDir {
 
     /// For what cannot be removed (a mount point, an immutable file): it goes to `work/lost`, for the operator.
     fn move_aside(&self, name: &CStr) -> io::Result<()> {
-        let state = Dir::open(&self.store_dir)?;
-        let lost = state.make_dir("work")?.make_dir("lost")?;
+        let state = self.local.open()?;
+        let lost = state.make_dir(WORK)?.make_dir("lost")?;
         let unique = u64::from_le_bytes(clock::random_bytes());
         let target = format!("{}.{unique:016x}", name.to_string_lossy());
         Ok(rustix::fs::renameat(&self.root, name, &lost, target)?)
@@ -169,8 +162,14 @@ impl SlotDir {
     }
 }
 
-fn open_root(store_dir: &Path, name: &str) -> io::Result<OwnedFd> {
-    let work = Dir::open(store_dir)?.make_dir("work")?;
+impl AsFd for SlotDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+fn open_root(local: &Local, name: &str) -> io::Result<OwnedFd> {
+    let work = local.open()?.make_dir(WORK)?;
     let root = work.make_dir(name).or_else(|_| {
         // Something else lies there: a command may have put it.
         work.remove_tree(name)?;

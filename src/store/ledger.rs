@@ -5,8 +5,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::Store;
-use super::writer::{Body, Tx};
+use super::{Body, Store, Tx};
 use crate::error::{Error, Kind, Result};
 
 /// Number of entries from which on a transaction takes no further batch.

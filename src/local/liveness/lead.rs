@@ -1,0 +1,93 @@
+//! Who opens periods first: the holder of `scheduler.lock`. The kernel frees it when the process dies, however it dies.
+//!
+//! Rule: the lock only saves work. Two processes that both believe they lead open nothing twice.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use crate::error::{Error, Kind, Result};
+use crate::local::Local;
+use crate::local::lock::{self, Mode, is_locked};
+use crate::owned::open_read;
+
+impl Local {
+    fn lead_path(&self) -> PathBuf {
+        self.dir().join("scheduler.lock")
+    }
+
+    /// Whether some process leads; `None` where we may not look.
+    pub fn is_led(&self) -> Option<bool> {
+        // For reading: a look changes nothing.
+        match open_read(&self.lead_path()) {
+            Ok(file) => is_locked(&file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(false),
+            Err(_) => None,
+        }
+    }
+}
+
+/// A place in the queue of those who want to lead.
+pub struct Candidate {
+    lock: Option<File>,
+    /// Ready to read when a thread of ours has got the lock.
+    news: UnixStream,
+    got: std::sync::mpsc::Receiver<std::io::Result<File>>,
+}
+
+impl Candidate {
+    /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
+    ///
+    /// # Errors
+    /// Those of the file system; no thread can be started.
+    pub fn new(local: &Local) -> Result<Self> {
+        let path = local.lead_path();
+        let file = lock::open(&path)?;
+        let failed = |error: &std::io::Error| {
+            Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
+        };
+        let (news, mut bell) = UnixStream::pair().map_err(|error| failed(&error))?;
+        news.set_nonblocking(true).map_err(|error| failed(&error))?;
+        let (sender, got) = std::sync::mpsc::sync_channel(1);
+        let lock = if lock::try_lock(&file, Mode::Exclusive)
+            .map_err(|error| Error::io("lock", &path, &error))?
+        {
+            Some(file)
+        } else {
+            std::thread::Builder::new()
+                .name("lead".into())
+                .stack_size(64 * 1024)
+                .spawn(move || {
+                    let locked = lock::wait_for(&file, Mode::Exclusive).map(|()| file);
+                    drop(sender.send(locked));
+                    let _ = bell.write_all(b"!");
+                })
+                .map_err(|error| failed(&error))?;
+            None
+        };
+        Ok(Self { lock, news, got })
+    }
+
+    /// Whether the lock is ours.
+    pub fn leads(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Whether the lock was got just now.
+    pub fn has_taken_over(&mut self) -> bool {
+        if self.lock.is_some() {
+            return false;
+        }
+        if let Ok(Ok(file)) = self.got.try_recv() {
+            self.lock = Some(file);
+        }
+        self.lock.is_some()
+    }
+
+    /// Readable when there is news; only of use while waiting.
+    pub fn news(&self) -> BorrowedFd<'_> {
+        self.news.as_fd()
+    }
+}

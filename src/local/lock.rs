@@ -1,0 +1,174 @@
+//! Lock files: flock with bounded waits, through fs2, and who holds one.
+//!
+//! Rule: only files made for locking are locked; `jobctl.db` is touched by SQLite alone, because closing a second
+//! descriptor of it would cancel SQLite's own POSIX locks.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use fs2::FileExt;
+
+use crate::error::{Error, Result};
+use crate::owned::open_write;
+
+/// How a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// With others.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// Opens a lock file of the state directory, and makes it if it is missing.
+pub fn open(path: &Path) -> Result<File> {
+    open_write(path).map_err(|error| Error::io("open the lock file", path, &error))
+}
+
+/// Locks a file if that needs no wait; whether it is ours now.
+pub fn try_lock(file: &File, mode: Mode) -> std::io::Result<bool> {
+    let result = match mode {
+        Mode::Shared => FileExt::try_lock_shared(file),
+        Mode::Exclusive => FileExt::try_lock_exclusive(file),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks a file, however long that takes.
+///
+/// # Errors
+/// Those of the file system.
+pub fn wait_for(file: &File, mode: Mode) -> std::io::Result<()> {
+    loop {
+        let result = match mode {
+            Mode::Shared => FileExt::lock_shared(file),
+            Mode::Exclusive => FileExt::lock_exclusive(file),
+        };
+        match result {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Locks `file` within `wait`; `None` when it was held all that time.
+///
+/// The wait is the kernel's queue, not a poll: whoever waits longest goes first. flock has no timeout, so a thread waits;
+/// if it gets the lock too late it lets go by dropping the file.
+pub fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result<Option<File>> {
+    if try_lock(&file, mode)? {
+        return Ok(Some(file));
+    }
+    if wait.is_zero() {
+        return Ok(None);
+    }
+    let (sender, receiver) = mpsc::sync_channel::<std::io::Result<File>>(0);
+    std::thread::Builder::new()
+        .name("lock".into())
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            let locked = wait_for(&file, mode).map(|()| file);
+            // A rendezvous: if nobody waits any more, the file comes back here and closes.
+            drop(sender.send(locked));
+        })?;
+    match receiver.recv_timeout(wait) {
+        Ok(result) => result.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Lets a lock go before its file is closed.
+pub fn unlock(file: &File) {
+    drop(FileExt::unlock(file));
+}
+
+/// Whether somebody holds a lock that keeps others out; `None` where that cannot be seen. Asked with a shared lock, so that two who
+/// look do not take each other for the holder.
+pub fn is_locked(file: &File) -> Option<bool> {
+    try_lock(file, Mode::Shared).ok().map(|is_ours| !is_ours)
+}
+
+/// A process that holds a lock.
+#[derive(Debug)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name, with nothing that a terminal obeys.
+    pub name: String,
+    /// Whether a signal has stopped it.
+    pub is_stopped: bool,
+}
+
+/// Who holds the lock of a file now, as far as the kernel tells us.
+pub fn holder(path: &Path) -> Option<Holder> {
+    let meta = fs::metadata(path).ok()?;
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    // `5: FLOCK  ADVISORY  WRITE 4711 08:02:131 0 EOF`; those who wait have `->` behind the number.
+    let file = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let pid: u32 = locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&file.as_str()))
+            .then(|| fields[4].parse().ok())?
+    })?;
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (name, rest) = stat.rsplit_once(')')?;
+    let (_, name) = name.split_once('(')?;
+    Some(Holder {
+        pid,
+        name: name.chars().map(crate::units::visible).collect(),
+        is_stopped: rest.trim_start().starts_with(['T', 't']),
+    })
+}
+
+/// Whether a process holds the exclusive lock on a file, by what the kernel tells of its descriptors.
+pub fn holds(pid: i32, lock: &Path) -> bool {
+    let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
+    let Ok(file) = fs::symlink_metadata(lock) else {
+        return false;
+    };
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    entries.into_iter().flatten().flatten().any(|entry| {
+        let is_file = fs::metadata(entry.path()).is_ok_and(|meta| id(&meta) == id(&file));
+        let name = entry.file_name();
+        let info = || fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", name.display()));
+        let is_lock = |line: &str| {
+            line.starts_with("lock:") && line.contains(" FLOCK ") && line.contains(" WRITE ")
+        };
+        is_file && info().is_ok_and(|info| info.lines().any(is_lock))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves: as `a_forged_row_lets_nobody_be_killed`.
+    #[test]
+    fn only_who_holds_the_exclusive_lock_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = std::process::id().cast_signed();
+        let (path, other) = (dir.path().join("1.lock"), dir.path().join("2.lock"));
+        let lock = fs::File::create(&path).unwrap();
+        let _open = fs::File::create(&other).unwrap();
+        assert!(!holds(own, &path), "open and not locked");
+        FileExt::lock_shared(&lock).unwrap();
+        assert!(!holds(own, &path), "shared");
+        FileExt::unlock(&lock).unwrap();
+        FileExt::lock_exclusive(&lock).unwrap();
+        assert!(holds(own, &path));
+        assert!(!holds(own, &other));
+        assert!(!holds(own, &dir.path().join("none")));
+        assert!(!holds(1, &path), "another process");
+    }
+}

@@ -1,0 +1,16 @@
+//! What a store decides apart from how it is stored: values in, a decision out. The backend reads what is asked for here, and writes
+//! what is answered.
+//!
+//! Rule: no SQL, no connection, no clock.
+
+mod coalesce;
+mod desk;
+mod recovery;
+mod reserves;
+mod turns;
+
+pub use coalesce::{CoalesceOutcome, Live, coalesce};
+pub use desk::Desk;
+pub use recovery::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
+pub use reserves::Reserves;
+pub use turns::{Turn, Turns};

@@ -1,0 +1,217 @@
+//! What becomes of the runs that a dead worker held.
+//!
+//! Rule: a run that was perhaps started is never given back as one that was not.
+
+use crate::records::{Cause, Death};
+use crate::run::{Fence, Reason, RunId, WorkerId};
+
+/// Deaths that prove nothing make poison at so many times the number of those that do.
+const UNPROVED: i64 = 2;
+
+/// A run that the worker held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadClaim {
+    /// Its id.
+    pub run: RunId,
+    /// The claim.
+    pub fence: Fence,
+    /// Starts that are stored.
+    pub attempts: i64,
+    /// Worker deaths so far.
+    pub crashes: i64,
+    /// Deaths of workers that make it poison.
+    pub max_crashes: i64,
+    /// Whether its command may be started only once.
+    pub at_most_once: bool,
+    /// Whether the start of this claim is stored.
+    pub is_noted: bool,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadClaimOutcome {
+    /// It stays claimed, because something of it cannot be ended.
+    Blocked,
+    /// It was not started: it waits again.
+    Unclaimed,
+    /// It was started: the attempt is lost.
+    Lost(Loss),
+}
+
+/// A lost attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Its number.
+    pub attempt: i64,
+    /// Its start, milliseconds.
+    pub started_ms: i64,
+    /// Why the run is dead; `None` where it waits again.
+    pub reason: Option<Reason>,
+    /// Whether it counts as a crash.
+    pub counts: bool,
+    /// What happened, for people.
+    pub error: String,
+}
+
+/// Decides for each of the runs, in their order. Without a start mark the start is now.
+pub fn outcomes(death: &Death, held: &[DeadClaim], now_ms: i64) -> Vec<DeadClaimOutcome> {
+    let was_started = |held: &DeadClaim| {
+        death.cause == Cause::Reboot
+            || held.is_noted
+            || death.started.contains_key(&(held.run, held.fence))
+    };
+    // Only a death while alone proves who the killer is. What always ends its worker's parent too must have an end all the same.
+    let alone = held.iter().filter(|held| was_started(held)).count() == 1;
+    let outcome = |held: &DeadClaim| {
+        if death.blocked.contains(&held.run) {
+            DeadClaimOutcome::Blocked
+        } else if was_started(held) {
+            DeadClaimOutcome::Lost(loss(death, held, alone, now_ms))
+        } else {
+            DeadClaimOutcome::Unclaimed
+        }
+    };
+    held.iter().map(outcome).collect()
+}
+
+fn loss(death: &Death, held: &DeadClaim, alone: bool, now_ms: i64) -> Loss {
+    let times = if death.proves { 1 } else { UNPROVED };
+    let enough = held.max_crashes.saturating_mul(times);
+    let counts = death.cause == Cause::Unknown;
+    let reason = if held.at_most_once {
+        Some(Reason::Crashed)
+    } else if counts && alone && held.crashes.saturating_add(1) >= enough {
+        Some(Reason::Poison)
+    } else {
+        None
+    };
+    let started_ms = death.started.get(&(held.run, held.fence)).copied();
+    Loss {
+        attempt: held.attempts.saturating_add(i64::from(!held.is_noted)),
+        started_ms: started_ms.unwrap_or(now_ms),
+        reason,
+        counts,
+        error: words(death.cause, death.worker),
+    }
+}
+
+fn words(cause: Cause, worker: WorkerId) -> String {
+    match cause {
+        Cause::Unknown => format!("worker {worker} died while it ran"),
+        Cause::Reboot => format!("the host went down while worker {worker} ran it"),
+        Cause::Parent => format!("worker {worker} was ended by whoever started it while it ran"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 9_000;
+
+    fn death(cause: Cause, started: &[i64]) -> Death {
+        let started = started.iter().map(|&run| ((RunId(run), Fence(run)), run));
+        Death {
+            worker: WorkerId(7),
+            cause,
+            proves: true,
+            started: started.collect(),
+            blocked: Vec::new(),
+        }
+    }
+
+    fn held(run: i64) -> DeadClaim {
+        DeadClaim {
+            run: RunId(run),
+            fence: Fence(run),
+            attempts: 1,
+            crashes: 0,
+            max_crashes: 1,
+            at_most_once: false,
+            is_noted: false,
+        }
+    }
+
+    /// What becomes of each, in a word.
+    fn words_of(death: &Death, held: &[DeadClaim]) -> Vec<&'static str> {
+        let all = outcomes(death, held, NOW_MS);
+        let word = |outcome: &DeadClaimOutcome| match outcome {
+            DeadClaimOutcome::Blocked => "blocked",
+            DeadClaimOutcome::Unclaimed => "unclaimed",
+            DeadClaimOutcome::Lost(loss) => loss.reason.map_or("waits", Reason::word),
+        };
+        all.iter().map(word).collect()
+    }
+
+    #[test]
+    fn only_what_was_certainly_not_started_is_given_back() {
+        let noted = DeadClaim {
+            is_noted: true,
+            ..held(2)
+        };
+        let all = [held(1), noted, held(3)];
+        let found = outcomes(&death(Cause::Unknown, &[1]), &all, NOW_MS);
+        let attempts = found.iter().map(|fate| match fate {
+            DeadClaimOutcome::Lost(loss) => Some((loss.attempt, loss.started_ms)),
+            DeadClaimOutcome::Blocked | DeadClaimOutcome::Unclaimed => None,
+        });
+        // The start that is stored counts already.
+        let want = [Some((2, 1)), Some((1, NOW_MS)), None];
+        assert!(attempts.eq(want), "{found:?}");
+        assert_eq!(found[2], DeadClaimOutcome::Unclaimed);
+        // A boot takes the marks with it.
+        let found = outcomes(&death(Cause::Reboot, &[]), &all, NOW_MS);
+        assert!(
+            found
+                .iter()
+                .all(|it| matches!(it, DeadClaimOutcome::Lost(_)))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_ended_stays_whatever_else_is_known() {
+        let mut death = death(Cause::Unknown, &[1]);
+        death.blocked.push(RunId(1));
+        let found = outcomes(&death, &[held(1), held(2)], NOW_MS);
+        assert_eq!(
+            found,
+            [DeadClaimOutcome::Blocked, DeadClaimOutcome::Unclaimed]
+        );
+    }
+
+    #[test]
+    fn only_a_run_that_was_alone_is_poison_and_twice_as_late_without_proof() {
+        let unknown = death(Cause::Unknown, &[1, 2]);
+        assert_eq!(words_of(&unknown, &[held(1)]), ["poison"]);
+        assert_eq!(words_of(&unknown, &[held(1), held(2)]), ["waits"; 2]);
+        assert_eq!(
+            words_of(&unknown, &[held(1), held(3)]),
+            ["poison", "unclaimed"]
+        );
+        for cause in [Cause::Reboot, Cause::Parent] {
+            assert_eq!(words_of(&death(cause, &[1]), &[held(1)]), ["waits"]);
+        }
+        let unproved = Death {
+            proves: false,
+            ..unknown
+        };
+        let again = DeadClaim {
+            crashes: 1,
+            ..held(1)
+        };
+        assert_eq!(words_of(&unproved, &[held(1)]), ["waits"]);
+        assert_eq!(words_of(&unproved, &[again]), ["poison"]);
+    }
+
+    #[test]
+    fn a_run_that_may_start_once_is_dead_whatever_ended_its_worker() {
+        let once = DeadClaim {
+            at_most_once: true,
+            ..held(1)
+        };
+        for cause in [Cause::Unknown, Cause::Reboot, Cause::Parent] {
+            let found = words_of(&death(cause, &[1, 2]), &[once, held(2)]);
+            assert_eq!(found[0], "crashed", "{cause:?}");
+        }
+    }
+}

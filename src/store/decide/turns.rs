@@ -1,0 +1,57 @@
+//! Turns of queues with weights, and of the tenants of a queue.
+//!
+//! Rule: a turn is a number of runs, so shares do not depend on the size of a claim; a tenant without runs saves nothing up.
+
+use std::collections::HashMap;
+
+/// The present turns, which a worker keeps between claims.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// Of the tenants of each queue.
+    pub tenants: HashMap<String, Turn>,
+    /// Of the queues, where they have weights.
+    pub queues: Turn,
+}
+
+/// The queue or tenant whose turn it is, and how many runs are left in it.
+#[derive(Debug, Default, Clone)]
+pub struct Turn {
+    /// Its name.
+    pub name: String,
+    /// So many.
+    pub left: i64,
+    /// Where a walk began that found nothing so far: it need not pass there again.
+    pub walked: Option<String>,
+}
+
+impl Turn {
+    /// Counts a run that `name` took; whether its turn goes on.
+    pub fn take(&mut self, name: &str, weight: i64) -> bool {
+        if self.name != name || self.left <= 0 {
+            name.clone_into(&mut self.name);
+            self.left = weight;
+        }
+        self.walked = None;
+        self.left -= 1;
+        self.left > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_as_many_runs_as_the_weight_and_begins_anew_with_another_name() {
+        let mut turn = Turn {
+            walked: Some("z".to_owned()),
+            ..Turn::default()
+        };
+        assert!(turn.take("a", 2));
+        assert_eq!(turn.walked, None, "a walk that found something");
+        assert!(!turn.take("a", 2));
+        assert!(turn.take("a", 2), "its next turn");
+        assert!(!turn.take("b", 1), "what another one left is not saved");
+        assert_eq!((turn.name.as_str(), turn.left), ("b", 0));
+    }
+}
