@@ -39,8 +39,8 @@ pub struct Context {
     given_store: Option<PathBuf>,
     /// The effective user at the start, before root switched to the owner of the store.
     started_as: u32,
-    /// The store directory, once it is known.
-    state: OnceCell<StatePlace>,
+    /// The store directory, computed at the first use.
+    place: OnceCell<StorePlace>,
     /// The same, once it is found or made.
     local: OnceCell<Local>,
 }
@@ -57,7 +57,7 @@ impl Context {
                 .store_dir
                 .or_else(|| variable("JOBCTL_STORE").map(Into::into)),
             started_as: rustix::process::geteuid().as_raw(),
-            state: OnceCell::new(),
+            place: OnceCell::new(),
             local: OnceCell::new(),
         }
     }
@@ -140,11 +140,10 @@ impl Context {
         Ok(self.local.get_or_init(|| local))
     }
 
-    /// The store, if there is one. Where its place is given, the catalogue is not read for this.
+    /// The store, if it exists. Does not read the catalogue if the place of the store is given.
     pub(super) fn existing_store(&self) -> Result<Option<Store>> {
         match self.open(Create::Never, BUSY_WAIT) {
             Ok(opened) => Ok(Some(opened.store)),
-            // There is none.
             Err(error) if error.kind == Kind::Unavailable => Ok(None),
             Err(error) => Err(error),
         }

@@ -108,7 +108,7 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
     let guard = store.guard(settings)?;
     let result = store.write(|tx: &mut Tx<'_>| {
         if let Some(read) = read {
-            read.keep(tx, local)?;
+            read.save(tx, local)?;
         }
         if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
             return Ok(Ok(existing));

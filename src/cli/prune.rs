@@ -134,10 +134,10 @@ fn remove(
     Ok(None)
 }
 
-/// Removes output and checkpoints without a run, as an interrupted prune leaves them.
+/// Removes output and checkpoints of runs that no longer exist: an interrupted prune leaves them.
 fn sweep(store: &Store, local: &Local, removed: &mut Removed) -> Result<()> {
     let mut orphans = Vec::new();
-    // The files are listed first: a run that begins meanwhile has its row before its file.
+    // Files before rows: a run that starts meanwhile has its row before its file.
     local.each_thousand(|thousand, runs| {
         orphans.extend(without_row(store, thousand, runs)?);
         Ok(())

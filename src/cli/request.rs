@@ -69,7 +69,7 @@ pub(super) struct Order {
     pub(super) store: Store,
     /// What this host has beside it.
     pub(super) local: Local,
-    /// What goes there.
+    /// The run to store.
     pub(super) new: NewRun,
     /// The time used for the checks, milliseconds.
     pub(super) now_ms: i64,
@@ -92,16 +92,16 @@ impl CatalogueRead {
         Self { catalogue, settled }
     }
 
-    /// Keeps it for the next command, and puts it in force where no worker and no scheduler lives. Not if its files were changed
-    /// meanwhile: then somebody may have loaded newer ones.
-    pub(super) fn keep(&self, tx: &mut Tx<'_>, local: &Local) -> Result<()> {
+    /// Caches it in the store for the next command, and puts it in force if no worker and no scheduler is alive. Does nothing if its
+    /// files changed meanwhile: another process may have loaded the newer ones.
+    pub(super) fn save(&self, tx: &mut Tx<'_>, local: &Local) -> Result<()> {
         let now_ms = clock::wall_ms();
         let stamp = catalogue::stamp(&self.catalogue.path, now_ms);
         if !stamp.is_ok_and(|stamp| stamp.text == self.catalogue.stamp) {
             return Ok(());
         }
         if !tx.is_in_force(&self.catalogue)? && is_anybody_in_charge(tx, local)? {
-            return tx.keep_beside(&self.catalogue, self.settled, now_ms);
+            return tx.cache_catalogue(&self.catalogue, self.settled, now_ms);
         }
         if self.settled {
             tx.apply_catalogue(&self.catalogue, now_ms)?;
@@ -111,8 +111,8 @@ impl CatalogueRead {
     }
 }
 
-/// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
-/// `jobctl run` is no worker for others.
+/// Whether a worker or a scheduler may be alive: then only they put a catalogue in force. Unknown counts as alive; a `jobctl run`
+/// does not count, since it serves no queue.
 fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
     if local.is_led() != Some(false) {
         return Ok(true);
@@ -122,7 +122,7 @@ fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
     Ok(workers.any(|row| local.is_alive(&row.registration()) != Some(false)))
 }
 
-/// Where the rules of a job come from.
+/// The source of a job's rules.
 enum Rules {
     /// The copy in the store.
     Cached(Settings, Intake),

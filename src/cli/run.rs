@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         .request
         .order(&args.job, clock::random_bytes(), context)?;
     if let Some(read) = read {
-        store.write(|tx| read.keep(tx, &local))?;
+        store.write(|tx| read.save(tx, &local))?;
     }
     drop(store);
     let json = context.screen.json();

@@ -357,23 +357,23 @@ pub struct WorkerRow {
     pub parent: Option<WorkerId>,
 }
 
-/// Where runs wait that no worker can take.
+/// A lane whose runs no worker can take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnknownLane {
     /// Their queue.
     pub queue: String,
     /// Their job.
     pub job: String,
-    /// Whether it is the job that no catalogue has; else it is the queue.
+    /// Whether no catalogue has the job; else no catalogue has the queue.
     pub is_job: bool,
 }
 
-/// A claim that does not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// What should hold.
-    pub claim: &'static str,
-    /// The first rows for which it does not: run ids, or what the claim is about.
+    /// The invariant, in words.
+    pub invariant: &'static str,
+    /// The first rows that violate it: run ids, or other keys.
     pub rows: Vec<String>,
 }
 
@@ -382,20 +382,20 @@ pub struct Violation {
 pub struct ResetLimit {
     /// Whether its breaker was not closed.
     pub breaker: bool,
-    /// Until when a service had asked to wait, milliseconds.
+    /// Until when a service had asked to wait, milliseconds; `None` if there was no wait.
     pub waited_until_ms: Option<i64>,
 }
 
 /// How far an import came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportProgress {
-    /// Lines that are stored or were found to be duplicates.
+    /// Lines that are stored or duplicates.
     pub lines_done: i64,
     /// New runs.
     pub accepted: i64,
     /// Lines that were duplicates.
     pub duplicates: i64,
-    /// Of all lines done; `None` where an older jobctl stored them.
+    /// Digest of all lines done; `None` if an older jobctl stored them.
     pub digest: Option<[u8; 32]>,
 }
 

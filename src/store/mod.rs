@@ -9,7 +9,7 @@ pub use crate::records::{
     Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver,
     Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, ResetLimit, RunDetail,
     RunFilter, RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane,
-    UntoldRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
+    UnrecordedRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
 
 pub mod decide;

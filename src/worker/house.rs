@@ -242,7 +242,7 @@ impl Keeper {
         if wal >= CHECKPOINT_BYTES {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
-        self.shared.local.keep_reserve()?;
+        self.shared.local.ensure_reserve()?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;

@@ -164,7 +164,7 @@ impl Slices {
                 .hint("wait for it, or give each import an id of its own"));
             }
             if let Some(read) = read {
-                read.keep(tx, local)?;
+                read.save(tx, local)?;
             }
             let (answers, refusal) = tx.enqueue_fitting(runs, Some(&guard), now_ms)?;
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;

@@ -213,7 +213,7 @@ impl Follow<'_> {
             .unwrap_or_else(|| 1.max(self.first(context)));
         loop {
             let mut tail = Tail::new(&self.local, self.args.run, number, &watch)?;
-            // The state is read before the file: what was written until the end is then read for certain.
+            // The state is read before the file, so that nothing written before the end is missed.
             loop {
                 let ended = self.ended(number, context)?;
                 let mut read = 0;

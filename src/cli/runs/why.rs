@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         }
     };
     let answer = explain(&facts, &gone(&store, context.local()?)?);
-    // The job may be late for want of a run: what its schedule waits for.
+    // The job may have no run because its schedule is on hold.
     let calendar = match &args.job {
         Some(job) => Calendar::of_jobs(&store, &[job], now_ms)?,
         None => Calendar::default(),

@@ -97,7 +97,7 @@ impl Seen {
     }
 }
 
-/// Why a run that a worker holds does not go on: the worker is gone, and no process has recovered it.
+/// A message if this worker is gone and its runs were not recovered yet.
 pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
@@ -105,7 +105,7 @@ pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Opt
     let gone = local
         .is_alive(&row.registration())
         .map_or_else(|| row.registration().has_ended(), |alive| !alive);
-    Ok(gone.then(|| format!("worker {worker} is gone and not recovered yet")))
+    Ok(gone.then(|| format!("worker {worker} is gone and its runs are not recovered yet")))
 }
 
 /// All registered workers.

@@ -71,13 +71,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     Err(last.details(details).into())
 }
 
-/// Why it could not be asked, if so.
+/// Why the worker could not be asked to stop; `None` if it was.
 fn ask(store: &mut Store, local: &Local, worker: WorkerId, now_ms: i64) -> Result<Option<Error>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(Some(unknown_worker(worker)));
     };
     if local.is_alive(&row.registration()) == Some(false) {
-        let message = format!("cannot stop worker {worker}: it is gone already");
+        let message = format!("cannot stop worker {worker}: it is already gone");
         return Ok(Some(
             Error::new(Kind::Refused, message).hint("any other worker recovers its runs"),
         ));

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::records::{Enqueued, NewRun};
 use crate::run::{RunId, State};
 
-/// A run with the key that has not ended.
+/// A run with an equal key that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
     /// Its id.
@@ -66,7 +66,7 @@ pub enum CoalesceOutcome<'a> {
     Duplicate(&'a Live),
     /// This one, which waits, takes over what is enqueued, and waits for the end of these.
     TakenOver(&'a Live, Vec<RunId>),
-    /// It is a new run that waits for the end of these.
+    /// The enqueue becomes a new run that waits for the end of these.
     Behind(Vec<RunId>),
 }
 

@@ -5,7 +5,7 @@
 use crate::records::{Cause, Death};
 use crate::run::{Fence, Reason, RunId, WorkerId};
 
-/// Deaths that prove nothing make poison at so many times the number of those that do.
+/// Factor for the number of deaths that make a run poison if the deaths do not prove that it is the cause.
 const UNPROVED: i64 = 2;
 
 /// A run that the worker held.
@@ -19,7 +19,7 @@ pub struct DeadClaim {
     pub attempts: i64,
     /// Worker deaths so far.
     pub crashes: i64,
-    /// Deaths of workers that make it poison.
+    /// Number of deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// Whether its command may be started only once.
     pub at_most_once: bool,
@@ -99,7 +99,9 @@ fn words(cause: Cause, worker: WorkerId) -> String {
     match cause {
         Cause::Unknown => format!("worker {worker} died while it ran"),
         Cause::Reboot => format!("the host went down while worker {worker} ran it"),
-        Cause::Parent => format!("worker {worker} was ended by whoever started it while it ran"),
+        Cause::Parent => {
+            format!("worker {worker} was stopped by its parent process during the attempt")
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 /// The present turns, which a worker keeps between claims.
 #[derive(Debug, Default)]
 pub struct Turns {
-    /// Of the tenants of each queue.
+    /// Turns of tenants, by queue.
     pub tenants: HashMap<String, Turn>,
-    /// Of the queues, where they have weights.
+    /// Turn of the queues, if they have weights.
     pub queues: Turn,
 }
 
@@ -20,12 +20,12 @@ pub struct Turn {
     pub name: String,
     /// So many.
     pub left: i64,
-    /// Where a walk began that found nothing so far: it need not pass there again.
+    /// Where a walk began that has found nothing so far; the next walks end there.
     pub walked: Option<String>,
 }
 
 impl Turn {
-    /// Counts a run that `name` took; whether its turn goes on.
+    /// Counts a run that was taken from `name`. Returns whether its turn continues.
     pub fn take(&mut self, name: &str, weight: i64) -> bool {
         if self.name != name || self.left <= 0 {
             name.clone_into(&mut self.name);

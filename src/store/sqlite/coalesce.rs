@@ -12,7 +12,7 @@ use crate::store::decide::{CoalesceOutcome, Live, coalesce};
 use crate::store::{Enqueued, NewRun};
 
 /// What an enqueue does because of runs with its key that have not ended.
-pub(super) enum CoalesceOutcome {
+pub(super) enum Coalesced {
     /// There is no such run, or it does not matter.
     None,
     /// The enqueue is a duplicate of this run.
@@ -28,18 +28,18 @@ impl Tx<'_> {
         new: &NewRun,
         (key, how): (&str, Coalesce),
         now_ms: i64,
-    ) -> Result<CoalesceOutcome> {
+    ) -> Result<Coalesced> {
         let live = self.live(&new.job, key, now_ms)?;
         Ok(match coalesce(&live, how) {
-            CoalesceOutcome::New => Alike::None,
-            CoalesceOutcome::Duplicate(it) => Alike::Existing(it.answer(false)),
+            CoalesceOutcome::New => Coalesced::None,
+            CoalesceOutcome::Duplicate(it) => Coalesced::Existing(it.answer(false)),
             CoalesceOutcome::TakenOver(it, before) => {
                 it.check_sequence(new)?;
                 self.replace(it.run, new)?;
                 self.put_behind(it.run, &before)?;
-                Alike::Existing(it.answer(true))
+                Coalesced::Existing(it.answer(true))
             }
-            CoalesceOutcome::Behind(runs) => Alike::Behind(runs),
+            CoalesceOutcome::Behind(runs) => Coalesced::Behind(runs),
         })
     }
 
@@ -65,8 +65,8 @@ impl Tx<'_> {
         Ok(live)
     }
 
-    /// Gives a waiting run what was enqueued now. Id, place, due time, deadline and history stay. The idempotency key is the
-    /// new one: whoever saw the old one saw other parameters.
+    /// Gives a waiting run the parameters of an enqueue. Id, place, due time, deadline and history stay. The idempotency key is new,
+    /// because the old one belongs to other parameters.
     fn replace(&mut self, run: RunId, new: &NewRun) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::coalesce::CoalesceOutcome;
+use super::coalesce::Coalesced;
 use super::first_runs::FirstRuns;
 use super::late_statement::LateStatement;
 use super::room::Room;
@@ -177,8 +177,8 @@ impl Tx<'_> {
             let found = self.coalesce(run, (&dedup.key, how), now_ms)?;
             let key = window(run, 0);
             match (found, &key) {
-                (CoalesceOutcome::Existing(existing), _) => return Ok(Found::Existing(existing)),
-                (CoalesceOutcome::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
+                (Coalesced::Existing(existing), _) => return Ok(Found::Existing(existing)),
+                (Coalesced::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
                 (_, Some(key)) => {
                     if let Some(existing) = self.duplicate_of(key, now_ms)? {
                         return Ok(Found::Existing(existing));

@@ -10,7 +10,7 @@ use super::flow;
 use super::ring::Walk;
 use super::writer::Tx;
 use crate::error::Result;
-use crate::store::decide::Desk;
+use crate::store::decide::ClaimInProgress;
 use crate::store::{ClaimRequest, Claims, ServedQueue, Turns};
 
 /// Why a walk through a queue ended.

@@ -1,4 +1,4 @@
-//! Whose turn it is to write: `write.lock`.
+//! The write lock: `write.lock`.
 //!
 //! Rule: only lock files are locked; `jobctl.db` is opened by SQLite only, because closing a second descriptor of it would cancel
 //! the POSIX locks of SQLite.
@@ -27,7 +27,7 @@ impl WriteTurn {
                         let state = if is_stopped { ", which is stopped," } else { "" };
                         let what = format!("{busy}: process {pid} (`{name}`){state} holds it; nothing was stored");
                         Error::new(Kind::TryAgain, what).hint(if is_stopped {
-                            format!("let it go on (`kill -CONT {pid}`) or end it (`kill -KILL {pid}`): no work is lost by either")
+                            format!("continue it (`kill -CONT {pid}`) or kill it (`kill -KILL {pid}`); neither loses work")
                         } else {
                             format!("try again; if this persists, check what process {pid} does")
                         })

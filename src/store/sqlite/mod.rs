@@ -7,7 +7,6 @@ mod acts;
 mod bury;
 mod catalogue;
 mod claim;
-mod claim_in_progress;
 mod coalesce;
 mod connect;
 mod dead;

@@ -105,8 +105,8 @@ impl OpenOptions {
             schema_lock: Some(lock),
         };
         if created {
-            // From the first day on; without space for it nobody could enqueue much either.
-            drop(local.keep_reserve());
+            // A failure does not matter: without space for the reserve, enqueues fail as well.
+            drop(local.ensure_reserve());
         }
         Ok(Opened {
             store,
@@ -179,7 +179,7 @@ impl OpenOptions {
             conn.close().map_err(|(_, error)| error)?;
             publish(&temporary, &files.database)
                 .map_err(|error| Error::io("create", &files.database, &error))?;
-            remember(files.local.dir(), lock, lock_path, &uuid)
+            record_uuid(files.local.dir(), lock, lock_path, &uuid)
         })();
         remove_half_made(&temporary);
         made
@@ -197,13 +197,13 @@ impl OpenOptions {
             Some(known) => Err(Error::new(
                 Kind::Io,
                 format!(
-                    "`{}` holds store {uuid}, but store {known} lived here; nothing was changed",
+                    "`{}` holds store {uuid}, but the store here was {known}; nothing was changed",
                     self.dir.join(DATABASE).display()
                 ),
             )
             .hint("put the right file back; to use this one, remove `store.lock`")),
-            // Whoever made it died before the end.
-            None => remember(files.local.dir(), lock, lock_path, uuid),
+            // The process that created it died before this step.
+            None => record_uuid(files.local.dir(), lock, lock_path, uuid),
         }
     }
 }
@@ -216,7 +216,7 @@ fn try_lock(path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>>
 /// Refuses a log without its database: SQLite would apply its old pages to the new database.
 fn refuse_old_log(files: &Files) -> Result<()> {
     let log = files.beside("-wal");
-    // One without content is left by whoever died before anything was stored.
+    // An empty log remains after a process that died before it stored anything.
     if fs::symlink_metadata(&log).map_or(0, |meta| meta.len()) == 0 {
         return Ok(());
     }
@@ -331,11 +331,11 @@ fn identify(files: &Files) -> Result<FileId> {
         check_file(&files.beside(suffix))?;
     }
     let path = &files.database;
-    let found = match look_at(path) {
-        // Who made it may have died before it removed the first name.
+    let found = match check_file(path) {
+        // Its creator may have died before it removed the temporary name, which is a second link.
         Err(_) if half_made(files.local.dir()).symlink_metadata().is_ok() => {
             remove_half_made(&half_made(files.local.dir()));
-            look_at(path)?
+            check_file(path)?
         }
         found => found?,
     };

@@ -10,7 +10,7 @@ use super::lanes::Lanes;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::LaneGates;
-use crate::store::decide::{Desk, Turn};
+use crate::store::decide::{ClaimInProgress, Turn};
 
 /// Tenants that are visited per queue and claim; the next claim continues after them.
 const TENANTS_MAX: usize = 256;
