@@ -386,7 +386,7 @@ pub struct ResetLimit {
     pub waited_until_ms: Option<i64>,
 }
 
-/// How far an import came.
+/// Progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportProgress {
     /// Lines that are stored or duplicates.
@@ -399,10 +399,10 @@ pub struct ImportProgress {
     pub digest: Option<[u8; 32]>,
 }
 
-/// What is asked about.
+/// The subject of a question.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
-    /// This run.
+    /// A run.
     Run(RunId),
     /// The next run of a job; if none waits, one that would wait in this queue.
     Job(&'a str, &'a str),

@@ -1,7 +1,7 @@
-//! What an enqueue comes to because of runs with its dedup key that have not ended.
+//! Decides what an enqueue does because of runs with its dedup key that have not ended.
 //!
-//! Rule: of the runs with one key the one that starts last has the newest parameters, and with `rerun` it starts after the
-//! others have ended.
+//! Rule: of the runs with one key, the one that starts last has the newest parameters; with `rerun` it starts after the others
+//! have ended.
 
 use crate::catalogue::Coalesce;
 use crate::error::{Error, Kind, Result};
@@ -60,7 +60,7 @@ impl Live {
 /// What becomes of an enqueue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoalesceOutcome<'a> {
-    /// None of them concerns it.
+    /// There is no such run, or it does not matter.
     New,
     /// It is a duplicate of this one.
     Duplicate(&'a Live),
@@ -72,7 +72,7 @@ pub enum CoalesceOutcome<'a> {
 
 /// Decides by the runs with the key, the newest first, and by what the job says of equal keys.
 pub fn coalesce(live: &[Live], how: Coalesce) -> CoalesceOutcome<'_> {
-    // What waits for others with the key is behind them, whichever id it has.
+    // A run that waits for others with the key is the last one, whatever its id.
     let waiting = live.iter().filter(|it| !it.is_running);
     let last = waiting.max_by_key(|it| (it.is_gated, it.run));
     let running = || live.iter().filter(|it| it.is_running);
