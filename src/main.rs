@@ -10,7 +10,7 @@ use jobctl::process::{spawn, wrapper};
 fn main() -> ExitCode {
     cli::report_panics();
     cli::survive_file_limits();
-    spawn::keep_exit_codes();
+    spawn::reset_sigchld();
     let code = std::panic::catch_unwind(run).unwrap_or(Kind::Bug.exit_code());
     ExitCode::from(code)
 }

@@ -11,6 +11,7 @@ mod circles;
 mod columns;
 mod papers;
 mod proofs;
+mod words;
 
 /// Files that only decide: values and `now` in, a decision out. `catalogue` reads its files in the two named below.
 const CORE: &[&str] = &[

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::document;
 use crate::error::Result;
 use crate::policy::Reading;
-use crate::scheduler::{Ahead, Held, ahead, follows_calendar, held, jump_words};
+use crate::scheduler::{Ahead, CalendarHold, ahead, calendar_hold, follows_calendar, jump_words};
 use crate::store::{Create, Store};
 use crate::units::counted;
 
@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What is on hold.
 #[derive(Default)]
 pub(super) struct Calendar {
-    /// All calendar schedules wait after a jump of the clock.
-    held: Option<Held>,
-    /// Schedules that were opened up to a future time while the clock was ahead, and wait for that time.
+    /// All schedules of the calendar wait since the clock jumped.
+    held: Option<CalendarHold>,
+    /// Schedules that wait for a time up to which a clock that was ahead had opened them.
     ahead: Vec<Ahead>,
 }
 
@@ -33,7 +33,7 @@ impl Calendar {
             boot_ms: clock::boottime_ms(),
         };
         Ok(Self {
-            held: held(store, &clock::boot_id(), now)?,
+            held: calendar_hold(store, &clock::boot_id(), now)?,
             ahead: ahead(store, now_ms)?,
         })
     }

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::catalogue::{self, Catalogue};
 use crate::error::Result;
-use crate::flow::{FlowView, Space, Tight, waiting_words};
+use crate::flow::{FlowView, Space, SpaceShortage, waiting_words};
 use crate::store::{QueueRow, Settings, Store};
 
 /// Which queues are refused, and why.
 pub(super) struct Pressure {
     space: Option<Space>,
-    tight: BTreeMap<String, Tight>,
+    shortages: BTreeMap<String, SpaceShortage>,
     full: BTreeMap<String, (i64, i64)>,
     full_tenants: BTreeMap<String, (i64, i64)>,
 }
@@ -39,7 +39,7 @@ impl Pressure {
         let Some(settings) = settings(store, context)? else {
             return Ok(Self {
                 space: None,
-                tight: BTreeMap::new(),
+                shortages: BTreeMap::new(),
                 full,
                 full_tenants,
             });
@@ -48,7 +48,7 @@ impl Pressure {
         let refused = space.refused(&settings.ranks).into_iter();
         Ok(Self {
             space: Some(space),
-            tight: refused.map(|(name, why)| (name.to_owned(), why)).collect(),
+            shortages: refused.map(|(name, why)| (name.to_owned(), why)).collect(),
             full,
             full_tenants,
         })
@@ -56,15 +56,18 @@ impl Pressure {
 
     /// Why a queue refuses enqueues, in a word.
     pub(super) fn refuses(&self, queue: &str) -> Option<String> {
-        let tight = self.tight.get(queue).map(Tight::to_string);
-        tight.or_else(|| self.full.contains_key(queue).then(|| "full".to_owned()))
+        let shortage = self.shortages.get(queue).map(SpaceShortage::to_string);
+        shortage.or_else(|| self.full.contains_key(queue).then(|| "full".to_owned()))
     }
 
     /// Lines for people; none if all enqueues are accepted.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for why in [Tight::Disk, Tight::Size] {
-            let refused = self.tight.iter().filter(|(_, tight)| **tight == why);
+        for why in [SpaceShortage::Disk, SpaceShortage::Size] {
+            let refused = self
+                .shortages
+                .iter()
+                .filter(|(_, shortage)| **shortage == why);
             let names: Vec<&str> = refused.map(|(name, _)| name.as_str()).collect();
             if let (Some(space), false) = (&self.space, names.is_empty()) {
                 let (word, verb) = match names.len() {
@@ -112,7 +115,7 @@ impl Pressure {
             "min_free_bytes": space.min_free,
             "used_bytes": space.max_size.map(|_| space.used),
             "max_size_bytes": space.max_size,
-            "refused": self.tight.keys().collect::<Vec<_>>(),
+            "refused": self.shortages.keys().collect::<Vec<_>>(),
         })
     }
 }

@@ -1,20 +1,20 @@
-//! A breaker: opens after too many transient endings, lets one run try after the cooldown, closes on success.
+//! A breaker: opens after too many transient endings, lets one run probe after the cooldown, closes on success.
 //!
-//! Rule: who the probe is, is stored nowhere: while the breaker is half open at most one run that was claimed since it opened
-//! is under way, and how any such run ends then decides. So nothing can be left behind by a crash.
+//! Rule: the probe is not stored. While the breaker is half open, at most one run that was claimed since it opened is running, and the
+//! end of any such run decides. So a crash leaves no stale state.
 
 use serde::{Deserialize, Serialize};
 
 use super::rules::BreakerRules;
 
-/// What is stored of a breaker.
+/// The stored state of a breaker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
     /// Transient endings within the window, milliseconds, oldest first.
     pub failures_ms: Vec<i64>,
-    /// Since when it is open, and when a run may try again.
+    /// When it opened, and when one run may probe, milliseconds.
     pub open: Option<(i64, i64)>,
-    /// The last fence that was given out when it opened: what was claimed before neither tries nor decides.
+    /// The last fence that was given out when it opened. A run that was claimed earlier is no probe, and its end decides nothing.
     #[serde(default)]
     pub fence: i64,
 }
@@ -29,35 +29,35 @@ pub struct EndedClaim {
 }
 
 impl Breaker {
-    /// Until when nothing may start; `None`: closed or half open.
+    /// The end of the cooldown, milliseconds; `None` if the breaker is closed or half open.
     pub fn open_until_ms(&self, now_ms: i64) -> Option<i64> {
         let (since_ms, until_ms) = self.open?;
-        // A clock that was set back starts the cooldown anew, and makes it no longer.
+        // If the clock was set back, the cooldown restarts, but does not become longer.
         let until_ms = until_ms.min(now_ms.saturating_add(until_ms.saturating_sub(since_ms)));
         (until_ms > now_ms).then_some(until_ms)
     }
 
-    /// Whether one run may try.
+    /// Whether one run may probe.
     pub fn is_half_open(&self, now_ms: i64) -> bool {
         self.open.is_some() && self.open_until_ms(now_ms).is_none()
     }
 
     /// Whether a run with this fence was claimed since it opened.
-    pub fn is_tried_by(&self, fence: i64) -> bool {
+    pub fn is_probe(&self, fence: i64) -> bool {
         fence > self.fence
     }
 
-    /// An attempt ended well.
+    /// An attempt succeeded.
     pub fn succeed(&mut self, claim: EndedClaim, now_ms: i64) {
-        if self.is_half_open(now_ms) && self.is_tried_by(claim.fence) {
+        if self.is_half_open(now_ms) && self.is_probe(claim.fence) {
             *self = Self::default();
         }
     }
 
-    /// An attempt had a transient ending; whether this opened the breaker.
+    /// An attempt had a transient failure; returns whether this opened the breaker.
     pub fn fail(&mut self, rules: BreakerRules, claim: EndedClaim, now_ms: i64) -> bool {
         if self.open.is_some() {
-            let opens = self.is_half_open(now_ms) && self.is_tried_by(claim.fence);
+            let opens = self.is_half_open(now_ms) && self.is_probe(claim.fence);
             if opens {
                 self.opens(rules, claim, now_ms);
             }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_enough_failures_within_the_window_only() {
+    fn a_breaker_opens_only_after_enough_failures_within_the_window() {
         let mut breaker = Breaker::default();
         for n in 0..20 {
             assert!(!breaker.fail(RULES, claim(7), 10_000 + n * 500), "{n}");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_cooldown_an_ending_decides() {
+    fn after_the_cooldown_the_end_of_the_probe_decides() {
         let mut breaker = opened();
         assert!(breaker.is_half_open(15_200));
         breaker.succeed(claim(8), 15_300);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_started_before_it_opened_decides_nothing_during_the_cooldown() {
+    fn no_end_of_a_run_decides_during_the_cooldown() {
         let mut breaker = opened();
         breaker.succeed(claim(8), 11_000);
         assert!(!breaker.fail(RULES, claim(8), 11_000));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_claimed_before_it_opened_decides_nothing_after_the_cooldown_either() {
+    fn runs_claimed_before_a_breaker_opened_do_not_decide_after_the_cooldown() {
         let mut breaker = opened();
         breaker.succeed(claim(7), 16_000);
         assert!(!breaker.fail(RULES, claim(6), 16_000));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_makes_no_cooldown_longer() {
+    fn setting_the_clock_back_does_not_extend_a_cooldown() {
         assert_eq!(opened().open_until_ms(0), Some(5_000));
     }
 }

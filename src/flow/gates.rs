@@ -1,6 +1,6 @@
-//! The gates between ready runs and free slots, as they stand at one instant.
+//! The gates that ready runs must pass to get a slot, at one instant.
 //!
-//! Rule: a lane's gates are judged before its rows are read, and each start is counted before the next lane is judged.
+//! Rule: a lane's gates are checked before its rows are read, and each start is counted before the next lane is checked.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use super::rules::{JobRules, Paused, Rules};
 use super::subject::Subject;
 use super::throttle::Throttle;
 
-/// A run that is under way.
+/// A running run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Running<'a> {
     /// Its queue.
@@ -17,20 +17,19 @@ pub struct Running<'a> {
     pub tenant: &'a str,
     /// Its job.
     pub job: &'a str,
-    /// The limits that it was claimed under, as `limits_text` writes them.
+    /// The limits that it was claimed under, comma separated.
     pub limits: &'a str,
     /// The fence of its claim.
     pub fence: i64,
 }
 
-/// The limits of a claim in one text; `None` for none.
+/// The names of the limits of a claim, comma separated; `None` for none.
 fn limits_text(limits: &[String]) -> Option<String> {
     // No name has a comma.
     (!limits.is_empty()).then(|| limits.join(","))
 }
 
-/// The limits that a run stands under: those that it was claimed under, whatever became of its job since, and those that its
-/// job has now.
+/// The limits that apply to a run: those that it was claimed under and those that its job has now.
 pub fn limits_of<'a>(
     claimed_under: &'a str,
     job: Option<&'a JobRules>,
@@ -41,51 +40,51 @@ pub fn limits_of<'a>(
     now.iter().map(String::as_str).chain(gone)
 }
 
-/// Everything that may stop the runs of one subject.
+/// The gates of one subject, with their state.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Whose it is.
+    /// The owner of the gates.
     pub subject: Subject,
-    /// Runs of it that are under way.
+    /// Its running runs.
     pub running: i64,
-    /// Those of them that were claimed since its breaker opened.
-    pub trying: i64,
-    /// At most this many.
+    /// The running runs that were claimed since its breaker opened.
+    pub probes: i64,
+    /// The maximum of running runs.
     pub cap: Option<i64>,
-    /// Who stopped it.
+    /// Its pause.
     pub paused: Option<Paused>,
-    /// So many starts in so much time.
+    /// Its maximum rate of starts.
     pub rate: Option<super::rate::Rate>,
     /// Whether it has a breaker.
     pub has_breaker: bool,
-    /// Its past.
+    /// Its stored state.
     pub throttle: Throttle,
     changed: bool,
 }
 
-/// Why nothing of a subject may start now.
+/// Why no run of a subject may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// Somebody stopped it.
+pub enum ClosedReason {
+    /// It is paused.
     Paused,
-    /// As many run as may.
-    Full,
+    /// The maximum of runs is running.
+    CapReached,
     /// The rate allows the next start later.
     Rate,
-    /// A service asked to wait.
-    Waits,
+    /// A service requested a wait.
+    WaitRequested,
     /// Its breaker is open.
     BreakerOpen,
-    /// Its breaker is half open, and the one run that tries is under way.
-    BreakerTries,
+    /// Its breaker is half open, and the one run that probes is running.
+    BreakerProbes,
 }
 
 /// A closed gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed {
-    /// Why.
-    pub why: Why,
-    /// When it opens by itself, milliseconds; `None`: not by time alone.
+pub struct ClosedGate {
+    /// The reason.
+    pub why: ClosedReason,
+    /// When it opens, milliseconds; `None` if no time is known.
     pub until_ms: Option<i64>,
 }
 
@@ -94,7 +93,7 @@ impl Node {
         Self {
             subject,
             running: 0,
-            trying: 0,
+            probes: 0,
             cap: None,
             paused: None,
             rate: None,
@@ -104,26 +103,32 @@ impl Node {
         }
     }
 
-    /// All gates of it that are closed.
-    pub fn closed(&self, now_ms: i64) -> impl Iterator<Item = Closed> {
-        let paused = self.paused.as_ref().map(|paused| Closed {
-            why: Why::Paused,
+    /// Its closed gates.
+    pub fn closed(&self, now_ms: i64) -> impl Iterator<Item = ClosedGate> {
+        let paused = self.paused.as_ref().map(|paused| ClosedGate {
+            why: ClosedReason::Paused,
             until_ms: paused.until_ms,
         });
-        let waits = self.throttle.waits_until_ms(now_ms).map(|until_ms| Closed {
-            why: Why::Waits,
-            until_ms: Some(until_ms),
-        });
-        let full = self.cap.filter(|&cap| self.running >= cap).map(|_| Closed {
-            why: Why::Full,
-            until_ms: None,
-        });
+        let waits = self
+            .throttle
+            .waits_until_ms(now_ms)
+            .map(|until_ms| ClosedGate {
+                why: ClosedReason::WaitRequested,
+                until_ms: Some(until_ms),
+            });
+        let full = self
+            .cap
+            .filter(|&cap| self.running >= cap)
+            .map(|_| ClosedGate {
+                why: ClosedReason::CapReached,
+                until_ms: None,
+            });
         let rate = self.rate.and_then(|rate| {
             let at_us = now_ms.saturating_mul(1_000);
             let opens_us = rate.opens_us(self.throttle.arrival_us, at_us);
-            (opens_us > at_us).then(|| Closed {
-                why: Why::Rate,
-                // Up to the next millisecond, so that it is open then.
+            (opens_us > at_us).then(|| ClosedGate {
+                why: ClosedReason::Rate,
+                // Rounded up, so that the gate is open at that millisecond.
                 until_ms: Some(opens_us.div_euclid(1_000) + i64::from(opens_us % 1_000 != 0)),
             })
         });
@@ -132,26 +137,26 @@ impl Node {
             .flatten()
     }
 
-    fn breaker(&self, now_ms: i64) -> Option<Closed> {
+    fn breaker(&self, now_ms: i64) -> Option<ClosedGate> {
         let breaker = &self.throttle.breaker;
         if !self.has_breaker {
             return None;
         }
         if let Some(until_ms) = breaker.open_until_ms(now_ms) {
-            return Some(Closed {
-                why: Why::BreakerOpen,
+            return Some(ClosedGate {
+                why: ClosedReason::BreakerOpen,
                 until_ms: Some(until_ms),
             });
         }
-        (breaker.is_half_open(now_ms) && self.trying > 0).then_some(Closed {
-            why: Why::BreakerTries,
+        (breaker.is_half_open(now_ms) && self.probes > 0).then_some(ClosedGate {
+            why: ClosedReason::BreakerProbes,
             until_ms: None,
         })
     }
 
     fn take(&mut self, now_ms: i64) {
         self.running += 1;
-        self.trying += 1;
+        self.probes += 1;
         if let Some(rate) = self.rate {
             let at_us = now_ms.saturating_mul(1_000);
             self.throttle.arrival_us = rate.after_start(self.throttle.arrival_us, at_us);
@@ -160,11 +165,11 @@ impl Node {
     }
 }
 
-/// The gates of one lane: places in [`Gates`].
+/// The gates of one lane, as indexes into [`Gates`].
 #[derive(Debug, Clone, Default)]
 pub struct LaneGates(Vec<usize>);
 
-/// All gates at one instant; made lane by lane, as they are asked for.
+/// All gates at one instant; computed lane by lane on request.
 #[derive(Debug)]
 pub struct Gates<'r> {
     rules: &'r Rules,
@@ -172,8 +177,8 @@ pub struct Gates<'r> {
     throttles: BTreeMap<Subject, Throttle>,
     paused_jobs: BTreeMap<String, Paused>,
     nodes: Vec<Node>,
-    /// Where the node of a queue, tenant, job or limit is.
-    places: [HashMap<String, usize>; 4],
+    /// Indexes into `nodes` by name, for queues, tenants, jobs and limits.
+    indexes: [HashMap<String, usize>; 4],
 }
 
 const QUEUE: usize = 0;
@@ -182,7 +187,7 @@ const JOB: usize = 2;
 const LIMIT: usize = 3;
 
 impl<'r> Gates<'r> {
-    /// From the rules, what runs, what is stored of the past, and the jobs that operators paused.
+    /// From the rules, the running runs, the stored states, and the jobs that operators paused.
     pub fn new(
         rules: &'r Rules,
         running: &[Running<'_>],
@@ -196,7 +201,7 @@ impl<'r> Gates<'r> {
             throttles,
             paused_jobs,
             nodes: Vec::new(),
-            places: Default::default(),
+            indexes: Default::default(),
         };
         for run in running {
             gates.count(run);
@@ -204,40 +209,46 @@ impl<'r> Gates<'r> {
         gates
     }
 
-    /// Counts a run that is under way.
+    /// Counts a running run.
     pub fn count(&mut self, run: &Running<'_>) {
-        for place in self
-            .lane_under(run.queue, run.tenant, run.job, run.limits)
+        for index in self
+            .lane_with_limits(run.queue, run.tenant, run.job, run.limits)
             .0
         {
-            let node = &mut self.nodes[place];
+            let node = &mut self.nodes[index];
             node.running += 1;
-            node.trying += i64::from(node.throttle.breaker.is_tried_by(run.fence));
+            node.probes += i64::from(node.throttle.breaker.is_probe(run.fence));
         }
     }
 
     /// The gates of a lane.
     pub fn lane(&mut self, queue: &str, tenant: &str, job: &str) -> LaneGates {
-        self.lane_under(queue, tenant, job, "")
+        self.lane_with_limits(queue, tenant, job, "")
     }
 
-    fn lane_under(&mut self, queue: &str, tenant: &str, job: &str, limits: &str) -> LaneGates {
+    fn lane_with_limits(
+        &mut self,
+        queue: &str,
+        tenant: &str,
+        job: &str,
+        limits: &str,
+    ) -> LaneGates {
         let rules = self.rules.jobs.get(job);
         let mut gates = Vec::with_capacity(3 + rules.map_or(0, |rules| rules.limits.len()));
-        gates.extend([self.place(QUEUE, queue), self.place(JOB, job)]);
+        gates.extend([self.index_of(QUEUE, queue), self.index_of(JOB, job)]);
         if !tenant.is_empty() {
-            gates.push(self.place(TENANT, tenant));
+            gates.push(self.index_of(TENANT, tenant));
         }
-        gates.extend(limits_of(limits, rules).map(|limit| self.place(LIMIT, limit)));
+        gates.extend(limits_of(limits, rules).map(|limit| self.index_of(LIMIT, limit)));
         LaneGates(gates)
     }
 
-    /// The limits that a claim of this job stands under, to be stored with it.
+    /// The limits that apply to a claim of this job, to be stored with it; comma separated.
     pub fn limits_of_claim(&self, job: &str) -> Option<String> {
         limits_text(&self.rules.jobs.get(job)?.limits)
     }
 
-    /// Everything that may stop the runs of a job or of those under a limit, of a queue or of a tenant.
+    /// The gates of a queue, tenant, job or limit.
     pub fn subject(&mut self, subject: &Subject) -> &Node {
         let kind = match subject {
             Subject::Queue(_) => QUEUE,
@@ -245,19 +256,19 @@ impl<'r> Gates<'r> {
             Subject::Job(_) => JOB,
             Subject::Limit(_) => LIMIT,
         };
-        let place = self.place(kind, subject.name());
-        &self.nodes[place]
+        let index = self.index_of(kind, subject.name());
+        &self.nodes[index]
     }
 
-    fn place(&mut self, kind: usize, name: &str) -> usize {
-        if let Some(&place) = self.places[kind].get(name) {
-            return place;
+    fn index_of(&mut self, kind: usize, name: &str) -> usize {
+        if let Some(&index) = self.indexes[kind].get(name) {
+            return index;
         }
         let node = self.node(kind, name);
-        let place = self.nodes.len();
+        let index = self.nodes.len();
         self.nodes.push(node);
-        self.places[kind].insert(name.to_owned(), place);
-        place
+        self.indexes[kind].insert(name.to_owned(), index);
+        index
     }
 
     fn node(&mut self, kind: usize, name: &str) -> Node {
@@ -306,16 +317,20 @@ impl<'r> Gates<'r> {
         self.rules
     }
 
-    /// Every subject of a lane.
+    /// The gates of a lane, by subject.
     pub fn nodes<'a>(&'a self, lane: &'a LaneGates) -> impl Iterator<Item = &'a Node> {
-        lane.0.iter().map(|&place| &self.nodes[place])
+        lane.0.iter().map(|&index| &self.nodes[index])
     }
 
-    /// What closes the lane, if anything does: a pause before all else, and until when by time alone.
-    pub fn closed(&self, lane: &LaneGates) -> Option<Closed> {
+    /// Why the lane is closed, and when its last gate opens if that is known; `None` if it is open. A pause takes precedence.
+    pub fn closed(&self, lane: &LaneGates) -> Option<ClosedGate> {
         let closed = self.nodes(lane).flat_map(|node| node.closed(self.now_ms));
-        closed.reduce(|a, b| Closed {
-            why: if b.why == Why::Paused { b.why } else { a.why },
+        closed.reduce(|a, b| ClosedGate {
+            why: if b.why == ClosedReason::Paused {
+                b.why
+            } else {
+                a.why
+            },
             until_ms: a
                 .until_ms
                 .zip(b.until_ms)
@@ -323,10 +338,11 @@ impl<'r> Gates<'r> {
         })
     }
 
-    /// As [`Gates::closed`], for a run that an operator asked for: only what is shared with others stops it.
-    pub fn closed_to_operator(&self, lane: &LaneGates) -> Option<Closed> {
+    /// As [`Gates::closed`], for a run that an operator requested: pauses of its queue or job do not stop it.
+    pub fn closed_to_operator(&self, lane: &LaneGates) -> Option<ClosedGate> {
         let shared = |node: &&Node| matches!(node.subject, Subject::Tenant(_) | Subject::Limit(_));
-        let paused = |node: &Node, closed: &Closed| closed.why == Why::Paused && !shared(&node);
+        let paused =
+            |node: &Node, closed: &ClosedGate| closed.why == ClosedReason::Paused && !shared(&node);
         let nodes = self.nodes(lane);
         let mut all = nodes.flat_map(|node| {
             let closed = node.closed(self.now_ms);
@@ -337,12 +353,12 @@ impl<'r> Gates<'r> {
 
     /// Counts a start.
     pub fn take(&mut self, lane: &LaneGates) {
-        for &place in &lane.0 {
-            self.nodes[place].take(self.now_ms);
+        for &index in &lane.0 {
+            self.nodes[index].take(self.now_ms);
         }
     }
 
-    /// What has to be stored of the starts that were counted.
+    /// The states that the counted starts changed, to be stored.
     pub fn changed(&self) -> impl Iterator<Item = (&Subject, &Throttle)> {
         let changed = self.nodes.iter().filter(|node| node.changed);
         changed.map(|node| (&node.subject, &node.throttle))

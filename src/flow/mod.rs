@@ -1,6 +1,6 @@
 //! Flow control: which ready runs may start now, and why the others may not.
 //!
-//! Rule: everything here is a pure function of rules, what runs, and what is stored of the past; the claim asks it inside its
+//! Rule: everything here is a pure function of the rules, the running runs and the stored state. The claim uses it inside its
 //! transaction, so that no limit is ever exceeded.
 
 mod breaker;
@@ -16,7 +16,7 @@ mod throttle;
 mod view;
 
 pub use breaker::{Breaker, EndedClaim};
-pub use gates::{Closed, Gates, LaneGates, Node, Running, Why, limits_of};
+pub use gates::{ClosedGate, ClosedReason, Gates, LaneGates, Node, Running, limits_of};
 pub use overrides::{OFF, ON, Overridden, Override, OverrideKey, Setting};
 pub use rate::Rate;
 pub use room::{Full, waiting_words};
@@ -24,7 +24,7 @@ pub use rules::{
     BreakerRules, COUNT_MAX, JobRules, LimitRules, Paused, QueueRules, Quota, Rules, TenantRules,
     Tenants, WAITING_MAX, WEIGHT_MAX,
 };
-pub use space::{FREE_FLOOR, Guard, Space, Tight};
+pub use space::{FREE_FLOOR, Guard, Space, SpaceShortage};
 pub use subject::Subject;
-pub use throttle::{Ended, FlowChange, FlowEvent, Throttle};
+pub use throttle::{FlowChange, FlowEvent, LimitOutcome, Throttle};
 pub use view::{BreakerState, BreakerView, FlowView, LimitView};

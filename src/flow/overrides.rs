@@ -1,4 +1,4 @@
-//! What operators changed without touching the catalogue: it holds until it is taken back, or until its time is over.
+//! Changes that operators make without editing the catalogue. A change is in force until it is taken back or its time is over.
 
 use super::rate::Rate;
 use super::rules::{Paused, Rules};
@@ -7,33 +7,33 @@ use crate::error::Result;
 crate::run::words!(
     /// What an operator can change.
     OverrideKey {
-        /// A queue starts nothing.
+        /// Whether a queue is paused.
         Paused = "paused",
-        /// Runs of a queue at a time.
+        /// Maximum of running runs of a queue.
         MaxRunning = "max_running",
-        /// Waiting runs of a queue.
+        /// Maximum of waiting runs of a queue.
         MaxWaiting = "max_waiting",
-        /// Runs under a limit at a time.
+        /// Maximum of running runs under a limit.
         Concurrency = "concurrency",
-        /// Starts under a limit.
+        /// Rate of starts under a limit.
         Rate = "rate",
-        /// A limit lets nothing start.
+        /// Whether a limit is paused.
         LimitPaused = "limit_paused",
     }
 );
 
 impl OverrideKey {
-    /// Whether it belongs to a queue; else to a limit.
+    /// Whether it is a key of a queue; otherwise of a limit.
     pub fn is_of_queue(self) -> bool {
         matches!(self, Self::Paused | Self::MaxRunning | Self::MaxWaiting)
     }
 
-    /// Whether it is on or off; else it is a number or a rate.
+    /// Whether its value is on or off; otherwise it is a number or a rate.
     pub fn is_switch(self) -> bool {
         matches!(self, Self::Paused | Self::LimitPaused)
     }
 
-    /// What users call it.
+    /// The name that users see.
     pub fn name(self) -> &'static str {
         match self {
             Self::LimitPaused => Self::Paused.word(),
@@ -81,31 +81,31 @@ pub struct Setting {
 pub struct Override {
     /// Name of the queue or limit.
     pub name: String,
-    /// What of it.
+    /// The changed key.
     pub key: OverrideKey,
     /// The value as text: a number, a rate, `none`; of a switch `yes` or `no`.
     pub value: String,
-    /// Who.
+    /// Who made the change.
     pub by: String,
-    /// Why.
+    /// The reason that was given.
     pub reason: Option<String>,
-    /// When, milliseconds.
+    /// When it was made, milliseconds.
     pub set_ms: i64,
-    /// When it ends by itself, milliseconds.
+    /// When it expires, milliseconds; `None` if never.
     pub until_ms: Option<i64>,
 }
 
-/// Rules with what operators changed.
+/// Rules with the changes of operators applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overridden {
-    /// What holds.
+    /// The rules in force.
     pub rules: Rules,
-    /// Until when it does, milliseconds: then an override ends.
+    /// When the next override expires, milliseconds.
     pub until_ms: Option<i64>,
 }
 
 impl Override {
-    /// Whether it holds.
+    /// Whether it is in force.
     pub fn holds(&self, now_ms: i64) -> bool {
         self.until_ms.is_none_or(|until_ms| until_ms > now_ms)
     }
@@ -115,7 +115,7 @@ impl Override {
         self.value.parse().ok()
     }
 
-    /// Whether a switch is off: a queue goes on although the catalogue pauses it.
+    /// Whether a switch is off: a queue is resumed although the catalogue pauses it.
     pub fn is_off(&self) -> bool {
         self.value == OFF
     }
@@ -128,7 +128,7 @@ impl Override {
         }
     }
 
-    /// The rate that it says, with the burst of the one that it replaces.
+    /// Its rate, with the burst of the rate that it replaces.
     fn rate(&self, before: Option<Rate>) -> Result<Option<Rate>> {
         if self.value == "none" {
             return Ok(None);
@@ -150,7 +150,7 @@ impl Override {
             }
             return;
         }
-        // A limit that the catalogue no longer has limits nothing.
+        // A limit that was removed from the catalogue has no effect.
         let Some(limit) = rules.limits.get_mut(&self.name) else {
             return;
         };
@@ -163,7 +163,7 @@ impl Override {
 }
 
 impl Overridden {
-    /// Puts the changes that hold over the rules of the catalogue.
+    /// Applies the changes in force to the rules of the catalogue.
     pub fn new(mut rules: Rules, overrides: &[Override], now_ms: i64) -> Self {
         let holding = || overrides.iter().filter(|change| change.holds(now_ms));
         for change in holding() {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_hold_over_the_catalogue_until_their_time_is_over() {
+    fn overrides_replace_rules_of_the_catalogue_until_they_expire() {
         let mut rules = Rules::default();
         rules.queues.insert("low".into(), QueueRules::default());
         rules.limits.insert(
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_the_catalogue_pauses_goes_on_where_an_operator_says_so() {
+    fn an_operator_can_resume_a_queue_that_the_catalogue_pauses() {
         let mut rules = Rules::default();
         let paused = Paused {
             by: "catalogue".into(),

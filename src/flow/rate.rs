@@ -1,31 +1,31 @@
-//! Rates, by GCRA: one number per limit, the theoretical arrival time, says all about the past.
+//! Rates, by GCRA: the whole state is one number for each limit, the theoretical arrival time.
 //!
-//! Source: ITU-T I.371, the virtual scheduling algorithm. A burst of one is evenly spaced, as far as claims come in time: a
-//! worker claims every few milliseconds, so of a rate with shorter gaps as many starts are made up for as fall into
-//! [`TOLERANCE_US`]. Without that a rate of `500/s` gives one start per claim.
+//! Source: ITU-T I.371, the virtual scheduling algorithm. A burst of one is evenly spaced. A worker claims only every few
+//! milliseconds, so a claim of a faster rate may make up for the starts that were due within the last [`TOLERANCE_US`]. Otherwise a rate
+//! of `500/s` would allow one start per claim.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::units::shown;
 
-/// More than this in one period are no limit, and would be spaced by less than a microsecond.
+/// Most runs per period: more would be spaced by less than a microsecond.
 const RUNS_MAX: i64 = 1_000_000;
 
 /// The longest period, a day.
 const PERIOD_MAX_MS: i64 = 86_400_000;
 
-/// Starts that a late claim makes up for: those of so much time, microseconds. A busy worker claims at least that often.
+/// A late claim makes up for the starts of at most this time, microseconds. A busy worker claims at least that often.
 const TOLERANCE_US: i64 = 50_000;
 
-/// So many runs in so much time.
+/// A maximum rate of starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// This many ...
     pub runs: i64,
     /// ... in this time, milliseconds.
     pub per_ms: i64,
-    /// This many may start at once after a pause; 1 is evenly spaced.
+    /// This many runs may start together after a pause; 1 means evenly spaced.
     pub burst: i64,
 }
 
@@ -33,7 +33,7 @@ impl Rate {
     /// Reads `60/min`: a number of runs per `s`, `min`, `h` or `d`; evenly spaced.
     ///
     /// # Errors
-    /// [`Kind::Usage`], with a hint, when it is no rate.
+    /// [`Kind::Usage`], with a hint, if the text is no rate.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |why: &str| {
             Error::new(Kind::Usage, format!("bad rate `{}`: {why}", shown(text)))
@@ -68,14 +68,14 @@ impl Rate {
         per_us / runs + i64::from(per_us % runs != 0)
     }
 
-    /// This many may start at once: its burst, or what falls into the tolerance.
+    /// The most runs that may start together: the burst, or the starts within the tolerance.
     fn at_once(self) -> i64 {
         self.burst
             .clamp(1, RUNS_MAX)
             .max(TOLERANCE_US / self.gap_us())
     }
 
-    /// The greatest arrival time that this rate itself can lead to: a clock that was set back makes no wait longer.
+    /// Limits the arrival time to the latest that this rate can lead to, so that setting the clock back does not make a wait longer.
     pub(super) fn clamp(self, arrival_us: i64, now_us: i64) -> i64 {
         arrival_us.min(now_us.saturating_add(self.at_once() * self.gap_us()))
     }
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// Starts a run whenever one may, asked at these times; when they started.
+    /// Checks at these times and starts each run that may start; returns the times of the starts.
     fn starts(rate: Rate, asked_us: &[i64]) -> Vec<i64> {
         let mut arrival_us = 0;
         let mut starts = Vec::new();
@@ -148,9 +148,9 @@ mod tests {
 
     proptest! {
         /// Proves: as `caps_hold_at_every_instant_while_workers_are_killed`.
-        /// Proves: as `a_high_rate_is_reached_by_claims_that_come_each_six_milliseconds`.
+        /// Proves: as `a_high_rate_is_reached_although_claims_come_every_six_milliseconds`.
         #[test]
-        fn no_window_holds_more_than_its_share_and_a_burst(
+        fn no_time_window_has_more_starts_than_its_share_and_a_burst(
             runs in prop_oneof![1_i64..50, 50_i64..2_000],
             burst in 1_i64..20,
             steps in prop::collection::vec(0_i64..200_000, 1..100),
@@ -169,7 +169,7 @@ mod tests {
         }
 
         #[test]
-        fn a_clock_that_is_set_back_makes_no_wait_longer_than_a_gap(
+        fn after_setting_the_clock_back_no_wait_exceeds_one_gap(
             runs in 1_i64..50,
             burst in 1_i64..20,
             back_us in 0_i64..1_000_000_000_000,
@@ -187,7 +187,7 @@ mod tests {
 
     /// Proves (flow): a high rate is reached on average, and no window has more than 50 ms of starts beyond it.
     #[test]
-    fn a_high_rate_is_reached_by_claims_that_come_each_six_milliseconds() {
+    fn a_high_rate_is_reached_although_claims_come_every_six_milliseconds() {
         for (text, each_us) in [
             ("500/s", 6_000),
             ("166/s", 6_000),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_would_write_neither_panics_nor_closes_for_ever() {
+    fn extreme_rates_neither_panic_nor_stay_closed() {
         for number in [i64::MIN, -1, 0, i64::MAX] {
             let rate = Rate {
                 runs: number,

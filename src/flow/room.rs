@@ -1,4 +1,4 @@
-//! Backpressure: what an enqueue is told where too much waits already.
+//! Backpressure: the error of an enqueue to a full queue or tenant.
 
 use serde_json::{Map, json};
 
@@ -6,18 +6,18 @@ use super::subject::Subject;
 use crate::error::{Error, Kind};
 use crate::units::format_duration;
 
-/// A queue or a tenant in which as many runs wait as may.
+/// A queue or a tenant with its maximum of waiting runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Full {
-    /// Which.
+    /// The queue or the tenant.
     pub subject: Subject,
-    /// Runs that wait.
+    /// Waiting runs.
     pub waiting: i64,
-    /// At most this many may.
+    /// The maximum of waiting runs.
     pub max: i64,
-    /// Runs that are under way: each that ends makes room.
+    /// Running runs; each that ends makes room.
     pub running: i64,
-    /// Until when nothing of it is started, milliseconds.
+    /// The end of its pause, milliseconds.
     pub paused_until_ms: Option<i64>,
 }
 
@@ -26,17 +26,17 @@ pub fn waiting_words(waiting: i64, max: i64) -> String {
     format!("{waiting} of {max} runs waiting")
 }
 
-/// While runs end, there may be room so soon.
+/// Retry delay while runs are running.
 const SOON_MS: i64 = 1_000;
 
-/// While none do, somebody has to do something.
+/// Retry delay while none is running: an operator has to act.
 const LATER_MS: i64 = 30_000;
 
-/// The longest time that an application is told to wait.
+/// The longest retry delay.
 const LATEST_MS: i64 = 300_000;
 
 impl Full {
-    /// When it makes sense to try again, in milliseconds from now.
+    /// When to retry the enqueue, in milliseconds from now.
     pub fn retry_after_ms(&self, now_ms: i64) -> i64 {
         match self.paused_until_ms {
             Some(until_ms) => until_ms.saturating_sub(now_ms).clamp(SOON_MS, LATEST_MS),
@@ -45,7 +45,7 @@ impl Full {
         }
     }
 
-    /// The refusal.
+    /// The error for the caller.
     pub fn refusal(&self, now_ms: i64) -> Error {
         let Self {
             subject,

@@ -1,4 +1,4 @@
-//! The rules of the flow: as the catalogue says them, kept in the store for every claim, changed by operators.
+//! The rules of flow control: defined by the catalogue, stored for every claim, changed by operators.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
 
-/// Largest weight of a tenant or a queue: a turn takes at most so many runs in a row.
+/// Largest weight of a tenant or a queue: the most runs that one turn takes in a row.
 pub const WEIGHT_MAX: i64 = 100;
 
 /// No cap is larger: more runs at a time than any host can start.
@@ -24,7 +24,7 @@ pub struct Rules {
     pub limits: BTreeMap<String, LimitRules>,
     /// `[tenants]`
     pub tenants: Tenants,
-    /// Of `[job.*]`, those that have any.
+    /// `[job.*]`: the jobs that have such rules.
     pub jobs: BTreeMap<String, JobRules>,
 }
 
@@ -33,74 +33,74 @@ pub struct Rules {
 pub struct QueueRules {
     /// Queues are served in this order, smaller first.
     pub rank: i64,
-    /// At most this many run at a time.
+    /// The maximum of running runs.
     pub max_running: Option<i64>,
-    /// With so many waiting an enqueue is refused.
+    /// An enqueue is refused while this many runs wait.
     #[serde(default)]
     pub max_waiting: Option<i64>,
     /// Slots of each worker that only this queue may take.
     pub reserve: i64,
-    /// Nothing of it is started.
+    /// Its pause; while it lasts no run of the queue starts.
     pub paused: Option<Paused>,
 }
 
 impl QueueRules {
-    /// Slots that are kept for it: no more than it may use.
+    /// Reserved slots, but no more than the queue may use.
     pub fn usable_reserve(&self) -> i64 {
         self.reserve.min(self.max_running.unwrap_or(i64::MAX))
     }
 }
 
-/// Who stopped something, and for how long.
+/// A pause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
-    /// Who: an operator, or the catalogue.
+    /// Who paused: an operator, or `catalogue`.
     pub by: String,
-    /// Why, in their words.
+    /// The reason that was given.
     pub reason: Option<String>,
-    /// When it ends by itself, milliseconds.
+    /// The end of the pause, milliseconds; `None` if it must be resumed.
     pub until_ms: Option<i64>,
 }
 
 /// `[limit.NAME]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitRules {
-    /// At most this many runs under it at a time.
+    /// The maximum of running runs under it.
     pub concurrency: Option<i64>,
-    /// So many starts in so much time.
+    /// The maximum rate of starts.
     pub rate: Option<Rate>,
-    /// Stops it when it fails too often.
+    /// Its breaker.
     pub breaker: Option<BreakerRules>,
-    /// An operator paused it: nothing under it is started.
+    /// Its pause by an operator; while it lasts no run under the limit starts.
     pub paused: Option<Paused>,
 }
 
 /// `breaker = { failures = 10, within = "1m", cooldown = "5m" }`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerRules {
-    /// So many transient endings ...
+    /// This many transient endings ...
     pub failures: i64,
     /// ... within this time open it, milliseconds.
     pub within_ms: i64,
-    /// Nothing is started for so long, milliseconds; then one run may try.
+    /// The cooldown after it opened, milliseconds; then one run may probe.
     pub cooldown_ms: i64,
 }
 
 /// `[tenants]` and `[tenants.NAME]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenants {
-    /// For each tenant that has no rule of its own about it.
+    /// The default quota of each tenant.
     pub each: Quota,
-    /// Those with rules of their own.
+    /// Tenants with separate rules.
     pub named: BTreeMap<String, TenantRules>,
 }
 
 /// What a tenant may use, over all queues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
-    /// At most this many of its runs at a time.
+    /// The maximum of its running runs.
     pub concurrency: Option<i64>,
-    /// With so many of its runs waiting an enqueue is refused.
+    /// An enqueue is refused while this many of its runs wait.
     #[serde(default)]
     pub max_waiting: Option<i64>,
 }
@@ -108,38 +108,38 @@ pub struct Quota {
 /// `[tenants.NAME]`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantRules {
-    /// Its share beside others; 1 where none is given.
+    /// Its share relative to other tenants; `None` means 1.
     pub weight: Option<i64>,
-    /// What it may use.
+    /// Its quota.
     pub quota: Quota,
 }
 
-/// Of `[job.NAME]`, what limits its flow.
+/// `[job.NAME]`: the keys of flow control.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRules {
-    /// Limits that its runs stand under.
+    /// Limits that apply to its runs.
     pub limits: Vec<String>,
-    /// At most this many of its runs at a time.
+    /// The maximum of its running runs.
     pub concurrency: Option<i64>,
-    /// Stops it when it fails too often.
+    /// Its breaker.
     pub breaker: Option<BreakerRules>,
 }
 
 impl JobRules {
-    /// Whether runs of the job may be started whenever a slot is free.
+    /// Whether the job has no rules, so that its runs may start whenever a slot is free.
     pub fn is_free(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Rules {
-    /// The rank of a queue; the last for one that no section names.
+    /// The rank of a queue; the last rank for a queue without a section.
     pub fn rank(&self, queue: &str) -> i64 {
         let rules = self.queues.get(queue);
         rules.map_or(i64::MAX, |queue| queue.rank)
     }
 
-    /// What a tenant may use; runs without a tenant have no quota.
+    /// The quota of a tenant; runs without a tenant have none.
     pub fn quota(&self, tenant: &str) -> Quota {
         if tenant.is_empty() {
             return Quota::default();
@@ -170,7 +170,7 @@ impl Rules {
             || queues.any(|queue| queue.max_waiting.is_some())
     }
 
-    /// Whether what runs decides about anything: if not, nobody needs to count it.
+    /// Whether any rule depends on the running runs; if not, they need not be counted.
     pub fn have_caps(&self) -> bool {
         self.queues
             .values()
@@ -185,7 +185,7 @@ impl Rules {
                 .any(|tenant| tenant.quota.concurrency.is_some())
     }
 
-    /// Whether a run of this lane may wait at a worker for a slot: it stands under nothing that others share.
+    /// Whether a run of this lane may be claimed ahead of a free slot: no limit that it shares with others applies to it.
     pub fn is_unlimited(&self, queue: &str, tenant: &str, job: &str) -> bool {
         !self.jobs.contains_key(job)
             && self.quota(tenant).concurrency.is_none()

@@ -11,10 +11,10 @@ use crate::error::{Error, Kind};
 /// Below this many free bytes every enqueue is refused.
 pub const FREE_FLOOR: u64 = 64 << 20;
 
-/// Of `max_size`, the last tenth is for the more important ranks.
+/// The last tenth of `max_size` is reserved for the more important ranks.
 const SIZE_BAND: u64 = 10;
 
-/// When it makes sense to try again: somebody has to make space.
+/// Retry delay: an operator has to make space.
 const RETRY_AFTER_MS: i64 = 30_000;
 
 /// How much space there is, in bytes.
@@ -24,17 +24,17 @@ pub struct Space {
     pub free: u64,
     /// `[store] min_free`
     pub min_free: u64,
-    /// Whether the reserve is there that lets work finish on a full disk.
+    /// Whether the disk reserve, which lets work finish on a full disk, exists.
     pub has_reserve: bool,
-    /// In use in the database; only measured where there is a `max_size`.
+    /// Bytes in use in the database; only measured if there is a `max_size`.
     pub used: u64,
     /// `[store] max_size`
     pub max_size: Option<u64>,
 }
 
-/// What there is too little of.
+/// Which kind of space is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tight {
+pub enum SpaceShortage {
     /// Space in the file system.
     Disk,
     /// Room below `max_size`.
@@ -42,36 +42,39 @@ pub enum Tight {
 }
 
 impl Space {
-    /// Why nothing may be enqueued to a queue of this rank, if so; `ranks` are those of all queues.
-    pub fn tight_for(&self, ranks: &[i64], rank: i64) -> Option<Tight> {
+    /// The shortage for which enqueues to a queue of this rank are refused, if there is one; `ranks` are those of all queues.
+    pub fn shortage_for(&self, ranks: &[i64], rank: i64) -> Option<SpaceShortage> {
         let no_reserve = self.free < self.min_free && !self.has_reserve;
         if no_reserve || !accepted(self.free, FREE_FLOOR, self.min_free, ranks, rank) {
-            return Some(Tight::Disk);
+            return Some(SpaceShortage::Disk);
         }
         let max = self.max_size?;
         let left = max.saturating_sub(self.used);
-        (!accepted(left, 1, max / SIZE_BAND, ranks, rank)).then_some(Tight::Size)
+        (!accepted(left, 1, max / SIZE_BAND, ranks, rank)).then_some(SpaceShortage::Size)
     }
 
     /// The queues that are refused, with the reason.
-    pub fn refused<'a>(&self, ranks: &'a BTreeMap<String, i64>) -> BTreeMap<&'a str, Tight> {
+    pub fn refused<'a>(
+        &self,
+        ranks: &'a BTreeMap<String, i64>,
+    ) -> BTreeMap<&'a str, SpaceShortage> {
         let all: Vec<i64> = ranks.values().copied().collect();
         let refused = ranks.iter().filter_map(|(queue, &rank)| {
-            let tight = self.tight_for(&all, rank)?;
-            Some((queue.as_str(), tight))
+            let shortage = self.shortage_for(&all, rank)?;
+            Some((queue.as_str(), shortage))
         });
         refused.collect()
     }
 
-    /// How tight it is, in words.
-    pub fn words(&self, tight: Tight) -> String {
-        match tight {
-            Tight::Disk => format!(
+    /// The shortage in words, with the numbers.
+    pub fn words(&self, shortage: SpaceShortage) -> String {
+        match shortage {
+            SpaceShortage::Disk => format!(
                 "{} of the file system are free, `min_free` is {}",
                 megabytes(self.free),
                 megabytes(self.min_free)
             ),
-            Tight::Size => format!(
+            SpaceShortage::Size => format!(
                 "{} of the database are in use, `max_size` is {}",
                 megabytes(self.used),
                 megabytes(self.max_size.unwrap_or_default())
@@ -80,7 +83,7 @@ impl Space {
     }
 }
 
-/// What looks after the space of a store, for one enqueue.
+/// Checks the space of a store, for one enqueue.
 #[derive(Debug, Clone)]
 pub struct Guard<'a> {
     /// How much there is.
@@ -92,21 +95,21 @@ pub struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Why nothing may be enqueued to a queue, if so.
+    /// The error of an enqueue to this queue, if space is short for its rank.
     pub fn refusal(&self, queue: &str) -> Option<Error> {
         let ranks: Vec<i64> = self.ranks.values().copied().collect();
         let rank = self.ranks.get(queue).copied().unwrap_or(i64::MAX);
-        let tight = self.space.tight_for(&ranks, rank)?;
-        let hint = match tight {
-            Tight::Disk if self.space.free < FREE_FLOOR => "free space there",
-            Tight::Disk => "free space there, or lower `[store] min_free`",
-            Tight::Size => {
+        let shortage = self.space.shortage_for(&ranks, rank)?;
+        let hint = match shortage {
+            SpaceShortage::Disk if self.space.free < FREE_FLOOR => "free space there",
+            SpaceShortage::Disk => "free space there, or lower `[store] min_free`",
+            SpaceShortage::Size => {
                 "let workers work, remove ended runs as with `jobctl prune --age 1d`, or raise `[store] max_size`"
             }
         };
         let message = format!(
             "queue `{queue}` is refused: {} (in `{}`); nothing was enqueued",
-            self.space.words(tight),
+            self.space.words(shortage),
             self.dir.display()
         );
         let error = Error::new(Kind::TryAgain, message).hint(hint);
@@ -114,7 +117,7 @@ impl Guard<'_> {
     }
 }
 
-/// `512 MiB`; of less than ten with a digit behind the point.
+/// `512 MiB`; below ten with one decimal.
 fn megabytes(bytes: u64) -> String {
     if bytes < 10 << 20 {
         format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
@@ -123,7 +126,7 @@ fn megabytes(bytes: u64) -> String {
     }
 }
 
-impl fmt::Display for Tight {
+impl fmt::Display for SpaceShortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disk => "disk",
@@ -132,7 +135,7 @@ impl fmt::Display for Tight {
     }
 }
 
-/// Below `floor` nothing is accepted, from `wanted` on everything. Between them the least important ranks are refused first: of
+/// Below `floor` no rank is accepted, from `wanted` on every rank. Between them the least important ranks are refused first: of
 /// n ranks, the first `n x left / wanted` (rounded up) are accepted, one at least and never all.
 fn accepted(left: u64, floor: u64, wanted: u64, ranks: &[i64], rank: i64) -> bool {
     if left < floor {
@@ -169,7 +172,7 @@ mod tests {
     }
 
     fn accepted(space: Space) -> Vec<i64> {
-        let open = |rank: &i64| space.tight_for(&RANKS, *rank).is_none();
+        let open = |rank: &i64| space.shortage_for(&RANKS, *rank).is_none();
         RANKS.into_iter().filter(open).collect()
     }
 
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_last_tenth_of_the_size_too() {
+    fn in_the_last_tenth_of_max_size_the_least_important_ranks_are_refused_first() {
         let of_used = |used| accepted(space(1 << 40, used));
         assert_eq!(of_used(90 * MIB), RANKS);
         assert_eq!(of_used(90 * MIB + 1), [10, 50]);
@@ -215,22 +218,22 @@ mod tests {
 
     #[test]
     fn a_single_rank_is_accepted_down_to_the_floor() {
-        let tight = |used| space(1 << 40, used).tight_for(&[50], 50);
-        assert_eq!(tight(100 * MIB - 1), None);
-        assert_eq!(tight(100 * MIB), Some(Tight::Size));
+        let shortage = |used| space(1 << 40, used).shortage_for(&[50], 50);
+        assert_eq!(shortage(100 * MIB - 1), None);
+        assert_eq!(shortage(100 * MIB), Some(SpaceShortage::Size));
     }
 
     #[test]
     fn refused_queues_have_a_reason() {
         let ranks = BTreeMap::from([("high".to_owned(), 10), ("low".to_owned(), 90)]);
         let refused = space(1 << 29, 99 * MIB).refused(&ranks);
-        assert_eq!(refused, BTreeMap::from([("low", Tight::Disk)]));
+        assert_eq!(refused, BTreeMap::from([("low", SpaceShortage::Disk)]));
         let refused = space(1 << 40, 101 * MIB);
         assert_eq!(
-            refused.words(Tight::Size),
+            refused.words(SpaceShortage::Size),
             "101 MiB of the database are in use, `max_size` is 100 MiB"
         );
-        assert_eq!(refused.refused(&ranks)["high"], Tight::Size);
+        assert_eq!(refused.refused(&ranks)["high"], SpaceShortage::Size);
         let guard = Guard {
             space: space(1 << 29, 0),
             ranks: &ranks,

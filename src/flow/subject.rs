@@ -1,8 +1,8 @@
-//! What a limit, a pause or a breaker belongs to: a queue, a tenant, a job or a limit that jobs share.
+//! The owner of a cap, a pause or a breaker: a queue, a tenant, a job or a limit that jobs share.
 
 use std::fmt;
 
-/// What a gate belongs to.
+/// The owner of a gate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A queue.
@@ -23,7 +23,7 @@ impl Subject {
         }
     }
 
-    /// What it is.
+    /// The kind of subject, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Queue(_) => "queue",

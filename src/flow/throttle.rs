@@ -1,42 +1,42 @@
-//! What is stored of the past of a limit or a job: its rate, a wait that a service asked for, its breaker.
+//! The stored state of a limit or a job: its rate, a wait that a service requested, its breaker.
 
 use super::breaker::{Breaker, EndedClaim};
 use super::rate::Rate;
 use super::rules::BreakerRules;
 use super::subject::Subject;
 
-/// How an attempt ended, as far as limits and breakers mind.
+/// How an attempt ended, for limits and breakers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Well.
-    Well,
-    /// Badly, and another attempt may end better.
-    Transiently,
-    /// A service asked to wait.
+pub enum LimitOutcome {
+    /// The attempt succeeded.
+    Success,
+    /// The attempt had a transient failure.
+    Transient,
+    /// A service requested a wait.
     RateLimited {
-        /// Until then, milliseconds.
+        /// The end of the wait, milliseconds.
         until_ms: i64,
     },
 }
 
-/// What an ending changed for everybody.
+/// A change of a breaker or a wait, which affects other runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlowChange {
     /// The breaker opened.
     Opened {
-        /// Then one run may try, milliseconds.
+        /// When one run may probe, milliseconds.
         until_ms: i64,
     },
     /// The breaker closed.
     Closed,
-    /// A service asked to wait.
+    /// A service requested a wait.
     Waits {
-        /// Until then, milliseconds.
+        /// The end of the wait, milliseconds.
         until_ms: i64,
     },
 }
 
-/// What changed, and whose it is; for the log.
+/// A change and its subject, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowEvent {
     /// The limit or the job.
@@ -45,47 +45,47 @@ pub struct FlowEvent {
     pub change: FlowChange,
 }
 
-/// The past, as far as it closes gates. The default closes none.
+/// The stored state that closes gates. The default closes none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Throttle {
     /// Theoretical arrival time of its rate, microseconds.
     pub arrival_us: i64,
-    /// A rate-limited ending asked for a wait: when, and until when, milliseconds.
+    /// The wait that a rate-limited ending requested: when it was requested and its end, milliseconds.
     pub wait: Option<(i64, i64)>,
     /// Its breaker.
     pub breaker: Breaker,
 }
 
 impl Throttle {
-    /// Until when nothing may start, because a service asked for it.
+    /// The end of a wait that a service requested, if it is still to come.
     pub fn waits_until_ms(&self, now_ms: i64) -> Option<i64> {
         let (set_ms, until_ms) = self.wait?;
         let until_ms = until_ms.min(now_ms.saturating_add(until_ms.saturating_sub(set_ms)));
         (until_ms > now_ms).then_some(until_ms)
     }
 
-    /// Learns from an ending under these rules; what that changed for all who come. Jobs do not wait as limits do: their runs
-    /// wait for themselves.
+    /// Updates the state with the outcome of an attempt; returns a change that affects other runs. Only limits wait: a rate-limited run of
+    /// a job without a limit waits alone.
     pub fn learn(
         &mut self,
-        ended: Ended,
+        ended: LimitOutcome,
         breaker: Option<BreakerRules>,
         is_limit: bool,
         claim: EndedClaim,
         now_ms: i64,
     ) -> Option<FlowChange> {
         match (ended, breaker) {
-            (Ended::Well, Some(_)) => {
+            (LimitOutcome::Success, Some(_)) => {
                 let was_open = self.breaker.open.is_some();
                 self.breaker.succeed(claim, now_ms);
                 (was_open && self.breaker.open.is_none()).then_some(FlowChange::Closed)
             }
-            (Ended::Transiently, Some(rules)) => {
+            (LimitOutcome::Transient, Some(rules)) => {
                 let opened = self.breaker.fail(rules, claim, now_ms);
                 let until_ms = self.breaker.open_until_ms(now_ms)?;
                 opened.then_some(FlowChange::Opened { until_ms })
             }
-            (Ended::RateLimited { until_ms }, _) if is_limit => {
+            (LimitOutcome::RateLimited { until_ms }, _) if is_limit => {
                 let before = self.wait;
                 self.wait_until(until_ms, now_ms);
                 (self.wait != before).then_some(FlowChange::Waits { until_ms })
@@ -94,11 +94,11 @@ impl Throttle {
         }
     }
 
-    /// The same by a clock that was set back: what began later than now begins now, with its own length. Without this it would
-    /// begin anew at each look, until the clock comes to where it was.
+    /// The state after the clock was set back: a wait that began later than now begins now and keeps its length. Otherwise it would
+    /// restart at each check until the clock reaches its old time.
     #[must_use]
-    pub fn restarted(&self, rate: Option<Rate>, now_ms: i64) -> Self {
-        let anew = |(from_ms, until_ms): (i64, i64)| {
+    pub fn rebased(&self, rate: Option<Rate>, now_ms: i64) -> Self {
+        let rebase = |(from_ms, until_ms): (i64, i64)| {
             let begins_ms = from_ms.min(now_ms);
             (
                 begins_ms,
@@ -108,21 +108,21 @@ impl Throttle {
         let at_us = now_ms.saturating_mul(1_000);
         Self {
             arrival_us: rate.map_or(self.arrival_us, |it| it.clamp(self.arrival_us, at_us)),
-            wait: self.wait.map(anew),
+            wait: self.wait.map(rebase),
             breaker: Breaker {
-                open: self.breaker.open.map(anew),
+                open: self.breaker.open.map(rebase),
                 ..self.breaker.clone()
             },
         }
     }
 
-    /// Forgets what closes its gates, but not how fast it went.
+    /// Clears the wait and the breaker, but not the state of the rate.
     pub fn reset(&mut self) {
         self.wait = None;
         self.breaker = Breaker::default();
     }
 
-    /// A service asked to wait until then; a longer wait stays.
+    /// Sets a wait that a service requested, unless a longer one is set.
     pub fn wait_until(&mut self, until_ms: i64, now_ms: i64) {
         if self
             .waits_until_ms(now_ms)
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_wait_holds_and_a_clock_that_is_set_back_makes_it_no_longer() {
+    fn the_longest_wait_applies_and_setting_the_clock_back_does_not_extend_it() {
         let mut throttle = Throttle::default();
         throttle.wait_until(2_000, 1_000);
         throttle.wait_until(1_500, 1_100);
@@ -149,7 +149,7 @@ mod tests {
 
     /// Proves: as `a_clock_that_steps_back_lengthens_no_wait`.
     #[test]
-    fn after_a_clock_was_set_back_nothing_lasts_longer_than_its_own_length() {
+    fn rebased_waits_keep_their_length_after_the_clock_is_set_back() {
         let rate = Rate {
             burst: 2,
             ..Rate::parse("1/s").unwrap()
@@ -161,8 +161,8 @@ mod tests {
         throttle.arrival_us = rate.after_start(throttle.arrival_us, 100_000_000);
         throttle.wait_until(105_000, 100_000);
         throttle.breaker.open = Some((100_000, 107_000));
-        assert_eq!(throttle.restarted(Some(rate), 100_000), throttle);
-        let throttle = throttle.restarted(Some(rate), 1_000);
+        assert_eq!(throttle.rebased(Some(rate), 100_000), throttle);
+        let throttle = throttle.rebased(Some(rate), 1_000);
         assert_eq!(throttle.waits_until_ms(5_999), Some(6_000));
         assert_eq!(throttle.waits_until_ms(6_000), None);
         assert_eq!(throttle.breaker.open_until_ms(7_999), Some(8_000));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_ending_changes_is_reported_once() {
+    fn each_change_of_a_breaker_or_a_wait_is_reported_once() {
         let rules = Some(BreakerRules {
             failures: 2,
             within_ms: 1_000,
@@ -187,25 +187,28 @@ mod tests {
             let claim = if now_ms < 6_000 { before } else { after };
             limit.learn(ended, rules, true, claim, now_ms)
         };
-        assert_eq!(learn(Ended::Transiently, 1_000), None);
+        assert_eq!(learn(LimitOutcome::Transient, 1_000), None);
         let opened = FlowChange::Opened { until_ms: 6_100 };
-        assert_eq!(learn(Ended::Transiently, 1_100), Some(opened));
-        assert_eq!(learn(Ended::Transiently, 1_200), None);
-        assert_eq!(learn(Ended::Well, 1_300), None);
-        let wait = |until_ms| Ended::RateLimited { until_ms };
+        assert_eq!(learn(LimitOutcome::Transient, 1_100), Some(opened));
+        assert_eq!(learn(LimitOutcome::Transient, 1_200), None);
+        assert_eq!(learn(LimitOutcome::Success, 1_300), None);
+        let wait = |until_ms| LimitOutcome::RateLimited { until_ms };
         let waits = FlowChange::Waits { until_ms: 9_000 };
         assert_eq!(learn(wait(9_000), 1_400), Some(waits));
         assert_eq!(learn(wait(8_000), 1_500), None);
-        assert_eq!(learn(Ended::Well, 6_100), Some(FlowChange::Closed));
-        assert_eq!(learn(Ended::Well, 6_200), None);
+        assert_eq!(
+            learn(LimitOutcome::Success, 6_100),
+            Some(FlowChange::Closed)
+        );
+        assert_eq!(learn(LimitOutcome::Success, 6_200), None);
     }
 
     #[test]
     fn without_a_breaker_only_waits_of_limits_count() {
         let mut throttle = Throttle::default();
         let claim = EndedClaim { fence: 1, last: 1 };
-        let wait = Ended::RateLimited { until_ms: 9_000 };
-        for ended in [Ended::Well, Ended::Transiently] {
+        let wait = LimitOutcome::RateLimited { until_ms: 9_000 };
+        for ended in [LimitOutcome::Success, LimitOutcome::Transient] {
             assert_eq!(throttle.learn(ended, None, true, claim, 1_000), None);
         }
         assert_eq!(throttle.learn(wait, None, false, claim, 1_000), None);
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_opens_all_but_the_rate() {
+    fn a_reset_clears_all_but_the_rate() {
         let mut throttle = Throttle {
             arrival_us: 7,
             wait: Some((1, 2)),

@@ -1,23 +1,23 @@
 //! Flow control as an operator sees it: what is paused, broken, full, overridden, and until when.
 //!
-//! Rule: a view is made from the very gates that the claim asks, so that both say the same.
+//! Rule: a view is computed from the same gates as a claim, so that both agree.
 
 use std::collections::BTreeMap;
 
-use super::gates::{Closed, Gates, Node, Why};
+use super::gates::{ClosedGate, ClosedReason, Gates, Node};
 use super::overrides::{Override, OverrideKey};
 use super::rate::Rate;
 use super::rules::{QueueRules, Rules};
 use super::subject::Subject;
 
 crate::run::words!(
-    /// How a breaker stands.
+    /// The state of a breaker.
     BreakerState {
         /// Runs start.
         Closed = "closed",
-        /// Nothing starts.
+        /// No run starts.
         Open = "open",
-        /// One run may try.
+        /// One run may probe.
         HalfOpen = "half-open",
     }
 );
@@ -25,11 +25,11 @@ crate::run::words!(
 /// A breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerView {
-    /// How it stands.
+    /// Its state.
     pub state: BreakerState,
     /// Since when it is not closed, milliseconds.
     pub since_ms: Option<i64>,
-    /// Until when nothing starts, milliseconds; `None` where that is open too.
+    /// The end of the cooldown, milliseconds; `None` if the breaker is not open.
     pub until_ms: Option<i64>,
 }
 
@@ -38,19 +38,19 @@ pub struct BreakerView {
 pub struct LimitView {
     /// Its name.
     pub name: String,
-    /// Runs under it that are under way.
+    /// Running runs under it.
     pub running: i64,
-    /// At most this many.
+    /// The maximum of running runs.
     pub concurrency: Option<i64>,
-    /// So many starts in so much time.
+    /// The maximum rate of starts.
     pub rate: Option<Rate>,
-    /// When its rate lets the next run start, milliseconds; `None`: at once.
+    /// When its rate allows the next start, milliseconds; `None`: now.
     pub next_start_ms: Option<i64>,
     /// Its breaker, if it has one.
     pub breaker: Option<BreakerView>,
-    /// Until when a service asked to wait, milliseconds.
+    /// The end of a wait that a service requested, milliseconds.
     pub waits_until_ms: Option<i64>,
-    /// What operators changed, its pause included.
+    /// Changes by operators, its pause included.
     pub overrides: Vec<Override>,
 }
 
@@ -62,16 +62,16 @@ impl LimitView {
     }
 }
 
-/// All of it at one instant.
+/// All of flow control at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowView {
-    /// What the catalogue says.
+    /// The rules of the catalogue.
     pub catalogue: Rules,
-    /// Its path, where it was loaded.
+    /// The path of the catalogue; `None` if none was loaded.
     pub source: Option<String>,
-    /// What holds.
+    /// The rules in force.
     pub rules: Rules,
-    /// What operators changed and what still holds.
+    /// Changes by operators that are in force.
     pub overrides: Vec<Override>,
     /// All limits by name.
     pub limits: Vec<LimitView>,
@@ -80,7 +80,7 @@ pub struct FlowView {
 }
 
 impl FlowView {
-    /// From gates that stand as the overrides say.
+    /// From gates that were computed with the overrides.
     pub fn new(
         catalogue: Rules,
         source: Option<String>,
@@ -114,12 +114,12 @@ impl FlowView {
         }
     }
 
-    /// What holds for a queue.
+    /// The rules in force for a queue.
     pub fn queue(&self, name: &str) -> QueueRules {
         self.rules.queues.get(name).cloned().unwrap_or_default()
     }
 
-    /// What operators changed of a queue.
+    /// Changes by operators to a queue.
     pub fn overrides_of_queue<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Override> {
         let changes = self.overrides.iter();
         changes.filter(move |change| change.key.is_of_queue() && change.name == name)
@@ -132,7 +132,7 @@ impl FlowView {
 }
 
 fn limit(node: &Node, overrides: Vec<Override>, now_ms: i64) -> LimitView {
-    let closed: Vec<Closed> = node.closed(now_ms).collect();
+    let closed: Vec<ClosedGate> = node.closed(now_ms).collect();
     let until = |why| {
         let closed = closed.iter().find(|closed| closed.why == why);
         closed.and_then(|closed| closed.until_ms)
@@ -142,9 +142,9 @@ fn limit(node: &Node, overrides: Vec<Override>, now_ms: i64) -> LimitView {
         running: node.running,
         concurrency: node.cap,
         rate: node.rate,
-        next_start_ms: until(Why::Rate),
+        next_start_ms: until(ClosedReason::Rate),
         breaker: breaker(node, now_ms),
-        waits_until_ms: until(Why::Waits),
+        waits_until_ms: until(ClosedReason::WaitRequested),
         overrides,
     }
 }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_seen_with_all_that_closes_it() {
+    fn a_limit_is_shown_with_everything_that_closes_it() {
         let seen = view(&[], 11_000);
         let smtp = seen.limit("smtp").unwrap();
         assert_eq!((smtp.running, smtp.concurrency), (1, Some(3)));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_seen_beside_the_breaker() {
+    fn a_pause_is_shown_beside_the_breaker() {
         let paused = Override {
             name: "smtp".into(),
             key: OverrideKey::LimitPaused,

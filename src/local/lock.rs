@@ -155,7 +155,7 @@ mod tests {
 
     /// Proves: as `a_forged_row_does_not_get_a_process_killed`.
     #[test]
-    fn only_who_holds_the_exclusive_lock_holds_it() {
+    fn only_the_holder_of_the_exclusive_lock_counts_as_holder() {
         let dir = tempfile::tempdir().unwrap();
         let own = std::process::id().cast_signed();
         let (path, other) = (dir.path().join("1.lock"), dir.path().join("2.lock"));

@@ -1,7 +1,7 @@
-//! Start marks: `workers/<id>.started` says which claimed runs were started, and as which process.
+//! Start marks: `workers/<id>.started` records which claimed runs were started, and as which process.
 //!
-//! Rule: the mark of a run is written before its command is executed, so that no mark (in the same boot) proves that it
-//! was not. It is not synced: it survives `kill -9`, and after another boot nothing runs any more.
+//! Rule: the mark of a run is written before its command is executed, so that a missing mark (in the same boot) proves that it was not.
+//! Marks are not synced: they survive `kill -9`, and after a reboot no process is left.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ use crate::attempt::{Mark, Spawned};
 use crate::owned;
 use crate::run::{Fence, RunId};
 
-/// Rewritten with the live marks only when it is longer than this: some 8,000 starts.
+/// A longer file is rewritten with the live marks only; this is some 8,000 starts.
 const FILE_MAX: u64 = 256 << 10;
 
 /// The start marks of one worker, shared by its slots.
@@ -28,7 +28,7 @@ pub struct StartMarks {
 struct Inner {
     file: File,
     length: u64,
-    /// A write failed half way: the next line must not continue that one.
+    /// The last write failed; the next must begin a new line.
     torn: bool,
     /// Marks whose run is not yet recorded as ended.
     live: HashMap<Fence, Mark>,
@@ -49,7 +49,7 @@ impl StartMarks {
         })
     }
 
-    /// To be written before the command is executed; on an error it must not be.
+    /// Writes the mark before the command is executed; on an error the command must not be executed.
     pub fn begin(&self, run: RunId, fence: Fence) -> io::Result<()> {
         self.put(Mark {
             run,
@@ -58,7 +58,7 @@ impl StartMarks {
         })
     }
 
-    /// To be written right after the command was started.
+    /// Adds the process to the mark, right after the command was started.
     pub fn spawned(&self, run: RunId, fence: Fence, process: Spawned) -> io::Result<()> {
         self.put(Mark {
             run,
@@ -67,12 +67,12 @@ impl StartMarks {
         })
     }
 
-    /// The end of the attempt is committed (or it certainly was not started): the mark may be forgotten.
+    /// Drops a mark, because the end of its attempt is committed or the attempt certainly did not start.
     pub fn done(&self, fence: Fence) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.live.remove(&fence);
         if inner.length > FILE_MAX {
-            // If it fails, for instance on a full disk, the long file is as good; the next one tries again.
+            // If this fails, for instance on a full disk, the long file stays valid; the next call retries.
             let _ = self.rewrite(&mut inner);
         }
     }
@@ -129,12 +129,12 @@ fn line(mark: &Mark) -> String {
     }
 }
 
-/// Reads the marks of a worker, one per fence. A torn last line counts as not written.
+/// Reads the marks of a worker, one per fence. An incomplete last line counts as not written.
 ///
 /// # Errors
-/// Also where there is no file, or one that is no regular file of ours: then nothing proves that a run was not started.
+/// Also if there is no file, or it is no regular file of ours: then a missing mark proves nothing.
 pub fn read(path: &Path) -> io::Result<Vec<Mark>> {
-    // A link or a fifo in its place is neither followed nor waited for.
+    // A link is not followed, and a fifo does not block.
     let mut bytes = Vec::new();
     owned::open_read(path)?.read_to_end(&mut bytes)?;
     let mut marks: HashMap<Fence, Mark> = HashMap::new();
@@ -205,9 +205,9 @@ mod tests {
         }
     }
 
-    /// Proves: as `what_cannot_be_read_is_neither_the_same_nor_gone`.
+    /// Proves: as `a_process_that_cannot_be_checked_counts_as_unknown`.
     #[test]
-    fn what_is_no_file_of_ours_has_no_marks_that_count() {
+    fn marks_are_read_only_from_a_regular_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.started");
         let forged = dir.path().join("forged");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_stays_short_and_keeps_what_is_live() {
+    fn the_file_stays_short_and_retains_live_marks() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.started");
         let marks = StartMarks::create(path.clone()).unwrap();

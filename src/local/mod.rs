@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use liveness::{
-    Candidate, Fate, HeldFile, Life, Lock, Register, Registration, WORKERS, WorkerLock, life,
-    pid_namespace, start_ticks,
+    Candidate, HeldFile, Life, Lock, ProcessState, Register, Registration, WORKERS, WorkerLock,
+    life, pid_namespace, start_ticks,
 };
 pub use output::remove_checkpoint;
 pub use place::{HINT_RIGHTS, as_owner, is_network, no_store};

@@ -109,7 +109,7 @@ impl Local {
     }
 }
 
-/// Removes a checkpoint, if there is one; a command may have made a directory of it.
+/// Removes a checkpoint, if there is one; a command may have made it a directory.
 ///
 /// # Errors
 /// Those of the file system.
@@ -129,7 +129,7 @@ fn log_place(run: RunId, attempt: i64) -> (String, String) {
     ((run.0 / 1000).to_string(), format!("{run}.{attempt}.log"))
 }
 
-/// Name of a run's checkpoint. The key keeps a run of a restored store from finding another's.
+/// Name of a run's checkpoint. With the key, a run of a restored store does not find the checkpoint of another run with its id.
 fn checkpoint_name(run: RunId, idempotency_key: &str) -> String {
     let key = idempotency_key.chars().filter(char::is_ascii_hexdigit);
     format!("{run}-{}", key.take(8).collect::<String>())
@@ -158,7 +158,7 @@ fn remove_logs(state: &Dir, runs: &[RunId], removed: &mut (u64, u64)) {
         let name = thousand.to_string();
         if let Ok(dir) = output.dir(&name) {
             remove_of(&dir, '.', &ids, removed);
-            // Only an empty directory goes.
+            // Removes the directory only if it is empty.
             drop(output.remove_dir(&name));
         }
     }
@@ -177,7 +177,7 @@ fn remove_of(dir: &Dir, end: char, ids: &HashSet<i64>, removed: &mut (u64, u64))
     }
 }
 
-/// Removes an entry, if it is there. A command may have made a directory of it.
+/// Removes an entry, if it exists; a command may have made it a directory.
 fn remove_entry(dir: &Dir, name: &str, removed: &mut (u64, u64)) {
     if let Ok(size) = dir.size(name)
         && dir.remove_tree(name).is_ok()

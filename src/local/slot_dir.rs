@@ -1,7 +1,7 @@
 //! The directory of a slot: `dir/` for the command to work in, its payload, its output file; emptied between attempts.
 //!
-//! Rule: a command may have left anything here. Nothing is followed, nothing blocks, and what cannot be removed is moved
-//! out of the way. The untouched case costs a handful of system calls.
+//! Rule: a command may have left anything here. No link is followed, nothing blocks, and entries that cannot be removed are moved away.
+//! An unused directory costs only a few system calls.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::{Local, WORK};
 use crate::clock;
-use crate::owned::{each_entry, make_ours, open_dir, remove, remove_content};
+use crate::owned::{each_entry, make_private, open_dir, remove, remove_content};
 use crate::run::WorkerId;
 
 const DIR: &CStr = c"dir";
@@ -59,7 +59,7 @@ impl SlotDir {
         &self.dir
     }
 
-    /// The same for a system call.
+    /// [`SlotDir::dir`] as a C string.
     pub fn dir_c(&self) -> &CStr {
         &self.dir_c
     }
@@ -77,7 +77,7 @@ impl SlotDir {
     /// Empties the directory and writes the payload; returns it opened for standard input.
     pub fn prepare(&mut self, payload: Option<&[u8]>) -> io::Result<Option<OwnedFd>> {
         if !self.is_in_place() || self.empty().is_err() {
-            // Removed, moved or replaced with its parents: begin anew.
+            // It was removed, moved or replaced: create it again.
             self.root = open_root(&self.local, &self.name)?;
             self.empty()?;
         }
@@ -124,11 +124,11 @@ impl SlotDir {
             self.move_aside(DIR)?;
         }
         rustix::fs::mkdirat(&self.root, DIR, Mode::RWXU)?;
-        // The umask of the worker may be stricter than the command can bear.
-        make_ours(open_dir(self.root.as_fd(), DIR)?.as_fd())
+        // The umask of the worker may be too strict for the command.
+        make_private(open_dir(self.root.as_fd(), DIR)?.as_fd())
     }
 
-    /// For what cannot be removed (a mount point, an immutable file): it goes to `work/lost`, for the operator.
+    /// Moves an entry that cannot be removed (a mount point, an immutable file) to `work/lost`, for the operator.
     fn move_aside(&self, name: &CStr) -> io::Result<()> {
         let state = self.local.open()?;
         let lost = state.make_dir(WORK)?.make_dir("lost")?;
@@ -151,7 +151,7 @@ impl SlotDir {
                 Err(error) => return Err(error.into()),
             }
         }
-        // A second opening, for reading only: the command cannot write its payload through standard input.
+        // Opened again for reading only, so that the command cannot write its payload through standard input.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(
             &self.root,
@@ -171,7 +171,7 @@ impl AsFd for SlotDir {
 fn open_root(local: &Local, name: &str) -> io::Result<OwnedFd> {
     let work = local.open()?.make_dir(WORK)?;
     let root = work.make_dir(name).or_else(|_| {
-        // Something else lies there: a command may have put it.
+        // Another entry has that name; a command may have made it.
         work.remove_tree(name)?;
         work.make_dir(name)
     })?;

@@ -1,6 +1,6 @@
 //! The structured log of worker and scheduler, one event per line on standard error.
 //!
-//! Rule: no byte of a job or user reaches the log unescaped; a log that cannot be written hurts nobody.
+//! Rule: no byte of a job or user reaches the log unescaped; an error of the log is ignored.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::clock;
 use crate::units::format_utc;
 
-/// How lines look.
+/// The format of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Format {
@@ -19,14 +19,14 @@ pub enum Format {
     Json = 1,
 }
 
-/// How much it matters.
+/// The severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Each attempt; shown with `-v`.
     Debug,
-    /// What an operator wants to find later.
+    /// An event that an operator may want to find later.
     Info,
-    /// Someone should look.
+    /// An operator should check.
     Warn,
     /// Something is lost or stopped.
     Error,
@@ -41,18 +41,18 @@ pub fn configure(format: Format, least: Level) {
     LEAST.store(least as u8, Ordering::Relaxed);
 }
 
-/// Writes nothing any more: for simulations, in which things fail on purpose.
+/// Turns the log off: for simulations, in which things fail on purpose.
 #[doc(hidden)]
 pub fn silence() {
     LEAST.store(u8::MAX, Ordering::Relaxed);
 }
 
-/// What a field says: in JSON a number is a number.
+/// The value of a field; a number is a number in JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// A count, an id, milliseconds.
     Number(i64),
-    /// Anything else, escaped where it is written.
+    /// Any other value; escaped when it is written.
     Text(String),
 }
 
@@ -67,7 +67,7 @@ pub fn number(name: &'static str, value: impl TryInto<i64>) -> Field {
 /// A field that is text.
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "what is written is often made for it"
+    reason = "the value is often built for this call"
 )]
 pub fn text(name: &'static str, value: impl ToString) -> Field {
     (name, Value::Text(value.to_string()))
@@ -113,7 +113,7 @@ fn as_words(now_ms: i64, level: Level, name: &str, fields: &[Field]) -> String {
         if plain {
             let _ = write!(line, " {key}={value}");
         } else {
-            // JSON's escapes, plus all that a terminal could obey.
+            // JSON's escapes, plus all control characters for terminals.
             let _ = write!(line, " {key}=\"");
             escape(&mut line, value);
             line.push('"');

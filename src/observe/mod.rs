@@ -1,4 +1,4 @@
-//! What jobctl says about itself while it works.
+//! What a worker or scheduler reports about itself: its log, and messages to the service manager.
 
 pub mod log;
 pub mod notify;

@@ -1,7 +1,7 @@
-//! Speaks to the service manager that started us, in the protocol of `sd_notify(3)`: ready, status, signs of life.
+//! Notifies the service manager, by the protocol of `sd_notify(3)`: ready, status, watchdog.
 //!
-//! Rule: nothing here blocks or fails, and without `NOTIFY_SOCKET` nothing is done at all. Signs of life come from the loop
-//! whose life they prove, never from a thread of their own.
+//! Rule: nothing here blocks or fails, and without `NOTIFY_SOCKET` nothing is done. The main loop itself sends the watchdog message,
+//! never a separate thread, so that the message proves that the loop runs.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -18,10 +18,10 @@ use crate::units::visible;
 /// systemd drops messages of more than 4,096 bytes; a character has at most four.
 const VALUE_CHARS_MAX: usize = 500;
 
-/// A loop that pings does something else in between.
+/// Shortest watchdog interval.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
-/// The service manager, or nobody.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Notify(Option<Manager>);
 
@@ -29,16 +29,16 @@ pub struct Notify(Option<Manager>);
 struct Manager {
     socket: UnixDatagram,
     address: SocketAddr,
-    /// Time between two signs of life, and when the next one is due.
+    /// The watchdog interval, and when the next message is due.
     watchdog: Option<(Duration, Instant)>,
-    /// The last status that was taken.
+    /// The last status that was sent.
     status: String,
-    /// The last state that was not taken: its queue was full. It goes before everything else.
+    /// The last state that could not be sent because the queue was full. It is sent before any other message.
     unsent: Option<String>,
 }
 
 impl Notify {
-    /// The manager that `NOTIFY_SOCKET` and `WATCHDOG_USEC` name. One that cannot be spoken to is logged and then nobody.
+    /// The manager that `NOTIFY_SOCKET` and `WATCHDOG_USEC` name. If its socket cannot be used, that is logged and nothing is sent.
     pub fn from_env() -> Self {
         let variable = |name| std::env::var(name).ok();
         let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
@@ -70,8 +70,8 @@ impl Notify {
         })))
     }
 
-    /// Whether anybody listens. Nothing needs to be worked out for nobody.
-    pub fn is_heard(&self) -> bool {
+    /// Whether there is a service manager; if not, no status needs to be computed.
+    pub fn is_connected(&self) -> bool {
         self.0.is_some()
     }
 
@@ -81,7 +81,7 @@ impl Notify {
         self.state(&[("READY", "1")]);
     }
 
-    /// What `systemctl status` shows; sent when it differs from what was sent before.
+    /// The status that `systemctl status` shows; sent only when it has changed.
     pub fn status(&mut self, status: &str) {
         let Some(manager) = &mut self.0 else { return };
         if manager.flush() && manager.status != status && manager.send(&[("STATUS", status)]) {
@@ -95,13 +95,13 @@ impl Notify {
         self.state(&[("RELOADING", "1"), ("MONOTONIC_USEC", &now)]);
     }
 
-    /// The end begins.
+    /// A stop begins.
     pub fn stopping(&mut self) {
         self.state(&[("STOPPING", "1")]);
     }
 
-    /// Starting, reloading or stopping goes on for at least so long from now. The manager also waits so long for the next
-    /// sign of life: a loop asks for little and often.
+    /// Asks the manager to allow this much more time for the start, reload or stop. The manager also waits this long for the next watchdog
+    /// message, so a loop should ask for short extensions repeatedly.
     pub fn extend_timeout(&mut self, by: Duration) {
         let Some(manager) = &mut self.0 else { return };
         if !by.is_zero() && manager.flush() {
@@ -109,7 +109,7 @@ impl Notify {
         }
     }
 
-    /// A sign of life, if one is due. To be called on every turn of the main loop and from nowhere else.
+    /// Sends the watchdog message if it is due. To be called in every turn of the main loop, and nowhere else.
     pub fn watchdog(&mut self) {
         let Some(manager) = &mut self.0 else { return };
         let Some((interval, at)) = manager.watchdog else {
@@ -120,22 +120,22 @@ impl Notify {
             return;
         }
         let sent = manager.flush() && manager.send(&[("WATCHDOG", "1")]);
-        // One that was lost must not be missed before the next.
+        // After a failed send, retry well before the manager's limit.
         let next = if sent { interval } else { interval / 8 };
         manager.watchdog = Some((interval, now + next));
     }
 
-    /// When the next sign of life is due: the main loop sleeps no longer than this.
+    /// When the next watchdog message is due; the main loop must not sleep longer.
     pub fn watchdog_at(&self) -> Option<Instant> {
         self.0.as_ref()?.watchdog.map(|(_, at)| at)
     }
 
-    /// Time between two signs of life: half of what the manager allows.
+    /// The watchdog interval: half of what the manager allows.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.0.as_ref()?.watchdog.map(|(interval, _)| interval)
     }
 
-    /// A state must arrive, late if need be; a later one makes it void.
+    /// Sends a state; if that fails, it is sent later, unless a newer state replaces it.
     fn state(&mut self, lines: &[(&str, &str)]) {
         if let Some(manager) = &mut self.0 {
             manager.unsent = Some(message(lines));
@@ -145,7 +145,7 @@ impl Notify {
 }
 
 impl Manager {
-    /// Sends what could not be sent; whether nothing is left of it.
+    /// Sends the state that could not be sent; returns whether none is left.
     fn flush(&mut self) -> bool {
         if let Some(text) = &self.unsent
             && self.send_text(text)
@@ -159,14 +159,14 @@ impl Manager {
         self.send_text(&message(lines))
     }
 
-    /// Not connected: a manager that makes its socket anew is found again.
+    /// The socket is not connected, so that a manager that recreates its own socket is reached.
     fn send_text(&self, text: &str) -> bool {
         let sent = self.socket.send_to_addr(text.as_bytes(), &self.address);
         sent.is_ok()
     }
 }
 
-/// A path, or with `@` a name that is in no file system.
+/// The address of a path, or of an abstract name after `@`.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'@', name @ ..] if !name.is_empty() => SocketAddr::from_abstract_name(name),
@@ -178,7 +178,7 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-/// Time between two signs of life of the process `own`; none where they are another's or nobody's.
+/// The watchdog interval of the process `own`; `None` if the manager expects messages from another process or from none.
 fn interval(usec: Option<&str>, pid: Option<&str>, own: u32) -> Option<Duration> {
     let usec: u64 = usec?.parse().ok().filter(|usec| *usec > 0)?;
     let is_ours = match pid {
@@ -188,7 +188,7 @@ fn interval(usec: Option<&str>, pid: Option<&str>, own: u32) -> Option<Duration>
     is_ours.then(|| Duration::from_micros(usec / 2).max(INTERVAL_MIN))
 }
 
-/// Assignments, one a line. A value stays on its line and is short enough to be taken.
+/// Assignments, one per line. Values are escaped and shortened.
 fn message(lines: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in lines {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_of_life_are_ours_or_nobodys() {
+    fn the_watchdog_interval_applies_only_to_the_named_process() {
         let half = Some(Duration::from_secs(15));
         let usec = Some("30000000");
         assert_eq!(interval(usec, None, 7), half);
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A manager and its socket, in a directory of its own.
+    /// A manager and its socket, in a temporary directory.
     fn manager(interval: Option<Duration>) -> (tempfile::TempDir, UnixDatagram, Notify) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_of_life_come_at_their_interval_however_often_the_loop_turns() {
+    fn watchdog_messages_are_sent_once_per_interval() {
         let (_dir, socket, mut notify) = manager(Some(Duration::from_hours(1)));
         assert_eq!(notify.watchdog_interval(), Some(Duration::from_hours(1)));
         for _ in 0..10 {
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_went_away_and_came_back_is_found_again() {
+    fn a_manager_that_recreates_its_socket_is_reached() {
         let (dir, socket, mut notify) = manager(None);
         drop(socket);
         std::fs::remove_file(dir.path().join("notify")).unwrap();
@@ -328,15 +328,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_reported_nothing() {
-        let mut nobody = Notify::default();
-        nobody.ready("idle");
-        nobody.watchdog();
-        nobody.stopping();
-        assert!(!nobody.is_heard());
-        assert_eq!(
-            (nobody.watchdog_at(), nobody.watchdog_interval()),
-            (None, None)
-        );
+    fn without_a_manager_nothing_is_sent() {
+        let mut none = Notify::default();
+        none.ready("idle");
+        none.watchdog();
+        none.stopping();
+        assert!(!none.is_connected());
+        assert_eq!((none.watchdog_at(), none.watchdog_interval()), (None, None));
     }
 }

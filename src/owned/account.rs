@@ -14,7 +14,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of this user; `None` where the files do not know it.
+    /// The account of this user; `None` if the files do not have it.
     pub fn of(uid: u32) -> Option<Self> {
         let users = fs::read_to_string("/etc/passwd").ok()?;
         let groups = fs::read_to_string("/etc/group").unwrap_or_default();
@@ -50,7 +50,7 @@ impl Account {
     }
 }
 
-/// Whether a group is a user's own, with the same name and nobody else in it, as many systems make one for each user.
+/// Whether a group is the private group of a user: it has the name of the user and no other member.
 pub fn is_private_group(uid: u32, gid: u32) -> bool {
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     uid != 0 && user_name(uid).is_some_and(|name| is_private(&name, gid, &groups))
@@ -72,7 +72,7 @@ pub fn user_name(uid: u32) -> Option<String> {
     Account::read(uid, &users, "").map(|account| account.name)
 }
 
-/// A user as messages name it: by the login name, else by the number.
+/// A user for messages: the login name, otherwise the number.
 pub fn user_words(uid: u32) -> String {
     user_name(uid).map_or_else(|| uid.to_string(), |name| format!("`{name}`"))
 }

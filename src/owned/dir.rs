@@ -1,6 +1,6 @@
-//! Directories that are held open, and what is done with their entries: never through a link, never blocking on a fifo.
+//! Directories that are held open, and operations on their entries: never through a link, never blocking on a fifo.
 //!
-//! Rule: what is opened is judged by its descriptor before it is used. Modes are set, not left to the umask.
+//! Rule: an opened entry is checked by its descriptor before it is used. Modes are set explicitly, not left to the umask.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -20,7 +20,7 @@ pub const FILE_MODE: u32 = 0o600;
 
 const DIR_MODE: Mode = Mode::RWXU;
 
-/// Neither a link nor a fifo nor a terminal surprises whoever opens with these.
+/// Open flags that do not follow links, block on fifos or take a controlling terminal.
 const SAFE: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
@@ -36,7 +36,7 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// Opens a directory that belongs to us. It may have any mode where those above it let nobody in.
+    /// Opens a directory that belongs to us. Any mode is accepted: a directory above it may keep others out.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_at(CWD, path.as_os_str(), path.to_owned())
     }
@@ -56,7 +56,7 @@ impl Dir {
         }
     }
 
-    /// Where it was when it was opened.
+    /// Its path when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -72,7 +72,7 @@ impl Dir {
         Self::open_at(self.fd.as_fd(), name, self.path.join(name))
     }
 
-    /// Opens a directory in it, and makes it if it is missing. It is private afterwards, whatever the umask said.
+    /// Opens a directory in it, and creates it if it is missing; with mode 0700 in any case.
     pub fn make_dir(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
         let name = name.as_ref();
         let made = match self.dir(name) {
@@ -100,11 +100,11 @@ impl Dir {
         Ok(made)
     }
 
-    /// Gives us the rights to a directory that a strict umask has just kept from us.
+    /// Sets the mode of a new directory that a strict umask made inaccessible to us.
     fn unmask(&self, name: &OsStr) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        tree::make_ours(handle.as_fd())
+        tree::make_private(handle.as_fd())
     }
 
     /// Opens a file in it for reading.
@@ -113,15 +113,15 @@ impl Dir {
         open_file(self.fd.as_fd(), name, &self.path.join(name), OFlags::RDONLY)
     }
 
-    /// Makes a new file in it, opened for reading and writing.
+    /// Creates a new file in it, opened for reading and writing.
     pub fn create_new(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         let name = name.as_ref();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         open_file(self.fd.as_fd(), name, &self.path.join(name), flags)
     }
 
-    /// Makes a new file in it; what has that name is removed, whatever it is.
-    pub fn create_anew(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+    /// Creates a new file in it; an existing entry of that name is removed.
+    pub fn create_replacing(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         let name = name.as_ref();
         match self.create_new(name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -132,7 +132,7 @@ impl Dir {
         }
     }
 
-    /// Gives an entry another name; what had that name is replaced.
+    /// Renames an entry; an existing entry of the new name is replaced.
     pub fn rename(&self, from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> io::Result<()> {
         Ok(rustix::fs::renameat(
             &self.fd,
@@ -142,7 +142,7 @@ impl Dir {
         )?)
     }
 
-    /// Removes a name that is no directory.
+    /// Removes an entry that is not a directory.
     pub fn remove_file(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         let none = AtFlags::empty();
         Ok(rustix::fs::unlinkat(&self.fd, name.as_ref(), none)?)
@@ -154,13 +154,13 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.fd, name.as_ref(), flags)?)
     }
 
-    /// Removes a name and, if it is a directory, all below it. A link is removed itself. What is missing is no error.
+    /// Removes an entry and, if it is a directory, everything below it. Links are not followed. A missing entry is no error.
     pub fn remove_tree(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         let name = CString::new(name.as_ref().as_bytes())?;
         tree::remove(self.fd.as_fd(), &name)
     }
 
-    /// Its names, in no order.
+    /// The names of its entries, in no particular order.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         rustix::fs::seek(&self.fd, SeekFrom::Start(0))?;
         let mut names = Vec::new();
@@ -170,7 +170,7 @@ impl Dir {
         Ok(names)
     }
 
-    /// Size of an entry in bytes; of a link its own.
+    /// Size of an entry in bytes; links are not followed.
     pub fn size(&self, name: impl AsRef<OsStr>) -> io::Result<u64> {
         let stat = rustix::fs::statat(&self.fd, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(stat.st_size as u64)
@@ -194,7 +194,7 @@ pub fn open_write(path: &Path) -> io::Result<File> {
     open_file(CWD, path.as_os_str(), path, flags)
 }
 
-/// Makes the missing end of a checked way, each directory private whatever the umask says.
+/// Creates the missing directories at the end of a checked path, each with mode 0700.
 pub fn make_dirs(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -204,10 +204,10 @@ pub fn make_dirs(path: &Path) -> io::Result<()> {
     make_dir(path)
 }
 
-/// Makes a directory in a checked one, if it is missing: private, whatever the umask says.
+/// Creates a directory in a checked one, if it is missing, with mode 0700.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     match rustix::fs::mkdirat(CWD, path, DIR_MODE) {
-        // Not through a link: nobody but us can have put one there.
+        // Cannot follow a link: only we can create entries there.
         Ok(()) => Ok(rustix::fs::chmodat(CWD, path, DIR_MODE, AtFlags::empty())?),
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
@@ -236,7 +236,7 @@ fn flaw_of(stat: &Stat, wanted: Wanted) -> Option<Flaw> {
     )
 }
 
-/// The error of an open: where the kernel refuses the kind of file, it is named.
+/// The error of an open; if the kernel refused the kind of file, the kind is named.
 fn explained(
     error: Errno,
     base: BorrowedFd<'_>,
@@ -327,12 +327,12 @@ mod tests {
 
     /// Proves: as `links_at_files_of_a_store_are_not_followed`.
     #[test]
-    fn what_is_removed_or_replaced_is_never_what_a_link_points_to() {
+    fn removing_or_replacing_a_link_never_touches_its_target() {
         let (victim, world, dir) = trap();
         fs::create_dir_all(world.path().join("dir/a/b")).unwrap();
         symlink(victim.path(), world.path().join("dir/a/b/link")).unwrap();
         for name in dir.names().unwrap() {
-            dir.create_anew(&name).unwrap();
+            dir.create_replacing(&name).unwrap();
             assert_eq!(fs::read(world.path().join(&name)).unwrap(), b"");
             dir.remove_tree(&name).unwrap();
             dir.remove_tree(&name).unwrap();

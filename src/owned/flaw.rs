@@ -1,4 +1,4 @@
-//! What makes a file or directory unfit to be used: the decision, from what the kernel says of it.
+//! Whether a file or directory is safe to use: the decision, from its metadata.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -10,14 +10,14 @@ use rustix::fs::{FileType, Stat};
 use super::account::user_words;
 use crate::error::Hinted;
 
-/// What is known of an entry of the file system.
+/// The relevant metadata of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Its owner.
     pub uid: u32,
     /// Permissions and kind, as in `st_mode`.
     pub mode: u32,
-    /// Its names.
+    /// The number of its names (hard links).
     pub links: u64,
 }
 
@@ -43,7 +43,7 @@ impl From<&Stat> for Facts {
     }
 }
 
-/// What an entry has to be.
+/// The required kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// A regular file with one name that only its owner can read and write.
@@ -52,16 +52,16 @@ pub enum Wanted {
     Directory,
 }
 
-/// Why an entry is not used.
+/// Why an entry is not safe to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// It is of another kind: the words for the kind that it is.
+    /// It is of another kind: the words for its kind, and the required kind.
     Kind(&'static str, Wanted),
     /// It belongs to this user.
     Foreign(u32),
-    /// Others have rights: the permissions.
+    /// Other users have permissions: the mode.
     Open(u32),
-    /// A regular file has so many names, and some may be outside of the store directory.
+    /// A regular file has this many names; some may be outside of the store directory.
     Linked(u64),
 }
 
@@ -160,7 +160,7 @@ mod tests {
             (file(7, 0o600, 2), f, Some(Flaw::Linked(2))),
             (file(7, 0o600, 1), d, Some(Flaw::Kind("a regular file", d))),
             (dir(7, 0o700), d, None),
-            // The bit of the group gives nobody a right.
+            // The setgid bit gives no other user a permission.
             (dir(7, 0o2700), d, None),
             (dir(7, 0o2770), d, Some(Flaw::Open(0o770))),
             (dir(7, 0o711), d, Some(Flaw::Open(0o711))),

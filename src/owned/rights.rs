@@ -1,6 +1,6 @@
-//! Root gives its rights up for those of a store's owner.
+//! Drops root privileges for those of a store's owner.
 //!
-//! Rule: the kernel keeps user and groups for each thread, so this is done while there is one thread only.
+//! Rule: the kernel has user and groups per thread, so this must be done while there is only one thread.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::account::Account;
 
-/// Takes the user's rights and groups for good. A user without an account in `/etc/passwd` has the group `gid` alone.
+/// Switches permanently to the user and its groups. A user without an account in `/etc/passwd` gets only the group `gid`.
 ///
 /// # Errors
-/// More than one thread runs, or the kernel refuses. What was given up until then stays given up: the process must end.
+/// More than one thread runs, or the kernel refuses. Some privileges may be dropped by then, so the process must end.
 pub fn take_rights(uid: u32, gid: u32) -> io::Result<()> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("more than one thread runs"));
@@ -27,7 +27,7 @@ pub fn take_rights(uid: u32, gid: u32) -> io::Result<()> {
     set_thread_res_gid(gid, gid, gid)?;
     let uid = Uid::from_raw(uid);
     set_thread_res_uid(uid, uid, uid)?;
-    // With unusual security bits a process keeps the right to come back.
+    // With unusual security bits a process could switch back.
     if set_thread_res_uid(None, Uid::ROOT, None).is_ok() {
         return Err(io::Error::other("the rights of root cannot be given up"));
     }

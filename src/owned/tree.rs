@@ -1,4 +1,4 @@
-//! Removes what commands made, however deep it is and whatever its modes are, and never what a link points to.
+//! Removes directory trees of commands, of any depth and with any modes, without following links.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
-/// Opens a directory that a command made, even one that it made unreadable.
+/// Opens a directory of a command, even if it is unreadable.
 pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(parent, name, flags, Mode::empty()) {
@@ -17,17 +17,18 @@ pub(crate) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedF
         Err(error) => return Err(error.into()),
     }
     let handle = rustix::fs::openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
-    make_ours(handle.as_fd())?;
+    make_private(handle.as_fd())?;
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
-/// Through `/proc`, because a handle of an unreadable directory takes no `fchmod`, and a path could be swapped for a link.
-pub(crate) fn make_ours(dir: BorrowedFd<'_>) -> io::Result<()> {
+/// Sets mode 0700 on an open directory. Uses `/proc`, because `fchmod` fails for a handle of an unreadable directory, and a path could be
+/// replaced by a link.
+pub(crate) fn make_private(dir: BorrowedFd<'_>) -> io::Result<()> {
     let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
     Ok(rustix::fs::chmod(link, Mode::RWXU)?)
 }
 
-/// Visits the names in a directory, from where its descriptor stands.
+/// Visits the entries of a directory, from the position of its descriptor.
 pub(crate) fn each_entry(
     dir: BorrowedFd<'_>,
     mut visit: impl FnMut(&CStr, FileType),
@@ -56,7 +57,7 @@ pub(crate) fn remove(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
 }
 
-/// Empties a directory. Constant depth and descriptors however deep it is: what a subdirectory holds is first moved up.
+/// Empties a directory. The recursion depth and the number of descriptors are constant: entries of subdirectories are moved up first.
 pub(crate) fn remove_content(root: BorrowedFd<'_>) -> io::Result<()> {
     let mut moved: u64 = 0;
     loop {
@@ -66,7 +67,7 @@ pub(crate) fn remove_content(root: BorrowedFd<'_>) -> io::Result<()> {
         if names.is_empty() {
             return Ok(());
         }
-        make_ours(root)?;
+        make_private(root)?;
         for name in names {
             match rustix::fs::unlinkat(root, &*name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => continue,
@@ -74,7 +75,7 @@ pub(crate) fn remove_content(root: BorrowedFd<'_>) -> io::Result<()> {
                 Err(error) => return Err(error.into()),
             }
             let dir = open_dir(root, &name)?;
-            make_ours(dir.as_fd())?;
+            make_private(dir.as_fd())?;
             let mut inner = Vec::new();
             each_entry(dir.as_fd(), |name, _| inner.push(name.to_owned()))?;
             for child in inner {
@@ -84,7 +85,7 @@ pub(crate) fn remove_content(root: BorrowedFd<'_>) -> io::Result<()> {
                     Err(error) => return Err(error.into()),
                 }
                 // A directory can only change its parent if we may write to it.
-                make_ours(open_dir(dir.as_fd(), &child)?.as_fd())?;
+                make_private(open_dir(dir.as_fd(), &child)?.as_fd())?;
                 loop {
                     moved += 1;
                     let name = CString::new(format!(".jobctl-{moved}"))?;

@@ -1,7 +1,7 @@
-//! The way to a directory: every directory and link that is passed belongs to root or to us, and nobody else can replace one.
+//! The path to a directory: every directory and link on it belongs to root or to us, and no other user can replace one.
 //!
-//! Rule: once the way is checked, a path along it names the same thing tomorrow, unless root or we ourselves change it. So it
-//! is enough to check when a store is opened.
+//! Rule: once the path is checked, it names the same entry later, unless root or we change it. So the check when a store is opened is
+//! sufficient.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -13,24 +13,24 @@ use super::account::user_words;
 use super::flaw::Facts;
 use crate::error::Hinted;
 
-/// As many links as the kernel follows.
+/// Most links to follow, as in the kernel.
 const LINKS_MAX: u32 = 40;
 
 /// The user id that the kernel shows for users that are not mapped into our user namespace.
 const UNMAPPED: u32 = 65_534;
 
-/// A checked way.
+/// A checked path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
-    /// The path without links. What is missing at its end is kept as it was given.
+    /// The path with links resolved. Missing entries at its end are unchanged.
     pub real: PathBuf,
-    /// Its last entry; `None` where that does not exist.
+    /// Its last entry; `None` if that does not exist.
     pub last: Option<Facts>,
-    /// Directories above it that a group can write, with that group; see [`super::is_private_group`].
+    /// Group-writable directories above it, with their groups; see [`super::is_private_group`].
     pub group_writable: Vec<(PathBuf, u32)>,
 }
 
-/// Follows `path`, which is absolute, and checks all that it passes for a process of the user `us`; not the last entry itself.
+/// Follows `path`, which is absolute, and checks every directory and link on it, except the last entry, for a process of the user `us`.
 ///
 /// # Errors
 /// Refusals have the kind [`io::ErrorKind::PermissionDenied`] and a hint.
@@ -100,7 +100,7 @@ fn parts(path: &Path) -> Vec<OsString> {
 fn check(dir: &Path, meta: &Metadata, us: u32) -> io::Result<()> {
     check_owner(dir, meta.uid(), us, "directory")?;
     let mode = meta.mode();
-    // With the sticky bit nobody replaces what is not theirs.
+    // With the sticky bit users cannot replace entries of other users.
     if mode & 0o1002 == 0o002 {
         let dir = dir.display();
         let message = format!(
@@ -127,7 +127,7 @@ fn check_owner(path: &Path, uid: u32, us: u32, what: &str) -> io::Result<()> {
     ))
 }
 
-/// Whether a user id of our user namespace stands for a real user.
+/// Whether a user id of our user namespace is mapped to a real user.
 fn is_mapped(uid: u32) -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.is_empty() || map.lines().any(|line| covers(line, uid))
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_and_what_is_missing_is_kept() {
+    fn links_are_resolved_and_missing_entries_are_unchanged() {
         let world = tempfile::tempdir().unwrap();
         let root = world.path().canonicalize().unwrap();
         set_mode(&root, 0o700);

@@ -1,25 +1,25 @@
-//! Which of the periods that were missed are still wanted.
+//! Which missed periods are still to be run.
 //!
-//! Rule: computed from the newest period backwards, so it costs what is wanted, not what was missed: a caller asks again for
-//! each slice of a long backlog, as of that moment.
+//! Rule: computed from the newest period backwards, so the cost depends on the periods to run and not on those missed. It is computed
+//! again for each slice of a long backlog, with the time of that slice.
 
 use super::period_result::SkipReason;
 use crate::catalogue::{CatchUp, Schedule};
 use crate::schedule::{PeriodsError, Rule};
 
-/// Which of the periods that were missed are still wanted.
+/// Which missed periods are still to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
     /// Late periods before this instant are skipped as late.
     late_before_ms: i64,
-    /// Late periods before this instant are more than `catch_up_max`.
+    /// Late periods before this instant exceed `catch_up_max` and are skipped.
     beyond_max_ms: i64,
 }
 
-/// Periods that are asked for at a time.
+/// Periods computed at a time.
 const PAGE: usize = 10_000;
 
-/// The stretch of time that is looked at first, and how much longer each next one is.
+/// The first search goes back this far; each further search goes back `GROWTH` times as far.
 const REACH_MS: i64 = 60_000;
 const GROWTH: i64 = 4;
 
@@ -30,7 +30,7 @@ impl Backlog {
         beyond_max_ms: i64::MIN,
     };
 
-    /// Judges what lies between `watermark_ms` and `now_ms`.
+    /// The backlog of a schedule between `watermark_ms` and `now_ms`.
     ///
     /// # Errors
     /// Those of the rule.
@@ -41,7 +41,7 @@ impl Backlog {
         let late_before_ms = match (schedule.catch_up, within_ms) {
             (CatchUp::None, _) => i64::MAX,
             (CatchUp::All, Some(within_ms)) => within_ms,
-            // Until the next one is due: that is one spacing.
+            // A period is wanted until the next one is due.
             (CatchUp::Latest | CatchUp::All, _) => {
                 let latest_ms = oldest_of_newest(&schedule.rule, (watermark_ms, now_ms), 1)?;
                 latest_ms.max(within_ms.unwrap_or(i64::MIN))
@@ -63,8 +63,8 @@ impl Backlog {
         })
     }
 
-    /// Why a late period of this instant is not wanted; `None` if it is.
-    pub(super) fn refuses(&self, instant_ms: i64) -> Option<SkipReason> {
+    /// Why a late period at this instant is skipped; `None` if it is to be run.
+    pub(super) fn skip_reason(&self, instant_ms: i64) -> Option<SkipReason> {
         if instant_ms < self.late_before_ms {
             return Some(SkipReason::Late);
         }
@@ -72,8 +72,7 @@ impl Backlog {
     }
 }
 
-/// The instant of the oldest among the newest `max` due periods behind `after_ms` and up to `until_ms`; `i64::MIN` if there is
-/// none.
+/// The instant of the oldest among the newest `max` due periods after `after_ms` and up to `until_ms`; `i64::MIN` if there is none.
 fn oldest_of_newest(
     rule: &Rule,
     (after_ms, until_ms): (i64, i64),
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_periods_are_found_backwards_whatever_their_spacing() {
+    fn the_newest_periods_are_found_at_any_spacing() {
         const DAY: i64 = 86_400_000;
         for (cron, until_ms) in [
             ("* * * * * *", DAY / 4),
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_costs_what_is_wanted_and_not_what_was_missed() {
+    fn a_year_of_missed_seconds_costs_no_walk_over_them() {
         let rule = rule("* * * * * *");
         let year_ms = 365 * 86_400_000;
         // With a walk over all seconds of the year this would take hours.

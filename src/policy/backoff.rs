@@ -1,8 +1,8 @@
-//! How long to wait before the next attempt.
+//! The backoff: how long to wait before the next attempt.
 
 use crate::catalogue::{Backoff, BackoffKind, Jitter};
 
-/// Milliseconds to wait after failure `n` (1 for the first); `unit` in `[0, 1)` spreads it.
+/// Milliseconds to wait after failure `n` (1 for the first). `unit` in `[0, 1)` is the random number for the jitter.
 pub fn delay_ms(backoff: &Backoff, n: i64, unit: f64) -> i64 {
     let step = n.max(1) - 1;
     let wait = match &backoff.kind {

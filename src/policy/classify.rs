@@ -1,22 +1,22 @@
-//! What an ending means: the first rule that matches decides.
+//! The class of an ending: the first rule that matches decides.
 //!
-//! Order: ended by us or by a signal; what the command said; the job's exit lists; its patterns; the defaults.
+//! Order: an end by the worker or by a signal; what the command reported; the job's exit lists; its patterns; the defaults.
 
 use crate::attempt::{Class, Ending, Report, RetryAfter};
 use crate::catalogue::ExitRules;
 
-/// The class of an ending, with what goes with it.
+/// The class of an ending, with its retry time and its error message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// What it means.
+    /// The class.
     pub class: Class,
-    /// When the command or a pattern wants the next attempt.
+    /// When to retry, if the command or a pattern says so.
     pub retry_after: Option<RetryAfter>,
-    /// What to tell the operator; `None` for a success.
+    /// The error for operators; `None` for a success.
     pub error: Option<String>,
 }
 
-/// Judges an ending. A command cannot talk a non-zero exit into success, nor a success away with an exit list of 0 in it.
+/// Classifies an ending. A command cannot report success with a non-zero exit code, and an exit list cannot make exit 0 a failure.
 pub fn classify(report: &Report, rules: &ExitRules) -> Judged {
     let error = Some(describe(report));
     let code = match &report.ending {
@@ -97,7 +97,7 @@ pub fn classify(report: &Report, rules: &ExitRules) -> Judged {
     }
 }
 
-/// One line for the operator: what the command said, else how it ended with its last words.
+/// One line for operators: how the command ended, with its message or else the last line of its output.
 fn describe(report: &Report) -> String {
     let ending = match &report.ending {
         Ending::Exited(code) => format!("exit {code}"),
@@ -122,7 +122,7 @@ fn describe(report: &Report) -> String {
     }
 }
 
-/// The last line that holds something, at most 200 characters.
+/// The last non-blank line, at most 200 characters.
 fn last_line(tail: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(tail);
     let line = text
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_command_says_beats_lists_and_patterns() {
+    fn what_the_command_reports_overrides_lists_and_patterns() {
         let rules = ExitRules {
             permanent: vec![3],
             ..ExitRules::default()
@@ -175,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_cannot_be_talked_into_success() {
+    fn a_command_cannot_report_success_with_a_nonzero_exit() {
         let mut it = report(Ending::Exited(1));
         it.said.class = Some(Class::Success);
         assert_eq!(classify(&it, &ExitRules::default()).class, Class::Transient);
     }
 
     #[test]
-    fn patterns_judge_only_what_did_not_succeed() {
+    fn patterns_classify_only_failures() {
         let rules = ExitRules {
             patterns: vec![Pattern {
                 regex: Regex::new("429|Too Many").unwrap(),

@@ -1,6 +1,6 @@
 //! Decisions as pure functions: values and `now` in, a decision out.
 //!
-//! Rule: no clock, no randomness, no store; what is random comes in as a number.
+//! Rule: no clock, no randomness, no store; random numbers are parameters.
 
 mod backlog;
 mod backoff;
@@ -18,5 +18,5 @@ pub use clock::{ClockGuard, Reading, Suspicion, Times};
 pub use pauses::Pauses;
 pub use period_result::{PeriodResult, SkipReason};
 pub(crate) use periods::is_late;
-pub use periods::{Fate, Unfinished, Waiting, judge};
+pub use periods::{PeriodDecision, Unfinished, Waiting, decide_period};
 pub use verdict::{Budget, Verdict, rate_limited_until_ms, verdict};

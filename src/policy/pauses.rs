@@ -1,17 +1,17 @@
-//! When a job was paused, as far as periods that are still to be decided need it.
+//! When a job was paused, to decide about its periods.
 
 /// The pauses of one job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pauses {
-    /// The pause that stands now: from when, and until when if it ends by itself; milliseconds.
+    /// The current pause: its start, and its end if it has one; milliseconds.
     pub current: Option<(i64, Option<i64>)>,
-    /// Those that have ended: from when, until when.
+    /// Past pauses: start and end, milliseconds.
     pub past: Vec<(i64, i64)>,
 }
 
 impl Pauses {
-    /// Whether the job was paused at an instant. A pause that begins later than now was set by a clock that was ahead: it holds
-    /// already.
+    /// Whether the job was paused at an instant. A current pause that begins later than now was set by a clock that was ahead: it is in
+    /// effect now.
     pub fn hold_at(&self, at_ms: i64, now_ms: i64) -> bool {
         let current = self.current.is_some_and(|(from_ms, until_ms)| {
             at_ms >= from_ms.min(now_ms) && until_ms.is_none_or(|until_ms| at_ms < until_ms)

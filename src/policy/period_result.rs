@@ -1,17 +1,17 @@
-//! What a period came to, and why it has no run of its own, in the words that the store keeps.
+//! The outcome of a period, and why it has no run of its own, in the words that are stored.
 
 use crate::run::words;
 
 words!(
-    /// What a period came to.
+    /// The outcome of a period.
     PeriodResult {
         /// It has a run.
         Opened = "opened",
-        /// It has none, for a [`SkipReason`].
+        /// It has no run, for a [`SkipReason`].
         Skipped = "skipped",
         /// The run of another period does its work.
         Merged = "merged",
-        /// It was found late and has a run all the same.
+        /// It was late and has a run.
         CaughtUp = "caught_up",
     }
 );
@@ -19,9 +19,9 @@ words!(
 words!(
     /// Why a period has no run of its own.
     SkipReason {
-        /// Its reading of the wall clock did not exist, and the rule says `gap = "skip"`.
+        /// Its local time did not exist, and the rule has `gap = "skip"`.
         Gap = "gap",
-        /// It was found late, and `catch_up` does not want it.
+        /// It was late, and `catch_up` excludes it.
         Late = "late",
         /// An earlier run of the schedule had not ended.
         Overlap = "overlap",
@@ -29,7 +29,7 @@ words!(
         Paused = "paused",
         /// More periods were missed than `catch_up_max`.
         CatchUpMax = "catch_up_max",
-        /// The job was taken out of the catalogue before the period was found.
+        /// The job was removed from the catalogue before the period was decided.
         Removed = "removed",
     }
 );

@@ -1,7 +1,7 @@
-//! What becomes of a due period: opened, skipped, merged or caught up.
+//! The decision about a due period: opened, skipped, merged or caught up.
 //!
-//! Rule: decided when the period is found, from its instant, the job's policies and the runs of the schedule that have not
-//! ended; nothing is decided twice.
+//! Rule: decided when the period is found, from its instant, the job's policies and the runs of the schedule that have not ended. No
+//! period is decided twice.
 
 use super::backlog::Backlog;
 use super::period_result::SkipReason;
@@ -9,23 +9,23 @@ use crate::catalogue::{CatchUp, Overlap, Schedule};
 use crate::run::RunId;
 use crate::schedule::{Period, PeriodKind};
 
-/// The latest period whose run still waits.
+/// The latest period whose run is still waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// Its run.
     pub run: RunId,
     /// Its key.
     pub period: String,
-    /// Whether it was found late: its run is the last of a chain that catches up.
+    /// Whether it was late: its run is the last of a chain of catch-up runs.
     pub caught_up: bool,
 }
 
-/// Runs that a schedule opened, that have not ended and that can still run: one that waits beyond its deadline cannot.
+/// Runs of a schedule that have not ended, without runs that wait beyond their deadline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unfinished {
-    /// The latest one that waits.
+    /// The latest waiting run.
     pub waiting: Option<Waiting>,
-    /// The running ones.
+    /// The running runs.
     pub running: Vec<RunId>,
 }
 
@@ -34,49 +34,49 @@ impl Unfinished {
         self.waiting.is_none() && self.running.is_empty()
     }
 
-    /// What a run must wait for that shall come after all of them.
+    /// All of them.
     fn all(&self) -> Vec<RunId> {
         let waiting = self.waiting.iter().map(|waiting| waiting.run);
         self.running.iter().copied().chain(waiting).collect()
     }
 }
 
-/// What is decided about a period.
+/// The decision about a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum PeriodDecision {
     /// It gets a run.
     Open {
-        /// It was found late.
+        /// It was late.
         caught_up: bool,
         /// Runs that must end before it may start.
         after: Vec<RunId>,
         /// Waiting and running runs of the schedule are cancelled first.
         replace: bool,
     },
-    /// It gets none.
+    /// It gets no run.
     Skip(SkipReason),
     /// Another period's run does its work.
     Merge {
         /// The key of that period.
         into: String,
-        /// Why it has no run of its own, where that is not the rule itself.
+        /// Why it has no run; `None` if the rule merges it.
         reason: Option<SkipReason>,
     },
 }
 
 /// Decides about one period.
-pub fn judge(
+pub fn decide_period(
     period: &Period,
     schedule: &Schedule,
     backlog: &Backlog,
     paused: bool,
     unfinished: &Unfinished,
     now_ms: i64,
-) -> Fate {
+) -> PeriodDecision {
     match &period.kind {
-        PeriodKind::SkippedGap => return Fate::Skip(SkipReason::Gap),
+        PeriodKind::SkippedGap => return PeriodDecision::Skip(SkipReason::Gap),
         PeriodKind::Merged { into } => {
-            return Fate::Merge {
+            return PeriodDecision::Merge {
                 into: into.clone(),
                 reason: None,
             };
@@ -84,18 +84,18 @@ pub fn judge(
         PeriodKind::Due => {}
     }
     if paused {
-        return Fate::Skip(SkipReason::Paused);
+        return PeriodDecision::Skip(SkipReason::Paused);
     }
     let late = is_late(period, schedule, now_ms);
-    if late && let Some(reason) = backlog.refuses(period.instant_ms) {
-        return Fate::Skip(reason);
+    if late && let Some(reason) = backlog.skip_reason(period.instant_ms) {
+        return PeriodDecision::Skip(reason);
     }
-    let open = |after, replace| Fate::Open {
+    let open = |after, replace| PeriodDecision::Open {
         caught_up: late,
         after,
         replace,
     };
-    // A period in time that is found beside a chain which catches up is one more of what the user wants run one by one.
+    // With `catch_up = "all"` periods run one by one, so a period in time joins a chain of catch-up runs that is not finished.
     let behind_chain = unfinished.waiting.as_ref().is_some_and(|it| it.caught_up);
     if schedule.catch_up == CatchUp::All && (late || behind_chain) {
         return open(unfinished.all(), false);
@@ -103,10 +103,10 @@ pub fn judge(
     match schedule.overlap {
         _ if unfinished.is_empty() => open(Vec::new(), false),
         Overlap::Allow => open(Vec::new(), false),
-        Overlap::Skip => Fate::Skip(SkipReason::Overlap),
+        Overlap::Skip => PeriodDecision::Skip(SkipReason::Overlap),
         Overlap::Replace => open(unfinished.running.clone(), true),
         Overlap::Queue => match &unfinished.waiting {
-            Some(waiting) => Fate::Merge {
+            Some(waiting) => PeriodDecision::Merge {
                 into: waiting.period.clone(),
                 reason: Some(SkipReason::Overlap),
             },
@@ -115,7 +115,7 @@ pub fn judge(
     }
 }
 
-/// Whether it was found later than `late_grace` after its instant.
+/// Whether `now_ms` is more than `late_grace` after the instant of the period.
 pub(crate) fn is_late(period: &Period, schedule: &Schedule, now_ms: i64) -> bool {
     now_ms.saturating_sub(period.instant_ms) > schedule.late_grace_ms
 }
@@ -150,16 +150,16 @@ mod tests {
         schedule
     }
 
-    /// What becomes of the hours 1 to 10, found together at 10:20: opened, or the word of why not.
+    /// The decisions about the hours 1 to 10, all made at 10:20.
     fn found(schedule: &Schedule, paused: bool) -> Vec<String> {
         let now_ms = 10 * HOUR + HOUR / 3;
         let backlog = Backlog::of(schedule, 0, now_ms).unwrap();
         let mut unfinished = Unfinished::default();
         let mut words = Vec::new();
         for period in schedule.rule.periods(0, now_ms, 100).unwrap() {
-            let fate = judge(&period, schedule, &backlog, paused, &unfinished, now_ms);
-            words.push(match fate {
-                Fate::Open {
+            let decision = decide_period(&period, schedule, &backlog, paused, &unfinished, now_ms);
+            words.push(match decision {
+                PeriodDecision::Open {
                     caught_up, after, ..
                 } => {
                     unfinished.waiting = Some(Waiting {
@@ -170,21 +170,21 @@ mod tests {
                     let after: Vec<i64> = after.iter().map(|run| run.0).collect();
                     format!("{}{after:?}", if caught_up { "late" } else { "open" })
                 }
-                Fate::Skip(reason) => reason.to_string(),
-                Fate::Merge { into, .. } => into,
+                PeriodDecision::Skip(reason) => reason.to_string(),
+                PeriodDecision::Merge { into, .. } => into,
             });
         }
         words
     }
 
     #[test]
-    fn none_runs_nothing_that_is_late() {
+    fn catch_up_none_runs_no_late_period() {
         let schedule = hourly(|schedule| schedule.catch_up = CatchUp::None);
         assert_eq!(found(&schedule, false), ["late"; 10]);
     }
 
     #[test]
-    fn latest_runs_the_newest_alone() {
+    fn catch_up_latest_runs_only_the_newest_period() {
         let mut want = ["late"; 10];
         want[9] = "late[]";
         assert_eq!(found(&hourly(|_| {}), false), want);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn all_runs_one_after_another_within_window_and_number() {
+    fn catch_up_all_runs_periods_one_by_one_within_window_and_maximum() {
         let schedule = hourly(|schedule| {
             schedule.catch_up = CatchUp::All;
             schedule.catch_up_within_ms = Some(4 * HOUR);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_in_time_gets_its_own_run_behind_a_chain_that_catches_up() {
+    fn a_period_in_time_runs_after_a_chain_of_catch_up_runs() {
         for overlap in [Overlap::Queue, Overlap::Skip, Overlap::Replace] {
             let schedule = hourly(|schedule| {
                 schedule.catch_up = CatchUp::All;
@@ -270,12 +270,12 @@ mod tests {
             }),
             running: vec![RunId(7)],
         };
-        let open = |after: &[i64], replace| Fate::Open {
+        let open = |after: &[i64], replace| PeriodDecision::Open {
             caught_up: false,
             after: after.iter().map(|run| RunId(*run)).collect(),
             replace,
         };
-        let merged = Fate::Merge {
+        let merged = PeriodDecision::Merge {
             into: "before".into(),
             reason: Some(SkipReason::Overlap),
         };
@@ -283,8 +283,8 @@ mod tests {
             (Overlap::Queue, open(&[7], false), merged),
             (
                 Overlap::Skip,
-                Fate::Skip(SkipReason::Overlap),
-                Fate::Skip(SkipReason::Overlap),
+                PeriodDecision::Skip(SkipReason::Overlap),
+                PeriodDecision::Skip(SkipReason::Overlap),
             ),
             (Overlap::Allow, open(&[], false), open(&[], false)),
             (Overlap::Replace, open(&[7], true), open(&[7], true)),
@@ -292,12 +292,16 @@ mod tests {
             let schedule = hourly(|schedule| schedule.overlap = overlap);
             let period = schedule.rule.next(0).unwrap().unwrap();
             let backlog = Backlog::of(&schedule, 0, now_ms).unwrap();
-            let fate = |unfinished: &Unfinished| {
-                judge(&period, &schedule, &backlog, false, unfinished, now_ms)
+            let decision = |unfinished: &Unfinished| {
+                decide_period(&period, &schedule, &backlog, false, unfinished, now_ms)
             };
-            assert_eq!(fate(&Unfinished::default()), open(&[], false), "{overlap}");
-            assert_eq!(fate(&busy), when_busy, "{overlap}");
-            assert_eq!(fate(&waiting), when_waiting, "{overlap}");
+            assert_eq!(
+                decision(&Unfinished::default()),
+                open(&[], false),
+                "{overlap}"
+            );
+            assert_eq!(decision(&busy), when_busy, "{overlap}");
+            assert_eq!(decision(&waiting), when_waiting, "{overlap}");
         }
     }
 }

@@ -1,43 +1,43 @@
-//! What becomes of a run after an attempt.
+//! The verdict: the transition of a run after an attempt.
 
 use crate::attempt::{Class, Ending, RetryAfter};
 use crate::policy::Judged;
 use crate::run::{Guarantee, Reason};
 
-/// What a run may still use.
+/// The retry budget of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     /// How often its command may be started.
     pub guarantee: Guarantee,
-    /// Bad endings so far, without this one.
+    /// Failures before this attempt.
     pub failures: i64,
-    /// Bad endings that make it dead.
+    /// The number of failures that makes it dead.
     pub max_attempts: i64,
     /// Latest useful start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// First of the rate-limited endings in a row, milliseconds.
+    /// When the current series of rate-limited endings began, milliseconds.
     pub limited_ms: Option<i64>,
-    /// How long it may go on being rate limited, milliseconds.
+    /// How long a series of rate-limited endings may last, milliseconds.
     pub rate_limited_for_ms: i64,
 }
 
 /// The transition after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Done.
+    /// The run has succeeded.
     Succeed,
-    /// Again at `due_ms`.
+    /// The run is retried at `due_ms`.
     Defer {
         /// Earliest start of the next attempt, milliseconds.
         due_ms: i64,
         /// Whether it counts as a failure; a rate-limited ending does not.
         failure: bool,
     },
-    /// Back into the queue as if it had not run.
+    /// The run goes back to the queue; no failure is counted.
     Release,
-    /// Ended on request.
+    /// The run is cancelled, as an operator requested.
     Cancel,
-    /// Dead letter.
+    /// The run is dead and gets a dead letter.
     Bury {
         /// Why.
         reason: Reason,
@@ -46,38 +46,38 @@ pub enum Verdict {
     },
 }
 
-/// Wait of a rate-limited ending that names none.
+/// Wait after a rate-limited ending that names no time.
 const RATE_LIMITED_WAIT_MS: i64 = 60_000;
 
-/// No wait of a rate-limited ending is shorter: services count in seconds, and 0 or a past date would be a hot loop.
+/// Shortest wait after a rate-limited ending: services count in seconds, and 0 or a past date would cause a busy loop.
 const RATE_LIMITED_FLOOR_MS: i64 = 1_000;
 
-/// While a run is rate limited again and again, each wait is at least this part of the time that it has been so far, ...
+/// During a series of rate-limited endings, each wait is at least the time since its start divided by this, ...
 const RATE_LIMITED_SHARE: i64 = 4;
 
-/// ... but a service that goes on naming short waits is asked at least this often.
+/// ... but this minimum never exceeds a minute.
 const RATE_LIMITED_FLOOR_MAX_MS: i64 = 60_000;
 
-/// When a run may start again whose attempt was rate limited, milliseconds: when the service says so, but not at once.
-/// `limited_ms` is the first of the rate-limited endings in a row.
+/// When a run may start again after a rate-limited attempt, milliseconds: when the service says so, but not before the minimum wait.
+/// `limited_ms` is the start of the current series of rate-limited endings.
 pub fn rate_limited_until_ms(judged: &Judged, limited_ms: Option<i64>, now_ms: i64) -> i64 {
     let so_far_ms = now_ms.saturating_sub(limited_ms.unwrap_or(now_ms));
     let floor_ms =
         (so_far_ms / RATE_LIMITED_SHARE).clamp(RATE_LIMITED_FLOOR_MS, RATE_LIMITED_FLOOR_MAX_MS);
-    let wished_ms = wished_ms(judged, now_ms);
-    let due_ms = wished_ms.unwrap_or(now_ms.saturating_add(RATE_LIMITED_WAIT_MS));
+    let requested_ms = requested_ms(judged, now_ms);
+    let due_ms = requested_ms.unwrap_or(now_ms.saturating_add(RATE_LIMITED_WAIT_MS));
     due_ms.max(now_ms.saturating_add(floor_ms))
 }
 
-/// When the command or a pattern wants the next attempt, milliseconds.
-fn wished_ms(judged: &Judged, now_ms: i64) -> Option<i64> {
+/// When the command or a pattern asks for the next attempt, milliseconds.
+fn requested_ms(judged: &Judged, now_ms: i64) -> Option<i64> {
     judged.retry_after.map(|after| match after {
         RetryAfter::In(ms) => now_ms.saturating_add(ms.max(0)),
         RetryAfter::At(at_ms) => at_ms.max(now_ms),
     })
 }
 
-/// Decides. `backoff_ms` is the wait after one more failure.
+/// The verdict on a run. `backoff_ms` is the wait if the attempt counts as a failure.
 pub fn verdict(
     ending: &Ending,
     judged: &Judged,
@@ -124,8 +124,11 @@ pub fn verdict(
                 failure: true,
             };
         }
-        let wished_ms = wished_ms(judged, now_ms);
-        (wished_ms.unwrap_or(now_ms.saturating_add(backoff_ms)), true)
+        let requested_ms = requested_ms(judged, now_ms);
+        (
+            requested_ms.unwrap_or(now_ms.saturating_add(backoff_ms)),
+            true,
+        )
     };
     match budget.deadline_ms {
         Some(deadline_ms) if due_ms >= deadline_ms => Verdict::Bury {
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_buries() {
+    fn the_last_failure_makes_a_run_dead() {
         let failed = Ending::Exited(1);
         let again = Verdict::Defer {
             due_ms: NOW + 10_000,
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn permanent_buries_at_once() {
+    fn a_permanent_failure_makes_a_run_dead_at_once() {
         let dead = Verdict::Bury {
             reason: Reason::Permanent,
             failure: true,
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limited_ending_is_no_failure_but_ends_some_day() {
+    fn a_rate_limited_ending_is_no_failure_and_ends_after_its_maximum_time() {
         let failed = Ending::Exited(1);
         let last = Budget {
             failures: 2,
@@ -259,7 +262,7 @@ mod tests {
 
     /// Proves (flow): a service that refuses for long is asked less and less often.
     #[test]
-    fn a_service_that_names_no_wait_worth_the_name_is_asked_less_and_less_often() {
+    fn a_service_that_asks_for_no_real_wait_is_retried_less_and_less_often() {
         for after in [RetryAfter::In(0), RetryAfter::In(-5), RetryAfter::At(0)] {
             let (mut now_ms, mut limited_ms, mut waits_ms) = (NOW, None, Vec::new());
             while now_ms < NOW + 3_600_000 {
@@ -281,7 +284,7 @@ mod tests {
             assert_eq!((waits_ms[0], *waits_ms.last().unwrap()), (1_000, 60_000));
             assert!(waits_ms.len() < 90, "{}", waits_ms.len());
         }
-        // A clock that was set back makes no wait longer.
+        // Setting the clock back does not make a wait longer.
         let judged = judged(Class::RateLimited, Some(RetryAfter::In(0)));
         assert_eq!(
             rate_limited_until_ms(&judged, Some(NOW + 86_400_000), NOW),
@@ -295,7 +298,7 @@ mod tests {
 
     /// Proves: as `at_most_once_is_not_started_again_after_a_crash`.
     #[test]
-    fn at_most_once_never_goes_back_after_a_start() {
+    fn an_at_most_once_run_is_never_requeued_after_a_start() {
         let once = Budget {
             guarantee: Guarantee::AtMostOnce,
             max_attempts: 1,
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopping_worker_burns_no_attempt() {
+    fn a_release_by_a_stopping_worker_is_no_failure() {
         let released = Ending::Released {
             exit_code: Some(143),
             signal: None,
@@ -335,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn success_beats_a_cancel() {
+    fn a_success_outweighs_a_cancel() {
         assert_eq!(
             decide(&Ending::Exited(0), Class::Success, None, &budget()),
             Verdict::Succeed

@@ -1,10 +1,10 @@
-//! Runs our own binary once more, as a worker for one run, and passes on what the slot that waits for it is told.
+//! Runs our own binary as a separate worker for one run, and passes on the commands that the waiting slot gets.
 //!
-//! Rule: it is never killed from here. It ends its command, stores how that ended, and ends itself; a worker that was killed would
-//! leave all this to recovery, and a crash to its run.
+//! Rule: the separate worker is never killed from here. It ends its command, stores the end, and exits. If it were killed, its run would
+//! be left to recovery and would count a crash.
 #![expect(
     clippy::disallowed_methods,
-    reason = "it is no command of a job: it inherits our environment and standard error"
+    reason = "not a command of a job: it inherits our environment and standard error"
 )]
 
 use std::ffi::{OsStr, OsString};
@@ -23,19 +23,20 @@ use super::{descriptors, wrapper};
 use crate::attempt::StopCommand;
 use crate::clock;
 
-/// A worker that was told to kill its command and has not ended by then hangs; it is left behind.
+/// A separate worker that has not ended this long after the order to kill its command hangs, and is left running.
 const KILL_WAIT: Duration = Duration::from_secs(30);
 
-/// How often it is looked at where it has no descriptor.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often the exit is polled if there is no pidfd.
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
-/// What a service manager gave to us and to nobody else.
-const OURS_ALONE: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+/// Variables that a service manager set for this process only.
+const NOT_INHERITED: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
-/// Runs it to its end; its exit code, or `None` where a signal ended it or it was left behind. `control` must have been armed.
+/// Runs the separate worker to its end. Returns its exit code, or `None` if a signal ended it or it was left running. `control` must
+/// have been armed.
 ///
 /// # Errors
-/// It could not be started.
+/// The process could not be started.
 pub fn run_own_binary(
     own_binary: &Path,
     arguments: &[OsString],
@@ -55,7 +56,7 @@ pub fn run_own_binary(
             received.has(StopCommand::Release),
             received.has(StopCommand::Kill),
         ) {
-            // It is gone already: the next look finds that.
+            // On an error it is gone already, and `try_wait` finds that.
             let _ = kill_process(pid, signal);
         }
         let now = clock::steady();
@@ -66,13 +67,13 @@ pub fn run_own_binary(
         let mut fds = vec![PollFd::from_borrowed_fd(control.as_fd(), PollFlags::IN)];
         match &pidfd {
             Some(pidfd) => fds.push(PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)),
-            None => wait = Some(LOOK_EVERY),
+            None => wait = Some(POLL_EVERY),
         }
         let timeout = wait.map(|wait| Timespec {
             tv_sec: wait.as_secs() as i64,
             tv_nsec: i64::from(wait.subsec_nanos()),
         });
-        // A failed wait is a look.
+        // A failed wait counts as a timeout.
         let _ = poll(&mut fds, timeout.as_ref());
     }
 }
@@ -80,7 +81,7 @@ pub fn run_own_binary(
 fn start(own_binary: &Path, arguments: &[OsString]) -> io::Result<Child> {
     let mut command = std::process::Command::new(own_binary);
     if let Some(limit) = descriptors::commands_limit() {
-        // Its commands get the limit that ours get.
+        // Its commands must get the same limit as ours.
         let limit = OsString::from(limit.to_string());
         let words = [
             OsStr::new(wrapper::SUBCOMMAND),
@@ -93,15 +94,15 @@ fn start(own_binary: &Path, arguments: &[OsString]) -> io::Result<Child> {
         .arg0("jobctl")
         .args(arguments)
         .stdin(Stdio::null())
-        // A terminal that interrupts its foreground interrupts us; what that means for this one we say.
+        // Ctrl-C in a terminal must interrupt only us; we decide what that means for the separate worker.
         .process_group(0);
-    for name in OURS_ALONE {
+    for name in NOT_INHERITED {
         command.env_remove(name);
     }
     command.spawn()
 }
 
-/// The signals that were sent: to a worker for one run the first means to end its command, the second to kill it.
+/// The signals that were sent. For a worker of one run the first means to end its command, the second to kill it.
 #[derive(Debug, Default)]
 struct Signals {
     term: bool,
@@ -109,7 +110,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Those to be sent now. Two of different numbers, since a second of the same would be lost where the first is not yet seen.
+    /// The signals to send now. The two stages use different signals: a second equal signal could be merged with a pending first one.
     fn due(&mut self, release: bool, kill: bool) -> impl Iterator<Item = Signal> + use<> {
         let term = (release || kill) && !std::mem::replace(&mut self.term, release || kill);
         let interrupt = kill && !std::mem::replace(&mut self.kill, kill);
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_stage_of_a_stop_is_passed_on_once_and_a_later_one_holds_the_earlier() {
+    fn each_stage_of_a_stop_is_passed_on_once_and_a_later_one_includes_the_earlier() {
         let mut signals = Signals::default();
         let mut due = |release, kill| signals.due(release, kill).collect::<Vec<_>>();
         assert_eq!(due(false, false), []);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_with_an_exit_code_a_signal_or_not_at_all() {
+    fn a_separate_worker_ends_with_an_exit_code_or_none_after_a_signal() {
         let shell = Path::new("/bin/sh");
         let run = |script: &str, command: Option<StopCommand>| {
             let control = Control::new().unwrap();
@@ -148,7 +149,7 @@ mod tests {
         };
         assert_eq!(run("exit 75", None), Some(75));
         assert_eq!(run("kill -9 $$", None), None);
-        // Whatever it does before its traps are set, the command waits for it.
+        // A command that was sent before the start is passed on after it.
         assert_eq!(run("exec sleep 60", Some(StopCommand::Release)), None);
         assert_eq!(run("exec sleep 60", Some(StopCommand::Kill)), None);
         assert_eq!(run("exit 0", Some(StopCommand::Cancel)), Some(0));

@@ -1,7 +1,7 @@
-//! What is executed for a job: words of its command, the shell or its direct replacement, the wrapper's prefix.
+//! The words that are executed for a job: its command, the shell or its direct replacement, the prefix of the wrapper.
 //!
-//! Rule: a parameter fills (part of) one argument and never reaches a shell. A command string is executed directly only
-//! where nobody can tell the difference; when the direct start fails the shell gets its say.
+//! Rule: a parameter fills (part of) one argument and never reaches a shell. A command string is executed without the shell only if the
+//! result is the same; if that start fails, the shell is used and reports the error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ use crate::catalogue::{self, Job, Segment, Template};
 pub struct Argv {
     /// The first word names the program: a path if it has a slash, else looked up in the command's `PATH`.
     pub words: Vec<CString>,
-    /// The shell's words, where [`Argv::words`] stand in for a shell command and turn out not to be startable.
+    /// The words with the shell, to be used if [`Argv::words`] replace a shell command and cannot be started.
     pub shell_instead: Option<Vec<CString>>,
-    /// Whether the words begin with the wrapper, which reports what it could not do.
+    /// Whether the words begin with the wrapper, which reports its errors.
     pub wrapped: bool,
 }
 
@@ -31,7 +31,7 @@ pub enum CommandPlan {
     Fixed(Argv),
     /// Words with placeholders.
     Templates {
-        /// What comes before them: the wrapper of a job with umask or rlimits.
+        /// The words before them: the wrapper of a job with umask or rlimits.
         prefix: Vec<CString>,
         /// Program and arguments.
         words: Vec<Template>,
@@ -114,14 +114,14 @@ fn expand(template: &Template, params: &BTreeMap<String, String>) -> String {
     for segment in &template.0 {
         match segment {
             Segment::Text(part) => text.push_str(part),
-            // The claim was checked: what is missing now is optional and has no default.
+            // The parameters were checked: a missing one is optional and has no default.
             Segment::Param(name) => text.push_str(params.get(name).map_or("", String::as_str)),
         }
     }
     text
 }
 
-/// Words that the shells understand themselves, or that mean something to their grammar.
+/// Builtins and reserved words of shells.
 const SHELL_WORDS: &[&str] = &[
     ".",
     ":",
@@ -206,7 +206,7 @@ const SHELL_WORDS: &[&str] = &[
     "while",
 ];
 
-/// The words of a script that the standard shell would split at spaces, find as a program and execute.
+/// The words of a script that the standard shell would only split at spaces and execute; `None` for any other script.
 fn direct_words(script: &str, shell: &[String]) -> Option<Vec<CString>> {
     if !matches!(shell, [program, option] if program == "/bin/sh" && option == "-c") {
         return None;

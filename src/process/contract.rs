@@ -1,7 +1,7 @@
 //! What a command says in `$JOBCTL_RUN_OUTPUT`.
 //!
-//! Rule: the file is the command's, so it may be anything: it is opened without following or blocking, read up to a limit,
-//! and lines that are not understood are ignored.
+//! Rule: a command may put anything there. The file is opened without following links or blocking and read up to a limit, and unknown
+//! lines are ignored.
 
 use std::ffi::CStr;
 use std::io::Read;
@@ -14,16 +14,16 @@ use crate::attempt::{Class, RetryAfter, Said};
 use crate::clock;
 use crate::local::SlotDir;
 
-/// Read of the output file at most.
+/// Most bytes read from the output file.
 const OUTPUT_MAX: u64 = 1 << 20;
 
-/// Of a message, in bytes.
+/// Longest message, bytes.
 const MESSAGE_MAX: usize = 4096;
 
-/// Of all results together, in bytes: they are kept in the store.
+/// Most bytes of all results together: they are stored in the database.
 const RESULTS_MAX: usize = 256 << 10;
 
-/// Number of results.
+/// Most results.
 const RESULT_COUNT_MAX: usize = 1000;
 
 /// What the command of a slot wrote to its output file.
@@ -46,7 +46,7 @@ fn read_output(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
     let mut file = std::fs::File::from(file).take(OUTPUT_MAX + 1);
     file.read_to_end(&mut text).ok()?;
     if text.len() as u64 > OUTPUT_MAX {
-        // The line that is cut may end within a secret, which would not be recognised.
+        // The cut line may end within a secret, which would not be recognised; so the line is dropped.
         let whole = text
             .iter()
             .rposition(|&byte| byte == b'\n')
@@ -56,9 +56,9 @@ fn read_output(dir: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Understands the lines of an output file; of repeated keys the last one counts, results add up.
+/// Parses the lines of an output file. Of a repeated key the last value counts; results are collected.
 pub fn parse_output(bytes: &[u8], now_ms: i64, redactor: Option<&Redactor>) -> Said {
-    // Before decoding: a secret need not be text.
+    // Redacted before decoding: a secret need not be UTF-8.
     let clean = redactor.map(|redactor| redactor.bytes(bytes));
     let text = String::from_utf8_lossy(clean.as_deref().unwrap_or(bytes));
     let mut said = Said::default();
@@ -70,7 +70,7 @@ pub fn parse_output(bytes: &[u8], now_ms: i64, redactor: Option<&Redactor>) -> S
         let value = value.trim();
         match key.trim() {
             "error_class" => {
-                // Success is not for the command to claim: it cannot turn a bad exit into a good one.
+                // A command cannot report success: that would hide a non-zero exit code.
                 if let Some(class) =
                     Class::from_word(value).filter(|&class| class != Class::Success)
                 {
@@ -102,7 +102,7 @@ pub fn parse_output(bytes: &[u8], now_ms: i64, redactor: Option<&Redactor>) -> S
 fn parse_retry_after(value: &str, now_ms: i64) -> Option<RetryAfter> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds: i64 = value.parse().ok()?;
-        // What lies beyond the range of times is no wait that anyone meant.
+        // A wait beyond the range of times is ignored.
         seconds
             .checked_mul(1000)
             .filter(|ms| ms.checked_add(now_ms).is_some())
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn known_lines_are_understood_and_others_ignored() {
+    fn known_lines_are_parsed_and_others_ignored() {
         let all = said(
             "error_class=permanent\nretry_after=120\nmessage=no such = user\nresult={\"a\":1}\nresult=[2]\n\
              result={broken\nnonsense\nother=1\n=\n",
@@ -196,16 +196,16 @@ mod tests {
         let many = "result=1\n".repeat(5000);
         assert_eq!(said(&many).results.len(), RESULT_COUNT_MAX);
         let redactor = Redactor::new(&[b"hunter2".to_vec()]).unwrap();
-        let told = parse_output(
+        let parsed = parse_output(
             b"message=pw hunter2\nresult=\"hunter2\"",
             0,
             Some(&redactor),
         );
-        assert_eq!(told.message.unwrap(), "pw [redacted]");
+        assert_eq!(parsed.message.unwrap(), "pw [redacted]");
         let binary = Redactor::new(&[b"s\xffcret".to_vec()]).unwrap();
         let of_bytes = parse_output(b"message=is s\xffcret\n", 0, Some(&binary));
         assert_eq!(of_bytes.message.unwrap(), "is [redacted]");
-        assert_eq!(told.results, ["\"[redacted]\""]);
+        assert_eq!(parsed.results, ["\"[redacted]\""]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Commands to a slot that is busy supervising: cancel, release, kill.
 //!
-//! Rule: a command names the attempt that it is meant for (its [`Ticket`]); one that comes too late hits nothing.
+//! Rule: a command names its attempt (by a [`Ticket`]); a command for an earlier attempt has no effect.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use crate::attempt::StopCommand;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket(u64);
 
-/// One per slot, reused over its attempts, shared with the worker's main thread.
+/// Commands to one slot; reused for all its attempts and shared with the worker's main thread.
 #[derive(Debug)]
 pub struct Control {
     wake: OwnedFd,
@@ -33,9 +33,9 @@ impl Control {
         })
     }
 
-    /// Begins a new attempt: forgets all commands and returns the ticket for new ones.
+    /// Begins a new attempt: clears all commands and returns the ticket for new ones.
     ///
-    /// To be called before each `supervise`, by whoever hands the attempt to the slot.
+    /// To be called before each `supervise`, by the code that gives the attempt to the slot.
     pub fn arm(&self) -> Ticket {
         let ticket = (self.state.load(Ordering::Acquire) >> COMMAND_BITS) + 1;
         self.state.store(ticket << COMMAND_BITS, Ordering::Release);
@@ -51,7 +51,7 @@ impl Control {
             })
             .is_ok();
         if sent {
-            // Full is as good as written: the slot will wake.
+            // On an error the counter is full, and the slot wakes anyway.
             let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }
         sent
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_command_hits_nothing() {
+    fn a_command_for_an_earlier_attempt_has_no_effect() {
         let control = Control::new().unwrap();
         let first = control.arm();
         assert!(control.send(first, StopCommand::Cancel));

@@ -1,7 +1,7 @@
-//! How many files this process may open, against what its slots need.
+//! The limit of open files of this process, compared with the need of its slots.
 //!
-//! Rule: commands get the soft limit that jobctl was started with. Where it had to be raised, the wrapper sets it back, because a
-//! program that uses `select` fails with higher numbers.
+//! Rule: commands get the soft limit that jobctl was started with. If it was raised, the wrapper resets it, because a program that uses
+//! `select` fails with higher descriptors.
 
 use std::sync::OnceLock;
 
@@ -9,23 +9,23 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Kind, Result};
 
-/// A slot that runs a command with output and payload holds ten, and for moments two more; without them it is six.
+/// Descriptors per slot. A slot with output and payload uses ten, and briefly two more; without them six.
 const PER_SLOT: u64 = 8;
 
-/// The connections of the main thread, the ledger and the housekeeper, locks, logs, signals.
+/// Descriptors of the other threads: connections, locks, logs, signals.
 const WITHOUT_SLOTS: u64 = 64;
 
-/// The soft limit that commands get, where ours was raised.
+/// The soft limit for commands, if ours was raised.
 static FOR_COMMANDS: OnceLock<u64> = OnceLock::new();
 
-/// What the limits mean for a number of slots.
+/// Whether the limits suffice for a number of slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
-    /// They fit under the soft limit.
+    /// The slots fit under the soft limit.
     Enough,
-    /// They fit under the hard limit, up to which the soft one may be raised.
+    /// The slots fit if the soft limit is raised to this hard limit.
     Raise(Option<u64>),
-    /// They do not fit.
+    /// The slots do not fit.
     TooFew {
         /// Descriptors that they need.
         needed: u64,
@@ -36,7 +36,7 @@ pub enum Room {
     },
 }
 
-/// Compares what so many slots need with a soft and a hard limit; `None` is unlimited.
+/// Compares the need of this many slots with a soft and a hard limit; `None` is unlimited.
 pub fn room(slots: u32, soft: Option<u64>, hard: Option<u64>) -> Room {
     let needed = WITHOUT_SLOTS + PER_SLOT * u64::from(slots);
     let fits = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
@@ -77,10 +77,10 @@ fn too_few(slots: u32, needed: u64, limit: u64, fitting: u64) -> Error {
     ))
 }
 
-/// Makes room for so many slots by raising the soft limit, if it must be; to be called once, before a command is prepared.
+/// Raises the soft limit for this many slots if necessary; to be called once, before a command is prepared.
 ///
 /// # Errors
-/// [`Kind::Config`] where the slots do not fit under the hard limit.
+/// [`Kind::Config`] if the slots do not fit under the hard limit.
 pub fn make_room(slots: u32) -> Result<()> {
     check(slots)?;
     let limits = getrlimit(Resource::Nofile);
@@ -102,7 +102,7 @@ pub fn make_room(slots: u32) -> Result<()> {
     Ok(())
 }
 
-/// The soft limit of open files that commands are to be given; `None` where they inherit it.
+/// The soft limit of open files for commands; `None` if they inherit ours.
 pub(super) fn commands_limit() -> Option<u64> {
     FOR_COMMANDS.get().copied()
 }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_fit_are_made_to_fit_or_are_refused() {
+    fn slots_fit_or_need_a_higher_soft_limit_or_are_refused() {
         assert_eq!(room(100, Some(1024), Some(4096)), Room::Enough);
         assert_eq!(room(100, None, None), Room::Enough);
         assert_eq!(room(480, Some(1024), Some(4096)), Room::Raise(Some(4096)));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_do_not_fit_are_reported_how_many_would() {
+    fn the_refusal_names_how_many_slots_would_fit() {
         let error = too_few(480, 3904, 1024, 120);
         assert_eq!(
             error.message,

@@ -1,7 +1,7 @@
-//! Builds a command's environment: an allow-list, what the catalogue says, and what `JOBCTL_RUN_*` tells about the run.
+//! Builds a command's environment: an allow-list, the variables of the catalogue, and `JOBCTL_RUN_*` about the run.
 //!
-//! Rule: nothing of jobctl's own environment passes unless it is on the allow-list or in the job's `pass_env`, and what
-//! changes how programs are loaded or belongs to jobctl's own supervision never does. `JOBCTL_*` is jobctl's alone.
+//! Rule: a variable of jobctl's own environment is passed only if it is on the allow-list or in the job's `pass_env`. Variables that
+//! change how programs are loaded, or that belong to the supervision of jobctl, are never passed. Only jobctl sets `JOBCTL_*`.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
@@ -19,19 +19,19 @@ use crate::error::os_words;
 use crate::run::{Fence, RunId, RunPeriod, Trigger};
 use crate::units::hex;
 
-/// Passed on where set.
+/// Variables that are passed if they are set.
 const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ"];
 
-/// Where commands are searched when jobctl itself has no `PATH`.
+/// The `PATH` of commands if jobctl has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A secret is a password or a key, not a data file.
 const SECRET_MAX: u64 = 64 << 10;
 
-/// An error message in `JOBCTL_RUN_LAST_ERROR` is cut here; the whole is in the store.
+/// Longest `JOBCTL_RUN_LAST_ERROR`, bytes; the store has the whole message.
 const LAST_ERROR_MAX: usize = 4096;
 
-/// Whether a variable of jobctl's environment must not reach a command, whoever asks for it.
+/// Whether a variable of jobctl's environment is never passed to a command, even if the catalogue lists it.
 pub fn never_passes(name: &str) -> bool {
     matches!(
         name,
@@ -49,7 +49,7 @@ pub struct BaseEnvironment {
     secrets: BTreeMap<String, Secret>,
 }
 
-/// Everything about a run that its command is told. What does not apply is `None`.
+/// The facts about a run for its command; `None` if a fact does not apply.
 #[derive(Debug, Clone)]
 pub struct RunFacts<'a> {
     /// Id of the run.
@@ -124,7 +124,7 @@ impl Environment<'_> {
             .map(CString::as_c_str)
     }
 
-    /// Where the command's program is searched.
+    /// The `PATH` in which the program is searched.
     pub(super) fn search_path(&self) -> &[u8] {
         &self.base.search_path
     }
@@ -195,7 +195,7 @@ impl BaseEnvironment {
         }
         let mut values = Vec::with_capacity(self.secrets.len());
         for (name, secret) in &self.secrets {
-            // A file is missing while it is rotated, and the run is not to blame.
+            // A missing file counts as a shortage, not as a failure of the run: it may be being rotated.
             let value = read_secret(secret, &inherited)
                 .map_err(|cause| NotStarted::job_lacks(format!("secret `{name}`: {cause}")))?;
             own.push(entry(name, &value).map_err(NotStarted::Ended)?);
@@ -208,7 +208,7 @@ impl BaseEnvironment {
 
 fn own_variables(facts: &RunFacts<'_>) -> Result<Vec<CString>, Ending> {
     let mut own = Vec::with_capacity(24 + facts.params.len());
-    // First, so that a look into /proc finds it at once.
+    // First, so that a search of /proc finds it quickly.
     own.push(entry(MARK_VARIABLE, facts.mark.as_bytes())?);
     let mut add = |name: &str, value: &[u8]| -> Result<(), Ending> {
         own.push(entry(name, value)?);
@@ -271,7 +271,7 @@ fn own_variables(facts: &RunFacts<'_>) -> Result<Vec<CString>, Ending> {
         ("JOBCTL_RUN_OUTPUT", Some(facts.output)),
         ("JOBCTL_RUN_CHECKPOINT", Some(facts.checkpoint)),
         ("JOBCTL_RUN_PAYLOAD_FILE", facts.payload_file),
-        // A shell sets it; a command that is executed directly must not differ.
+        // A shell sets `PWD`, so it is also set for commands without a shell.
         ("PWD", Some(facts.cwd)),
     ];
     for (name, value) in paths {
@@ -342,7 +342,7 @@ fn trace_of(given: &str) -> Option<(&str, &str)> {
     .then_some((trace, flags))
 }
 
-/// The value of a secret, or why it cannot be had.
+/// The value of a secret, or why it cannot be read.
 fn read_secret(
     secret: &Secret,
     inherited: impl Fn(&str) -> Option<OsString>,
@@ -365,7 +365,7 @@ fn read_secret(
 
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::os::unix::fs::OpenOptionsExt;
-    // A fifo in its place must not block the slot.
+    // Non-blocking: a fifo must not block the slot.
     let file = std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)

@@ -1,4 +1,4 @@
-//! How a command exited, why jobctl stopped it if it did, and the ending of its attempt that follows from both.
+//! How a command exited, why jobctl stopped it (if it did), and the ending of its attempt.
 
 use rustix::process::WaitIdStatus;
 
@@ -30,7 +30,7 @@ impl StopReason {
             None => (None, None),
         };
         match self {
-            // It did what it was asked to do before anyone could stop it.
+            // The command succeeded before it could be stopped.
             StopReason::Cancel | StopReason::Release if exit_code == Some(0) => Ending::Exited(0),
             StopReason::Timeout => Ending::TimedOut { exit_code, signal },
             StopReason::Cancel => Ending::Cancelled { exit_code, signal },

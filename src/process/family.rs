@@ -1,8 +1,8 @@
-//! The processes that an attempt left behind: found among those that this process adopted, ended, reaped.
+//! The leftover processes of an attempt: finds them among the processes that this process adopted, ends and reaps them.
 //!
-//! Rule: a process belongs to the attempt by its session, its `JOBCTL_RUN_MARK`, its hold on the attempt's pipe, or as a
-//! descendant of such a one; never by its number alone. What leaves the session, clears its environment, lets go of
-//! the pipe and outlives its parent cannot be told from a stranger and escapes.
+//! Rule: a process belongs to the attempt by its session, its `JOBCTL_RUN_MARK`, its copy of the attempt's pipe, or as a descendant of
+//! such a process; never by its pid alone. A process that leaves the session, clears its environment, closes the pipe and outlives its
+//! parent cannot be recognised and escapes.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::clock;
 /// The kernel needs microseconds to end a process, unless the process is in an uninterruptible wait.
 const KILL_WITHIN: Duration = Duration::from_secs(2);
 
-/// From a fork to the child's own handlers, on a busy machine.
+/// Time from a fork until the child has its own signal handlers, on a busy machine.
 const FORK_WITHIN_MS: i64 = 50;
 
-/// More processes than any sane job leaves; bounds the time of one pass.
+/// Most processes that one search collects; bounds its time.
 const PASS_MAX: usize = 10_000;
 
-/// How to recognise the processes of one attempt.
-pub(super) struct Family<'a> {
-    /// Pid, group and session of the command itself; a zombie while this is in use, so that the number stays its own.
+/// The processes of one attempt, and how to recognise them.
+pub(super) struct ProcessTree<'a> {
+    /// Pid, group and session of the command. It is not reaped while this is in use, so that its pid is not reused.
     pub(super) leader: Pid,
     pub(super) leader_start_ticks: u64,
     /// Value of `JOBCTL_RUN_MARK`.
@@ -33,26 +33,26 @@ pub(super) struct Family<'a> {
     pub(super) known: Vec<Stat>,
 }
 
-/// What [`Family::end`] did.
+/// The result of [`ProcessTree::end`].
 #[derive(Debug, Default)]
-pub(super) struct Ended {
-    /// How many processes were found alive.
+pub(super) struct KillResult {
+    /// The number of processes that were found alive.
     pub(super) count: u32,
-    /// Those that are still there.
+    /// Processes that could not be ended.
     pub(super) stuck: Vec<Stat>,
 }
 
-impl Family<'_> {
-    /// Processes of the attempt that are alive without the command. Cheap if nothing was ever adopted.
+impl ProcessTree<'_> {
+    /// Living processes of the attempt, without the command. Cheap if this process has adopted none.
     pub(super) fn survivors(&self) -> Vec<Stat> {
         let adopted = self.adopted();
         if adopted.is_empty() && self.known.is_empty() {
             return Vec::new();
         }
-        let mut found = self.pass(adopted);
+        let mut found = self.search(adopted);
         if found.is_empty() {
             // The list of children may skip one while another is reaped.
-            found = self.pass(self.adopted());
+            found = self.search(self.adopted());
         }
         found
     }
@@ -61,7 +61,7 @@ impl Family<'_> {
         proc_fs::adopted_except(self.leader.as_raw_pid())
     }
 
-    fn pass(&self, adopted: Vec<i32>) -> Vec<Stat> {
+    fn search(&self, adopted: Vec<i32>) -> Vec<Stat> {
         let mut found: Vec<Stat> = self
             .known
             .iter()
@@ -75,7 +75,7 @@ impl Family<'_> {
             let Some(stat) = proc_fs::stat(pid) else {
                 continue;
             };
-            // Older than the command: of another attempt whose job may leave processes alone.
+            // Older than the command: a process of another attempt, whose job may allow leftovers.
             if stat.start_ticks < self.leader_start_ticks {
                 continue;
             }
@@ -89,7 +89,7 @@ impl Family<'_> {
         }
         let mut next = 0;
         while next < found.len() && found.len() < PASS_MAX {
-            for child in descend(found[next].pid) {
+            for child in living_children(found[next].pid) {
                 add(&mut found, child);
             }
             next += 1;
@@ -103,12 +103,12 @@ impl Family<'_> {
             || proc_fs::writes_to_pipe(stat.pid, self.pipe_inode)
     }
 
-    /// Sends SIGTERM to the group and to each process of the attempt outside of it. Remembers those that left the session,
-    /// because they can no longer be recognised once their parents are gone.
+    /// Sends SIGTERM to the group and to each process of the attempt outside of it. Records those that left the session, because they
+    /// cannot be recognised any more once their parents are gone.
     pub(super) fn terminate(&mut self) {
-        // A stopped process takes its SIGTERM only when it goes on.
+        // A stopped process handles SIGTERM only after SIGCONT.
         let signals = [Signal::TERM, Signal::CONT];
-        for stat in self.outside() {
+        for stat in self.outside_group() {
             proc_fs::signal(stat.pid, stat.start_ticks, &signals);
         }
         for signal in signals {
@@ -116,9 +116,9 @@ impl Family<'_> {
         }
     }
 
-    /// Sends SIGTERM to orphans that may have missed it: one that a shell forked as the signal came was not there yet, or
-    /// still had the shell's handler. Older ones had theirs, and a child of a survivor may be at its cleaning up.
-    pub(super) fn remind(survivors: &[Stat], termed_ms: i64) {
+    /// Sends SIGTERM to orphans that may have missed it: a process that a shell forked while the signal arrived did not exist yet, or
+    /// still had the shell's handler. Older processes got the signal, and a child of a survivor may be cleaning up.
+    pub(super) fn resend_term(survivors: &[Stat], termed_ms: i64) {
         let since = proc_fs::ticks_at(termed_ms - FORK_WITHIN_MS);
         for stat in survivors {
             if stat.start_ticks >= since && stat.parent == std::process::id() as i32 {
@@ -127,17 +127,17 @@ impl Family<'_> {
         }
     }
 
-    /// Sends SIGKILL to the group; the rest is for [`Family::end`], which needs to know who left the session.
+    /// Sends SIGKILL to the group and records the processes outside of it for [`ProcessTree::end`].
     pub(super) fn kill(&mut self) {
-        self.outside();
+        self.outside_group();
         let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
     }
 
-    fn outside(&mut self) -> Vec<Stat> {
-        let mut found = descend(self.leader.as_raw_pid());
+    fn outside_group(&mut self) -> Vec<Stat> {
+        let mut found = living_children(self.leader.as_raw_pid());
         let mut next = 0;
         while next < found.len() && found.len() < PASS_MAX {
-            for child in descend(found[next].pid) {
+            for child in living_children(found[next].pid) {
                 add(&mut found, child);
             }
             next += 1;
@@ -154,7 +154,7 @@ impl Family<'_> {
         found
     }
 
-    /// Processes anywhere that carry the mark: for one that some other process has adopted.
+    /// All processes of the host that have the mark: some may have been adopted by another process.
     pub(super) fn marked(&self) -> Vec<Stat> {
         proc_fs::all_pids()
             .into_iter()
@@ -167,17 +167,17 @@ impl Family<'_> {
             .collect()
     }
 
-    /// Kills the group and `found`, and again whatever appears meanwhile, until two looks find nothing.
-    pub(super) fn end(&self, mut found: Vec<Stat>) -> Ended {
+    /// Kills the group and `found`, and repeats it for processes that appear meanwhile, until two searches find none.
+    pub(super) fn end(&self, mut found: Vec<Stat>) -> KillResult {
         let _ = rustix::process::kill_process_group(self.leader, Signal::KILL);
         let mut seen: Vec<Stat> = Vec::new();
         let mut refused: Vec<Stat> = Vec::new();
         let deadline = clock::monotonic() + KILL_WITHIN;
         let mut pause = Duration::from_micros(100);
-        let mut empty_passes = 0;
-        while !found.is_empty() || (!seen.is_empty() && empty_passes < 2) {
-            empty_passes = if found.is_empty() {
-                empty_passes + 1
+        let mut empty_searches = 0;
+        while !found.is_empty() || (!seen.is_empty() && empty_searches < 2) {
+            empty_searches = if found.is_empty() {
+                empty_searches + 1
             } else {
                 0
             };
@@ -201,14 +201,14 @@ impl Family<'_> {
         found.extend(refused.iter().filter(|stat| {
             proc_fs::stat(stat.pid).is_some_and(|now| same(&now, stat) && !now.is_dead())
         }));
-        Ended {
+        KillResult {
             count: seen.len() as u32,
             stuck: found,
         }
     }
 }
 
-fn descend(pid: i32) -> Vec<Stat> {
+fn living_children(pid: i32) -> Vec<Stat> {
     proc_fs::children(pid)
         .into_iter()
         .filter_map(proc_fs::stat)

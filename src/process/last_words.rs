@@ -1,11 +1,11 @@
-//! What a worker writes down when its parent begins to end it: no run is blamed for a death after that.
+//! The last words of a worker: a record that its parent process began to stop it. A death after that is not blamed on a run.
 //!
-//! Rule: the signal's handler writes it, so that a worker whose main thread hangs does so too. It does nothing but `getppid`,
-//! one `write` and, for SIGABRT, what the signal does anyway. The kernel tells who sent a signal, and only a parent counts: a
-//! service manager is the parent of what it starts, and a command never is the parent of its worker.
+//! Rule: the signal handler writes the record, so that it also works if the main thread hangs. The handler does nothing but `getppid`,
+//! one `write` and, for SIGABRT, the default action. The kernel reports the sender of a signal, and only the parent counts: a service
+//! manager is the parent of the processes that it starts, and a command is never the parent of its worker.
 #![expect(
     unsafe_code,
-    reason = "who sent a signal is told only inside its handler, and registering one has no safe name"
+    reason = "only a handler gets the sender of a signal, and registering one has no safe function"
 )]
 
 use std::fs::File;
@@ -18,15 +18,15 @@ use signal_hook::SigId;
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::low_level::{emulate_default_handler, unregister};
 
-/// What is written, in one piece.
+/// The record, written in one piece.
 const WORDS: &[u8] = b"ended by its parent\n";
 
-/// The handlers; they are taken away when this is dropped.
+/// The installed handlers; dropping this removes them.
 #[derive(Debug)]
 pub struct LastWords(Vec<SigId>);
 
-/// What a handler needs, made before it is one.
-struct Pen {
+/// The data of the handlers, allocated beforehand.
+struct Recorder {
     file: File,
     used: AtomicBool,
 }
@@ -34,14 +34,14 @@ struct Pen {
 impl LastWords {
     /// Writes into this file, which is empty, when the parent sends the first SIGTERM, SIGINT or SIGABRT.
     pub fn prepare(file: &File) -> io::Result<Self> {
-        let pen = Arc::new(Pen {
+        let recorder = Arc::new(Recorder {
             file: file.try_clone()?,
             used: AtomicBool::new(false),
         });
         let mut words = Self(Vec::new());
         for signal in [SIGTERM, SIGINT, SIGABRT] {
-            let pen = Arc::clone(&pen);
-            let action = move |info: &libc::siginfo_t| pen.hear(signal, info);
+            let recorder = Arc::clone(&recorder);
+            let action = move |info: &libc::siginfo_t| recorder.on_signal(signal, info);
             // SAFETY: the action makes system calls that are safe in a handler; it does not allocate, lock or panic. The
             // library keeps errno.
             let id = unsafe { signal_hook_registry::register_sigaction(signal, action) }?;
@@ -59,10 +59,10 @@ impl Drop for LastWords {
     }
 }
 
-impl Pen {
-    fn hear(&self, signal: i32, info: &libc::siginfo_t) {
+impl Recorder {
+    fn on_signal(&self, signal: i32, info: &libc::siginfo_t) {
         if is_from_parent(info) && !self.used.swap(true, Ordering::Relaxed) {
-            // A full disk takes no words: then the death counts.
+            // On a full disk the record is lost, and the death counts as a crash.
             let _ = rustix::io::write(&self.file, WORDS);
         }
         if signal == SIGABRT {
@@ -71,9 +71,9 @@ impl Pen {
     }
 }
 
-/// Whether the signal was sent by `kill` of our parent. Both numbers are 0 where it is outside of our container.
+/// Whether our parent process sent the signal. Both pids are 0 if the parent is outside of our container.
 fn is_from_parent(info: &libc::siginfo_t) -> bool {
-    // SAFETY: a signal of `kill` tells its sender; only the kernel can give it this code.
+    // SAFETY: a signal of `kill` carries its sender; only the kernel can set this code.
     info.si_code == libc::SI_USER && unsafe { info.si_pid() } == Pid::as_raw(getppid())
 }
 
@@ -91,14 +91,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_whole_words_count() {
+    fn only_a_complete_record_counts() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.lock");
-        let told = |text: &[u8]| {
+        let counts = |text: &[u8]| {
             File::create(&path).unwrap().write_all(text).unwrap();
             were_said(&mut File::open(&path).unwrap())
         };
-        assert!(told(WORDS));
+        assert!(counts(WORDS));
         for text in [
             &b""[..],
             &WORDS[1..],
@@ -106,7 +106,7 @@ mod tests {
             &WORDS.repeat(2),
             b"\0",
         ] {
-            assert!(!told(text));
+            assert!(!counts(text));
         }
     }
 }

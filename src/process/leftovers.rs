@@ -1,7 +1,7 @@
-//! Ends what a dead worker's runs left behind, before those runs are handed out again.
+//! Ends the leftover processes of a dead worker's runs, before those runs can be claimed again.
 //!
-//! Rule: only processes that are proven to be ours are signalled: by our mark in their environment, or as members of a session
-//! whose living leader carries it. Numbers alone prove nothing. Two looks in a row must find nothing.
+//! Rule: only processes that are proven to be ours are signalled: by our mark in their environment, or as members of a session whose
+//! living leader has it. A pid alone proves nothing. Two consecutive searches must find no process.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::attempt::Mark;
 use crate::clock;
 use crate::run::{Fence, RunId};
 
-/// From SIGTERM to SIGKILL at most: the run waits for it.
+/// Longest time from SIGTERM to SIGKILL; the run waits meanwhile.
 const GRACE_MAX: Duration = Duration::from_secs(1);
 
-/// From SIGKILL to giving up; only what hangs in the kernel, or what we may not signal, is left then.
+/// Time from SIGKILL to giving up. Then only processes are left that hang in the kernel or that we may not signal.
 const KILL_WITHIN: Duration = Duration::from_secs(5);
 
-/// What [`end_tree`] found.
+/// The result of [`end_tree`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeftOver {
+pub struct EndedTree {
     /// Processes that were ended.
     pub ended: Vec<i32>,
-    /// Processes that are still there, with their run: it stays blocked. We may not signal them, they hang, or they have the
-    /// numbers of a start mark and nothing that proves it.
+    /// Processes that could not be ended, with their run, which stays blocked: we may not signal them, they hang, or they match a start
+    /// mark without proof.
     pub remaining: Vec<(RunId, i32)>,
 }
 
@@ -35,26 +35,26 @@ pub fn run_mark(store_uuid: &str, run: RunId, fence: Fence) -> String {
 }
 
 /// Ends all processes of these claims: SIGTERM, then SIGKILL after the grace (at most a second), until none is left.
-pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
-    let mut wanted = Wanted::new(marks, store_uuid);
+pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> EndedTree {
+    let mut search = ClaimSearch::new(marks, store_uuid);
     let begun = clock::monotonic();
     let kill_at = begun + grace.min(GRACE_MAX);
     let give_up = kill_at + KILL_WITHIN;
-    let mut report = LeftOver::default();
+    let mut report = EndedTree::default();
     let mut asked: Vec<Stat> = Vec::new();
     let mut refused: Vec<Stat> = Vec::new();
-    let mut empty_looks = 0;
+    let mut empty_searches = 0;
     let mut pause = Duration::from_millis(1);
     loop {
-        let found = wanted.look();
+        let found = search.run();
         let now = clock::monotonic();
-        let can = found
+        let endable = found
             .iter()
             .filter(|it| it.proven && !refused.iter().any(|other| same(other, &it.stat)))
             .count();
-        if can == 0 || now >= give_up {
-            empty_looks += 1;
-            if empty_looks == 2 || now >= give_up {
+        if endable == 0 || now >= give_up {
+            empty_searches += 1;
+            if empty_searches == 2 || now >= give_up {
                 report.remaining = found.iter().map(|it| (it.run, it.stat.pid)).collect();
                 report.ended = asked
                     .iter()
@@ -65,13 +65,13 @@ pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
             }
             continue;
         }
-        empty_looks = 0;
+        empty_searches = 0;
         for Found { stat, .. } in found.into_iter().filter(|it| it.proven) {
             let first = !asked.iter().any(|known| same(known, &stat));
             let sent = if now >= kill_at {
                 proc_fs::signal(stat.pid, stat.start_ticks, &[Signal::KILL])
             } else if first {
-                // A stopped process takes its SIGTERM only when it goes on.
+                // A stopped process handles SIGTERM only after SIGCONT.
                 proc_fs::signal(stat.pid, stat.start_ticks, &[Signal::TERM, Signal::CONT])
             } else {
                 Sent::Delivered
@@ -91,20 +91,20 @@ pub fn end_tree(marks: &[Mark], store_uuid: &str, grace: Duration) -> LeftOver {
 struct Found {
     run: RunId,
     stat: Stat,
-    /// Whether it is ours for sure. One that only has the numbers of a start mark is waited for and never signalled: it may be
-    /// our command, which wrote over its environment.
+    /// Whether it is proven to be ours. A process that only matches a start mark is waited for and never signalled: it may be our
+    /// command, which overwrote its environment.
     proven: bool,
 }
 
-struct Wanted<'a> {
+struct ClaimSearch<'a> {
     marks: &'a [Mark],
     by_marker: HashMap<Vec<u8>, RunId>,
-    /// Found proven by an earlier look: its proof may have been a leader that is gone now.
+    /// Processes proven by an earlier search; the leader that proved them may be gone now.
     known: Vec<(RunId, Stat)>,
     own: i32,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ClaimSearch<'a> {
     fn new(marks: &'a [Mark], store_uuid: &str) -> Self {
         let by_marker = marks
             .iter()
@@ -123,7 +123,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn look(&mut self) -> Vec<Found> {
+    fn run(&mut self) -> Vec<Found> {
         let all: HashMap<i32, Stat> = proc_fs::all_pids()
             .into_iter()
             .filter_map(|pid| Some((pid, proc_fs::stat(pid)?)))
@@ -132,7 +132,7 @@ impl<'a> Wanted<'a> {
         let found: Vec<Found> = all
             .values()
             .filter(|stat| !stat.is_dead() && stat.pid != self.own && stat.pid != 1)
-            .filter_map(|stat| self.judge(stat, &leaders))
+            .filter_map(|stat| self.classify(stat, &leaders))
             .collect();
         for it in found.iter().filter(|it| it.proven) {
             if !self.known.iter().any(|(_, known)| same(known, &it.stat)) {
@@ -142,8 +142,8 @@ impl<'a> Wanted<'a> {
         found
     }
 
-    /// Sessions whose leader is the very process of a mark and carries it. The number of a session is not given away while it has
-    /// members; without its leader nothing tells it from that of a daemon which left its own session leader behind.
+    /// Sessions whose leader is the process of a start mark and has the run mark. A session id is not reused while the session has
+    /// members. Without the leader the session could also be that of a daemon whose session leader has ended.
     fn leaders(&self, all: &HashMap<i32, Stat>) -> HashMap<i32, (RunId, u64)> {
         let started = self.marks.iter().filter_map(|mark| mark.process);
         let present = started.filter(|process| {
@@ -156,12 +156,12 @@ impl<'a> Wanted<'a> {
             .collect()
     }
 
-    /// The run whose mark a process carries.
+    /// The run whose mark a process has in its environment.
     fn marked(&self, pid: i32) -> Option<RunId> {
         self.by_marker.get(&proc_fs::run_mark(pid)?).copied()
     }
 
-    fn judge(&self, stat: &Stat, leaders: &HashMap<i32, (RunId, u64)>) -> Option<Found> {
+    fn classify(&self, stat: &Stat, leaders: &HashMap<i32, (RunId, u64)>) -> Option<Found> {
         let found = |run, proven| Found {
             run,
             stat: *stat,
@@ -183,7 +183,7 @@ impl<'a> Wanted<'a> {
             mark.process
                 .is_some_and(|it| it.pid == stat.pid && it.start_ticks == stat.start_ticks)
         };
-        // One that carries the mark of another run is that run's.
+        // A process with the mark of another run belongs to that run.
         let named = self.marks.iter().find(is_named)?;
         carried.is_none().then(|| found(named.run, false))
     }

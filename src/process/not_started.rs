@@ -1,4 +1,4 @@
-//! Why a command did not start: what the error of the system means for its run, and what it does not say by itself.
+//! Why a command did not start: what the system error means for its run, and details that the error lacks.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -9,18 +9,18 @@ use super::environment::Environment;
 use crate::attempt::NotStarted;
 use crate::error::os_words;
 
-/// What an error of the start means: a shortage of the host, or the end of the attempt.
+/// Whether an error of the start is a shortage of the host or ends the attempt.
 pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> NotStarted {
     let mut words = os_words(error);
     if let Some(detail) = detail {
         words = format!("{words} ({detail})");
     }
     match error.raw_os_error() {
-        // A process, memory, a descriptor or space on the disk.
+        // No process, memory, descriptor or disk space is left.
         Some(
             libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EDQUOT,
         ) => NotStarted::worker_lacks(format!("cannot start a command: {words}")),
-        // The program is being written, or its file system does not answer.
+        // The program is open for writing, or its file system does not respond.
         Some(
             libc::ETXTBSY
             | libc::EIO
@@ -34,7 +34,7 @@ pub(super) fn cannot_start(error: &io::Error, detail: Option<String>) -> NotStar
     }
 }
 
-/// What an error of the start does not say by itself.
+/// Details that the error of the start does not contain.
 pub(super) fn explain(
     error: &io::Error,
     path: &CStr,

@@ -1,7 +1,7 @@
-//! Reads `/proc`: one process's facts, its children, its environment; and signals exactly the process that was meant.
+//! Reads `/proc` (the state of a process, its children, its environment), and signals exactly the intended process.
 //!
-//! Rule: a process is a pid *with its start time*; a bare pid is never signalled. `stat` is parsed after the last `)`,
-//! because a process may call itself `x) R 1 1 (y`.
+//! Rule: a process is identified by pid *and start time*; a bare pid is never signalled. `stat` is parsed after the last `)`, because a
+//! process may have the name `x) R 1 1 (y`.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::clock;
 
-/// Of `/proc/PID/stat` what jobctl needs.
+/// The fields of `/proc/PID/stat` that jobctl uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) pid: i32,
@@ -22,7 +22,7 @@ pub(super) struct Stat {
     pub(super) parent: i32,
     pub(super) group: i32,
     pub(super) session: i32,
-    /// Clock ticks after boot; with the pid it names a process for the whole boot.
+    /// Clock ticks after boot; together with the pid it identifies a process within a boot.
     pub(super) start_ticks: u64,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// The facts of a process; `None` when it is gone.
+/// The state of a process; `None` if it is gone.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
     let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
     // The longest line is below 500 bytes: a name of 64 and 51 numbers.
@@ -89,13 +89,13 @@ pub(super) fn all_pids() -> Vec<i32> {
 /// The name of the variable that every process of a run inherits.
 pub(super) const MARK_VARIABLE: &str = "JOBCTL_RUN_MARK";
 
-/// An exec shows no environment for microseconds, and for as long as its file has to be read.
-const EXEC_LOOKS: u32 = 50;
+/// Retries, 1 ms apart: during an exec the environment is empty, until the program has been read from disk.
+const EXEC_RETRIES: u32 = 50;
 
 /// Value of `JOBCTL_RUN_MARK` in a process's environment, if it can be read and is there.
 pub(super) fn run_mark(pid: i32) -> Option<Vec<u8>> {
     let mut environment = environment(pid)?;
-    for _ in 0..EXEC_LOOKS {
+    for _ in 0..EXEC_RETRIES {
         if !environment.is_empty() || !may_have_environment(pid) {
             break;
         }
@@ -114,7 +114,7 @@ pub(super) fn run_mark(pid: i32) -> Option<Vec<u8>> {
 
 fn environment(pid: i32) -> Option<Vec<u8>> {
     let mut environment = Vec::new();
-    // The kernel keeps at most a quarter of the stack limit; ours comes first, other programs sort.
+    // The kernel allows at most a quarter of the stack limit. jobctl puts the mark first; other programs may sort variables.
     let _ = File::open(format!("/proc/{pid}/environ"))
         .ok()?
         .take(8 << 20)
@@ -122,8 +122,8 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     Some(environment)
 }
 
-/// Whether a process that showed no environment is in the moment of an exec, or was: its program then has no place for one
-/// yet, or one with something in it.
+/// Whether a process with an empty environment may be, or may just have been, in an exec: then the place of its environment is not set
+/// yet, or is not empty.
 fn may_have_environment(pid: i32) -> bool {
     let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
         return false;
@@ -134,7 +134,7 @@ fn may_have_environment(pid: i32) -> bool {
     let mut fields = rest.unwrap_or_default().split_ascii_whitespace().skip(47);
     let place = (fields.next(), fields.next());
     let is_empty = place.0 == place.1 && place.1 != Some("0");
-    // Threads of the kernel and the dead have no program, and that of another user is not shown.
+    // Kernel threads and dead processes have no program, and that of another user cannot be read.
     !is_empty && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
@@ -147,7 +147,7 @@ pub(super) fn writes_to_pipe(pid: i32, inode: u64) -> bool {
     })
 }
 
-/// Children of all threads of a process. May miss some while others end: look again.
+/// Children of all threads of a process. May miss some while others end, so callers search repeatedly.
 pub(super) fn children(pid: i32) -> Vec<i32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -161,13 +161,13 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
     found
 }
 
-/// What this process has adopted (children of its main thread) and children of the calling thread, except `leader`.
+/// Processes that this process has adopted (children of its main thread) and children of the calling thread, except `leader`.
 ///
-/// Two system calls when there are none. Without `CONFIG_PROC_CHILDREN` in the kernel it looks at every process.
+/// Two system calls if there are none. Without `CONFIG_PROC_CHILDREN` in the kernel it reads every process.
 pub(super) fn adopted_except(leader: i32) -> Vec<i32> {
     static MAIN: OnceLock<Option<File>> = OnceLock::new();
     thread_local! {
-        // A child can make itself a sibling (CLONE_PARENT): then it is the slot's, as the command is.
+        // With CLONE_PARENT a child of the command becomes a child of the slot's thread.
         static OWN: Option<File> = File::open("/proc/thread-self/children").ok();
     }
     let main = std::process::id();
@@ -190,7 +190,7 @@ fn read_children(file: &File, found: &mut Vec<i32>) {
     while let Ok(n @ 1..) = file.read_at(&mut page, text.len() as u64) {
         text.extend_from_slice(&page[..n]);
         if n < page.len() / 2 {
-            // The kernel gives a page at a time: a short one is the last.
+            // The kernel returns a page at a time; a short one is the last.
             break;
         }
     }
@@ -202,17 +202,17 @@ fn numbers(text: &str) -> impl Iterator<Item = i32> {
         .filter_map(|word| word.parse().ok())
 }
 
-/// What became of a signal.
+/// The result of sending a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
     Delivered,
-    /// That process is gone, whoever has its number now.
+    /// The process is gone; its pid may have been reused.
     Gone,
-    /// We may not signal it.
+    /// We have no permission to signal it.
     Refused,
 }
 
-/// Sends signals to the process with this pid *and* start time, and to no later holder of its number.
+/// Sends signals to the process with this pid *and* start time, and never to a later process with its pid.
 pub(super) fn signal(pid: i32, start_ticks: u64, signals: &[Signal]) -> Sent {
     let Some(raw) = Pid::from_raw(pid) else {
         return Sent::Gone;
@@ -222,7 +222,7 @@ pub(super) fn signal(pid: i32, start_ticks: u64, signals: &[Signal]) -> Sent {
         Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => return Sent::Gone,
         Err(_) => return Sent::Refused,
     };
-    // The pidfd holds on to one process; only now it is sure which.
+    // The pidfd refers to one process; only this check shows that it is the intended one.
     if stat(pid).is_none_or(|stat| stat.start_ticks != start_ticks || stat.is_dead()) {
         return Sent::Gone;
     }
@@ -244,7 +244,7 @@ pub(super) fn reap(pid: i32) {
     }
 }
 
-/// Ticks per second of `start_ticks`; Linux shows all programs 100, except on two extinct architectures.
+/// Milliseconds per tick of `start_ticks`: Linux reports 100 ticks per second, except on two obsolete architectures.
 const TICK_MS: i64 = 10;
 
 /// Ticks since boot at a time of the boot clock.
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hostile_name_does_not_confuse_stat() {
+    fn a_hostile_process_name_does_not_confuse_the_parser() {
         let text = b"17 (x) R 1 1 (y) S 4 17 16 0 -1 4194304 90 0 0 0 0 0 0 0 20 0 1 0 777 2 3 4";
         assert_eq!(
             parse_stat(text),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn own_stat_is_found() {
+    fn the_stat_of_this_process_is_read() {
         let own = std::process::id() as i32;
         let stat = stat(own).unwrap();
         assert_eq!(stat.pid, own);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_variables_is_not_taken_for_one_in_its_exec() {
+    fn a_process_with_an_empty_environment_is_not_taken_for_one_in_an_exec() {
         #[expect(clippy::disallowed_methods, reason = "any process will do")]
         let mut child = std::process::Command::new("sleep")
             .arg("60")
@@ -306,7 +306,7 @@ mod tests {
             .unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         assert!(may_have_environment(std::process::id() as i32));
-        // This sees its exec through.
+        // This waits for the end of the exec.
         assert_eq!(run_mark(pid), None);
         assert!(!may_have_environment(pid));
         child.kill().unwrap();

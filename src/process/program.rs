@@ -1,4 +1,4 @@
-//! What the kernel takes to execute a program: strings without NUL, and the path of the program, which is found as the shell does.
+//! The arguments of an exec: strings without NUL, and the path of the program, which is found as the shell does.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::attempt::Ending;
 
-/// A word of a command or a variable; one with a NUL byte no second attempt can help.
+/// Converts a word or a variable; a NUL byte is an error that a retry cannot fix.
 pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Ending> {
     CString::new(text).map_err(|_| Ending::CannotStart {
         error: "a command or variable with a NUL byte".into(),
@@ -16,8 +16,8 @@ pub(super) fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Ending> {
 
 /// Finds the program as the shell does: a word with a slash is a path, any other is looked up in `PATH`.
 ///
-/// It is the command's own `PATH`, not jobctl's; empty and relative elements are skipped, so that a working directory
-/// which others may write to never provides the program.
+/// `PATH` is that of the command, not of jobctl. Empty and relative elements are skipped, so that the program never comes from a working
+/// directory that others may write to.
 pub(super) fn resolve<'a>(word: &'a CStr, search_path: &[u8]) -> io::Result<Cow<'a, CStr>> {
     let name = word.to_bytes();
     if name.contains(&b'/') {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::error::{Error, Kind, Result};
 
-/// One kind of request by signal.
+/// A pipe that collects some signals.
 pub struct SignalPipe {
     reader: UnixStream,
     ids: Vec<signal_hook::SigId>,
@@ -29,7 +29,7 @@ impl SignalPipe {
         Ok(Self { reader, ids })
     }
 
-    /// How many arrived since the last call.
+    /// The number of signals since the last call.
     pub fn take(&mut self) -> usize {
         let mut bytes = [0u8; 64];
         let mut count = 0;

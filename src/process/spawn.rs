@@ -1,7 +1,8 @@
 //! Starts a program by `posix_spawn`: own session, no blocked and no ignored signals, three descriptors.
 //!
-//! Rule: the only file with `unsafe`, but for `memory` and `last_words`. `pre_exec` would force a fork, which costs the throughput; what `posix_spawn` cannot
-//! do (umask, rlimits) is done by [`super::wrapper`] in the child. Every descriptor of jobctl is close-on-exec.
+//! Rule: the only file with `unsafe`, besides `memory` and `last_words`. `pre_exec` would force a fork, which costs throughput. Settings
+//! that `posix_spawn` does not support (umask, rlimits) are made by [`super::wrapper`] in the child. Every descriptor of jobctl is
+//! close-on-exec.
 #![expect(
     unsafe_code,
     reason = "posix_spawn with a new session, and execve, have no safe wrapper that keeps all descriptors of errors"
@@ -22,7 +23,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions};
 /// Number of the descriptor on which the wrapper reports.
 const REPORT: c_int = 3;
 
-/// What the kernel is asked to start.
+/// A program to start.
 pub(super) struct Program<'a> {
     /// Path of the program; one with a slash, relative to `cwd` or absolute.
     pub(super) path: &'a CStr,
@@ -34,18 +35,18 @@ pub(super) struct Program<'a> {
     pub(super) stdin: BorrowedFd<'a>,
     /// Standard output and standard error.
     pub(super) output: BorrowedFd<'a>,
-    /// Where the wrapper reports what it could not do; no other program is given one.
+    /// The pipe on which the wrapper reports an error; only the wrapper gets one.
     pub(super) report: Option<BorrowedFd<'a>>,
 }
 
-/// Starts the program in a session of its own and returns its process id, which is also its group and session id.
+/// Starts the program in a new session and returns its process id, which is also its group and session id.
 ///
 /// The error is that of the failed step in the child: changing the directory or executing the program.
 pub(super) fn spawn<'a>(
     program: &Program<'_>,
     environment: impl Iterator<Item = &'a CStr>,
 ) -> io::Result<Pid> {
-    // 0-2 are open in every Rust program (its runtime sees to that); a pipe end there would be overwritten by dup2.
+    // The Rust runtime keeps 0-2 open; otherwise dup2 could overwrite a pipe end there.
     debug_assert!(program.stdin.as_raw_fd() > 2 && program.output.as_raw_fd() > 2);
     let argv = pointers(program.argv.iter().map(CString::as_c_str));
     let envp = pointers(environment);
@@ -89,7 +90,7 @@ pub(super) fn exec(path: &CStr, argv: &[CString]) -> io::Error {
 
 /// The descriptor on which this process, as a wrapper, reports; the program that it becomes does not get it.
 pub(super) fn take_report() -> Option<File> {
-    // SAFETY: descriptor 3 of a process that was started as a wrapper belongs to nobody else: nothing was opened before.
+    // SAFETY: descriptor 3 of a process that was started as a wrapper has no other owner: nothing was opened before.
     let report = unsafe { BorrowedFd::borrow_raw(REPORT) };
     let stat = rustix::fs::fstat(report).ok()?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
@@ -100,7 +101,7 @@ pub(super) fn take_report() -> Option<File> {
     })
 }
 
-/// Makes this process the adoptive parent of processes whose parents end before them.
+/// Makes this process adopt descendants whose parents end before them (child subreaper).
 ///
 /// The kernel hands them to the first live thread, which is the main thread; a slot's own child stays the slot's. So
 /// [`reap_orphans`] on the main thread never takes the exit status that a slot waits for.
@@ -112,15 +113,15 @@ pub fn become_subreaper() -> io::Result<()> {
 
 static SUBREAPER: AtomicBool = AtomicBool::new(false);
 
-/// Whether all that a command leaves behind comes to us.
+/// Whether this process adopts all processes that a command leaves behind.
 pub(super) fn is_subreaper() -> bool {
     SUBREAPER.load(Ordering::Acquire)
 }
 
 /// Makes every descriptor that jobctl itself was given, except 0-2, close-on-exec; to be called once at start.
 ///
-/// Its own are so from the beginning. A shell or a service manager may have left others open, and each command would get
-/// them. Needs Linux 5.11; on an older kernel it fails and nothing is changed.
+/// Descriptors that jobctl opens are close-on-exec already. A shell or a service manager may have left others open, which each command
+/// would inherit. Needs Linux 5.11; on an older kernel it fails and changes nothing.
 pub fn seal_descriptors() -> io::Result<()> {
     // SAFETY: sets a flag of descriptors; it closes none, so that no owner loses its own.
     let status = unsafe {
@@ -137,9 +138,9 @@ pub fn seal_descriptors() -> io::Result<()> {
     }
 }
 
-/// Takes SIGCHLD as the kernel does by default. Whoever started us may have ignored it, and that is inherited: the kernel would
-/// then throw away every exit code, and with it the process that a slot waits for.
-pub fn keep_exit_codes() {
+/// Resets SIGCHLD to its default. The process that started us may ignore it, which is inherited: then the kernel would discard the exit
+/// codes of our children.
+pub fn reset_sigchld() {
     // SAFETY: sets a signal back to its default; no handler is involved.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);

@@ -1,4 +1,4 @@
-//! Starts a command, with the pipes and the descriptor by which it is watched.
+//! Starts a command, with the descriptors that watch it.
 //!
 //! Rule: an error proves that the command did not run.
 
@@ -17,7 +17,7 @@ use super::{proc_fs, spawn};
 use crate::attempt::{NotStarted, Spawned};
 use crate::clock;
 
-/// What is started.
+/// The command to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
     /// Program and arguments.
@@ -32,20 +32,20 @@ pub struct Launch<'a> {
     pub mark: &'a str,
 }
 
-/// A started command, with what it is watched by.
+/// A started command, with the descriptors that watch it.
 pub(super) struct Child {
     pub(super) pid: Pid,
     pub(super) spawned: Spawned,
-    /// Missing only where descriptors ran out; then the exit is asked for every 10 ms.
+    /// `None` only if descriptors ran out; then the exit is polled every 10 ms.
     pub(super) pidfd: Option<OwnedFd>,
     pub(super) pipe: OwnedFd,
-    /// Our own copy of the write end: without it each exit would wake the slot twice, by the closed pipe and by the pidfd.
+    /// Our copy of the write end. Without it each exit would wake the slot twice, by the closed pipe and by the pidfd.
     pub(super) pipe_writer: Option<OwnedFd>,
-    /// Where the wrapper, if there is one, reports what it could not do.
+    /// The pipe on which a wrapper reports an error.
     pub(super) report: Option<OwnedFd>,
 }
 
-/// Starts the command; the error says that it certainly did not run.
+/// Starts the command; on an error it certainly did not run.
 pub(super) fn start(launch: &Launch<'_>) -> Result<Child, NotStarted> {
     let shortage = |error: std::io::Error| cannot_start(&error, None);
     let stdin = match launch.stdin {
@@ -71,7 +71,7 @@ pub(super) fn start(launch: &Launch<'_>) -> Result<Child, NotStarted> {
     let before_ms = clock::boottime_ms();
     let pid = start_argv(launch, &launch.argv.words, &streams).or_else(|failed| {
         match (&failed, &launch.argv.shell_instead) {
-            // What the shell would have said and returned is the shell's to say. Of a shortage it would make an exit code.
+            // The shell then reports the error in its own way. Not for a shortage, of which it would make an exit code.
             (NotStarted::Ended(_), Some(shell)) => start_argv(launch, shell, &streams),
             _ => Err(failed),
         }

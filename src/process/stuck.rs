@@ -1,7 +1,7 @@
-//! Processes of an attempt that outlived SIGKILL: its run waits for them, its slot does not.
+//! Processes of an attempt that survived SIGKILL: its run waits for them, its slot does not.
 //!
-//! Rule: the command is our child. It is gone when it can be waited for, and only then it is known how it ended; until then it
-//! keeps its number, also as a zombie. Every other process is a number with its start time.
+//! Rule: the command is our child. It is gone once it has been waited for, and only then its ending is known; until then its pid cannot
+//! be reused. Every other process is identified by pid and start time.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
@@ -11,10 +11,10 @@ use super::proc_fs::{self, Stat};
 use crate::attempt::Report;
 use crate::clock;
 
-/// What is still there of an attempt.
+/// The surviving processes of an attempt.
 #[derive(Debug)]
 pub struct Stuck {
-    /// The command itself, unless it was waited for, and why it was stopped.
+    /// The command, unless it was waited for, and why it was stopped.
     command: Option<(Pid, StopReason)>,
     others: Vec<Stat>,
     /// Start of the attempt by the boot clock, milliseconds.
@@ -22,7 +22,7 @@ pub struct Stuck {
 }
 
 impl Stuck {
-    /// `None` where nothing is left.
+    /// `None` if no process is left.
     pub(super) fn new(
         command: Option<(Pid, StopReason)>,
         others: Vec<Stat>,
@@ -43,7 +43,7 @@ impl Stuck {
             .collect()
     }
 
-    /// Looks once, without waiting; whether all are gone. The report is given the command's true ending.
+    /// Checks once, without waiting, whether all are gone. Corrects the ending of the command in the report.
     pub fn is_gone(&mut self, report: &mut Report) -> bool {
         if let Some((pid, why)) = self.command
             && let Some(exit) = wait_once(pid)
@@ -60,7 +60,7 @@ impl Stuck {
     }
 }
 
-/// How a child ended; `None` while it has not, and an unknown end where somebody else waited for it.
+/// How a child ended; `None` while it runs; `Some(None)` if it was waited for elsewhere.
 #[expect(clippy::option_option, reason = "not ended, ended, and ended somehow")]
 fn wait_once(pid: Pid) -> Option<Option<Exit>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;

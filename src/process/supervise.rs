@@ -1,7 +1,7 @@
 //! Supervises one attempt, from its start to its outcome.
 //!
-//! Rule: an outcome without a process proves that the command did not run; whatever was started is ended or reported as
-//! stuck before this returns.
+//! Rule: an outcome without a process proves that the command did not run. Every started process is ended, or reported as stuck, before
+//! this returns.
 
 use super::capture::Capture;
 use super::control::Control;
@@ -9,11 +9,11 @@ use super::exit::StopReason;
 use super::limits::Limits;
 use super::start::{Launch, start};
 use super::stuck::Stuck;
-use super::watch::Watch;
+use super::watch::AttemptWatch;
 use crate::attempt::{Ending, NotStarted, Report, Said, Shortage, Spawned};
 use crate::clock;
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Outcome {
     /// Start, wall clock, milliseconds.
@@ -26,19 +26,19 @@ pub struct Outcome {
     pub spawned: Option<Spawned>,
     /// The last 4 KiB of stdout and stderr as one stream, secrets redacted.
     pub output_tail: Vec<u8>,
-    /// Bytes printed in all, also those that were dropped.
+    /// Bytes printed in all, including dropped ones.
     pub output_bytes: u64,
     /// Bytes printed that are not in the log file.
     pub output_dropped: u64,
     /// Processes that outlived the command, ended or left alone according to `leftovers`.
     pub leaked: u32,
-    /// Processes that could not be ended (no permission, or hung in the kernel): the run must not start again while they
-    /// live, and its ending is known when they are gone.
+    /// Processes that could not be ended (no permission, or hung in the kernel). The run must not start again while they live, and its
+    /// ending is known only when they are gone.
     pub stuck: Option<Stuck>,
 }
 
 impl Outcome {
-    /// The report of the attempt, with what the command said itself.
+    /// The report of the attempt, with what the command reported in its output file.
     pub fn into_report(self, said: Said) -> Report {
         Report {
             started_ms: self.started_ms,
@@ -55,10 +55,10 @@ impl Outcome {
 /// Runs one attempt to its end. Blocks; to be called from a slot's thread, never from the main thread.
 ///
 /// `control` must have been armed for this attempt; a command that arrived before the start prevents it. `on_spawn` is
-/// called right after the start and should be quick, since nobody reads the output meanwhile.
+/// called right after the start and should be quick, since the output is not read meanwhile.
 ///
 /// # Errors
-/// What the host lacked to run the command, which then certainly did not run.
+/// The shortage of the host that prevented the start; the command certainly did not run.
 pub fn supervise(
     launch: &Launch<'_>,
     limits: &Limits,
@@ -71,7 +71,7 @@ pub fn supervise(
     let stopped_before = StopReason::of(control.received());
     let started = match stopped_before {
         Some(why) => Err(NotStarted::Ended(why.ending(None))),
-        // It waited for a slot, or the worker was stopped. The same reading is stored as the start.
+        // The deadline passed while the run waited for a slot. The same reading of the clock is stored as the start.
         None if limits.deadline_ms.is_some_and(|it| started_ms >= it) => {
             Err(NotStarted::Ended(Ending::Released {
                 exit_code: None,
@@ -86,7 +86,7 @@ pub fn supervise(
         Ok(child) => {
             let spawned = child.spawned;
             on_spawn(&spawned);
-            let mut watch = Watch::new(child, launch.mark, limits, control, capture, begun);
+            let mut watch = AttemptWatch::new(child, launch.mark, limits, control, capture, begun);
             let exited = watch.until_exit();
             let (leaked, others) = watch.end_tree();
             let command = (!exited).then(|| watch.stuck());

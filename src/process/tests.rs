@@ -294,7 +294,7 @@ fn assert_gone(pid: i32) {
 }
 
 #[test]
-fn exit_codes_and_signals_are_reported_apart() {
+fn exit_codes_and_signals_are_distinguished() {
     let mut world = World::new();
     for code in [0, 1, 75, 127, 255] {
         let outcome = world.run(&shell(&format!("exit {code}")));
@@ -336,7 +336,7 @@ fn a_grandchild_that_holds_the_pipe_is_ended_and_counted() {
 }
 
 #[test]
-fn a_last_word_of_a_grandchild_is_not_lost() {
+fn late_output_of_a_grandchild_is_captured() {
     let mut world = World::new();
     let job = job(catalogue::Command::Shell {
         script: "exec > >(sleep 0.02; cat; echo last) 2>&1; echo first".into(),
@@ -464,7 +464,7 @@ fn a_tee_whose_reader_is_gone_is_dropped() {
 }
 
 #[test]
-fn a_timeout_ends_what_left_the_session_and_the_environment_while_its_parent_lives() {
+fn a_timeout_ends_processes_that_left_session_and_environment_while_parents_live() {
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(400));
     world.grace = Duration::ZERO;
@@ -483,7 +483,7 @@ fn a_timeout_ends_what_left_the_session_and_the_environment_while_its_parent_liv
 }
 
 #[test]
-fn a_timeout_terms_and_after_the_grace_kills() {
+fn a_timeout_sends_sigterm_and_after_the_grace_sigkill() {
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(200));
     world.grace = Duration::from_millis(200);
@@ -539,7 +539,7 @@ fn the_grace_is_for_the_whole_tree() {
 }
 
 #[test]
-fn a_stopped_command_takes_its_timeout() {
+fn a_timeout_ends_a_stopped_command() {
     let mut world = World::new();
     world.timeout = Some(Duration::from_millis(200));
     let outcome = world.run(&shell("kill -STOP $$; echo never"));
@@ -583,7 +583,7 @@ fn a_cancelled_command_is_cancelled_unless_it_succeeds() {
 }
 
 #[test]
-fn a_release_can_be_hurried_and_a_cancel_is_stronger() {
+fn a_kill_shortens_a_release_and_a_cancel_overrides_it() {
     let mut world = World::new();
     let ready = world.dir_file("ready");
     let stubborn = shell("trap '' TERM; touch ready; while :; do sleep 0.01; done");
@@ -670,7 +670,7 @@ fn resident_kib() -> u64 {
 }
 
 #[test]
-fn binary_output_and_a_closed_standard_output_are_no_trouble() {
+fn binary_output_and_a_closed_standard_output_are_handled() {
     let mut world = World::new();
     let outcome = world.run(&shell("printf '\\000\\377\\033[31m\\200'"));
     assert_eq!(outcome.output_tail, b"\0\xff\x1b[31m\x80");
@@ -682,7 +682,7 @@ fn binary_output_and_a_closed_standard_output_are_no_trouble() {
 }
 
 #[test]
-fn what_cannot_start_says_why_and_whether_it_may_later() {
+fn an_error_of_the_start_names_its_cause_and_whether_a_retry_may_help() {
     let mut world = World::new();
     let plain = world.file("plain");
     std::fs::write(&plain, "no program").unwrap();
@@ -729,7 +729,7 @@ fn executable(world: &mut World, name: &str, content: &str) -> std::path::PathBu
 }
 
 #[test]
-fn a_program_that_is_open_for_writing_is_charged_to_nobody() {
+fn a_program_that_is_open_for_writing_costs_no_attempt() {
     let mut world = World::new();
     let busy = executable(&mut world, "busy", "#!/bin/sh\n");
     let writer = std::fs::OpenOptions::new().write(true).open(&busy).unwrap();
@@ -854,7 +854,7 @@ fn a_command_sees_three_descriptors_and_clean_signals() {
         tail(&outcome),
         format!("SigBlk:\t{none}\nSigIgn:\t{none}\n")
     );
-    // Session, group and pid are one number, told to the worker as it is in /proc.
+    // Session, group and pid are one number, which the worker gets as it is in /proc.
     let outcome = world.run_with(&argv(&["sleep", "0.2"]), |pid, _| {
         assert_eq!(proc_fs::stat(pid).unwrap().session, pid);
     });
@@ -1011,7 +1011,7 @@ fn the_payload_is_on_standard_input_and_in_its_file() {
 }
 
 #[test]
-fn the_slot_directory_is_empty_again_whatever_was_left() {
+fn the_slot_directory_is_emptied_of_everything_that_a_command_left() {
     let mut world = World::new();
     let victim = world.file("victim");
     std::fs::write(&victim, "mine").unwrap();
@@ -1080,7 +1080,7 @@ fn a_fork_bomb_in_its_session_is_ended() {
 
 /// Proves: as `a_wrong_start_time_is_never_signalled`.
 #[test]
-fn leftovers_of_a_dead_worker_are_ended_and_strangers_are_not() {
+fn leftovers_of_a_dead_worker_are_ended_and_other_processes_are_not() {
     subreaper();
     let mut world = World::new();
     let uuid = format!("uuid-{:x}", u64::from_le_bytes(clock::random_bytes()));
@@ -1136,7 +1136,7 @@ fn leftovers_of_a_dead_worker_are_ended_and_strangers_are_not() {
     assert!(!is_alive(same) && !is_alive(other));
 }
 
-/// A process that nobody's mark is on; it ends with the test.
+/// A process without a mark; it ends with the test.
 struct Innocent(std::process::Child);
 
 impl Innocent {
@@ -1216,7 +1216,7 @@ fn a_process_that_only_has_the_numbers_of_a_mark_blocks_the_run_and_is_not_ended
 
 /// Proves: as `a_daemon_whose_session_has_the_number_of_a_dead_command_is_not_ended`.
 #[test]
-fn what_a_marked_leader_has_in_its_session_is_ended_without_a_mark_of_its_own() {
+fn members_of_a_marked_leaders_session_are_ended_without_a_mark() {
     let mut world = World::new();
     let uuid = format!("uuid-{:x}", u64::from_le_bytes(clock::random_bytes()));
     let (run, fence) = (RunId(4), Fence(9));
@@ -1340,7 +1340,7 @@ fn stand_in(world: &mut World) -> std::path::PathBuf {
 
 /// Fault: as `tests/worker/shortage.rs`.
 #[test]
-fn what_the_wrapper_cannot_do_is_no_exit_code_of_the_job() {
+fn an_error_of_the_wrapper_is_no_exit_code_of_the_job() {
     let mut world = World::new();
     let own = stand_in(&mut world);
     let garbage = executable(&mut world, "garbage", "garbage");
@@ -1375,7 +1375,7 @@ fn what_the_wrapper_cannot_do_is_no_exit_code_of_the_job() {
 }
 
 #[test]
-fn a_command_before_the_start_prevents_it() {
+fn a_cancel_or_release_before_the_start_prevents_it() {
     let world = World::new();
     let control = Control::new().unwrap();
     let ticket = control.arm();
@@ -1418,7 +1418,7 @@ fn throughput() {
     subreaper();
     let slice = Duration::from_millis(400);
     for threads in [1, 2, 4] {
-        // Short slices in turn: other work on the machine then hits both alike.
+        // Short alternating slices, so that other load on the machine affects both equally.
         let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let mut cpu = [(0.0, 0.0); 2];
         for _ in 0..25 {

@@ -1,7 +1,7 @@
-//! Watches one started command: stops it in one loop, then ends its tree and reaps it.
+//! Watches one started command: stops it in one loop, then ends its process tree and reaps it.
 //!
-//! Rule: the command stays a zombie until its group is killed, so that its number cannot become another's; and every
-//! wait is bounded except the command's own running time where it has no timeout.
+//! Rule: the command stays a zombie until its group is killed, so that its pid cannot be reused. Every wait is bounded, except the
+//! running time of a command without a timeout.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use super::capture::{Capture, Read};
 use super::control::Control;
 use super::exit::{Exit, StopReason};
-use super::family::Family;
+use super::family::ProcessTree;
 use super::limits::Limits;
 use super::proc_fs::Stat;
 use super::start::Child;
@@ -21,13 +21,13 @@ use crate::attempt::{Ending, NotStarted, StopCommand};
 use crate::catalogue::Leftovers;
 use crate::clock;
 
-/// How long the pipe is read, and what was left behind may end by itself, after the command ended.
+/// After the end of the command, how long the pipe is still read and leftover processes may end without a signal.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// SIGKILL works within microseconds, unless the process hangs in the kernel (a dead network file system).
+/// SIGKILL takes microseconds, unless the process hangs in the kernel (for example on a dead network file system).
 const KILL_WITHIN: Duration = Duration::from_secs(10);
 
-/// How far stopping has come; each phase ends at its instant.
+/// The phase of an attempt; each ends at its instant.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Running(Option<Instant>),
@@ -35,10 +35,10 @@ enum Phase {
     Killed(Instant),
 }
 
-/// One attempt from its start to its end.
-pub(super) struct Watch<'a> {
+/// Watches one attempt from its start to its end.
+pub(super) struct AttemptWatch<'a> {
     child: Child,
-    family: Family<'a>,
+    processes: ProcessTree<'a>,
     limits: &'a Limits,
     control: &'a Control,
     capture: &'a mut Capture,
@@ -48,7 +48,7 @@ pub(super) struct Watch<'a> {
     termed_ms: Option<i64>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> AttemptWatch<'a> {
     pub(super) fn new(
         child: Child,
         mark: &'a str,
@@ -57,7 +57,7 @@ impl<'a> Watch<'a> {
         capture: &'a mut Capture,
         begun: Instant,
     ) -> Self {
-        let family = Family {
+        let processes = ProcessTree {
             leader: child.pid,
             leader_start_ticks: child.spawned.start_ticks,
             mark,
@@ -66,21 +66,21 @@ impl<'a> Watch<'a> {
         };
         Self {
             child,
-            family,
+            processes,
             limits,
             control,
             capture,
-            // A timeout beyond the clock's range is none.
+            // A timeout beyond the clock's range counts as none.
             phase: Phase::Running(limits.timeout.and_then(|limit| begun.checked_add(limit))),
             why: None,
             termed_ms: None,
         }
     }
 
-    /// The one loop that stops a command. True when it exited, false when even SIGKILL did not end it in time.
+    /// Waits for the exit of the command and stops it when that is due. Returns false if even SIGKILL did not end it in time.
     pub(super) fn until_exit(&mut self) -> bool {
         // A command may have arrived, and its wake-up been taken, before this attempt was started.
-        self.obey();
+        self.apply_commands();
         loop {
             let deadline = match self.phase {
                 Phase::Running(deadline) => deadline,
@@ -92,10 +92,10 @@ impl<'a> Watch<'a> {
             }
             if ready.commanded {
                 self.control.take_wake();
-                self.obey();
+                self.apply_commands();
             }
             if ready.output && self.capture.read(self.child.pipe.as_fd()) == Read::End {
-                // Impossible while we hold a write end; never spin on it.
+                // Cannot happen while we hold a write end; closing ours prevents a busy loop.
                 self.child.pipe_writer = None;
             }
             if deadline.is_some_and(|deadline| clock::monotonic() >= deadline) {
@@ -108,12 +108,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn obey(&mut self) {
+    fn apply_commands(&mut self) {
         let received = self.control.received();
         if let Some(why) = StopReason::of(received) {
             match self.phase {
                 Phase::Running(_) => self.terminate(why),
-                // A cancel during a release is the stronger wish; a timeout stays a timeout.
+                // A cancel overrides a release; a timeout stays a timeout.
                 _ if self.why == Some(StopReason::Release) => self.why = Some(why),
                 _ => {}
             }
@@ -127,12 +127,12 @@ impl<'a> Watch<'a> {
         self.why = Some(why);
         self.phase = Phase::Grace(after(self.limits.grace));
         self.termed_ms = Some(clock::boottime_ms());
-        self.family.terminate();
+        self.processes.terminate();
     }
 
     fn kill(&mut self) {
         self.phase = Phase::Killed(after(KILL_WITHIN));
-        self.family.kill();
+        self.processes.kill();
     }
 
     /// Waits for a command, for output if `read`, for the exit if `exit`, or for the deadline.
@@ -148,7 +148,7 @@ impl<'a> Watch<'a> {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
-        // The control stands in for an arm that is not waited for: its answer there is not looked at.
+        // The control is a placeholder for a descriptor that is not waited for; its result is ignored there.
         let control_fd = self.control.as_fd();
         let pipe_fd = read.then(|| self.child.pipe.as_fd());
         let exit_fd = self.child.pidfd.as_ref().filter(|_| exit).map(AsFd::as_fd);
@@ -158,27 +158,27 @@ impl<'a> Watch<'a> {
             exit_fd.unwrap_or(control_fd),
         ]
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        // An interrupted wait is an early one.
+        // An interrupted wait only ends early.
         let _ = rustix::event::poll(&mut fds, timeout.as_ref());
         let [commanded, output, exited] = fds.map(|fd| !fd.revents().is_empty());
-        let look = WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let peek = WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         Ready {
             commanded,
             output: read && output,
             exited: match exit_fd {
                 Some(_) => exited,
-                None => exit && exit_of(self.child.pid, look).is_some(),
+                None => exit && exit_of(self.child.pid, peek).is_some(),
             },
         }
     }
 
-    /// Reads what is left in the pipe, ends what the command left behind; returns how many and which are still there.
+    /// Reads the rest of the pipe and ends the leftover processes. Returns how many were found, and those that could not be ended.
     pub(super) fn end_tree(&mut self) -> (u32, Vec<Stat>) {
         let stopping = self.why.is_some();
-        let spare = !stopping && self.limits.leftovers == Leftovers::Allow;
-        let mut survivors = self.family.survivors();
+        let allowed = !stopping && self.limits.leftovers == Leftovers::Allow;
+        let mut survivors = self.processes.survivors();
         let mut silent = if spawn::is_subreaper() && survivors.is_empty() {
-            // Nobody is left who could write: what is in the pipe now is all. Its end may come later, since a command that
+            // No process is left that could write, so the pipe holds the rest of the output. Its end may come later: a command that
             // another slot starts at this moment holds a copy of every descriptor until its exec.
             self.drain_until_empty(after(LINGER));
             true
@@ -187,17 +187,17 @@ impl<'a> Watch<'a> {
             self.drain_until_empty(after(LINGER)) == Read::End
         };
         if !silent || !survivors.is_empty() {
-            survivors = self.linger(&mut silent, spare);
+            survivors = self.linger(&mut silent, allowed);
         }
-        if spare {
+        if allowed {
             return (survivors.len() as u32, Vec::new());
         }
-        let mut ended = self.family.end(survivors);
+        let mut ended = self.processes.end(survivors);
         if !silent {
             silent = self.drain_until(after(LINGER));
         }
         if !silent {
-            let again = self.family.end(self.family.marked());
+            let again = self.processes.end(self.processes.marked());
             ended.count += again.count;
             ended.stuck.extend(again.stuck);
             self.drain_until(after(LINGER));
@@ -205,11 +205,11 @@ impl<'a> Watch<'a> {
         (ended.count, ended.stuck)
     }
 
-    /// Gives those that outlived the command a moment to end by themselves: the rest of the grace when it was stopped,
-    /// else [`LINGER`] (`exec > >(tee log)` is such a one). Returns who is left.
-    fn linger(&mut self, silent: &mut bool, spare: bool) -> Vec<Stat> {
+    /// Waits for leftover processes to end without a signal: for the rest of the grace if the command was stopped, otherwise for
+    /// [`LINGER`] (`exec > >(tee log)` leaves such a process). Returns the processes that are left.
+    fn linger(&mut self, silent: &mut bool, allowed: bool) -> Vec<Stat> {
         let begun = clock::monotonic();
-        let mut remind_at = begun;
+        let mut resend_at = begun;
         let mut until = after(LINGER);
         match self.phase {
             Phase::Grace(grace_over) => until = until.max(grace_over),
@@ -218,17 +218,17 @@ impl<'a> Watch<'a> {
         }
         let mut pause = Duration::from_millis(1);
         loop {
-            let survivors = self.family.survivors();
+            let survivors = self.processes.survivors();
             let now = clock::monotonic();
-            if now >= until || (*silent && (spare || survivors.is_empty())) {
+            if now >= until || (*silent && (allowed || survivors.is_empty())) {
                 return survivors;
             }
-            // Nobody who is known to be left holds the pipe: then only its end is awaited.
+            // Without known survivors only the end of the pipe is awaited.
             let tick = if survivors.is_empty() { LINGER } else { pause };
-            if let (Some(termed_ms), true) = (self.termed_ms, now >= remind_at) {
-                Family::remind(&survivors, termed_ms);
-                // Once more: the first may have met the same window between fork and exec.
-                remind_at = if remind_at == begun {
+            if let (Some(termed_ms), true) = (self.termed_ms, now >= resend_at) {
+                ProcessTree::resend_term(&survivors, termed_ms);
+                // Sent twice: the first signal may also have come between fork and exec.
+                resend_at = if resend_at == begun {
                     begun + LINGER
                 } else {
                     until
@@ -249,7 +249,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reads until the pipe is empty, at its end, or still not so at `deadline`.
+    /// Reads until the pipe is empty or at its end, or until `deadline`.
     fn drain_until_empty(&mut self, deadline: Instant) -> Read {
         loop {
             match self.capture.read(self.child.pipe.as_fd()) {
@@ -260,7 +260,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reads until the end of the pipe, at most up to `deadline`; true at its end.
+    /// Reads until the end of the pipe or until `deadline`; returns whether the end was reached.
     fn drain_until(&mut self, deadline: Instant) -> bool {
         loop {
             if self.drain_until_empty(deadline) == Read::End {
@@ -273,13 +273,13 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The command where even SIGKILL did not end it, and why it was stopped.
+    /// The command that even SIGKILL did not end, and why it was stopped.
     pub(super) fn stuck(&self) -> (Pid, StopReason) {
-        // Nothing but a reason to stop leads to SIGKILL.
+        // There is always a reason: SIGKILL is only sent to stop a command.
         (self.child.pid, self.why.unwrap_or(StopReason::Release))
     }
 
-    /// Reaps the command and says how it ended; the error is that of a wrapper that did not become the command.
+    /// Reaps the command and returns how it ended. The error is that of a wrapper that could not execute the command.
     pub(super) fn ending(&self, exited: bool) -> Result<Ending, NotStarted> {
         let exit = if exited {
             exit_of(self.child.pid, WaitIdOptions::empty())
@@ -307,7 +307,7 @@ struct Ready {
 
 fn after(duration: Duration) -> Instant {
     let now = clock::monotonic();
-    // A grace of centuries is a day here; nobody waits for it.
+    // A duration beyond the clock's range is replaced by a day.
     now.checked_add(duration)
         .unwrap_or(now + Duration::from_hours(24))
 }

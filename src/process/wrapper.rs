@@ -26,9 +26,9 @@ pub const SUBCOMMAND: &str = "internal-exec";
 /// A report is an error number and a sentence.
 const REPORT_MAX: u64 = 4096;
 
-/// jobctl's own binary, to be asked once at start.
+/// The path of jobctl's own binary; to be called once at start.
 ///
-/// `/proc/self/exe` names it even after an upgrade replaced the file, so that worker and wrapper are of one version.
+/// `/proc/self/exe` still names it after an upgrade replaced the file, so that worker and wrapper have the same version.
 pub fn own_binary() -> PathBuf {
     let link = PathBuf::from("/proc/self/exe");
     if link.exists() {
@@ -37,8 +37,8 @@ pub fn own_binary() -> PathBuf {
     std::env::current_exe().unwrap_or(link)
 }
 
-/// Words before a command that needs the wrapper; none for one that does not. `soft_nofile` is the soft limit of open files
-/// that commands are to be given, where jobctl's own is another.
+/// The words that start the wrapper before a command; empty if the command needs no wrapper. `soft_nofile` is the soft limit of open
+/// files for commands, if it differs from jobctl's own.
 pub(super) fn prefix(
     job: &Job,
     own_binary: &Path,
@@ -72,7 +72,7 @@ pub(super) fn prefix(
     words.into_iter().map(c_string).collect()
 }
 
-/// What the wrapper could not do.
+/// An error of the wrapper.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failed {
     /// Without a leading `error:`.
@@ -105,14 +105,14 @@ impl Failed {
         }
     }
 
-    /// Writes it for the slot that waits for the command.
+    /// Writes the error for the slot that waits for the command.
     fn write_to(&self, mut report: impl Write) -> io::Result<()> {
         let errno = self.errno.unwrap_or(libc::EINVAL);
         report.write_all(format!("{errno} {}", self.message).as_bytes())
     }
 }
 
-/// Sets what the arguments say and becomes the command; returns only what went wrong, where nobody takes a report.
+/// Makes the settings and executes the command. Returns only on an error, and only if there is no pipe for a report.
 ///
 /// `arguments` are those after the subcommand's name: `--umask 027 --rlimit nofile=1024 -- PROGRAM ARGUMENTS`.
 pub fn exec_wrapper(arguments: impl IntoIterator<Item = OsString>) -> Option<Failed> {
@@ -123,7 +123,7 @@ pub fn exec_wrapper(arguments: impl IntoIterator<Item = OsString>) -> Option<Fai
     };
     match report {
         Some(report) => {
-            // The slot is gone: then nobody asks.
+            // On an error the slot is gone.
             let _ = failed.write_to(report);
             None
         }
@@ -131,17 +131,17 @@ pub fn exec_wrapper(arguments: impl IntoIterator<Item = OsString>) -> Option<Fai
     }
 }
 
-/// What a wrapper reported at the end of its process; `None` where the command ran.
+/// The error that a wrapper reported; `None` if the command was executed.
 pub(super) fn read_report(report: &OwnedFd) -> Option<NotStarted> {
     let mut text = Vec::new();
     let file = File::from(report.as_fd().try_clone_to_owned().ok()?);
-    // Without a report it is at its end, or empty while another child between its birth and its command holds a copy.
+    // Without a report the pipe is at its end, or empty while another child, before its exec, holds a copy.
     let _ = file.take(REPORT_MAX).read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text);
     let (errno, message) = text.split_once(' ')?;
     let error = io::Error::from_raw_os_error(errno.parse().ok()?);
     Some(match cannot_start(&error, None) {
-        // It may be short of something only under the limits of its job.
+        // The shortage may exist only under the limits of this job.
         NotStarted::Shortage(_) => {
             NotStarted::job_lacks(format!("cannot start its command: {message}"))
         }
@@ -149,7 +149,7 @@ pub(super) fn read_report(report: &OwnedFd) -> Option<NotStarted> {
     })
 }
 
-/// What to set and what to become.
+/// The settings to make and the command to execute.
 #[derive(Debug, Default)]
 struct Plan {
     umask: Option<u32>,
@@ -192,7 +192,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Under the limits of the job as little as possible is left to do: they may leave no memory and no descriptor.
+    /// Does as much as possible before the limits of the job are set: they may leave no memory and no descriptor.
     fn become_command(&self) -> Failed {
         let search = std::env::var_os("PATH").unwrap_or_default();
         let path = match resolve(&self.words[0], search.as_bytes()) {

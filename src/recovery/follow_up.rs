@@ -1,4 +1,4 @@
-//! What follows a death: the job that `on_dead` names.
+//! The follow-up of a dead run: the job that `on_dead` names.
 
 use crate::catalogue::Catalogue;
 use crate::clock;
@@ -9,7 +9,8 @@ use crate::observe::log::{self, Level};
 use crate::run::Trigger;
 use crate::store::{Burial, Settings, Tx};
 
-/// Enqueues the job that `on_dead` names, with the dead run's facts as payload. Such a run fires none itself.
+/// Enqueues the job that `on_dead` names, with the document of the dead run as payload. A run with trigger `on_dead` has no follow-up
+/// itself.
 pub fn follow_up(
     tx: &mut Tx<'_>,
     burial: &Burial,

@@ -1,6 +1,7 @@
-//! Workers of other pid namespaces on the same store: their numbers mean nothing here, so the store is not shared with them.
+//! Workers of other pid namespaces on the same store: their pids mean nothing here, so the store is not shared with them.
 //!
-//! Rule: refused at the start, in words; at work nobody judges or signals them by number (see `reaper`).
+//! Rule: such a store is refused at the start of a worker. A worker of another namespace is never judged or signalled by its pid (see
+//! `reaper`).
 
 use std::path::Path;
 
@@ -9,11 +10,10 @@ use crate::local::Local;
 use crate::run::WorkerId;
 use crate::store::Store;
 
-/// Refuses to work on a store beside a worker whose processes cannot be seen from here: one that lives, or one that is dead with
-/// runs whose processes may live.
+/// Refuses to share a store with a worker of another pid namespace, if that worker is alive or if processes of its runs may be.
 ///
 /// # Errors
-/// [`Kind::Unavailable`], with what to do; those of the store.
+/// [`Kind::Unavailable`], with a hint; those of the store.
 pub fn refuse_foreign(store: &Store, local: &Local, own: WorkerId) -> Result<()> {
     check_proc()?;
     for row in store.workers()? {
@@ -29,7 +29,7 @@ pub fn refuse_foreign(store: &Store, local: &Local, own: WorkerId) -> Result<()>
                 "run all workers of a store in one container, or give the containers one pid namespace",
             ));
         }
-        if row.registration().leaves_processes() && !store.held_by(worker)?.is_empty() {
+        if row.registration().may_leave_hidden_processes() && !store.held_by(worker)?.is_empty() {
             let message = format!(
                 "worker {worker} on host `{host}` died in another pid namespace, and its commands may live on there; no worker was started"
             );
@@ -41,7 +41,7 @@ pub fn refuse_foreign(store: &Store, local: &Local, own: WorkerId) -> Result<()>
     Ok(())
 }
 
-/// `/proc` must tell of our own namespace: numbers of another would be taken for ours.
+/// Checks that `/proc` shows our own pid namespace; otherwise pids of another namespace would be taken for ours.
 fn check_proc() -> Result<()> {
     let own = std::process::id().to_string();
     let seen = std::fs::read_link("/proc/self");
@@ -49,7 +49,7 @@ fn check_proc() -> Result<()> {
         return Ok(());
     }
     let message = match seen {
-        Ok(_) => "`/proc` tells of another pid namespace; no worker was started".to_owned(),
+        Ok(_) => "`/proc` shows another pid namespace; no worker was started".to_owned(),
         Err(error) => format!(
             "cannot read `/proc/self`: {}; no worker was started",
             crate::error::os_words(&error)

@@ -6,8 +6,8 @@ use crate::attempt::Mark;
 use crate::records::{Cause, Death};
 use crate::run::{Fence, RunId, WorkerId};
 
-/// Why a worker died: by a boot since, by its parent as its last words say, or perhaps by one of its runs. An unknown boot is not
-/// another one.
+/// Why a worker died: by a reboot, by its parent process (according to its last words), or perhaps by one of its runs. `same_boot` is
+/// `None` if the boot is unknown; that does not count as a reboot.
 pub fn cause(same_boot: Option<bool>, was_ended_by_parent: bool) -> Cause {
     match (same_boot, was_ended_by_parent) {
         (Some(false), _) => Cause::Reboot,
@@ -16,8 +16,8 @@ pub fn cause(same_boot: Option<bool>, was_ended_by_parent: bool) -> Cause {
     }
 }
 
-/// Whether the recovery of a dead worker is left to the worker that started it: as long as that one lives, only it can say so soon
-/// that one of them has died and not both.
+/// Whether the recovery of a dead worker is left to the worker that started it, while that one lives: only the parent knows early
+/// that its child died alone.
 pub fn is_left_to_parent(
     parent: Option<WorkerId>,
     own: Option<WorkerId>,
@@ -26,28 +26,28 @@ pub fn is_left_to_parent(
     parent.is_some() && parent != own && parent_lives
 }
 
-/// Whether the death of a worker may prove that a run ends workers: if it had no parent, or its parent outlived it and is the one
-/// who recovers it.
+/// Whether the death of a worker may prove that a run kills workers: the worker had no parent, or its parent survived it and recovers
+/// it.
 pub fn proves(parent: Option<WorkerId>, own: Option<WorkerId>) -> bool {
     parent.is_none() || parent == own
 }
 
-/// What is known of the runs of a dead worker before what they left is ended.
+/// A dead worker and its claims, before its leftover processes are ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inquest {
+pub struct DeadWorker {
     worker: WorkerId,
     cause: Cause,
     proves: bool,
-    /// Every claim, with its process where that was marked.
+    /// Every claim, with its process if the start mark names one.
     claims: Vec<Mark>,
-    /// Those that were started.
+    /// The claims that were started.
     started: Vec<Fence>,
 }
 
-impl Inquest {
-    /// From the start marks and the claims that the store knows. Marks of finished runs may still stand in the file: only
-    /// those of claims matter. Where the lack of a mark proves nothing every claim counts as started: what was perhaps begun must not
-    /// be given back as never started.
+impl DeadWorker {
+    /// From the start marks and the claims in the store. The file may still have marks of finished runs; they are ignored. If a
+    /// missing mark proves nothing (`are_proof` is false), every claim counts as started: a run that may have started must not be
+    /// given back as never started.
     pub fn of(
         worker: WorkerId,
         (cause, proves): (Cause, bool),
@@ -74,16 +74,16 @@ impl Inquest {
         }
     }
 
-    /// The claims whose processes must be ended first; none are left after a boot. A command may have removed its mark, so every
-    /// claim is looked for.
-    pub fn looked_for(&self) -> &[Mark] {
+    /// The claims whose processes must be found and ended first; none after a reboot. All claims are searched, because a command may
+    /// have removed its mark.
+    pub fn claims_to_search(&self) -> &[Mark] {
         if self.cause == Cause::Reboot {
             return &[];
         }
         &self.claims
     }
 
-    /// What is to be stored, given what could not be ended and when each start was marked.
+    /// The death to store. `remaining` are the runs with processes that could not be ended.
     pub fn death(
         &self,
         remaining: impl IntoIterator<Item = RunId>,
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_boot_is_the_cause_whatever_was_said_before_and_an_unknown_one_is_none() {
+    fn a_reboot_outweighs_last_words_and_an_unknown_boot_does_not() {
         assert_eq!(cause(Some(false), true), Cause::Reboot);
         for same_boot in [Some(true), None] {
             assert_eq!(cause(same_boot, true), Cause::Parent);
@@ -121,7 +121,7 @@ mod tests {
 
     /// Proves: as `the_death_of_a_worker_and_its_child_at_once_proves_nothing`.
     #[test]
-    fn only_a_parent_that_lives_tells_the_death_of_its_child_from_the_end_of_both() {
+    fn only_a_surviving_parent_can_prove_that_its_child_died_alone() {
         let (parent, other) = (Some(WorkerId(1)), Some(WorkerId(2)));
         for (of, own, lives, left, proof) in [
             (None, other, false, false, true),
@@ -147,45 +147,46 @@ mod tests {
 
     const HELD: [(RunId, Fence); 2] = [(RunId(1), Fence(10)), (RunId(2), Fence(20))];
 
-    fn inquest(cause: Cause, marks: &[Mark], are_proof: bool) -> Inquest {
-        Inquest::of(WorkerId(7), (cause, true), (marks, are_proof), &HELD)
+    fn dead(cause: Cause, marks: &[Mark], are_proof: bool) -> DeadWorker {
+        DeadWorker::of(WorkerId(7), (cause, true), (marks, are_proof), &HELD)
     }
 
-    fn started(inquest: &Inquest) -> Vec<i64> {
-        let death = inquest.death([], |_| 5);
+    fn started(dead: &DeadWorker) -> Vec<i64> {
+        let death = dead.death([], |_| 5);
         let mut runs: Vec<i64> = death.started.keys().map(|(run, _)| run.0).collect();
         runs.sort_unstable();
         runs
     }
 
     #[test]
-    fn marks_of_claims_are_starts_and_those_of_finished_runs_are_not() {
+    fn only_start_marks_of_current_claims_count() {
         let marks = [mark(1, 10), mark(2, 19), mark(3, 30)];
-        let inquest = inquest(Cause::Unknown, &marks, true);
-        assert_eq!(started(&inquest), [1]);
-        // The other claim may have lost its mark: its processes are looked for all the same.
-        let looked_for: Vec<i64> = inquest.looked_for().iter().map(|it| it.run.0).collect();
-        assert_eq!(looked_for, [1, 2]);
+        let dead = dead(Cause::Unknown, &marks, true);
+        assert_eq!(started(&dead), [1]);
+        // The other claim may have lost its mark, so its processes are searched too.
+        let claims_to_search: Vec<i64> =
+            dead.claims_to_search().iter().map(|it| it.run.0).collect();
+        assert_eq!(claims_to_search, [1, 2]);
     }
 
-    /// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+    /// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
     #[test]
-    fn where_the_lack_of_a_mark_proves_nothing_every_claim_counts_as_started() {
-        assert_eq!(started(&inquest(Cause::Unknown, &[], false)), [1, 2]);
-        assert_eq!(started(&inquest(Cause::Unknown, &[], true)), [0; 0]);
-    }
-
-    #[test]
-    fn after_a_boot_nothing_is_looked_for() {
-        let inquest = inquest(Cause::Reboot, &[mark(1, 10)], true);
-        assert_eq!(inquest.looked_for(), []);
-        assert_eq!(started(&inquest), [1]);
+    fn claims_count_as_started_if_a_missing_mark_proves_nothing() {
+        assert_eq!(started(&dead(Cause::Unknown, &[], false)), [1, 2]);
+        assert_eq!(started(&dead(Cause::Unknown, &[], true)), [0; 0]);
     }
 
     #[test]
-    fn a_run_is_blocked_once_however_many_of_its_processes_are_left() {
-        let inquest = inquest(Cause::Unknown, &[], true);
-        let death = inquest.death([RunId(2), RunId(1), RunId(2)], |_| 5);
+    fn no_process_is_searched_after_a_reboot() {
+        let dead = dead(Cause::Reboot, &[mark(1, 10)], true);
+        assert_eq!(dead.claims_to_search(), []);
+        assert_eq!(started(&dead), [1]);
+    }
+
+    #[test]
+    fn a_run_with_several_leftover_processes_is_blocked_once() {
+        let dead = dead(Cause::Unknown, &[], true);
+        let death = dead.death([RunId(2), RunId(1), RunId(2)], |_| 5);
         assert_eq!(death.blocked, [RunId(1), RunId(2)]);
         assert_eq!((death.worker, death.cause), (WorkerId(7), Cause::Unknown));
     }

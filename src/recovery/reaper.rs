@@ -1,4 +1,4 @@
-//! Recovers the runs of workers that died: the kernel's lock says who is dead, never a clock.
+//! Recovers the runs of workers that died. The kernel's lock proves a death, never a clock.
 //!
 //! Rule: the dead worker's lock is held from the proof of its death until its runs are moved, so that one reaper acts.
 
@@ -21,30 +21,30 @@ use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
 
 use super::follow_up::follow_up;
-use super::judge::{Inquest, cause, is_left_to_parent, proves};
+use super::judge::{DeadWorker, cause, is_left_to_parent, proves};
 
-/// Between SIGTERM and SIGKILL for what a dead worker left; its runs wait for it.
+/// Time between SIGTERM and SIGKILL for processes that a dead worker left. Its runs wait until they are gone.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What one look found.
+/// The result of one check of all workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reaped {
-    /// Runs became free.
+    /// Runs became claimable.
     pub freed: bool,
-    /// Somebody has died and can be recovered only at a later look.
+    /// A worker has died and can be recovered only at a later check.
     pub dying: bool,
 }
 
 /// A write about a dead worker.
 pub type Body = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Recovered> + Send>;
 
-/// What was told of workers whose runs stay blocked: their processes, which cannot be ended.
+/// For each dead worker whose runs stay blocked, the processes that cannot be ended, as they were logged last.
 #[derive(Debug, Default)]
-pub struct Told(BTreeMap<WorkerId, Vec<(RunId, i32)>>);
+pub struct LoggedLeftovers(BTreeMap<WorkerId, Vec<(RunId, i32)>>);
 
-impl Told {
-    /// Whether a look at a dead worker found anything that was not told at the look before.
-    fn is_news(&mut self, worker: WorkerId, moved: bool, remaining: &[(RunId, i32)]) -> bool {
+impl LoggedLeftovers {
+    /// Records the processes that a check found; returns whether the result differs from that of the last check and must be logged.
+    fn update(&mut self, worker: WorkerId, moved: bool, remaining: &[(RunId, i32)]) -> bool {
         let before = if remaining.is_empty() {
             self.0.remove(&worker)
         } else {
@@ -54,31 +54,31 @@ impl Told {
     }
 }
 
-/// Who recovers.
+/// Recovers dead workers.
 pub struct Reaper<'a> {
-    /// Read from.
+    /// The store to read from.
     pub store: &'a Store,
     /// Where workers have their files.
     pub local: &'a Local,
-    /// Is not looked at: ourselves.
+    /// This worker, which is not checked; `None` in a scheduler.
     pub own: Option<WorkerId>,
-    /// Asked only when somebody died: what `on_dead` says.
+    /// Loads the catalogue, for `on_dead`; called only when a worker died.
     pub catalogue: &'a dyn Fn() -> Option<Arc<Catalogue>>,
-    /// What the looks before said.
-    pub told: &'a mut Told,
-    /// Writes in a transaction of its own.
+    /// What earlier checks logged.
+    pub logged: &'a mut LoggedLeftovers,
+    /// Performs a write in its own transaction.
     pub write: &'a mut dyn FnMut(Body) -> Result<Recovered>,
 }
 
 impl Reaper<'_> {
-    /// Looks at every other worker once and recovers the dead.
+    /// Checks every other worker once and recovers the dead ones.
     ///
     /// # Errors
-    /// Those of the store; what was not recovered is found again by the next look.
+    /// Those of the store; workers that were not recovered are found again by the next check.
     pub fn reap(&mut self) -> Result<Reaped> {
         let mut reaped = Reaped::default();
         let rows = self.store.workers()?;
-        // A worker before the one that started it, whose last words count for both.
+        // A separate worker comes before its parent: the last words of the parent count for both.
         for row in rows.iter().rev() {
             if Some(row.worker) == self.own {
                 continue;
@@ -119,14 +119,14 @@ impl Reaper<'_> {
         let held = self.store.held_by(row.worker)?.into_iter();
         let held: Vec<(RunId, Fence)> = held.map(|(run, fence, _)| (run, fence)).collect();
         let (marks, are_proof) = start_marks(row, &marks_path)?;
-        let inquest = Inquest::of(row.worker, verdict, (&marks, are_proof), &held);
-        let claims = inquest.looked_for();
+        let dead = DeadWorker::of(row.worker, verdict, (&marks, are_proof), &held);
+        let claims = dead.claims_to_search();
         let left = if claims.is_empty() {
-            leftovers::LeftOver::default()
-        } else if row.registration().leaves_processes() {
-            // What is left cannot be seen from here: its runs wait until somebody says that it is gone.
+            leftovers::EndedTree::default()
+        } else if row.registration().may_leave_hidden_processes() {
+            // Processes in another namespace cannot be seen: the runs wait until an operator confirms that these are gone.
             let number = i32::try_from(row.pid).unwrap_or_default();
-            leftovers::LeftOver {
+            leftovers::EndedTree {
                 ended: Vec::new(),
                 remaining: held.iter().map(|&(run, ..)| (run, number)).collect(),
             }
@@ -139,7 +139,7 @@ impl Reaper<'_> {
             .and_then(|meta| Some(meta.mtime().checked_mul(1000)? + meta.mtime_nsec() / 1_000_000))
             .unwrap_or_else(clock::wall_ms);
         let remaining = left.remaining.iter().map(|(run, _)| *run);
-        let death = inquest.death(remaining, |_| died_ms);
+        let death = dead.death(remaining, |_| died_ms);
         let (worker, n_blocked) = (row.worker, death.blocked.len());
         let catalogue = (self.catalogue)();
         let recovered: Recovered = (self.write)(Box::new(move |tx| {
@@ -154,7 +154,7 @@ impl Reaper<'_> {
         }))?;
         fail_point::reach("recovered");
         let moved = recovered.lost + recovered.unclaimed > 0 || !recovered.buried.is_empty();
-        if self.told.is_news(worker, moved, &left.remaining) {
+        if self.logged.update(worker, moved, &left.remaining) {
             let cannot_end = left.remaining.iter();
             let cannot_end = cannot_end.map(|(run, pid)| format!("{pid} of run {run}"));
             let cannot_end = cannot_end.collect::<Vec<_>>().join(", ");
@@ -182,13 +182,13 @@ impl Reaper<'_> {
     }
 }
 
-/// The start marks of a dead worker, and whether the lack of one proves that a run was not started: not where they cannot be
-/// read, and not where the boot is unknown, since they are not synced.
+/// The start marks of a dead worker, and whether a missing mark proves that a run was not started. It does not if the marks cannot
+/// be read, or if the host may have rebooted since: marks are not synced.
 fn start_marks(row: &WorkerRow, path: &Path) -> Result<(Vec<Mark>, bool)> {
     let same_boot = row.registration().is_of_this_boot() == Some(true);
     match marks::read(path) {
         Ok(marks) => Ok((marks, same_boot)),
-        // The next look may have what this one lacked.
+        // These errors are temporary: the next check retries.
         Err(error)
             if matches!(
                 error.raw_os_error(),
@@ -206,16 +206,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_ended_is_reported_once_and_again_when_it_changes() {
-        let mut told = Told::default();
-        let mut news =
-            |moved, remaining: &[(RunId, i32)]| told.is_news(WorkerId(1), moved, remaining);
-        assert!(news(true, &[(RunId(5), 77)]));
-        assert!(!news(false, &[(RunId(5), 77)]));
-        assert!(news(false, &[(RunId(5), 77), (RunId(5), 78)]));
-        assert!(news(false, &[]));
-        // Another worker has nothing to do with it.
-        assert!(told.is_news(WorkerId(2), false, &[(RunId(6), 79)]));
-        assert!(!told.is_news(WorkerId(2), false, &[(RunId(6), 79)]));
+    fn processes_that_cannot_be_ended_are_logged_again_only_when_they_change() {
+        let mut logged = LoggedLeftovers::default();
+        let mut update =
+            |moved, remaining: &[(RunId, i32)]| logged.update(WorkerId(1), moved, remaining);
+        assert!(update(true, &[(RunId(5), 77)]));
+        assert!(!update(false, &[(RunId(5), 77)]));
+        assert!(update(false, &[(RunId(5), 77), (RunId(5), 78)]));
+        assert!(update(false, &[]));
+        // Each worker is recorded separately.
+        assert!(logged.update(WorkerId(2), false, &[(RunId(6), 79)]));
+        assert!(!logged.update(WorkerId(2), false, &[(RunId(6), 79)]));
     }
 }

@@ -1,15 +1,15 @@
-//! Removes files of workers that nobody knows: they died between their files and their row.
+//! Removes files of workers that have no row: they died after creating their files and before their registration.
 
 use crate::error::Result;
 use crate::local::Local;
 use crate::run::WorkerId;
 use crate::store::{Store, Tx};
 
-/// What is done in our turn to write.
+/// A write that removes files while it holds the write lock.
 pub type Sweep = Box<dyn FnOnce(&mut Tx<'_>) -> Result<bool> + Send>;
 
-/// Removes what is left of workers that died between their row and their files, or had only files; whether nothing is left. What
-/// a child between its birth and its command still holds can be removed later.
+/// Removes the files of workers without a row; returns whether none are left. Files whose lock a child holds that has not executed
+/// its command yet can be removed later.
 ///
 /// # Errors
 /// Those of the store.
@@ -21,16 +21,16 @@ pub fn sweep(
 ) -> Result<bool> {
     let local = local.clone();
     let known = store.workers()?;
-    let mut strange = local.workers_with_files();
-    strange.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
-    if strange.is_empty() {
+    let mut unregistered = local.workers_with_files();
+    unregistered.retain(|worker| *worker != own && known.iter().all(|row| row.worker != *worker));
+    if unregistered.is_empty() {
         return Ok(true);
     }
-    // In our turn to write nobody is just being born.
+    // While we hold the write lock, no worker is registering.
     write(Box::new(move |tx| {
         let mut clean = true;
-        for worker in tx.without_row(&strange)? {
-            clean &= local.forget_stranger(worker);
+        for worker in tx.without_row(&unregistered)? {
+            clean &= local.forget_unregisteredr(worker);
         }
         Ok(clean)
     }))

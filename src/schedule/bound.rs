@@ -60,12 +60,12 @@ impl Bound {
         }
     }
 
-    /// Whether this start is behind that end.
-    pub(super) fn is_behind(&self, end: &Self, zone: &Zone) -> bool {
+    /// Whether this start is after that end.
+    pub(super) fn is_after(&self, end: &Self, zone: &Zone) -> bool {
         self.first_instant_s(zone) > end.last_instant_s(zone)
     }
 
-    /// A first instant that surely is not behind the first period: dates of any zone begin within 26 hours.
+    /// An instant that is certainly not after the first period: in any zone a date begins within 26 hours.
     pub(super) fn floor_s(&self) -> i64 {
         match self {
             Self::Date(date) => start_of(*date) - 26 * 3600,

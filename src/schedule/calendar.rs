@@ -113,7 +113,7 @@ impl Calendar {
         self.weekend & (1 << date.weekday().num_days_from_monday()) != 0
     }
 
-    /// The last date about which the holidays say something: the end of the last year with one.
+    /// The last date that the holidays cover: the end of the last year with a holiday.
     pub fn known_until(&self) -> Option<NaiveDate> {
         NaiveDate::from_ymd_opt(self.holidays.last()?.year(), 12, 31)
     }
@@ -139,8 +139,7 @@ impl Calendar {
         }
     }
 
-    /// The closure with a holiday that contains this date. A list of holidays may close many years: nobody walks through
-    /// them day by day.
+    /// The closure with a holiday that contains this date. Found by search, since a list of holidays may close many years.
     fn closure_of(&self, date: NaiveDate) -> Option<(NaiveDate, NaiveDate)> {
         let behind = self.closures.partition_point(|(first, _)| *first <= date);
         let closure = self.closures[behind.checked_sub(1)?];

@@ -13,17 +13,17 @@ pub type CivilS = i64;
 
 /// Seconds of a day without a change of clock.
 pub(super) const DAY_S: i64 = 86_400;
-/// Schedules end here, at 2100-01-01T00:00:00Z: nobody's rules are known that far, and `cron` ends in 2100.
+/// Schedules end here, at 2100-01-01T00:00:00Z: zone rules are not known that far, and the `cron` crate ends in 2100.
 pub const CALENDAR_END_S: i64 = 4_102_444_800;
-/// The last date that a day rule looks at: one year behind the end, for adjusted days.
+/// The last year that a day rule considers: one year after the end, for adjusted days.
 pub(super) const LAST_YEAR: i32 = 2101;
 
-/// The date of a civil time; clamped to what `chrono` can say.
+/// The date of a civil time; clamped to the range of `chrono`.
 pub(super) fn date_of(civil: CivilS) -> NaiveDate {
     moment_of(civil).date()
 }
 
-/// The date and time of a civil time; clamped to what `chrono` can say.
+/// The date and time of a civil time; clamped to the range of `chrono`.
 pub(super) fn moment_of(civil: CivilS) -> NaiveDateTime {
     DateTime::from_timestamp(civil, 0).map_or(
         if civil < 0 {

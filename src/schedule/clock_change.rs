@@ -1,4 +1,4 @@
-//! `gap` and `fold`: what becomes of a time that a clock change skips or repeats.
+//! `gap` and `fold`: what happens to a time that a clock change skips or repeats.
 
 use super::error::{Field, RuleError};
 use super::refuse::choice;
@@ -20,7 +20,7 @@ pub(super) enum Fold {
     Both,
 }
 
-/// `gap` and `fold`; refused where the rule has no fixed local times.
+/// Parses `gap` and `fold`; refused if the rule has no fixed local times.
 pub(super) fn policies(spec: &RuleSpec, fixed: bool, utc: bool) -> Result<(Gap, Fold), RuleError> {
     let gap = choice(
         Field::Gap,

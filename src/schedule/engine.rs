@@ -16,12 +16,12 @@ use super::zone::{Pass, Zone};
 /// The most periods that one call returns (and then the rest of the last instant).
 pub const MAX_PERIODS: usize = 100_000;
 
-/// Why there is no answer.
+/// Why no periods could be computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeriodsError {
-    /// The question begins behind the end of the calendar (2100).
+    /// The requested time begins after the end of the calendar (2100).
     BeyondCalendar,
-    /// A step was not later than the one before: a defect, caught before it can loop.
+    /// A step was not later than the one before: an internal error, caught before it can loop.
     NotLater {
         /// The instant of the step, UTC seconds.
         at_s: i64,
@@ -48,10 +48,10 @@ impl Rule {
     /// The periods whose instant is after `after` (exclusive) and up to `until` (inclusive), in order.
     ///
     /// Ends after the instant at which `limit` periods (at most [`MAX_PERIODS`]) are reached, never inside an
-    /// instant: go on from the instant of the last one. Includes skipped and merged nominal times.
+    /// instant: continue from the instant of the last one. Includes skipped and merged nominal times.
     ///
     /// # Errors
-    /// When `after` is beyond the calendar.
+    /// [`PeriodsError::BeyondCalendar`] if `after` is after the end of the calendar.
     pub fn periods(
         &self,
         after: UtcMs,
@@ -65,7 +65,7 @@ impl Rule {
     /// The first due period after `after`; `None` if the rule never fires again.
     ///
     /// # Errors
-    /// When `after` is beyond the calendar.
+    /// [`PeriodsError::BeyondCalendar`] if `after` is after the end of the calendar.
     pub fn next(&self, after: UtcMs) -> Result<Option<Period>, PeriodsError> {
         let found = self.collect(after, UtcMs::MAX, |periods, _| !periods.is_empty(), false)?;
         Ok(found.into_iter().next())
@@ -74,7 +74,7 @@ impl Rule {
     /// The next `count` due periods, with the skipped and merged ones between them.
     ///
     /// # Errors
-    /// When `after` is beyond the calendar.
+    /// [`PeriodsError::BeyondCalendar`] if `after` is after the end of the calendar.
     pub fn upcoming(&self, after: UtcMs, count: usize) -> Result<Vec<Period>, PeriodsError> {
         let count = count.min(MAX_PERIODS);
         self.collect(
@@ -88,7 +88,7 @@ impl Rule {
     /// The instant of the first due period after `after`, without making its key.
     ///
     /// # Errors
-    /// When `after` is beyond the calendar.
+    /// [`PeriodsError::BeyondCalendar`] if `after` is after the end of the calendar.
     pub fn next_instant(&self, after: UtcMs) -> Result<Option<UtcMs>, PeriodsError> {
         let mut found = None;
         self.each_hit(after, UtcMs::MAX, |hit| {

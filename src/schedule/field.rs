@@ -1,6 +1,6 @@
 //! Parses one field of a crontab line into a set of numbers.
 //!
-//! Rule: what cron would silently read otherwise than it looks (wrapping ranges, `?`, a bare `L` as weekday) is refused
+//! Rule: syntax that cron would silently interpret differently than it looks (wrapping ranges, `?`, a bare `L` as weekday) is refused
 //! with a hint, at its byte.
 
 use std::ops::Range;

@@ -9,7 +9,7 @@ use super::on::DayRule;
 use super::rule::{Rule, Source, is_within};
 use super::walk::Walk;
 
-/// How far ahead clock changes and holidays are looked at: about 13 months.
+/// How far ahead clock changes and holidays are checked: about 13 months.
 const LOOK_AHEAD_MS: i64 = 400 * 86_400_000;
 /// When holidays are about to end: a quarter before.
 const HOLIDAYS_SOON_DAYS: i64 = 92;

@@ -1,6 +1,6 @@
 //! Finds the period that a key names.
 //!
-//! Rule: the text of a key only says where to look; which periods are there is asked of the engine.
+//! Rule: the text of a key only gives the time to search; the engine computes the periods there.
 
 use chrono::{Days, NaiveDate, Weekday};
 
@@ -13,8 +13,8 @@ use super::zone::Resolved;
 /// How far from its unit a day can be moved: holidays in a row, and offsets.
 const MOVED_DAYS: u64 = 62;
 
-/// Instants to look at: later than the first, up to the second.
-type Place = (UtcMs, UtcMs);
+/// A range of instants to search: after the first, up to and including the second.
+type SearchRange = (UtcMs, UtcMs);
 
 impl Rule {
     /// Whether keys are instants: then a key names the same instant under any rule.
@@ -25,9 +25,9 @@ impl Rule {
     /// The period with this key; `None` if the rule has none.
     ///
     /// # Errors
-    /// When the rule cannot be asked.
+    /// Those of [`Rule::periods`].
     pub fn period_named(&self, key: &str) -> Result<Option<Period>, PeriodsError> {
-        for (mut after, until) in self.places_of(key).into_iter().flatten() {
+        for (mut after, until) in self.search_ranges(key).into_iter().flatten() {
             loop {
                 let page = match self.periods(after, until, MAX_PERIODS) {
                     Ok(page) => page,
@@ -49,7 +49,7 @@ impl Rule {
     }
 
     /// Where a period with this key can be.
-    fn places_of(&self, key: &str) -> [Option<Place>; 2] {
+    fn search_ranges(&self, key: &str) -> [Option<SearchRange>; 2] {
         if self.keys_are_instants() {
             return [instant(key).map(at), None];
         }
@@ -76,7 +76,7 @@ impl Rule {
 }
 
 /// One instant alone.
-fn at(utc_s: i64) -> Place {
+fn at(utc_s: i64) -> SearchRange {
     (utc_s * 1000 - 1, utc_s * 1000)
 }
 

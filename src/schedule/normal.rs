@@ -1,7 +1,7 @@
-//! The normalised text of a rule: what `schedule_version` keeps, and what `periods audit` reads again.
+//! The normalised text of a rule, which is stored in `schedule_version` and read by `periods audit`.
 //!
-//! Rule: a rule read from its normalised text has the same periods with the same keys, whatever jobctl's defaults
-//! are by then. It is stored: lines may be added, none may change its meaning.
+//! Rule: a rule read from its normalised text has the same periods with the same keys, even if jobctl's defaults have changed. The text
+//! is stored: lines may be added, but the meaning of a line must not change.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Day rules: `first business day of month`, `day 15 of month`, `every business day`.
 //!
-//! Rule: a rule of a unit gives at most one day for each unit, in the order of units, whatever `adjust` does.
+//! Rule: a rule of a unit gives at most one day for each unit, in the order of units, for every `adjust`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::calendar_lists::weekday_named;
 use super::error::{Field, RuleError, nearest};
 use super::unit::{Adjust, Counted, Unit};
 
-/// What `on` and `adjust` say.
+/// The day rule of `on` and `adjust`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DayRule {
     /// Narrows the days and does not change the key.
@@ -115,7 +115,7 @@ impl<'a> Words<'a> {
         found
     }
 
-    /// An error at the next word, or behind the last one.
+    /// An error at the next word, or after the last one.
     fn error(&self, message: impl Into<String>) -> RuleError {
         let end = self.text.len();
         let span = self

@@ -17,7 +17,7 @@ use super::zone::Pass;
 pub enum PeriodKind {
     /// It is due.
     Due,
-    /// Its reading does not exist, and the rule says `gap = "skip"`. The instant is the end of the gap.
+    /// Its local time does not exist, and the rule has `gap = "skip"`. The instant is the end of the gap.
     SkippedGap,
     /// It falls on the instant of an earlier nominal time and is one run with it.
     Merged {

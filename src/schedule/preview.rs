@@ -1,6 +1,6 @@
-//! What a rule will do, for people: its next due periods, each with everything that is worth saying about it.
+//! A preview of a rule for people: its next due periods, each with its notes.
 //!
-//! Rule: nothing is left out: nominal times that are skipped or merged are told with the due period that they belong to.
+//! Rule: nothing is left out. Skipped or merged nominal times are shown with the due period that they belong to.
 
 use super::civil::UtcMs;
 use super::engine::PeriodsError;

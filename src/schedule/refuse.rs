@@ -1,6 +1,6 @@
-//! Refuses keys that contradict each other, and words that a key cannot have.
+//! Refuses keys that contradict each other, and values that a key cannot have.
 //!
-//! Rule: an error names the key that should go, so that the caret stands below something the user can remove.
+//! Rule: an error points at the key to remove.
 
 use std::sync::Arc;
 

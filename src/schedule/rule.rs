@@ -1,7 +1,7 @@
 //! A checked schedule rule, made from the texts of the catalogue.
 //!
-//! Rule: whatever `Rule::new` accepts can be asked for periods without an error that depends on the rule; every
-//! contradiction of keys is refused here, with the key that is to blame.
+//! Rule: the periods of a rule that `Rule::new` accepts can be computed without an error that depends on the rule. Contradicting keys
+//! are refused here, with the key to remove.
 
 use std::sync::{Arc, LazyLock};
 
@@ -29,7 +29,7 @@ pub(super) enum Source {
     Every { step_s: i64, anchor_s: i64 },
     /// Every instant at which the wall clock shows a matching reading.
     Readings(Times),
-    /// Each nominal time once, as `gap` and `fold` say.
+    /// Each nominal time once, according to `gap` and `fold`.
     Fixed(Times),
 }
 
@@ -84,7 +84,7 @@ impl Rule {
             bound(Field::End, &spec.end)?,
         );
         if let (Some(start), Some(end)) = (&start, &end)
-            && start.is_behind(end, bound_zone)
+            && start.is_after(end, bound_zone)
         {
             return Err(RuleError::new(Field::End, "`end` is before `start`"));
         }
@@ -147,7 +147,7 @@ impl Rule {
         &self.days.calendar
     }
 
-    /// Whether keys are instants or days, so that they come in the order of their instants whatever a calendar says.
+    /// Whether keys are instants or days, so that they are in the order of their instants for every calendar.
     pub fn keys_are_instants_or_days(&self) -> bool {
         !matches!(self.days.on, Some(DayRule::OfUnit(_)))
     }

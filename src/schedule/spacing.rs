@@ -7,10 +7,10 @@ use super::engine::PeriodsError;
 use super::rule::{Rule, Source};
 use super::walk::Times;
 
-/// Where a look at a rule without `start` begins: any day would do; a fixed one keeps answers stable.
+/// Where the analysis of a rule without `start` begins. The day is arbitrary; it is fixed so that answers are stable.
 const REFERENCE_S: i64 = 1_767_225_600;
-/// How many days of a rule with one time a day are looked at: a year of months, and leap days.
-const LOOKS: usize = 14;
+/// Days that are analysed for a rule with one time a day: enough for a year of months and leap days.
+const DAYS_ANALYSED: usize = 14;
 
 impl Rule {
     /// The distance from the first due period after `after` to the second: the default of `catch_up_within`.
@@ -82,7 +82,7 @@ impl Rule {
             .start
             .as_ref()
             .map_or(REFERENCE_S, super::bound::Bound::floor_s);
-        let periods = self.upcoming(start_s * 1000, LOOKS).ok()?;
+        let periods = self.upcoming(start_s * 1000, DAYS_ANALYSED).ok()?;
         let due: Vec<i64> = periods
             .iter()
             .filter(|period| period.is_due())

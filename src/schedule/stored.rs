@@ -1,7 +1,7 @@
-//! A rule as the store keeps it: its normalised text and the offsets of its zone, so that an audit years later asks the very
-//! rule that was in force, whatever zone data are installed by then.
+//! The stored form of a rule: its normalised text and the offsets of its zone, so that an audit years later uses exactly the rule that
+//! was in force, even with other zone data installed.
 //!
-//! Rule: both texts are stored in every database: their form never changes.
+//! Rule: both texts are in every database, so their format never changes.
 
 use std::fmt::Write as _;
 

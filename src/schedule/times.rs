@@ -1,6 +1,6 @@
-//! The times of day of cron lines, each kept once: thousands of jobs at 06:00 share what walks to 06:00.
+//! A cache of parsed times of day, so that thousands of jobs at 06:00 share one.
 //!
-//! Rule: a memory of a pure function, nothing else; what nobody uses any more is forgotten.
+//! Rule: it only caches a pure function; unused entries are dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};

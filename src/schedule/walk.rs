@@ -1,6 +1,6 @@
-//! Walks the nominal times of a rule in civil time: days decided here, times of day by the `cron` crate or a list.
+//! Walks the nominal times of a rule in civil time. Days are decided here, times of day by the `cron` crate or a list.
 //!
-//! Rule: every step is strictly later than the one before, and ends with the calendar; no zone is looked at.
+//! Rule: every step is strictly later than the one before, and the walk ends with the calendar. Zones are not used here.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ impl Times {
     fn first_from(&self, from: CivilS) -> Option<CivilS> {
         match self {
             Self::Cron(schedule) => {
-                // `cron` sees civil time as if it were UTC: there it is right, and has no gaps or folds. Its days are
-                // all alike, and it knows none before 1970, which in the west has one: the search is on one day.
+                // `cron` gets civil time as if it were UTC, which has no gaps or folds. It has no days before 1970, which civil
+                // time west of UTC can have. All days are equal for it, so the search is moved to one fixed day.
                 let moved = from - from.rem_euclid(DAY_S) - SOME_DAY_S;
                 let before = DateTime::from_timestamp(from - moved - 1, 0)?;
                 let found = schedule
@@ -104,7 +104,7 @@ impl RuleDays {
             if let Some(date) = found {
                 let more_units = (number + 1..=last)
                     .take_while(|next| {
-                        // A unit that begins behind the date by more than the reach cannot come back to it.
+                        // A unit that begins later than the date by more than the reach cannot be moved back to it.
                         of.unit
                             .first(*next)
                             .and_then(|first| first.checked_sub_days(reach))

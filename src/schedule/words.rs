@@ -1,4 +1,4 @@
-//! Says a rule in words: "at 06:00 on the first business day of each month, Asia/Almaty".
+//! Describes a rule in words: "at 06:00 on the first business day of each month, Asia/Almaty".
 //!
 //! Rule: words come from the sets that the engine walks, never from the text of the rule, so they cannot disagree.
 
@@ -13,11 +13,11 @@ use super::walk::Times;
 use super::words_days::{line_days_in_words, of_unit_in_words};
 use super::words_sets::{list, numbered};
 
-/// As many times of a day are listed one by one.
+/// At most this many times of a day are listed separately.
 const MAX_LISTED: usize = 6;
 
 impl Rule {
-    /// The rule as a person would say it.
+    /// The rule in words.
     pub fn words(&self) -> String {
         let mut out = self.times_in_words();
         let days = self.days_in_words();

@@ -133,7 +133,7 @@ fn month_days(days: &LineDays) -> String {
 
 fn weekdays(days: &LineDays) -> String {
     let name = |n: u32| WEEKDAYS[n as usize % 7].to_owned();
-    // Sunday behind Saturday, so that a weekend is named in order.
+    // Sunday after Saturday, so that a weekend is named in order.
     let monday_first = u64::from(days.weekdays & !1) | u64::from(days.weekdays & 1) << 7;
     let mut parts = runs(monday_first, name);
     let named = |bits: u8| (0..7u32).filter(move |n| bits & (1 << n) != 0);

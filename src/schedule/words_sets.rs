@@ -1,4 +1,4 @@
-//! Says sets of numbers in words: "minutes 0, 10 and 20 to 25".
+//! Describes sets of numbers in words: "minutes 0, 10 and 20 to 25".
 
 /// `minute 5`, `minutes 0, 10 and 20 to 25`.
 pub(super) fn numbered(unit: &str, bits: u64) -> String {

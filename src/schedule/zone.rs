@@ -1,14 +1,14 @@
-//! Turns wall clock readings into instants: the one place that decides gaps and folds.
+//! Converts wall clock readings to instants: the only place that handles gaps and folds.
 //!
-//! Rule: a zone is a list of spans of constant offset; whoever maps civil time to instants walks spans, in order of
-//! instants, and asks [`Zone::pass`] which reading this is. Nobody adds an offset on their own.
+//! Rule: a zone is a list of spans of constant offset. Code that maps civil time to instants walks the spans in order of instants and
+//! asks [`Zone::pass`] which occurrence a reading is. No other code adds an offset.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::civil::{CALENDAR_END_S, CivilS, UtcMs, moment_of, write_offset};
 
-/// Spans are kept until one year behind the end of the calendar.
+/// Spans are computed until one year after the end of the calendar.
 const TABLE_END_S: i64 = CALENDAR_END_S + 366 * 86_400;
 
 /// A stretch of instants with one offset from UTC.
@@ -16,7 +16,7 @@ const TABLE_END_S: i64 = CALENDAR_END_S + 366 * 86_400;
 pub struct Span {
     /// First second of the span, UTC; far in the past for the first one.
     pub start_s: i64,
-    /// First second behind it, UTC.
+    /// First second after it, UTC.
     pub end_s: i64,
     /// Local time minus UTC, in seconds.
     pub offset_s: i32,
@@ -173,7 +173,7 @@ impl Zone {
 
     /// Which occurrence the reading `civil` is in the span at `index` (which must contain it).
     ///
-    /// Looks at the neighbours only: no zone changes twice within the length of a change (a test looks at all).
+    /// Checks only the neighbouring spans: no zone changes twice within the length of a change (a test checks all zones).
     pub(super) fn pass(&self, index: usize, civil: CivilS) -> Pass {
         let span = &self.spans[index];
         let before = index.checked_sub(1).map(|i| self.spans[i]);

@@ -44,7 +44,7 @@ pub enum Source {
 /// What `doctor` shows about zone data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {
-    /// Version of the system's database, if there is one that says it.
+    /// Version of the system's database, if there is one and it names its version.
     pub system: Option<String>,
     /// Version of the bundled database.
     pub bundled: String,

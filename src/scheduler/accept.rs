@@ -1,4 +1,4 @@
-//! An operator says that the clock is right.
+//! The acceptance of the clock by an operator.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +14,14 @@ use super::rewind::{Ahead, ahead, rewind};
 pub struct Accepted {
     boot_id: String,
     offset_ms: i64,
-    /// When, milliseconds by the boot clock: makes two acceptances of one clock differ.
+    /// When it was accepted, milliseconds by the boot clock; makes two acceptances of the same clock differ.
     at_boot_ms: i64,
 }
 
-/// Schedules that one transaction takes back.
+/// Most schedules that one transaction rewinds.
 const REWIND_MAX: usize = 50;
 
-/// Between accepting and obeying the clock may be corrected a little.
+/// How far the clock may be corrected before the scheduler reads the acceptance.
 const SLACK_MS: i64 = 60_000;
 
 impl Accepted {
@@ -34,7 +34,7 @@ impl Accepted {
         }
     }
 
-    /// As it is stored.
+    /// The stored form, as JSON.
     pub fn to_text(&self) -> String {
         serde_json::json!(self).to_string()
     }
@@ -43,22 +43,22 @@ impl Accepted {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether this is the clock that was accepted.
-    pub(super) fn means(&self, boot_id: &str, now: Reading) -> bool {
+    /// Whether the current clock is the accepted one.
+    pub(super) fn matches_clock(&self, boot_id: &str, now: Reading) -> bool {
         self.boot_id == boot_id && (now.wall_ms - now.boot_ms - self.offset_ms).abs() <= SLACK_MS
     }
 }
 
-/// What came of it.
+/// The result of an acceptance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acceptance {
     /// How far the clock had jumped, milliseconds, if calendar rules were held.
     pub jump_ms: Option<i64>,
-    /// Schedules that had been opened by a clock that was ahead, and go on from now.
+    /// Schedules whose periods a clock that was ahead had decided; they were rewound to now.
     pub rewound: Vec<Ahead>,
 }
 
-/// Records that the clock as it is now is right; the running scheduler obeys within a second.
+/// Records that the clock is right as it is now; a running scheduler accepts it within a second.
 ///
 /// # Errors
 /// Those of the store.
@@ -67,13 +67,13 @@ pub fn accept_clock(open: &OpenOptions) -> Result<Acceptance> {
     accept(&mut store, &clock::boot_id(), clock::reading())
 }
 
-/// As [`accept_clock`], at a moment.
+/// As [`accept_clock`], with the store and the clocks given.
 ///
 /// # Errors
 /// Those of the store.
 pub fn accept(store: &mut Store, boot_id: &str, now: Reading) -> Result<Acceptance> {
     let acceptance = Acceptance {
-        jump_ms: held(store, boot_id, now)?.map(|held| held.jump_ms),
+        jump_ms: calendar_hold(store, boot_id, now)?.map(|hold| hold.jump_ms),
         rewound: ahead(store, now.wall_ms)?,
     };
     if acceptance == Acceptance::default() {
@@ -85,21 +85,21 @@ pub fn accept(store: &mut Store, boot_id: &str, now: Reading) -> Result<Acceptan
                 .try_for_each(|one| rewind(tx, &one.job, now.wall_ms))
         })?;
     }
-    // Last: a scheduler that obeys finds everything as it shall be.
+    // Written last, so that a scheduler that reads it finds all schedules rewound.
     let text = Accepted::of(boot_id, now).to_text();
     store.write(|tx| tx.accept_clock(&text))?;
     Ok(acceptance)
 }
 
-/// A jump for people: `forwards by 2d`.
+/// A jump in words: `forwards by 2d`.
 pub fn jump_words(jump_ms: i64) -> String {
     let way = if jump_ms < 0 { "back" } else { "forwards" };
-    // To the second: nobody reads more of an hour.
+    // Rounded to seconds: more is useless for a jump of an hour.
     let length_ms = (jump_ms.abs() + 500) / 1000 * 1000;
     format!("{way} by {}", crate::units::format_duration(length_ms))
 }
 
-/// What is held, and for how long.
+/// Which rules are held and for how long, in words.
 pub(super) fn held_words(guard: &ClockGuard) -> &'static str {
     match guard.held_until_boot_ms() {
         Some(_) => "calendar rules, for 5 minutes",
@@ -107,29 +107,29 @@ pub(super) fn held_words(guard: &ClockGuard) -> &'static str {
     }
 }
 
-/// Calendar rules are held for a jump of the wall clock.
+/// Calendar rules are held because the wall clock jumped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct CalendarHold {
     /// How far it jumped, milliseconds; negative for backwards.
     pub jump_ms: i64,
-    /// Until when it is not believed at the latest, milliseconds by the wall clock; `None`: until an operator accepts it.
+    /// When the jump is accepted at the latest, milliseconds by the wall clock; `None`: only when an operator accepts it.
     pub until_ms: Option<i64>,
 }
 
-/// Whether calendar rules are held, as a scheduler would see it now.
+/// The hold of calendar rules, if they are held, as a scheduler would decide now.
 ///
 /// # Errors
 /// Those of the store.
-pub fn held(store: &Store, boot_id: &str, now: Reading) -> Result<Option<Held>> {
-    let kept = store.scheduler()?.clock;
-    let Some(guard) = kept.and_then(|text| serde_json::from_str::<ClockGuard>(&text).ok()) else {
+pub fn calendar_hold(store: &Store, boot_id: &str, now: Reading) -> Result<Option<CalendarHold>> {
+    let saved = store.scheduler()?.clock;
+    let Some(guard) = saved.and_then(|text| serde_json::from_str::<ClockGuard>(&text).ok()) else {
         return Ok(None);
     };
     let mut guard = guard.resume(boot_id, now);
-    guard.look(now);
+    guard.update(now);
     let until_boot_ms = guard.held_until_boot_ms();
-    Ok(guard.suspicion().map(|seen| Held {
-        jump_ms: seen.jump_ms,
+    Ok(guard.suspicion().map(|suspicion| CalendarHold {
+        jump_ms: suspicion.jump_ms,
         until_ms: until_boot_ms.map(|until_ms| now.wall_ms + (until_ms - now.boot_ms)),
     }))
 }

@@ -1,35 +1,35 @@
-//! What is next: schedules by their next instant.
+//! The agenda: schedules by their next instant.
 //!
-//! Rule: pure. Rules of the calendar and rules of elapsed time have agendas of their own, because their times can differ.
+//! Rule: pure. Calendar rules and rules of elapsed time are in separate heaps, because their times can differ.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::policy::{Reading, Times};
 
-/// A schedule, by its place in the book, and its next instant, milliseconds.
+/// The next instant of a schedule, milliseconds, and the index of the schedule.
 pub(super) type Due = (i64, usize);
 
 type Heap = BinaryHeap<Reverse<Due>>;
 
-/// When to come again.
+/// When the next schedule is due.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Next {
     /// By the wall clock, milliseconds; `None` if nothing is planned.
     pub wall_ms: Option<i64>,
-    /// At the latest, by the boot clock, milliseconds: elapsed time does not follow the wall clock.
+    /// By the boot clock, milliseconds: elapsed time does not follow the wall clock.
     pub boot_ms: Option<i64>,
 }
 
-/// All that is planned.
+/// All planned schedules.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     calendar: Heap,
     elapsed: Heap,
-    /// Schedules of which a slice was decided and more is due: behind all others, in turn.
-    rest: VecDeque<Due>,
-    /// Schedules that could not be opened, and from when on they are due again, by the boot clock, milliseconds: a wall clock
-    /// that is set back must not make them wait.
+    /// Schedules with more due periods than fitted into their slice. They come after all others and take turns.
+    backlog: VecDeque<Due>,
+    /// Schedules that could not be opened, and when to retry each, by the boot clock, milliseconds: setting the wall clock back must
+    /// not delay the retry.
     failed: Vec<(i64, Due)>,
 }
 
@@ -43,7 +43,7 @@ impl Agenda {
         heap.push(Reverse((at_ms, index)));
     }
 
-    /// Takes what has been due for `lag_ms`, the earliest first, at most so many.
+    /// Takes at most `max` schedules that have been due for `lag_ms`, the earliest first.
     pub(super) fn take_due(&mut self, times: Times, lag_ms: i64, max: usize) -> Vec<Due> {
         let mut due = Vec::new();
         let heaps = [
@@ -51,7 +51,7 @@ impl Agenda {
             (&mut self.elapsed, Some(times.elapsed_ms)),
         ];
         for (heap, now_ms) in heaps {
-            // While the calendar is held nothing of it is due.
+            // While the calendar is held, none of its schedules is due.
             let Some(now_ms) = now_ms else {
                 continue;
             };
@@ -64,21 +64,21 @@ impl Agenda {
             }
         }
         let room = max - due.len().min(max);
-        due.extend(self.rest.drain(..room.min(self.rest.len())));
+        due.extend(self.backlog.drain(..room.min(self.backlog.len())));
         due
     }
 
-    /// More of a schedule is due than fits into one slice.
-    pub(super) fn go_on(&mut self, at_ms: i64, index: usize) {
-        self.rest.push_back((at_ms, index));
+    /// Adds a schedule with more due periods than fitted into its slice.
+    pub(super) fn add_backlog(&mut self, at_ms: i64, index: usize) {
+        self.backlog.push_back((at_ms, index));
     }
 
-    /// What could not be done is tried again later, by the boot clock, milliseconds.
-    pub(super) fn try_again(&mut self, boot_ms: i64, due: Due) {
+    /// Adds a schedule to be retried at this time of the boot clock, milliseconds.
+    pub(super) fn retry_at(&mut self, boot_ms: i64, due: Due) {
         self.failed.push((boot_ms, due));
     }
 
-    /// What failed and is to be tried again by now.
+    /// Takes the failed schedules whose retry is due.
     pub(super) fn take_failed(&mut self, now: Reading) -> Vec<Due> {
         let again = self
             .failed
@@ -86,28 +86,31 @@ impl Agenda {
         again.map(|(_, due)| due).collect()
     }
 
-    /// What was taken and not reached comes next.
+    /// Returns schedules that were taken and not reached.
     pub(super) fn put_back(&mut self, due: Vec<Due>, is_elapsed: impl Fn(usize) -> bool) {
         for (at_ms, index) in due {
             self.plan(index, at_ms, is_elapsed(index));
         }
     }
 
-    /// The earliest of all.
+    /// The earliest schedule of all.
     pub(super) fn first(&self) -> Option<Due> {
         let heads = [self.calendar.peek(), self.elapsed.peek()];
         let first = heads.into_iter().flatten().map(|Reverse(due)| *due);
         let failed = self.failed.iter().map(|(_, due)| *due);
-        first.chain(self.rest.iter().copied()).chain(failed).min()
+        first
+            .chain(self.backlog.iter().copied())
+            .chain(failed)
+            .min()
     }
 
-    /// When something will have been due for `lag_ms`.
+    /// When the next schedule will have been due for `lag_ms`.
     pub(super) fn next(&self, times: Times, now: Reading, lag_ms: i64) -> Next {
         let first = |heap: &Heap| {
             let Reverse((at_ms, _)) = heap.peek()?;
             Some(at_ms.saturating_add(lag_ms))
         };
-        if !self.rest.is_empty() {
+        if !self.backlog.is_empty() {
             return Next {
                 wall_ms: None,
                 boot_ms: Some(now.boot_ms),
@@ -118,7 +121,7 @@ impl Agenda {
             elapsed_ms.map(|at_ms| now.boot_ms.saturating_add(at_ms - times.elapsed_ms));
         let failed_ms = self.failed.iter().map(|(at_ms, _)| *at_ms).min();
         Next {
-            // While the calendar is held its past instants wait for something else than the clock.
+            // While the calendar is held, its schedules do not wait for a time.
             wall_ms: times.calendar_ms.and_then(|_| first(&self.calendar)),
             boot_ms: elapsed_ms.into_iter().chain(failed_ms).min(),
         }
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_is_taken_in_order_and_a_standby_waits_its_lag() {
+    fn due_schedules_are_taken_in_order_and_a_standby_waits_for_its_lag() {
         let mut agenda = Agenda::default();
         for (index, at_ms) in [(0, 900), (1, 100), (2, 1_000), (3, 1_001)] {
             agenda.plan(index, at_ms, index == 2);
@@ -158,23 +161,23 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_is_behind_what_is_due_and_its_schedules_take_turns() {
+    fn a_backlog_comes_after_due_schedules_and_takes_turns() {
         let mut agenda = Agenda::default();
         for (index, at_ms) in [(0, 100), (1, 200), (2, 300)] {
-            agenda.go_on(at_ms, index);
+            agenda.add_backlog(at_ms, index);
         }
         agenda.plan(7, 900, false);
         let mut take = |max| agenda.take_due(times(Some(1_000)), 0, max);
         assert_eq!(take(3), [(900, 7), (100, 0), (200, 1)]);
         assert_eq!(take(3), [(300, 2)]);
-        agenda.go_on(100, 0);
+        agenda.add_backlog(100, 0);
         let next = agenda.next(times(Some(1_000)), NOW, 0);
         assert_eq!((next.wall_ms, next.boot_ms), (None, Some(NOW.boot_ms)));
         assert_eq!(agenda.first(), Some((100, 0)));
     }
 
     #[test]
-    fn a_held_calendar_neither_opens_nor_rings() {
+    fn a_held_calendar_opens_nothing_and_sets_no_timer() {
         let mut agenda = Agenda::default();
         agenda.plan(0, 10, false);
         agenda.plan(1, 1_200, true);

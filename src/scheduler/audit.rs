@@ -1,6 +1,6 @@
-//! Proves that each period was told exactly once, or names what was not.
+//! Checks that exactly one row covers each period, and reports the exceptions.
 //!
-//! Rule: each version is asked by its own rule and zone data, as they were stored; what is read is one snapshot.
+//! Rule: each version is checked with its own rule and zone data, as they were stored, and all reads are of one snapshot.
 
 use std::collections::HashMap;
 
@@ -9,18 +9,18 @@ use crate::store::{ScheduleRow, Store};
 
 use super::findings::{Finding, Findings, Trouble};
 use super::stream::Stream;
-use super::told::{Version, tellers, versions};
+use super::told::{Version, covering_rows, versions};
 use super::walk::{Part, walk};
 
-/// Rows that are read at a time.
+/// Rows per read.
 const ROWS: i64 = 5_000;
 
-/// What an audit of one schedule came to.
+/// The result of the audit of one schedule.
 #[derive(Debug)]
 pub struct Audited {
-    /// What is wrong, by version and instant; empty if nothing is.
+    /// The errors found, by version and instant.
     pub findings: Vec<Finding>,
-    /// Periods that had to be told.
+    /// The number of periods that must be covered by rows.
     pub periods: i64,
 }
 
@@ -65,14 +65,14 @@ pub fn audit(store: &Store, schedule: &ScheduleRow) -> Result<Audited> {
                 let near = versions.iter().filter(|other| {
                     other.number != version.number && other.is_near(period.instant_ms)
                 });
-                tellers(store, near, job, &period.key)
+                covering_rows(store, near, job, &period.key)
             },
             &mut findings,
         )?;
     }
-    let mut strangers: Vec<_> = stored.into_iter().collect();
-    strangers.sort_unstable();
-    for (version, (rows, first_ms)) in strangers {
+    let mut unknown: Vec<_> = stored.into_iter().collect();
+    unknown.sort_unstable();
+    for (version, (rows, first_ms)) in unknown {
         let first = store.version_rows_after(job, version, (first_ms - 1, ""), 1)?;
         let period = first.first().map(|row| row.period.as_str());
         let detail =
@@ -86,7 +86,7 @@ pub fn audit(store: &Store, schedule: &ScheduleRow) -> Result<Audited> {
     })
 }
 
-/// The rows of one version, of which so many are there.
+/// The `rows` rows of one version.
 fn stream<'a>(
     store: &'a Store,
     job: &'a str,
@@ -102,14 +102,14 @@ fn stream<'a>(
         let after = last.map_or((first_ms - 1, ""), |last| {
             (last.due_ms, last.period.as_str())
         });
-        // No more than there are: behind the last one lie those of all other versions.
+        // The limit is the number of rows left: a larger page would scan the rows of other versions.
         let page = store.version_rows_after(job, version, after, left.min(ROWS))?;
         left -= page.len() as i64;
         Ok(page)
     })
 }
 
-/// Compares rows with the runs that are still there.
+/// Compares rows with the runs that have not been pruned.
 fn check_runs(
     store: &Store,
     job: &str,
@@ -140,11 +140,11 @@ fn check_runs(
             }
             continue;
         }
-        // What lies before the history was pruned from it.
+        // Periods before the first version were pruned from the history.
         if run.scheduled_ms.is_none_or(|at_ms| at_ms <= from_ms) {
             continue;
         }
-        if let Some(row) = tellers(store, versions.iter(), job, key)?.first() {
+        if let Some(row) = covering_rows(store, versions.iter(), job, key)?.first() {
             let detail = format!(
                 "it has run {id}, and the row from `{}` names none",
                 row.period

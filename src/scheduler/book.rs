@@ -1,7 +1,7 @@
 //! The schedules of a catalogue, ready to be opened.
 //!
-//! Rule: the digest of an entry covers everything that opening one of its periods uses, so two processes with equal digests
-//! open the same.
+//! Rule: the digest of an entry covers everything that opening one of its periods uses, so two processes with equal digests open
+//! equal runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::store::Settings;
 use crate::units::hex;
 
 /// All schedules of one load.
-pub struct Book {
+pub struct ScheduleSet {
     /// Path of the catalogue.
     pub(super) path: String,
     /// Identity of its files.
     pub(super) stamp: String,
-    /// What every enqueue needs.
+    /// Settings of the catalogue that every enqueue needs.
     pub(super) settings: Settings,
     /// Release of the zone data.
     pub(super) data_version: String,
-    /// By name.
+    /// Sorted by job name.
     pub(super) entries: Vec<Entry>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Entry {
     pub(super) plan: Arc<Plan>,
 }
 
-/// Everything that opening a period uses, besides the name of the job; shared by all jobs for which it is the same.
+/// Everything that opening a period uses, besides the name of the job; shared by all jobs with equal plans.
 pub(super) struct Plan {
     pub(super) schedule: Schedule,
     pub(super) intake: Intake,
@@ -45,7 +45,7 @@ pub(super) struct Plan {
     zone: Arc<str>,
 }
 
-impl Book {
+impl ScheduleSet {
     pub(super) fn of(catalogue: &Catalogue) -> Result<Self> {
         let mut zones: HashMap<String, Arc<str>> = HashMap::new();
         let mut plans: HashMap<String, Arc<Plan>> = HashMap::new();
@@ -61,7 +61,7 @@ impl Book {
             let digest = digest(schedule, &job.intake, zone)?;
             let plan = plans.entry(digest).or_insert_with_key(|digest| {
                 Arc::new(Plan {
-                    // Copies, so that nothing of the catalogue stays.
+                    // Copies, so that the catalogue can be freed.
                     schedule: Schedule {
                         rule: Arc::new(Rule::clone(&schedule.rule)),
                         ..schedule.clone()
@@ -85,7 +85,7 @@ impl Book {
         })
     }
 
-    /// The book of a catalogue before any of its schedules is in force.
+    /// A set for this catalogue before any of its schedules is in force.
     pub(super) fn empty(of: &Self) -> Self {
         Self {
             path: of.path.clone(),
@@ -96,7 +96,7 @@ impl Book {
         }
     }
 
-    /// Whether the same would be opened by both.
+    /// Whether both sets open equal runs.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let key = |entry: &Entry| (entry.job.clone(), entry.plan.digest.clone());
         self.stamp == other.stamp

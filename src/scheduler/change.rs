@@ -1,7 +1,7 @@
-//! Puts the schedules of a load in force, inside a transaction.
+//! Puts the schedules of a catalogue in force, inside a transaction.
 //!
-//! Rule: an old rule is followed up to the moment of the change, a new one from then on: nothing is replayed. A key that both
-//! rules have is decided once, whichever of them comes to it first.
+//! Rule: the old rule applies up to the moment of the change and the new one from then on; nothing is replayed. A key that both rules
+//! have is decided once, by the rule that reaches it first.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,41 +13,43 @@ use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{NewVersion, PeriodRow, Store, Tx};
 
 use super::book::Entry;
-use super::open::{Budget, Fates, Now, Opened, next_of, open_passed, open_version};
+use super::open::{
+    Now, Opened, PeriodPolicy, TransactionBudget, next_of, open_missed, open_version,
+};
 use super::stretch::split;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// How one schedule came into force.
+/// The result of putting one schedule in force.
 #[derive(Debug)]
 pub(super) enum Applied {
-    /// It was in force already; or only something beside its rule changed.
+    /// It was in force already, or its rule did not change.
     Kept {
         watermark_ms: i64,
         next_ms: Option<i64>,
     },
-    /// It begins now.
+    /// It is in force from now on.
     Begun {
         next_ms: Option<i64>,
         /// It replaces another rule.
         changed: bool,
-        /// What the old rule still decided, and what would have been lost between the two.
+        /// Periods that the old rule decided last, and periods that the change would have lost.
         rows: Vec<PeriodRow>,
     },
-    /// The old rule has more to decide than fits into one transaction: come again.
+    /// The old rule has more due periods than fit into one transaction; repeat the work.
     Unfinished(Vec<PeriodRow>),
-    /// The rule cannot be asked.
+    /// A rule cannot be evaluated, for this reason.
     Failed(String),
-    /// It is for the leader to put it in force.
+    /// The leader has not put it in force yet.
     NotInForce,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+#[expect(clippy::needless_pass_by_value, reason = "used in `map_err`")]
 fn bug(error: PeriodsError) -> Error {
     Error::new(Kind::Bug, error.to_string())
 }
 
-/// How far one schedule is, if it is in force.
+/// The state of one schedule, if it is in force.
 pub(super) fn follow(store: &Store, entry: &Entry) -> Result<Applied> {
     let row = store.schedule(&entry.job)?;
     let row = row.filter(|row| row.version.is_some() && row.digest == entry.plan.digest);
@@ -63,14 +65,14 @@ pub(super) fn apply(
     entry: &Entry,
     data_version: &str,
     now: Now<'_>,
-    budget: &mut Budget,
+    budget: &mut TransactionBudget,
 ) -> Result<Applied> {
     let known = tx.schedule(&entry.job)?;
-    // Of a schedule that was removed while the clock was ahead everything up to its watermark is told.
-    let told_ms = known.as_ref().map_or(now.at_ms, |row| row.watermark_ms);
+    // If the schedule was removed while the clock was ahead, all periods up to its watermark are decided.
+    let decided_ms = known.as_ref().map_or(now.at_ms, |row| row.watermark_ms);
     let Some((row, version)) = known.and_then(|row| row.version.map(|version| (row, version)))
     else {
-        let from_ms = now.at_ms.max(told_ms);
+        let from_ms = now.at_ms.max(decided_ms);
         return begin(tx, entry, data_version, from_ms, false, Vec::new());
     };
     if row.digest == entry.plan.digest {
@@ -90,7 +92,7 @@ pub(super) fn apply(
             next_ms: row.next_ms,
         });
     }
-    // A rule that this jobctl cannot read any more has nothing left to say.
+    // An old rule that this version of jobctl cannot read is dropped.
     let old_rule = Rule::from_stored(&old.stored).ok();
     let mut rows = Vec::new();
     if let Some(rule) = &old_rule {
@@ -98,8 +100,8 @@ pub(super) fn apply(
             rule: Arc::new(rule.clone()),
             ..entry.plan.schedule.clone()
         };
-        let fates = Fates::Judged(entry, &schedule);
-        match open_version(tx, fates, rule, (&row, version), now, budget)? {
+        let policy = PeriodPolicy::Schedule(entry, &schedule);
+        match open_version(tx, policy, rule, (&row, version), now, budget)? {
             Opened::Done {
                 more: true, rows, ..
             } => return Ok(Applied::Unfinished(rows)),
@@ -110,7 +112,7 @@ pub(super) fn apply(
     }
     let from_ms = now.at_ms.max(row.watermark_ms);
     if let Some(rule) = &old_rule {
-        take_apart(
+        split_rows_ahead(
             tx,
             &entry.job,
             (rule, version),
@@ -129,13 +131,13 @@ pub(super) fn apply(
     else {
         return Ok(Applied::Failed("the schedule did not begin".to_owned()));
     };
-    let passed = passed_over(&rule, &entry.plan.schedule.rule, from_ms).map_err(bug)?;
-    if let (Some(first), Some(begun)) = (passed.first(), tx.schedule(&entry.job)?) {
+    let missed = missed_by_change(&rule, &entry.plan.schedule.rule, from_ms).map_err(bug)?;
+    if let (Some(first), Some(begun)) = (missed.first(), tx.schedule(&entry.job)?) {
         let backlog =
             Backlog::of(&entry.plan.schedule, first.instant_ms - 1, from_ms).map_err(bug)?;
-        for period in &passed {
+        for period in &missed {
             let version = begun.version.unwrap_or_default();
-            match open_passed(tx, entry, version, period, backlog, now)? {
+            match open_missed(tx, entry, version, period, backlog, now)? {
                 Ok(decided) => rows.extend(decided),
                 Err(message) => return Ok(Applied::Failed(message)),
             }
@@ -175,7 +177,7 @@ fn begin(
     })
 }
 
-/// How far around the moment of a change equal keys can lie on both sides of it: offsets and holidays move days.
+/// How far from the moment of a change the same key can lie on the other side of it: offsets and holidays move days.
 fn window_ms(rule: &Rule) -> i64 {
     if rule.keys_are_instants_or_days() {
         2 * DAY_MS
@@ -184,7 +186,7 @@ fn window_ms(rule: &Rule) -> i64 {
     }
 }
 
-/// Periods that are asked for on either side of a change.
+/// Most periods to compute on either side of a change.
 const AROUND_MAX: usize = 10_000;
 
 fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Result<HashSet<String>, PeriodsError> {
@@ -192,41 +194,41 @@ fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Result<HashSet<String>, Pe
     Ok(periods.into_iter().map(|period| period.key).collect())
 }
 
-/// Periods of the new rule in the past whose keys the old rule still had in the future.
-fn passed_over(old: &Rule, new: &Rule, now_ms: i64) -> Result<Vec<Period>, PeriodsError> {
+/// Periods that are past for the new rule and whose keys were still to come for the old rule.
+fn missed_by_change(old: &Rule, new: &Rule, now_ms: i64) -> Result<Vec<Period>, PeriodsError> {
     if old.keys_are_instants() || new.keys_are_instants() {
         return Ok(Vec::new());
     }
     let window_ms = window_ms(new);
-    // What is merged or skipped by one rule may be due by the other.
+    // A period that one rule merges or skips may be due by the other.
     let ahead = keys(old, now_ms, now_ms + window_ms)?;
-    let mut passed = new.periods(now_ms - window_ms, now_ms, AROUND_MAX)?;
-    passed.retain(|period| ahead.contains(&period.key));
-    Ok(passed)
+    let mut missed = new.periods(now_ms - window_ms, now_ms, AROUND_MAX)?;
+    missed.retain(|period| ahead.contains(&period.key));
+    Ok(missed)
 }
 
-/// Gives periods that the new rule will come to again rows of their own, so that the unique index knows them.
-fn take_apart(
+/// Gives each decided period that the new rule will reach again a separate row, so that the unique index covers its key.
+fn split_rows_ahead(
     tx: &mut Tx<'_>,
     job: &str,
     (old, version): (&Rule, i64),
     new: &Rule,
     now_ms: i64,
 ) -> Result<()> {
-    // An instant has one key under every rule, and lies on one side of the change.
+    // A key that is an instant is the same under every rule and lies on one side of the change.
     if old.keys_are_instants() || new.keys_are_instants() {
         return Ok(());
     }
     let window_ms = window_ms(new);
     let ahead = keys(new, now_ms, now_ms + window_ms).map_err(bug)?;
-    let told = old.periods(now_ms - window_ms, now_ms, AROUND_MAX);
-    for period in told.map_err(bug)? {
+    let decided = old.periods(now_ms - window_ms, now_ms, AROUND_MAX);
+    for period in decided.map_err(bug)? {
         if !ahead.contains(&period.key) {
             continue;
         }
         for row in tx.stretches(job, version, period.instant_ms)? {
-            if let Some(apart) = split(&row, old, &period.key).map_err(bug)? {
-                replace(tx, &row, [apart.before, Some(apart.period), apart.behind])?;
+            if let Some(parts) = split(&row, old, &period.key).map_err(bug)? {
+                replace(tx, &row, [parts.before, Some(parts.period), parts.behind])?;
                 break;
             }
         }
@@ -234,7 +236,7 @@ fn take_apart(
     Ok(())
 }
 
-/// Writes rows in the place of one that they were made from.
+/// Replaces a row by the parts that it was split into.
 pub(super) fn replace<const N: usize>(
     tx: &mut Tx<'_>,
     row: &PeriodRow,
@@ -247,13 +249,13 @@ pub(super) fn replace<const N: usize>(
     Ok(())
 }
 
-/// Takes a schedule out of force. What it missed is accounted for: nobody can run it any more. Whether all of it is; else come
-/// again.
+/// Takes a schedule out of force. Its due periods are recorded as skipped, since no run can be made of them any more. Returns false
+/// if periods are left to record; then the work must be repeated.
 pub(super) fn remove(
     tx: &mut Tx<'_>,
     job: &str,
     now: Now<'_>,
-    budget: &mut Budget,
+    budget: &mut TransactionBudget,
 ) -> Result<bool> {
     let Some(row) = tx.schedule(job)? else {
         return Ok(true);
@@ -267,9 +269,9 @@ pub(super) fn remove(
         && let Ok(rule) = Rule::from_stored(&version.stored)
     {
         let in_force = (&row, version.version);
-        match open_version(tx, Fates::Removed, &rule, in_force, now, budget)? {
+        match open_version(tx, PeriodPolicy::SkipAll, &rule, in_force, now, budget)? {
             Opened::Done { more: true, .. } => return Ok(false),
-            // A rule that cannot be asked up to now has nothing more to say.
+            // A rule that cannot be evaluated up to now ends at its watermark.
             Opened::Failed(_) => until_ms = row.watermark_ms,
             Opened::Done { .. } | Opened::Stale | Opened::NotDue => {}
         }

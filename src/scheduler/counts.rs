@@ -1,18 +1,18 @@
-//! What was decided about periods, in numbers.
+//! Counts of decided periods.
 
 use crate::policy::PeriodResult;
 use crate::store::PeriodRow;
 
-/// Periods by what they came to.
+/// Decided periods by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Runs of periods in time.
+    /// Periods with a run, in time.
     pub opened: i64,
-    /// Runs of periods that were late.
+    /// Late periods with a run.
     pub caught_up: i64,
     /// Periods without a run.
     pub skipped: i64,
-    /// Periods whose work another run does.
+    /// Periods that share the run of another period.
     pub merged: i64,
 }
 

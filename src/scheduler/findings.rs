@@ -1,4 +1,4 @@
-//! What an audit finds; equal findings about neighbouring periods become one.
+//! The findings of an audit; equal findings about consecutive periods are combined.
 
 use crate::run::words;
 use crate::schedule::Period;
@@ -7,15 +7,15 @@ use crate::units::format_utc;
 words!(
     /// What is wrong with a period.
     Trouble {
-        /// The rule has it, and no row tells what it came to.
+        /// The rule has it, and no row covers it.
         Missing = "missing",
-        /// It is told twice, or has two runs.
+        /// Two rows cover it, or it has two runs.
         Doubled = "doubled",
-        /// A row tells of it, and its rule does not have it.
+        /// A row covers it, and the rule of the row does not have it.
         Unknown = "unknown",
-        /// A row says that it holds more or fewer periods than there are.
+        /// A row counts more or fewer periods than the rule has.
         WrongCount = "wrong_count",
-        /// Its row names a run that is not its own, or none where there must be one.
+        /// Its row names the run of something else, or no run although it must have one.
         WrongRun = "wrong_run",
         /// Its version of the schedule cannot be read.
         Unreadable = "unreadable",
@@ -31,18 +31,18 @@ pub struct Finding {
     pub period: Option<String>,
     /// What is wrong.
     pub trouble: Trouble,
-    /// In words.
+    /// The details, for people.
     pub detail: String,
 }
 
-/// Findings of one job; equal ones in a row become one.
+/// Findings of one job; equal findings of consecutive periods are combined.
 pub(super) struct Findings {
     job: String,
     list: Vec<Finding>,
-    last: Option<Repeated>,
+    last: Option<Series>,
 }
 
-struct Repeated {
+struct Series {
     trouble: Trouble,
     cause: String,
     first: String,
@@ -69,16 +69,16 @@ impl Findings {
         });
     }
 
-    /// A period that follows the one before at once.
-    pub(super) fn period(&mut self, period: &Period, trouble: Trouble, cause: String) {
+    /// Adds a finding about one period, which may extend the current series.
+    pub(super) fn add_period(&mut self, period: &Period, trouble: Trouble, cause: String) {
         match &mut self.last {
             Some(last) if last.trouble == trouble && last.cause == cause => {
                 last.last.clone_from(&period.key);
                 last.count += 1;
             }
             _ => {
-                self.end_row();
-                self.last = Some(Repeated {
+                self.end_series();
+                self.last = Some(Series {
                     trouble,
                     cause,
                     first: period.key.clone(),
@@ -90,8 +90,8 @@ impl Findings {
         }
     }
 
-    /// What follows is not next to the last finding.
-    pub(super) fn end_row(&mut self) {
+    /// Ends the current series: the next finding does not follow it directly.
+    pub(super) fn end_series(&mut self) {
         let Some(last) = self.last.take() else {
             return;
         };
@@ -108,7 +108,7 @@ impl Findings {
     }
 
     pub(super) fn into_list(mut self) -> Vec<Finding> {
-        self.end_row();
+        self.end_series();
         self.list
     }
 }

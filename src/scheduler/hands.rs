@@ -1,4 +1,4 @@
-//! The thread that does the loop's work, one piece at a time, so that the loop hears signals whatever a piece takes.
+//! The thread that does the loop's work, one piece at a time, so that the loop can handle signals while a piece takes long.
 
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,21 +14,21 @@ use super::Reload;
 use super::perform::perform;
 use super::work::{Answer, Work};
 
-/// The thread. It ends when this is dropped and its work is done.
-pub(super) struct Hands {
+/// Handle of the thread. The thread ends when the handle is dropped and its work is done.
+pub(super) struct StoreThread {
     work: SyncSender<Work>,
     answers: Receiver<Answer>,
-    /// Ready to read when there is an answer.
-    bell: UnixStream,
+    /// Readable when there is an answer.
+    wake: UnixStream,
 }
 
-impl Hands {
+impl StoreThread {
     pub(super) fn start(mut store: Store, local: Local, load: Reload) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::new(Kind::Failed, format!("cannot start a thread: {error}"))
         };
-        let (bell, mut rope) = UnixStream::pair().map_err(failed)?;
-        bell.set_nonblocking(true).map_err(failed)?;
+        let (wake, mut waker) = UnixStream::pair().map_err(failed)?;
+        wake.set_nonblocking(true).map_err(failed)?;
         let (work, todo) = sync_channel::<Work>(1);
         let (sender, answers) = sync_channel(1);
         std::thread::Builder::new()
@@ -39,26 +39,26 @@ impl Hands {
                     if sender.send(answer).is_err() {
                         return;
                     }
-                    let _ = rope.write_all(b"!");
+                    let _ = waker.write_all(b"!");
                 }
             })
             .map_err(failed)?;
         Ok(Self {
             work,
             answers,
-            bell,
+            wake,
         })
     }
 
-    /// Gives a piece of work; the one before has come back.
+    /// Gives the thread its next work; the answer to the previous work must have been taken.
     pub(super) fn give(&self, work: Work) -> Result<()> {
         self.work.send(work).map_err(|_| ended())
     }
 
-    /// What has come back.
+    /// Takes the answer, if there is one.
     pub(super) fn take(&mut self) -> Result<Option<Answer>> {
-        let mut rung = [0u8; 16];
-        let _ = std::io::Read::read(&mut self.bell, &mut rung);
+        let mut bytes = [0u8; 16];
+        let _ = std::io::Read::read(&mut self.wake, &mut bytes);
         match self.answers.try_recv() {
             Ok(answer) => Ok(Some(answer)),
             Err(TryRecvError::Empty) => Ok(None),
@@ -67,9 +67,9 @@ impl Hands {
     }
 }
 
-impl AsFd for Hands {
+impl AsFd for StoreThread {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.wake.as_fd()
     }
 }
 

@@ -1,6 +1,6 @@
-//! The scheduler's housekeeper: a thread that recovers the runs of dead workers, so that they are ready when a worker comes.
+//! The scheduler's housekeeper: a thread that recovers the runs of dead workers, so that they are ready when a worker starts.
 //!
-//! Rule: what a dead worker left may take seconds to end; no period waits for that.
+//! Rule: leftover processes may take seconds to end; opening periods never waits for that.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,19 +9,21 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
 use crate::observe::log::{self, Level};
-use crate::recovery::{Reaper, Told};
+use crate::recovery::{LoggedLeftovers, Reaper};
 use crate::store::{OpenOptions, Opened, Store};
 
 use super::Reload;
 
-/// How often it looks.
+/// How often the workers are checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The thread; it ends when this is dropped, in the middle of whatever it does: all of it can be done again.
-pub(super) struct House(#[expect(dead_code, reason = "its end is the message")] SyncSender<()>);
+/// Handle of the thread. Dropping it ends the thread; the process does not wait for it, since all of its work can be repeated.
+pub(super) struct Housekeeper(
+    #[expect(dead_code, reason = "its drop ends the thread")] SyncSender<()>,
+);
 
-impl House {
-    /// Starts it with connections of its own.
+impl Housekeeper {
+    /// Starts the thread with its own connections.
     pub(super) fn start(open: &OpenOptions, load: Reload) -> Result<Self> {
         let Opened { store, local, .. } = open.open()?;
         let second = open.open()?.store;
@@ -35,15 +37,15 @@ impl House {
 }
 
 fn work(store: &Store, local: &Local, mut second: Store, load: &Reload, end: &Receiver<()>) {
-    let mut told = Told::default();
+    let mut logged = LoggedLeftovers::default();
     loop {
         let mut reaper = Reaper {
             store,
             local,
             own: None,
-            // A catalogue that is wrong just now has no `on_dead`; the dead letter is there all the same.
+            // If the catalogue cannot be loaded now, there is no `on_dead` run; the dead letter is stored anyway.
             catalogue: &|| load().ok().map(Arc::new),
-            told: &mut told,
+            logged: &mut logged,
             write: &mut |body| second.write(body),
         };
         if let Err(error) = reaper.reap() {

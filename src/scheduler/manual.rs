@@ -1,6 +1,6 @@
-//! An operator wants a period to be worked that has no run.
+//! An operator's request to run a period that has no run.
 //!
-//! Rule: the run and the row are written together, so of two who want the same period one gets a run and the other its id.
+//! Rule: the run and the row are written together, so of two requests for the same period one makes the run and the other gets its id.
 
 use std::collections::BTreeMap;
 
@@ -14,50 +14,50 @@ use crate::store::{PeriodRow, Settings, Store};
 use super::change::replace;
 use super::open::{Wanted, period_run};
 use super::stretch::{Split, split};
-use super::told::{Version, defect, tellers, versions};
+use super::told::{Version, covering_rows, defect, versions};
 
-/// Which period, and what its run needs.
+/// A request to run a period.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub struct PeriodOrder<'a> {
     /// The job.
     pub job: &'a str,
     /// The key of the period.
     pub key: &'a str,
-    /// What an enqueue needs of the job.
+    /// The part of the job that an enqueue needs.
     pub intake: &'a Intake,
     /// Its schedule, if it still has one.
     pub schedule: Option<&'a Schedule>,
-    /// What every enqueue needs.
+    /// Settings of the catalogue that every enqueue needs.
     pub settings: &'a Settings,
-    /// Who wants it.
+    /// The operator.
     pub initiator: &'a str,
 }
 
-/// What came of it.
+/// The result of a request.
 #[derive(Debug)]
 pub enum Worked {
     /// The period has this run now.
     Started(RunId),
-    /// It had one already.
+    /// It has a run already; its row.
     Has(PeriodRow),
-    /// It is due at an instant that is still to come.
+    /// It is not due yet.
     NotDue(Period),
-    /// It is due, and no scheduler has looked at it yet.
+    /// It is due, and no scheduler has decided it yet.
     NotOpened(Period),
     /// The schedule has no such period.
     Unknown,
 }
 
-/// Makes the run of a skipped or merged period, due now.
+/// Enqueues the run of a skipped or merged period, due now.
 ///
 /// # Errors
 /// Those of the store; [`Kind::Usage`] when the job needs parameters that its schedule does not give.
-pub fn work_period(store: &mut Store, order: Order<'_>, now_ms: i64) -> Result<Worked> {
+pub fn work_period(store: &mut Store, order: PeriodOrder<'_>, now_ms: i64) -> Result<Worked> {
     let versions = versions(store, order.job)?;
     let worked = store.write(|tx| {
-        // The newest first: that is the one which is meant.
-        let told = tellers(tx, versions.iter().rev(), order.job, order.key)?;
-        let Some(row) = told.into_iter().next() else {
+        // Newest version first: the request means that one.
+        let rows = covering_rows(tx, versions.iter().rev(), order.job, order.key)?;
+        let Some(row) = rows.into_iter().next() else {
             return Ok(None);
         };
         if row.run.is_some() || matches!(row.result, PeriodResult::Opened | PeriodResult::CaughtUp)
@@ -68,7 +68,7 @@ pub fn work_period(store: &mut Store, order: Order<'_>, now_ms: i64) -> Result<W
             before,
             period,
             behind,
-        } = alone(&row, &versions, order.key)?;
+        } = isolate(&row, &versions, order.key)?;
         let none = BTreeMap::new();
         let wanted = Wanted {
             job: order.job,
@@ -102,8 +102,8 @@ pub fn work_period(store: &mut Store, order: Order<'_>, now_ms: i64) -> Result<W
     }
 }
 
-/// The row of one period alone, taken out of a row of several.
-fn alone(row: &PeriodRow, versions: &[Version], key: &str) -> Result<Split> {
+/// Splits a row so that this period has a separate row.
+fn isolate(row: &PeriodRow, versions: &[Version], key: &str) -> Result<Split> {
     if row.count == 1 {
         return Ok(Split {
             before: None,
@@ -115,22 +115,27 @@ fn alone(row: &PeriodRow, versions: &[Version], key: &str) -> Result<Split> {
         .iter()
         .find(|version| version.number == row.version);
     if let Some(Ok(rule)) = version.map(|version| &version.rule)
-        && let Some(apart) = split(row, rule, key).map_err(defect)?
+        && let Some(parts) = split(row, rule, key).map_err(defect)?
     {
-        return Ok(apart);
+        return Ok(parts);
     }
     let message = format!(
-        "the row from `{}` to `{}` cannot be taken apart; nothing was done",
+        "the row from `{}` to `{}` cannot be split; nothing was done",
         row.period, row.last_period
     );
     Err(Error::new(Kind::Refused, message).hint(format!(
-        "`jobctl periods audit --job {}` tells why",
+        "`jobctl periods audit --job {}` shows why",
         row.job
     )))
 }
 
 /// Why a period has no row.
-fn why_not(store: &Store, order: Order<'_>, versions: &[Version], now_ms: i64) -> Result<Worked> {
+fn why_not(
+    store: &Store,
+    order: PeriodOrder<'_>,
+    versions: &[Version],
+    now_ms: i64,
+) -> Result<Worked> {
     let Some(in_force) = store.schedule(order.job)? else {
         let rule = order.schedule.map(|schedule| schedule.rule.as_ref());
         let period = rule
@@ -142,11 +147,11 @@ fn why_not(store: &Store, order: Order<'_>, versions: &[Version], now_ms: i64) -
             _ => Worked::Unknown,
         });
     };
-    let kept = versions
+    let in_use = versions
         .iter()
         .filter(|version| Some(version.number) == in_force.version)
         .filter_map(|version| version.rule.as_ref().ok());
-    let rules = kept.chain(order.schedule.map(|schedule| schedule.rule.as_ref()));
+    let rules = in_use.chain(order.schedule.map(|schedule| schedule.rule.as_ref()));
     for rule in rules {
         if let Some(period) = rule.period_named(order.key).map_err(defect)? {
             if period.instant_ms > now_ms {

@@ -33,19 +33,24 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 
-pub use accept::{Acceptance, Accepted, Held, accept, accept_clock, held, jump_words};
+pub use accept::{
+    Acceptance, Accepted, CalendarHold, accept, accept_clock, calendar_hold, jump_words,
+};
 pub use agenda::Next;
 pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};
 pub use counts::Counts;
 pub use findings::{Finding, Trouble};
-pub use manual::{Order, Worked, work_period};
+pub use manual::{PeriodOrder, Worked, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};
 pub use rewind::{Ahead, ahead, follows_calendar};
 pub use stretch::{Split, split};
 pub use watch::{once, run};
-pub use work::{Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work};
+pub use work::{
+    Answer, ApplyResult, Failure, LastPoll, Loaded, OpenResult, PollResult, RemoveResult,
+    StoreChanges, Work,
+};
 
-/// Loads the catalogue anew; given by whoever knows where it is.
+/// Reloads the catalogue; supplied by the caller, which knows its path.
 pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

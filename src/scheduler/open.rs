@@ -1,7 +1,7 @@
-//! Opens what is due of one schedule, inside a transaction.
+//! Opens the due periods of one schedule, inside a transaction.
 //!
-//! Rule: the rows, the runs and the watermark are written together; what the store says is in force decides, not what this
-//! process remembers.
+//! Rule: the rows, the runs and the watermark are written together. The schedule in force is read from the store, not remembered by
+//! this process.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::clock;
 use crate::error::Result;
 use crate::intake::Request;
 use crate::policy::{
-    Backlog, Fate, Pauses, PeriodResult, SkipReason, Unfinished, Waiting, is_late, judge,
+    Backlog, Pauses, PeriodDecision, PeriodResult, SkipReason, Unfinished, Waiting, decide_period,
+    is_late,
 };
 use crate::run::{RunId, RunPeriod, Trigger};
 use crate::schedule::{Period, PeriodsError, Rule};
@@ -19,83 +20,83 @@ use crate::store::{PeriodRow, ScheduleRow, Settings, Tx};
 use super::book::Entry;
 use super::rows::Rows;
 
-/// Rows that one transaction writes, and periods that it looks at: most of them share a row.
+/// Most rows that one transaction writes, and most periods that it decides: most periods share a row.
 const ROWS_MAX: usize = 500;
-const LOOKS_MAX: usize = 20_000;
+const PERIODS_MAX: usize = 20_000;
 
-/// Periods of one schedule that are looked at, however many schedules share a transaction.
-const LOOKS_MIN: usize = 50;
+/// Periods that may be decided for one schedule, however many schedules share a transaction.
+const PERIODS_MIN: usize = 50;
 
-/// Who cancels runs that a later period replaces.
+/// The actor that is recorded when a later period replaces runs.
 const ACTOR: &str = "schedule";
 
-/// How far one look came.
+/// The result of opening one schedule.
 #[derive(Debug)]
 pub(super) enum Opened {
-    /// All that is due is decided, or as much as may be in one transaction.
+    /// All due periods are decided, or as many as fit into the transaction.
     Done {
-        /// More is due.
+        /// More periods are due.
         more: bool,
         /// The next instant; `None` if there is none.
         next_ms: Option<i64>,
-        /// What was decided, for the log.
+        /// The decided periods, for the log.
         rows: Vec<PeriodRow>,
     },
-    /// The clock was set back before its turn to write came.
+    /// Not due any more: the clock was set back while the process waited for the write lock.
     NotDue,
     /// The store has another schedule in force for this job.
     Stale,
-    /// The rule, or a run of the job, cannot be made.
+    /// The rule or a run of the job is invalid, for this reason.
     Failed(String),
 }
 
-/// What opening needs besides the entry.
+/// Times and settings that opening needs besides the entry.
 #[derive(Clone, Copy)]
 pub(super) struct Now<'a> {
-    /// What the time is for this schedule, milliseconds.
+    /// The current time for this schedule, milliseconds.
     pub(super) at_ms: i64,
-    /// Wall clock, milliseconds: when runs are stored and become due.
+    /// The wall clock, milliseconds, for stored times of runs.
     pub(super) wall_ms: i64,
     pub(super) settings: &'a Settings,
 }
 
-/// What one transaction may still do.
+/// How much one transaction may still write and decide.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(super) struct TransactionBudget {
     rows: usize,
-    looks: usize,
+    periods: usize,
     rows_of_one: usize,
-    looks_of_one: usize,
+    periods_of_one: usize,
 }
 
-impl Budget {
-    /// Shared by so many schedules, so that none uses up what the others need.
+impl TransactionBudget {
+    /// A budget shared by this many schedules, so that none uses up the share of the others.
     pub(super) fn for_schedules(schedules: usize) -> Self {
         let n = schedules.max(1);
         Self {
             rows: ROWS_MAX,
-            looks: LOOKS_MAX,
+            periods: PERIODS_MAX,
             rows_of_one: (ROWS_MAX / n).max(1),
-            looks_of_one: (LOOKS_MAX / n).max(LOOKS_MIN),
+            periods_of_one: (PERIODS_MAX / n).max(PERIODS_MIN),
         }
     }
 
     pub(super) fn is_spent(self) -> bool {
-        self.rows == 0 || self.looks == 0
+        self.rows == 0 || self.periods == 0
     }
 
-    fn spend(&mut self, rows: usize, looks: usize) {
+    fn spend(&mut self, rows: usize, periods: usize) {
         self.rows = self.rows.saturating_sub(rows.max(1));
-        self.looks = self.looks.saturating_sub(looks.max(1));
+        self.periods = self.periods.saturating_sub(periods.max(1));
     }
 }
 
-/// Opens what is due of an entry, within the budget.
+/// Opens the due periods of an entry, within the budget.
 pub(super) fn open(
     tx: &mut Tx<'_>,
     entry: &Entry,
     now: Now<'_>,
-    budget: &mut Budget,
+    budget: &mut TransactionBudget,
 ) -> Result<Opened> {
     let in_force = tx.schedule(&entry.job)?;
     let Some((row, version)) = in_force.and_then(|row| row.version.map(|version| (row, version)))
@@ -106,38 +107,40 @@ pub(super) fn open(
         return Ok(Opened::Stale);
     }
     let schedule = &entry.plan.schedule;
-    let fates = Fates::Judged(entry, schedule);
-    open_version(tx, fates, &schedule.rule, (&row, version), now, budget)
+    let policy = PeriodPolicy::Schedule(entry, schedule);
+    open_version(tx, policy, &schedule.rule, (&row, version), now, budget)
 }
 
 /// How the periods of a schedule are decided.
 #[derive(Clone, Copy)]
-pub(super) enum Fates<'a> {
-    /// By the policies of this entry, and of this schedule.
-    Judged(&'a Entry, &'a Schedule),
-    /// The job has no schedule any more: all are skipped.
-    Removed,
+pub(super) enum PeriodPolicy<'a> {
+    /// By the policies of this entry and this schedule.
+    Schedule(&'a Entry, &'a Schedule),
+    /// The job has no schedule any more, so all periods are skipped.
+    SkipAll,
 }
 
-/// As [`open`], by the rule of any version.
+/// As [`open`], for the rule of any version.
 pub(super) fn open_version(
     tx: &mut Tx<'_>,
-    fates: Fates<'_>,
+    policy: PeriodPolicy<'_>,
     rule: &Rule,
     (in_force, version): (&ScheduleRow, i64),
     now: Now<'_>,
-    budget: &mut Budget,
+    budget: &mut TransactionBudget,
 ) -> Result<Opened> {
     let failed = |error: PeriodsError| Ok(Opened::Failed(error.to_string()));
     let job = in_force.job.as_str();
     let after_ms = in_force.watermark_ms;
-    let looks = budget.looks_of_one;
-    let periods = match rule.periods(after_ms, now.at_ms, looks) {
+    let periods_max = budget.periods_of_one;
+    let periods = match rule.periods(after_ms, now.at_ms, periods_max) {
         Ok(periods) => periods,
         Err(error) => return failed(error),
     };
-    let backlog = match (fates, periods.first()) {
-        (Fates::Judged(_, schedule), Some(first)) if is_late(first, schedule, now.at_ms) => {
+    let backlog = match (policy, periods.first()) {
+        (PeriodPolicy::Schedule(_, schedule), Some(first))
+            if is_late(first, schedule, now.at_ms) =>
+        {
             Backlog::of(schedule, after_ms, now.at_ms)
         }
         _ => Ok(Backlog::NONE),
@@ -146,13 +149,14 @@ pub(super) fn open_version(
         Ok(backlog) => backlog,
         Err(error) => return failed(error),
     };
-    let mut opener = Opener::new(tx, job, (rule, fates), version, backlog, now)?;
-    // Keys that are instants come in order: what is behind all rows was not decided.
-    opener.asks = !rule.keys_are_instants() || opener.tx.has_periods_after(job, after_ms)?;
+    let mut opener = Opener::new(tx, job, (rule, policy), version, backlog, now)?;
+    // Keys that are instants come in order, so a period after all rows cannot be decided already.
+    opener.may_be_decided =
+        !rule.keys_are_instants() || opener.tx.has_periods_after(job, after_ms)?;
     let mut watermark_ms = after_ms;
-    let mut more = periods.len() >= looks;
+    let mut more = periods.len() >= periods_max;
     for period in &periods {
-        // An instant is decided whole or not at all.
+        // All periods of one instant are decided together.
         if opener.rows.len() >= budget.rows_of_one && period.instant_ms > watermark_ms {
             more = true;
             break;
@@ -182,18 +186,18 @@ pub(super) fn open_version(
     })
 }
 
-/// The first instant behind another at which something is to be decided.
+/// The first instant after `after_ms` that has a period; `None` if there is none.
 pub(super) fn next_of(rule: &Rule, after_ms: i64) -> Result<Option<i64>, PeriodsError> {
     match rule.periods(after_ms, i64::MAX, 1) {
         Ok(periods) => Ok(periods.first().map(|period| period.instant_ms)),
-        // The calendar ends; so does the schedule.
+        // The schedule ends with the calendar, in 2100.
         Err(PeriodsError::BeyondCalendar) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Decides a period of a new version that the old one would have opened later: it is not lost.
-pub(super) fn open_passed(
+/// Decides a period that would be lost by a change of the rule: for the new rule it is past, for the old one it was still to come.
+pub(super) fn open_missed(
     tx: &mut Tx<'_>,
     entry: &Entry,
     version: i64,
@@ -202,7 +206,7 @@ pub(super) fn open_passed(
     now: Now<'_>,
 ) -> Result<Result<Vec<PeriodRow>, String>> {
     let schedule = &entry.plan.schedule;
-    let by = (&*schedule.rule, Fates::Judged(entry, schedule));
+    let by = (&*schedule.rule, PeriodPolicy::Schedule(entry, schedule));
     let mut opener = Opener::new(tx, &entry.job, by, version, backlog, now)?;
     if let Err(message) = opener.decide(period)? {
         return Ok(Err(message));
@@ -213,14 +217,14 @@ pub(super) fn open_passed(
 struct Opener<'a, 'c> {
     tx: &'a mut Tx<'c>,
     job: &'a str,
-    fates: Fates<'a>,
+    policy: PeriodPolicy<'a>,
     version: i64,
     now: Now<'a>,
     backlog: Backlog,
     pauses: Pauses,
     unfinished: Unfinished,
     /// Whether a period may have been decided already.
-    asks: bool,
+    may_be_decided: bool,
     rows: Rows,
 }
 
@@ -228,7 +232,7 @@ impl<'a, 'c> Opener<'a, 'c> {
     fn new(
         tx: &'a mut Tx<'c>,
         job: &'a str,
-        (rule, fates): (&Rule, Fates<'a>),
+        (rule, policy): (&Rule, PeriodPolicy<'a>),
         version: i64,
         backlog: Backlog,
         now: Now<'a>,
@@ -237,30 +241,30 @@ impl<'a, 'c> Opener<'a, 'c> {
             pauses: tx.pauses_of(job)?,
             unfinished: tx.unfinished(job, now.wall_ms)?,
             rows: Rows::new(rule.keys_are_instants_or_days()),
-            asks: true,
+            may_be_decided: true,
             tx,
             job,
-            fates,
+            policy,
             version,
             now,
             backlog,
         })
     }
 
-    /// Decides one period; the message if its run cannot be made.
+    /// Decides one period; returns a message if its run is invalid.
     fn decide(&mut self, period: &Period) -> Result<Result<(), String>> {
-        // A clock change or a holiday can bring a key again that was decided under an older version.
-        if self.asks && self.tx.period(self.job, &period.key)?.is_some() {
-            self.rows.part();
+        // After a clock change or a new holiday, an older version may have decided this key already.
+        if self.may_be_decided && self.tx.period(self.job, &period.key)?.is_some() {
+            self.rows.interrupt();
             return Ok(Ok(()));
         }
-        let row = match self.fate(period) {
-            Fate::Skip(reason) => self.row(period, PeriodResult::Skipped, Some(reason)),
-            Fate::Merge { into, reason } => PeriodRow {
+        let row = match self.decision(period) {
+            PeriodDecision::Skip(reason) => self.row(period, PeriodResult::Skipped, Some(reason)),
+            PeriodDecision::Merge { into, reason } => PeriodRow {
                 into: Some(into),
                 ..self.row(period, PeriodResult::Merged, reason)
             },
-            Fate::Open {
+            PeriodDecision::Open {
                 caught_up,
                 after,
                 replace,
@@ -284,14 +288,14 @@ impl<'a, 'c> Opener<'a, 'c> {
         Ok(Ok(()))
     }
 
-    fn fate(&self, period: &Period) -> Fate {
-        let Fates::Judged(_, schedule) = self.fates else {
-            return Fate::Skip(SkipReason::Removed);
+    fn decision(&self, period: &Period) -> PeriodDecision {
+        let PeriodPolicy::Schedule(_, schedule) = self.policy else {
+            return PeriodDecision::Skip(SkipReason::Removed);
         };
-        // Elapsed time can be ahead of the wall clock, by which pauses are set.
+        // Pauses are set by the wall clock, which elapsed time can be ahead of.
         let wall_ms = period.instant_ms - (self.now.at_ms - self.now.wall_ms);
         let paused = self.pauses.hold_at(wall_ms, self.now.wall_ms);
-        judge(
+        decide_period(
             period,
             schedule,
             &self.backlog,
@@ -308,14 +312,14 @@ impl<'a, 'c> Opener<'a, 'c> {
         }
     }
 
-    /// Makes the run of a period.
+    /// Enqueues the run of a period.
     fn start(
         &mut self,
         period: &Period,
         (caught_up, after): (bool, Vec<RunId>),
         replace: bool,
     ) -> Result<Result<RunId, String>> {
-        let Fates::Judged(entry, schedule) = self.fates else {
+        let PeriodPolicy::Schedule(entry, schedule) = self.policy else {
             return Ok(Err("the job has no schedule any more".to_owned()));
         };
         let job = self.job;
@@ -349,11 +353,11 @@ impl<'a, 'c> Opener<'a, 'c> {
     }
 }
 
-/// A period that shall be worked.
+/// A period that gets a run.
 pub(super) struct Wanted<'a> {
     pub(super) job: &'a str,
     pub(super) intake: &'a Intake,
-    /// Parameters that the schedule gives.
+    /// Parameters from the schedule.
     pub(super) params: &'a BTreeMap<String, String>,
     pub(super) period: RunPeriod,
     /// How long after its instant it may start, milliseconds.
@@ -361,7 +365,7 @@ pub(super) struct Wanted<'a> {
     pub(super) trigger: Trigger,
 }
 
-/// The run that works a period.
+/// The run of a period.
 pub(super) fn period_run(
     wanted: Wanted<'_>,
     settings: &Settings,
@@ -378,13 +382,13 @@ pub(super) fn period_run(
     };
     let key = clock::random_bytes();
     let mut run = request.prepare(wanted.intake, settings, wall_ms, key)?;
-    // After a jump back of the clock elapsed time is ahead of it; nobody shall wait for that.
+    // After the clock was set back, elapsed time is ahead of it; the run must not wait for the difference.
     let instant_ms = wanted.period.scheduled_ms.min(wall_ms);
     let due_ms = instant_ms.saturating_add(wanted.delay_ms);
     let moved_ms = due_ms.max(wall_ms) - run.due_ms;
     run.due_ms += moved_ms;
     run.deadline_ms = run.deadline_ms.map(|deadline_ms| deadline_ms + moved_ms);
-    // The period itself is what must not be doubled.
+    // The key of the period already prevents duplicates.
     run.dedup = None;
     run.period = Some(wanted.period);
     Ok(run)

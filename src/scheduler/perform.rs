@@ -1,6 +1,6 @@
-//! Does the loop's work by the store and by the file system.
+//! Does the loop's work, with the store and the file system.
 //!
-//! Rule: the clock is read only when there is our turn to write: how late a period is counts from then.
+//! Rule: the clock is read while the write lock is held; how late a period is counts from then.
 
 use std::sync::Arc;
 
@@ -12,12 +12,15 @@ use crate::store::{Store, Tx};
 
 use super::Reload;
 use super::agenda::Due;
-use super::book::Book;
+use super::book::ScheduleSet;
 use super::change::{Applied, apply, follow, remove};
-use super::open::{Budget, Now, Opened, open};
-use super::work::{Answer, Failure, Findings, Loaded, Looked, News, Put, Removed, Seen, Work};
+use super::open::{Now, Opened, TransactionBudget, open};
+use super::work::{
+    Answer, ApplyResult, Failure, LastPoll, Loaded, OpenResult, PollResult, RemoveResult,
+    StoreChanges, Work,
+};
 
-/// From this size the log of the database is copied back.
+/// From this size the log is copied into the database.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
 
 /// Does a piece of work.
@@ -32,51 +35,57 @@ pub fn perform(
         Work::Read => Answer::Read(load().and_then(Loaded::of).map(Arc::new)),
         Work::SaveRules(loaded) => {
             let saved = save_rules(store, &loaded, clock);
-            Answer::RulesSaved(loaded, tend(store, local, saved))
+            Answer::RulesSaved(loaded, examine_failure(store, local, saved))
         }
-        Work::Apply(book, guard, indexes) => {
-            let put = apply_all(store, &book, &guard, &indexes, clock);
-            Answer::Applied(indexes, tend(store, local, put))
+        Work::Apply(schedules, guard, indexes) => {
+            let put = apply_all(store, &schedules, &guard, &indexes, clock);
+            Answer::Applied(indexes, examine_failure(store, local, put))
         }
-        Work::Follow(book, indexes) => {
-            let rows = indexes.iter().map(|&index| &book.entries[index]);
-            let put: Result<_> = rows.map(|entry| follow(store, entry).map(Put)).collect();
-            Answer::Applied(indexes, tend(store, local, put))
+        Work::Follow(schedules, indexes) => {
+            let rows = indexes.iter().map(|&index| &schedules.entries[index]);
+            let put: Result<_> = rows
+                .map(|entry| follow(store, entry).map(ApplyResult))
+                .collect();
+            Answer::Applied(indexes, examine_failure(store, local, put))
         }
-        Work::FindRemoved(book) => {
-            let removed = find_removed(store, &book);
-            // The last of a load that reads many rows.
+        Work::FindRemoved(schedules) => {
+            let removed = find_removed(store, &schedules);
+            // This is the last step of a load that reads many rows: return the memory of the page cache.
             drop(store.shrink());
-            Answer::Removed(tend(store, local, removed))
+            Answer::FoundRemoved(examine_failure(store, local, removed))
         }
-        Work::Remove(book, guard, jobs) => {
-            let removed = remove_all(store, &book, &guard, &jobs, clock);
-            Answer::TakenOut(jobs, tend(store, local, removed))
+        Work::Remove(schedules, guard, jobs) => {
+            let removed = remove_all(store, &schedules, &guard, &jobs, clock);
+            Answer::Removed(jobs, examine_failure(store, local, removed))
         }
-        Work::Open(book, guard, due, lag_ms) => {
-            let opened = open_all(store, &book, &guard, (&due, lag_ms), clock);
-            Answer::Opened(due, tend(store, local, opened))
+        Work::Open(schedules, guard, due, lag_ms) => {
+            let opened = open_all(store, &schedules, &guard, (&due, lag_ms), clock);
+            Answer::Opened(due, examine_failure(store, local, opened))
         }
         Work::Lead => {
             let host = rustix::system::uname();
             let host = host.nodename().to_string_lossy();
             let led = store.write(|tx| tx.lead(std::process::id(), &host, clock().wall_ms));
-            Answer::Leads(tend(store, local, led))
+            Answer::Leads(examine_failure(store, local, led))
         }
         Work::SaveClock(guard) => {
             let text = guard_text(&guard);
             let saved = text.and_then(|text| store.write(|tx| tx.keep_clock(&text)));
-            Answer::ClockSaved(guard, tend(store, local, saved))
+            Answer::ClockSaved(guard, examine_failure(store, local, saved))
         }
-        Work::Look(seen) => {
-            let found = look_around(store, &seen);
-            Answer::Found(tend(store, local, found))
+        Work::Poll(last_poll) => {
+            let found = poll(store, &last_poll);
+            Answer::Polled(examine_failure(store, local, found))
         }
     }
 }
 
-/// After an error of the disk: whether the database can recover, and room for it where the disk is full.
-fn tend<T>(store: &Store, local: &Local, result: Result<T>) -> std::result::Result<T, Failure> {
+/// After an I/O error: checks whether the database can recover, and frees the disk reserve if the disk is full.
+fn examine_failure<T>(
+    store: &Store,
+    local: &Local,
+    result: Result<T>,
+) -> std::result::Result<T, Failure> {
     result.map_err(|error| {
         if error.kind != Kind::Io {
             return error.into();
@@ -96,26 +105,26 @@ fn tend<T>(store: &Store, local: &Local, result: Result<T>) -> std::result::Resu
     })
 }
 
-fn look(guard: &ClockGuard, clock: &dyn Fn() -> Reading) -> (Times, Reading) {
+fn read_times(guard: &ClockGuard, clock: &dyn Fn() -> Reading) -> (Times, Reading) {
     let now = clock();
-    (guard.clone().look(now), now)
+    (guard.clone().update(now), now)
 }
 
 fn save_rules(store: &mut Store, loaded: &Loaded, clock: &dyn Fn() -> Reading) -> Result<i64> {
     store.write(|tx| {
-        tx.loaded_from(&loaded.book.path)?;
-        tx.apply_catalogue(&loaded.catalogue, clock().wall_ms)
+        tx.loaded_from(&loaded.schedules.path)?;
+        tx.keep_catalogue(&loaded.catalogue, clock().wall_ms)
     })
 }
 
-/// Whether an error concerns one schedule and not the store, so that the others of its transaction are worth a try alone.
+/// Whether an error concerns one schedule and not the store, so that the other schedules of its transaction can be retried without it.
 fn is_of_one(error: &Error) -> bool {
     matches!(error.kind, Kind::Bug | Kind::Failed | Kind::Refused)
 }
 
-/// Does something for each in one transaction; where that fails for one of them, for each in a transaction of its own, so that it
-/// stops none of the others.
-fn each_or_alone<T, R>(
+/// Performs `some` for all items in one transaction. If that fails because of one item, performs it for each item in a separate
+/// transaction, so that a failing item does not stop the others.
+fn together_or_separately<T, R>(
     store: &mut Store,
     all: &[T],
     mut some: impl FnMut(&mut Tx<'_>, &[T]) -> Result<Vec<R>>,
@@ -134,7 +143,7 @@ fn each_or_alone<T, R>(
         match store.write(|tx| some(tx, one)) {
             Ok(result) => results.extend(result),
             Err(error) if is_of_one(&error) => results.push(failed(error)),
-            // The others are not reached; what was done is done.
+            // The remaining items are not reached; the committed ones are kept.
             Err(error) if results.is_empty() => return Err(error),
             Err(_) => break,
         }
@@ -144,89 +153,95 @@ fn each_or_alone<T, R>(
 
 fn apply_all(
     store: &mut Store,
-    book: &Book,
+    schedules: &ScheduleSet,
     guard: &ClockGuard,
     indexes: &[usize],
     clock: &dyn Fn() -> Reading,
-) -> Result<Vec<Put>> {
+) -> Result<Vec<ApplyResult>> {
     let some = |tx: &mut Tx<'_>, indexes: &[usize]| {
-        let (times, now) = look(guard, clock);
-        let mut budget = Budget::for_schedules(indexes.len());
+        let (times, now) = read_times(guard, clock);
+        let mut budget = TransactionBudget::for_schedules(indexes.len());
         let mut put = Vec::new();
         for &index in indexes {
             if budget.is_spent() {
                 break;
             }
-            let entry = &book.entries[index];
-            let now = now_of(times, now, entry.is_elapsed(), book);
-            put.push(Put(apply(tx, entry, &book.data_version, now, &mut budget)?));
+            let entry = &schedules.entries[index];
+            let now = now_of(times, now, entry.is_elapsed(), schedules);
+            put.push(ApplyResult(apply(
+                tx,
+                entry,
+                &schedules.data_version,
+                now,
+                &mut budget,
+            )?));
         }
         Ok(put)
     };
-    let failed = |error: Error| Put(Applied::Failed(error.to_string()));
-    each_or_alone(store, indexes, some, failed)
+    let failed = |error: Error| ApplyResult(Applied::Failed(error.to_string()));
+    together_or_separately(store, indexes, some, failed)
 }
 
-fn find_removed(store: &Store, book: &Book) -> Result<Vec<String>> {
+fn find_removed(store: &Store, schedules: &ScheduleSet) -> Result<Vec<String>> {
     let rows = store.schedules()?.into_iter();
-    let gone = rows.filter(|row| row.version.is_some() && !book.has(&row.job));
+    let gone = rows.filter(|row| row.version.is_some() && !schedules.has(&row.job));
     Ok(gone.map(|row| row.job).collect())
 }
 
 fn remove_all(
     store: &mut Store,
-    book: &Book,
+    schedules: &ScheduleSet,
     guard: &ClockGuard,
     jobs: &[String],
     clock: &dyn Fn() -> Reading,
-) -> Result<Vec<Removed>> {
+) -> Result<Vec<RemoveResult>> {
     let some = |tx: &mut Tx<'_>, jobs: &[String]| {
-        let (times, now) = look(guard, clock);
-        let now = now_of(times, now, false, book);
-        let mut budget = Budget::for_schedules(jobs.len());
+        let (times, now) = read_times(guard, clock);
+        let now = now_of(times, now, false, schedules);
+        let mut budget = TransactionBudget::for_schedules(jobs.len());
         let mut removed = Vec::new();
         for job in jobs {
             if budget.is_spent() {
                 break;
             }
             removed.push(if remove(tx, job, now, &mut budget)? {
-                Removed::Done
+                RemoveResult::Done
             } else {
-                Removed::Unfinished
+                RemoveResult::Unfinished
             });
         }
         Ok(removed)
     };
-    let failed = |error: Error| Removed::Failed(error.to_string());
-    each_or_alone(store, jobs, some, failed)
+    let failed = |error: Error| RemoveResult::Failed(error.to_string());
+    together_or_separately(store, jobs, some, failed)
 }
 
 fn open_all(
     store: &mut Store,
-    book: &Book,
+    schedules: &ScheduleSet,
     guard: &ClockGuard,
     (due, lag_ms): (&[Due], i64),
     clock: &dyn Fn() -> Reading,
-) -> Result<Vec<Looked>> {
+) -> Result<Vec<OpenResult>> {
     if lag_ms > 0
-        && let Some(opened) = opened_by_leader(store, book, due)?
+        && let Some(opened) = opened_by_leader(store, schedules, due)?
     {
         return Ok(opened);
     }
     let some = |tx: &mut Tx<'_>, due: &[Due]| {
         let now = clock();
         let mut guard = guard.clone();
-        let times = guard.look(now);
+        let times = guard.update(now);
         tx.keep_clock(&guard_text(&guard)?)?;
-        let mut budget = Budget::for_schedules(due.len());
+        let mut budget = TransactionBudget::for_schedules(due.len());
         let mut outcomes = Vec::with_capacity(due.len());
         for &(at_ms, index) in due {
             if budget.is_spent() {
                 break;
             }
-            let entry = &book.entries[index];
-            outcomes.push(Looked(if is_due(times, entry.is_elapsed(), at_ms) {
-                let now = now_of(times, now, entry.is_elapsed(), book);
+            let entry = &schedules.entries[index];
+            outcomes.push(OpenResult(if is_due(times, entry.is_elapsed(), at_ms) {
+                let now = now_of(times, now, entry.is_elapsed(), schedules);
                 open(tx, entry, now, &mut budget)?
             } else {
                 Opened::NotDue
@@ -234,18 +249,22 @@ fn open_all(
         }
         Ok(outcomes)
     };
-    let failed = |error: Error| Looked(Opened::Failed(error.to_string()));
-    each_or_alone(store, due, some, failed)
+    let failed = |error: Error| OpenResult(Opened::Failed(error.to_string()));
+    together_or_separately(store, due, some, failed)
 }
 
-/// What the leader has opened meanwhile, if that is the first of what is due: as many as follow each other.
-fn opened_by_leader(store: &Store, book: &Book, due: &[Due]) -> Result<Option<Vec<Looked>>> {
+/// The schedules at the front of `due` that the leader has opened meanwhile; `None` if the first one is not among them.
+fn opened_by_leader(
+    store: &Store,
+    schedules: &ScheduleSet,
+    due: &[Due],
+) -> Result<Option<Vec<OpenResult>>> {
     let mut opened = Vec::new();
     for &(at_ms, index) in due {
-        let entry = &book.entries[index];
+        let entry = &schedules.entries[index];
         match store.schedule(&entry.job)? {
             Some(row) if row.digest == entry.plan.digest && row.watermark_ms >= at_ms => {
-                opened.push(Looked(Opened::Done {
+                opened.push(OpenResult(Opened::Done {
                     more: false,
                     next_ms: row.next_ms,
                     rows: Vec::new(),
@@ -257,33 +276,35 @@ fn opened_by_leader(store: &Store, book: &Book, due: &[Due]) -> Result<Option<Ve
     Ok((!opened.is_empty()).then_some(opened))
 }
 
-fn look_around(store: &Store, seen: &Seen) -> Result<Findings> {
+fn poll(store: &Store, last_poll: &LastPoll) -> Result<PollResult> {
     store.check_identity()?;
     if store.wal_bytes() >= CHECKPOINT_BYTES {
         store.checkpoint(false)?;
     }
     let data_version = store.data_version()?;
-    let mut findings = Findings {
+    let mut result = PollResult {
         data_version,
-        news: None,
+        changes: None,
     };
-    if seen.data_version != Some(data_version) || seen.all {
+    if last_poll.data_version != Some(data_version) || last_poll.force {
         let scheduler = store.scheduler()?;
-        findings.news = Some(News {
-            generation: store.catalogue_generation(&seen.path)?,
-            is_ours: store.cached_settings(&seen.path, &seen.stamp)?.is_some(),
+        result.changes = Some(StoreChanges {
+            generation: store.catalogue_generation(&last_poll.path)?,
+            is_ours: store
+                .kept_settings(&last_poll.path, &last_poll.stamp)?
+                .is_some(),
             in_force: scheduler.catalogue,
             accepted: scheduler.accepted,
         });
     }
-    Ok(findings)
+    Ok(result)
 }
 
 pub(super) fn guard_text(guard: &ClockGuard) -> Result<String> {
     serde_json::to_string(guard).map_err(|error| Error::new(Kind::Bug, error.to_string()))
 }
 
-/// What the time is for a kind of rule. While the calendar is held, its last believed time goes on.
+/// The current time for a kind of rule. While the calendar is held, time continues from the last accepted clock.
 pub(super) fn time_of(times: Times, elapsed: bool) -> i64 {
     match times.calendar_ms {
         Some(calendar_ms) if !elapsed => calendar_ms,
@@ -291,7 +312,7 @@ pub(super) fn time_of(times: Times, elapsed: bool) -> i64 {
     }
 }
 
-/// Whether an instant has come: while the calendar is held none of its instants has.
+/// Whether an instant has come. While the calendar is held, none of its instants has.
 fn is_due(times: Times, elapsed: bool, at_ms: i64) -> bool {
     let now_ms = if elapsed {
         Some(times.elapsed_ms)
@@ -301,10 +322,10 @@ fn is_due(times: Times, elapsed: bool, at_ms: i64) -> bool {
     now_ms.is_some_and(|now_ms| at_ms <= now_ms)
 }
 
-fn now_of(times: Times, now: Reading, elapsed: bool, book: &Book) -> Now<'_> {
+fn now_of(times: Times, now: Reading, elapsed: bool, schedules: &ScheduleSet) -> Now<'_> {
     Now {
         at_ms: time_of(times, elapsed),
         wall_ms: now.wall_ms,
-        settings: &book.settings,
+        settings: &schedules.settings,
     }
 }

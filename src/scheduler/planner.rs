@@ -1,6 +1,6 @@
-//! The scheduler without its surroundings: does at once what the loop wants, until nothing is left to be done.
+//! The scheduler's loop without threads, signals and timers: performs all pending work of the loop within one call.
 //!
-//! Rule: time comes in with each call, and nothing here waits. What fails ends the call; the next one does what is missing.
+//! Rule: the time is a parameter of each call, and nothing here waits. An error ends the call; the next call does the rest.
 
 use std::sync::Arc;
 
@@ -17,29 +17,29 @@ use super::counts::Counts;
 use super::perform::perform;
 use super::work::{Loaded, Work};
 
-/// What a tick found.
+/// The result of a tick.
 #[derive(Debug)]
 pub struct Ticked {
-    /// What it did.
+    /// The decided periods.
     pub counts: Counts,
-    /// What is next.
+    /// When the next schedule is due.
     pub next: Next,
     /// Jobs for which the store has another schedule in force than this process.
     pub stale: Vec<String>,
 }
 
-/// The schedules of a catalogue over a store.
+/// Opens the periods of a catalogue's schedules in a store.
 pub struct Planner {
     store: Store,
     local: Local,
     control: Control,
 }
 
-/// What is known of the clock: what an earlier process knew, or nothing.
+/// The state of the clock: that of an earlier process, if the store has it, or a new one.
 pub(super) fn guard_of(store: &Store, boot_id: &str, now: Reading) -> Result<ClockGuard> {
-    let kept = store.scheduler()?.clock;
-    let kept = kept.and_then(|text| serde_json::from_str::<ClockGuard>(&text).ok());
-    Ok(match kept {
+    let saved = store.scheduler()?.clock;
+    let saved = saved.and_then(|text| serde_json::from_str::<ClockGuard>(&text).ok());
+    Ok(match saved {
         Some(guard) => guard.resume(boot_id, now),
         None => ClockGuard::new(boot_id, now),
     })
@@ -69,7 +69,7 @@ impl Planner {
         Ok(planner)
     }
 
-    /// Puts the schedules of a newer catalogue in force instead; the old ones stay as long as that fails.
+    /// Puts the schedules of a newer catalogue in force instead; on an error the old ones stay in force.
     ///
     /// # Errors
     /// Those of the store.
@@ -78,21 +78,21 @@ impl Planner {
         self.work(now)
     }
 
-    /// What is known of the clock.
+    /// The state of the clock.
     pub fn guard(&self) -> &ClockGuard {
         self.control.guard()
     }
 
-    /// An operator believes the clock as it is.
+    /// An operator accepted the clock as it is.
     pub fn accept_clock(&mut self, now: Reading) {
         self.control.accept_clock(now);
     }
 
-    /// Opens everything that is due, and says when to come again. A standby gives a lag: it opens what is still not opened a second
-    /// after its instant.
+    /// Opens all due periods and returns when the next one is due. `lag_ms` is 0 for a leader; a standby opens only periods that have
+    /// been due for so long.
     ///
     /// # Errors
-    /// Those of the store; what was not opened stays due.
+    /// Those of the store; periods that were not opened stay due.
     pub fn tick(&mut self, now: Reading, lag_ms: i64) -> Result<Ticked> {
         self.control.set_leads(lag_ms == 0);
         self.work(now)?;
@@ -107,7 +107,7 @@ impl Planner {
     fn work(&mut self, now: Reading) -> Result<()> {
         let unread = || Err(Error::new(Kind::Bug, "a planner reads no catalogue"));
         let load: Reload = Arc::new(unread);
-        self.control.try_now();
+        self.control.clear_retry_delay();
         loop {
             let mut work = None;
             for action in self.control.next(now) {
@@ -125,7 +125,7 @@ impl Planner {
             let answer = perform(work, &mut self.store, &self.local, &load, &|| now);
             let failed = answer.failure();
             self.control.on_event(Event::Answer(answer), now);
-            self.control.forget_reload();
+            self.control.cancel_reload();
             if let Some(error) = failed {
                 return Err(error);
             }

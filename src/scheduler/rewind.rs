@@ -1,6 +1,6 @@
-//! Undoes what a clock that was ahead decided: periods that are still to come and have no run are decided again at their time.
+//! Undoes decisions by a clock that was ahead: periods that are still to come and have no run are decided again at their time.
 //!
-//! Rule: a period that has a run keeps it, so that nothing runs twice; rules of elapsed time never go back.
+//! Rule: a period that has a run is not undone, so that nothing runs twice. Rules of elapsed time are never rewound.
 
 use crate::error::Result;
 use crate::schedule::{Period, PeriodsError, Rule};
@@ -9,25 +9,25 @@ use crate::store::{PeriodRow, ScheduleRow, Store, Tx};
 use super::open::next_of;
 use super::told::defect;
 
-/// A watermark that is further ahead than this is not a clock that was set back a little.
+/// A watermark that is less ahead than this may come from a clock that was set back a little.
 const SLACK_MS: i64 = 60_000;
 
-/// Schedules that are looked at.
+/// Most schedules that are checked.
 const SCHEDULES_MAX: i64 = 10_000;
 
-/// Periods that are asked for at a time.
+/// Periods computed at a time.
 const PAGE: usize = 10_000;
 
-/// A schedule of the calendar whose periods were decided by a clock that was ahead.
+/// A calendar schedule whose periods were decided by a clock that was ahead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ahead {
     /// The job.
     pub job: String,
-    /// Up to when all is decided, milliseconds: none of its periods runs before.
+    /// The instant up to which all its periods are decided, milliseconds: no period runs before it.
     pub until_ms: i64,
 }
 
-/// The schedules that wait for the time up to which a clock that was ahead decided.
+/// The calendar schedules whose watermark is ahead of the clock.
 ///
 /// # Errors
 /// Those of the store.
@@ -44,7 +44,7 @@ pub fn ahead(store: &Store, now_ms: i64) -> Result<Vec<Ahead>> {
     Ok(found)
 }
 
-/// Whether a job has a schedule in force that goes by the wall clock.
+/// Whether a job has a schedule in force with a calendar rule.
 ///
 /// # Errors
 /// Those of the store.
@@ -62,7 +62,7 @@ fn is_by_calendar(store: &Store, row: &ScheduleRow) -> Result<bool> {
     Ok(rule.is_some_and(|rule| !rule.is_elapsed()))
 }
 
-/// Takes one schedule back to `now_ms`.
+/// Rewinds one schedule to `now_ms`.
 pub(super) fn rewind(tx: &mut Tx<'_>, job: &str, now_ms: i64) -> Result<()> {
     let Some(row) = tx.schedule(job)?.filter(|row| row.watermark_ms > now_ms) else {
         return Ok(());
@@ -84,7 +84,7 @@ pub(super) fn rewind(tx: &mut Tx<'_>, job: &str, now_ms: i64) -> Result<()> {
     tx.advance(job, now_ms, next_ms)
 }
 
-/// Keeps of a row of several periods those up to an instant.
+/// Shortens a row to its periods up to an instant.
 fn cut(tx: &mut Tx<'_>, row: &PeriodRow, at_ms: i64) -> Result<()> {
     let Some(version) = tx.version(row.version)? else {
         return Ok(());
@@ -124,7 +124,7 @@ fn count_behind(rule: &Rule, row: &PeriodRow, at_ms: i64) -> Result<i64, Periods
     }
 }
 
-/// The last period up to an instant, not before another.
+/// The last period from `first_ms` up to `at_ms`.
 fn last_before(rule: &Rule, first_ms: i64, at_ms: i64) -> Result<Option<Period>, PeriodsError> {
     let mut reach_ms = SLACK_MS;
     loop {

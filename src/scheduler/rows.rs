@@ -1,6 +1,6 @@
-//! Rows of what was decided, one after another: consecutive periods with one result and without a run share a row.
+//! Rows of decided periods. Consecutive periods with equal results and without a run share a row.
 //!
-//! Rule: a row must not reach over a period that another row tells of; whoever passes over one says so with [`Rows::part`].
+//! Rule: a row must not extend across a period that another row covers; the caller reports such a period with [`Rows::interrupt`].
 
 use crate::error::Result;
 use crate::store::{PeriodRow, Tx};
@@ -9,11 +9,11 @@ use crate::store::{PeriodRow, Tx};
 pub(super) struct Rows {
     /// Whether periods of this rule may share rows.
     mergeable: bool,
-    /// Whether the next one follows the last one at once.
+    /// Whether the next period directly follows the last one.
     joins: bool,
-    /// Whether the first one follows the last one of the store at once.
-    goes_on: bool,
-    /// The last one is not written yet.
+    /// Whether the first row directly follows the last stored row.
+    extends_stored: bool,
+    /// All but the last are written.
     decided: Vec<PeriodRow>,
 }
 
@@ -22,7 +22,7 @@ impl Rows {
         Self {
             mergeable,
             joins: true,
-            goes_on: false,
+            extends_stored: false,
             decided: Vec::new(),
         }
     }
@@ -31,8 +31,8 @@ impl Rows {
         self.decided.len()
     }
 
-    /// A period that is told already lies between the last one and the next.
-    pub(super) fn part(&mut self) {
+    /// Reports that a period which is covered already lies between the last period and the next.
+    pub(super) fn interrupt(&mut self) {
         self.joins = false;
     }
 
@@ -42,7 +42,7 @@ impl Rows {
             Some(last) if joins && last.can_merge(&row) => last.extend(&row),
             _ => {
                 self.flush(tx)?;
-                self.goes_on = joins && self.decided.is_empty();
+                self.extends_stored = joins && self.decided.is_empty();
                 self.decided.push(row);
             }
         }
@@ -53,7 +53,7 @@ impl Rows {
         let Some(row) = self.decided.last() else {
             return Ok(());
         };
-        if self.goes_on
+        if self.extends_stored
             && row.run.is_none()
             && let Some(mut last) = tx.last_period(&row.job)?
             && last.last_due_ms <= row.due_ms
@@ -65,7 +65,7 @@ impl Rows {
         tx.add_period(row)
     }
 
-    /// Writes the last row; all that were decided, for the log.
+    /// Writes the last row; returns all rows, for the log.
     pub(super) fn finish(mut self, tx: &mut Tx<'_>) -> Result<Vec<PeriodRow>> {
         self.flush(tx)?;
         Ok(self.decided)

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::error::Result;
 use crate::store::PeriodRow;
 
-/// Gives the rows of one version in order, given the last one; no more rows are an empty page.
+/// Fetches the next page of rows of one version, in order, after the given row; an empty page ends the stream.
 pub(super) type Fetch<'a> = dyn FnMut(Option<&PeriodRow>) -> Result<Vec<PeriodRow>> + 'a;
 
 /// Rows that come in pages.
@@ -28,7 +28,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// The next row, if it begins up to this instant.
+    /// Takes the next row if it begins at or before this instant.
     pub(super) fn up_to(&mut self, at_ms: i64) -> Result<Option<PeriodRow>> {
         if self.page.is_empty() && !self.ended {
             self.page = (self.fetch)(self.last.as_ref())?.into();

@@ -1,24 +1,24 @@
-//! Rows that tell of several periods at once.
+//! Stretches: rows that cover several consecutive periods.
 //!
-//! Rule: pure; a stretch is a part of what its rule enumerates, so it can be taken apart again at any key.
+//! Rule: pure. A stretch covers consecutive periods of its rule, so it can be split again at any key.
 
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::PeriodRow;
 
-/// Periods that are asked for at a time.
+/// Periods computed at a time.
 const PAGE: usize = 10_000;
 
-/// A period of a stretch, told apart from what lies before and behind it.
+/// A stretch that is split around one of its periods.
 pub struct Split {
-    /// The rest before it.
+    /// The periods before it.
     pub before: Option<PeriodRow>,
     /// The period alone.
     pub period: PeriodRow,
-    /// The rest behind it.
+    /// The periods after it.
     pub behind: Option<PeriodRow>,
 }
 
-/// Takes a row apart at a key; `None` if the key is not in it.
+/// Splits a row at a key; `None` if the row does not cover the key.
 ///
 /// # Errors
 /// Those of the rule.
@@ -57,7 +57,7 @@ pub fn split(row: &PeriodRow, rule: &Rule, key: &str) -> Result<Option<Split>, P
     }))
 }
 
-/// Takes off the first period of a row.
+/// Splits a row after its first period.
 fn first(row: &PeriodRow, rule: &Rule) -> Result<Split, PeriodsError> {
     let period = PeriodRow {
         last_period: row.period.clone(),
@@ -90,11 +90,11 @@ fn first(row: &PeriodRow, rule: &Rule) -> Result<Split, PeriodsError> {
     })
 }
 
-/// Calls `see` with each period of a row, from its first to its last, until it says stop.
+/// Calls `visit` with each period of a row, from its first to its last, until it returns false.
 pub(super) fn each(
     row: &PeriodRow,
     rule: &Rule,
-    mut see: impl FnMut(&Period) -> bool,
+    mut visit: impl FnMut(&Period) -> bool,
 ) -> Result<(), PeriodsError> {
     let mut begun = false;
     let mut after_ms = row.due_ms - 1;
@@ -102,7 +102,7 @@ pub(super) fn each(
         let page = rule.periods(after_ms, row.last_due_ms, PAGE)?;
         for period in &page {
             begun |= period.key == row.period;
-            if begun && !see(period) {
+            if begun && !visit(period) {
                 return Ok(());
             }
             if begun && period.key == row.last_period {

@@ -1,4 +1,4 @@
-//! Sleeps until an instant of the wall clock, precisely, and wakes when somebody sets the clock.
+//! A timer that expires precisely at an instant of the wall clock, and also when the clock is set.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,7 +9,7 @@ use rustix::time::{
 
 use crate::error::{Error, Kind, Result};
 
-/// A timer of the kernel that can stand in a poll loop.
+/// A kernel timer (timerfd) for a poll loop.
 pub(super) struct Timer(OwnedFd);
 
 impl Timer {
@@ -20,9 +20,9 @@ impl Timer {
             .map_err(|error| failed("make", error))
     }
 
-    /// Rings at an instant, or only when the clock is set.
+    /// Sets the instant, milliseconds UTC; `None`: the timer expires only when the clock is set.
     pub(super) fn set(&self, wall_ms: Option<i64>) -> Result<()> {
-        // Far away, but armed: an unarmed timer hears of no clock change. Zero would unarm it.
+        // A far instant instead of none: a disarmed timer does not report changes of the clock. Zero would disarm it.
         let wall_ms = wall_ms.unwrap_or(i64::MAX / 1_000_000).max(1);
         let time = Itimerspec {
             it_interval: Timespec {
@@ -36,13 +36,13 @@ impl Timer {
         };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         match timerfd_settime(&self.0, flags, &time) {
-            // The error tells once more that the clock was set; the timer is armed.
+            // The error only reports that the clock was set; the timer is armed.
             Ok(_) | Err(rustix::io::Errno::CANCELED) => Ok(()),
             Err(error) => Err(failed("set", error)),
         }
     }
 
-    /// Takes the ring, or the news that the clock was set.
+    /// Clears an expiry or a report that the clock was set.
     pub(super) fn drain(&self) {
         let mut count = [0u8; 8];
         let _ = rustix::io::read(&self.0, &mut count);

@@ -1,6 +1,6 @@
-//! Which rows tell of a period.
+//! Which rows cover a period.
 //!
-//! Rule: a row of several periods names only its first and its last: whether it holds another is asked of its own rule.
+//! Rule: a row of several periods names only the first and the last. Whether it covers another period follows from its own rule.
 
 use crate::error::{Error, Kind, Result};
 use crate::schedule::{MAX_PERIODS, Period, PeriodsError, Rule};
@@ -8,15 +8,15 @@ use crate::store::{PeriodRow, Store, Tx, VersionRow};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// How far outside the time of a version its rows can lie: periods that a change passed over.
+/// How far outside the time of a version its rows can lie: a change decides periods that would be lost.
 const OUTSIDE_MS: i64 = 33 * DAY_MS;
 
-/// Where rows are looked for.
+/// A source of rows.
 pub(super) trait Rows {
-    /// The row that begins with this period.
+    /// The row whose first period has this key.
     fn row(&self, job: &str, key: &str) -> Result<Option<PeriodRow>>;
 
-    /// The rows of several periods, of one version, that cover an instant.
+    /// The rows with several periods of one version that include an instant.
     fn stretches(&self, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>>;
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Version {
     pub(super) number: i64,
     pub(super) from_ms: i64,
     pub(super) until_ms: Option<i64>,
-    /// The reason if it cannot be read.
+    /// The rule, or why it cannot be read.
     pub(super) rule: Result<Rule, String>,
 }
 
@@ -59,7 +59,7 @@ impl Version {
         }
     }
 
-    /// Whether it can have rows around an instant.
+    /// Whether it can have a row that covers a period at this instant.
     pub(super) fn is_near(&self, at_ms: i64) -> bool {
         at_ms > self.from_ms.saturating_sub(OUTSIDE_MS)
             && self
@@ -68,19 +68,19 @@ impl Version {
     }
 }
 
-/// Every version of a job's schedule, the oldest first.
+/// All versions of a job's schedule, oldest first.
 pub(super) fn versions(store: &Store, job: &str) -> Result<Vec<Version>> {
     Ok(store.versions(job)?.iter().map(Version::read).collect())
 }
 
-/// An engine that cannot answer is a defect.
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+/// Reports an error of a stored rule as an internal error.
+#[expect(clippy::needless_pass_by_value, reason = "used in `map_err`")]
 pub(super) fn defect(error: PeriodsError) -> Error {
     Error::new(Kind::Bug, error.to_string())
 }
 
-/// The rows that tell of a period: one, if all is well.
-pub(super) fn tellers<'v>(
+/// The rows that cover a period; exactly one, unless the store is inconsistent.
+pub(super) fn covering_rows<'v>(
     rows: &impl Rows,
     versions: impl Iterator<Item = &'v Version>,
     job: &str,
@@ -95,7 +95,7 @@ pub(super) fn tellers<'v>(
             continue;
         };
         for row in rows.stretches(job, version.number, period.instant_ms)? {
-            if row.period != key && holds(&row, rule, &period).map_err(defect)? {
+            if row.period != key && covers(&row, rule, &period).map_err(defect)? {
                 found.push(row);
             }
         }
@@ -103,8 +103,8 @@ pub(super) fn tellers<'v>(
     Ok(found)
 }
 
-/// Whether a row tells of a period of its rule.
-pub(super) fn holds(row: &PeriodRow, rule: &Rule, period: &Period) -> Result<bool, PeriodsError> {
+/// Whether a row covers a period of its rule.
+pub(super) fn covers(row: &PeriodRow, rule: &Rule, period: &Period) -> Result<bool, PeriodsError> {
     let at_ms = period.instant_ms;
     if at_ms < row.due_ms || at_ms > row.last_due_ms {
         return Ok(false);
@@ -112,7 +112,7 @@ pub(super) fn holds(row: &PeriodRow, rule: &Rule, period: &Period) -> Result<boo
     if row.due_ms < at_ms && at_ms < row.last_due_ms {
         return Ok(true);
     }
-    // At its first or last instant, perhaps one of several.
+    // At the first or last instant of the row, which may have several periods: compare positions.
     let together = rule.periods(at_ms - 1, at_ms, MAX_PERIODS)?;
     let place = |key: &str| together.iter().position(|period| period.key == key);
     let here = place(&period.key);

@@ -1,7 +1,7 @@
-//! Compares the rows of one version of a schedule with the periods that its rule has.
+//! Compares the rows of one version of a schedule with the periods of its rule.
 //!
-//! Rule: pure; rows come in as a stream, and what other versions tell is asked through a function. Both sides are walked once
-//! and in order, so a year of seconds needs no more memory than a page of them.
+//! Rule: pure. Rows come in as a stream; rows of other versions are looked up through a function. Both sides are walked once and in
+//! order, so a year of seconds needs no more memory than a page of them.
 
 use crate::error::Result;
 use crate::policy::PeriodResult;
@@ -16,23 +16,23 @@ use super::told::defect;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Periods that are asked for at a time.
+/// Periods computed at a time.
 const PAGE: usize = 10_000;
 
-/// A version and the time for which every period of it must be told.
+/// A version and the time in which each of its periods must be covered by a row.
 pub(super) struct Part<'a> {
     pub(super) rule: &'a Rule,
     pub(super) version: i64,
-    /// Later than this ...
+    /// After this ...
     pub(super) from_ms: i64,
-    /// ... up to this.
+    /// ... up to and including this.
     pub(super) until_ms: i64,
 }
 
-/// Which rows tell of a period besides those of this version that hold it.
+/// Finds the rows of other versions that cover a period.
 pub(super) type Others<'a> = dyn Fn(&Period) -> Result<Vec<PeriodRow>> + 'a;
 
-/// Walks one version; how many periods it has.
+/// Walks one version; returns the number of its periods.
 pub(super) fn walk(
     part: &Part<'_>,
     rows: &mut Stream<'_>,
@@ -43,39 +43,39 @@ pub(super) fn walk(
         part,
         others,
         findings,
-        moves: part.rule.keys_are_instants_or_days() && !part.rule.keys_are_instants(),
+        keys_can_move: part.rule.keys_are_instants_or_days() && !part.rule.keys_are_instants(),
         at_ms: i64::MIN,
         starting: Vec::new(),
         open: Vec::new(),
         periods: 0,
     };
     while let Some(row) = rows.up_to(part.from_ms)? {
-        walk.before(row)?;
+        walk.add_early_row(row)?;
     }
     let mut after_ms = part.from_ms;
     loop {
-        let page = ask(part.rule, after_ms, part.until_ms, PAGE)?;
+        let page = periods_of(part.rule, after_ms, part.until_ms, PAGE)?;
         for period in &page {
-            walk.see(period, rows)?;
+            walk.visit(period, rows)?;
         }
         match page.last() {
             Some(last) if page.len() >= PAGE => after_ms = last.instant_ms,
             _ => break,
         }
     }
-    walk.pass(part.until_ms, rows)?;
+    walk.finish_up_to(part.until_ms, rows)?;
     for open in std::mem::take(&mut walk.open) {
-        walk.alone(&open.row)?;
+        walk.check_alone(&open.row)?;
     }
     while let Some(row) = rows.up_to(i64::MAX)? {
         walk.check_run(&row);
-        walk.alone(&row)?;
+        walk.check_alone(&row)?;
     }
     Ok(walk.periods)
 }
 
-/// The periods of a rule; none behind the end of the calendar.
-fn ask(rule: &Rule, after_ms: i64, until_ms: i64, limit: usize) -> Result<Vec<Period>> {
+/// The periods of a rule; none after the end of the calendar.
+fn periods_of(rule: &Rule, after_ms: i64, until_ms: i64, limit: usize) -> Result<Vec<Period>> {
     if until_ms <= after_ms {
         return Ok(Vec::new());
     }
@@ -89,39 +89,39 @@ struct Walk<'a> {
     part: &'a Part<'a>,
     others: &'a Others<'a>,
     findings: &'a mut Findings,
-    /// Whether a key can be told by a row of another version, beside one of this.
-    moves: bool,
-    /// The instant that is looked at.
+    /// Whether a row of another version can cover a key as well.
+    keys_can_move: bool,
+    /// The instant of the current period.
     at_ms: i64,
-    /// Rows that begin at this instant and whose period was not met.
+    /// Rows that begin at this instant and whose first period has not been visited.
     starting: Vec<PeriodRow>,
-    /// Rows that were begun and not ended.
+    /// Rows whose first period has been visited and whose last has not.
     open: Vec<Open>,
-    /// How many the rule has.
+    /// The number of visited periods.
     periods: i64,
 }
 
 struct Open {
     row: PeriodRow,
-    /// Of its periods.
+    /// The number of its visited periods.
     seen: i64,
 }
 
 impl Walk<'_> {
-    /// A row that begins before the time of its version: it was passed over by a change, or what is before was pruned.
-    fn before(&mut self, row: PeriodRow) -> Result<()> {
+    /// Adds a row that begins before the time of its version: a change would have lost it, or the older history was pruned.
+    fn add_early_row(&mut self, row: PeriodRow) -> Result<()> {
         self.check_run(&row);
-        let first = at(self.part.rule, row.due_ms, &row.period)?;
+        let first = period_at(self.part.rule, row.due_ms, &row.period)?;
         if let Some(first) = &first {
             let mut others = (self.others)(first)?;
             others.retain(|other| other.period != row.period);
             for other in others {
-                self.doubled(first, [&row, &other]);
-                self.findings.end_row();
+                self.report_doubled(first, [&row, &other]);
+                self.findings.end_series();
             }
         }
         if first.is_none() || row.last_due_ms <= self.part.from_ms {
-            return self.alone(&row);
+            return self.check_alone(&row);
         }
         let mut seen = 0;
         each(&row, self.part.rule, |period| {
@@ -133,11 +133,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The next period of the rule.
-    fn see(&mut self, period: &Period, rows: &mut Stream<'_>) -> Result<()> {
+    /// Visits the next period of the rule.
+    fn visit(&mut self, period: &Period, rows: &mut Stream<'_>) -> Result<()> {
         self.periods += 1;
         if period.instant_ms > self.at_ms {
-            self.pass(period.instant_ms - 1, rows)?;
+            self.finish_up_to(period.instant_ms - 1, rows)?;
             self.at_ms = period.instant_ms;
             while let Some(row) = rows.up_to(period.instant_ms)? {
                 self.starting.push(row);
@@ -152,7 +152,7 @@ impl Walk<'_> {
             self.check_run(&row);
             self.open.push(Open { row, seen: 0 });
         }
-        self.judge(period)?;
+        self.check_period(period)?;
         let mut index = 0;
         while let Some(open) = self.open.get_mut(index) {
             open.seen += 1;
@@ -166,34 +166,34 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The last period of a row.
+    /// Checks a row at its last period.
     fn end(&mut self, Open { row, seen }: &Open, last: &Period) {
         if row.last_due_ms != last.instant_ms {
-            self.unknown(&row.last_period, row.last_due_ms);
+            self.report_unknown(&row.last_period, row.last_due_ms);
         }
         if *seen != row.count {
             wrong_count(self.findings, row, &seen.to_string());
         }
     }
 
-    /// Whether a period is told exactly once.
-    fn judge(&mut self, period: &Period) -> Result<()> {
-        let told = self.open.len();
-        let edge = self.moves && period.instant_ms <= self.part.from_ms + 2 * DAY_MS;
-        let mut others = if told == 0 || edge {
+    /// Checks that exactly one row covers a period.
+    fn check_period(&mut self, period: &Period) -> Result<()> {
+        let own = self.open.len();
+        let edge = self.keys_can_move && period.instant_ms <= self.part.from_ms + 2 * DAY_MS;
+        let mut others = if own == 0 || edge {
             (self.others)(period)?
         } else {
             Vec::new()
         };
         others.retain(|other| !self.open.iter().any(|open| open.row.period == other.period));
-        let tellers: Vec<PeriodRow> = match told + others.len() {
+        let covering: Vec<PeriodRow> = match own + others.len() {
             0 => {
-                let cause = format!("no row tells of it (version {})", self.part.version);
-                self.findings.period(period, Trouble::Missing, cause);
+                let cause = format!("no row covers it (version {})", self.part.version);
+                self.findings.add_period(period, Trouble::Missing, cause);
                 return Ok(());
             }
             1 => {
-                self.findings.end_row();
+                self.findings.end_series();
                 return Ok(());
             }
             _ => {
@@ -201,26 +201,26 @@ impl Walk<'_> {
                 own.chain(others).collect()
             }
         };
-        for pair in tellers.windows(2) {
+        for pair in covering.windows(2) {
             if let [one, other] = pair {
-                self.doubled(period, [one, other]);
+                self.report_doubled(period, [one, other]);
             }
         }
         Ok(())
     }
 
-    fn doubled(&mut self, period: &Period, [one, other]: [&PeriodRow; 2]) {
-        let cause = format!("told by {} and by {}", name(one), name(other));
-        self.findings.period(period, Trouble::Doubled, cause);
+    fn report_doubled(&mut self, period: &Period, [one, other]: [&PeriodRow; 2]) {
+        let cause = format!("covered by {} and by {}", describe(one), describe(other));
+        self.findings.add_period(period, Trouble::Doubled, cause);
     }
 
-    /// Everything up to an instant was seen: what began or should have ended by then is not of this rule.
-    fn pass(&mut self, until_ms: i64, rows: &mut Stream<'_>) -> Result<()> {
+    /// All periods up to an instant were visited: a row that begins or ends by then at another period is not of this rule.
+    fn finish_up_to(&mut self, until_ms: i64, rows: &mut Stream<'_>) -> Result<()> {
         for row in std::mem::take(&mut self.starting) {
-            self.unknown(&row.period, row.due_ms);
+            self.report_unknown(&row.period, row.due_ms);
         }
         while let Some(row) = rows.up_to(until_ms)? {
-            self.unknown(&row.period, row.due_ms);
+            self.report_unknown(&row.period, row.due_ms);
         }
         if self
             .open
@@ -229,7 +229,7 @@ impl Walk<'_> {
         {
             for open in std::mem::take(&mut self.open) {
                 if open.row.last_due_ms <= until_ms {
-                    self.unknown(&open.row.last_period, open.row.last_due_ms);
+                    self.report_unknown(&open.row.last_period, open.row.last_due_ms);
                 } else {
                     self.open.push(open);
                 }
@@ -238,10 +238,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A row outside the time of its version, compared with the rule on its own.
-    fn alone(&mut self, row: &PeriodRow) -> Result<()> {
-        if at(self.part.rule, row.due_ms, &row.period)?.is_none() {
-            self.unknown(&row.period, row.due_ms);
+    /// Compares a row outside the time of its version with the rule.
+    fn check_alone(&mut self, row: &PeriodRow) -> Result<()> {
+        if period_at(self.part.rule, row.due_ms, &row.period)?.is_none() {
+            self.report_unknown(&row.period, row.due_ms);
             return Ok(());
         }
         let (mut seen, mut ended) = (0, false);
@@ -256,12 +256,12 @@ impl Walk<'_> {
         } else if seen > row.count {
             wrong_count(self.findings, row, "more");
         } else if !ended {
-            self.unknown(&row.last_period, row.last_due_ms);
+            self.report_unknown(&row.last_period, row.last_due_ms);
         }
         Ok(())
     }
 
-    fn unknown(&mut self, key: &str, at_ms: i64) {
+    fn report_unknown(&mut self, key: &str, at_ms: i64) {
         let version = self.part.version;
         let detail = format!(
             "its rule (version {version}) has no such period at {}",
@@ -283,18 +283,18 @@ impl Walk<'_> {
 }
 
 fn wrong_count(findings: &mut Findings, row: &PeriodRow, seen: &str) {
-    let detail = format!("{} says {}, its rule has {seen}", name(row), row.count);
+    let detail = format!("{} says {}, its rule has {seen}", describe(row), row.count);
     findings.add(Some(&row.period), Trouble::WrongCount, detail);
 }
 
 /// The period of a rule at an instant with this key.
-fn at(rule: &Rule, at_ms: i64, key: &str) -> Result<Option<Period>> {
-    let periods = ask(rule, at_ms.saturating_sub(1), at_ms, PAGE)?;
+fn period_at(rule: &Rule, at_ms: i64, key: &str) -> Result<Option<Period>> {
+    let periods = periods_of(rule, at_ms.saturating_sub(1), at_ms, PAGE)?;
     Ok(periods.into_iter().find(|period| period.key == key))
 }
 
-/// A row in a sentence.
-fn name(row: &PeriodRow) -> String {
+/// A row, for messages.
+fn describe(row: &PeriodRow) -> String {
     if row.count == 1 {
         return format!("`{}` ({})", row.period, row.result);
     }
@@ -311,7 +311,7 @@ mod tests {
     /// 1970-01-06: where hours are counted from.
     const BASE: i64 = 5 * DAY_MS;
 
-    /// Hours with fixed keys, so that they could move.
+    /// Hours with keys that are wall-clock times, which can move.
     fn hourly() -> Rule {
         let spec = RuleSpec {
             cron: Some("0 0-23 * * *".to_owned()),
@@ -321,7 +321,7 @@ mod tests {
         Rule::new(&spec, &Zones::bundled()).unwrap()
     }
 
-    /// One row for these hours.
+    /// One row that covers these hours.
     fn row(rule: &Rule, hours: std::ops::RangeInclusive<i64>) -> PeriodRow {
         let periods = rule
             .periods(
@@ -341,14 +341,14 @@ mod tests {
         .unwrap()
     }
 
-    /// The hour of a key, or the key.
+    /// The hour of a key of the first day; other keys unchanged.
     fn hour(key: &str) -> &str {
         let hour = key.strip_prefix("1970-01-06T");
         hour.and_then(|hour| hour.strip_suffix(":00[UTC]"))
             .unwrap_or(key)
     }
 
-    /// What is found when hours 1 to 10 must be told, and how often others were asked.
+    /// The findings when hours 1 to 10 must be covered, and how often other versions were looked up.
     fn found(rows: Vec<PeriodRow>, others: &Others<'_>) -> (Vec<String>, usize) {
         let rule = hourly();
         let part = Part {
@@ -380,23 +380,23 @@ mod tests {
         (found.collect(), asked.get())
     }
 
-    fn alone(rows: Vec<PeriodRow>) -> Vec<String> {
+    fn found_alone(rows: Vec<PeriodRow>) -> Vec<String> {
         found(rows, &|_| Ok(Vec::new())).0
     }
 
     #[test]
-    fn rows_that_follow_each_other_are_fine() {
+    fn rows_that_cover_each_period_once_have_no_findings() {
         let rule = hourly();
         for borders in [vec![], vec![1], vec![9], vec![3, 4, 7], (1..10).collect()] {
             let starts = std::iter::once(1).chain(borders.iter().map(|border| border + 1));
             let ends = borders.iter().copied().chain([10]);
             let rows: Vec<PeriodRow> = starts.zip(ends).map(|(a, b)| row(&rule, a..=b)).collect();
-            assert!(alone(rows).is_empty(), "{borders:?}");
+            assert!(found_alone(rows).is_empty(), "{borders:?}");
         }
     }
 
     #[test]
-    fn gaps_and_doubles_are_named_once_each() {
+    fn consecutive_gaps_and_doubles_are_one_finding_each() {
         let rule = hourly();
         let rows = |parts: &[std::ops::RangeInclusive<i64>]| {
             parts.iter().map(|part| row(&rule, part.clone())).collect()
@@ -414,28 +414,28 @@ mod tests {
                 vec!["doubled 03", "doubled 05"],
             ),
         ] {
-            assert_eq!(alone(parts), want);
+            assert_eq!(found_alone(parts), want);
         }
     }
 
     #[test]
-    fn rows_reach_over_both_ends() {
+    fn rows_may_reach_beyond_the_time_of_their_version() {
         let rule = hourly();
-        assert!(alone(vec![row(&rule, 0..=0), row(&rule, 1..=10)]).is_empty());
+        assert!(found_alone(vec![row(&rule, 0..=0), row(&rule, 1..=10)]).is_empty());
         assert!(
-            alone(vec![
+            found_alone(vec![
                 row(&rule, 0..=7),
                 row(&rule, 8..=8),
                 row(&rule, 9..=20)
             ])
             .is_empty()
         );
-        assert!(alone(vec![row(&rule, 0..=30)]).is_empty());
-        assert!(alone(vec![row(&rule, 1..=10), row(&rule, 12..=14)]).is_empty());
+        assert!(found_alone(vec![row(&rule, 0..=30)]).is_empty());
+        assert!(found_alone(vec![row(&rule, 1..=10), row(&rule, 12..=14)]).is_empty());
         let count = |rows: [std::ops::RangeInclusive<i64>; 2], which: usize| {
             let mut rows = rows.map(|part| row(&rule, part));
             rows[which].count += 1;
-            alone(rows.into())
+            found_alone(rows.into())
         };
         assert_eq!(count([0..=0, 1..=10], 0), ["wrong_count 00"]);
         assert_eq!(count([0..=5, 6..=10], 0), ["wrong_count 00"]);
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_rule_is_unknown_wherever_it_lies() {
+    fn a_period_that_the_rule_does_not_have_is_unknown_at_any_instant() {
         let rule = hourly();
         let whole = row(&rule, 1..=10);
         for at_ms in [
@@ -465,30 +465,33 @@ mod tests {
             };
             let mut rows = vec![whole.clone(), stranger];
             rows.sort_by_key(|row| row.due_ms);
-            assert_eq!(alone(rows), ["unknown x"], "{at_ms}");
+            assert_eq!(found_alone(rows), ["unknown x"], "{at_ms}");
         }
-        // A first instant of long ago must not make it walk from there.
+        // A first instant long ago must not make the walk begin there.
         let long = PeriodRow {
             due_ms: i64::MIN,
             ..whole
         };
-        assert_eq!(alone(vec![long]), ["unknown 01", "missing 01"]);
+        assert_eq!(found_alone(vec![long]), ["unknown 01", "missing 01"]);
     }
 
     #[test]
-    fn other_versions_are_asked_where_it_matters() {
+    fn other_versions_are_looked_up_for_gaps_and_near_the_start_of_a_version() {
         let rule = hourly();
-        // What is not told here may be told there.
+        // A period without a row of this version may be covered by another.
         let there = row(&rule, 3..=3);
-        let told = |period: &Period| {
+        let elsewhere = |period: &Period| {
             let found = hour(&period.key) == "03";
             Ok(Vec::from_iter(found.then(|| there.clone())))
         };
         let rows = || vec![row(&rule, 1..=2), row(&rule, 4..=10)];
-        assert_eq!(found(rows(), &told).0, [""; 0]);
-        // Near the border each key could have moved over it.
+        assert_eq!(found(rows(), &elsewhere).0, [""; 0]);
+        // Near the start of the version each key could have moved over it.
         let twice = vec![row(&rule, 1..=10)];
-        assert_eq!(found(twice, &told), (vec!["doubled 03".to_owned()], 10));
+        assert_eq!(
+            found(twice, &elsewhere),
+            (vec!["doubled 03".to_owned()], 10)
+        );
         let passed = vec![row(&rule, -4..=-4), row(&rule, 1..=10)];
         let here = |period: &Period| {
             let found = period.instant_ms < BASE;
@@ -502,10 +505,10 @@ mod tests {
         let rule = hourly();
         let mut rows = vec![row(&rule, 1..=1), row(&rule, 2..=10)];
         rows[0].run = Some(crate::run::RunId(1));
-        assert_eq!(alone(rows.clone()), ["wrong_run 01"]);
+        assert_eq!(found_alone(rows.clone()), ["wrong_run 01"]);
         rows[0].result = PeriodResult::CaughtUp;
-        assert!(alone(rows.clone()).is_empty());
+        assert!(found_alone(rows.clone()).is_empty());
         rows[0].run = None;
-        assert_eq!(alone(rows), ["wrong_run 01"]);
+        assert_eq!(found_alone(rows), ["wrong_run 01"]);
     }
 }

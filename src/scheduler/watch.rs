@@ -1,7 +1,7 @@
-//! The process around the loop: waits for the next instant, for signals, for the lead and for work that comes back.
+//! The process around the loop: waits for the next instant, for signals, for the lead and for the end of work.
 //!
-//! Rule: nothing but the poll waits, and every turn asks the loop what is to be done, so that a signal, a step of the clock or a
-//! resume from suspend can only make it look earlier.
+//! Rule: only the poll waits, and every turn asks the loop for actions. So a signal, a step of the clock or a resume from suspend can
+//! only make the loop act earlier.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::process::signals::SignalPipe;
 use crate::store::{OpenOptions, Opened};
 
 use super::control::{Action, Control, Event};
-use super::hands::Hands;
-use super::house::House;
+use super::hands::StoreThread;
+use super::house::Housekeeper;
 use super::planner::{Planner, guard_of};
 use super::timer::Timer;
 use super::work::Loaded;
 use super::{Counts, Reload};
 
-/// The longest sleep: nothing but a lost wake-up needs it.
+/// The longest sleep; it matters only if a wake-up is lost.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 struct Scheduler {
     control: Control,
-    hands: Hands,
+    store_thread: StoreThread,
     candidate: Candidate,
     timer: Timer,
     stops: SignalPipe,
@@ -52,10 +52,10 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     let now = clock::reading();
     let guard = guard_of(&store, &clock::boot_id(), now)?;
     let control = Control::new(Loaded::of(catalogue)?, guard, candidate.leads(), now);
-    let _house = House::start(open, Arc::clone(&reload))?;
+    let _house = Housekeeper::start(open, Arc::clone(&reload))?;
     let scheduler = Scheduler {
         control,
-        hands: Hands::start(store, local, reload)?,
+        store_thread: StoreThread::start(store, local, reload)?,
         candidate,
         timer: Timer::new()?,
         stops,
@@ -65,7 +65,7 @@ pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<(
     scheduler.work()
 }
 
-/// Opens what is due now, and no more.
+/// Opens the periods that are due now, and ends.
 ///
 /// # Errors
 /// Those of the store; [`Kind::TryAgain`] while calendar rules are held.
@@ -99,30 +99,30 @@ fn held_error(jump_ms: i64) -> Error {
 impl Scheduler {
     fn work(mut self) -> Result<()> {
         loop {
-            self.hear()?;
+            self.take_events()?;
             for action in self.control.next(clock::reading()) {
                 match action {
-                    Action::Do(work) => self.hands.give(work)?,
+                    Action::Do(work) => self.store_thread.give(work)?,
                     Action::Log(line) | Action::Started(line) => line.write(),
                     Action::Ready => self.notify.ready(&self.control.status()),
                     Action::Reloading => self.notify.reloading(),
                     Action::Stopping => self.notify.stopping(),
-                    Action::GiveBackMemory => memory::give_back(),
+                    Action::GiveBackMemory => memory::trim(),
                     Action::End(result) => return result,
                 }
             }
             if !self.control.is_stuck(clock::reading()) {
                 self.notify.watchdog();
             }
-            if self.notify.is_heard() {
+            if self.notify.is_connected() {
                 self.notify.status(&self.control.status());
             }
             self.wait()?;
         }
     }
 
-    /// What has happened since the last turn.
-    fn hear(&mut self) -> Result<()> {
+    /// Passes on what has happened since the last turn.
+    fn take_events(&mut self) -> Result<()> {
         for _ in 0..self.stops.take() {
             self.control.on_event(Event::Stop, clock::reading());
         }
@@ -132,7 +132,7 @@ impl Scheduler {
         if self.candidate.has_taken_over() {
             self.control.on_event(Event::Lead, clock::reading());
         }
-        if let Some(answer) = self.hands.take()? {
+        if let Some(answer) = self.store_thread.take()? {
             self.control
                 .on_event(Event::Answer(answer), clock::reading());
         }
@@ -160,11 +160,11 @@ impl Scheduler {
             PollFd::from_borrowed_fd(self.timer.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.stops.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.hangups.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.hands.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.store_thread.as_fd(), PollFlags::IN),
         ];
         if !self.candidate.leads() {
             fds.push(PollFd::from_borrowed_fd(
-                self.candidate.news(),
+                self.candidate.wake(),
                 PollFlags::IN,
             ));
         }

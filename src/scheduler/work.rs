@@ -1,33 +1,36 @@
-//! Pieces of work that the loop gives out, and what comes back.
+//! The work that the loop gives out, and the answers.
 //!
-//! Rule: a piece is bounded and can be done again; what comes back names it, so that what was not done is wanted as before.
+//! Rule: a piece of work is bounded and can be repeated. Its answer names it, so that work that was not done stays pending.
 
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
 use crate::policy::ClockGuard;
-use crate::process::memory::apart;
+use crate::process::memory::in_separate_arena;
 
 use super::agenda::Due;
-use super::book::Book;
+use super::book::ScheduleSet;
 use super::change::Applied;
 use super::open::Opened;
 
-/// A catalogue that was read, and its schedules.
+/// A catalogue and its schedules.
 pub struct Loaded {
     pub(super) catalogue: Catalogue,
-    pub(super) book: Arc<Book>,
+    pub(super) schedules: Arc<ScheduleSet>,
 }
 
 impl Loaded {
-    /// Makes the schedules of a catalogue ready.
+    /// Prepares the schedules of a catalogue.
     ///
     /// # Errors
-    /// A schedule that cannot be written as JSON, which is a defect.
+    /// [`Kind::Bug`](crate::error::Kind::Bug) if a schedule cannot be written as JSON.
     pub fn of(catalogue: Catalogue) -> Result<Self> {
-        let book = Arc::new(apart(|| Book::of(&catalogue))?);
-        Ok(Self { catalogue, book })
+        let schedules = Arc::new(in_separate_arena(|| ScheduleSet::of(&catalogue))?);
+        Ok(Self {
+            catalogue,
+            schedules,
+        })
     }
 }
 
@@ -35,67 +38,67 @@ impl Loaded {
 pub enum Work {
     /// Read the files of the catalogue.
     Read,
-    /// Put the rules of queues and limits of a catalogue in force.
+    /// Put the rules of queues and limits in force.
     SaveRules(Arc<Loaded>),
-    /// Put these schedules of the book in force.
-    Apply(Arc<Book>, ClockGuard, Vec<usize>),
-    /// See whether these schedules of the book are in force, and what is due of them next.
-    Follow(Arc<Book>, Vec<usize>),
-    /// Find the jobs that have a schedule in force and none in the book.
-    FindRemoved(Arc<Book>),
+    /// Put the schedules with these indexes in force.
+    Apply(Arc<ScheduleSet>, ClockGuard, Vec<usize>),
+    /// Read whether the schedules with these indexes are in force, and when each is due.
+    Follow(Arc<ScheduleSet>, Vec<usize>),
+    /// Find the jobs that have a schedule in force and none in this set.
+    FindRemoved(Arc<ScheduleSet>),
     /// Take the schedules of these jobs out of force.
-    Remove(Arc<Book>, ClockGuard, Vec<String>),
-    /// Open what is due of these schedules, and has been due for so long, milliseconds.
-    Open(Arc<Book>, ClockGuard, Vec<Due>, i64),
-    /// Write down that this process leads.
+    Remove(Arc<ScheduleSet>, ClockGuard, Vec<String>),
+    /// Open the due periods of these schedules. The last field is the lag of a standby, milliseconds; 0 for the leader.
+    Open(Arc<ScheduleSet>, ClockGuard, Vec<Due>, i64),
+    /// Record in the store that this process leads.
     Lead,
-    /// Write down what is known of the clock.
+    /// Save the state of the clock.
     SaveClock(ClockGuard),
-    /// See what other processes did.
-    Look(Seen),
+    /// Read what other processes changed.
+    Poll(LastPoll),
 }
 
-/// What the last look saw.
+/// The state of the store at the last poll.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// Changes when another connection commits; `None` before the first look.
+pub struct LastPoll {
+    /// Changes when another connection commits; `None` before the first poll.
     pub data_version: Option<i64>,
-    /// Path of our catalogue, and the identity of its files.
+    /// Path of our catalogue.
     pub path: String,
-    /// See [`Seen::path`].
+    /// Identity of its files.
     pub stamp: String,
-    /// Look also where nothing was committed.
-    pub all: bool,
+    /// Read everything even if nothing was committed.
+    pub force: bool,
 }
 
-/// What other processes did.
+/// The result of a poll.
 #[derive(Debug, Clone, Default)]
-pub struct Findings {
-    /// See [`Seen::data_version`].
+pub struct PollResult {
+    /// See [`LastPoll::data_version`].
     pub data_version: i64,
-    /// `None` if nothing was committed since the last look.
-    pub news: Option<News>,
+    /// `None` if nothing was committed since the last poll.
+    pub changes: Option<StoreChanges>,
 }
 
-/// What the store says of catalogue and clock.
+/// Catalogue and clock according to the store.
 #[derive(Debug, Clone, Default)]
-pub struct News {
+pub struct StoreChanges {
     /// Generation of our catalogue.
     pub generation: Option<i64>,
-    /// Whether the files of our catalogue that were loaded last are those that we have.
+    /// Whether the version of our catalogue that was loaded last, by any process, is the one that we have.
     pub is_ours: bool,
     /// The catalogue whose schedules were put in force last.
     pub in_force: Option<String>,
-    /// Which clock an operator accepted.
+    /// The clock that an operator accepted last, as JSON.
     pub accepted: Option<String>,
 }
 
 /// Why a piece of work was not done.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What failed.
+    /// The error.
     pub error: Error,
-    /// The database is gone or damaged: waiting does not help.
+    /// The database is gone or damaged, so a retry is useless.
     pub is_final: bool,
 }
 
@@ -108,45 +111,45 @@ impl From<Error> for Failure {
     }
 }
 
-/// What came of a piece of work.
+/// The result of a piece of work.
 pub enum Answer {
     /// Of [`Work::Read`].
     Read(std::result::Result<Arc<Loaded>, Error>),
     /// Of [`Work::SaveRules`]: the generation of the catalogue.
     RulesSaved(Arc<Loaded>, std::result::Result<i64, Failure>),
-    /// Of [`Work::Apply`] and [`Work::Follow`]: as many as were reached.
-    Applied(Vec<usize>, std::result::Result<Vec<Put>, Failure>),
+    /// Of [`Work::Apply`] and [`Work::Follow`]: one result for each schedule that was reached.
+    Applied(Vec<usize>, std::result::Result<Vec<ApplyResult>, Failure>),
     /// Of [`Work::FindRemoved`].
-    Removed(std::result::Result<Vec<String>, Failure>),
-    /// Of [`Work::Remove`]: as many as were reached.
-    TakenOut(Vec<String>, std::result::Result<Vec<Removed>, Failure>),
-    /// Of [`Work::Open`]: as many as were reached.
-    Opened(Vec<Due>, std::result::Result<Vec<Looked>, Failure>),
+    FoundRemoved(std::result::Result<Vec<String>, Failure>),
+    /// Of [`Work::Remove`]: one result for each job that was reached.
+    Removed(Vec<String>, std::result::Result<Vec<RemoveResult>, Failure>),
+    /// Of [`Work::Open`]: one result for each schedule that was reached.
+    Opened(Vec<Due>, std::result::Result<Vec<OpenResult>, Failure>),
     /// Of [`Work::Lead`].
     Leads(std::result::Result<(), Failure>),
     /// Of [`Work::SaveClock`].
     ClockSaved(ClockGuard, std::result::Result<(), Failure>),
-    /// Of [`Work::Look`].
-    Found(std::result::Result<Findings, Failure>),
+    /// Of [`Work::Poll`].
+    Polled(std::result::Result<PollResult, Failure>),
 }
 
 impl Answer {
-    /// The error, where the store failed.
+    /// The error, if the work failed.
     pub fn failure(&self) -> Option<Error> {
         let failure = match self {
             Self::Read(result) => return result.as_ref().err().cloned(),
             Self::RulesSaved(_, result) => result.as_ref().err(),
             Self::Applied(_, result) => result.as_ref().err(),
-            Self::Removed(result) => result.as_ref().err(),
-            Self::TakenOut(_, result) => result.as_ref().err(),
+            Self::FoundRemoved(result) => result.as_ref().err(),
+            Self::Removed(_, result) => result.as_ref().err(),
             Self::Opened(_, result) => result.as_ref().err(),
             Self::Leads(result) | Self::ClockSaved(_, result) => result.as_ref().err(),
-            Self::Found(result) => result.as_ref().err(),
+            Self::Polled(result) => result.as_ref().err(),
         };
         failure.map(|failure| failure.error.clone())
     }
 
-    /// The same piece of work, of which nobody knows whether it was done: for simulations.
+    /// Replaces the result by a failure, so that the outcome of the work is unknown: for simulations.
     #[doc(hidden)]
     #[must_use]
     pub fn into_failure(self, failure: Failure) -> Self {
@@ -154,31 +157,31 @@ impl Answer {
             Self::Read(_) => Self::Read(Err(failure.error)),
             Self::RulesSaved(loaded, _) => Self::RulesSaved(loaded, Err(failure)),
             Self::Applied(indexes, _) => Self::Applied(indexes, Err(failure)),
-            Self::Removed(_) => Self::Removed(Err(failure)),
-            Self::TakenOut(jobs, _) => Self::TakenOut(jobs, Err(failure)),
+            Self::FoundRemoved(_) => Self::FoundRemoved(Err(failure)),
+            Self::Removed(jobs, _) => Self::Removed(jobs, Err(failure)),
             Self::Opened(due, _) => Self::Opened(due, Err(failure)),
             Self::Leads(_) => Self::Leads(Err(failure)),
             Self::ClockSaved(guard, _) => Self::ClockSaved(guard, Err(failure)),
-            Self::Found(_) => Self::Found(Err(failure)),
+            Self::Polled(_) => Self::Polled(Err(failure)),
         }
     }
 }
 
-/// What came of putting one schedule in force, or of seeing whether it is.
+/// The result of putting one schedule in force, or of following it.
 #[derive(Debug)]
-pub struct Put(pub(super) Applied);
+pub struct ApplyResult(pub(super) Applied);
 
-/// What came of taking one schedule out of force.
+/// The result of taking one schedule out of force.
 #[derive(Debug)]
-pub enum Removed {
-    /// It is.
+pub enum RemoveResult {
+    /// It is out of force.
     Done,
-    /// There is more to account for.
+    /// More periods are left to decide; repeat the work.
     Unfinished,
-    /// It could not be.
+    /// It failed, for this reason.
     Failed(String),
 }
 
-/// What came of opening one schedule.
+/// The result of opening one schedule.
 #[derive(Debug)]
-pub struct Looked(pub(super) Opened);
+pub struct OpenResult(pub(super) Opened);

@@ -1,6 +1,6 @@
-//! Whether a claimed run may be started at all, by the catalogue of the worker that has it.
+//! Whether a claimed run may be started, by the catalogue of the worker that claimed it.
 //!
-//! Rule: pure. The catalogue of whoever stored it may have been another, and the job may have been edited since.
+//! Rule: pure. The run may have been enqueued with another catalogue, and the job may have been edited since.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,14 @@ use crate::catalogue::Job;
 use crate::run::Guarantee;
 use crate::store::Claimed;
 
-/// The parameters that its command gets.
+/// The parameters for the command of a claimed run.
 ///
 /// # Errors
-/// Why it is not started and never will be: it was, and may be only once; or its job does not take what is stored with it.
+/// [`NotStarted`], permanently: the run started before and may start at most once, or the job does not accept the stored parameters
+/// or payload.
 pub fn admit(claimed: &Claimed, job: &Job) -> Result<BTreeMap<String, String>, NotStarted> {
     if claimed.guarantee == Guarantee::AtMostOnce && claimed.started_before {
-        // Its job became so while it waited for another attempt.
+        // The job became at-most-once while the run waited for its next attempt.
         let error = "its job starts at most once, and it was started before";
         return Err(NotStarted::for_good(error));
     }

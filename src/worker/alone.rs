@@ -1,8 +1,8 @@
-//! A run that must be alone: its slot starts our own binary as a worker of one slot, which takes the claim over, makes one attempt,
-//! and ends. So it delays nobody here, and what it does to its worker it does to nobody else.
+//! A run that must be alone: its slot starts our own binary as a separate worker with one slot, which takes the claim over, makes one
+//! attempt, and ends. So a run that kills its worker harms no other run.
 //!
-//! Rule: the slot only waits. Whatever becomes of that worker, the claim that is still ours afterwards goes back unstarted, and one
-//! that was taken over has another fence.
+//! Rule: the slot only waits. However the separate worker ends, a claim that is still ours then is given back unstarted; a claim that
+//! was taken over has another fence.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,10 +18,10 @@ use crate::store::{Claimed, Handover};
 
 use super::machine::{AloneEnd, Event};
 
-/// The option of a worker that was started for one run.
+/// The command-line option of a worker that is started for one run.
 const OPTION: &str = "--handed-over";
 
-/// How a worker for one run is started.
+/// The command line that starts a worker for one run.
 pub(super) struct Starter {
     parent: WorkerId,
     own_binary: PathBuf,
@@ -72,7 +72,7 @@ fn to_text(handover: &Handover) -> String {
     format!("{parent}.{run}.{fence}")
 }
 
-/// Reads the value of the option.
+/// Parses the value of the option; `None` if it is malformed.
 pub fn read_handover(text: &str) -> Option<Handover> {
     let numbers: Option<Vec<i64>> = text.split('.').map(|number| number.parse().ok()).collect();
     let [parent, run, fence] = *numbers?.as_slice() else {
@@ -85,7 +85,7 @@ pub fn read_handover(text: &str) -> Option<Handover> {
     })
 }
 
-/// How it ended, as far as that can be seen from here. What ends it by a signal is for recovery to judge.
+/// What the exit of a separate worker means for its parent. A death by signal is judged by recovery.
 pub fn alone_end(ended: io::Result<Option<i32>>) -> AloneEnd {
     let (scope, message) = match ended {
         Ok(Some(0)) => return AloneEnd::Worked,
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_handed_over_arrives() {
+    fn a_handover_survives_the_command_line() {
         let handover = Handover {
             parent: WorkerId(3),
             run: RunId(17),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_code_is_a_shortage_of_the_job_and_a_failed_start_one_of_the_worker() {
+    fn an_exit_code_pauses_the_job_and_a_failed_start_pauses_the_worker() {
         let scope = |ended| match alone_end(ended) {
             AloneEnd::Lacks(shortage) => Some(shortage.scope),
             AloneEnd::Worked | AloneEnd::Killed => None,

@@ -7,16 +7,16 @@ use crate::catalogue::Catalogue;
 use crate::records::{Claims, Handover, Lacking, Outcome, ServedQueue, Start};
 use crate::run::{Fence, RunId, WorkerId};
 
-use super::ended::{Ended, Written};
+use super::ended::{EndedAttempt, Written};
 
 /// Writes that share a transaction.
 #[derive(Debug)]
 pub struct Batch {
-    /// Who writes.
+    /// The worker that writes.
     pub worker: WorkerId,
-    /// Its catalogue.
+    /// The catalogue of that worker.
     pub catalogue: Arc<Catalogue>,
-    /// In this order.
+    /// Performed in this order.
     pub writes: Vec<Write>,
 }
 
@@ -25,10 +25,10 @@ pub struct Batch {
 pub enum Write {
     /// The end of an attempt.
     End {
-        /// How it ended.
-        ended: Arc<Ended>,
-        /// Whether its run stays ours where it goes back to waiting.
-        keep: bool,
+        /// The attempt and how it ended.
+        ended: Arc<EndedAttempt>,
+        /// Whether its run stays reserved for this worker if it goes back to waiting.
+        reserve: bool,
         /// How often this was refused.
         refused: u32,
     },
@@ -38,138 +38,138 @@ pub enum Write {
         run: RunId,
         /// The claim.
         fence: Fence,
-        /// Whether the run stays ours.
-        keep: bool,
+        /// Whether the run stays reserved for this worker.
+        reserve: bool,
         /// How often this was refused.
         refused: u32,
     },
-    /// An attempt has started.
+    /// Store that an attempt has started.
     Start(Start),
-    /// Relative delays that began later than now begin now.
+    /// Restart relative delays whose start is in the future since the clock was set back.
     Rebase,
-    /// The rules of the catalogue come into force.
+    /// Put the rules of the catalogue in force.
     Rules,
-    /// What the host lacks to start runs is noted for those who ask.
+    /// Store which shortage keeps this worker from starting runs, for operators; `None` clears it.
     Lacks(Option<Lacking>),
-    /// What is ours by the store and not among these claims is given back unstarted.
+    /// Give back, unstarted, each claim that the store has for this worker and that it does not know.
     GiveBackUnknown {
-        /// Every claim that the worker knows of.
+        /// Every claim that the worker knows.
         known: HashSet<Fence>,
-        /// The run that stays ours.
-        keep: Option<RunId>,
+        /// The run that stays reserved for this worker.
+        reserve: Option<RunId>,
     },
-    /// Runs are claimed.
+    /// Claim runs.
     Claim(ClaimOrder),
 }
 
-/// What a claim asks for.
+/// The parameters of a claim.
 #[derive(Debug)]
 pub struct ClaimOrder {
-    /// Queues that are served.
+    /// Queues to claim from.
     pub queues: Arc<Vec<ServedQueue>>,
-    /// At most so many runs, ..
+    /// The most runs to claim.
     pub max: usize,
-    /// .. of which those beyond this number must be short.
+    /// Runs beyond this number must be of a short job.
     pub free: usize,
-    /// Jobs whose runs are short.
+    /// Jobs whose runs may be claimed ahead of a free slot.
     pub short: Arc<HashSet<String>>,
-    /// Jobs whose runs cannot be started for now.
+    /// Jobs whose runs must not be claimed because the host lacks what their start needs.
     pub held_back: HashSet<String>,
-    /// This run and no other.
+    /// Claim this run and no other.
     pub only: Option<Only>,
 }
 
-/// The one run that a worker works, and no other.
+/// The only run that a worker serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
-    /// `run JOB`: the worker keeps it until it has ended.
-    Kept(RunId),
-    /// One attempt of a run that another worker has claimed for this one; then the run is everybody's.
+    /// `jobctl run`: the run is reserved for the worker until it has ended.
+    Foreground(RunId),
+    /// One attempt of a run that another worker claimed for this one; afterwards any worker may claim it.
     HandedOver(Handover),
 }
 
 impl Only {
-    /// Which run.
+    /// The run.
     pub fn run(&self) -> RunId {
         match self {
-            Only::Kept(run) | Only::HandedOver(Handover { run, .. }) => *run,
+            Only::Foreground(run) | Only::HandedOver(Handover { run, .. }) => *run,
         }
     }
 }
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Debug)]
 pub enum Done {
-    /// The end is stored, or the claim was no longer ours.
+    /// The end is stored, unless the claim was no longer ours.
     Ended(Written),
-    /// The claim is given back, or was no longer ours.
+    /// The claim is given back, unless it was no longer ours.
     Returned(Outcome),
-    /// The start is noted.
+    /// The start is stored.
     Noted,
     /// Delays were rebased.
     Rebased {
-        /// Not all of them: once more.
+        /// Delays are left; the write must be repeated.
         more: bool,
     },
     /// The rules are in force.
     RulesSaved,
-    /// What the host lacks is noted.
+    /// The shortage is stored.
     LacksNoted,
-    /// What was unknown is given back.
+    /// Unknown claims are given back.
     GaveBack,
-    /// What was claimed.
+    /// Runs were claimed, or none could be.
     Claimed(Box<ClaimAnswer>),
 }
 
-/// The answer to a claim.
+/// The result of a claim.
 #[derive(Debug, Default)]
 pub struct ClaimAnswer {
-    /// What was claimed.
+    /// The claimed runs, and what the claim passed over.
     pub claims: Claims,
-    /// When the next run becomes due, milliseconds UTC; unknown where another claim follows anyway.
+    /// When the next run becomes due, milliseconds UTC; `None` if another claim follows at once.
     pub next_due_ms: Option<i64>,
-    /// The run of the foreground.
-    pub foreground: Option<Foreground>,
+    /// The state of the run of `jobctl run`.
+    pub foreground: Option<ForegroundRun>,
 }
 
-/// What a claim says of the run of the foreground.
+/// The run of `jobctl run`, after a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Foreground {
-    /// It was a duplicate that waited for anybody, until now.
+pub struct ForegroundRun {
+    /// It was a duplicate that any worker could claim; this claim reserved it for this worker.
     pub adopted: bool,
     /// Where it is now.
-    pub place: Place,
+    pub location: RunLocation,
 }
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// It waits for us.
-    Ours {
+pub enum RunLocation {
+    /// It waits and is reserved for this worker.
+    ReservedHere {
         /// When it becomes due, milliseconds UTC.
         due_ms: i64,
     },
-    /// It runs.
-    Runs(Option<WorkerId>),
-    /// It waits for another `jobctl run`.
-    Kept(WorkerId),
-    /// It has ended, or is gone.
-    Over,
+    /// It runs at this worker.
+    Running(Option<WorkerId>),
+    /// It waits and is reserved for the worker of another `jobctl run`.
+    ReservedFor(WorkerId),
+    /// It has ended, or does not exist.
+    Ended,
 }
 
-impl Place {
-    /// Who else works it.
-    pub fn elsewhere(self, own: WorkerId) -> Option<WorkerId> {
+impl RunLocation {
+    /// The worker that has it, if that is not `own`.
+    pub fn other_worker(self, own: WorkerId) -> Option<WorkerId> {
         match self {
-            Self::Runs(worker) => worker.filter(|&it| it != own),
-            Self::Kept(worker) => Some(worker),
-            Self::Ours { .. } | Self::Over => None,
+            Self::Running(worker) => worker.filter(|&it| it != own),
+            Self::ReservedFor(worker) => Some(worker),
+            Self::ReservedHere { .. } | Self::Ended => None,
         }
     }
 }
 
 impl Write {
-    /// The run that it is about, where it is about one.
+    /// The run whose end or return this is.
     pub(super) fn run(&self) -> Option<RunId> {
         match self {
             Write::End { ended, .. } => Some(ended.claimed.run),

@@ -1,4 +1,4 @@
-//! An attempt that ended, on its way into the store; and the follow-up of a death.
+//! An attempt that ended and how its end is stored, with the follow-up of a death.
 
 use std::sync::Arc;
 
@@ -16,36 +16,36 @@ use crate::units::format_utc;
 
 /// An ended attempt.
 #[derive(Debug)]
-pub struct Ended {
-    /// What was worked.
+pub struct EndedAttempt {
+    /// The claim of the attempt.
     pub claimed: Claimed,
-    /// The job as it was started.
+    /// The job, as it was when the attempt started.
     pub job: Arc<Job>,
     /// How it ended.
     pub report: Report,
-    /// False proves that the command did not run.
+    /// Whether the command may have run; `false` proves that it did not.
     pub started: bool,
-    /// What the host lacked to start it: the claim is given back, and nothing is counted.
+    /// What the host lacked to start the command: the claim is given back and no attempt is counted.
     pub shortage: Option<Shortage>,
-    /// Processes that could not be ended: the run stays claimed while they live.
+    /// Processes that could not be ended; the run stays claimed while they live.
     pub stuck: Option<Stuck>,
-    /// Random number for the backoff, drawn once so that a repeated write says the same.
+    /// Random number in `[0, 1)` for the backoff, drawn once so that a retried write stores the same delay.
     pub unit: f64,
 }
 
-/// What the write of an end came to.
+/// The result of storing an end.
 #[derive(Debug)]
 pub struct Written {
-    /// Where the run is now.
+    /// The state of the run afterwards.
     pub outcome: Outcome,
-    /// What it meant; `None` where the claim was given back.
+    /// The class and the verdict; `None` if the claim was given back.
     meaning: Option<(Judged, Verdict)>,
     /// Changes of limits and breakers.
     flow: Vec<FlowEvent>,
 }
 
 impl Written {
-    /// A run that is there now, and nothing else changed.
+    /// A result in which only the state of the run changed.
     #[cfg(test)]
     pub(super) fn of(outcome: Outcome) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Written {
         }
     }
 
-    /// Logs what changed for others, once it is stored.
+    /// Logs the changes of limits and breakers, once they are stored.
     pub(super) fn log(&self) {
         for FlowEvent { subject, change } in &self.flow {
             let (level, name, until_ms) = match *change {
@@ -70,8 +70,8 @@ impl Written {
     }
 }
 
-impl Ended {
-    /// Whether it was stopped before its command was started, or the host lacked what a start needs: then the claim is simply
+impl EndedAttempt {
+    /// Whether the attempt was stopped before its command started, or the host lacked what a start needs. Then the claim is
     /// given back.
     pub(super) fn was_not_started(&self) -> bool {
         let stopped = matches!(
@@ -81,25 +81,25 @@ impl Ended {
         self.shortage.is_some() || (!self.started && stopped)
     }
 
-    /// Whether the processes that could not be ended are gone by now; the ending is then the true one.
-    pub(super) fn has_let_go(&mut self) -> bool {
+    /// Whether the processes that could not be ended are gone by now; if so, corrects the ending in the report.
+    pub(super) fn stuck_processes_are_gone(&mut self) -> bool {
         let stuck = &mut self.stuck;
         stuck.as_mut().is_none_or(|it| it.is_gone(&mut self.report))
     }
 
-    /// Writes the end of the attempt, with the run that a death calls for; what it came to, and what it changed for limits.
+    /// Stores the end of the attempt; if the run is dead, also enqueues its follow-up run.
     pub(super) fn write(
         &self,
         tx: &mut Tx<'_>,
         worker: WorkerId,
         catalogue: &Catalogue,
-        keep: bool,
+        reserve: bool,
         now_ms: i64,
     ) -> Result<Written> {
         if self.was_not_started() {
             let outcome = tx.unclaim(self.claimed.run, self.claimed.fence)?;
-            if keep && outcome == Outcome::Moved(State::Waiting) {
-                tx.reserve_for(self.claimed.run, worker)?;
+            if reserve && outcome == Outcome::Moved(State::Waiting) {
+                tx.keep_for(self.claimed.run, worker)?;
             }
             return Ok(Written {
                 outcome,
@@ -118,7 +118,7 @@ impl Ended {
             outcome,
             burial,
             flow,
-        } = tx.finish(holder, &self.report, &judged, verdict, keep, now_ms)?;
+        } = tx.finish(holder, &self.report, &judged, verdict, reserve, now_ms)?;
         if let Some(burial) = burial {
             follow_up(tx, &burial, catalogue, now_ms)?;
         }
@@ -191,8 +191,8 @@ impl Ended {
     }
 }
 
-/// What the end of an attempt means and what becomes of its run; `unit` in `[0, 1)` spreads the backoff. Waits begin at
-/// `now_ms`, when the end is written: the wall clock may have stepped since the attempt ended.
+/// The class of an ended attempt and the verdict on its run; `unit` in `[0, 1)` spreads the backoff. Delays begin at `now_ms`, when
+/// the end is stored: the wall clock may have stepped since the attempt ended.
 pub fn decide(
     claimed: &Claimed,
     job: &Job,

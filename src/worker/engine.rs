@@ -21,8 +21,8 @@ use crate::observe::log::{Level, event, number};
 use crate::process::signals::SignalPipe;
 use crate::store::{Ledger, Turns};
 
-use super::ended::Ended;
-use super::house::House;
+use super::ended::EndedAttempt;
+use super::house::Housekeeper;
 use super::identity::Identity;
 use super::machine::{Event, Machine, Now, TakeBack, View};
 use super::prepared::Prepared;
@@ -30,7 +30,7 @@ use super::reader::Reader;
 use super::slot::Shared;
 use super::{Options, Reload, Summary};
 
-use tell::Teller;
+use tell::ManagerNotifier;
 
 impl Now {
     /// Reads the clocks.
@@ -58,34 +58,34 @@ struct Engine {
     ledger: Arc<Ledger>,
     turns: Arc<Mutex<Turns>>,
     reader: Reader,
-    /// None where a worker for one run leaves that to its parent.
-    house: Option<House>,
+    /// `None` in a worker for one run, whose parent does the housekeeping.
+    housekeeper: Option<Housekeeper>,
     reload: Reload,
     signals: SignalPipe,
     hangups: SignalPipe,
     slots: Vec<std::thread::JoinHandle<()>>,
-    /// Of the jobs of the machine's catalogue, those that were started.
+    /// Jobs of the machine's catalogue of which a run was started.
     prepared: HashMap<String, Arc<Prepared>>,
-    teller: Teller,
-    /// It works one run and no other.
+    notifier: ManagerNotifier,
+    /// Whether the worker serves one run and no other.
     serves_one: bool,
     /// Ended attempts whose processes could not be ended.
     #[expect(
         clippy::vec_box,
         reason = "they come and go as events, which are boxed"
     )]
-    stuck: Vec<Box<Ended>>,
+    stuck: Vec<Box<EndedAttempt>>,
 }
 
 impl Engine {
     fn work(mut self) -> Result<Summary> {
         let now = Now::read();
         let status = self.machine.status(&self.shared.pool.view(now), now);
-        self.teller.ready(&status);
+        self.notifier.ready(&status);
         let result = self.turn_until_done();
-        self.teller.end(&result);
+        self.notifier.end(&result);
         if result.is_err() {
-            // The store is lost: what we run is nobody's any more, and what waits for a slot is not started.
+            // The store is lost, so our claims are too: end the attempts, and start none of the queued runs.
             drop(self.shared.pool.take_back(TakeBack::All, Now::read()));
             self.shared.pool.send_all(StopCommand::Kill);
         }
@@ -93,8 +93,8 @@ impl Engine {
         for slot in self.slots.drain(..) {
             drop(slot.join());
         }
-        if let Some(house) = &mut self.house {
-            house.stop();
+        if let Some(housekeeper) = &mut self.housekeeper {
+            housekeeper.stop();
         }
         self.reader.stop();
         let worker = self.identity.worker;
@@ -109,7 +109,7 @@ impl Engine {
                 &[number("worker", worker.0), number("attempts", attempts)],
             );
         }
-        // Runs that could not be written are left to recovery, which needs the start marks.
+        // If ends could not be stored, the row stays for recovery, which needs the start marks.
         if removed {
             self.identity.forget();
         }
@@ -120,7 +120,7 @@ impl Engine {
         loop {
             let now = Now::read();
             for event in self.shared.inbox.take() {
-                self.hear(event, now);
+                self.on_event(event, now);
             }
             for _ in 0..self.signals.take() {
                 self.machine.on_event(Event::Terminate, now);
@@ -132,11 +132,11 @@ impl Engine {
             if let Some(end) = self.machine.ended() {
                 return end.clone();
             }
-            self.teller.turn(&self.machine, &view, now);
+            self.notifier.turn(&self.machine, &view, now);
             let sleep = self.machine.sleep(&view, now);
-            let sleep = sleep.min(self.teller.patience().unwrap_or(sleep));
-            // Ends of attempts need not wake us when we look by ourselves within milliseconds.
-            let lazy = self.machine.is_comfortable(&view);
+            let sleep = sleep.min(self.notifier.until_watchdog().unwrap_or(sleep));
+            // While we poll every few milliseconds, ends of attempts need not wake us.
+            let lazy = self.machine.has_backlog(&view);
             self.shared.inbox.set_lazy(lazy);
             let polled = self.poll(sleep);
             self.shared.inbox.set_lazy(false);
@@ -144,8 +144,8 @@ impl Engine {
         }
     }
 
-    /// Performs what there is to do, until there is nothing more. What was decided is done before the slots are looked at: else
-    /// they would seem to have nothing while work for them is on its way.
+    /// Performs actions until there are none left. Actions are performed before the view of the slots is taken; otherwise slots
+    /// would seem idle although work has been decided for them.
     fn turn(&mut self, now: Now) -> View {
         loop {
             for action in self.machine.take_actions() {

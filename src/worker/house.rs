@@ -1,6 +1,6 @@
 //! The housekeeper: a thread that recovers dead workers, checkpoints the log, keeps the disk reserve and prunes.
 //!
-//! Rule: it looks once a second and whenever a worker's lock file is closed; nothing it does can delay a claim or a kill.
+//! Rule: a round runs once a second and whenever a worker's lock file is closed. Nothing it does can delay a claim or a kill.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -15,66 +15,67 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
-use crate::flow::Tight;
+use crate::flow::SpaceShortage;
 use crate::observe::log::{self, Level};
-use crate::recovery::{Reaper, Told, sweep};
+use crate::recovery::{LoggedLeftovers, Reaper, sweep};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
 
 use super::inbox::Inbox;
 use super::machine::Event;
-use super::pruner::{Looked, Pruner};
-use super::slot::{Shared, TellPanic};
+use super::pruner::{Progress, Pruner};
+use super::slot::{ReportPanic, Shared};
 
 /// Copying the log into the database begins at this size: 1,000 pages.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
 
-/// Beyond this size the checkpoint waits for readers, so that the log starts anew.
+/// Beyond this size the checkpoint waits for readers, so that the log restarts from its beginning.
 const RESTART_BYTES: u64 = 64 << 20;
 
 /// Longest wait of a checkpoint for readers.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
 
-/// Rows that are read at once to find the newest runs.
+/// Rows per read when the newest runs are counted.
 const PRUNE_PAGE: i64 = 500;
 
-/// What the thread is asked for.
-enum Ask {
-    /// A look at every other worker, by its number.
-    Look(u64),
+/// A request to the thread.
+enum Request {
+    /// Check every other worker; the number identifies the request.
+    CheckOthers(u64),
     Stop,
 }
 
-/// Handle of the thread.
-pub(super) struct House {
-    asks: Arc<Inbox<Ask>>,
+/// Handle of the housekeeper's thread.
+pub(super) struct Housekeeper {
+    requests: Arc<Inbox<Request>>,
     busy: Arc<AtomicBool>,
     catalogue: Arc<Mutex<Arc<Catalogue>>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-struct Keeper {
+struct HousekeeperThread {
     store: Store,
     ledger: Arc<Ledger>,
     worker: WorkerId,
     catalogue: Arc<Mutex<Arc<Catalogue>>>,
     shared: Arc<Shared>,
-    asks: Arc<Inbox<Ask>>,
+    requests: Arc<Inbox<Request>>,
     busy: Arc<AtomicBool>,
     generation: Option<i64>,
     swept: bool,
-    /// The look that was asked for last, and whether nobody was found dead and not recovered since.
-    asked: u64,
-    looked: bool,
+    /// The number of the last requested check of other workers.
+    check: u64,
+    /// Whether since then a round has found no dead worker left to recover.
+    all_recovered: bool,
     foreground: bool,
-    /// Of dead workers that are not recovered yet.
-    told: Told,
-    /// Queues to which nothing can be enqueued for want of space.
-    refused: BTreeMap<String, Tight>,
+    /// Leftovers of dead workers that were logged already.
+    logged: LoggedLeftovers,
+    /// Queues whose enqueues are refused because space is short.
+    refused: BTreeMap<String, SpaceShortage>,
     pruner: Pruner,
 }
 
-impl House {
+impl Housekeeper {
     pub(super) fn start(
         open: &OpenOptions,
         ledger: Arc<Ledger>,
@@ -85,9 +86,9 @@ impl House {
     ) -> Result<Self> {
         let failed =
             |error: std::io::Error| Error::new(Kind::Failed, format!("cannot start: {error}"));
-        let asks = Arc::new(Inbox::new().map_err(failed)?);
+        let requests = Arc::new(Inbox::new().map_err(failed)?);
         let busy = Arc::new(AtomicBool::new(false));
-        // A checkpoint that waits for readers holds up all writers: never for long.
+        // A checkpoint that waits for readers blocks all writers, so it waits only briefly.
         let open = OpenOptions {
             busy_wait: CHECKPOINT_WAIT,
             ..open.clone()
@@ -95,20 +96,20 @@ impl House {
         let store = open.open()?.store;
         let generation = store.catalogue_generation(&catalogue.path.to_string_lossy())?;
         let catalogue = Arc::new(Mutex::new(catalogue));
-        let keeper = Keeper {
+        let keeper = HousekeeperThread {
             store,
             ledger,
             worker,
             catalogue: Arc::clone(&catalogue),
             shared,
-            asks: Arc::clone(&asks),
+            requests: Arc::clone(&requests),
             busy: Arc::clone(&busy),
             generation,
             swept: false,
-            asked: 0,
-            looked: false,
+            check: 0,
+            all_recovered: false,
             foreground,
-            told: Told::default(),
+            logged: LoggedLeftovers::default(),
             refused: BTreeMap::new(),
             pruner: Pruner::new(clock::monotonic()),
         };
@@ -117,21 +118,21 @@ impl House {
             .spawn(move || keeper.work())
             .map_err(failed)?;
         Ok(Self {
-            asks,
+            requests,
             busy,
             catalogue,
             thread: Some(thread),
         })
     }
 
-    /// Says whether commands run: then pruning takes less of the time.
+    /// Sets whether commands run; then pruning takes less of the time.
     pub(super) fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
     }
 
-    /// Has every other worker looked at now; the answer repeats this number.
-    pub(super) fn look(&self, look: u64) {
-        self.asks.push(Ask::Look(look));
+    /// Requests a check of every other worker; the answer, [`Event::OthersChecked`], repeats this number.
+    pub(super) fn check_others(&self, check: u64) {
+        self.requests.push(Request::CheckOthers(check));
     }
 
     /// Takes over a newly loaded catalogue.
@@ -144,16 +145,16 @@ impl House {
 
     /// Ends the thread.
     pub(super) fn stop(&mut self) {
-        self.asks.push(Ask::Stop);
+        self.requests.push(Request::Stop);
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-impl Keeper {
+impl HousekeeperThread {
     fn work(mut self) {
-        let _panic = TellPanic(Arc::clone(&self.shared), "the housekeeper");
+        let _panic = ReportPanic(Arc::clone(&self.shared), "the housekeeper");
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .and_then(|fd| {
                 let flags = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE;
@@ -177,22 +178,27 @@ impl Keeper {
             {
                 log::event(Level::Warn, "prune_failed", &[log::text("error", error)]);
             }
-            // While nothing else is to be done, pruning goes on at once.
+            // While no command runs, pruning continues without a pause.
             let goes_on = self.pruner.is_under_way() && !self.busy.load(Ordering::Relaxed);
             let patience = Timespec {
                 tv_sec: i64::from(!goes_on),
                 tv_nsec: 0,
             };
-            let mut fds = vec![PollFd::from_borrowed_fd(self.asks.as_fd(), PollFlags::IN)];
+            let mut fds = vec![PollFd::from_borrowed_fd(
+                self.requests.as_fd(),
+                PollFlags::IN,
+            )];
             if let Some(watch) = &watch {
                 fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
             }
-            // A failed wait is a tick.
+            // A failed wait counts as a timeout.
             let _ = rustix::event::poll(&mut fds, Some(&patience));
-            for ask in self.asks.take() {
-                match ask {
-                    Ask::Look(look) => (self.asked, self.looked) = (look, false),
-                    Ask::Stop => return,
+            for request in self.requests.take() {
+                match request {
+                    Request::CheckOthers(check) => {
+                        (self.check, self.all_recovered) = (check, false);
+                    }
+                    Request::Stop => return,
                 }
             }
             if let Some(watch) = &watch {
@@ -216,7 +222,7 @@ impl Keeper {
             local: &self.shared.local,
             own: Some(self.worker),
             catalogue: &|| Some(Arc::clone(&catalogue)),
-            told: &mut self.told,
+            logged: &mut self.logged,
             write: &mut |body| self.ledger.call(body),
         };
         let found = reaper.reap()?;
@@ -225,18 +231,17 @@ impl Keeper {
                 self.ledger.call(body)
             })?;
         }
-        let (freed, whole) = (found.freed, !found.dying);
-        if freed || (whole && !self.looked) {
-            self.looked |= whole;
-            let asked = self.asked;
-            self.shared.inbox.push(Event::Looked {
+        let (freed, all_recovered) = (found.freed, !found.dying);
+        if freed || (all_recovered && !self.all_recovered) {
+            self.all_recovered |= all_recovered;
+            self.shared.inbox.push(Event::OthersChecked {
                 freed,
-                whole,
-                asked,
+                all_recovered,
+                check: self.check,
             });
         }
         if !self.foreground {
-            self.tell_space(&Settings::of(&catalogue))?;
+            self.log_space(&Settings::of(&catalogue))?;
         }
         let wal = self.store.wal_bytes();
         if wal >= CHECKPOINT_BYTES {
@@ -248,7 +253,7 @@ impl Keeper {
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
         if generation != self.generation {
             self.generation = generation;
-            // Our own reload changes it too: then the stamp is the same and nothing happens.
+            // Our own reload changes the generation too; then the stamp is the same and no reload is needed.
             if self
                 .store
                 .cached_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
@@ -260,17 +265,17 @@ impl Keeper {
         Ok(())
     }
 
-    /// Says when enqueues begin to be refused for want of space, and when they are accepted again.
-    fn tell_space(&mut self, settings: &Settings) -> Result<()> {
+    /// Logs when enqueues begin to be refused because space is short, and when they are accepted again.
+    fn log_space(&mut self, settings: &Settings) -> Result<()> {
         let space = self.store.space(settings)?;
         let refused = space.refused(&settings.ranks).into_iter();
-        let refused: BTreeMap<String, Tight> =
+        let refused: BTreeMap<String, SpaceShortage> =
             refused.map(|(name, why)| (name.to_owned(), why)).collect();
         if refused == self.refused {
             return Ok(());
         }
-        for why in [Tight::Disk, Tight::Size] {
-            let queues = refused.iter().filter(|(_, tight)| **tight == why);
+        for why in [SpaceShortage::Disk, SpaceShortage::Size] {
+            let queues = refused.iter().filter(|(_, shortage)| **shortage == why);
             let queues: Vec<&str> = queues.map(|(name, _)| name.as_str()).collect();
             if !queues.is_empty() {
                 let queues = log::text("queues", queues.join(","));
@@ -285,7 +290,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Begins a pass over what the catalogue's retention gives up when it is time, and goes on with the one that was begun.
+    /// Begins a pass over the runs beyond the catalogue's retention when one is due, and continues a pass under way.
     fn prune(&mut self) -> Result<()> {
         if self.pruner.is_due(clock::monotonic()) {
             let retention = self
@@ -305,17 +310,17 @@ impl Keeper {
         }
         let (local, ledger) = (&self.shared.local, &self.ledger);
         let is_busy = self.busy.load(Ordering::Relaxed);
-        let looked = self
+        let progress = self
             .pruner
-            .look(is_busy, clock::monotonic, |rule, from, page| {
+            .work(is_busy, clock::monotonic, |rule, from, page| {
                 let from = from.clone();
                 let pruned =
                     ledger.call(move |tx| tx.prune(&rule, &from, page, clock::wall_ms()))?;
                 local.remove_output(&pruned.runs, &pruned.keys);
                 Ok(pruned)
             })?;
-        match looked {
-            Looked::Ended(removed) if removed > 0 => {
+        match progress {
+            Progress::Ended(removed) if removed > 0 => {
                 log::event(Level::Info, "pruned", &[log::number("runs", removed)]);
             }
             _ => {}

@@ -1,8 +1,8 @@
-//! A worker's birth and end: its lock file, its row, its start marks.
+//! The registration of a worker: its lock file, its row, its start marks.
 //!
-//! Rule: the lock is held before the file has its name and before the row exists; reapers go by rows, so they never see a
-//! worker whose lock is not yet held. The kernel frees the lock when the process dies, however it dies. Lock files are made
-//! and removed in our turn to write, so that nobody takes a newborn's file for that of a dead one.
+//! Rule: the lock is held before the file has its name and before the row exists. Reapers read rows, so they never see a worker whose
+//! lock is not yet held. The kernel frees the lock when the process dies, however it dies. Lock files are made and removed while we
+//! hold the write lock, so that a new worker's file is not taken for that of a dead one.
 
 use crate::clock;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::process::last_words::LastWords;
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 
-/// A registered worker; the lock is held until it is dropped.
+/// A registered worker; dropping it releases the lock.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) worker: WorkerId,
@@ -66,7 +66,7 @@ impl Identity {
         })
     }
 
-    /// Ends a worker that has held nothing: nobody shall take it for a dead one.
+    /// Removes the row and the files of a worker that never held a claim, so that no reaper takes it for a dead one.
     pub(super) fn sign_off(self, store: &mut Store) {
         let worker = self.worker;
         if let Ok(true) = store.write(|tx| tx.remove_worker(worker)) {

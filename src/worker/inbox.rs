@@ -30,11 +30,11 @@ impl<T> Inbox<T> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(event);
-        // A full counter is as good: the reader wakes.
+        // A failure means that the counter is full: then the reader wakes anyway.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
-    /// Says that the reader looks by itself within milliseconds and need not be woken by [`Inbox::leave`].
+    /// While set, the reader polls every few milliseconds and [`Inbox::leave`] need not wake it.
     pub(super) fn set_lazy(&self, lazy: bool) {
         self.lazy.store(lazy, Ordering::SeqCst);
     }

@@ -1,7 +1,8 @@
 //! The worker: claims runs for its slots, runs them, and reports how they ended.
 //!
-//! What is decided is a value (`machine`). Threads: the main thread feeds it (`engine`), each slot runs one attempt at a time
-//! (`slot`), the ledger writes, one thread reads (`reader`), and one keeps house (`house`): dead workers, checkpoints, pruning.
+//! The state machine `machine` makes all decisions. Threads: the main thread feeds it (`engine`), each slot runs one attempt at a
+//! time (`slot`), the ledger writes, one thread reads (`reader`), and the housekeeper (`house`) recovers dead workers, checkpoints
+//! and prunes.
 
 mod admit;
 mod alone;
@@ -31,50 +32,50 @@ use crate::store::{Handover, NewRun, OpenOptions, ServedQueue, Waiting};
 
 pub use admit::admit;
 pub use alone::{alone_end, read_handover};
-pub use ended::{Ended, Written, decide};
+pub use ended::{EndedAttempt, Written, decide};
 pub use engine::run;
 pub use pool::{InLine, Line};
 
-/// When a worker ends by itself.
+/// When a worker started with `--drain` ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
     /// When its slots are empty and nothing can be claimed now.
     Now,
-    /// When nothing is left that will become claimable by itself.
+    /// When no waiting run will become claimable without an operator.
     All,
 }
 
-/// What a worker is to do.
+/// The configuration of a worker.
 pub struct Options {
     /// How to open the store.
     pub open: OpenOptions,
     /// The catalogue to begin with.
     pub catalogue: Arc<Catalogue>,
-    /// Queues; empty for all. They are served by rank, or by weight if any has one.
+    /// Queues to serve; empty for all. They are served by rank, or by weight if any has one.
     pub queues: Vec<ServedQueue>,
-    /// Runs at a time.
+    /// Attempts at a time.
     pub slots: u32,
-    /// Ends after so many attempts.
+    /// The worker ends after this many attempts.
     pub max_runs: Option<u64>,
-    /// Ends by itself.
+    /// The worker ends when it has nothing left to do.
     pub drain: Option<Drain>,
-    /// How long a stopping worker lets its runs go on.
+    /// How long a stopping worker lets its attempts continue.
     pub stop_after: Duration,
-    /// Who is told how the worker is.
+    /// The service manager that gets the status and the signs of life.
     pub notify: Notify,
-    /// Works this run and nothing else.
+    /// Enqueues and works this run, and nothing else (`jobctl run`).
     pub foreground: Option<Foreground>,
     /// Works one attempt of this run, which another worker has claimed, and nothing else.
     pub handed_over: Option<Handover>,
-    /// Arguments of our own binary, to which those of a [`Handover`] are added: they start a worker for one run that must be alone.
+    /// Arguments of our own binary that start a worker for one run that must be alone; those of a [`Handover`] are added.
     pub own_arguments: Vec<OsString>,
 }
 
-/// A run that is worked where somebody watches.
+/// The run of a `jobctl run`, which waits for its end.
 pub struct Foreground {
     /// The run to enqueue.
     pub new: NewRun,
-    /// Whether its output is copied to standard output.
+    /// Whether to copy its output to standard output.
     pub show_output: bool,
 }
 
@@ -83,15 +84,15 @@ pub struct Foreground {
 pub struct Summary {
     /// Attempts that ended.
     pub attempts: u64,
-    /// The run of the foreground.
+    /// The run that `jobctl run` enqueued.
     pub foreground: Option<RunId>,
-    /// The host lacked what the start of an attempt needs.
+    /// An attempt could not start because the host lacked something.
     pub lacks: bool,
     /// Whether a signal ended it.
     pub interrupted: bool,
-    /// What `--drain` left waiting.
+    /// Runs that were still waiting when `--drain` ended the worker.
     pub left: Vec<Waiting>,
 }
 
-/// Loads the catalogue anew; given by whoever knows where it is.
+/// Reloads the catalogue; supplied by the caller, which knows its path.
 pub type Reload = Arc<dyn Fn() -> Result<Catalogue> + Send + Sync>;

@@ -1,6 +1,6 @@
-//! The line of claimed runs behind a lock: slots pull from it, the main thread adds, takes back and sends commands.
+//! The queue of claimed runs, behind a lock: slots pull from it; the main thread adds, takes back and sends commands.
 //!
-//! Rule: the lock is held for a few instructions at a time and never across a wait for anything else.
+//! Rule: the lock is held for a few instructions at a time and never during a wait for anything else.
 
 mod line;
 
@@ -17,13 +17,13 @@ use super::prepared::Prepared;
 
 pub use line::{InLine, Line};
 
-/// A claimed run with all that a slot needs to start it.
+/// A claimed run with what a slot needs to start it.
 pub(super) type Work = InLine<Arc<Prepared>>;
 
 #[derive(Debug)]
 struct State {
     line: Line<Arc<Prepared>>,
-    /// For each slot, what commands to its attempt are addressed to.
+    /// For each slot, the address of commands to its attempt.
     tickets: Vec<Option<Ticket>>,
     closed: bool,
 }
@@ -60,7 +60,7 @@ impl Pool {
         &self.controls[slot]
     }
 
-    /// The slot's next work; blocks. `None` when the worker ends.
+    /// Waits for the slot's next work. `None` when the worker ends.
     pub(super) fn next(&self, slot: usize) -> Option<Work> {
         let mut state = self.state();
         loop {
@@ -78,8 +78,8 @@ impl Pool {
         }
     }
 
-    /// The slot's work is over; `report` tells the main thread, given the number of queued runs. Under the lock, so that it
-    /// never hears of an attempt whose slot is not yet free.
+    /// Frees the slot, then calls `report` with the number of queued runs, both under the lock: the main thread must not get the
+    /// end of an attempt whose slot is not yet free.
     pub(super) fn clear(&self, slot: usize, report: impl FnOnce(usize)) {
         let mut state = self.state();
         state.line.clear(slot);
@@ -100,7 +100,7 @@ impl Pool {
         }
     }
 
-    /// No more work: idle slots end.
+    /// Closes the pool: idle slots end.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.arrived.notify_all();
@@ -111,7 +111,7 @@ impl Pool {
         self.controls.len()
     }
 
-    /// What the main loop sees of it.
+    /// The state of the slots for the machine.
     pub(super) fn view(&self, now: Now) -> View {
         self.state().line.view(now)
     }
@@ -120,7 +120,7 @@ impl Pool {
         self.state().line.take_back(which, now)
     }
 
-    /// Ends the attempt of this claim; a claim that is still queued is taken back and returned.
+    /// Ends the attempt of this claim. A claim that is still queued is taken back and returned.
     pub(super) fn cancel(&self, fence: Fence) -> Option<(RunId, Fence)> {
         let mut state = self.state();
         if let Some(slot) = state.line.slot_of(fence) {

@@ -1,4 +1,4 @@
-//! A job of the catalogue with everything that its attempts share, computed once per load of the catalogue.
+//! A job of the catalogue with everything that its attempts share, computed once for each load of the catalogue.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! When the housekeeper prunes, and how much at a time.
 //!
-//! Rule: it prunes beside work too, for a worker may never be idle: then for a twentieth of the time, in transactions of
+//! Rule: a worker may never be idle, so pruning continues while commands run: then for a twentieth of the time, in transactions of
 //! milliseconds.
 
 use std::time::{Duration, Instant};
@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::store::{PruneRule, Pruned, Pruning};
 
-/// From the end of a pass to the beginning of the next.
+/// Time from the end of a pass to the beginning of the next.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// The housekeeper looks once a second: so long at each look while commands run, ..
+/// The housekeeper prunes once a second: for this long while commands run, ..
 const BESIDE_WORK: Duration = Duration::from_millis(50);
 
-/// .. and so long while none does. Then it looks again at once.
+/// .. and for this long while none runs. Then it continues without a pause.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Rows of the first transaction; later ones follow from how long it took.
+/// Rows in the first transaction; later ones are adjusted to the time that it took.
 const FIRST_PAGE: i64 = 200;
 
-/// Where the pruning of a worker stands.
+/// The progress of the pruning of a worker.
 #[derive(Debug)]
 pub(super) struct Pruner {
     next: Instant,
@@ -28,7 +28,7 @@ pub(super) struct Pruner {
     pass: Option<Pass>,
 }
 
-/// One pass over everything that retention may give up.
+/// One pass over all runs that retention may remove.
 #[derive(Debug)]
 struct Pass {
     rule: PruneRule,
@@ -36,12 +36,12 @@ struct Pass {
     removed: usize,
 }
 
-/// What a look came to.
+/// The result of [`Pruner::work`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Looked {
-    /// The pass goes on at the next look.
+pub(super) enum Progress {
+    /// The pass continues at the next call.
     Unfinished,
-    /// A pass ended and has removed so many runs.
+    /// The pass has ended and has removed this many runs.
     Ended(usize),
 }
 
@@ -54,7 +54,7 @@ impl Pruner {
         }
     }
 
-    /// Whether a new pass is to begin.
+    /// Whether a new pass is due.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.pass.is_none() && now >= self.next
     }
@@ -68,23 +68,23 @@ impl Pruner {
         });
     }
 
-    /// Whether there is a pass that has not ended.
+    /// Whether a pass has begun and not ended.
     pub(super) fn is_under_way(&self) -> bool {
         self.pass.is_some()
     }
 
-    /// Goes on with the pass, if there is one, as long as this look may take. A pass whose slice fails is given up until
-    /// the next minute.
-    pub(super) fn look(
+    /// Continues the pass, if there is one, within the time budget. A pass whose slice fails is abandoned; the next one begins
+    /// a minute later.
+    pub(super) fn work(
         &mut self,
         is_busy: bool,
         clock: impl Fn() -> Instant,
         mut slice: impl FnMut(PruneRule, &Pruning, i64) -> Result<Pruned>,
-    ) -> Result<Looked> {
+    ) -> Result<Progress> {
         let begin = clock();
         let budget = if is_busy { BESIDE_WORK } else { IDLE };
         let Some(mut pass) = self.pass.take() else {
-            return Ok(Looked::Ended(0));
+            return Ok(Progress::Ended(0));
         };
         let mut now = begin;
         while now.saturating_duration_since(begin) < budget {
@@ -97,11 +97,11 @@ impl Pruner {
             pass.removed += pruned.runs.len();
             match pruned.next {
                 Some(next) => pass.at = next,
-                None => return Ok(Looked::Ended(pass.removed)),
+                None => return Ok(Progress::Ended(pass.removed)),
             }
         }
         self.pass = Some(pass);
-        Ok(Looked::Unfinished)
+        Ok(Progress::Unfinished)
     }
 }
 
@@ -119,8 +119,8 @@ mod tests {
         upto: None,
     };
 
-    /// Looks until a pass of so many slices of 10 ms has ended; the number of looks and the longest of them.
-    fn looks(is_busy: bool, slices: usize) -> (usize, Duration) {
+    /// Calls `work` until a pass of `slices` slices of 10 ms has ended; returns the number of calls and the longest of them.
+    fn calls(is_busy: bool, slices: usize) -> (usize, Duration) {
         let now = Cell::new(clock::monotonic());
         let mut pruner = Pruner::new(now.get());
         assert!(!pruner.is_due(now.get()));
@@ -128,9 +128,9 @@ mod tests {
         assert!(pruner.is_due(now.get()));
         pruner.begin(RULE);
         let (mut done, mut longest) = (0, Duration::ZERO);
-        for look in 1.. {
+        for call in 1.. {
             let begin = now.get();
-            let looked = pruner.look(
+            let progress = pruner.work(
                 is_busy,
                 || now.get(),
                 |_, _, page| {
@@ -145,13 +145,13 @@ mod tests {
                 },
             );
             longest = longest.max(now.get() - begin);
-            match looked.unwrap() {
-                Looked::Unfinished => assert!(pruner.is_under_way() && !pruner.is_due(now.get())),
-                Looked::Ended(removed) => {
+            match progress.unwrap() {
+                Progress::Unfinished => assert!(pruner.is_under_way() && !pruner.is_due(now.get())),
+                Progress::Ended(removed) => {
                     assert_eq!(removed, slices);
                     assert!(!pruner.is_under_way() && !pruner.is_due(now.get()));
                     assert!(pruner.is_due(now.get() + EVERY));
-                    return (look, longest);
+                    return (call, longest);
                 }
             }
             now.set(now.get() + Duration::from_secs(1));
@@ -162,19 +162,19 @@ mod tests {
     /// Fault (races): a worker that is never idle, and retention.
     #[test]
     fn a_worker_that_is_never_idle_prunes_in_a_twentieth_of_its_time() {
-        assert_eq!(looks(true, 100), (20, BESIDE_WORK));
-        assert_eq!(looks(false, 100), (2, IDLE));
-        assert_eq!(looks(true, 1), (1, Duration::from_millis(10)));
+        assert_eq!(calls(true, 100), (20, BESIDE_WORK));
+        assert_eq!(calls(false, 100), (2, IDLE));
+        assert_eq!(calls(true, 1), (1, Duration::from_millis(10)));
     }
 
     /// Fault: as `a_worker_that_is_never_idle_prunes_in_a_twentieth_of_its_time`.
     #[test]
-    fn a_pass_that_fails_is_begun_again_a_minute_later() {
+    fn a_failed_pass_begins_again_a_minute_later() {
         let begin = clock::monotonic();
         let mut pruner = Pruner::new(begin);
         pruner.begin(RULE);
         let now = begin + 2 * EVERY;
-        let failed = pruner.look(
+        let failed = pruner.work(
             false,
             || now,
             |_, _, _| Err(Error::new(Kind::TryAgain, "busy")),

@@ -1,7 +1,7 @@
 //! The reader: a thread that reads the store for the main loop, and watches for commits of other processes.
 //!
-//! Rule: it alone waits for a slow read; the main loop hears of the answer. What it looks at once a second it repeats by itself, so
-//! a read that failed is not lost.
+//! Rule: only this thread waits for a slow read; the main loop gets the answer as an event. Periodic reads are repeated each second,
+//! so a failed read is not lost.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -19,30 +19,30 @@ use crate::run::WorkerId;
 use crate::store::{Store, Watch};
 
 use super::inbox::Inbox;
-use super::machine::{Event, Left};
-use super::slot::{Shared, TellPanic};
+use super::machine::{Event, Remaining};
+use super::slot::{ReportPanic, Shared};
 
-/// How often it looks without being woken.
+/// How often it reads without being woken.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Requests of operators are looked for so often at most: every commit of every process may carry one.
+/// Shortest interval between reads of operators' requests: every commit of every process may carry one.
 const REQUESTS_EVERY: Duration = Duration::from_millis(20);
 
-/// How long the end of the worker waits for a read.
+/// How long the end of the worker waits for a read under way.
 const END_WAIT: Duration = Duration::from_secs(1);
 
-/// What the main loop wants to know.
+/// A question of the main loop.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// What waits in the store.
-    Left,
-    /// Whether the store can recover from this.
+    /// Which runs wait in the store?
+    Remaining,
+    /// Can the store recover from this error?
     Examine(Error),
-    /// Nothing more: the thread ends.
+    /// No question: the thread ends.
     End,
 }
 
-/// Handle of the thread.
+/// Handle of the reader's thread.
 pub(super) struct Reader {
     questions: Arc<Inbox<Question>>,
     thread: Option<JoinHandle<()>>,
@@ -70,7 +70,7 @@ impl Reader {
             shared,
             questions: Arc::clone(&questions),
             next_tick: now + TICK,
-            look_for_requests: true,
+            requests_pending: true,
             requests_at: now,
         };
         let (alive, ended) = std::sync::mpsc::channel();
@@ -92,7 +92,7 @@ impl Reader {
         self.questions.push(question);
     }
 
-    /// Ends the thread. One that hangs in a read is left behind: nobody needs what it holds.
+    /// Ends the thread. One that hangs in a read is left running: it holds nothing that is needed.
     pub(super) fn stop(&mut self) {
         self.ask(Question::End);
         let hangs = self.ended.recv_timeout(END_WAIT) == Err(RecvTimeoutError::Timeout);
@@ -111,29 +111,28 @@ struct Reading {
     questions: Arc<Inbox<Question>>,
     version: i64,
     next_tick: Duration,
-    look_for_requests: bool,
+    requests_pending: bool,
     requests_at: Duration,
 }
 
 impl Reading {
     fn work(mut self) {
-        let _panic = TellPanic(Arc::clone(&self.shared), "the reader");
+        let _panic = ReportPanic(Arc::clone(&self.shared), "the reader");
         loop {
             let woken = self.wait();
             for question in self.questions.take() {
                 match question {
-                    Question::Left => {
-                        // Commits before this answer are known before it.
-                        let left = self.notice_commits().and_then(|()| self.left());
-                        self.push(Event::Left(left));
+                    Question::Remaining => {
+                        // Commits that precede this answer are reported before it.
+                        let answer = self.notice_commits().and_then(|()| self.remaining());
+                        self.push(Event::Remaining(answer));
                     }
                     Question::Examine(error) => self.examine(&error),
                     Question::End => return,
                 }
             }
-            let looked = self.look(woken);
-            if let Err(error) = looked {
-                // Not before the next tick: every commit would repeat it.
+            if let Err(error) = self.read_periodically(woken) {
+                // Retried at the next tick, not at each commit.
                 self.requests_at = clock::steady() + TICK;
                 self.push(Event::ReadFailed(error));
             }
@@ -144,11 +143,11 @@ impl Reading {
         self.shared.inbox.push(event);
     }
 
-    /// Sleeps until something was committed, is asked or is due; whether something was committed.
+    /// Sleeps until another process commits, a question comes or a read is due; returns whether another process committed.
     fn wait(&self) -> bool {
         let now = clock::steady();
         let mut until = self.next_tick;
-        if self.look_for_requests {
+        if self.requests_pending {
             until = until.min(self.requests_at + REQUESTS_EVERY);
         }
         let wait = until.saturating_sub(now);
@@ -160,13 +159,13 @@ impl Reading {
             PollFd::from_borrowed_fd(self.watch.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.questions.as_fd(), PollFlags::IN),
         ];
-        // A failed wait is a tick.
+        // A failed wait counts as a timeout.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
         let is_committed = !fds[0].revents().is_empty();
         is_committed && self.watch.drain()
     }
 
-    fn look(&mut self, woken: bool) -> Result<()> {
+    fn read_periodically(&mut self, woken: bool) -> Result<()> {
         let now = clock::steady();
         let is_tick = now >= self.next_tick;
         if is_tick {
@@ -181,10 +180,10 @@ impl Reading {
         if woken || is_tick {
             self.notice_commits()?;
         }
-        if self.look_for_requests && now >= self.requests_at + REQUESTS_EVERY {
+        if self.requests_pending && now >= self.requests_at + REQUESTS_EVERY {
             self.requests_at = now;
             self.notice_requests()?;
-            self.look_for_requests = false;
+            self.requests_pending = false;
         }
         Ok(())
     }
@@ -193,7 +192,7 @@ impl Reading {
         let version = self.store.data_version()?;
         if version != self.version {
             self.version = version;
-            self.look_for_requests = true;
+            self.requests_pending = true;
             self.push(Event::Commits);
         }
         Ok(())
@@ -212,15 +211,15 @@ impl Reading {
         Ok(())
     }
 
-    fn left(&self) -> Result<Left> {
-        Ok(Left {
+    fn remaining(&self) -> Result<Remaining> {
+        Ok(Remaining {
             waiting: self.store.waiting()?,
             paused: self.store.paused_jobs(clock::wall_ms())?,
             behind: self.store.behind_running()?,
         })
     }
 
-    /// What can recover is waited out; a lost or damaged database is the end.
+    /// Reports a lost or damaged database; frees the disk reserve if the disk is full. Other errors are left to retries.
     fn examine(&self, error: &Error) {
         if !matches!(error.kind, Kind::Io | Kind::Unknown) {
             return;

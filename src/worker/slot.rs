@@ -22,12 +22,12 @@ use crate::units::hex;
 
 use super::admit::admit;
 use super::alone::Starter;
-use super::ended::Ended;
+use super::ended::EndedAttempt;
 use super::inbox::Inbox;
 use super::machine::Event;
 use super::pool::{Pool, Work};
 
-/// What all slots of a worker have in common.
+/// State shared by all threads of a worker.
 pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) inbox: Inbox<Event>,
@@ -62,7 +62,7 @@ impl Slot {
     /// Works until the pool closes.
     pub(super) fn work(mut self) {
         let shared = Arc::clone(&self.shared);
-        let _panic = TellPanic(Arc::clone(&shared), "a slot");
+        let _panic = ReportPanic(Arc::clone(&shared), "a slot");
         while let Some(work) = shared.pool.next(self.index) {
             let event = if work.alone {
                 let starter = &shared.starter;
@@ -81,7 +81,7 @@ impl Slot {
         self.dir.remove();
     }
 
-    fn attempt(&mut self, work: Work) -> Ended {
+    fn attempt(&mut self, work: Work) -> EndedAttempt {
         let Work { claimed, job, .. } = work;
         let (mut started, mut stuck, mut shortage) = (false, None, None);
         let report = match self.run(&claimed, &job.launch, &job.job) {
@@ -89,7 +89,7 @@ impl Slot {
                 started = outcome.spawned.is_some();
                 stuck = outcome.stuck.take();
                 let report = outcome.into_report(said);
-                // Only a success ends the run for sure: an exit 0 may say otherwise, another code may be one.
+                // Only a success certainly ends the run. The class decides, since other exit codes may mean success and 0 may not.
                 if policy::classify(&report, &job.job.exit).class == Class::Success {
                     drop(remove_checkpoint(&checkpoint));
                 }
@@ -107,7 +107,7 @@ impl Slot {
                 )
             }
         };
-        Ended {
+        EndedAttempt {
             claimed,
             job: Arc::clone(&job.job),
             report,
@@ -185,7 +185,7 @@ impl Slot {
             .map_err(|_| NotStarted::for_good("the working directory holds a NUL"))?;
         let ms = |ms: i64| Duration::from_millis(ms.max(0) as u64);
         let limits = Limits {
-            // Too late it is given back as not started, and the next claim buries it.
+            // A run past its deadline is given back as not started, and the next claim buries it.
             deadline_ms: claimed.deadline_ms,
             timeout: job.timeout_ms.map(ms),
             grace: ms(job.grace_ms),
@@ -198,7 +198,7 @@ impl Slot {
             stdin: payload.as_ref().map(AsFd::as_fd),
             mark: &mark,
         };
-        // The mark stands before the command runs: no mark proves that it did not.
+        // The mark is written before the command starts, so a missing mark proves that it did not start.
         shared
             .marks
             .begin(claimed.run, claimed.fence)
@@ -211,7 +211,7 @@ impl Slot {
             &mut self.capture,
             |it| {
                 fail_point::reach("spawned");
-                // If it fails, recovery still finds the process by its environment.
+                // If this fails, recovery still finds the process by its environment.
                 let _ = shared.marks.spawned(claimed.run, claimed.fence, *it);
             },
         )
@@ -222,24 +222,24 @@ impl Slot {
     }
 }
 
-/// A slot that panicked would keep its run for ever, and without its housekeeper a worker recovers nobody: it ends, and
-/// others recover what it held. Names the thread.
-pub(super) struct TellPanic(pub(super) Arc<Shared>, pub(super) &'static str);
+/// Ends the worker when the named thread panics, so that other workers recover its runs: a panicked slot would hold its run for
+/// ever, and without a housekeeper the worker recovers no dead worker.
+pub(super) struct ReportPanic(pub(super) Arc<Shared>, pub(super) &'static str);
 
-impl Drop for TellPanic {
+impl Drop for ReportPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let thread = self.1;
             let defect = Error::new(
                 Kind::Bug,
-                format!("{thread} panicked; what runs here belongs to whoever recovers it"),
+                format!("{thread} panicked; the runs of this worker are left to recovery"),
             );
             self.0.inbox.push(Event::Lost(defect));
         }
     }
 }
 
-/// What the worker's own file system refused: every run here would meet it.
+/// A failure of the worker's own file system, which every run of this worker would meet.
 fn shortage(what: &str, error: &std::io::Error) -> NotStarted {
     NotStarted::worker_lacks(format!("cannot {what}: {}", crate::error::os_words(error)))
 }

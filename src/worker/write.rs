@@ -1,6 +1,6 @@
 //! Performs the writes of a batch within its transaction.
 //!
-//! Rule: each write stands in a savepoint of its own, so one that is refused costs the others nothing.
+//! Rule: each write has its own savepoint, so a write that fails does not affect the others.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +10,10 @@ use crate::recovery::follow_up;
 use crate::run::{Fence, RunId, State, WorkerId};
 use crate::store::{ClaimRequest, Claims, Outcome, Turns, Tx};
 
-use super::batch::{Batch, ClaimAnswer, ClaimOrder, Done, Foreground, Only, Place, Write};
+use super::batch::{Batch, ClaimAnswer, ClaimOrder, Done, ForegroundRun, Only, RunLocation, Write};
 
 impl Write {
-    /// Does it within a transaction.
+    /// Performs the write within a transaction.
     pub fn perform(
         &self,
         tx: &mut Tx<'_>,
@@ -23,12 +23,15 @@ impl Write {
     ) -> Result<Done> {
         let (worker, catalogue) = (batch.worker, &batch.catalogue);
         match self {
-            Write::End { ended, keep, .. } => ended
-                .write(tx, worker, catalogue, *keep, now_ms)
+            Write::End { ended, reserve, .. } => ended
+                .write(tx, worker, catalogue, *reserve, now_ms)
                 .map(Done::Ended),
             Write::Return {
-                run, fence, keep, ..
-            } => give_back(tx, worker, *run, *fence, *keep).map(Done::Returned),
+                run,
+                fence,
+                reserve,
+                ..
+            } => give_back(tx, worker, *run, *fence, *reserve).map(Done::Returned),
             Write::Start(start) => tx.note_start(worker, start).map(|_| Done::Noted),
             Write::Rebase => {
                 let more = tx.rebase_relative_delays(now_ms)?;
@@ -42,10 +45,10 @@ impl Write {
                 tx.note_lacking(worker, lacking.as_ref())?;
                 Ok(Done::LacksNoted)
             }
-            Write::GiveBackUnknown { known, keep } => {
+            Write::GiveBackUnknown { known, reserve } => {
                 for (run, fence, _) in tx.held_by(worker)? {
                     if !known.contains(&fence) {
-                        give_back(tx, worker, run, fence, *keep == Some(run))?;
+                        give_back(tx, worker, run, fence, *reserve == Some(run))?;
                     }
                 }
                 Ok(Done::GaveBack)
@@ -64,16 +67,16 @@ fn give_back(
     worker: WorkerId,
     run: RunId,
     fence: Fence,
-    keep: bool,
+    reserve: bool,
 ) -> Result<Outcome> {
     let outcome = tx.unclaim(run, fence)?;
-    if keep && outcome == Outcome::Moved(State::Waiting) {
-        tx.reserve_for(run, worker)?;
+    if reserve && outcome == Outcome::Moved(State::Waiting) {
+        tx.keep_for(run, worker)?;
     }
     Ok(outcome)
 }
 
-/// What follows the death of runs that nobody can work.
+/// Enqueues the follow-up runs of claims that were buried because no worker can run them.
 fn bury(tx: &mut Tx<'_>, claims: &Claims, catalogue: &Catalogue, now_ms: i64) -> Result<()> {
     let mut buried = claims.buried.iter();
     buried.try_for_each(|burial| follow_up(tx, burial, catalogue, now_ms))
@@ -99,7 +102,7 @@ impl ClaimOrder {
             is_short: &|job| self.short.contains(job),
         };
         match &self.only {
-            Some(Only::Kept(run)) => {
+            Some(Only::Foreground(run)) => {
                 return claim_foreground(tx, *run, &request, catalogue, now_ms);
             }
             Some(Only::HandedOver(from)) => {
@@ -119,7 +122,7 @@ impl ClaimOrder {
         let mut claims = tx.claim(&request, &mut turns, now_ms)?;
         claims.full |= more || !burials.is_empty();
         bury(tx, &claims, catalogue, now_ms)?;
-        // Whoever claims again at once needs to know no time.
+        // If another claim follows at once, the next due time is not needed.
         Ok(ClaimAnswer {
             next_due_ms: if claims.full { None } else { tx.next_due()? },
             claims,
@@ -128,7 +131,7 @@ impl ClaimOrder {
     }
 }
 
-/// The run of the foreground. A duplicate that waits for anybody is ours from now on: without a worker nobody else would start it.
+/// Claims the run of `jobctl run`. A duplicate that is reserved for no worker is reserved for this one: perhaps no other worker runs.
 fn claim_foreground(
     tx: &mut Tx<'_>,
     run: RunId,
@@ -145,15 +148,17 @@ fn claim_foreground(
     }
     let claims = tx.claim_reserved(run, request, now_ms)?;
     bury(tx, &claims, catalogue, now_ms)?;
-    let place = match tx.run_location(run)? {
-        Some((State::Waiting, due_ms, Some(by))) if by == request.worker => Place::Ours { due_ms },
-        Some((State::Waiting, _, Some(by))) => Place::Kept(by),
-        Some((State::Running, _, by)) => Place::Runs(by),
-        Some(_) | None => Place::Over,
+    let location = match tx.whereabouts(run)? {
+        Some((State::Waiting, due_ms, Some(by))) if by == request.worker => {
+            RunLocation::ReservedHere { due_ms }
+        }
+        Some((State::Waiting, _, Some(by))) => RunLocation::ReservedFor(by),
+        Some((State::Running, _, by)) => RunLocation::Running(by),
+        Some(_) | None => RunLocation::Ended,
     };
     Ok(ClaimAnswer {
         claims,
         next_due_ms: None,
-        foreground: Some(Foreground { adopted, place }),
+        foreground: Some(ForegroundRun { adopted, location }),
     })
 }

@@ -595,7 +595,7 @@ fn findings_are_reported_in_words() {
     world.run("periods audit").is(
         1,
         "JOB     PERIOD                 FINDING    DETAIL\n\
-         report  2025-11-03T06:00[UTC]  missing    no row tells of it (version 1), 3 periods up to \
+         report  2025-11-03T06:00[UTC]  missing    no row covers it (version 1), 3 periods up to \
          `2025-11-05T06:00[UTC]`, the first due 2025-11-03T06:00:00.000Z\n\
          report  2025-11-06T06:00[UTC]  wrong_run  its row names run 2, which is period `2025-11-06T06:00[UTC]` of job `x`\n\
          audited 1 schedule, 6 periods: 2 findings\n",

@@ -1,6 +1,6 @@
 //! Whose fault the death of a worker is: a run is not blamed for what the worker's parent did, and for all else it is.
 //!
-//! Here the test is the parent, as a service manager is; a command or `kill` is somebody else.
+//! Here the test is the parent process, as a service manager is; a command or `kill` is not.
 //!
 //! Fault (processes): SIGTERM, SIGINT or SIGABRT to a worker, by its parent, by others or by its own command, then
 //! kill -9.
@@ -85,7 +85,7 @@ fn a_stop_that_the_parent_cuts_short_counts_nothing() {
 fn a_worker_that_hangs_and_is_aborted_by_its_parent_counts_nothing() {
     let world = World::with_catalogue(JOBS);
     let (mut worker, run) = begin(&world);
-    // No thread runs when the signal comes; the service manager lets it go on after it.
+    // The worker is stopped when the signal comes; the service manager continues it afterwards.
     send(&worker, Signal::STOP);
     send(&worker, Signal::ABORT);
     send(&worker, Signal::CONT);
@@ -99,7 +99,7 @@ fn a_worker_that_hangs_and_is_aborted_by_its_parent_counts_nothing() {
 
 /// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
-fn a_stop_by_anybody_else_excuses_nothing() {
+fn only_a_stop_by_the_parent_excuses_a_death() {
     let world = World::with_catalogue(JOBS);
     let manager = Manager::new(&world);
     let run = world.enqueue("wait");
@@ -114,7 +114,7 @@ fn a_stop_by_anybody_else_excuses_nothing() {
 
 /// Proves: as `a_stop_that_the_parent_cuts_short_counts_nothing`.
 #[test]
-fn a_run_that_signals_its_worker_is_poison_all_the_same() {
+fn a_run_that_signals_its_worker_is_poison() {
     for kill in [
         "kill -ABRT $PPID",
         "kill -TERM $PPID; kill -KILL $PPID",

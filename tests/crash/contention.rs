@@ -1,4 +1,4 @@
-//! Many who enqueue beside many who work: nobody is turned away, and nothing is lost.
+//! Many enqueuing processes beside many workers: none is refused, and no run is lost.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use jobctl::run::{RunId, State};
 use crate::invariants;
 use crate::world::World;
 
-/// Enqueues from so many threads, each as a process of its own, beside so many workers; how long each enqueue took, sorted.
+/// Enqueues from this many concurrent processes beside this many workers; returns the sorted durations of the enqueues.
 fn enqueue_beside(enqueuers: usize, workers: usize, during: Duration) -> Vec<Duration> {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
     drop(world.store());
@@ -61,7 +61,7 @@ fn enqueue_beside(enqueuers: usize, workers: usize, during: Duration) -> Vec<Dur
 
 /// Fault: as `thirty_two_at_once_with_one_key_are_one_run`.
 #[test]
-fn eight_who_enqueue_and_two_who_work_disturb_nobody() {
+fn eight_enqueuing_processes_and_two_workers_do_not_block_each_other() {
     let took = enqueue_beside(8, 2, Duration::from_secs(3));
     assert!(took.len() > 8, "{}", took.len());
 }
@@ -70,7 +70,7 @@ fn eight_who_enqueue_and_two_who_work_disturb_nobody() {
 /// Fault: as `thirty_two_at_once_with_one_key_are_one_run`.
 #[test]
 #[ignore = "a soak of a minute"]
-fn thirty_two_who_enqueue_and_eight_who_work_disturb_nobody_for_a_minute() {
+fn thirty_two_enqueuing_processes_and_eight_workers_do_not_block_each_other() {
     let took = enqueue_beside(32, 8, Duration::from_secs(60));
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
     let build = if cfg!(debug_assertions) {

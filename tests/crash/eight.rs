@@ -92,7 +92,7 @@ impl Eight {
             && has(format!("JOBCTL_STORE={}", self.world.state().display()))
     }
 
-    /// Lets the runs end under this worker: each has had so many attempts and crashes, and nothing is left.
+    /// Lets the runs end under this worker: each has had this many attempts and crashes, and nothing is left.
     fn end(&self, worker: Running, attempts: i64, crashes: i64) {
         fs::write(self.world.root().join("go"), "").unwrap();
         until("all ended", || {
@@ -118,7 +118,7 @@ impl Eight {
 
 /// Proves (death): runs of a killed worker run again, after its processes are gone.
 #[test]
-fn runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it() {
+fn runs_of_a_killed_worker_run_again_without_leftover_processes() {
     let mut eight = Eight::start(TELL);
     let other = eight.kill("plain commands");
     eight.end(other, 2, 1);
@@ -131,7 +131,7 @@ fn commands_that_ignore_sigterm_are_killed_before_they_run_again() {
     eight.end(other, 2, 1);
 }
 
-/// Proves: as `runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it`.
+/// Proves: as `runs_of_a_killed_worker_run_again_without_leftover_processes`.
 #[test]
 fn a_wrapper_that_closes_descriptors_and_leaves_the_session_hides_nothing() {
     let mut eight = Eight::start(&format!("{WRAPPER} '{TELL}'"));
@@ -141,7 +141,7 @@ fn a_wrapper_that_closes_descriptors_and_leaves_the_session_hides_nothing() {
 
 /// Proves (leftovers): processes of another store with the same run numbers are not touched.
 #[test]
-fn what_another_store_runs_under_the_same_numbers_is_not_touched() {
+fn recovery_does_not_touch_processes_of_another_store_with_equal_ids() {
     let command = format!("{WRAPPER} '{TELL}'");
     let mut here = Eight::start(&command);
     let mut there = Eight::start(&command);

@@ -182,10 +182,10 @@ fn a_prune_killed_around_its_commits_removes_whole_runs() {
     }
 }
 
-/// A defect in one thread: the worker goes on or ends with exit 70, and in either case all work gets done.
+/// A panic in one thread: the worker continues or ends with exit 70; in either case all runs are completed.
 /// Fault (processes): a panic in one thread of a worker (feature `fail-points`).
 #[test]
-fn a_thread_that_panics_loses_nothing_and_hangs_nobody() {
+fn a_panicking_thread_loses_no_run_and_hangs_no_process() {
     // The ledger answers that it failed, and what failed is tried again; at the birth of a worker nothing is.
     let ledger = ["in_transaction", "before_commit", "after_commit"];
     let others = ["claimed", "marked", "spawned", "ended", "housekeeping"];

@@ -1,4 +1,4 @@
-//! Many who want the same at once: runs, ends, dead letters, a long queue.
+//! Races for the same runs, ends and dead letters, and a long queue.
 
 use std::collections::BTreeMap;
 use std::fs;

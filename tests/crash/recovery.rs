@@ -50,7 +50,7 @@ fn a_stopped_worker_keeps_its_runs() {
     until("it runs", || running(&world, run));
     first.signal("STOP");
     let second = world.start("run-worker --slots 1");
-    // The second worker works and looks around meanwhile: a run that it ends proves that it looked.
+    // The second worker runs and checks other workers meanwhile: a run that it ends proves a check.
     let other = world.enqueue("other");
     fs::write(world.root().join("go"), "").unwrap();
     until("the other ended", || {
@@ -95,7 +95,7 @@ fn at_most_once_is_not_started_again_after_a_crash() {
 }
 
 /// A run that may start once at most runs, and its worker is killed before it noted the start; `meanwhile` has its store and its
-/// start marks before anybody recovers it. Where they prove nothing the run must not start again.
+/// start marks before it is recovered. If they prove nothing, the run must not start again.
 fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     let world = World::with_catalogue(UNTIL_FILE);
     let run = begun_once_by_a_worker_that_is_dead(&world);
@@ -103,7 +103,7 @@ fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     let unnoted = "UPDATE run SET attempts = 0, started_ms = NULL; DELETE FROM attempt";
     conn.execute_batch(unnoted).unwrap();
     meanwhile(&conn, &world.state().join("workers/1.started"));
-    // Whoever starts it again all the same comes to an end.
+    // A wrong second start would end.
     fs::write(world.root().join("go"), "").unwrap();
     assert_eq!(world.run("run-worker --drain").code, Some(0));
     assert_eq!(state(&world, run), State::Dead);
@@ -112,7 +112,7 @@ fn is_not_started_again(meanwhile: impl Fn(&rusqlite::Connection, &Path)) {
     invariants::hold(&world);
 }
 
-/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+/// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
 #[test]
 fn start_marks_that_cannot_be_read_prove_nothing() {
     is_not_started_again(|_, marks| {
@@ -121,7 +121,7 @@ fn start_marks_that_cannot_be_read_prove_nothing() {
     });
 }
 
-/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+/// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
 #[test]
 fn start_marks_behind_a_link_prove_nothing() {
     is_not_started_again(|_, marks| {
@@ -132,7 +132,7 @@ fn start_marks_behind_a_link_prove_nothing() {
     });
 }
 
-/// Proves: as `only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death`.
+/// Proves: as `only_a_free_lock_or_an_ended_process_proves_a_death`.
 #[test]
 fn start_marks_of_an_unknown_boot_prove_nothing() {
     is_not_started_again(|conn, marks| {
@@ -180,7 +180,7 @@ fn a_claim_that_was_not_started_counts_nothing() {
     let run = world.enqueue("wait");
     let first = world.start("run-worker --slots 1");
     until("it runs", || running(&world, run));
-    // Remove what proves the start: to the reaper the claim looks as if the command never ran.
+    // Without the start mark the reaper finds no proof that the command ran.
     let conn = invariants::open(&world);
     conn.execute("DELETE FROM attempt", []).unwrap();
     conn.execute("UPDATE run SET attempts = 0", []).unwrap();
@@ -205,7 +205,7 @@ fn a_claim_that_was_not_started_counts_nothing() {
     );
 }
 
-/// Proves: as `runs_of_a_killed_worker_run_again_and_nothing_is_left_of_it`.
+/// Proves: as `runs_of_a_killed_worker_run_again_without_leftover_processes`.
 #[test]
 fn a_scheduler_recovers_the_runs_of_a_dead_worker_too() {
     let world = World::with_catalogue(
@@ -250,7 +250,7 @@ fn share_lock(worker: &Running) -> OwnedFd {
 
 /// Proves (death): a worker with `--drain` does not end while a worker is dead and not yet recovered.
 #[test]
-fn a_drain_waits_for_a_death_that_is_not_over() {
+fn a_drain_waits_until_a_dying_worker_is_recovered() {
     let world = World::with_catalogue(UNTIL_FILE);
     let run = world.enqueue("wait");
     let first = world.start("-q run-worker --slots 1");

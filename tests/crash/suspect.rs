@@ -1,4 +1,4 @@
-//! A run whose next death of its worker would make it poison is worked in a worker of its own, and holds up nobody.
+//! Suspects: a run that would become poison with the next death of its worker runs in a separate worker and delays no other run.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ fn pid_of_worker(world: &World, run: RunId) -> u32 {
 
 /// Proves: as `a_run_that_kills_its_worker_is_poison_only_when_alone`.
 #[test]
-fn a_suspect_delays_nobody_and_its_neighbours_outlive_it() {
+fn a_suspect_delays_no_other_run_and_kills_only_its_own_worker() {
     let world = World::with_catalogue(JOBS);
     let long = world.enqueue("long");
     let killer = enqueue_suspect(&world, "killer");
@@ -174,7 +174,7 @@ fn the_death_of_a_worker_and_its_child_at_once_proves_nothing() {
 
 /// Proves: as `a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it`.
 #[test]
-fn a_suspect_outlives_the_worker_that_started_its_own() {
+fn a_suspect_survives_the_death_of_the_worker_that_handed_it_over() {
     let world = World::with_catalogue(JOBS);
     let suspect = enqueue_suspect(&world, "suspect");
     let worker = world.start("-q run-worker --slots 2");
@@ -195,7 +195,7 @@ fn a_suspect_outlives_the_worker_that_started_its_own() {
 
 /// Proves: as `the_death_of_a_worker_and_its_child_at_once_proves_nothing`.
 #[test]
-fn a_run_that_kills_every_worker_ends_all_the_same() {
+fn a_run_that_kills_every_worker_becomes_dead() {
     let world = World::with_catalogue(&JOBS.replace("kill -9 $PPID", "sleep 60"));
     let killer = enqueue_suspect(&world, "killer");
     for crashes in 3..=6 {
@@ -242,7 +242,7 @@ fn a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it() {
 
 /// Proves: as `a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it`.
 #[test]
-fn a_drain_waits_for_a_suspect_and_for_what_its_death_means() {
+fn a_drain_waits_for_a_suspect_and_for_the_recovery_of_its_worker() {
     let world = World::with_catalogue(JOBS);
     let suspect = enqueue_suspect(&world, "suspect");
     let killer = enqueue_suspect(&world, "killer");
@@ -277,7 +277,7 @@ fn a_run_that_is_cancelled_while_it_is_alone_ends() {
 }
 
 #[test]
-fn all_suspects_are_worked_whatever_limit_they_stand_under() {
+fn suspects_under_a_limit_are_run_too() {
     let world = World::with_catalogue(JOBS);
     let mut runs: Vec<RunId> = (0..4).map(|_| enqueue_suspect(&world, "quick")).collect();
     runs.extend((0..4).map(|_| enqueue_suspect(&world, "limited")));
@@ -290,7 +290,7 @@ fn all_suspects_are_worked_whatever_limit_they_stand_under() {
 }
 
 #[test]
-fn a_catalogue_that_a_child_cannot_load_is_waited_out() {
+fn a_separate_worker_that_cannot_load_the_catalogue_is_retried_later() {
     let world = World::with_catalogue(JOBS);
     let long = world.enqueue("long");
     let worker = world.start("-q run-worker --slots 1");

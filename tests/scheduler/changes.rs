@@ -1,4 +1,4 @@
-//! Changes of the catalogue while time goes on: nothing of the past is replayed, nothing is doubled, nothing is lost.
+//! Changes of the catalogue while time passes: no past period is replayed, and none is doubled or lost.
 //!
 //! Proves (periods): a changed rule replays nothing; a period whose day moved is neither lost nor doubled.
 
@@ -79,7 +79,7 @@ fn a_rule_changed_while_nothing_ran_is_followed_up_to_the_change() {
 }
 
 #[test]
-fn what_does_not_concern_the_rule_changes_nothing() {
+fn a_change_beside_the_rule_does_not_change_periods() {
     let world = world(&[("report", "cron = '0 6 * * *'")]);
     let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
     write(
@@ -142,7 +142,7 @@ fn a_day_that_moves_into_the_past_is_not_lost() {
 }
 
 #[test]
-fn renamed_and_removed_and_added_again() {
+fn a_job_that_is_renamed_or_removed_and_added_again_doubles_no_period() {
     let world = world(&[("old", "cron = '0 * * * *'\noverlap = 'allow'")]);
     let mut planner = planner(&world, at("2026-11-01T00:30:00Z"));
     until(&mut planner, "2026-11-01T01:00:00Z", "2026-11-01T02:00:00Z");
@@ -168,7 +168,7 @@ fn renamed_and_removed_and_added_again() {
 }
 
 #[test]
-fn what_a_removed_job_missed_is_reported() {
+fn missed_periods_of_a_removed_job_are_recorded() {
     let world = world(&[("old", "cron = '0 * * * *'")]);
     drop(planner(&world, at("2026-11-01T00:30:00Z")));
     write(&world, &[("other", "")]);
@@ -181,7 +181,7 @@ fn what_a_removed_job_missed_is_reported() {
 }
 
 #[test]
-fn every_that_changes_goes_on_without_a_double() {
+fn a_changed_every_rule_continues_without_a_duplicate() {
     let world = world(&[("sync", "every = '5m'\noverlap = 'allow'")]);
     let start = instant("2026-11-01T00:01:00Z");
     let mut planner = planner(&world, right(start));
@@ -245,7 +245,7 @@ fn new_zone_data_neither_lose_nor_double_a_day() {
 }
 
 #[test]
-fn a_key_inside_a_row_of_several_is_not_told_again() {
+fn a_key_inside_a_row_of_several_periods_is_not_decided_again() {
     let world = world(&[(
         "report",
         "at = ['02:00', '02:15', '02:30']\ncatch_up = 'none'\noverlap = 'allow'",
@@ -297,7 +297,7 @@ fn a_merged_time_that_moves_into_the_past_is_not_lost() {
 }
 
 #[test]
-fn a_removed_job_does_not_miss_what_was_told_before_its_hour_moved() {
+fn a_removed_job_does_not_skip_periods_decided_before_its_hour_moved() {
     let daily = "cron = '0 9 * * *'\ntimezone = 'Europe/Berlin'\noverlap = 'allow'";
     let world = world(&[("report", daily)]);
     drop(planner(&world, at("2026-11-02T12:00:00Z")));
@@ -317,7 +317,7 @@ fn a_removed_job_does_not_miss_what_was_told_before_its_hour_moved() {
 }
 
 #[test]
-fn a_job_that_comes_back_does_not_tell_again_what_a_clock_that_was_ahead_told() {
+fn a_job_that_comes_back_does_not_repeat_periods_decided_by_a_clock_ahead() {
     let daily = [("report", "cron = '0 6 * * *'\noverlap = 'allow'")];
     let world = world(&daily);
     let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));

@@ -1,4 +1,4 @@
-//! A clock that is set, stands wrong and is set back; a machine that sleeps. No period is lost or doubled, none is endless.
+//! A clock that is set wrong and corrected, and a machine that is suspended: no period is lost or doubled, and no wait is endless.
 
 use jobctl::policy::Reading;
 use jobctl::scheduler::Planner;
@@ -48,7 +48,7 @@ fn wrong_by() -> [(&'static str, i64); 5] {
 
 /// Fault (time): steps of the clock by -1 h, by +1 d, to 1970 and to 9999, undone or not.
 #[test]
-fn a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_not_due() {
+fn a_clock_that_is_wrong_for_four_minutes_opens_no_calendar_period_early() {
     for (name, by_ms) in wrong_by() {
         let world = world(SCHEDULES);
         let mut boot_ms = instant(START);
@@ -72,9 +72,9 @@ fn a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_
     }
 }
 
-/// Fault: as `a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_not_due`.
+/// Fault: as `a_clock_that_is_wrong_for_four_minutes_opens_no_calendar_period_early`.
 #[test]
-fn a_clock_that_stays_wrong_is_believed_and_when_it_is_right_again_nothing_is_doubled() {
+fn a_clock_that_stays_wrong_is_accepted_and_correcting_it_doubles_no_period() {
     for (name, by_ms) in wrong_by() {
         let world = world(SCHEDULES);
         let mut boot_ms = instant(START);
@@ -100,14 +100,14 @@ fn a_clock_that_stays_wrong_is_believed_and_when_it_is_right_again_nothing_is_do
 
 /// Fault (time): the machine is suspended.
 #[test]
-fn a_machine_that_slept_a_night_opens_what_it_missed_as_a_late_start_would() {
+fn after_a_suspended_night_missed_periods_are_handled_like_those_of_a_late_start() {
     let world = world(SCHEDULES);
     let evening = instant("2026-11-27T22:10:00Z");
     let mut boot_ms = evening;
     let mut planner = planner(&world, right(boot_ms));
     pass(&mut planner, &mut boot_ms, 0, 5);
     let elapsed = runs(&world, "elapsed");
-    // The boot clock goes on while a machine is suspended: that is no jump.
+    // The boot clock includes suspended time, so a suspend is no jump.
     boot_ms += 9 * HOUR;
     pass(&mut planner, &mut boot_ms, 0, 1);
     assert_eq!(told(&world, "daily"), ["2026-11-28T06:00[UTC] caught_up"]);
@@ -124,7 +124,7 @@ fn a_machine_that_slept_a_night_opens_what_it_missed_as_a_late_start_would() {
 
 /// Fault (time): a clock that was accepted while it was ahead.
 #[test]
-fn what_a_clock_that_was_ahead_opened_is_opened_again_when_it_is_accepted() {
+fn periods_decided_by_a_clock_ahead_are_decided_again_after_its_acceptance() {
     let world = world(&[
         ("hourly", "cron = '0 * * * *'\noverlap = 'allow'"),
         ("minutely", "cron = '* * * * *'\noverlap = 'allow'"),

@@ -46,7 +46,7 @@ pub(crate) fn world(schedules: &[(&str, &str)]) -> World {
     world
 }
 
-/// Writes the catalogue anew.
+/// Rewrites the catalogue.
 pub(crate) fn write(world: &World, schedules: &[(&str, &str)]) {
     let mut text = String::from("[defaults]\ntimezone = \"UTC\"\n");
     for (job, lines) in schedules {
@@ -121,7 +121,7 @@ pub(crate) fn succeed(world: &World, run: i64) {
     assert_eq!(changed, Ok(1));
 }
 
-/// What must hold of every history of periods: each is told exactly once, each has at most one run, and opened ones have one.
+/// Checks a history of periods: one row covers each, each has at most one run, and opened ones have one.
 pub(crate) fn exactly_once(world: &World) {
     let conn = invariants::open(world);
     let none = |what: &str, sql: &str| {
@@ -133,7 +133,7 @@ pub(crate) fn exactly_once(world: &World) {
         "SELECT 1 FROM run WHERE trigger = 'period' GROUP BY job, period HAVING count(*) > 1",
     );
     none(
-        "every run of the calendar is told",
+        "a row covers every run of the calendar",
         "SELECT 1 FROM run WHERE trigger = 'period'
          AND NOT EXISTS (SELECT 1 FROM period WHERE period.run = run.id AND period.job = run.job AND period.period = run.period)",
     );
@@ -148,7 +148,7 @@ pub(crate) fn exactly_once(world: &World) {
     told_once(&world.store());
 }
 
-/// Every period of every version is told by one row, and what users have for this says the same.
+/// Checks that one row covers every period of every version, also with the audit that users have.
 pub(crate) fn told_once(store: &Store) {
     for schedule in store.schedules().expect("schedules") {
         let mut expected = BTreeSet::new();
@@ -178,7 +178,7 @@ pub(crate) fn told_once(store: &Store) {
     }
 }
 
-/// How often each key of a job is told, stretches taken apart by the rule that they come from.
+/// How many rows cover each key of a job; stretches are split by their rule.
 fn keys_told(store: &Store, job: &str) -> BTreeMap<String, usize> {
     let versions = store.versions(job).expect("versions");
     let mut told = BTreeMap::new();
@@ -218,7 +218,7 @@ fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Vec<(String, i64)> {
     }
 }
 
-/// A planner whose store waits for nobody: a write beside another one is refused at once.
+/// A planner whose store does not wait: a write beside another one is refused at once.
 pub(crate) fn impatient_planner(world: &World, now: Reading) -> Planner {
     drop(world.store());
     let options = OpenOptions {

@@ -1,4 +1,4 @@
-//! Downtime: what becomes of periods that nobody opened in time.
+//! Downtime: periods that no scheduler opened in time.
 
 use jobctl::store::{PruneRule, Pruning};
 
@@ -43,7 +43,7 @@ fn latest_runs_the_last_one() {
 }
 
 #[test]
-fn all_runs_what_window_and_number_allow() {
+fn catch_up_all_runs_the_periods_within_window_and_maximum() {
     assert_eq!(
         after_a_week("catch_up = 'all'\ncatch_up_within = '30d'\ncatch_up_max = 3"),
         [
@@ -98,9 +98,9 @@ fn caught_up_runs_wait_for_each_other_in_order() {
     assert_eq!(gates(), [0, 0, 0]);
 }
 
-/// Proves: as `a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way`.
+/// Proves: as `a_run_that_waits_beyond_its_deadline_blocks_no_period`.
 #[test]
-fn a_period_in_time_runs_behind_the_chain_that_catches_up() {
+fn a_period_in_time_runs_after_the_chain_of_catch_up_runs() {
     for overlap in ["queue", "skip", "replace"] {
         let world = world(&[(
             "report",
@@ -158,7 +158,7 @@ fn after_an_outage_nothing_late_counts_as_in_time() {
 }
 
 #[test]
-fn within_the_grace_it_is_simply_opened() {
+fn a_period_within_the_late_grace_is_opened_normally() {
     for (late, want) in [(60_000, "opened"), (60_001, "skipped late")] {
         let world = world(&[("report", "cron = '0 6 * * *'\ncatch_up = 'none'")]);
         let mut planner = planner(&world, at("2026-11-01T05:00:00Z"));
@@ -194,7 +194,7 @@ fn a_week_of_seconds_is_three_rows_and_one_run() {
 }
 
 #[test]
-fn a_reading_that_does_not_exist_is_reported() {
+fn a_period_whose_local_time_does_not_exist_is_recorded() {
     let skip = "cron = '30 2 * * *'\ntimezone = 'Europe/Berlin'\ngap = 'skip'";
     let merge = "cron = '0,30 2 * * *'\ntimezone = 'Europe/Berlin'";
     let world = world(&[("skip", skip), ("merge", merge)]);
@@ -235,7 +235,7 @@ fn ten_thousand_due_together_are_all_opened() {
 }
 
 #[test]
-fn a_splayed_run_is_due_later_and_everything_else_is_not() {
+fn splay_delays_only_the_due_time_of_a_run() {
     let world = world(&[("report", "cron = '0 6 * * *'\nsplay = '10m'")]);
     let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
     let six = instant("2026-11-02T06:00:00Z");

@@ -1,4 +1,4 @@
-//! The scheduler: exactly one run per period, whatever happens to processes, clocks and catalogues.
+//! The scheduler: exactly one run per period, despite events of processes, clocks and catalogues.
 
 mod changes;
 mod clock;

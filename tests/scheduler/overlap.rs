@@ -39,7 +39,7 @@ fn run(world: &World, run: i64) -> (State, i64) {
 }
 
 #[test]
-fn queue_lets_one_wait_and_merges_the_rest_into_it() {
+fn overlap_queue_lets_one_run_wait_and_merges_later_periods_into_it() {
     let (world, mut planner) = hourly("queue");
     hour(&mut planner, 1);
     set_running(&world, 1);
@@ -62,7 +62,7 @@ fn queue_lets_one_wait_and_merges_the_rest_into_it() {
 }
 
 #[test]
-fn skip_leaves_out_what_overlaps() {
+fn overlap_skip_skips_periods_that_overlap() {
     let (world, mut planner) = hourly("skip");
     hour(&mut planner, 1);
     hour(&mut planner, 2);
@@ -79,7 +79,7 @@ fn skip_leaves_out_what_overlaps() {
 }
 
 #[test]
-fn allow_lets_them_run_side_by_side() {
+fn overlap_allow_lets_runs_overlap() {
     let (world, mut planner) = hourly("allow");
     for n in 1..=3 {
         hour(&mut planner, n);
@@ -90,7 +90,7 @@ fn allow_lets_them_run_side_by_side() {
 
 /// Proves (sequence): a run that follows another starts after the other ended, however that ended.
 #[test]
-fn replace_cancels_what_waits_and_follows_what_runs() {
+fn overlap_replace_cancels_waiting_runs_and_waits_for_running_ones() {
     let (world, mut planner) = hourly("replace");
     hour(&mut planner, 1);
     hour(&mut planner, 2);
@@ -125,7 +125,7 @@ fn manual_and_dead_runs_do_not_count() {
     assert!(rows(&world, "sync").iter().all(|row| row.run.is_some()));
 }
 
-/// Proves: as `replace_cancels_what_waits_and_follows_what_runs`.
+/// Proves: as `overlap_replace_cancels_waiting_runs_and_waits_for_running_ones`.
 #[test]
 fn a_cancelled_predecessor_opens_the_gate_too() {
     let (world, mut planner) = hourly("queue");
@@ -145,7 +145,7 @@ fn a_cancelled_predecessor_opens_the_gate_too() {
 /// Proves (periods): no period is given to a run that can no longer start; a period in time is not lost beside a chain
 /// that catches up.
 #[test]
-fn a_run_that_waits_beyond_its_deadline_stands_in_no_periods_way() {
+fn a_run_that_waits_beyond_its_deadline_blocks_no_period() {
     for overlap in ["queue", "skip"] {
         let world = World::with_catalogue(&format!(
             "[defaults]\ntimezone = \"UTC\"\n[job.sync]\ncommand = [\"true\"]\ndeadline = \"10m\"\n\

@@ -38,7 +38,7 @@ fn daily() -> World {
 }
 
 #[test]
-fn a_paused_job_opens_nothing_and_says_so() {
+fn a_paused_job_opens_no_period_and_records_the_pause() {
     let world = daily();
     let mut planner = planner(&world, at("2026-11-01T12:00:00Z"));
     pause(&world, "2026-11-01T13:00:00Z", None);

@@ -1,4 +1,4 @@
-//! What a long time without a scheduler left to do is done in pieces, each of which looks at a bounded number of periods.
+//! The backlog of a long time without a scheduler is decided in slices with a bounded number of periods.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use jobctl::scheduler::{Action, Control, Event, Loaded, Reload, Work, perform};
 use super::lab::{BOOT, at, catalogue, exactly_once, planner, world, write};
 use crate::world::World;
 
-/// Periods that one piece looks at, at most.
+/// Most periods that one slice decides.
 const LOOKS_MAX: usize = 20_000;
 
 /// How many pieces of this kind a new scheduler needs until nothing is left to be done.
@@ -34,16 +34,16 @@ fn pieces(world: &World, now: Reading, is_wanted: impl Fn(&Work) -> bool) -> usi
     }
 }
 
-/// A schedule of each second, for which nobody was there for half a day.
+/// A schedule of each second, after half a day without a scheduler.
 fn missed() -> (World, Reading, usize) {
     let world = world(&[("often", "cron = '* * * * * *'")]);
     drop(planner(&world, at("2026-11-01T00:00:00Z")));
     (world, at("2026-11-01T12:00:00Z"), 12 * 3600)
 }
 
-/// Proves: as `what_was_missed_is_opened_in_pieces`.
+/// Proves: as `a_long_backlog_is_decided_in_slices`.
 #[test]
-fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
+fn a_removed_schedule_with_many_due_periods_is_taken_out_in_slices() {
     let (world, now, periods) = missed();
     write(&world, &[("other", "")]);
     let removals = pieces(&world, now, |work| matches!(work, Work::Remove(..)));
@@ -51,9 +51,9 @@ fn a_schedule_that_is_gone_is_taken_out_in_pieces() {
     exactly_once(&world);
 }
 
-/// Proves: as `what_was_missed_is_opened_in_pieces`.
+/// Proves: as `a_long_backlog_is_decided_in_slices`.
 #[test]
-fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
+fn an_old_rule_with_many_due_periods_is_finished_in_slices() {
     let (world, now, periods) = missed();
     write(&world, &[("often", "cron = '*/2 * * * * *'")]);
     let applied = pieces(&world, now, |work| matches!(work, Work::Apply(..)));
@@ -63,7 +63,7 @@ fn a_rule_that_is_changed_is_followed_to_its_end_in_pieces() {
 
 /// Proves (periods): after a long time without a scheduler the work is done in bounded pieces.
 #[test]
-fn what_was_missed_is_opened_in_pieces() {
+fn a_long_backlog_is_decided_in_slices() {
     let (world, now, periods) = missed();
     let opened = pieces(&world, now, |work| matches!(work, Work::Open(..)));
     assert!(opened > periods / LOOKS_MAX, "{opened}");

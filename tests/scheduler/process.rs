@@ -39,7 +39,7 @@ fn leader(world: &World) -> u32 {
 }
 
 #[test]
-fn it_opens_at_the_instant_and_stops_on_term() {
+fn a_scheduler_opens_a_period_at_its_instant_and_stops_on_sigterm() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("three periods", || periods(&world) >= 3);
@@ -59,12 +59,12 @@ fn it_opens_at_the_instant_and_stops_on_term() {
 /// Proves (periods): each period has one row and at most one run, under kills, stops and a clock that jumps.
 /// Fault: as `ten_thousand_runs_survive_workers_that_are_killed`.
 #[test]
-fn two_of_them_under_kills_and_stops_open_each_second_once() {
+fn two_schedulers_under_kills_and_stops_open_each_second_once() {
     let world = every_second();
     let begin = Instant::now();
     let mut processes = vec![start(&world), start(&world)];
     let mut n: u64 = 0;
-    // Twenty seconds, in which every process is killed, stopped or told to end again and again.
+    // For twenty seconds every process is repeatedly killed, stopped or asked to end.
     while begin.elapsed() < Duration::from_secs(20) {
         n += 1;
         std::thread::sleep(Duration::from_millis(150 + 97 * n % 700));
@@ -91,7 +91,7 @@ fn two_of_them_under_kills_and_stops_open_each_second_once() {
     for process in &processes {
         process.signal("CONT");
     }
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     drop(processes);
     exactly_once(&world);
     invariants::hold(&world);
@@ -140,7 +140,7 @@ fn hup_loads_the_catalogue_and_a_wrong_one_changes_nothing() {
     world.write_catalogue("[job.tick]\ncommand = 7\n");
     scheduler.signal("HUP");
     let before = periods(&world);
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     write(&world, &[("tock", "every = '1s'\noverlap = 'allow'")]);
     scheduler.signal("HUP");
     until("the new job", || {
@@ -160,7 +160,7 @@ fn hup_loads_the_catalogue_and_a_wrong_one_changes_nothing() {
 }
 
 #[test]
-fn what_another_process_loaded_is_loaded_here_too() {
+fn a_catalogue_loaded_by_another_process_is_reloaded_here() {
     let world = every_second();
     let scheduler = start(&world);
     until("a period", || periods(&world) >= 1);
@@ -190,7 +190,7 @@ fn a_scheduler_takes_its_schedules_back_from_another_catalogue() {
     let in_force = "SELECT count(*) FROM schedule WHERE job = 'tick' AND version IS NOT NULL";
     until("it is in force again", || number(&world, in_force) == 1);
     let before = periods(&world);
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     scheduler.signal("TERM");
     let said = scheduler.end();
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -215,16 +215,16 @@ fn holidays_that_another_process_read_first_do_not_end_the_scheduler() {
     std::fs::write(&holidays, "2020-01-01\n2020-01-02\n").expect("holidays");
     world.run("schedule --once").ok();
     let before = periods(&world);
-    until("it goes on", || periods(&world) > before + 2);
+    until("it continues", || periods(&world) > before + 2);
     scheduler.signal("TERM");
     let said = scheduler.end();
     assert_eq!(said.code, Some(0), "{}", said.err);
     exactly_once(&world);
 }
 
-/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
+/// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
-fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
+fn a_reload_during_a_busy_store_completes_when_the_store_is_free() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("a period", || periods(&world) >= 1);
@@ -251,9 +251,9 @@ fn a_reload_that_meets_a_held_store_is_done_when_it_is_free() {
     exactly_once(&world);
 }
 
-/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
+/// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
-fn a_scheduler_that_waits_for_the_store_ends_on_term() {
+fn sigterm_ends_a_scheduler_that_waits_for_the_store() {
     let world = every_second();
     let scheduler = world.start("schedule");
     until("a period", || periods(&world) >= 1);
@@ -274,7 +274,7 @@ fn a_scheduler_that_waits_for_the_store_ends_on_term() {
     exactly_once(&world);
 }
 
-/// A store whose scheduler was down for so long, as far as it can tell.
+/// A store whose scheduler seems to have been down for this long.
 fn was_down(world: &World, job: &str, days: i64) {
     let conn = invariants::open(world);
     let ms = days * super::lab::DAY;
@@ -296,7 +296,7 @@ fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
     let scheduler = world.start("schedule");
     let other =
         "SELECT coalesce(sum(count), 0) FROM period WHERE job = 'other' AND run IS NOT NULL";
-    until("the other one goes on", || number(&world, other) >= 3);
+    until("the other one continues", || number(&world, other) >= 3);
     let late =
         "SELECT max(decided_ms - due_ms) FROM period WHERE job = 'other' AND run IS NOT NULL";
     assert!(number(&world, late) < 5_000, "{}", number(&world, late));
@@ -315,7 +315,7 @@ fn a_long_backlog_delays_neither_another_job_nor_a_stop() {
 
 /// Proves: as `a_long_backlog_delays_neither_another_job_nor_a_stop`.
 #[test]
-fn a_rule_that_is_changed_after_a_long_time_holds_nobody_up() {
+fn changing_a_rule_after_a_long_time_does_not_delay_other_jobs() {
     let every = |n: u32| format!("every = '{n}s'\noverlap = 'allow'\ncatch_up = 'none'");
     let world = super::lab::world(&[("late", &every(1)), ("gone", &every(1))]);
     world.run("schedule --once").ok();
@@ -362,7 +362,7 @@ fn once_opens_what_is_due_and_exits() {
 }
 
 #[test]
-fn it_works_while_workers_are_down_and_a_run_is_reported_its_period() {
+fn periods_open_without_workers_and_a_command_gets_its_period() {
     let world = World::with_catalogue(
         "[defaults]\ntimezone = \"Asia/Almaty\"\n[job.tick]\n\
          command = 'env | grep -E \"^JOBCTL_RUN_(SCHEDULED_FOR|PERIOD|BUSINESS_DATE|PREVIOUS_SUCCESS_AT|TRIGGER)=\" | sort >> $HOME/seen; echo >> $HOME/seen'\n\
@@ -449,7 +449,7 @@ fn a_wrong_catalogue_is_refused_at_the_start() {
 }
 
 #[test]
-fn accepting_a_clock_that_nobody_doubts_is_no_error() {
+fn accepting_a_clock_that_is_not_on_hold_is_no_error() {
     let world = every_second();
     world.run("schedule --once").ok();
     world
@@ -458,7 +458,7 @@ fn accepting_a_clock_that_nobody_doubts_is_no_error() {
 }
 
 #[test]
-fn a_store_that_is_held_delays_periods_and_loses_none() {
+fn a_busy_store_delays_periods_and_loses_none() {
     let world = every_second();
     let scheduler = start(&world);
     until("a period", || periods(&world) >= 1);
@@ -523,7 +523,7 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
         said,
         "accepted: the clock jumped forwards by 2d; schedules continue with the new time\n"
     );
-    until("it goes on", || periods(&world) > before + 1);
+    until("it continues", || periods(&world) > before + 1);
     world
         .run("schedule --accept-clock")
         .is(0, "nothing to accept: no schedule is on hold\n", "");
@@ -538,8 +538,7 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
 }
 
 #[test]
-fn while_the_clock_steps_under_it_a_scheduler_opens_what_elapses_and_no_time_of_the_calendar_twice()
-{
+fn while_the_clock_steps_no_calendar_period_opens_twice_and_elapsed_rules_continue() {
     let mut world = super::lab::world(&[
         ("second", "cron = '* * * * * *'\noverlap = 'allow'"),
         ("elapses", "every = '1s'\noverlap = 'allow'"),

@@ -98,7 +98,7 @@ impl Story {
         };
     }
 
-    /// The end: the clock is right for good, and later than everything that was ever opened.
+    /// The end: the clock stays right from now on, and is later than every period that was opened.
     fn settle(&mut self) {
         let conn = invariants::open(&self.world);
         let last = invariants::number(&conn, "SELECT max(watermark_ms) FROM schedule");
@@ -110,7 +110,7 @@ impl Story {
     }
 }
 
-/// Plays a story until so many periods were decided; how many there were.
+/// Plays a story until this many periods are decided; returns how many there were.
 fn play(seed: u64, periods: i64) -> i64 {
     let world = world(SCHEDULES);
     // Both changes of the clock of 2027 in Berlin lie near the start of some story.
@@ -140,7 +140,7 @@ fn play(seed: u64, periods: i64) -> i64 {
     decided(&story.world)
 }
 
-/// Proves: as `two_of_them_under_kills_and_stops_open_each_second_once`.
+/// Proves: as `two_schedulers_under_kills_and_stops_open_each_second_once`.
 /// Fault: as `a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted`.
 /// Fault: as `of_many_operators_one_gets_the_run`.
 #[test]

@@ -37,7 +37,7 @@ impl Slow {
 }
 
 #[test]
-fn a_standby_that_is_late_with_older_files_brings_no_schedule_back() {
+fn a_late_standby_with_older_files_restores_no_old_schedule() {
     let world = world(&[
         ("old", "cron = '0 * * * *'"),
         ("kept", "cron = '0 * * * *'"),

@@ -13,7 +13,7 @@ use super::host::{Answer, DAY, HOUR, Host};
 /// More than one claim buries when they are late.
 const FLOOD: usize = 130;
 
-/// A wish that somebody has.
+/// An enqueue that an application wants to make.
 #[derive(Debug)]
 struct Wish {
     new: NewRun,
@@ -149,7 +149,7 @@ impl Application {
 
     fn ask(&mut self, host: &mut Host, store: &mut Store, mut wish: Wish) {
         let now_ms = host.wall_ms();
-        // What was forgotten would be stored anew; a made id lives no longer than its run.
+        // A forgotten request would be stored again; a generated id lives no longer than its run.
         let forgotten = self.forgotten_ms.is_some_and(|it| wish.wished_ms < it);
         let gone = |run: RunId| wish.id.is_none() && host.witness.facts[&run.0].gone;
         if forgotten || wish.stored.is_some_and(gone) {
@@ -206,7 +206,7 @@ impl Application {
             let key = wish.new.idempotency_key;
             wish.made = would_be.map(|run| MadeId { run, key });
         }
-        // Whoever has no answer asks again, or dies.
+        // An application without an answer retries, or dies.
         if host.dice.percent(85) {
             self.wishes.push(wish);
         }
@@ -278,7 +278,7 @@ fn judge_newest(host: &Host, wish: &mut Wish, stored: &Enqueued) {
         wish.new.params.as_deref().expect("parameters")
     );
     assert_eq!(host.witness.number(&sql), 1, "{wish:?}: {stored:?}");
-    // It stands behind what runs, and what waits would have taken it over.
+    // It waits for the running runs; a waiting run would have merged with it.
     let new = !stored.duplicate;
     let sql = format!(
         "SELECT count(*) FROM run AS other JOIN run ON run.job = other.job AND run.dedup_key = other.dedup_key
@@ -288,7 +288,7 @@ fn judge_newest(host: &Host, wish: &mut Wish, stored: &Enqueued) {
     assert_eq!(host.witness.number(&sql), 0, "{wish:?}: {stored:?}");
 }
 
-/// Whether without so many runs that are new there was no room for this one, in its queue or for its tenant.
+/// Whether, apart from this many new runs, there was no room for this run in its queue or for its tenant.
 pub(super) fn is_full(host: &Host, new: &NewRun, fresh: i64) -> bool {
     let waiting = |of: &str| {
         let sql = format!("SELECT count(*) FROM run WHERE state = 'waiting' AND {of}");

@@ -6,16 +6,16 @@ use super::facts::{Counted, Fact};
 use super::host::{DAY, HOUR, MINUTE, SECOND};
 use super::moves::Move;
 
-/// From one start to the next; so many may start at once after a pause.
+/// Time from one start to the next; and how many may start together after a pause.
 const GAP_MS: i64 = HOUR / 40;
 const BURST: i64 = 5;
 
-/// So many transient endings in this time open the breaker for so long.
+/// This many transient endings within this time open the breaker for the cooldown.
 const FAILURES: usize = 3;
 const WITHIN_MS: i64 = 2 * HOUR;
 const COOLDOWN_MS: i64 = 20 * MINUTE;
 
-/// From a moment to another: by a clock that was set back it begins anew, and lasts no longer.
+/// A span of time: if the clock is set back, it restarts and keeps its length.
 type Span = (i64, i64);
 
 #[derive(Default)]
@@ -72,7 +72,7 @@ impl Bank {
                     self.reset_breaker();
                 }
             }
-            // A service that asked for a wait did so whatever becomes of the run.
+            // The requested wait applies however the run ends.
             (Counted::Nothing, state) => {
                 let due_ms = if state == "waiting" {
                     it.due_ms

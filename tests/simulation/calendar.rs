@@ -1,4 +1,4 @@
-//! What becomes of periods, held against what happened: when they were found, who had paused their job, what else of it could
+//! Compares the decisions about periods with what happened: when they were found, who had paused their job, what else of it could
 //! still run, and how long nothing came.
 //!
 //! Rule: where a clock that was set makes it a matter of opinion, nothing is foretold.

@@ -1,4 +1,4 @@
-//! Workers of one slot that a worker starts for a run that must be alone: processes of their own, which outlive whoever started
+//! Separate workers with one slot, started for a run that must be alone: separate processes, which survive the worker that started
 //! them.
 
 use std::io;
@@ -25,7 +25,7 @@ pub(super) struct Process {
     /// Signals that were sent to it, and those that it has heard.
     pub(super) sent: usize,
     pub(super) heard: usize,
-    /// Its end: how, as whoever waits for it is told.
+    /// How it ended, as its parent sees it.
     pub(super) ended: Option<io::Result<Option<i32>>>,
 }
 

@@ -26,7 +26,7 @@ impl Story {
         self.reload_all();
         let host = &mut self.host;
         host.processes.let_go();
-        // The clock is right for good, and later than everything that was ever opened.
+        // The clock stays right from now on, and is later than every period that was opened.
         let last_ms = host
             .witness
             .number("SELECT coalesce(max(watermark_ms), 0) FROM schedule");
@@ -90,7 +90,7 @@ impl Story {
             assert_eq!(self.host.witness.number(&sql), 1, "its rules are in force");
         }
         for worker in self.workers.iter_mut().flatten() {
-            // Who is told late reads it too.
+            // A process that is notified late reads it too.
             worker.hears(Event::Reload);
         }
     }
@@ -109,13 +109,13 @@ impl Story {
         }
     }
 
-    /// Workers that go on for others.
+    /// Workers that serve queues.
     fn serving(&self) -> impl Iterator<Item = WorkerId> {
         let serving = self.workers.iter().flatten().filter(|it| it.serves());
         serving.map(|it| it.id)
     }
 
-    /// Whoever lives still has nothing left to store. One that signs off lets the others look again.
+    /// Living workers have nothing left to store. When one ends, the others check again.
     fn settle_workers(&mut self) {
         for turn in 0..12 {
             self.host.pass(MINUTE);

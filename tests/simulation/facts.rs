@@ -40,7 +40,7 @@ impl Actor {
             | (Actor::Worker, "waiting", "running" | "dead") => true,
             (Actor::Worker, "running", to) => to != "running",
             (Actor::Reaper { .. }, "running", to) => matches!(to, "waiting" | "dead" | "cancelled"),
-            // Whoever ends a run hands its gates on.
+            // The actor that ends a run also opens its gates.
             (actor, "gate", _) => !matches!(actor, Actor::Prune | Actor::Nobody),
             (Actor::Operator, "discarded", to) => to == "dead",
             (Actor::Operator, from, "waiting") | (Actor::Prune, from, "-") => has_ended(from),
@@ -74,7 +74,7 @@ pub(super) struct Fact {
     pub(super) starts_before: i64,
     pub(super) successes: i64,
     pub(super) last_attempt: i64,
-    /// Somebody was told that it is stored.
+    /// An application got the answer that it is stored.
     pub(super) acknowledged: bool,
     /// Pruned.
     pub(super) gone: bool,

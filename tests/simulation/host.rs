@@ -1,4 +1,4 @@
-//! The machine that everything runs on: its clocks, its processes, who holds which lock, and what goes wrong.
+//! The simulated machine: its clocks, processes and locks, and its faults.
 //!
 //! Rule: every transaction of every actor goes through [`Host::write`], where it may fail before, inside or after its COMMIT.
 
@@ -31,7 +31,7 @@ pub(super) const DAY: i64 = 24 * HOUR;
 #[derive(Debug)]
 pub(super) struct Died;
 
-/// What goes on, unless the process dies.
+/// The result of a step, unless the process dies in it.
 pub(super) type Life<T> = Result<T, Died>;
 
 /// What a process hears of its transaction.
@@ -51,7 +51,7 @@ enum Fault {
     /// Another process holds the store.
     Busy,
     RolledBack(Kind),
-    /// It is stored, and whoever stored it does not hear of it.
+    /// It is stored, but the process gets an error.
     Unknown,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Host {
     pub(super) dice: Dice,
     pub(super) witness: Witness,
     pub(super) processes: Processes,
-    /// Time that nobody can set, milliseconds.
+    /// True time, which cannot be set, milliseconds.
     pub(super) true_ms: i64,
     booted_ms: i64,
     /// The wall clock is so far ahead of it.
@@ -203,7 +203,7 @@ impl Host {
         self.look_at_clock();
     }
 
-    /// Tells the story, where somebody listens.
+    /// Adds a line to the trace, if it is recorded.
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         let (wall_ms, true_ms) = (self.wall_ms(), self.true_ms);
         if let Some(trace) = &mut self.trace {
@@ -286,7 +286,7 @@ impl Host {
                 self.while_busy(|| assert!(store.write(body).is_err()));
             }
             Fault::RolledBack(kind) => {
-                // An error of the disk makes it open the database anew.
+                // After an error of the disk it reopens the database.
                 let failed = store.write(|tx| {
                     body(tx)?;
                     Err::<(), _>(Error::new(kind, "injected"))
@@ -304,7 +304,7 @@ impl Host {
                 };
                 self.witness.look(actor, &self.processes);
                 if fault == Fault::Unknown {
-                    self.note(|| format!("{actor:?}: committed, but nobody knows"));
+                    self.note(|| format!("{actor:?}: committed, but the outcome is unknown"));
                     return Answer::Unknown(stored);
                 }
                 return Answer::Stored(stored);
@@ -365,7 +365,7 @@ impl Host {
         let who = if any { actor } else { Actor::Nobody };
         self.witness.look(who, &self.processes);
         if fault == Fault::Unknown {
-            self.note(|| format!("{actor:?}: committed, but nobody knows"));
+            self.note(|| format!("{actor:?}: committed, but the outcome is unknown"));
             answers = (0..n).map(|_| refused(Kind::Unknown)).collect();
         } else if !any {
             self.note(|| format!("{actor:?}: nothing was stored"));

@@ -64,7 +64,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Whatever had run for a while when this was submitted is stored as started.
+    /// Every attempt that had run for a while when this was submitted is stored as started.
     fn judge_starts(&self, host: &Host) {
         let attempts = self.attempts.iter().flatten();
         for (run, number) in attempts.filter_map(|it| it.to_be_noted(self.submitted_ms)) {
@@ -83,7 +83,7 @@ impl Worker {
         match (write, done) {
             (Write::End { ended, .. }, Done::Ended(written)) => {
                 let run = ended.claimed.run;
-                // What was not started may have been given back before, by a write whose outcome nobody knew.
+                // An unstarted run may have been given back before, by a write with an unknown outcome.
                 let fenced = ended.started && written.outcome == Outcome::Fenced;
                 let lost = fenced && !host.witness.fact(run).gone;
                 assert!(!lost, "worker {} lost run {run} while it lived", self.id);

@@ -1,4 +1,4 @@
-//! Operators who change queues and limits while everything runs.
+//! Operators that change queues and limits during a story.
 
 use jobctl::flow::{OverrideKey, Setting};
 use jobctl::store::{Act, ResetLimit, Store};

@@ -2,7 +2,7 @@
 //! clocks, one seed for each story.
 //!
 //! Rule: what must hold is asked of the store by plain SQL and of what the commands did, never of the code that is tested. A
-//! story that fails is told again, with its last lines: `SIM_SEED=42 cargo test simulation -- --nocapture` does the same.
+//! story that fails is replayed, with its last lines: `SIM_SEED=42 cargo test simulation -- --nocapture` does the same.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,10 +63,10 @@ fn play(seed: u64, weather: Weather, traced: bool) -> Result<Tally, String> {
     }
 }
 
-/// So many stories fail until no more are played.
+/// After this many failing stories no more are played.
 const FAILED_MAX: usize = 10;
 
-/// Plays all of them on every core, and tells again what fails.
+/// Plays all of them on every core, and replays a failing story with its trace.
 fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
     log::silence();
     let next = AtomicU64::new(seeds.start);
@@ -102,20 +102,17 @@ fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
     sum.into_inner().expect("a tally")
 }
 
-/// Plays a story with its trace, one that `failed` or that somebody asks for.
+/// Plays a story with its trace: one that `failed`, or one that was requested.
 fn retell(seed: u64, weather: Weather, failed: bool) {
     match play(seed, weather, true) {
         Err(told) => {
             panic!("the last lines of seed {seed}:\n{told}\nSIM_SEED={seed} cargo test simulation")
         }
-        Ok(_) => assert!(
-            !failed,
-            "seed {seed} failed, and not when it was told again"
-        ),
+        Ok(_) => assert!(!failed, "seed {seed} failed, and not when it was replayed"),
     }
 }
 
-/// The seed that somebody wants to see again.
+/// The seed of the requested story.
 fn wanted() -> Option<u64> {
     let seed = std::env::var("SIM_SEED").ok()?;
     Some(seed.parse().expect("SIM_SEED is a number"))
@@ -137,7 +134,7 @@ fn five_hundred_weeks_of_crashes_break_no_invariant() {
 /// Proves (death): a store that refuses every call for 40 seconds, repeatedly and during reloads, starts and stops,
 /// loses, doubles and blocks nothing.
 #[test]
-fn a_store_that_fails_for_forty_seconds_again_and_again_loses_nothing() {
+fn a_store_that_repeatedly_fails_for_forty_seconds_loses_nothing() {
     if let Some(seed) = wanted() {
         return retell(seed, FAILING_STORE, false);
     }
@@ -148,7 +145,7 @@ fn a_store_that_fails_for_forty_seconds_again_and_again_loses_nothing() {
 
 /// `cargo test --release -- --ignored --nocapture fifty_thousand`: some half an hour on two cores. `SIM_SEEDS=1000` plays fewer,
 /// `SIM_FROM=20000` others.
-/// Proves (death): whatever dies, wherever, and whatever the clock does: no run is lost, doubled, handed out twice or
+/// Proves (death): with any process dying anywhere and with any step of the clock, no run is lost, doubled, handed out twice or
 /// left without an end.
 #[test]
 #[ignore = "a soak"]

@@ -2,7 +2,7 @@
 
 use jobctl::policy::PeriodResult;
 use jobctl::run::RunId;
-use jobctl::scheduler::{Order, work_period};
+use jobctl::scheduler::{PeriodOrder, work_period};
 use jobctl::store::{Act, Handled, PeriodFilter, Settings, Store};
 
 use super::catalogues::{JOBS, SCHEDULED};
@@ -10,7 +10,7 @@ use super::facts::Actor;
 use super::host::{Answer, Host};
 use super::levers;
 
-/// One thing that somebody does.
+/// One action of an operator.
 pub(super) fn act(host: &mut Host, store: &mut Store) {
     let now_ms = host.wall_ms();
     let roll = host.dice.between(1, 100);
@@ -86,7 +86,7 @@ fn ann(now_ms: i64) -> Act<'static> {
     }
 }
 
-/// Lets everything go on.
+/// Resumes everything.
 pub(super) fn resume_all(host: &mut Host, store: &mut Store) {
     let now_ms = host.wall_ms();
     for pause in store.pauses(now_ms).expect("pauses") {
@@ -133,7 +133,7 @@ fn work_skipped(host: &mut Host, store: &mut Store) {
     };
     let catalogue = host.catalogue();
     let job = &catalogue.jobs[&row.job];
-    let order = Order {
+    let order = PeriodOrder {
         job: &row.job,
         key: if host.dice.percent(50) {
             &row.period

@@ -4,7 +4,7 @@ use jobctl::error::Kind;
 
 use super::host::{Host, SECOND};
 
-/// It refuses for so long: longer than any process waits for its turn.
+/// The length of an outage: longer than any process waits for the write lock.
 const OUTAGE_MS: i64 = 40 * SECOND;
 
 /// When the store refuses everything.
@@ -14,7 +14,7 @@ pub(super) struct Outages {
     until_ms: i64,
     /// It begins again at this time.
     again_at_ms: Option<i64>,
-    /// It begins in so many of a hundred starts, reloads and stops.
+    /// The percentage of starts, reloads and stops in which an outage begins.
     pub(super) at_changes: i64,
     /// How often it began, and how many calls were refused.
     pub(super) begun: u64,
@@ -64,7 +64,7 @@ impl Host {
         self.refuses_ends_until_ms = 0;
     }
 
-    /// How it refuses a call: it is busy, the disk fails, or nobody knows whether it was stored (it was not).
+    /// How it refuses a call: busy, an error of the disk, or an unknown outcome (the write is not stored).
     pub(super) fn refusal(&mut self) -> Kind {
         self.outages.refused += 1;
         let kinds = [Kind::TryAgain, Kind::TryAgain, Kind::Io, Kind::Unknown];

@@ -4,7 +4,7 @@
 
 use jobctl::run::{Fence, RunId};
 
-/// How a command will end, if nobody ends it before.
+/// How a command will end if it is not stopped before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     /// Exits with this code: 0 is a success, 1 transient, 65 permanent.
@@ -27,7 +27,7 @@ pub(super) struct Process {
     pub(super) script: Script,
     /// When it ends by itself.
     stops_ms: i64,
-    /// When nobody can end it before: a process that hangs in the kernel.
+    /// It cannot be ended before this time: it hangs in the kernel.
     unkillable_until_ms: i64,
     pub(super) stopped: bool,
 }
@@ -47,7 +47,7 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Starts a command for so long; its place.
+    /// Starts a command that runs for this long; returns its index.
     pub(super) fn start(
         &mut self,
         (run, fence): (RunId, Fence),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jobctl::attempt::{Class, Ending, Mark, Report, Said};
 use jobctl::local::{self, Lock, life};
 use jobctl::policy::{Judged, Verdict};
-use jobctl::recovery::{Inquest, cause, follow_up, is_left_to_parent, proves};
+use jobctl::recovery::{DeadWorker, cause, follow_up, is_left_to_parent, proves};
 use jobctl::run::{Fence, Reason, RunId, WorkerId};
 use jobctl::store::{
     Cause, Claimed, Holder, Outcome, PruneRule, Pruning, Start, Store, Tx, WorkerRow,
@@ -19,7 +19,7 @@ use super::worker::Worker;
 /// Looks at every other worker and recovers those whose lock is free.
 pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
     if host.refuses() {
-        // It looks again a second later.
+        // The next check is a second later.
         host.refusal();
         return Ok(());
     }
@@ -37,12 +37,12 @@ pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
             recover(worker, host, row)?;
         }
     }
-    let whole = |row: &WorkerRow| host.locks.contains(&row.worker);
-    let whole = worker.store.workers().expect("workers").iter().all(whole);
-    worker.hears(Event::Looked {
+    let lives = |row: &WorkerRow| host.locks.contains(&row.worker);
+    let all_recovered = worker.store.workers().expect("workers").iter().all(lives);
+    worker.hears(Event::OthersChecked {
         freed: false,
-        whole,
-        asked: worker.look,
+        all_recovered,
+        check: worker.check,
     });
     Ok(())
 }
@@ -59,16 +59,16 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
     };
     let marks: Vec<Mark> = marked.iter().map(mark).collect();
     let proof = proves(row.parent, Some(worker.id));
-    let inquest = Inquest::of(row.worker, (cause, proof), (&marks, true), &held);
+    let dead = DeadWorker::of(row.worker, (cause, proof), (&marks, true), &held);
     let mut remaining = Vec::new();
-    for mark in inquest.looked_for() {
+    for mark in dead.claims_to_search() {
         if !host.processes.end_left(mark.run, mark.fence, host.true_ms) {
             remaining.push(mark.run);
         }
     }
     host.strike("after leftovers were ended, before the recovery")?;
     let now_ms = host.wall_ms();
-    let death = inquest.death(remaining, |mark| {
+    let death = dead.death(remaining, |mark| {
         let at_ms = marked.iter().find(|it| it.1 == mark.fence).map(|it| it.2);
         at_ms.map_or(now_ms, |at_ms| now_ms - (host.true_ms - at_ms))
     });
@@ -100,10 +100,10 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
             assert!(enough, "{burial:?}, and its parent died too");
         }
         host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
-        worker.hears(Event::Looked {
+        worker.hears(Event::OthersChecked {
             freed: true,
-            whole: false,
-            asked: worker.look,
+            all_recovered: false,
+            check: worker.check,
         });
         if death.blocked.is_empty() {
             host.marks.remove(&row.worker);
@@ -137,7 +137,7 @@ pub(super) fn prune(store: &mut Store, host: &mut Host, before_ms: i64) -> Life<
     Ok(())
 }
 
-/// A claim that somebody dead still remembers: a write that comes too late.
+/// A claim of a dead worker: a write about it comes too late.
 #[derive(Debug)]
 pub(super) struct Ghost {
     pub(super) worker: WorkerId,

@@ -32,7 +32,7 @@ struct Process {
     late: Option<Answer>,
     /// Stopped by a signal until then, by the true time; it keeps the lead.
     frozen_until_ms: i64,
-    /// The edition of the catalogue when it was last told to read it.
+    /// The edition of the catalogue at the last request to reload it.
     edition: usize,
     /// Since when nothing of its work failed, by the true time; `None` where something did just now.
     well_since_ms: Option<i64>,
@@ -43,7 +43,7 @@ pub(super) struct Schedulers {
     leader: usize,
 }
 
-/// Whether a process goes on.
+/// Whether a process continues.
 #[derive(Debug, PartialEq, Eq)]
 enum Turn {
     Goes,
@@ -125,7 +125,7 @@ impl Schedulers {
         self.processes[1 - self.leader] = None;
     }
 
-    /// Those that live are told to read the catalogue.
+    /// Requests living schedulers to reload the catalogue.
     pub(super) fn reload(&mut self, host: &mut Host) {
         for process in self.processes.iter_mut().flatten() {
             process.frozen_until_ms = 0;
@@ -154,7 +154,7 @@ impl Schedulers {
             let control = &process.control;
             assert!(control.is_loaded(), "a scheduler forgot its catalogue");
             assert_eq!(
-                control.schedules(),
+                control.schedule_count(),
                 schedules,
                 "a scheduler has another catalogue"
             );
@@ -202,7 +202,7 @@ fn start(host: &mut Host, leads: bool) -> Box<Process> {
 }
 
 impl Process {
-    /// Does what the loop wants until it waits, or until something comes between.
+    /// Performs actions of the loop until it waits or an event interrupts it.
     fn turn(&mut self, host: &mut Host, leads: bool) -> Life<Turn> {
         let now = host.reading();
         if leads && !self.leads {
@@ -212,12 +212,12 @@ impl Process {
         if let Some(answer) = self.late.take() {
             self.control.on_event(Event::Answer(answer), now);
         }
-        // Whoever edits the catalogue tells one of them; the other one sees it in the store.
+        // An edit is announced to one scheduler; the other sees it in the store.
         if host.edition != self.edition && host.dice.percent(20) || host.dice.percent(1) {
             self.reload(host);
         }
         if host.faults > 0 && host.dice.per_mille(3) {
-            host.note(|| "a scheduler is told to end".to_owned());
+            host.note(|| "a scheduler is asked to end".to_owned());
             host.changes();
             self.control.on_event(Event::Stop, now);
         }
@@ -245,10 +245,10 @@ impl Process {
                 return Ok(Turn::Goes);
             }
         }
-        panic!("a scheduler has never enough");
+        panic!("a scheduler makes no progress");
     }
 
-    /// It has nothing to do.
+    /// Checks a scheduler that has nothing to do.
     fn is_done(&mut self, host: &mut Host) {
         let since_ms = *self.well_since_ms.get_or_insert(host.true_ms);
         let well = self.leads && host.true_ms - since_ms > WELL_MS;
@@ -260,7 +260,7 @@ impl Process {
 
     fn reload(&mut self, host: &mut Host) {
         self.edition = host.edition;
-        host.note(|| "a scheduler is told to read the catalogue".to_owned());
+        host.note(|| "a scheduler is asked to reload the catalogue".to_owned());
         host.changes();
         self.control.on_event(Event::Reload, host.reading());
     }
@@ -274,7 +274,7 @@ impl Process {
             work,
             Work::SaveRules(_) | Work::Apply(..) | Work::FindRemoved(_) | Work::Remove(..)
         ) {
-            // It may have done one step of a reload, and not the next.
+            // One step of a reload may be done, and the next one not.
             host.changes();
         }
         if host.refuses() || host.fails() {
@@ -290,7 +290,7 @@ impl Process {
         let answer = perform(work, &mut self.store, &local, &load, &clock);
         host.witness.look(Actor::Scheduler, &host.processes);
         let held = self.control.guard().suspicion().is_some();
-        let has_edition_0 = self.control.schedules() == SCHEDULED.len();
+        let has_edition_0 = self.control.schedule_count() == SCHEDULED.len();
         host.calendar.decided(&host.witness, held, has_edition_0);
         disarm(host, fails);
         if let Some(error) = answer.failure() {
@@ -299,7 +299,7 @@ impl Process {
         }
         if fails {
             self.well_since_ms = None;
-            // What it knows is gone with it, half of what was due may be opened.
+            // Its memory is lost, and some of the due periods may be opened.
             host.strike("in the middle of opening")?;
         }
         host.strike("between two pieces of work of a scheduler")?;

@@ -9,7 +9,7 @@ use jobctl::attempt::{
 use jobctl::run::RunId;
 use jobctl::store::Claimed;
 use jobctl::worker::machine::Event;
-use jobctl::worker::{Ended, admit};
+use jobctl::worker::{EndedAttempt, admit};
 
 use super::catalogues::{NO_OPTIONS, editions};
 use super::commands::{script, told};
@@ -18,7 +18,7 @@ use super::host::{Died, HOUR, Host, Life, SECOND};
 use super::processes::Script;
 use super::worker::{SLOTS, Worker, now};
 
-/// An attempt that has run for so long is stored.
+/// The start of an attempt that has run for this long is stored.
 const NOTE_AFTER_MS: i64 = 100;
 
 /// An attempt that runs.
@@ -33,7 +33,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Its run and number, if it had started so long ago that it was to be noted then.
+    /// Its run and number, if it had run long enough for its start to be stored.
     pub(super) fn to_be_noted(&self, then_ms: i64) -> Option<(RunId, i64)> {
         let claimed = &self.claimed;
         (self.started_true_ms + NOTE_AFTER_MS <= then_ms).then_some((claimed.run, claimed.attempt))
@@ -95,7 +95,7 @@ impl Worker {
         };
         let job = &self.machine.catalogue().jobs[&attempt.claimed.job];
         self.line.clear(slot);
-        let ended = Box::new(Ended {
+        let ended = Box::new(EndedAttempt {
             job: Arc::clone(job),
             claimed: attempt.claimed,
             report,
@@ -145,14 +145,14 @@ impl Worker {
         }
     }
 
-    /// Of stuck attempts, those whose process has gone at last.
+    /// The stuck attempts whose process is gone.
     #[expect(
         clippy::vec_box,
         reason = "they come and go as events, which are boxed"
     )]
-    pub(super) fn end_stuck(&mut self, host: &mut Host) -> Vec<Box<Ended>> {
+    pub(super) fn end_stuck(&mut self, host: &mut Host) -> Vec<Box<EndedAttempt>> {
         let now_ms = host.true_ms;
-        let is_gone = |ended: &mut Box<Ended>| {
+        let is_gone = |ended: &mut Box<EndedAttempt>| {
             let claimed = &ended.claimed;
             host.processes.end_left(claimed.run, claimed.fence, now_ms)
         };
@@ -212,7 +212,7 @@ impl Worker {
         host: &mut Host,
     ) {
         self.line.clear(slot);
-        self.inbox.push(Event::Ended(Box::new(Ended {
+        self.inbox.push(Event::Ended(Box::new(EndedAttempt {
             job: Arc::clone(&self.machine.catalogue().jobs[&claimed.job]),
             claimed,
             report: Report::not_started(ending, host.wall_ms()),

@@ -1,6 +1,6 @@
 //! Sees every move of every run, with triggers and a connection of its own, and holds it against what may happen.
 //!
-//! Rule: it asks no code of jobctl what is right. What an actor may do stands in [`Actor::may`], what a command did in
+//! Rule: it uses no code of jobctl as a reference. What an actor may do is in [`Actor::may`], what a command did in
 //! [`Processes`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use super::processes::Processes;
 /// Jobs whose death calls for another.
 const CALLS: &[&str] = &["charge", "sync"];
 
-/// Jobs whose death stops their sequence, until somebody discards it.
+/// Jobs whose death stops their sequence until an operator discards it.
 const STOPS: &[&str] = &["book"];
 
 /// The connection, and what it saw.
@@ -25,7 +25,7 @@ pub(super) struct Witness {
     pub(super) conn: Connection,
     seen: i64,
     max_fence: i64,
-    /// The latest time that anybody saw on the wall.
+    /// The latest wall clock that any process has read.
     pub(super) latest_ms: i64,
     /// The time on the wall.
     pub(super) now_ms: i64,
@@ -98,7 +98,7 @@ impl Witness {
         dead.sort_unstable();
         assert_eq!(
             dead, called,
-            "runs that died, and those that `on_dead` tells of"
+            "runs that died, and those that `on_dead` reports"
         );
         if matches!(actor, Actor::Worker | Actor::Reaper { .. }) {
             assert!(gates.is_subset(&handed), "{gates:?}, not of {handed:?}");
@@ -108,7 +108,7 @@ impl Witness {
         }
     }
 
-    /// Another worker has taken a run over, which nobody has started yet.
+    /// Another worker has taken a run over that was not started yet.
     fn handed_over(&mut self, it: &Move) {
         let max_fence = self.max_fence;
         let fact = self.known(it.run);
@@ -235,7 +235,7 @@ impl Witness {
         fact.starts += 1;
     }
 
-    /// Whoever was enqueued before it into its sequence has ended; an operator may have changed the order.
+    /// Every run that was enqueued earlier into its sequence has ended; an operator may have changed the order.
     fn check_turn(&self, run: RunId) {
         const SQL: &str = "
             SELECT before.id FROM run AS before JOIN run ON run.job = before.job AND run.sequence_key = before.sequence_key

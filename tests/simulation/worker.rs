@@ -13,8 +13,8 @@ use jobctl::store::Handover;
 use jobctl::store::{Claimed, Store, Turns, WorkerRow};
 use jobctl::worker::Summary;
 use jobctl::worker::batch::{Batch, Only, Write};
-use jobctl::worker::machine::{Action, Event, Left, Machine, Note, Now, Setup, Stop};
-use jobctl::worker::{Ended, Line};
+use jobctl::worker::machine::{Action, Event, Machine, Note, Now, Remaining, Setup, Stop};
+use jobctl::worker::{EndedAttempt, Line};
 
 use super::children::Child;
 use super::facts::Actor;
@@ -25,7 +25,7 @@ use super::slots::Attempt;
 /// Attempts at a time.
 pub(super) const SLOTS: usize = 2;
 
-/// How long a stopping worker lets its runs go on.
+/// How long a stopping worker lets its attempts continue.
 const STOP_AFTER: Duration = Duration::from_secs(30);
 
 pub(super) struct Worker {
@@ -42,7 +42,7 @@ pub(super) struct Worker {
         clippy::vec_box,
         reason = "they come and go as events, which are boxed"
     )]
-    pub(super) stuck: Vec<Box<Ended>>,
+    pub(super) stuck: Vec<Box<EndedAttempt>>,
     /// What the main loop has not heard yet.
     pub(super) inbox: Vec<Event>,
     pub(super) turns: Mutex<Turns>,
@@ -54,10 +54,10 @@ pub(super) struct Worker {
     pub(super) short_until_ms: i64,
     /// When its main loop last compared the clocks, by the true time.
     ticked_ms: i64,
-    /// The latest time that it knows of: what it saw on the wall since it was last judged, and before that what anybody had seen when
-    /// it started.
+    /// The latest wall clock that it knows: its own readings since the last check, and before that those of all processes before its
+    /// start.
     latest_ms: i64,
-    is_asked_what_is_left: bool,
+    must_read_remaining: bool,
     is_loading: bool,
     seen_version: i64,
     /// Claims that its main loop has, for a ghost to act upon.
@@ -66,8 +66,8 @@ pub(super) struct Worker {
     pub(super) frozen_until_ms: i64,
     /// The run that it works, and no other.
     pub(super) only: Option<Only>,
-    /// The last look at others that its main loop asked for.
-    pub(super) look: u64,
+    /// The number of the last check of other workers that its main loop requested.
+    pub(super) check: u64,
 }
 
 /// The clocks as the main loop reads them.
@@ -99,7 +99,7 @@ impl Worker {
             catalogue: host.catalogue(),
             max_runs: host.dice.percent(5).then(|| host.dice.between(1, 5) as u64),
             drain: host.drain(),
-            only: kept.map(Only::Kept),
+            only: kept.map(Only::Foreground),
             stop_after: STOP_AFTER,
         };
         Ok(Some(Self::new(setup, store, host)))
@@ -138,13 +138,13 @@ impl Worker {
             ticked_ms: 0,
             latest_ms: host.witness.latest_ms,
             short_until_ms: 0,
-            is_asked_what_is_left: false,
+            must_read_remaining: false,
             is_loading: false,
             seen_version: 0,
             claims: BTreeMap::new(),
             frozen_until_ms: 0,
             only: setup.only,
-            look: 0,
+            check: 0,
             machine: Machine::new(setup, now(host)),
         }
     }
@@ -187,7 +187,7 @@ impl Worker {
         Ok(Some((id, store)))
     }
 
-    /// Each of its threads does something; whether it goes on.
+    /// Lets each of its threads do a step; returns whether the worker continues.
     pub(super) fn step(&mut self, host: &mut Host) -> Life<bool> {
         self.end_attempts(host)?;
         self.hear_of_children(host);
@@ -223,7 +223,7 @@ impl Worker {
             "its wait began later than {now_ms}: {:?}",
             host.witness.portrait(RunId(run))
         );
-        // What is stored from now on by a clock that is ahead is known only to those who see that clock.
+        // Times stored from now on by a clock that is ahead are known only to processes that read that clock.
         self.latest_ms = now_ms;
     }
 
@@ -253,7 +253,7 @@ impl Worker {
         self.machine.into_summary()
     }
 
-    /// Whether it goes on for others: then it puts the rules of its catalogue in force.
+    /// Whether it serves queues; then it puts the rules of its catalogue in force.
     pub(super) fn serves(&self) -> bool {
         self.only.is_none() && self.machine.stop() == Stop::No
     }
@@ -283,7 +283,7 @@ impl Worker {
             }
         }
         let stops = self.machine.stop() != Stop::No && self.submitted.is_none();
-        if let (Some(Only::Kept(run)), true) = (self.only, stops) {
+        if let (Some(Only::Foreground(run)), true) = (self.only, stops) {
             // What it keeps is for others then. A claim that is under way was asked for before the stop.
             host.witness.fact(run).keeper = None;
         }
@@ -315,10 +315,10 @@ impl Worker {
                     self.machine.on_event(Event::TakenBack(vec![taken]), now);
                 }
             }
-            Action::TellAll(command) => self.release_all(command, host),
-            Action::LookAtOthers(look) => self.look = look,
+            Action::SendAll(command) => self.release_all(command, host),
+            Action::CheckOthers(check) => self.check = check,
             Action::Load => self.is_loading = true,
-            Action::ReadLeft => self.is_asked_what_is_left = true,
+            Action::ReadRemaining => self.must_read_remaining = true,
             Action::Tick { .. } => {
                 self.ticked_ms = host.true_ms;
                 self.latest_ms = self.latest_ms.max(host.wall_ms());
@@ -331,9 +331,9 @@ impl Worker {
             Action::Forget(_)
             | Action::Use(_)
             | Action::Examine(_)
-            | Action::TellReloading
-            | Action::TellReady
-            | Action::TellStop => {}
+            | Action::NotifyReloading
+            | Action::NotifyReady
+            | Action::NotifyStop => {}
         }
     }
 
@@ -370,8 +370,8 @@ impl Worker {
         }
         if host.fails() || host.refuses() {
             let error = Error::new(host.refusal(), "injected");
-            if std::mem::take(&mut self.is_asked_what_is_left) {
-                self.inbox.push(Event::Left(Err(error.clone())));
+            if std::mem::take(&mut self.must_read_remaining) {
+                self.inbox.push(Event::Remaining(Err(error.clone())));
             }
             self.inbox.push(Event::ReadFailed(error));
             return;
@@ -388,14 +388,14 @@ impl Worker {
         if stop || !cancels.is_empty() {
             self.inbox.push(Event::Requests { cancels, stop });
         }
-        if std::mem::take(&mut self.is_asked_what_is_left) {
+        if std::mem::take(&mut self.must_read_remaining) {
             let left = self.left(host.wall_ms());
-            self.inbox.push(Event::Left(left));
+            self.inbox.push(Event::Remaining(left));
         }
     }
 
-    fn left(&self, now_ms: i64) -> Result<Left> {
-        Ok(Left {
+    fn left(&self, now_ms: i64) -> Result<Remaining> {
+        Ok(Remaining {
             waiting: self.store.waiting()?,
             paused: self.store.paused_jobs(now_ms)?,
             behind: self.store.behind_running()?,

@@ -126,7 +126,7 @@ impl Lab {
 }
 
 #[test]
-fn a_clock_set_back_by_a_day_during_an_attempt_changes_no_wait() {
+fn setting_the_clock_back_during_an_attempt_does_not_change_waits() {
     let begun_ms = jobctl::clock::wall_ms();
     for (noted, step_ms) in [(false, -DAY_MS), (true, -DAY_MS), (true, DAY_MS), (true, 0)] {
         let now_ms = begun_ms + RAN_MS + step_ms;
@@ -176,8 +176,7 @@ fn a_clock_set_back_by_a_day_during_an_attempt_changes_no_wait() {
 }
 
 #[test]
-fn a_worker_whose_clock_is_set_during_attempts_stores_how_long_they_took_and_waits_as_long_as_ever()
-{
+fn setting_the_clock_during_attempts_changes_neither_stored_durations_nor_waits() {
     for shift_s in [-86_400, 86_400] {
         let keys = "retry = { attempts = 3, backoff = 'fixed', base = '1h', jitter = 'none' }";
         let mut world = super::world(&format!(
@@ -221,7 +220,7 @@ fn a_worker_whose_clock_is_set_during_attempts_stores_how_long_they_took_and_wai
 }
 
 #[test]
-fn a_clock_set_back_by_a_day_during_an_attempt_stops_no_limit() {
+fn setting_the_clock_back_during_an_attempt_does_not_block_limits() {
     let begun_ms = jobctl::clock::wall_ms();
     let now_ms = begun_ms + RAN_MS - DAY_MS;
     let mut lab = Lab::new(begun_ms);

@@ -1,4 +1,4 @@
-//! When a worker that was told to end by itself does so beside another.
+//! When a draining worker ends beside another worker.
 
 use jobctl::run::State;
 
@@ -31,7 +31,7 @@ command = "true"
 /// Proves (death): a drain of all queues waits for runs that wait for a run of another worker, and not for runs that
 /// only an operator can release.
 #[test]
-fn a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker() {
+fn drain_all_waits_for_successors_of_a_run_at_another_worker() {
     let world = world(JOBS);
     for [front, behind, last] in [
         ["held"; 3],
@@ -49,7 +49,7 @@ fn a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker() {
         let last = enqueue(&world, last);
         let mut draining = worker(&world, "--drain=all");
         for _ in 0..3 {
-            // Whoever works the next has not ended after the last.
+            // The other worker, which may run the next one, has not ended after the last.
             let ok = enqueue(&world, "ok");
             until("it is there still", || {
                 state(&world, ok) == State::Succeeded
@@ -72,9 +72,9 @@ fn a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker() {
     assert_eq!(trace(&world, "indexed"), "1\n3\n");
 }
 
-/// Proves: as `a_drain_of_all_waits_for_what_waits_for_a_run_of_another_worker`.
+/// Proves: as `drain_all_waits_for_successors_of_a_run_at_another_worker`.
 #[test]
-fn a_drain_of_all_does_not_wait_for_what_only_an_operator_lets_go_on() {
+fn drain_all_does_not_wait_for_runs_that_need_an_operator() {
     let world = world(JOBS);
     let dead = enqueue(&world, "shaky");
     let behind = enqueue(&world, "shaky");

@@ -239,7 +239,7 @@ fn of_three_thousand_runs_that_expire_together_none_starts_late() {
 
 /// Proves: as `no_attempt_starts_at_or_after_the_deadline`.
 #[test]
-fn what_was_claimed_in_time_does_not_start_late_either() {
+fn a_run_claimed_before_its_deadline_does_not_start_after_it() {
     // Short work is claimed ahead of a free slot; its deadlines pass in the midst of that.
     let world = world("[job.short]\ncommand = ['/bin/true']\n");
     let now_ms = jobctl::clock::wall_ms();
@@ -291,7 +291,7 @@ fn nothing_starts_at_or_after_its_deadline() {
     world.run("jobs pause kept");
     let kept = enqueue(&world, "kept --deadline 50ms");
     until("the end", || state(&world, long) == State::Succeeded);
-    // One that nobody may claim dies at its time all the same.
+    // A run that cannot be claimed dies at its deadline too.
     until("the death", || state(&world, kept) == State::Dead);
     assert!(!exists(&world, "kept"));
     worker.stop();
@@ -330,7 +330,7 @@ fn at_most_once_is_never_started_a_second_time() {
 
 /// Fault (commands): a command ignores SIGTERM, or stops itself.
 #[test]
-fn a_timeout_terms_and_then_kills_the_whole_group() {
+fn a_timeout_sends_sigterm_and_then_sigkill_to_the_whole_group() {
     let world = world(&jobs(
         "timeout = '60ms'\nretry.attempts = 1",
         &[
@@ -367,7 +367,7 @@ fn a_timeout_terms_and_then_kills_the_whole_group() {
 }
 
 #[test]
-fn a_death_enqueues_the_job_for_it_with_the_facts_as_payload() {
+fn a_dead_run_enqueues_its_on_dead_job_with_its_document_as_payload() {
     let world = world(
         "[job.bill]\ncommand = 'echo broken; exit 65'\non_dead = 'page'\n\
          [job.late]\ncommand = 'true'\ndeadline = '1ms'\non_dead = 'page'\n\
@@ -457,7 +457,7 @@ fn a_checkpoint_comes_back_until_the_run_has_succeeded() {
 }
 
 #[test]
-fn the_trace_of_the_caller_goes_on_in_the_command() {
+fn a_command_continues_the_trace_of_the_caller() {
     let mut world = world("[job.trace]\ncommand = 'echo $TRACEPARENT > $HOME/trace'\n");
     let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     world.set("TRACEPARENT", given);

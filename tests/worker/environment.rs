@@ -339,7 +339,7 @@ fn a_payload_reaches_standard_input_and_its_file_byte_for_byte() {
 }
 
 #[test]
-fn a_command_works_in_an_empty_directory_of_its_own_or_where_the_job_says() {
+fn a_command_runs_in_its_own_empty_directory_or_in_cwd_of_its_job() {
     let world = world(
         "[job.own]\ncommand = 'pwd > $HOME/own; ls -A >> $HOME/own; stat -c %a . >> $HOME/own; touch left'\n\
          [job.home]\ncommand = 'pwd > said'\ncwd = 'home'\n",
@@ -399,7 +399,7 @@ fn signals_are_default_and_unblocked_and_only_three_descriptors_are_open() {
         + &jobs("umask = '022'\nretry.attempts = 1", &[("wrapped", look)]);
     let world = world(&text);
     let runs = ["plain", "wrapped"].map(|job| enqueue(&world, job));
-    // A worker that was started by somebody careless: ignored signals, a forgotten descriptor.
+    // A worker that was started with ignored signals and an inherited descriptor.
     let log = world.root().join("log");
     let inner = world.command(["run-worker", "--drain"]);
     let mut careless = Command::new("/bin/bash");
@@ -455,7 +455,7 @@ fn an_optional_parameter_without_a_value_is_empty() {
 
 /// Proves (commands): an attempt is checked against the worker's catalogue, and the stricter terms count.
 #[test]
-fn what_is_run_is_checked_against_the_catalogue_of_the_worker() {
+fn each_attempt_is_checked_against_the_catalogue_of_its_worker() {
     let text = |word: &str, keys: &str| {
         let base = super::BASE;
         format!(
@@ -485,7 +485,7 @@ fn what_is_run_is_checked_against_the_catalogue_of_the_worker() {
     }
 }
 
-/// Proves: as `what_is_run_is_checked_against_the_catalogue_of_the_worker`.
+/// Proves: as `each_attempt_is_checked_against_the_catalogue_of_its_worker`.
 #[test]
 fn a_job_that_became_at_most_once_is_not_started_again() {
     let text = |keys: &str| {
@@ -507,9 +507,9 @@ fn a_job_that_became_at_most_once_is_not_started_again() {
     assert_eq!(trace(&world, "starts"), "x\nx\n", "one start each");
 }
 
-/// Proves: as `what_is_run_is_checked_against_the_catalogue_of_the_worker`.
+/// Proves: as `each_attempt_is_checked_against_the_catalogue_of_its_worker`.
 #[test]
-fn a_run_given_back_by_a_worker_is_not_started_again_when_its_job_became_at_most_once() {
+fn a_released_run_is_not_restarted_if_its_job_became_at_most_once() {
     let text = |keys: &str| {
         let base = super::BASE;
         format!("{base}[job.a]\ncommand = 'echo x >> $HOME/starts; sleep 60'\n{keys}\n")

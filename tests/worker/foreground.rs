@@ -1,4 +1,4 @@
-//! `jobctl run JOB`: one run, worked where somebody watches.
+//! `jobctl run JOB`: one run in the foreground.
 #![expect(clippy::disallowed_methods, reason = "processor time is measured")]
 
 use std::fs;
@@ -193,7 +193,7 @@ fn an_interrupt_ends_the_attempt_and_leaves_the_run_waiting() {
 }
 
 #[test]
-fn a_cancel_from_elsewhere_is_102() {
+fn jobctl_run_exits_102_after_a_cancel_by_another_process() {
     let world = world(&jobs(
         "retry.base = '1h'",
         &[
@@ -229,7 +229,7 @@ fn ticks(pid: u32) -> u64 {
 const ONCE: &str = "echo x >> $HOME/effects; until [ -e $HOME/go ]; do sleep 0.01; done";
 
 #[test]
-fn a_duplicate_that_nobody_works_is_worked_here() {
+fn a_duplicate_that_no_worker_has_is_taken_over() {
     let world = world(&jobs(
         "dedup = { key = 'one', window = '1h' }\nretry.base = '1s'\nretry.jitter = 'none'",
         &[("once", "echo x; [ $JOBCTL_RUN_ATTEMPT = 2 ] || exit 75")],
@@ -247,7 +247,7 @@ fn a_duplicate_that_nobody_works_is_worked_here() {
 }
 
 #[test]
-fn a_duplicate_that_is_worked_elsewhere_is_waited_for_and_taken_over_when_its_worker_dies() {
+fn a_duplicate_at_another_worker_is_awaited_and_taken_over_when_that_worker_dies() {
     let world = world(&jobs(
         "dedup = { key = 'one', window = '1h' }",
         &[("once", ONCE)],
@@ -276,7 +276,7 @@ fn a_duplicate_that_is_worked_elsewhere_is_waited_for_and_taken_over_when_its_wo
 }
 
 #[test]
-fn a_foreground_that_is_killed_leaves_its_run_to_the_workers() {
+fn a_killed_jobctl_run_leaves_its_run_to_the_workers() {
     let world = world(&jobs(
         "retry.base = '1h'",
         &[
@@ -324,7 +324,7 @@ fn a_reader_that_goes_away_does_not_disturb_the_run() {
 }
 
 #[test]
-fn a_run_behind_a_reader_that_does_not_read_hears_signals() {
+fn signals_stop_a_jobctl_run_whose_output_is_not_read() {
     // Less than waits for a reader, and more than that: the command has ended, or cannot.
     for bytes in [500_000, 5_000_000] {
         let world = world(&jobs(

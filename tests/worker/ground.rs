@@ -39,7 +39,7 @@ fn a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time() {
 /// Proves: as `a_replaced_file_is_noticed`.
 /// Fault: as `a_removed_database_is_never_replaced_by_an_empty_one`.
 #[test]
-fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
+fn a_worker_whose_database_is_removed_logs_it_and_ends_its_commands() {
     type Harm = fn(&World);
     let harms: [(&str, Harm); 4] = [
         ("removed", |world| {
@@ -99,7 +99,7 @@ fn a_worker_whose_database_goes_says_so_and_ends_its_children() {
 }
 
 #[test]
-fn lock_files_that_vanish_stop_nobody() {
+fn vanishing_lock_files_stop_no_other_worker() {
     let world = world(&jobs("", &[("ok", "true")]));
     let worker = worker(&world, "");
     for name in ["write.lock", "store.lock"] {
@@ -111,7 +111,7 @@ fn lock_files_that_vanish_stop_nobody() {
     nothing_is_left(&world);
 }
 
-/// Fault: as `whatever_happens_to_its_directory_the_next_run_has_a_good_one`.
+/// Fault: as `each_run_gets_an_intact_directory_even_if_the_last_command_damaged_it`.
 #[test]
 fn a_command_that_deletes_the_store_directory_ends_its_worker_and_itself() {
     let world = world(&jobs(
@@ -130,7 +130,7 @@ fn a_command_that_deletes_the_store_directory_ends_its_worker_and_itself() {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     assert!(!stat.is_ok_and(|stat| !stat.contains(") Z ")), "it lives");
     assert!(!world.state().join("jobctl.db").exists());
-    // What is left, if anything, tells that there was a store; if nothing is, a new one is announced.
+    // Remaining files show that there was a store; without any, a new store is announced.
     let said = world.run("enqueue vandal");
     let created = format!("created the store `{}`\n", world.state().display());
     let is_told = match said.code {

@@ -85,7 +85,7 @@ fn every_signal_is_reported_by_its_number() {
     for (signal, run) in probe(&world, deadly) {
         let attempt = only_attempt(&world, run);
         let end = match signal {
-            // CHLD, CONT, URG and WINCH end nobody.
+            // CHLD, CONT, URG and WINCH end no process.
             17 | 18 | 23 | 28 => (Some("exited"), Some(3), None, "exit 3".to_owned()),
             _ => (
                 Some("signalled"),
@@ -325,7 +325,7 @@ fn what_a_command_says_cannot_forge_the_log() {
 
 /// Fault (commands): a command runs `kill 0`, or `kill -9 $PPID`.
 #[test]
-fn signals_to_its_own_group_reach_nobody_else() {
+fn a_signal_to_its_own_group_reaches_only_the_command() {
     let world = world(&jobs(
         "retry.attempts = 1",
         &[("all", "sleep 60 & kill 0; sleep 60")],
@@ -339,9 +339,9 @@ fn signals_to_its_own_group_reach_nobody_else() {
     worker.stop();
 }
 
-/// Fault: as `a_timeout_terms_and_then_kills_the_whole_group`.
+/// Fault: as `a_timeout_sends_sigterm_and_then_sigkill_to_the_whole_group`.
 #[test]
-fn a_command_that_stops_itself_takes_its_timeout() {
+fn a_timeout_ends_a_command_that_stopped_itself() {
     let world = world(&jobs(
         "timeout = '60ms'\nretry.attempts = 1",
         &[
@@ -362,7 +362,7 @@ fn a_command_that_stops_itself_takes_its_timeout() {
 
 /// Fault (commands): a command harms its directory, deletes the store directory, closes or uses up descriptors.
 #[test]
-fn whatever_happens_to_its_directory_the_next_run_has_a_good_one() {
+fn each_run_gets_an_intact_directory_even_if_the_last_command_damaged_it() {
     let good = "[ \"$PWD\" = \"$JOBCTL_RUN_DIR\" ] && [ -z \"$(ls -A)\" ] && [ ! -e $JOBCTL_RUN_OUTPUT ] && echo ok > f && cat f $JOBCTL_RUN_PAYLOAD_FILE >> $HOME/good";
     let harms = [
         "rm -rf $JOBCTL_RUN_DIR",
@@ -394,9 +394,9 @@ fn whatever_happens_to_its_directory_the_next_run_has_a_good_one() {
     assert!(exists(&world, "precious"));
 }
 
-/// Fault: as `whatever_happens_to_its_directory_the_next_run_has_a_good_one`.
+/// Fault: as `each_run_gets_an_intact_directory_even_if_the_last_command_damaged_it`.
 #[test]
-fn closed_and_exhausted_descriptors_hurt_only_the_command() {
+fn closed_or_exhausted_descriptors_affect_only_the_command() {
     let world = world(
         &(jobs(
             "retry.attempts = 1",
@@ -419,7 +419,7 @@ const NASTY: &str = "x) R 1 1 (y";
 
 /// Fault: as `a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time`.
 #[test]
-fn a_process_with_a_hostile_name_is_ended_like_any_other() {
+fn a_process_with_a_hostile_name_is_ended() {
     let world = world(
         "[job.slow]\ncommand = ['/bin/sh', '-c', 'exec \"$HOME/x) R 1 1 (y\" 60']\ntimeout = '60ms'\nretry.attempts = 1\n\
          [job.daemon]\ncommand = ['/bin/sh', '-c', 'setsid \"$HOME/x) R 1 1 (y\" 60 > /dev/null & sleep 0.05']\n\
@@ -453,7 +453,7 @@ fn a_process_with_a_hostile_name_is_ended_like_any_other() {
     assert!(!is_alive(&trace(&world, "pid")));
 }
 
-/// Fault: as `signals_to_its_own_group_reach_nobody_else`.
+/// Fault: as `a_signal_to_its_own_group_reaches_only_the_command`.
 #[test]
 fn a_run_that_kills_its_worker_is_poison_and_its_neighbour_is_not() {
     let world = world(&jobs(

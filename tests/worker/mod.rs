@@ -101,7 +101,7 @@ fn until_exists(world: &World, name: &str) {
     until(name, || exists(world, name));
 }
 
-/// Lets a command go on that waits for this file.
+/// Creates the file that a command waits for.
 fn make(world: &World, name: &str) {
     fs::write(world.home().join(name), "").expect("a file");
 }

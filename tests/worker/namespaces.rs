@@ -80,7 +80,7 @@ fn a_store_is_not_shared_with_a_worker_of_another_namespace() {
     let err = world.run("workers kill 1 --gone").fails(4);
     assert!(err.contains("it is alive"), "{err}");
     assert_eq!(state(&world, run), State::Running);
-    // It was the first process there, and with it all others went: its runs go on here.
+    // It was pid 1 of its namespace, so the kernel ended all its processes: its runs continue here.
     drop(other);
     until("all of it is gone", || {
         invariants::marked_processes(&world).is_empty()
@@ -163,8 +163,5 @@ fn a_proc_of_another_namespace_is_refused() {
     let said = command.output().expect("it ends");
     let err = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(69), "{err}");
-    assert!(
-        err.contains("`/proc` tells of another pid namespace"),
-        "{err}"
-    );
+    assert!(err.contains("`/proc` shows another pid namespace"), "{err}");
 }

@@ -86,7 +86,7 @@ fn a_reload_whose_rules_are_refused_is_repeated_until_they_are_in_force() {
 /// Proves: as `a_reload_whose_rules_are_refused_is_repeated_until_they_are_in_force`.
 #[test]
 #[ignore = "holds the store for 40 s"]
-fn a_store_that_is_held_for_forty_seconds_loses_no_reload() {
+fn a_reload_survives_a_store_that_is_busy_for_forty_seconds() {
     let world = world(&jobs("", &[("say", "true")]));
     let text = fs::read_to_string(world.catalogue()).unwrap();
     let worker = worker(&world, "");
@@ -105,7 +105,7 @@ fn a_store_that_is_held_for_forty_seconds_loses_no_reload() {
 
 /// Proves (death): a store that hangs delays no signal.
 #[test]
-fn signals_are_obeyed_while_the_store_is_held() {
+fn signals_are_handled_while_the_store_is_busy() {
     let world = world(&jobs("", &[("wait", "touch $HOME/started; sleep 60")]));
     let worker = worker(&world, "");
     let run = enqueue(&world, "wait");

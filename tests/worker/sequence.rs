@@ -110,7 +110,7 @@ fn runs_of_one_key_run_in_turn_though_workers_are_killed() {
 }
 
 #[test]
-fn the_next_one_starts_as_soon_as_the_one_in_front_has_ended_in_another_worker() {
+fn a_run_starts_as_soon_as_its_predecessor_has_ended_at_another_worker() {
     let world = world(JOBS);
     let first = enqueue(&world, "held");
     let one = worker(&world, "--slots 1");
@@ -137,7 +137,7 @@ fn the_next_one_starts_as_soon_as_the_one_in_front_has_ended_in_another_worker()
 }
 
 #[test]
-fn a_dead_run_holds_up_those_behind_it_until_an_operator_acts() {
+fn a_dead_run_blocks_its_successors_until_an_operator_acts() {
     let world = world(JOBS);
     let runs = [0, 1, 2].map(|_| enqueue(&world, "shaky"));
     let log = drain(&world);
@@ -226,7 +226,7 @@ fn runs_of_a_schedule_obey_the_sequence_of_their_job() {
 }
 
 #[test]
-fn thirty_two_at_once_come_to_one_more_run_with_the_newest_parameters() {
+fn thirty_two_concurrent_enqueues_make_one_more_run_with_the_newest_parameters() {
     let world = world(JOBS);
     let at_work = worker(&world, "--slots 4");
     enqueue(&world, "index --param page=p --param revision=held");
@@ -242,7 +242,7 @@ fn thirty_two_at_once_come_to_one_more_run_with_the_newest_parameters() {
     assert!(answers.iter().all(|it| it["run"] == 2), "{answers:#?}");
     let new = answers.iter().filter(|it| it["duplicate"] == false).count();
     assert_eq!(new, 1, "one of them made the run");
-    // Who waits for a duplicate waits for the run that has its parameters.
+    // Waiting for a duplicate means waiting for the run that has its parameters.
     let waiting = world.start("enqueue index --param page=p --param revision=last --wait");
     until("it is stored", || {
         let newest =
@@ -267,7 +267,7 @@ fn thirty_two_at_once_come_to_one_more_run_with_the_newest_parameters() {
 
 /// Proves (sequence): with `rerun` the newest parameters start last, and runs never overlap.
 #[test]
-fn thirty_two_at_once_beside_a_worker_never_run_beside_each_other_and_the_newest_runs_last() {
+fn runs_of_thirty_two_concurrent_enqueues_never_overlap_and_the_newest_runs_last() {
     let world = world(JOBS);
     let at_work = worker(&world, "--slots 4");
     let all: Vec<_> = (1..=32)

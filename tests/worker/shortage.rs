@@ -63,7 +63,7 @@ fn slots_that_do_not_fit_under_the_limit_of_open_files_are_refused_at_the_start(
 }
 
 #[test]
-fn a_low_soft_limit_loses_and_charges_nothing_and_commands_keep_it() {
+fn a_low_soft_limit_of_open_files_costs_no_run_and_is_passed_to_commands() {
     let hard = getrlimit(Resource::Nofile).maximum;
     if hard.is_some_and(|hard| hard < 4096) {
         println!("not tested: the hard limit of open files is {hard:?}, below 4096");
@@ -95,7 +95,7 @@ fn open_files(worker: &Worker) -> Vec<u64> {
 }
 
 #[test]
-fn descriptors_that_run_out_at_work_charge_nobody() {
+fn running_out_of_descriptors_costs_no_attempt() {
     let world = world(
         "[job.once]\ncommand = ['/bin/true']\nguarantee = 'at-most-once'\n\
          [job.many]\ncommand = ['/bin/true']\nretry.attempts = 1\n",
@@ -136,7 +136,7 @@ fn lacking(world: &World) -> Option<(String, i64)> {
 }
 
 #[test]
-fn while_a_shortage_lasts_its_pauses_grow_and_the_status_tells_them() {
+fn while_a_shortage_lasts_its_pauses_grow_and_the_status_shows_them() {
     let world = world("[job.once]\ncommand = ['/bin/true']\nguarantee = 'at-most-once'\n");
     let worker = worker(&world, "--slots 2");
     assert_eq!(lacking(&world), None);

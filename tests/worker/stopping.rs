@@ -1,4 +1,4 @@
-//! Workers that are told to stop, and runs that are cancelled.
+//! Stops of workers, and cancelled runs.
 
 use std::fs::{self, File};
 
@@ -83,7 +83,7 @@ fn a_stopping_worker_lets_its_run_finish_and_claims_no_other() {
 }
 
 #[test]
-fn what_runs_longer_than_stop_after_is_ended_and_released() {
+fn attempts_that_exceed_stop_after_are_ended_and_released() {
     let world = world(&jobs(
         "",
         &[(
@@ -111,7 +111,7 @@ fn what_runs_longer_than_stop_after_is_ended_and_released() {
 }
 
 #[test]
-fn a_second_signal_terms_at_once_and_a_third_kills() {
+fn a_second_signal_sends_sigterm_at_once_and_a_third_sigkill() {
     let world = world(&jobs(
         "grace = '1h'",
         &[
@@ -145,7 +145,7 @@ fn a_second_signal_terms_at_once_and_a_third_kills() {
 }
 
 #[test]
-fn what_is_forked_after_the_sigterm_does_not_use_up_the_grace() {
+fn processes_forked_after_sigterm_do_not_use_up_the_grace() {
     let world = world(&jobs(
         "grace = '1h'",
         &[(
@@ -204,7 +204,7 @@ fn an_at_most_once_run_that_is_stopped_is_dead() {
     assert_eq!(trace(&world, "effects"), "x\n");
 }
 
-/// Holds the writers' lock, so that whatever the worker writes waits.
+/// Holds the write lock, so that every write of the worker waits.
 pub(super) fn hold_writers(world: &World) -> File {
     let lock = File::options()
         .write(true)
@@ -245,7 +245,7 @@ fn waits_for_lock(pid: u32) -> bool {
 }
 
 #[test]
-fn what_is_claimed_while_a_stop_arrives_is_given_back_unstarted() {
+fn runs_claimed_while_a_stop_arrives_are_given_back_unstarted() {
     let world = world(&jobs("", &[("touch", "touch $HOME/ran-$JOBCTL_RUN_ID")]));
     let worker = worker(&world, "");
     let (run, lock) = until_claim_is_under_way(&world, &worker, "touch");
@@ -264,7 +264,7 @@ fn what_is_claimed_while_a_stop_arrives_is_given_back_unstarted() {
 }
 
 #[test]
-fn what_is_claimed_while_its_job_leaves_the_catalogue_waits_for_a_worker_that_knows_it() {
+fn a_run_whose_job_is_removed_during_its_claim_is_given_back() {
     let world = world(&jobs("", &[("touch", "touch $HOME/ran-$JOBCTL_RUN_ID")]));
     let text = fs::read_to_string(world.catalogue()).unwrap();
     let worker = worker(&world, "");
@@ -288,7 +288,7 @@ fn what_is_claimed_while_its_job_leaves_the_catalogue_waits_for_a_worker_that_kn
 }
 
 #[test]
-fn a_hangup_loads_a_good_catalogue_and_keeps_the_old_one_instead_of_a_bad_one() {
+fn sighup_loads_a_valid_catalogue_and_retains_the_old_one_if_it_is_invalid() {
     let world = world(&jobs("", &[("say", "echo old >> $HOME/said")]));
     let old = fs::read_to_string(world.catalogue()).unwrap();
     let mut worker = worker(&world, "");

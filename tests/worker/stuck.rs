@@ -1,4 +1,4 @@
-//! A command that outlives SIGKILL: its slot goes on, its run waits for it, and its true ending is stored.
+//! A command that survives SIGKILL: its slot becomes free, its run waits for it, and its true ending is stored.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ retry.attempts = 1
 command = ["/bin/true"]
 "#;
 
-/// A world of a user who is not root, with a program that makes root of everybody; `None` where this machine cannot have one.
+/// A world of a user other than root, with a setuid-root program; `None` if this machine does not allow it.
 fn nobodys() -> Option<World> {
     if !(needs::root() && needs::tool("setpriv")) {
         return None;
@@ -87,7 +87,7 @@ fn show(world: &World, id: &str) -> Value {
 
 /// Fault (commands): a command outlives SIGKILL (as root only).
 #[test]
-fn a_command_that_outlives_sigkill_is_recorded_truly_and_its_slot_returns() {
+fn a_command_that_survives_sigkill_is_recorded_correctly_and_frees_its_slot() {
     let Some(world) = nobodys() else {
         return;
     };
@@ -115,7 +115,7 @@ fn a_command_that_outlives_sigkill_is_recorded_truly_and_its_slot_returns() {
         let seen = show(&world, id);
         let attempts = seen["attempt_list"].as_array().expect("attempts");
         assert_eq!(attempts.len(), 1, "{seen}");
-        // What the command did at last, and why it was stopped.
+        // How the command ended, and why it was stopped.
         let ending = [&attempts[0]["ending"], &attempts[0]["exit_code"]];
         assert_eq!(
             ending,

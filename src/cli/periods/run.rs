@@ -10,7 +10,7 @@ use crate::document;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::run::RunId;
 use crate::schedule::Period;
-use crate::scheduler::{Order, Worked, work_period};
+use crate::scheduler::{PeriodOrder, Worked, work_period};
 use crate::store::{Create, PeriodFilter, PeriodRow, Settings, Store};
 use crate::units::shown;
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Err(refusal.into());
     }
     let now_ms = context.now_ms();
-    let order = Order {
+    let order = PeriodOrder {
         job: &args.job,
         key: &args.key,
         intake: &job.intake,
@@ -98,7 +98,7 @@ fn has_run(store: &Store, args: &Args, row: &PeriodRow, now_ms: i64) -> Result<E
     })
 }
 
-fn not_due(args: &Args, period: &Period, order: Order<'_>, now_ms: i64) -> Error {
+fn not_due(args: &Args, period: &Period, order: PeriodOrder<'_>, now_ms: i64) -> Error {
     let at_ms = period.instant_ms;
     let local = match order.schedule {
         Some(schedule) => schedule.rule.zone().local_text(at_ms),

@@ -14,7 +14,7 @@ use crate::cli::Context;
 use crate::cli::ids::worker_id;
 use crate::clock;
 use crate::error::{Error, Kind, Result, os_words};
-use crate::local::{Fate, Local};
+use crate::local::{Local, ProcessState};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
 use crate::units::counted;
@@ -78,7 +78,7 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
     if context.local()?.is_alive(&row.registration()) != Some(false) {
         return refused("it is alive", format!("`jobctl workers stop {worker}`"));
     }
-    if !row.registration().leaves_processes() {
+    if !row.registration().may_leave_hidden_processes() {
         let hint = "start a worker: it recovers its runs".to_owned();
         return refused("its processes are visible from here", hint);
     }
@@ -148,11 +148,11 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
         Err(rustix::io::Errno::SRCH) => return Err(gone()),
         Err(error) => return Err(failed(error)),
     };
-    // From now on the pid cannot be reused for another process.
-    match row.registration().fate() {
-        Fate::Exists(_) => {}
-        Fate::Gone => return Err(gone()),
-        Fate::Unknown => {
+    // Only now it is certain that the number belongs to one process for good.
+    match row.registration().process_state() {
+        ProcessState::Exists(_) => {}
+        ProcessState::Gone => return Err(gone()),
+        ProcessState::Unknown => {
             return Err(refused(
                 "its process id belongs to another pid namespace or to an unknown boot",
             ));

@@ -1,4 +1,4 @@
-//! What is known of a run, its lane, the workers and all that runs, at one instant: plain data that the store read at once.
+//! The state of a run, its lane, the workers and all running runs at one instant, as plain data from one read of the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,33 +6,33 @@ use std::sync::Arc;
 use crate::flow::{Gates, Overridden, Paused, Running, Subject, Throttle};
 use crate::run::{RunId, State, WorkerId};
 
-/// The queues of a worker that serves none: it works one run, in the foreground or alone. No queue has this name.
+/// The queues of a worker that serves only one run, in the foreground or alone. No queue has this name.
 pub const NO_QUEUES: &str = "-";
 
-/// Everything that may stand between a run and a slot.
+/// Everything that decides whether a run gets a slot.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The instant, milliseconds.
     pub now_ms: i64,
-    /// Where it waits; without a run: where one would.
+    /// The lane where the run waits or, without a run, would wait.
     pub place: Place,
-    /// The run; `None` where a job or a queue was asked for and no run of it waits.
+    /// The run; `None` if the question is about a job or a queue without a waiting run.
     pub run: Option<RunFacts>,
-    /// Whether a catalogue that was read has the job; `None` where none was read yet.
+    /// Whether a loaded catalogue has the job; `None` if none was loaded yet.
     pub job_known: Option<bool>,
     /// The rules in force.
     pub rules: Arc<Overridden>,
-    /// What limits and jobs remember.
+    /// Stored states of limits and jobs.
     pub throttles: BTreeMap<Subject, Throttle>,
     /// Jobs that operators paused.
     pub paused_jobs: BTreeMap<String, Paused>,
-    /// All that runs, by id.
+    /// All running runs, by id.
     pub holders: Vec<HeldRun>,
     /// All registered workers, by id.
     pub workers: Vec<Worker>,
     /// First runs of the lanes of its queue and of queues of smaller rank, queue by queue.
     pub heads: Vec<Head>,
-    /// There are more lanes than were looked at.
+    /// Whether there are more lanes than were read.
     pub heads_cut: bool,
     /// Ready runs before it in the lanes of its tenant in its queue, lane by lane; at most [`AHEAD_MAX`] each.
     pub ahead: Vec<Ahead>,
@@ -41,7 +41,7 @@ pub struct Facts {
 /// More runs ahead than this are not counted.
 pub const AHEAD_MAX: i64 = 10_000;
 
-/// A lane; the job is empty where only a queue was asked for.
+/// A lane; the job is empty if the question is about a queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     /// The queue.
@@ -63,19 +63,19 @@ pub struct RunFacts {
     pub due_ms: i64,
     /// Latest useful start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// Starts.
+    /// The number of attempts.
     pub attempts: i64,
-    /// Bad endings.
+    /// The number of failures.
     pub failures: i64,
     /// Failures that make it dead.
     pub max_attempts: i64,
-    /// Deaths of its workers.
+    /// The number of crashes.
     pub crashes: i64,
     /// Whether the last attempt was rate limited.
     pub limited: bool,
-    /// Who runs it, or keeps it.
+    /// The worker that runs it, or that it is reserved for.
     pub worker: Option<WorkerId>,
-    /// The attempt under way: number and start, milliseconds; not known for its first moments.
+    /// The running attempt: number and start, milliseconds; unknown in its first moments.
     pub attempt: Option<(i64, i64)>,
     /// End of the run, milliseconds.
     pub ended_ms: Option<i64>,
@@ -83,7 +83,7 @@ pub struct RunFacts {
     pub cancel: Option<(i64, Option<String>)>,
     /// Why it is dead or cancelled.
     pub reason: Option<String>,
-    /// Error of the last attempt that ended badly.
+    /// Error of the last failed attempt.
     pub last_error: Option<String>,
     /// Runs that must end before it may start: how many, ...
     pub gates: i64,
@@ -96,7 +96,7 @@ pub struct RunFacts {
 pub struct HeldRun {
     /// Its id.
     pub run: RunId,
-    /// Who holds it.
+    /// The worker that holds it.
     pub worker: WorkerId,
     /// Its lane.
     pub place: Place,
@@ -115,9 +115,9 @@ pub struct Worker {
     pub queues: String,
     /// Its slots.
     pub slots: i64,
-    /// An operator asked it to stop.
+    /// Whether it was requested to stop.
     pub stopping: bool,
-    /// The worker that started it, for a run that must be alone: it takes a slot of that one.
+    /// The worker that started it for a run that must be alone; it occupies a slot of that worker.
     pub parent: Option<WorkerId>,
 }
 
@@ -135,12 +135,12 @@ impl Worker {
             .filter(|name| !name.is_empty() && *name != NO_QUEUES)
     }
 
-    /// Whether it serves no queue, but one run: in the foreground, or one that must be alone.
+    /// Whether it serves only one run, in the foreground or alone.
     pub fn is_foreground(&self) -> bool {
         self.queues == NO_QUEUES
     }
 
-    /// Whether it serves its queues by weight; else by rank.
+    /// Whether it serves its queues by weight; otherwise by rank.
     pub fn has_weights(&self) -> bool {
         self.queues.contains('*')
     }
@@ -185,12 +185,12 @@ impl Facts {
         )
     }
 
-    /// The rank of a queue; the last for one that the rules do not know.
+    /// The rank of a queue; the last rank if the rules do not have the queue.
     pub fn rank(&self, queue: &str) -> i64 {
         self.rules.rules.rank(queue)
     }
 
-    /// The first run of the queue: of a lane that is open, if any is.
+    /// The first run of the queue, preferably of an open lane.
     pub fn first(&self, queue: &str) -> Option<RunId> {
         let mut gates = self.gates();
         let heads = self.heads.iter().filter(|head| head.place.queue == queue);

@@ -1,7 +1,7 @@
-//! Why a run does not run: every gate between it and a slot, each open or closed, in the order in which it matters.
+//! Why a run does not run: every gate between it and a slot, each open or closed, in order of importance.
 //!
-//! Rule: a pure function of facts that were read at one instant, and of which workers are gone. It asks the same gates as the
-//! claim, so that the two cannot disagree; and it promises no start, it only says before when there will be none.
+//! Rule: a pure function of facts that were read at one instant, and of the workers that are gone. It uses the same gates as the
+//! claim, so that the two cannot disagree. It never promises a start; it only gives a time before which there will be none.
 
 mod facts;
 mod nodes;
@@ -17,18 +17,18 @@ pub use facts::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, NO_QUEUES, Place, RunFac
 
 use crate::run::{State, WorkerId};
 
-/// Something that a run has to pass.
+/// A condition that a run must pass to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
-    /// What it is: `due`, `limit smtp`, `workers`.
+    /// Its name, such as `due`, `limit smtp` or `workers`.
     pub name: String,
     /// Whether the run may pass now.
     pub open: bool,
-    /// The numbers.
+    /// The details, with numbers.
     pub detail: String,
-    /// Closed: when it opens by time alone; open: until when it is, if that is known. Milliseconds.
+    /// When a closed gate opens, or when an open one closes, if that is known; milliseconds.
     pub until_ms: Option<i64>,
-    /// Closed: what to do about it.
+    /// What to do about a closed gate.
     pub hint: Option<String>,
 }
 
@@ -60,23 +60,23 @@ impl Gate {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// It in a sentence, without a full stop.
+    /// The summary, without a full stop.
     pub sentence: String,
-    /// What to do, beside what the closed gates say.
+    /// What to do, besides the hints of closed gates.
     pub hint: Option<String>,
-    /// All gates; none of a run that does not wait.
+    /// All gates; empty if the run does not wait.
     pub gates: Vec<Gate>,
-    /// When it may start: now, if every gate is open; the latest of the closed gates, if each of them opens by time alone.
-    /// Milliseconds. Never a promise: something else may be in the way by then.
+    /// When it may start, milliseconds: now if every gate is open; the latest opening if that of each closed gate is known. Never a
+    /// promise: another gate may be closed by then.
     pub expected_start_ms: Option<i64>,
-    /// It does not start before this: the latest that is known of any closed gate, milliseconds.
+    /// It does not start before this: the latest known opening of a closed gate, milliseconds.
     pub not_before_ms: Option<i64>,
 }
 
-/// A run that is ready for so long beside open gates hints at something else.
-const PATIENCE_MS: i64 = 5_000;
+/// If a run has been ready for this long and every gate is open, a worker may have a problem.
+const OVERDUE_MS: i64 = 5_000;
 
-/// Judges the facts; `gone` are the workers that are certainly not alive.
+/// Explains why a run does not run. `gone` are the workers that are certainly dead.
 pub fn explain(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Answer {
     match &facts.run {
         Some(run) if run.state != State::Waiting => standing::of(run, gone, facts.now_ms),
@@ -92,12 +92,12 @@ fn waiting(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Answer {
         gates.extend(own::gates(run, facts.now_ms));
     }
     if let Some(keeper) = keeper {
-        gates.push(own::kept(keeper, gone));
+        gates.push(own::reserved(keeper, gone));
     }
     gates.extend(nodes::gates(facts, gone, keeper.is_some()));
     if keeper.is_none() {
         gates.push(workers::gate(facts, gone));
-        // The order among those that are ready is not that of the others.
+        // Only ready runs have a position in the order.
         if run.is_some_and(|run| run.gates == 0 && run.due_ms <= facts.now_ms) {
             gates.push(order::gate(facts, gone));
         }
@@ -109,9 +109,9 @@ fn waiting(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Answer {
         0 => Some(facts.now_ms),
         _ => not_before_ms.filter(|_| by_time),
     };
-    if let Some(dies) = run.and_then(|run| own::too_late(run, not_before_ms, facts.now_ms)) {
+    if let Some(too_late) = run.and_then(|run| own::too_late(run, not_before_ms, facts.now_ms)) {
         gates.retain(|gate| gate.name != own::DEADLINE);
-        gates.insert(1, dies);
+        gates.insert(1, too_late);
         return Answer {
             sentence: sentence(facts, &gates),
             hint: None,
@@ -163,7 +163,7 @@ fn hint(facts: &Facts, gates: &[Gate], keeper: Option<WorkerId>) -> Option<Strin
         return Some("its `jobctl run` starts it now".to_owned());
     }
     let ready_ms = facts.now_ms - run.due_ms;
-    if ready_ms < PATIENCE_MS {
+    if ready_ms < OVERDUE_MS {
         return Some("the next claim takes it".to_owned());
     }
     Some(format!(

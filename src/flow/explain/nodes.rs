@@ -1,14 +1,15 @@
-//! The gates of job, limits, tenant and queue: those that the claim asks, with the numbers behind them.
+//! The gates of job, limits, tenant and queue: those of the claim, with their numbers.
 
 use std::collections::BTreeSet;
 
 use super::words::{paused, running, span};
 use super::{Facts, Gate, HeldRun};
-use crate::flow::{BreakerRules, Closed, Node, Rate, Subject, Why, limits_of};
+use crate::flow::{BreakerRules, ClosedGate, ClosedReason, Node, Rate, Subject, limits_of};
 use crate::run::WorkerId;
 
-/// Job, limits, tenant, queue; `kept` for a run that an operator works by hand, which no pause of its job or queue stops.
-pub(super) fn gates(facts: &Facts, gone: &BTreeSet<WorkerId>, kept: bool) -> Vec<Gate> {
+/// The gates of job, limits, tenant and queue. `reserved`: the run belongs to a `jobctl run`, which pauses of its job or queue do not
+/// stop.
+pub(super) fn gates(facts: &Facts, gone: &BTreeSet<WorkerId>, reserved: bool) -> Vec<Gate> {
     let place = &facts.place;
     let mut all = facts.gates();
     let lane = all.lane(&place.queue, &place.tenant, &place.job);
@@ -22,23 +23,27 @@ pub(super) fn gates(facts: &Facts, gone: &BTreeSet<WorkerId>, kept: bool) -> Vec
         Subject::Tenant(_) => 2,
         Subject::Queue(_) => 3,
     });
-    let desk = Desk { facts, gone, kept };
-    nodes.iter().flat_map(|node| desk.of(node)).collect()
+    let explainer = NodeExplainer {
+        facts,
+        gone,
+        reserved,
+    };
+    nodes.iter().flat_map(|node| explainer.of(node)).collect()
 }
 
-struct Desk<'a> {
+struct NodeExplainer<'a> {
     facts: &'a Facts,
     gone: &'a BTreeSet<WorkerId>,
-    kept: bool,
+    reserved: bool,
 }
 
-impl Desk<'_> {
-    /// The closed gates of a node, or the one that says that it is open.
+impl NodeExplainer<'_> {
+    /// The closed gates of a subject, or one open gate.
     fn of(&self, node: &Node) -> Vec<Gate> {
         let unknown = self.unknown(&node.subject);
-        let passes = |closed: &Closed| {
-            self.kept
-                && closed.why == Why::Paused
+        let passes = |closed: &ClosedGate| {
+            self.reserved
+                && closed.why == ClosedReason::Paused
                 && matches!(node.subject, Subject::Job(_) | Subject::Queue(_))
         };
         let closed = node.closed(self.facts.now_ms);
@@ -47,13 +52,13 @@ impl Desk<'_> {
         let gates: Vec<Gate> = unknown.into_iter().chain(closed).collect();
         match (gates.is_empty(), node.subject.kind()) {
             (false, _) => gates,
-            // Without a quota there is no gate.
+            // A tenant without a quota has no gate.
             (true, "tenant") if node.cap.is_none() => gates,
             (true, _) => vec![Gate::open(node.subject.to_string(), self.numbers(node))],
         }
     }
 
-    /// A job or queue that no worker can know.
+    /// The gate of a job or queue that is in no catalogue.
     fn unknown(&self, subject: &Subject) -> Option<Gate> {
         let queues = &self.facts.rules.rules.queues;
         let (is_unknown, section) = match subject {
@@ -77,7 +82,7 @@ impl Desk<'_> {
         })
     }
 
-    fn closed(&self, node: &Node, closed: Closed) -> Gate {
+    fn closed(&self, node: &Node, closed: ClosedGate) -> Gate {
         let breaker = &node.throttle.breaker;
         let since = breaker.open.map_or(0, |(since_ms, _)| since_ms);
         let since = span(self.facts.now_ms - since);
@@ -91,33 +96,31 @@ impl Desk<'_> {
                 )
             },
         );
-        let look = look(&node.subject);
+        let errors_hint = errors_hint(&node.subject);
         let (detail, hint) = match closed.why {
-            Why::Paused => paused_words(node),
-            Why::Full => (
+            ClosedReason::Paused => paused_words(node),
+            ClosedReason::CapReached => (
                 running(&self.held(&node.subject), node.cap, self.gone),
                 self.make_room(&self.held(&node.subject)),
             ),
-            Why::Rate => (
+            ClosedReason::Rate => (
                 format!(
                     "its rate of {} allows the next start later",
                     rate(node.rate)
                 ),
                 "it opens without an operator".to_owned(),
             ),
-            Why::Waits => (
+            ClosedReason::WaitRequested => (
                 "a rate-limited attempt asked for a wait".to_owned(),
-                format!("it opens without an operator; {look}"),
+                format!("it opens by itself; {errors_hint}"),
             ),
-            Why::BreakerOpen => (
-                format!(
-                    "its breaker is open for {since}, after {failures}; then one run may start"
-                ),
-                format!("fix what fails; {look}"),
+            ClosedReason::BreakerOpen => (
+                format!("its breaker is open for {since}, after {failures}; then one run may try"),
+                format!("fix what fails; {errors_hint}"),
             ),
-            Why::BreakerTries => {
+            ClosedReason::BreakerProbes => {
                 let mut trying = self.held(&node.subject);
-                trying.retain(|held| breaker.is_tried_by(held.fence));
+                trying.retain(|held| breaker.is_probe(held.fence));
                 let detail = format!(
                     "its breaker is half open, after {failures}: one run has started, and its end decides ({})",
                     running(&trying, None, self.gone)
@@ -128,7 +131,7 @@ impl Desk<'_> {
         Gate::closed(node.subject.to_string(), detail, hint).until(closed.until_ms)
     }
 
-    /// What may be done about a cap.
+    /// The hint for a cap that is reached.
     fn make_room(&self, held: &[&HeldRun]) -> String {
         if held.iter().any(|held| self.gone.contains(&held.worker)) {
             return "a worker or a scheduler of the same user gives back what a dead worker held: `jobctl run-worker`; if \
@@ -150,7 +153,7 @@ impl Desk<'_> {
         }
     }
 
-    /// What runs of a subject.
+    /// The running runs of a subject.
     fn held(&self, subject: &Subject) -> Vec<&HeldRun> {
         let jobs = &self.facts.rules.rules.jobs;
         let is_of = |held: &&HeldRun| match subject {
@@ -164,7 +167,7 @@ impl Desk<'_> {
         self.facts.holders.iter().filter(is_of).collect()
     }
 
-    /// What an open gate counts.
+    /// The details of an open gate.
     fn numbers(&self, node: &Node) -> String {
         let held = self.held(&node.subject).len();
         let mut parts = vec![match node.cap {
@@ -192,11 +195,11 @@ fn rate(rate: Option<Rate>) -> String {
     rate.map_or_else(String::new, |rate| rate.to_string())
 }
 
-/// Who paused it, and how it is resumed.
+/// The details of a pause, and how to resume.
 fn paused_words(node: &Node) -> (String, String) {
     let name = node.subject.name();
     let Some(pause) = &node.paused else {
-        return ("paused".to_owned(), "an operator must resume it".to_owned());
+        return ("paused".to_owned(), "resume it".to_owned());
     };
     let hint = match &node.subject {
         Subject::Limit(_) => format!("`jobctl limits resume {name}`"),
@@ -206,8 +209,8 @@ fn paused_words(node: &Node) -> (String, String) {
     (paused("paused", pause), hint)
 }
 
-/// Where the failures are seen.
-fn look(subject: &Subject) -> String {
+/// The hint that shows the failures.
+fn errors_hint(subject: &Subject) -> String {
     match subject {
         Subject::Job(name) => {
             format!("`jobctl runs list --job {name} --state retrying,dead` shows the errors")

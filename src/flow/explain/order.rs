@@ -1,4 +1,4 @@
-//! The gate of the order: what is served before this run.
+//! The gate of the order: the runs that are served before this one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::{AHEAD_MAX, Facts, Gate, Place, Worker};
 use crate::run::WorkerId;
 use crate::units::counted;
 
-/// The gate. Lanes that are closed are in nobody's way.
+/// The gate. Runs of closed lanes do not count.
 pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
     const NAME: &str = "order";
     let mut gates = facts.gates();
@@ -15,7 +15,7 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
     let (mut own, mut others) = (0, 0);
     for lane in &facts.ahead {
         let place = gates.lane(queue, tenant, &lane.job);
-        // Its own lane comes first in any case: the order holds when it opens, too.
+        // Runs ahead in its own lane always count, even if the lane is closed.
         if lane.job == *job {
             own += lane.runs;
         } else if gates.closed(&place).is_none() {
@@ -53,7 +53,7 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
     let before: Vec<&str> = ready
         .keys()
         .copied()
-        .filter(|queue| goes_first(facts, gone, queue))
+        .filter(|queue| is_served_first(facts, gone, queue))
         .collect();
     if !before.is_empty() {
         closed.push(format!(
@@ -84,8 +84,8 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
     Gate::closed(NAME, closed.join("; ") + &turns, hint)
 }
 
-/// Whether every living worker that serves the queue of the run serves this one before it.
-fn goes_first(facts: &Facts, gone: &BTreeSet<WorkerId>, queue: &str) -> bool {
+/// Whether every living worker that serves the queue of the run serves `queue` before it.
+fn is_served_first(facts: &Facts, gone: &BTreeSet<WorkerId>, queue: &str) -> bool {
     let own = &facts.place.queue;
     let serves = |worker: &&Worker| !gone.contains(&worker.worker) && worker.serves(own);
     let mut serving = facts.workers.iter().filter(serves).peekable();

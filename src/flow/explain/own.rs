@@ -1,4 +1,4 @@
-//! The gates of the run itself: its time, its deadline, the runs that it has to wait for, the process that keeps it.
+//! The gates of the run itself: its due time, its deadline, its predecessors, the process that it is reserved for.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ fn after_its_death(run: RunId) -> String {
     format!("once it is dead, `jobctl runs retry {run}` queues it again without a deadline")
 }
 
-/// The gate of a deadline that comes before anything can start; `None` where there is time.
+/// The closed gate of a deadline that comes before the run can start; `None` if there is time.
 pub(super) fn too_late(run: &RunFacts, not_before_ms: Option<i64>, now_ms: i64) -> Option<Gate> {
     let deadline_ms = run
         .deadline_ms
@@ -109,8 +109,8 @@ fn predecessors(run: &RunFacts) -> Option<Gate> {
     }
 }
 
-/// A run that a `jobctl run` keeps for itself.
-pub(super) fn kept(keeper: WorkerId, gone: &BTreeSet<WorkerId>) -> Gate {
+/// The gate of a run that is reserved for a `jobctl run`.
+pub(super) fn reserved(keeper: WorkerId, gone: &BTreeSet<WorkerId>) -> Gate {
     if gone.contains(&keeper) {
         let detail = format!("reserved for a `jobctl run` that is gone (worker {keeper})");
         let hint = "any worker or scheduler releases it within a second: `jobctl run-worker`";

@@ -1,4 +1,4 @@
-//! The answer about a run that does not wait: it runs, or it has ended.
+//! The answer about a run that is not waiting: it is running or has ended.
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use crate::flow::Paused;
 use crate::run::WorkerId;
 use crate::units::{counted, format_duration};
 
-/// So many ids are named.
+/// At most this many ids are named.
 const NAMED: usize = 5;
 
 /// A distance, to the second where it is longer than one.
@@ -26,7 +26,7 @@ pub(super) fn names<T: std::fmt::Display>(all: &[T]) -> String {
     }
 }
 
-/// `3 of 3 running: 81, 82, 90`, and which of them nobody works any more.
+/// `3 of 3 running: 81, 82, 90`, and which of them belong to dead workers.
 pub(super) fn running(held: &[&HeldRun], cap: Option<i64>, gone: &BTreeSet<WorkerId>) -> String {
     let of = cap.map_or_else(String::new, |cap| format!(" of {cap}"));
     let runs: Vec<_> = held.iter().map(|held| held.run).collect();

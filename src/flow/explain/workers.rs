@@ -1,6 +1,6 @@
-//! The gate of the workers: is there one alive that serves the queue and has a slot for this run?
+//! The gate of the workers: is a worker alive that serves the queue and has a slot for this run?
 //!
-//! Rule: what only a worker's memory knows (its catalogue, a SIGTERM, a hung loop) is not judged here; the answer hints at it.
+//! Rule: the state in a worker's memory (its catalogue, a SIGTERM, a hung loop) is unknown here; the answer only hints at it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{Facts, Gate, Worker};
 use crate::run::WorkerId;
 use crate::units::counted;
 
-/// So many workers are described one by one.
+/// At most this many workers are described separately.
 const DESCRIBED: usize = 4;
 
 /// Why a worker takes no run of this lane.
@@ -17,7 +17,7 @@ const DESCRIBED: usize = 4;
 enum Refusal {
     Stopping,
     Busy,
-    /// Free slots that are kept for other queues.
+    /// Free slots that are reserved for other queues.
     Reserved(i64, Vec<String>),
 }
 
@@ -54,11 +54,11 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
         let hint = format!("`jobctl run-worker --queue {queue}` starts one");
         return Gate::closed(NAME, detail, hint);
     }
-    let desk = Desk::new(facts);
+    let slot_use = SlotUse::new(facts);
     let mut free = 0;
     let mut refusals: Vec<(&Worker, Refusal)> = Vec::new();
     for worker in &serving {
-        match desk.room(worker) {
+        match slot_use.room(worker) {
             Ok(slots) => free += slots,
             Err(refusal) => refusals.push((worker, refusal)),
         }
@@ -76,7 +76,7 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
     Gate::closed(NAME, detail, hint)
 }
 
-/// Why none of them takes the run, in one sentence if it is the same for all.
+/// Why no worker takes the run: one sentence if the reason is the same for all.
 fn refused(
     refusals: &[(&Worker, Refusal)],
     slots: i64,
@@ -127,13 +127,13 @@ fn words(worker: &Worker, refusal: &Refusal) -> String {
     }
 }
 
-struct Desk<'a> {
+struct SlotUse<'a> {
     facts: &'a Facts,
-    /// Runs that each worker holds, or a worker that it started for one, by queue.
+    /// By worker and queue, the number of runs that the worker or a separate worker of its own holds.
     held: BTreeMap<WorkerId, BTreeMap<&'a str, i64>>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> SlotUse<'a> {
     fn new(facts: &'a Facts) -> Self {
         let mut held: BTreeMap<WorkerId, BTreeMap<&str, i64>> = BTreeMap::new();
         let parents: BTreeMap<WorkerId, WorkerId> = facts
@@ -149,7 +149,7 @@ impl<'a> Desk<'a> {
         Self { facts, held }
     }
 
-    /// Slots of a worker that this run may have, or why there are none.
+    /// The number of slots of a worker that are free for this run, or why there is none.
     fn room(&self, worker: &Worker) -> Result<i64, Refusal> {
         if worker.stopping {
             return Err(Refusal::Stopping);
@@ -161,17 +161,17 @@ impl<'a> Desk<'a> {
         if free <= 0 {
             return Err(Refusal::Busy);
         }
-        let kept = self.kept(worker, queues);
-        let reserved: i64 = kept.iter().map(|(_, slots)| slots).sum();
+        let by_queue = self.reserved(worker, queues);
+        let reserved: i64 = by_queue.iter().map(|(_, slots)| slots).sum();
         if free <= reserved {
-            let queues = kept.iter().map(|(name, _)| format!("queue {name}"));
+            let queues = by_queue.iter().map(|(name, _)| format!("queue {name}"));
             return Err(Refusal::Reserved(free, queues.collect()));
         }
         Ok(free - reserved)
     }
 
-    /// Slots that a worker keeps free for other queues.
-    fn kept(&self, worker: &Worker, held: &BTreeMap<&str, i64>) -> Vec<(&'a str, i64)> {
+    /// Slots that a worker reserves for other queues.
+    fn reserved(&self, worker: &Worker, held: &BTreeMap<&str, i64>) -> Vec<(&'a str, i64)> {
         let rules = self.facts.rules.rules.queues.iter();
         let others = rules
             .filter(|(name, _)| **name != self.facts.place.queue && worker.serves(name))

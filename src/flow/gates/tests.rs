@@ -55,7 +55,7 @@ fn running<'a>(tenant: &'a str, job: &'a str, limits: &'a str) -> Running<'a> {
     }
 }
 
-fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<Closed>) {
+fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<ClosedGate>) {
     let lane = gates.lane("q", tenant, job);
     let mut n = 0;
     loop {
@@ -75,8 +75,8 @@ fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<Clos
 fn each_cap_counts_what_runs_and_what_was_just_taken() {
     let rules = rules();
     let full = |until_ms| {
-        Some(Closed {
-            why: Why::Full,
+        Some(ClosedGate {
+            why: ClosedReason::CapReached,
             until_ms,
         })
     };
@@ -99,8 +99,8 @@ fn a_rate_says_when_the_next_may_start() {
     let rules = rules();
     let mut gates = Gates::new(&rules, &[], BTreeMap::new(), BTreeMap::new(), 1_000);
     let (n, closed) = starts(&mut gates, "", "news");
-    let rate = Closed {
-        why: Why::Rate,
+    let rate = ClosedGate {
+        why: ClosedReason::Rate,
         until_ms: Some(1_100),
     };
     assert_eq!((n, closed), (1, Some(rate)));
@@ -128,10 +128,10 @@ fn a_half_open_breaker_lets_one_try() {
     };
     let at = |now_ms| beside(&[], now_ms);
     let (n, closed) = starts(&mut at(1_500), "", "mail");
-    assert_eq!((n, closed.unwrap().why), (0, Why::BreakerOpen));
+    assert_eq!((n, closed.unwrap().why), (0, ClosedReason::BreakerOpen));
     assert_eq!(closed.unwrap().until_ms, Some(2_000));
     let (n, closed) = starts(&mut at(2_000), "", "mail");
-    assert_eq!((n, closed.unwrap().why), (1, Why::BreakerTries));
+    assert_eq!((n, closed.unwrap().why), (1, ClosedReason::BreakerProbes));
     // What was claimed before it opened does not try; what was claimed since does.
     let run = |fence| Running {
         fence,

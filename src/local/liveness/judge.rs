@@ -2,33 +2,33 @@
 //!
 //! Rule: pure. The kernel's lock says who is dead, never a clock; what cannot be known counts as life.
 
-/// What a worker's lock file tells.
+/// The state of a worker's lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
-    /// Somebody holds it.
+    /// Another process holds the lock.
     Held,
-    /// Nobody did, and now we do.
+    /// It was free, and this process holds it now.
     Ours,
-    /// Nobody did, but it is not the file of this name any more: another process has recovered the worker meanwhile.
+    /// It was free, but the path names another file now: another process has recovered the worker meanwhile.
     Replaced,
-    /// There is no file, or something else lies there.
+    /// There is no such file, or it cannot be opened as one.
     Missing,
-    /// It cannot be looked at.
+    /// It could not be checked.
     Unknown,
 }
 
-/// What is known of another worker.
+/// Whether another worker is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// It lives, or nobody can tell.
+    /// It is alive, or that is unknown.
     Alive,
-    /// Its process has ended and its lock is held: by a child that has not become its command yet.
+    /// Its process has ended and its lock is still held, by a child that has not executed its command yet.
     Dying,
-    /// Nobody holds its lock, and nobody else can take it while we do.
+    /// It is dead, and it stays so while we hold its lock.
     Dead,
 }
 
-/// Judges by the lock, and where that does not tell by the process: whether it has certainly ended.
+/// Decides by the lock and, if that proves nothing, by whether the process has certainly ended.
 pub fn life(lock: Lock, has_ended: impl Fn() -> bool) -> Life {
     match lock {
         Lock::Ours => Life::Dead,
@@ -51,10 +51,10 @@ mod tests {
         Lock::Unknown,
     ];
 
-    /// Proves (death): only a free lock or a process that is certainly gone proves a death; what is unknown counts as
-    /// life, and as a start.
+    /// Proves (death): only a free lock or a process that is certainly gone proves a death; when in doubt a worker counts as
+    /// alive and a run as started.
     #[test]
-    fn only_a_lock_that_nobody_holds_or_a_process_that_is_gone_proves_a_death() {
+    fn only_a_free_lock_or_an_ended_process_proves_a_death() {
         for lock in LOCKS {
             for has_ended in [false, true] {
                 let want = match (lock, has_ended) {

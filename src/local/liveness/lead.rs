@@ -1,6 +1,6 @@
-//! Who opens periods first: the holder of `scheduler.lock`. The kernel frees it when the process dies, however it dies.
+//! The leader, which opens periods first, is the holder of `scheduler.lock`. The kernel frees the lock when the process dies.
 //!
-//! Rule: the lock only saves work. Two processes that both believe they lead open nothing twice.
+//! Rule: the lock only saves work. Two processes that both lead open no period twice.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -20,7 +20,7 @@ impl Local {
 
     /// Whether some process leads; `None` where we may not look.
     pub fn is_led(&self) -> Option<bool> {
-        // For reading: a look changes nothing.
+        // Opened for reading, so that the check changes nothing.
         match open_read(&self.lead_path()) {
             Ok(file) => is_locked(&file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(false),
@@ -29,16 +29,16 @@ impl Local {
     }
 }
 
-/// A place in the queue of those who want to lead.
+/// A process that leads or waits to lead.
 pub struct Candidate {
     lock: Option<File>,
-    /// Ready to read when a thread of ours has got the lock.
-    news: UnixStream,
+    /// Readable when the waiting thread has the lock.
+    wake: UnixStream,
     got: std::sync::mpsc::Receiver<std::io::Result<File>>,
 }
 
 impl Candidate {
-    /// Takes the lock, or waits for it in the kernel's queue while the caller goes on.
+    /// Takes the lock, or waits for it on a thread.
     ///
     /// # Errors
     /// Those of the file system; no thread can be started.
@@ -48,8 +48,8 @@ impl Candidate {
         let failed = |error: &std::io::Error| {
             Error::new(Kind::Failed, format!("cannot wait for the lead: {error}"))
         };
-        let (news, mut bell) = UnixStream::pair().map_err(|error| failed(&error))?;
-        news.set_nonblocking(true).map_err(|error| failed(&error))?;
+        let (wake, mut waker) = UnixStream::pair().map_err(|error| failed(&error))?;
+        wake.set_nonblocking(true).map_err(|error| failed(&error))?;
         let (sender, got) = std::sync::mpsc::sync_channel(1);
         let lock = if lock::try_lock(&file, Mode::Exclusive)
             .map_err(|error| Error::io("lock", &path, &error))?
@@ -62,12 +62,12 @@ impl Candidate {
                 .spawn(move || {
                     let locked = lock::wait_for(&file, Mode::Exclusive).map(|()| file);
                     drop(sender.send(locked));
-                    let _ = bell.write_all(b"!");
+                    let _ = waker.write_all(b"!");
                 })
                 .map_err(|error| failed(&error))?;
             None
         };
-        Ok(Self { lock, news, got })
+        Ok(Self { lock, wake, got })
     }
 
     /// Whether the lock is ours.
@@ -75,7 +75,7 @@ impl Candidate {
         self.lock.is_some()
     }
 
-    /// Whether the lock was got just now.
+    /// Whether this process has become the leader since the last call.
     pub fn has_taken_over(&mut self) -> bool {
         if self.lock.is_some() {
             return false;
@@ -86,8 +86,8 @@ impl Candidate {
         self.lock.is_some()
     }
 
-    /// Readable when there is news; only of use while waiting.
-    pub fn news(&self) -> BorrowedFd<'_> {
-        self.news.as_fd()
+    /// Readable when this process has become the leader; only useful while it waits.
+    pub fn wake(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
     }
 }

@@ -11,5 +11,5 @@ mod workers;
 
 pub use judge::{Life, Lock, life};
 pub use lead::Candidate;
-pub use registration::{Fate, Registration, pid_namespace, start_ticks};
+pub use registration::{ProcessState, Registration, pid_namespace, start_ticks};
 pub use workers::{HeldFile, Register, WORKERS, WorkerLock};

@@ -12,26 +12,26 @@ use crate::error::{Error, Result};
 use crate::records::WorkerRow;
 use crate::run::WorkerId;
 
-/// Start of a process in clock ticks since boot.
+/// Start time of a process in clock ticks since boot.
 pub fn start_ticks(pid: u32) -> Result<i64> {
     let found = state_and_start(pid);
     let found = found.map_err(|error| Error::io("read", &stat_path(pid), &error))?;
     Ok(found.1)
 }
 
-/// The namespace that process ids are numbers of for this process; 0 where it cannot be read.
+/// The pid namespace of this process, as an inode number; 0 if it cannot be read.
 pub fn pid_namespace() -> i64 {
     fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino().cast_signed())
 }
 
-/// What is certain of the process that registered.
+/// The state of the process that registered a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It exists, be it as a zombie that nobody has waited for: its state in `/proc`.
+pub enum ProcessState {
+    /// It exists, perhaps as a zombie; with its state in `/proc/PID/stat`.
     Exists(char),
-    /// It is gone: of another boot, or its number is free or somebody else's.
+    /// It is gone: the host has rebooted, or its pid is free or reused.
     Gone,
-    /// Its number means nothing here, or `/proc` cannot be read.
+    /// Its pid belongs to another namespace, or `/proc` cannot be read.
     Unknown,
 }
 
@@ -67,21 +67,21 @@ impl WorkerRow {
 }
 
 impl Registration<'_> {
-    /// Looks for the process that registered: by its boot, its namespace, its number and its start.
-    pub fn fate(&self) -> Fate {
+    /// The state of the process that registered a worker. The process is identified by boot, namespace, pid and start time.
+    pub fn process_state(&self) -> ProcessState {
         match self.is_of_this_boot() {
             Some(true) if self.is_in_our_namespace() => {}
-            Some(false) => return Fate::Gone,
-            Some(true) | None => return Fate::Unknown,
+            Some(false) => return ProcessState::Gone,
+            Some(true) | None => return ProcessState::Unknown,
         }
         let Ok(pid) = u32::try_from(self.pid) else {
-            return Fate::Gone;
+            return ProcessState::Gone;
         };
         match state_and_start(pid) {
-            Ok((state, start)) if start == self.pid_start => Fate::Exists(state),
-            Ok(_) => Fate::Gone,
-            Err(error) if is_no_process(&error) => Fate::Gone,
-            Err(_) => Fate::Unknown,
+            Ok((state, start)) if start == self.pid_start => ProcessState::Exists(state),
+            Ok(_) => ProcessState::Gone,
+            Err(error) if is_no_process(&error) => ProcessState::Gone,
+            Err(_) => ProcessState::Unknown,
         }
     }
 
@@ -89,7 +89,10 @@ impl Registration<'_> {
     pub fn has_ended(&self) -> bool {
         let host = rustix::system::uname();
         host.nodename().to_bytes() == self.host.as_bytes()
-            && matches!(self.fate(), Fate::Gone | Fate::Exists('Z' | 'X'))
+            && matches!(
+                self.process_state(),
+                ProcessState::Gone | ProcessState::Exists('Z' | 'X')
+            )
     }
 
     /// Whether it registered in this boot; `None` where that is unknown.
@@ -110,7 +113,7 @@ impl Registration<'_> {
 
     /// Whether processes of a dead worker may live where nobody here sees them. The first process of a namespace takes all others
     /// with it, and so does a boot.
-    pub fn leaves_processes(&self) -> bool {
+    pub fn may_leave_hidden_processes(&self) -> bool {
         match self.is_of_this_boot() {
             Some(true) => !self.is_in_our_namespace() && self.pid != 1,
             Some(false) => false,
@@ -158,11 +161,11 @@ mod tests {
 
     /// Proves (leftovers): a boot, a namespace or a file of start marks that cannot be read proves nothing.
     #[test]
-    fn what_cannot_be_read_is_neither_the_same_nor_gone() {
+    fn a_process_that_cannot_be_checked_counts_as_unknown() {
         let host = rustix::system::uname();
         let (host, boot_id) = (host.nodename().to_string_lossy(), clock::boot_id());
         let row = own(&host, &boot_id);
-        assert!(matches!(row.fate(), Fate::Exists(_)));
+        assert!(matches!(row.process_state(), ProcessState::Exists(_)));
         let gone = [
             Registration {
                 pid_start: 1,
@@ -179,7 +182,7 @@ mod tests {
             },
         ];
         for row in gone {
-            assert_eq!(row.fate(), Fate::Gone, "{row:?}");
+            assert_eq!(row.process_state(), ProcessState::Gone, "{row:?}");
             assert!(row.has_ended());
             let elsewhere = Registration {
                 host: "another",
@@ -201,7 +204,7 @@ mod tests {
                 pid_ns: Some(1),
                 ..row
             },
-            // The number is free here, and what is free there nobody knows.
+            // The pid is free in our namespace, which says nothing about the other.
             Registration {
                 pid_ns: Some(1),
                 pid: i64::from(i32::MAX),
@@ -209,7 +212,7 @@ mod tests {
             },
         ];
         for row in unknown {
-            assert_eq!(row.fate(), Fate::Unknown, "{row:?}");
+            assert_eq!(row.process_state(), ProcessState::Unknown, "{row:?}");
             assert!(!row.has_ended());
         }
     }

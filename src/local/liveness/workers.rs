@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Fate, Life, Lock, Registration, life};
+use super::{Life, Lock, ProcessState, Registration, life};
 use crate::error::{Error, Result};
 use crate::local::lock::{self, Mode};
 use crate::local::{Local, WORK};
@@ -52,16 +52,16 @@ impl Local {
         match self.open_lock(registered.worker) {
             Ok(file) => lock::is_locked(&file),
             // Tampered with: the process itself tells.
-            Err(error) if is_missing(&error) => match registered.fate() {
-                Fate::Exists(_) => Some(true),
-                Fate::Gone => Some(false),
-                Fate::Unknown => None,
+            Err(error) if is_missing(&error) => match registered.process_state() {
+                ProcessState::Exists(_) => Some(true),
+                ProcessState::Gone => Some(false),
+                ProcessState::Unknown => None,
             },
             Err(_) => None,
         }
     }
 
-    /// Whether a worker holds its lock, which the kernel keeps over all namespaces.
+    /// Whether a worker holds its lock. File locks work across namespaces.
     pub fn is_locked(&self, worker: WorkerId) -> bool {
         let file = self.open_lock(worker);
         file.is_ok_and(|file| lock::is_locked(&file) == Some(true))
@@ -76,7 +76,7 @@ impl Local {
     pub fn seize(&self, registered: &Registration<'_>) -> (Life, Option<File>) {
         let (seen, lock) = self.look(registered.worker);
         let has_ended = || match seen {
-            Lock::Missing => registered.fate() == Fate::Gone,
+            Lock::Missing => registered.process_state() == ProcessState::Gone,
             _ => registered.has_ended(),
         };
         (life(seen, has_ended), lock)
@@ -126,7 +126,7 @@ impl Local {
 
     /// Removes what a worker left that has no row, if it is dead; whether nothing is left. What is not ours to open is not ours to
     /// remove, and does not count. To be called in a turn to write.
-    pub fn forget_stranger(&self, worker: WorkerId) -> bool {
+    pub fn forget_unregisteredr(&self, worker: WorkerId) -> bool {
         let lock = self.open_lock(worker);
         let is_dead = match &lock {
             Ok(file) => is_taken(file),
@@ -138,7 +138,7 @@ impl Local {
         is_dead || lock.is_err()
     }
 
-    /// The workers that files are named after.
+    /// The workers named by files in the store directory.
     pub fn workers_with_files(&self) -> Vec<WorkerId> {
         let mut workers: Vec<WorkerId> = Vec::new();
         for dir in [WORKERS, WORK] {
@@ -151,7 +151,7 @@ impl Local {
         workers
     }
 
-    /// One more than the last slot of a worker that has a directory.
+    /// One more than the highest slot of a worker that has a directory; 0 if none has.
     fn slots_with_files(&self, worker: WorkerId) -> i64 {
         let of_worker = format!("{worker}.");
         self.names(WORK)
@@ -187,7 +187,7 @@ pub struct Register {
 }
 
 impl Register {
-    /// Makes a worker's lock file and locks it. One of a worker that died here had no row, and its id is given again.
+    /// Creates and locks a worker's lock file. A file that exists was left by a worker that died before it had a row, so its id is reused.
     ///
     /// # Errors
     /// Those of the file system.
@@ -198,7 +198,7 @@ impl Register {
         };
         let file = self
             .dir
-            .create_anew(&temporary)
+            .create_replacing(&temporary)
             .map_err(|error| failed("create", &temporary, &error))?;
         fs2::FileExt::try_lock_exclusive(&file)
             .and_then(|()| self.dir.rename(&temporary, &name))
@@ -230,7 +230,7 @@ impl WorkerLock {
         &self.path
     }
 
-    /// The lock file, to be looked at by a thread that does not hold it.
+    /// The lock file, for a thread that checks it without holding it.
     ///
     /// # Errors
     /// Those of the file system.
@@ -250,7 +250,7 @@ impl WorkerLock {
     }
 }
 
-/// Where a held lock file is to be found.
+/// The path of a held lock file and the identity of the file.
 #[derive(Debug)]
 pub struct HeldFile {
     held: (u64, u64),

@@ -1,8 +1,8 @@
 //! One attempt's log file: the head of the output, a line that counts what was dropped, the tail.
 //!
-//! Rule: at most `output_max` bytes of output are on disk at any time. The tail lives in two unlinked segment files of a
-//! quarter each that overwrite each other in turn, and is appended to the log when the attempt ends: `runs logs -f` shows
-//! the head while it grows.
+//! Rule: at most `output_max` bytes of output are on disk at any time. The tail is in two unlinked segment files of a
+//! quarter each, which are overwritten in turn, and is appended to the log when the attempt ends. `runs logs -f` shows the head while it
+//! grows.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,17 +10,17 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use super::LogTarget;
 use crate::owned::Dir;
 
-/// Below this much free space, output is dropped: finishing runs needs the rest.
+/// Below this much free space output is dropped: the rest is reserved for storing ends of runs.
 const MIN_FREE: u64 = 32 << 20;
 
-/// Free space is looked at once per this many bytes.
+/// Free space is checked once per this many bytes.
 const CHECK_EVERY: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct LogFile {
     target: LogTarget,
     head: Option<File>,
-    /// The segment being written is the last one.
+    /// The last segment is being written.
     segments: Vec<Segment>,
     /// Bytes written to the head.
     head_bytes: u64,
@@ -88,8 +88,8 @@ impl LogFile {
         self.check_space(bytes.len())?;
         if self.head.is_none() {
             let (dir, name) = self.place()?;
-            self.head = Some(dir.create_anew(name)?);
-            // Only now is there a file system to ask.
+            self.head = Some(dir.create_replacing(name)?);
+            // Free space can be checked only now that the file exists.
             self.check_space(bytes.len())?;
         }
         match &mut self.head {
@@ -97,7 +97,7 @@ impl LogFile {
                 let before = self.head_bytes;
                 let written = file.write_all(bytes);
                 if written.is_err() {
-                    // A part of it may be there; the next write must not leave a hole or a repetition.
+                    // A part may be written; truncate, so that the next write leaves no hole or repetition.
                     let _ = file
                         .set_len(before)
                         .and_then(|()| file.seek(SeekFrom::Start(before)));
@@ -124,12 +124,12 @@ impl LogFile {
         written
     }
 
-    /// Begins a segment: the second, or the older one again, whose content is dropped.
+    /// Begins a segment: the second, or the older one again after dropping its content.
     fn next_segment(&mut self) -> io::Result<()> {
         if self.segments.len() < 2 {
             let (dir, name) = self.place()?;
             let name = format!("{name}.tail");
-            let file = dir.create_anew(&name)?;
+            let file = dir.create_replacing(&name)?;
             dir.remove_file(&name)?;
             self.segments.push(Segment { file, bytes: 0 });
             return Ok(());
@@ -177,7 +177,7 @@ impl LogFile {
         self.dropped
     }
 
-    /// The directory of the log, made if it is missing, and its name.
+    /// The directory of the log, created if it is missing, and the name of the log.
     fn place(&self) -> io::Result<(Dir, String)> {
         let LogTarget {
             local,
@@ -189,7 +189,7 @@ impl LogFile {
     }
 }
 
-/// Copies a segment to the end of the log; the error is the number of bytes that did not get there.
+/// Appends a segment to the log; the error is the number of bytes that were not written.
 fn copy(mut segment: Segment, to: &mut File, buffer: &mut [u8]) -> Result<(), u64> {
     let mut left = segment.bytes;
     if segment.file.seek(SeekFrom::Start(0)).is_err() {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn output_within_the_cap_is_kept_as_it_is() {
+    fn output_within_the_cap_is_stored_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         for length in [1usize, 49, 50, 51, 75, 100] {
             let text: Vec<u8> = (0..length).map(|n| b'a' + (n % 26) as u8).collect();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn head_and_tail_are_kept_and_the_middle_is_counted() {
+    fn head_and_tail_are_stored_and_the_dropped_middle_is_counted() {
         let dir = tempfile::tempdir().unwrap();
         let text: Vec<u8> = (0..1000u32).map(|n| b'a' + (n % 26) as u8).collect();
         for step in [1, 7, 1000] {

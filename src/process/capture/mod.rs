@@ -1,7 +1,7 @@
 //! Takes a command's output from its pipe: the tail into memory, the rest into a log file within its cap.
 //!
-//! Rule: the job is never blocked and never hurt by what happens to its log (full disk, cap): output is then counted and
-//! dropped. Memory is constant. Secrets are redacted before anything is kept.
+//! Rule: problems of the log (full disk, cap) never block or fail the job; the output is then counted and dropped. Memory is constant.
+//! Secrets are redacted before anything is stored.
 
 mod log_file;
 mod redact;
@@ -17,10 +17,10 @@ use log_file::LogFile;
 use crate::local::Local;
 use crate::run::RunId;
 
-/// Bytes of output kept in memory, and with the attempt in the store.
+/// Bytes of output held in memory, and stored with the attempt.
 pub const TAIL_BYTES: usize = 4096;
 
-/// A pipe holds 64 KiB: one read takes all.
+/// The size of a pipe, so that one read takes everything.
 const READ_BYTES: usize = 64 << 10;
 
 /// Where an attempt's output goes.
@@ -36,14 +36,14 @@ pub struct LogTarget {
     pub output_max: u64,
 }
 
-/// What a read found in the pipe.
+/// The result of reading from the pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Read {
     /// Output.
     Some,
     /// Nothing now.
     Empty,
-    /// Nobody holds the other end.
+    /// No process has the other end open.
     End,
 }
 
@@ -76,7 +76,7 @@ impl Default for Capture {
 }
 
 impl Capture {
-    /// A capture that keeps the tail only, until [`Capture::begin`] says more.
+    /// A capture that retains the tail only, until [`Capture::begin`].
     pub fn new() -> Self {
         Self {
             buffer: vec![0; READ_BYTES],
@@ -98,7 +98,7 @@ impl Capture {
         self.tee.take()
     }
 
-    /// Prepares for the next attempt. No file is made before there is output.
+    /// Prepares for the next attempt. No file is created before there is output.
     pub fn begin(&mut self, log: Option<LogTarget>, redactor: Option<Redactor>) {
         self.tail.clear();
         self.bytes = 0;
@@ -111,7 +111,7 @@ impl Capture {
         self.redactor.as_ref()
     }
 
-    /// Whether the pipe should not be read now, because a reader of the tee is slow.
+    /// Whether the pipe must not be read now, because the reader of the tee is slow.
     pub(super) fn is_blocked(&self) -> bool {
         self.tee.as_ref().is_some_and(Tee::is_full)
     }
@@ -125,20 +125,20 @@ impl Capture {
             Err(_) => return Read::End,
         };
         self.bytes += length as u64;
-        // Taken out for the borrow checker; put back below, with its memory.
+        // Taken out for the borrow checker and put back below.
         let buffer = std::mem::take(&mut self.buffer);
         if let Some(mut redactor) = self.redactor.take() {
             let clean = redactor.push(&buffer[..length]);
-            self.keep(&clean);
+            self.store(&clean);
             self.redactor = Some(redactor);
         } else {
-            self.keep(&buffer[..length]);
+            self.store(&buffer[..length]);
         }
         self.buffer = buffer;
         Read::Some
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    fn store(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -159,11 +159,11 @@ impl Capture {
         }
     }
 
-    /// Ends the attempt: what was held back is kept, the log is put together. The redactor stays until the next `begin`.
+    /// Ends the attempt: stores the bytes that the redactor held back and completes the log. The redactor stays until the next `begin`.
     pub fn finish(&mut self) -> Captured {
         if let Some(mut redactor) = self.redactor.take() {
             let rest = redactor.finish();
-            self.keep(&rest);
+            self.store(&rest);
             self.redactor = Some(redactor);
         }
         let dropped = match &mut self.log {

@@ -1,12 +1,11 @@
 //! Replaces the values of secrets in a stream of output.
 //!
-//! Rule: what may be the beginning of a secret is held back until it is known, so that a secret cut in two by reads is
-//! found all the same.
+//! Rule: bytes that may begin a secret are held back until that is decided, so that a secret is found even if reads cut it in two.
 
 /// Shorter values would redact ordinary words.
 const SECRET_MIN: usize = 4;
 
-/// Lines of a value that has several are printed one by one; shorter ones may be ordinary words.
+/// The lines of a multi-line value are redacted separately too; shorter lines may be ordinary words.
 const LINE_MIN: usize = 8;
 
 const INSTEAD: &[u8] = b"[redacted]";
@@ -14,9 +13,9 @@ const INSTEAD: &[u8] = b"[redacted]";
 /// Removes secrets from output, piece by piece.
 #[derive(Clone)]
 pub struct Redactor {
-    /// Longest first, so that a secret which begins another one does not win.
+    /// Longest first, so that the longest of several matching secrets is found.
     secrets: Vec<Vec<u8>>,
-    /// Bytes that begin a secret.
+    /// The bytes that begin a secret.
     first: [bool; 256],
     held: Vec<u8>,
 }
@@ -29,7 +28,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// A redactor of these values, and of the longer lines of those that have several; `None` where nothing is long enough.
+    /// A redactor of these values and of their longer lines; `None` if none is long enough.
     pub fn new(values: &[Vec<u8>]) -> Option<Self> {
         let mut secrets: Vec<Vec<u8>> = Vec::new();
         for value in values.iter().filter(|value| value.len() >= SECRET_MIN) {
@@ -58,12 +57,12 @@ impl Redactor {
         })
     }
 
-    /// Takes more of the stream and returns what is certainly clean.
+    /// Takes more of the stream and returns the part that is certainly clean.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let hold = self.held.len() - self.open_end();
         let mut clean = Vec::with_capacity(self.held.len());
-        // A longer secret may begin in what is held back: nothing that starts there is decided now.
+        // A longer secret may begin in the bytes that are held back, so these are not decided now.
         let done = self.clean_into(&self.held, hold, &mut clean);
         self.held.drain(..done);
         clean
@@ -75,14 +74,14 @@ impl Redactor {
         self.bytes(&held)
     }
 
-    /// Whole bytes without secrets.
+    /// Redacts a complete text.
     pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut clean = Vec::with_capacity(bytes.len());
         self.clean_into(bytes, bytes.len(), &mut clean);
         clean
     }
 
-    /// Appends what starts before `end`, redacted; returns where it stopped, which may be behind `end`.
+    /// Appends the redacted bytes that start before `end`; returns where it stopped, which may be after `end`.
     fn clean_into(&self, bytes: &[u8], end: usize, clean: &mut Vec<u8>) -> usize {
         let (mut done, mut at) = (0, 0);
         while at < end {
@@ -106,7 +105,7 @@ impl Redactor {
         at
     }
 
-    /// Length of the longest end of `held` that is the beginning of a longer secret.
+    /// Length of the longest suffix of `held` that is a proper prefix of a secret.
     fn open_end(&self) -> usize {
         let longest = self.secrets.first().map_or(0, Vec::len);
         let from = self.held.len().saturating_sub(longest.saturating_sub(1));
@@ -175,12 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn short_values_are_no_secrets() {
+    fn short_values_are_not_redacted() {
         assert!(Redactor::new(&[b"abc".to_vec(), Vec::new()]).is_none());
     }
 
     #[test]
-    fn binary_secrets_and_texts_work() {
+    fn binary_secrets_are_redacted() {
         let redactor = Redactor::new(&[vec![0xff, 0xfe, 0x00, 0x01], b"s3cret".to_vec()]).unwrap();
         assert_eq!(redactor.bytes(b"is s3cret!"), b"is [redacted]!");
         let mut stream = redactor;

@@ -1,7 +1,7 @@
 //! Copies output to another descriptor (the terminal of `jobctl run`) without ever blocking the slot.
 //!
-//! Rule: a thread of its own does the writing; a slow reader stops the reading of the pipe (as it would stop the command
-//! without jobctl), never the watching of timeouts and commands. Behind a reader that reads no more, a signal ends the wait.
+//! Rule: a separate thread writes. A slow reader stops the reading of the pipe (as it would stop the command without jobctl), but never
+//! the handling of timeouts and commands. If the reader stops reading, a signal ends the wait.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,16 +18,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::clock;
 
-/// What may wait for a slow reader before the pipe is no longer read.
+/// Most bytes that wait for a slow reader; then the pipe is not read.
 const QUEUE_BYTES: usize = 1 << 20;
 
-/// A pipe that can be written to takes so much without blocking.
+/// A writable pipe accepts this many bytes without blocking.
 const PIECE_BYTES: usize = 4096;
 
-/// How often a writer looks whether it is still wanted, and whoever waits for it whether a signal came.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the writer checks whether to stop, and the waiting thread whether a signal came.
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// After a signal a reader has so long for what is left.
+/// How long the reader may take for the rest after a signal.
 const AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
 /// A writer to a descriptor that may be slow or closed.
@@ -35,7 +35,7 @@ const AFTER_SIGNAL: Duration = Duration::from_secs(1);
 pub struct Tee {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    /// A signal came since the start.
+    /// Whether a signal has come since the start.
     signalled: Arc<AtomicBool>,
     signals: Vec<SigId>,
 }
@@ -50,25 +50,25 @@ struct Shared {
 struct Queue {
     bytes: VecDeque<u8>,
     ended: bool,
-    /// Its reader is gone or no longer waited for: what comes is dropped.
+    /// The reader is gone or given up: further output is dropped.
     broken: bool,
-    /// Nothing more is written.
+    /// The writer has ended.
     done: bool,
 }
 
 impl Shared {
-    /// Writes everything, unless the reader goes or is no longer waited for. Never blocks for longer than a look.
+    /// Writes everything, unless the reader is gone or given up. Never blocks for longer than [`POLL_EVERY`].
     fn write_out(&self, file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
-        let look = Timespec {
+        let timeout = Timespec {
             tv_sec: 0,
-            tv_nsec: i64::from(LOOK.subsec_nanos()),
+            tv_nsec: i64::from(POLL_EVERY.subsec_nanos()),
         };
         while !bytes.is_empty() {
             if self.lock().broken {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)];
-            match rustix::event::poll(&mut fds, Some(&look)) {
+            match rustix::event::poll(&mut fds, Some(&timeout)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),
@@ -149,7 +149,7 @@ impl Tee {
         self.shared.lock().bytes.len() >= QUEUE_BYTES
     }
 
-    /// Waits until all is written, the reader is gone, or a signal came and the reader does not read.
+    /// Waits until everything is written or the reader is gone; after a signal, at most [`AFTER_SIGNAL`].
     pub fn finish(mut self) {
         self.shared.lock().ended = true;
         self.shared.changed.notify_one();
@@ -157,7 +157,7 @@ impl Tee {
             return;
         };
         let mut give_up = None;
-        while !self.shared.is_done_within(LOOK) && !thread.is_finished() {
+        while !self.shared.is_done_within(POLL_EVERY) && !thread.is_finished() {
             if self.signalled.load(Ordering::Relaxed) {
                 let at = *give_up.get_or_insert_with(|| clock::monotonic() + AFTER_SIGNAL);
                 if clock::monotonic() >= at {

@@ -1,20 +1,20 @@
-//! Which piece of work is next.
+//! Which work is next.
 //!
-//! Rule: what others wait for comes first; slices of what was missed and of a load take turns, so that neither stops the other.
+//! Rule: work that other processes wait for comes first. Slices of a backlog and of a load alternate, so that neither blocks the other.
 
 use std::sync::Arc;
 
 use crate::policy::ClockGuard;
 
-use super::super::work::{Seen, Work};
+use super::super::work::{LastPoll, Work};
 use super::load::{Load, Slice};
-use super::{Control, LOOK_MS};
+use super::{Control, POLL_MS};
 
-/// Schedules that one transaction opens, or puts in force.
+/// Most schedules that one transaction opens or puts in force.
 const SCHEDULES_MAX: usize = 500;
 
 impl Load {
-    /// Whether there is something to put in force or to take out of it.
+    /// Whether schedules are left to put in force or to take out of force.
     pub(super) fn has_slices(&self) -> bool {
         !self.apply.is_empty() || !self.failed.is_empty() || !self.remove.is_empty()
     }
@@ -28,7 +28,7 @@ impl Control {
     pub(super) fn choose(&mut self) -> Option<Work> {
         let now_ms = self.now.boot_ms;
         if self.load.read_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-            // Who wants the files to be read from now on may have changed them since: that is another read.
+            // Files may change after this read begins, so a later request for a reload causes another read.
             self.load.read_at_ms = None;
             self.load.reads_if_changed = std::mem::take(&mut self.load.only_if_changed);
             return Some(Work::Read);
@@ -41,23 +41,23 @@ impl Control {
         {
             return Some(Work::SaveRules(Arc::clone(newer)));
         }
-        if self.announces_lead && self.started {
+        if self.is_lead_unsaved && self.started {
             return Some(Work::Lead);
         }
         if !self.is_clock_saved || self.saved_jump != jump(&self.guard) {
             return Some(Work::SaveClock(self.guard.clone()));
         }
-        if self.started && self.look_at_ms <= now_ms {
-            // Even if it fails the next one is due only then.
-            self.look_at_ms = now_ms + LOOK_MS;
-            return Some(Work::Look(Seen {
-                all: self.guard.suspicion().is_some(),
-                ..self.seen.clone()
+        if self.started && self.poll_at_ms <= now_ms {
+            // A failed poll is not repeated earlier.
+            self.poll_at_ms = now_ms + POLL_MS;
+            return Some(Work::Poll(LastPoll {
+                force: self.guard.suspicion().is_some(),
+                ..self.last_poll.clone()
             }));
         }
-        self.try_failed_again();
-        self.is_loads_turn = !self.is_loads_turn;
-        if self.is_loads_turn {
+        self.requeue_failed();
+        self.is_turn_of_load = !self.is_turn_of_load;
+        if self.is_turn_of_load {
             self.choose_load().or_else(|| self.choose_due())
         } else {
             self.choose_due().or_else(|| self.choose_load())
@@ -70,33 +70,33 @@ impl Control {
         if due.is_empty() {
             return None;
         }
-        let book = Arc::clone(&self.book);
-        Some(Work::Open(book, self.guard.clone(), due, lag_ms))
+        let schedules = Arc::clone(&self.schedules);
+        Some(Work::Open(schedules, self.guard.clone(), due, lag_ms))
     }
 
     fn choose_load(&mut self) -> Option<Work> {
         if !self.load.is_ready() {
             return None;
         }
-        let book = Arc::clone(&self.book);
+        let schedules = Arc::clone(&self.schedules);
         if !self.load.apply.is_empty() {
             let n = self.load.apply.len().min(SCHEDULES_MAX);
             let indexes = self.load.apply.drain(..n).collect();
             return Some(if self.leads {
-                Work::Apply(book, self.guard.clone(), indexes)
+                Work::Apply(schedules, self.guard.clone(), indexes)
             } else {
-                Work::Follow(book, indexes)
+                Work::Follow(schedules, indexes)
             });
         }
         if self.load.find_removed {
-            return Some(Work::FindRemoved(book));
+            return Some(Work::FindRemoved(schedules));
         }
         let n = self.load.remove.len().min(SCHEDULES_MAX);
         let jobs = self.load.remove.drain(..n).collect();
-        Some(Work::Remove(book, self.guard.clone(), jobs))
+        Some(Work::Remove(schedules, self.guard.clone(), jobs))
     }
 
-    fn try_failed_again(&mut self) {
+    fn requeue_failed(&mut self) {
         let now_ms = self.now.boot_ms;
         let load = &mut self.load;
         let again = load.failed.extract_if(.., |(at_ms, _)| *at_ms <= now_ms);
@@ -111,7 +111,7 @@ impl Control {
     }
 }
 
-/// The jump that is not believed, as it is compared.
+/// The offset of the jump that is not accepted yet, which identifies it.
 pub(super) fn jump(guard: &ClockGuard) -> Option<i64> {
-    guard.suspicion().map(|seen| seen.offset_ms)
+    guard.suspicion().map(|suspicion| suspicion.offset_ms)
 }

@@ -1,6 +1,6 @@
-//! A catalogue on its way into force: read, its rules saved, its schedules put in force, what it does not have taken out.
+//! The steps that put a catalogue in force: read it, save its rules, put its schedules in force, take removed schedules out of force.
 //!
-//! Rule: each step is wanted until its write succeeded; a newer catalogue takes the place of one that is still on its way.
+//! Rule: each step is repeated until its write succeeds. A newer catalogue replaces one that is not completely in force yet.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,61 +10,62 @@ use crate::error::{Error, Kind};
 use super::super::agenda::Agenda;
 use super::super::change::Applied;
 use super::super::open::next_of;
-use super::super::work::{Failure, Loaded, Put, Removed};
-use super::{AGAIN_MS, Action, Control, RETRY_MS};
+use super::super::work::{ApplyResult, Failure, Loaded, RemoveResult};
+use super::{Action, Control, SLOW_RETRY_MS, STORE_RETRY_MS};
 
-/// What is left to be done about one schedule.
+/// A failed step about one schedule.
 pub(super) enum Slice {
-    /// It is to be put in force.
+    /// Put it in force.
     Apply(usize),
-    /// It is to be taken out of force.
+    /// Take it out of force.
     Remove(String),
 }
 
-/// What is known of the catalogue, and what is still to be done about it.
+/// The pending steps of a load.
 #[derive(Default)]
 pub(super) struct Load {
-    /// The files are to be read, from then on; by the boot clock, milliseconds.
+    /// When the files are to be read, by the boot clock, milliseconds.
     pub(super) read_at_ms: Option<i64>,
-    /// Only if they changed: somebody else's schedules are in force, and they are the leader's to take back.
+    /// Use the files that are read only if they changed: other schedules are in force, and only the leader takes ours back.
     pub(super) only_if_changed: bool,
-    /// The same of the read that is under way.
+    /// As `only_if_changed`, for the read that is under way.
     pub(super) reads_if_changed: bool,
-    /// A newer catalogue was read; its rules are to be saved, from then on. The schedules of the one before go on until they are.
+    /// A newer catalogue that was read, and when its rules are to be saved, by the boot clock, milliseconds. Until then the old
+    /// schedules stay in use.
     pub(super) newer: Option<(Arc<Loaded>, i64)>,
-    /// Schedules of the book that are to be put in force; those that a standby is to look at.
+    /// Indexes of the schedules to put in force or, on a standby, to follow.
     pub(super) apply: VecDeque<usize>,
-    /// What could not be done, and from when on it is tried again.
+    /// Failed steps, and when to retry each, by the boot clock, milliseconds.
     pub(super) failed: Vec<(i64, Slice)>,
-    /// Whether jobs that have no schedule any more are to be looked for.
+    /// Whether to search the store for jobs that have no schedule any more.
     pub(super) find_removed: bool,
-    /// Those whose schedules are to be taken out of force.
+    /// Jobs whose schedules are to be taken out of force.
     pub(super) remove: VecDeque<String>,
-    /// Something of the above was not done when the last line about it was logged.
-    pub(super) is_open: bool,
-    /// When schedules were last taken back from somebody else, by the boot clock, milliseconds.
+    /// Whether the end of the load has not been logged yet.
+    pub(super) is_unfinished: bool,
+    /// When schedules were last taken back from another catalogue, by the boot clock, milliseconds.
     pub(super) taken_back_ms: Option<i64>,
-    /// Schedules of somebody else were in force when we last looked.
+    /// Whether schedules of another catalogue or version were in force at the last poll.
     pub(super) is_overruled: bool,
 }
 
 impl Control {
-    /// The files of the catalogue are to be read, not before this time.
-    pub(super) fn want_catalogue(&mut self, at_ms: i64, only_if_changed: bool) {
+    /// Requests that the files of the catalogue are read at this time of the boot clock, or earlier if an earlier request is pending.
+    pub(super) fn request_reload(&mut self, at_ms: i64, only_if_changed: bool) {
         let load = &mut self.load;
         load.only_if_changed =
             only_if_changed && (load.read_at_ms.is_none() || load.only_if_changed);
         load.read_at_ms = Some(load.read_at_ms.map_or(at_ms, |before| before.min(at_ms)));
     }
 
-    /// Somebody else put a schedule in force, by other files or by another version of this program.
+    /// Another process put schedules in force, from other files or by another version of jobctl.
     pub(super) fn on_overruled(&mut self) {
         self.load.is_overruled = true;
         let now_ms = self.now.boot_ms;
         let before = self.load.taken_back_ms;
-        let at_ms = before.map_or(now_ms, |before| now_ms.max(before + AGAIN_MS));
-        // A standby has nothing to take back.
-        self.want_catalogue(at_ms, !self.leads);
+        let at_ms = before.map_or(now_ms, |before| now_ms.max(before + SLOW_RETRY_MS));
+        // A standby takes nothing back.
+        self.request_reload(at_ms, !self.leads);
     }
 
     pub(super) fn on_read(&mut self, result: Result<Arc<Loaded>, Error>) {
@@ -72,7 +73,7 @@ impl Control {
         match result {
             Ok(loaded) => {
                 self.refused = None;
-                if only_if_changed && loaded.book.is_same(&self.book) {
+                if only_if_changed && loaded.schedules.is_same(&self.schedules) {
                     self.out.push(Action::GiveBackMemory);
                     return self.ready();
                 }
@@ -83,7 +84,7 @@ impl Control {
             }
             Err(error) => {
                 if error.kind == Kind::Io {
-                    self.want_catalogue(self.now.boot_ms + AGAIN_MS, only_if_changed);
+                    self.request_reload(self.now.boot_ms + SLOW_RETRY_MS, only_if_changed);
                 }
                 self.log_refused(&error);
                 self.refused = Some(error.to_string());
@@ -102,45 +103,49 @@ impl Control {
                 }
                 self.begin(loaded, generation);
             }
-            Err(failure) if failure.is_final || waits(&failure.error) || !self.started => {
+            Err(failure) if failure.is_final || is_temporary(&failure.error) || !self.started => {
                 self.on_failure(failure);
             }
             Err(failure) => {
-                // The schedules of the catalogue before go on.
-                self.log_not_loaded(&failure.error);
+                // The old schedules stay in use.
+                self.log_reload_failed(&failure.error);
                 self.refused = Some(failure.error.to_string());
                 if let Some((_, at_ms)) = self.load.newer.as_mut().filter(|_| is_newest) {
-                    *at_ms = self.now.boot_ms + AGAIN_MS;
+                    *at_ms = self.now.boot_ms + SLOW_RETRY_MS;
                 }
                 self.ready();
             }
         }
     }
 
-    /// From here on the schedules of this catalogue are ours.
+    /// Uses the schedules of this catalogue from now on.
     fn begin(&mut self, loaded: &Loaded, generation: i64) {
         self.log_unlogged();
-        self.book = Arc::clone(&loaded.book);
-        self.seen.path.clone_from(&self.book.path);
-        self.seen.stamp.clone_from(&self.book.stamp);
+        self.schedules = Arc::clone(&loaded.schedules);
+        self.last_poll.path.clone_from(&self.schedules.path);
+        self.last_poll.stamp.clone_from(&self.schedules.stamp);
         self.generation = Some(generation);
         self.put_in_force();
         self.load.is_overruled = false;
         self.refused = None;
     }
 
-    /// The schedules of the book are to be in force, and no others. That is the leader's work: a standby could have read older files
-    /// than the leader, and be late with them. It only learns what is due of those that are in force.
+    /// Starts to put our schedules in force, and no others. Only the leader does that: a standby may have older files than the leader.
+    /// A standby only reads when the schedules in force are due.
     pub(super) fn put_in_force(&mut self) {
         self.agenda = Agenda::default();
-        self.load.apply = (0..self.book.entries.len()).collect();
+        self.load.apply = (0..self.schedules.entries.len()).collect();
         self.load.failed.clear();
         self.load.remove.clear();
         self.load.find_removed = self.leads;
-        self.load.is_open = true;
+        self.load.is_unfinished = true;
     }
 
-    pub(super) fn on_applied(&mut self, indexes: Vec<usize>, result: Result<Vec<Put>, Failure>) {
+    pub(super) fn on_applied(
+        &mut self,
+        indexes: Vec<usize>,
+        result: Result<Vec<ApplyResult>, Failure>,
+    ) {
         let put = match result {
             Ok(put) => put,
             Err(failure) => {
@@ -150,23 +155,23 @@ impl Control {
                 return self.on_failure(failure);
             }
         };
-        self.trouble = None;
+        self.store_error = None;
         for index in indexes.iter().skip(put.len()).rev() {
             self.load.apply.push_front(*index);
         }
-        for (Put(applied), index) in put.into_iter().zip(indexes) {
-            self.note_applied(applied, index);
+        for (ApplyResult(applied), index) in put.into_iter().zip(indexes) {
+            self.record_applied(applied, index);
         }
         self.finish_load();
     }
 
-    fn note_applied(&mut self, applied: Applied, index: usize) {
+    fn record_applied(&mut self, applied: Applied, index: usize) {
         let next_ms = match applied {
             Applied::Kept {
                 watermark_ms,
                 next_ms,
             } => next_ms.or_else(|| {
-                let rule = &self.book.entries[index].plan.schedule.rule;
+                let rule = &self.schedules.entries[index].plan.schedule.rule;
                 next_of(rule, watermark_ms).ok().flatten()
             }),
             Applied::Begun {
@@ -181,19 +186,19 @@ impl Control {
             Applied::Unfinished(rows) => {
                 self.log_rows(index, rows, true);
                 self.load.apply.push_back(index);
-                // This may take minutes.
+                // The rest may take minutes, so the service manager need not wait for it.
                 self.ready();
                 return;
             }
             Applied::NotInForce => {
-                let at_ms = self.now.boot_ms + AGAIN_MS;
+                let at_ms = self.now.boot_ms + SLOW_RETRY_MS;
                 self.load.failed.push((at_ms, Slice::Apply(index)));
                 return;
             }
             Applied::Failed(message) => {
-                let job = self.book.entries[index].job.clone();
+                let job = self.schedules.entries[index].job.clone();
                 self.log_failed(&job, &message);
-                let at_ms = self.now.boot_ms + AGAIN_MS;
+                let at_ms = self.now.boot_ms + SLOW_RETRY_MS;
                 self.load.failed.push((at_ms, Slice::Apply(index)));
                 return;
             }
@@ -203,10 +208,10 @@ impl Control {
         }
     }
 
-    pub(super) fn on_removed(&mut self, result: Result<Vec<String>, Failure>) {
+    pub(super) fn on_found_removed(&mut self, result: Result<Vec<String>, Failure>) {
         match result {
             Ok(jobs) => {
-                self.trouble = None;
+                self.store_error = None;
                 self.load.find_removed = false;
                 self.load.remove = jobs.into();
                 self.finish_load();
@@ -215,10 +220,10 @@ impl Control {
         }
     }
 
-    pub(super) fn on_taken_out(
+    pub(super) fn on_removed(
         &mut self,
         jobs: Vec<String>,
-        result: Result<Vec<Removed>, Failure>,
+        result: Result<Vec<RemoveResult>, Failure>,
     ) {
         let removed = match result {
             Ok(removed) => removed,
@@ -227,15 +232,15 @@ impl Control {
                 return self.on_failure(failure);
             }
         };
-        self.trouble = None;
+        self.store_error = None;
         let mut removed = removed.into_iter();
         for job in jobs {
             match removed.next() {
-                Some(Removed::Done) => self.log_removed(&job),
-                Some(Removed::Unfinished) | None => self.load.remove.push_back(job),
-                Some(Removed::Failed(message)) => {
+                Some(RemoveResult::Done) => self.log_removed(&job),
+                Some(RemoveResult::Unfinished) | None => self.load.remove.push_back(job),
+                Some(RemoveResult::Failed(message)) => {
                     self.log_failed(&job, &message);
-                    let at_ms = self.now.boot_ms + AGAIN_MS;
+                    let at_ms = self.now.boot_ms + SLOW_RETRY_MS;
                     self.load.failed.push((at_ms, Slice::Remove(job)));
                 }
             }
@@ -243,11 +248,11 @@ impl Control {
         self.finish_load();
     }
 
-    /// Says so when everything is done.
+    /// Logs the end of the load when every step is done.
     fn finish_load(&mut self) {
         let is_done =
             self.load.apply.is_empty() && self.load.remove.is_empty() && !self.load.find_removed;
-        if !is_done || !std::mem::take(&mut self.load.is_open) {
+        if !is_done || !std::mem::take(&mut self.load.is_unfinished) {
             return;
         }
         self.out.push(Action::GiveBackMemory);
@@ -260,32 +265,32 @@ impl Control {
         self.ready();
     }
 
-    /// A service manager that waits need not wait longer, unless for files that are to be read now.
+    /// Notifies the service manager if it waits for the start or a reload, unless files are to be read now.
     pub(super) fn ready(&mut self) {
         let reads = self.load.read_at_ms;
         let reads = reads.is_some_and(|at_ms| at_ms <= self.now.boot_ms);
-        if self.started && !reads && std::mem::take(&mut self.owes_ready) {
+        if self.started && !reads && std::mem::take(&mut self.is_ready_pending) {
             self.out.push(Action::Ready);
         }
     }
 
-    /// What can be waited out is waited out; a lost or damaged database is the end.
+    /// Retries after a temporary error; ends after any other, such as a lost or damaged database.
     pub(super) fn on_failure(&mut self, failure: Failure) {
         let Failure { error, is_final } = failure;
-        if is_final || !waits(&error) {
+        if is_final || !is_temporary(&error) {
             return self.end(Err(error));
         }
         let text = error.to_string();
-        if self.trouble.as_ref() != Some(&text) {
-            self.log_trouble(&error);
+        if self.store_error.as_ref() != Some(&text) {
+            self.log_store_error(&error);
         }
-        self.trouble = Some(text);
-        self.retry_at_ms = Some(self.now.boot_ms + RETRY_MS);
+        self.store_error = Some(text);
+        self.retry_at_ms = Some(self.now.boot_ms + STORE_RETRY_MS);
         self.ready();
     }
 }
 
-/// Whether an error ends by itself.
-pub(super) fn waits(error: &Error) -> bool {
+/// Whether an error may pass without an operator.
+pub(super) fn is_temporary(error: &Error) -> bool {
     matches!(error.kind, Kind::Io | Kind::TryAgain | Kind::Unknown)
 }

@@ -1,7 +1,7 @@
-//! The scheduler's loop as a value: everything that it remembers and decides. Events go in, and it says what is to be done.
+//! The state machine of the scheduler's loop: events and clocks in, actions out.
 //!
-//! Rule: no I/O, clock or thread here. What is wanted is a field that only the success of its write clears; one piece of work is
-//! out at a time, and each is small, so that a signal, another job or a newer catalogue waits for one piece only.
+//! Rule: no I/O, clock or thread here. An intent is a field that is cleared only when its write succeeds. One piece of work is under
+//! way at a time and each is small, so that a signal, another job or a newer catalogue waits for one piece only.
 
 mod answers;
 mod choose;
@@ -19,65 +19,65 @@ use crate::records::PeriodRow;
 
 use super::accept::Accepted;
 use super::agenda::{Agenda, Due, Next};
-use super::book::Book;
+use super::book::ScheduleSet;
 use super::counts::Counts;
-use super::work::{Answer, Loaded, Seen, Work};
+use super::work::{Answer, LastPoll, Loaded, Work};
 
 use load::{Load, Slice};
 pub use report::Line;
 
-/// How often the scheduler looks at what other processes did.
-const LOOK_MS: i64 = 1000;
+/// How often the scheduler polls the store for changes by other processes.
+const POLL_MS: i64 = 1000;
 
-/// A store that failed is tried again after this.
-const RETRY_MS: i64 = 500;
+/// Delay before work is retried after an error of the store.
+const STORE_RETRY_MS: i64 = 500;
 
-/// What fails for another reason than the store is tried again after this; a schedule is taken back from another catalogue no
-/// more often.
-const AGAIN_MS: i64 = 60_000;
+/// Delay before work is retried after any other error. Also the shortest interval between two times that schedules are taken back
+/// from another catalogue, and between log lines about equal outcomes of one schedule.
+const SLOW_RETRY_MS: i64 = 60_000;
 
-/// A stop waits so long for the work that is out. What it does can be done again, so it may be cut off.
+/// How long a stop waits for the work under way. All work can be repeated, so it may be interrupted.
 const STOP_MS: i64 = 1000;
 
-/// Work that is out for longer hangs: a wait for the store ends after half a minute.
+/// Work that takes longer than this hangs: a wait for the write lock ends after half a minute.
 const STUCK_MS: i64 = 150_000;
 
-/// A standby opens what is still not opened so long after its instant.
+/// A standby opens a period that the leader has not opened this long after its instant.
 pub(super) const STANDBY_LAG_MS: i64 = 1000;
 
-/// What happens to a scheduler.
+/// An input of the loop.
 pub enum Event {
-    /// Somebody wants it to end.
+    /// A stop was requested.
     Stop,
-    /// Somebody wants the catalogue to be read again.
+    /// A reload of the catalogue was requested.
     Reload,
-    /// This process, which was a standby, leads from now on.
+    /// This process was a standby and leads from now on.
     Lead,
-    /// A piece of work came back.
+    /// The result of the work under way.
     Answer(Answer),
 }
 
-/// What is to be done.
+/// An output of the loop: what the process must do.
 pub enum Action {
-    /// A piece of work, beside which nothing else is given out.
+    /// Do this work. No other work is given out until its answer has come.
     Do(Work),
-    /// A line for the log.
+    /// Log this line.
     Log(Line),
-    /// A line for the log of a process that goes on: its first catalogue is in force.
+    /// Log this line, unless the process ends after one pass: the first catalogue is in force.
     Started(Line),
-    /// The start, or a reload, is complete.
+    /// Notify the service manager that the start or a reload is complete.
     Ready,
-    /// A reload begins.
+    /// Notify the service manager that a reload begins.
     Reloading,
-    /// The end begins.
+    /// Notify the service manager that a stop begins.
     Stopping,
-    /// Much that was needed for a load is not needed any more.
+    /// Return the memory of a load to the system.
     GiveBackMemory,
-    /// The process ends.
+    /// End the process.
     End(Result<()>),
 }
 
-/// Until when nothing is to be done, unless an event comes.
+/// When the loop must be called again unless an event comes before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wait {
     /// By the wall clock, milliseconds.
@@ -86,76 +86,76 @@ pub struct Wait {
     pub boot_ms: Option<i64>,
 }
 
-/// How far the end is.
+/// The stage of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Not begun.
+    /// Not stopping.
     Working,
-    /// Asked for, by the boot clock, milliseconds; the work that is out may come back.
+    /// Stopping since this time of the boot clock, milliseconds; the work under way may still end.
     Stopping(i64),
-    /// Nothing more is done.
+    /// The loop has ended.
     Ended,
 }
 
-/// The scheduler.
+/// The state of the loop.
 pub struct Control {
-    book: Arc<Book>,
+    schedules: Arc<ScheduleSet>,
     agenda: Agenda,
     guard: ClockGuard,
     times: Times,
     now: Reading,
     leads: bool,
     load: Load,
-    /// Whether this process is to be written down as the leader.
-    announces_lead: bool,
-    /// Whether the store knows of this clock, and of which jump.
+    /// Whether the store has not recorded yet that this process leads.
+    is_lead_unsaved: bool,
+    /// Whether the store has the state of this clock, and the offset of the jump that it has.
     is_clock_saved: bool,
     saved_jump: Option<i64>,
-    /// Whether calendar rules were held when that was last logged.
+    /// Whether calendar rules were held according to the last log line.
     was_held: bool,
-    /// What the last look saw, and when the next one is due, by the boot clock, milliseconds.
-    seen: Seen,
+    /// The state of the store at the last poll.
+    last_poll: LastPoll,
     generation: Option<i64>,
     accepted: Option<String>,
-    look_at_ms: i64,
-    /// Since when a piece of work is out, by the boot clock, milliseconds.
-    out_since_ms: Option<i64>,
-    /// Nothing is asked of the store before this, by the boot clock, milliseconds.
+    /// When the next poll is due, by the boot clock, milliseconds.
+    poll_at_ms: i64,
+    /// Since when work is under way, by the boot clock, milliseconds.
+    under_way_since_ms: Option<i64>,
+    /// No work with the store before this time of the boot clock, milliseconds.
     retry_at_ms: Option<i64>,
-    /// Whether the next slice is one of a load.
-    is_loads_turn: bool,
-    /// Rows that later slices may go on with, by schedule: logged when they end.
+    /// Whether the last slice was chosen from a load first; load and due periods alternate.
+    is_turn_of_load: bool,
+    /// By schedule, the last row of a slice, which the next slice may extend; logged when it is complete.
     unlogged: BTreeMap<usize, PeriodRow>,
-    /// What the last period of a schedule that was logged for everybody came to, and when that was, by the boot clock,
-    /// milliseconds.
+    /// By schedule, the outcome that was last logged at its full level, and when, by the boot clock, milliseconds.
     logged: BTreeMap<usize, ((PeriodResult, Option<SkipReason>), i64)>,
-    /// Why the last work failed.
-    trouble: Option<String>,
-    /// Why the last catalogue was refused.
+    /// The error of the last work, if the store failed.
+    store_error: Option<String>,
+    /// Why the newest catalogue was refused.
     refused: Option<String>,
     stage: Stage,
     started: bool,
-    /// Whether the service manager waits for the end of a reload.
-    owes_ready: bool,
+    /// Whether the service manager waits for the end of the start or of a reload.
+    is_ready_pending: bool,
     counts: Counts,
     stale: Vec<String>,
     out: Vec<Action>,
 }
 
 impl Control {
-    /// Begins with a catalogue that is to be put in force, what is known of the clock, and whether this process leads.
+    /// A loop whose first work is to put this catalogue in force.
     pub fn new(loaded: Loaded, guard: ClockGuard, leads: bool, now: Reading) -> Self {
         let loaded = Arc::new(loaded);
         let mut guard = guard;
-        let times = guard.look(now);
-        let empty = Arc::new(Book::empty(&loaded.book));
+        let times = guard.update(now);
+        let empty = Arc::new(ScheduleSet::empty(&loaded.schedules));
         Self {
-            seen: Seen {
-                path: loaded.book.path.clone(),
-                stamp: loaded.book.stamp.clone(),
-                ..Seen::default()
+            last_poll: LastPoll {
+                path: loaded.schedules.path.clone(),
+                stamp: loaded.schedules.stamp.clone(),
+                ..LastPoll::default()
             },
-            book: empty,
+            schedules: empty,
             agenda: Agenda::default(),
             guard,
             times,
@@ -165,75 +165,75 @@ impl Control {
                 newer: Some((loaded, now.boot_ms)),
                 ..Load::default()
             },
-            announces_lead: leads,
+            is_lead_unsaved: leads,
             is_clock_saved: false,
             saved_jump: None,
             was_held: false,
             generation: None,
             accepted: None,
-            look_at_ms: now.boot_ms,
-            out_since_ms: None,
+            poll_at_ms: now.boot_ms,
+            under_way_since_ms: None,
             retry_at_ms: None,
-            is_loads_turn: true,
+            is_turn_of_load: true,
             unlogged: BTreeMap::new(),
             logged: BTreeMap::new(),
-            trouble: None,
+            store_error: None,
             refused: None,
             stage: Stage::Working,
             started: false,
-            owes_ready: true,
+            is_ready_pending: true,
             counts: Counts::default(),
             stale: Vec::new(),
             out: Vec::new(),
         }
     }
 
-    /// Takes an event at a time.
+    /// Handles one event.
     pub fn on_event(&mut self, event: Event, now: Reading) {
-        self.look_at_clocks(now);
+        self.update_clocks(now);
         match event {
             Event::Stop => self.stop(),
             Event::Reload => {
-                self.owes_ready = true;
+                self.is_ready_pending = true;
                 self.out.push(Action::Reloading);
-                self.want_catalogue(self.now.boot_ms, false);
+                self.request_reload(self.now.boot_ms, false);
             }
             Event::Lead => {
                 self.leads = true;
-                self.announces_lead = true;
+                self.is_lead_unsaved = true;
                 if self.started {
                     self.log_lead();
                 }
                 if self.generation.is_some() {
                     self.put_in_force();
                 }
-                // The leader before may have read newer files than ours.
-                self.want_catalogue(self.now.boot_ms, false);
+                // The previous leader may have read newer files than ours.
+                self.request_reload(self.now.boot_ms, false);
             }
             Event::Answer(answer) => {
-                self.out_since_ms = None;
+                self.under_way_since_ms = None;
                 self.on_answer(answer);
             }
         }
     }
 
-    /// What is to be done now.
+    /// The actions to perform now.
     pub fn next(&mut self, now: Reading) -> Vec<Action> {
-        self.look_at_clocks(now);
+        self.update_clocks(now);
         self.end_if_stopped();
         if self.stage == Stage::Working
-            && self.out_since_ms.is_none()
+            && self.under_way_since_ms.is_none()
             && let Some(work) = self.choose()
         {
-            self.out_since_ms = Some(now.boot_ms);
+            self.under_way_since_ms = Some(now.boot_ms);
             self.out.push(Action::Do(work));
         }
         std::mem::take(&mut self.out)
     }
 
-    fn look_at_clocks(&mut self, now: Reading) {
+    fn update_clocks(&mut self, now: Reading) {
         self.now = now;
-        self.times = self.guard.look(now);
+        self.times = self.guard.update(now);
         self.log_clock();
     }
 
@@ -243,7 +243,7 @@ impl Control {
                 self.out.push(Action::Stopping);
                 Stage::Stopping(self.now.boot_ms)
             }
-            // Whoever asks twice does not want to wait.
+            // A second request ends the wait for the work under way.
             Stage::Stopping(_) => Stage::Stopping(i64::MIN),
             Stage::Ended => Stage::Ended,
         };
@@ -254,7 +254,7 @@ impl Control {
             return;
         };
         let waits = since_ms.saturating_add(STOP_MS) > self.now.boot_ms;
-        if self.out_since_ms.is_none() || !waits {
+        if self.under_way_since_ms.is_none() || !waits {
             self.log_stop();
             self.end(Ok(()));
         }
@@ -267,33 +267,33 @@ impl Control {
         }
     }
 
-    /// An operator believes the clock as it is.
+    /// An operator accepted the clock as it is.
     pub fn accept_clock(&mut self, now: Reading) {
         self.guard.accept(now);
-        self.look_at_clocks(now);
+        self.update_clocks(now);
     }
 
-    /// A newer catalogue is to be put in force.
+    /// Puts a newer catalogue in force with the next work.
     pub(super) fn offer(&mut self, loaded: Loaded, now: Reading) {
         self.load.newer = Some((Arc::new(loaded), now.boot_ms));
     }
 
-    /// Whether this process leads, which it says nobody.
+    /// Sets whether this process leads, without recording it in the store.
     pub(super) fn set_leads(&mut self, leads: bool) {
         self.leads = leads;
     }
 
-    /// Waits for nothing that failed before.
-    pub(super) fn try_now(&mut self) {
+    /// Retries failed work without further delay.
+    pub(super) fn clear_retry_delay(&mut self) {
         self.retry_at_ms = None;
     }
 
-    /// Whoever drives the loop gives it catalogues; it reads none.
-    pub(super) fn forget_reload(&mut self) {
+    /// Cancels a requested reload, for a caller that supplies the catalogues itself.
+    pub(super) fn cancel_reload(&mut self) {
         self.load.read_at_ms = None;
     }
 
-    /// What was opened, and which schedules were not ours, since the last call.
+    /// Since the last call: the decided periods, and the jobs for which the store has another schedule in force.
     pub(super) fn take_counts(&mut self) -> (Counts, Vec<String>) {
         (
             std::mem::take(&mut self.counts),
@@ -301,28 +301,28 @@ impl Control {
         )
     }
 
-    /// What is known of the clock.
+    /// The state of the clock.
     pub fn guard(&self) -> &ClockGuard {
         &self.guard
     }
 
-    /// How many schedules there are.
-    pub fn schedules(&self) -> usize {
-        self.book.entries.len()
+    /// The number of schedules.
+    pub fn schedule_count(&self) -> usize {
+        self.schedules.entries.len()
     }
 
-    /// Whether everything of the last catalogue is in force.
+    /// Whether the newest catalogue is completely in force.
     pub fn is_loaded(&self) -> bool {
         self.load.newer.is_none() && !self.load.has_slices() && !self.load.find_removed
     }
 
-    /// Whether work has been out for so long that it must hang.
+    /// Whether the work under way takes so long that it must hang.
     pub fn is_stuck(&self, now: Reading) -> bool {
-        self.out_since_ms
+        self.under_way_since_ms
             .is_some_and(|since_ms| now.boot_ms - since_ms > STUCK_MS)
     }
 
-    /// When to come again, if no event comes before.
+    /// When to call [`Control::next`] again if no event comes before.
     pub fn wait(&self) -> Wait {
         if let Stage::Stopping(since_ms) = self.stage {
             return Wait {
@@ -330,7 +330,7 @@ impl Control {
                 boot_ms: Some(since_ms.saturating_add(STOP_MS)),
             };
         }
-        if self.out_since_ms.is_some() {
+        if self.under_way_since_ms.is_some() {
             return Wait::default();
         }
         let retry_ms = self.retry_at_ms.filter(|at_ms| *at_ms > self.now.boot_ms);
@@ -342,7 +342,7 @@ impl Control {
         }
         let Next { wall_ms, boot_ms } = self.next_due();
         let boot = [
-            self.started.then_some(self.look_at_ms),
+            self.started.then_some(self.poll_at_ms),
             boot_ms,
             self.load.read_at_ms,
             self.load.newer.as_ref().map(|(_, at_ms)| *at_ms),
@@ -354,7 +354,7 @@ impl Control {
         }
     }
 
-    /// When something is due next.
+    /// When the next schedule is due.
     pub fn next_due(&self) -> Next {
         self.agenda.next(self.times, self.now, self.lag_ms())
     }
@@ -364,17 +364,17 @@ impl Control {
     }
 
     fn plan(&mut self, index: usize, at_ms: i64) {
-        let elapsed = self.book.entries[index].is_elapsed();
+        let elapsed = self.schedules.entries[index].is_elapsed();
         self.agenda.plan(index, at_ms, elapsed);
     }
 
-    /// A schedule that cannot be opened is tried again later.
-    fn plan_again(&mut self, due: Due) {
-        self.agenda.try_again(self.now.boot_ms + AGAIN_MS, due);
+    /// Retries a schedule that could not be opened after [`SLOW_RETRY_MS`].
+    fn retry_later(&mut self, due: Due) {
+        self.agenda.retry_at(self.now.boot_ms + SLOW_RETRY_MS, due);
     }
 
-    /// Whether an operator accepted this clock.
-    fn obey(&mut self, accepted: Option<String>) {
+    /// Handles the clock that an operator accepted last, as the store has it.
+    fn on_accepted_clock(&mut self, accepted: Option<String>) {
         if accepted == self.accepted {
             return;
         }
@@ -382,12 +382,14 @@ impl Control {
         let Some(accepted) = accepted.and_then(|text| Accepted::read(&text)) else {
             return;
         };
-        if accepted.means(self.guard.boot_id(), self.now) && self.guard.suspicion().is_some() {
+        if accepted.matches_clock(self.guard.boot_id(), self.now)
+            && self.guard.suspicion().is_some()
+        {
             self.accept_clock(self.now);
             self.log_accepted();
         }
-        // Whatever the clock is by now: what one that was ahead had opened was taken back, and may be due again.
-        self.load.apply = (0..self.book.entries.len()).collect();
+        // In any case: the operator's command took back what a clock that was ahead had opened, so it may be due again.
+        self.load.apply = (0..self.schedules.entries.len()).collect();
         let failed = &mut self.load.failed;
         failed.retain(|(_, slice)| !matches!(slice, Slice::Apply(_)));
         self.agenda = Agenda::default();

@@ -1,4 +1,4 @@
-//! What the loop says: lines for the log, and one line for the service manager.
+//! The log lines of the loop, and its status line for the service manager.
 
 use crate::error::Error;
 use crate::observe::log::{self, Field, Level, number, text};
@@ -7,7 +7,7 @@ use crate::records::PeriodRow;
 use crate::units::format_utc;
 
 use super::super::accept::{held_words, jump_words};
-use super::{AGAIN_MS, Action, Control};
+use super::{Action, Control, SLOW_RETRY_MS};
 
 /// A line for the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Writes it.
+    /// Writes the line to the log.
     pub fn write(&self) {
         log::event(self.level, self.event, &self.fields);
     }
@@ -59,21 +59,19 @@ impl Control {
         }));
     }
 
-    /// What `systemctl status` shows.
+    /// The status line that `systemctl status` shows.
     pub fn status(&self) -> String {
         let mut parts = vec![
             self.role().to_owned(),
-            format!("{} schedules", self.schedules()),
+            format!("{} schedules", self.schedule_count()),
         ];
         if let Some((at_ms, index)) = self.agenda.first() {
-            let job = &self.book.entries[index].job;
+            let job = &self.schedules.entries[index].job;
             parts.push(format!("next {job} at {}", format_utc(at_ms)));
         }
-        if let Some(seen) = self.guard.suspicion() {
-            let jump = jump_words(seen.jump_ms);
-            parts.push(format!(
-                "calendar schedules are on hold: the clock jumped {jump}"
-            ));
+        if let Some(suspicion) = self.guard.suspicion() {
+            let jump = jump_words(suspicion.jump_ms);
+            parts.push(format!("calendar rules are held: the clock jumped {jump}"));
         }
         if self.load.newer.is_some() && self.started {
             parts.push("a newer catalogue is not in force yet".to_owned());
@@ -81,7 +79,7 @@ impl Control {
         if self.load.is_overruled {
             parts.push("schedules of another catalogue or version are in force".to_owned());
         }
-        parts.extend(self.trouble.as_ref().map(|why| format!("store: {why}")));
+        parts.extend(self.store_error.as_ref().map(|why| format!("store: {why}")));
         let refused = self.refused.as_ref();
         parts.extend(refused.map(|why| format!("catalogue refused: {why}")));
         parts.join("; ")
@@ -92,11 +90,11 @@ impl Control {
     }
 
     fn counted_schedules(&self) -> Field {
-        number("schedules", self.schedules())
+        number("schedules", self.schedule_count())
     }
 
     fn job(&self, index: usize) -> Field {
-        text("job", &self.book.entries[index].job)
+        text("job", &self.schedules.entries[index].job)
     }
 
     pub(super) fn log_started(&mut self) {
@@ -126,12 +124,12 @@ impl Control {
         self.log(Level::Error, "catalogue_refused", fields);
     }
 
-    pub(super) fn log_not_loaded(&mut self, error: &Error) {
+    pub(super) fn log_reload_failed(&mut self, error: &Error) {
         let fields = vec![text("error", error)];
         self.log(Level::Error, "reload_failed", fields);
     }
 
-    pub(super) fn log_trouble(&mut self, error: &Error) {
+    pub(super) fn log_store_error(&mut self, error: &Error) {
         let fields = vec![text("error", error)];
         self.log(Level::Warn, "store_failed", fields);
     }
@@ -151,16 +149,16 @@ impl Control {
         self.log(Level::Info, "schedule_removed", fields);
     }
 
-    /// A schedule whose periods cannot be opened.
+    /// Logs a schedule whose periods cannot be opened.
     pub(super) fn log_failed(&mut self, job: &str, message: &str) {
         let fields = vec![text("job", job), text("error", message)];
         self.log(Level::Error, "schedule_failed", fields);
     }
 
-    /// Schedules of somebody else are in force: of another catalogue, or of another version of this program.
+    /// Logs that schedules of another catalogue, or of another version of jobctl, are in force.
     pub(super) fn log_overruled(&mut self, index: Option<usize>, by: Option<&str>) {
         let mut fields: Vec<_> = index.map(|index| self.job(index)).into_iter().collect();
-        fields.push(text("catalogue", &self.seen.path));
+        fields.push(text("catalogue", &self.last_poll.path));
         fields.extend(by.map(|by| text("by", by)));
         self.log(Level::Warn, "schedules_overruled", fields);
     }
@@ -169,14 +167,14 @@ impl Control {
         self.log(Level::Info, "clock_accepted", Vec::new());
     }
 
-    /// Says when calendar rules are held, and when they go on.
+    /// Logs when calendar rules begin to be held, and when they resume.
     pub(super) fn log_clock(&mut self) {
         let suspicion = self.guard.suspicion();
         let was_held = std::mem::replace(&mut self.was_held, suspicion.is_some());
         match suspicion {
-            Some(seen) if !was_held => {
+            Some(suspicion) if !was_held => {
                 let fields = vec![
-                    text("jump", jump_words(seen.jump_ms)),
+                    text("jump", jump_words(suspicion.jump_ms)),
                     text("held", held_words(&self.guard)),
                     text("hint", "jobctl schedule --accept-clock"),
                 ];
@@ -187,7 +185,7 @@ impl Control {
         }
     }
 
-    /// Logs what was decided. The last row of a slice may go on in the next one: it is logged when it ends.
+    /// Logs decided periods. The next slice may extend the last row of this one, which is logged when it is complete.
     pub(super) fn log_rows(&mut self, index: usize, rows: Vec<PeriodRow>, more: bool) {
         let mut before = self.unlogged.remove(&index);
         let mut rows = rows.into_iter().peekable();
@@ -218,14 +216,16 @@ impl Control {
         }
     }
 
-    /// Where periods come to the same again and again, such as one a second while nobody works, one a minute is for everybody.
+    /// Logs a row. Equal outcomes of a schedule, such as a skipped period each second, are logged once a minute; the others at level
+    /// debug.
     fn log_row(&mut self, index: usize, row: &PeriodRow) {
         let outcome = (row.result, row.reason);
         let now_ms = self.now.boot_ms;
         let before = self.logged.get(&index);
-        let is_told = before.is_some_and(|(it, at_ms)| *it == outcome && now_ms - at_ms < AGAIN_MS);
+        let is_repeated =
+            before.is_some_and(|(it, at_ms)| *it == outcome && now_ms - at_ms < SLOW_RETRY_MS);
         let mut line = row_line(row);
-        if is_told && row.run.is_none() {
+        if is_repeated && row.run.is_none() {
             line.level = Level::Debug;
         } else {
             self.logged.insert(index, (outcome, now_ms));
@@ -233,7 +233,7 @@ impl Control {
         self.out.push(Action::Log(line));
     }
 
-    /// Logs what will not go on.
+    /// Logs the rows that will not be extended any more.
     pub(super) fn log_unlogged(&mut self) {
         for (index, row) in std::mem::take(&mut self.unlogged) {
             self.log_row(index, &row);

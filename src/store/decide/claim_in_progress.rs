@@ -1,7 +1,7 @@
 //! A claim in progress: what it may take, and what it passed over.
 
 use super::reserves::Reserves;
-use crate::flow::{Gates, LaneGates, Why};
+use crate::flow::{ClosedReason, Gates, LaneGates};
 use crate::records::{ClaimRequest, Claims};
 
 /// Closed jobs that are skipped for one seek: checking the gates of a job costs a tenth of a seek.
@@ -59,8 +59,8 @@ impl ClaimInProgress<'_> {
         };
         // A pause ends by an operator, every other gate by itself.
         let passed = &mut self.claims.passed;
-        passed.comes |= closed.why != Why::Paused;
-        passed.gated |= closed.until_ms.is_none() && closed.why != Why::Paused;
+        passed.comes |= closed.why != ClosedReason::Paused;
+        passed.gated |= closed.until_ms.is_none() && closed.why != ClosedReason::Paused;
         let opens_ms = [passed.opens_ms, closed.until_ms, self.changes_ms];
         passed.opens_ms = opens_ms.into_iter().flatten().min();
         false

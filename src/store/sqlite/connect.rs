@@ -54,7 +54,7 @@ pub(super) fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<
     let (path, temporary_path) = (dir.join(&name), dir.join(&temporary));
     let io = |error: std::io::Error| Error::io("write", &path, &error);
     let dir = Dir::open(dir).map_err(io)?;
-    drop(dir.create_anew(&temporary).map_err(io)?);
+    drop(dir.create_replacing(&temporary).map_err(io)?);
     conn.backup("main", &temporary_path, None::<fn(_)>)?;
     dir.open_read(&temporary)
         .and_then(|file| file.sync_all())

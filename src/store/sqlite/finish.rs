@@ -9,7 +9,7 @@ use super::moves::{exactly_one, no_such_move};
 use super::writer::{Depth, Tx};
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
-use crate::flow::{Ended, FlowEvent};
+use crate::flow::{FlowEvent, LimitOutcome};
 use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
 use crate::store::{Burial, Holder, Outcome, Start};
@@ -24,19 +24,19 @@ fn effect_on_limits(
     verdict: Verdict,
     limited_ms: Option<i64>,
     now_ms: i64,
-) -> Option<Ended> {
+) -> Option<LimitOutcome> {
     match (judged.class, verdict) {
         (Class::RateLimited, Verdict::Defer { due_ms, .. }) => {
-            Some(Ended::RateLimited { until_ms: due_ms })
+            Some(LimitOutcome::RateLimited { until_ms: due_ms })
         }
         (Class::RateLimited, _) => {
             let until_ms = rate_limited_until_ms(judged, limited_ms, now_ms);
             let until_ms = until_ms.min(now_ms.saturating_add(PAUSE_MAX_MS));
-            Some(Ended::RateLimited { until_ms })
+            Some(LimitOutcome::RateLimited { until_ms })
         }
         // It was stopped, so its own ending is unknown.
         (_, Verdict::Cancel | Verdict::Release) => None,
-        (Class::Transient, _) => Some(Ended::Transiently),
+        (Class::Transient, _) => Some(LimitOutcome::Transient),
         _ => None,
     }
 }
@@ -108,7 +108,7 @@ impl Tx<'_> {
             };
             self.end_attempt(holder, report, judged)?;
             self.count(&lane.queue, &lane.tenant, Depth::RUNNING, Depth::NONE);
-            let flow = self.note_ending(&lane, holder.fence, Ended::Well, now_ms)?;
+            let flow = self.note_ending(&lane, holder.fence, LimitOutcome::Success, now_ms)?;
             return Ok(Finished::of(Outcome::Moved(State::Succeeded), flow));
         }
         let Some(held) = self.held(holder)? else {

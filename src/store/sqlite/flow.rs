@@ -11,8 +11,8 @@ use super::writer::Tx;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{
-    Breaker, Ended, EndedClaim, FlowEvent, FlowView, Gates, Overridden, Override, Paused, Rules,
-    Running, Subject, Throttle, limits_of,
+    Breaker, EndedClaim, FlowEvent, FlowView, Gates, LimitOutcome, Overridden, Override, Paused,
+    Rules, Running, Subject, Throttle, limits_of,
 };
 use crate::run::Fence;
 
@@ -144,7 +144,7 @@ impl Tx<'_> {
         &self,
         lane: &Lane,
         fence: Fence,
-        ended: Ended,
+        ended: LimitOutcome,
         now_ms: i64,
     ) -> Result<Vec<FlowEvent>> {
         let in_force = self.rules(now_ms)?;
@@ -159,8 +159,8 @@ impl Tx<'_> {
         let own = job_rules.map(|rules| (Subject::Job(lane.job.clone()), rules.breaker));
         for (subject, breaker) in limits.chain(own) {
             let is_limit = matches!(subject, Subject::Limit(_));
-            let minds =
-                breaker.is_some() || (is_limit && matches!(ended, Ended::RateLimited { .. }));
+            let minds = breaker.is_some()
+                || (is_limit && matches!(ended, LimitOutcome::RateLimited { .. }));
             if !minds {
                 continue;
             }
@@ -187,9 +187,9 @@ impl Tx<'_> {
                 Subject::Limit(name) => in_force.rules.limits.get(name),
                 _ => None,
             };
-            let restarted = throttle.restarted(limit.and_then(|limit| limit.rate), now_ms);
-            if restarted != throttle {
-                self.save_throttle(&subject, &restarted)?;
+            let rebased = throttle.rebased(limit.and_then(|limit| limit.rate), now_ms);
+            if rebased != throttle {
+                self.keep_throttle(&subject, &rebased)?;
             }
         }
         Ok(())

@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(paused(&store), ["c"]);
     }
 
-    /// Fault: as `a_thread_that_panics_loses_nothing_and_hangs_nobody`.
+    /// Fault: as `a_panicking_thread_loses_no_run_and_hangs_no_process`.
     #[test]
     fn a_panic_is_an_answer() {
         let dir = tempfile::tempdir().unwrap();

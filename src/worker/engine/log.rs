@@ -1,10 +1,10 @@
-//! The notes of the machine as log lines.
+//! Writes the log entries of the machine as log lines.
 
 use crate::observe::log::{Level, event, number, text};
 use crate::worker::machine::{Note, Stop};
 
 impl Note {
-    /// Logs it.
+    /// Writes the log line.
     pub(super) fn log(&self) {
         match self {
             Note::Stored(ended, written) => {

@@ -1,4 +1,4 @@
-//! Performs the machine's actions, one each.
+//! Performs the machine's actions.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,44 +28,47 @@ impl Engine {
                     self.machine.on_event(Event::TakenBack(vec![taken]), now);
                 }
             }
-            Action::TellAll(command) => self.shared.pool.send_all(command),
+            Action::SendAll(command) => self.shared.pool.send_all(command),
             Action::Forget(fence) => self.shared.marks.done(fence),
-            Action::LookAtOthers(look) => {
-                if let Some(house) = &self.house {
-                    house.look(look);
+            Action::CheckOthers(check) => {
+                if let Some(housekeeper) = &self.housekeeper {
+                    housekeeper.check_others(check);
                 }
             }
             Action::Load => self.load(),
             Action::Use(catalogue) => {
                 self.prepared.clear();
-                self.teller.use_catalogue(&catalogue);
-                if let Some(house) = &self.house {
-                    house.use_catalogue(catalogue);
+                self.notifier.use_catalogue(&catalogue);
+                if let Some(housekeeper) = &self.housekeeper {
+                    housekeeper.use_catalogue(catalogue);
                 }
             }
-            Action::ReadLeft => self.reader.ask(Question::Left),
+            Action::ReadRemaining => self.reader.ask(Question::Remaining),
             Action::Examine(error) => self.reader.ask(Question::Examine(error)),
             Action::Tick { busy } => {
                 spawn::reap_orphans();
-                if let Some(house) = &self.house {
-                    house.set_busy(busy);
+                if let Some(housekeeper) = &self.housekeeper {
+                    housekeeper.set_busy(busy);
                 }
-                for ended in self.stuck.extract_if(.., |it| it.has_let_go()) {
+                for ended in self
+                    .stuck
+                    .extract_if(.., |it| it.stuck_processes_are_gone())
+                {
                     self.machine.on_event(Event::Ended(ended), now);
                 }
             }
-            Action::TellReloading => self.teller.reloading(),
-            Action::TellReady => {
+            Action::NotifyReloading => self.notifier.reloading(),
+            Action::NotifyReady => {
                 let status = self.machine.status(&self.shared.pool.view(now), now);
-                self.teller.ready(&status);
+                self.notifier.ready(&status);
             }
-            Action::TellStop => self.teller.stopping(self.machine.stop(), now),
+            Action::NotifyStop => self.notifier.stopping(self.machine.stop(), now),
             Action::Log(note) => note.log(),
         }
     }
 
-    /// What a thread reports. An attempt that is stuck waits here until its processes are gone, which only a look can tell.
-    pub(super) fn hear(&mut self, event: Event, now: Now) {
+    /// Passes an event of a thread on to the machine. A stuck attempt is held back until [`Action::Tick`] finds its processes gone.
+    pub(super) fn on_event(&mut self, event: Event, now: Now) {
         let Event::Ended(ended) = event else {
             return self.machine.on_event(event, now);
         };
@@ -81,7 +84,7 @@ impl Engine {
     fn offer(&mut self, runs: Vec<Claimed>, alone: bool, now: Now) {
         let mut work = Vec::new();
         for claimed in runs {
-            // The machine offers what its catalogue knows.
+            // The machine offers only runs of jobs in its catalogue.
             if let Some(job) = self.prepare(&claimed.job) {
                 work.push((claimed, job));
             }
@@ -105,7 +108,7 @@ impl Engine {
         Some(prepared)
     }
 
-    /// On a thread of its own: a catalogue of thousands of jobs takes its time, and so may its disk.
+    /// Loads the catalogue on a separate thread: thousands of jobs, or a slow disk, would block the main loop.
     fn load(&self) {
         let (reload, shared) = (Arc::clone(&self.reload), Arc::clone(&self.shared));
         let load = move || {
@@ -126,7 +129,7 @@ impl Engine {
         self.ledger.submit(entries.collect());
     }
 
-    /// One write of a batch. The last to be answered sends all answers on; they come in order.
+    /// One write of a batch. Writes are answered in order; the last sends all answers to the main loop.
     fn entry(&self, batch: &Arc<Batch>, index: usize, answers: &Answers) -> Entry {
         let (batch, answers) = (Arc::clone(batch), Arc::clone(answers));
         let (turns, shared) = (Arc::clone(&self.turns), Arc::clone(&self.shared));

@@ -1,6 +1,6 @@
-//! The birth of a worker: signals, registration, threads.
+//! The start of a worker: signals, registration, threads.
 //!
-//! Rule: signals are counted before anything is registered, and the lock is held before the row exists.
+//! Rule: signal handlers are installed before the worker is registered, and the lock is held before its row exists.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Engine;
-use super::tell::Teller;
+use super::tell::ManagerNotifier;
 use crate::catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NO_QUEUES, Opened, ServedQueue, Settings, Store};
 use crate::worker::alone::Starter;
 use crate::worker::batch::Only;
-use crate::worker::house::House;
+use crate::worker::house::Housekeeper;
 use crate::worker::identity::Identity;
 use crate::worker::inbox::Inbox;
 use crate::worker::machine::{Machine, Now, Setup};
@@ -56,7 +56,7 @@ impl Engine {
             uuid: store.uuid().to_owned(),
             starter: Starter::new(worker, std::mem::take(&mut options.own_arguments)),
         });
-        let only = match take_place(
+        let only = match join_store(
             &mut store,
             &shared.local,
             worker,
@@ -75,8 +75,8 @@ impl Engine {
         let lock = identity.lock.held_file()?;
         let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
         let ledger = Arc::new(Ledger::start(store)?);
-        let start_house = || {
-            House::start(
+        let start_housekeeper = || {
+            Housekeeper::start(
                 &options.open,
                 Arc::clone(&ledger),
                 worker,
@@ -85,9 +85,9 @@ impl Engine {
                 only.is_some(),
             )
         };
-        let house = parent.is_none().then(start_house).transpose()?;
+        let housekeeper = parent.is_none().then(start_housekeeper).transpose()?;
         let slots = start_slots(&options, worker, &shared)?;
-        let teller = Teller::new(options.notify, &catalogue);
+        let notifier = ManagerNotifier::new(options.notify, &catalogue);
         let setup = Setup {
             worker,
             slots: options.slots as usize,
@@ -105,13 +105,13 @@ impl Engine {
             ledger,
             turns: Arc::default(),
             reader,
-            house,
+            housekeeper,
             reload,
             signals,
             hangups,
             slots,
             prepared: HashMap::new(),
-            teller,
+            notifier,
             serves_one: only.is_some(),
             stuck: Vec::new(),
         };
@@ -132,7 +132,7 @@ impl Engine {
     }
 }
 
-/// The queues as the row of the worker names them.
+/// The queues, as the row of the worker shows them.
 fn label(options: &Options) -> String {
     if serves_one(options) {
         NO_QUEUES.to_owned()
@@ -141,15 +141,15 @@ fn label(options: &Options) -> String {
     }
 }
 
-/// Whether it works one run and no other.
+/// Whether the worker serves one run and no other.
 fn serves_one(options: &Options) -> bool {
     options.foreground.is_some() || options.handed_over.is_some()
 }
 
-/// What a process that runs other people's commands sets for itself.
+/// Prepares this process to run commands: descriptor limit, close-on-exec, child subreaper.
 fn prepare_process(slots: u32) -> Result<()> {
     descriptors::make_room(slots)?;
-    // Descriptors that we inherited are not our commands'.
+    // Commands must not get descriptors that we inherited.
     if let Err(error) = spawn::seal_descriptors() {
         log::event(
             Level::Warn,
@@ -163,9 +163,9 @@ fn prepare_process(slots: u32) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a store that may not be shared with a worker of another pid namespace, before anything of ours is in force there; the
-/// one run that it works, if it is for one.
-fn take_place(
+/// Refuses a store that has a live worker of another pid namespace, before it puts our rules in force. Returns the only run that
+/// this worker serves, if it serves one.
+fn join_store(
     store: &mut Store,
     local: &Local,
     worker: WorkerId,
@@ -173,17 +173,17 @@ fn take_place(
     reload: &Reload,
     now_ms: i64,
 ) -> Result<Option<Only>> {
-    // Behind our registration, so that of two workers that start at once one sees the other.
+    // After our registration, so that of two workers that start together at least one sees the other.
     refuse_foreign(store, local, worker)?;
     put_in_force(store, options, reload, now_ms)?;
     match options.handed_over {
         Some(from) => Ok(Some(Only::HandedOver(from))),
-        None => Ok(enqueue_for(store, worker, options, now_ms)?.map(Only::Kept)),
+        None => Ok(enqueue_foreground(store, worker, options, now_ms)?.map(Only::Foreground)),
     }
 }
 
-/// Only a worker that serves others puts rules in force. Not those that it read before somebody changed them: a command may have
-/// put the newer ones in force meanwhile.
+/// Puts the rules of the catalogue in force, unless the worker serves one run only. Reloads a catalogue that changed since it was
+/// read: a command may have put the newer rules in force meanwhile.
 fn put_in_force(
     store: &mut Store,
     options: &mut Options,
@@ -202,9 +202,9 @@ fn put_in_force(
     Ok(())
 }
 
-/// Stores the run of the foreground, if there is one, so that only this worker takes it. A duplicate stays with the worker that has
-/// it; one that waits for anybody is taken by our first claim.
-fn enqueue_for(
+/// Enqueues the run of `jobctl run` and reserves it for this worker. A duplicate that another worker has stays with that worker;
+/// one that is reserved for no worker is taken by our first claim.
+fn enqueue_foreground(
     store: &mut Store,
     worker: WorkerId,
     options: &Options,

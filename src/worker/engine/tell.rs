@@ -1,7 +1,7 @@
-//! What the service manager is told: ready, status, signs of life, and that a stop takes its time.
+//! Messages to the service manager: ready, status, watchdog, and how long a stop may still take.
 //!
-//! Rule: only the main loop comes here, so a worker whose main thread hangs falls silent, and one whose commands take long
-//! does not.
+//! Rule: only the main loop calls this. So a worker whose main thread hangs stops sending the watchdog message, and one whose
+//! commands take long does not.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use crate::worker::machine::{Machine, NOTHING_RUNS, Now, Stop, View, longest_gra
 /// How often the status is sent.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a stop may go on after each turn that asks for it.
+/// The longest extension of the stop timeout that one message asks for.
 const EXTENSION: Duration = Duration::from_mins(1);
 
-/// The service manager, and when to tell it again.
-pub(super) struct Teller {
+/// Sends the state of the worker to the service manager.
+pub(super) struct ManagerNotifier {
     notify: Notify,
-    tell_at: Duration,
-    /// The longest grace of any catalogue that we had.
+    next_status: Duration,
+    /// The longest grace in all catalogues since the start.
     longest_grace: Duration,
-    /// A stop that goes on after this is stuck.
+    /// When the stop should be over; a stop that lasts longer is stuck.
     stop_ends: Option<Duration>,
 }
 
-impl Teller {
+impl ManagerNotifier {
     pub(super) fn new(notify: Notify, catalogue: &Catalogue) -> Self {
         Self {
             notify,
-            tell_at: Duration::ZERO,
+            next_status: Duration::ZERO,
             longest_grace: longest_grace(catalogue),
             stop_ends: None,
         }
@@ -41,7 +41,7 @@ impl Teller {
         self.longest_grace = self.longest_grace.max(longest_grace(catalogue));
     }
 
-    /// At work: at the start, and again after a reload.
+    /// The worker is ready: after the start and after each reload.
     pub(super) fn ready(&mut self, status: &str) {
         self.notify.ready(status);
     }
@@ -51,16 +51,16 @@ impl Teller {
         self.notify.reloading();
     }
 
-    /// A stop has begun, or come further.
+    /// A stop has begun or has reached its next stage.
     pub(super) fn stopping(&mut self, stop: Stop, now: Now) {
         if self.stop_ends.is_none() {
             self.notify.stopping();
         }
         self.stop_ends = stop_end(stop, now.steady, self.longest_grace);
-        self.tell_at = now.steady;
+        self.next_status = now.steady;
     }
 
-    /// The loop has ended; slots and threads still have to.
+    /// The main loop has ended; slots and threads have not.
     pub(super) fn end(&mut self, result: &Result<()>) {
         if self.stop_ends.is_none() {
             self.notify.stopping();
@@ -72,16 +72,16 @@ impl Teller {
         self.notify.extend_timeout(EXTENSION);
     }
 
-    /// Each turn: a sign of life if it is time, and once in a tick the rest.
+    /// To be called in each turn of the loop: sends the watchdog message when it is due, and the status once a second.
     pub(super) fn turn(&mut self, machine: &Machine, view: &View, now: Now) {
-        if !self.notify.is_heard() {
+        if !self.notify.is_connected() {
             return;
         }
         self.notify.watchdog();
-        if now.steady < self.tell_at {
+        if now.steady < self.next_status {
             return;
         }
-        self.tell_at = now.steady + TICK;
+        self.next_status = now.steady + TICK;
         self.notify.status(&machine.status(view, now));
         if let Some(end) = self.stop_ends {
             let left = end.saturating_sub(now.steady);
@@ -89,8 +89,8 @@ impl Teller {
         }
     }
 
-    /// How long the manager may be left without a sign of life.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// The time until the next watchdog message is due; `None` without a watchdog.
+    pub(super) fn until_watchdog(&self) -> Option<Duration> {
         let at = self.notify.watchdog_at()?;
         Some(at.saturating_duration_since(clock::monotonic()))
     }

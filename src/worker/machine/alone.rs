@@ -1,6 +1,7 @@
-//! Runs that must be alone: what follows from the end of the worker of its own that such a run was handed over to.
+//! Runs that must be alone: each was handed over to a separate worker, and the end of that worker is handled here.
 //!
-//! Rule: the claim is held until its return is stored. One that was taken over has another fence, and then the return changes nothing.
+//! Rule: the claim is held until its return is stored. If the separate worker took the claim over, the fence is stale and the
+//! return changes nothing.
 
 use super::{Action, AloneEnd, Machine, Now};
 use crate::attempt::{Shortage, ShortageScope};
@@ -17,11 +18,11 @@ impl Machine {
     ) {
         match end {
             AloneEnd::Lacks(shortage) => {
-                self.shortages.meet(&shortage, &job, now);
+                self.shortages.on_shortage(&shortage, &job, now);
                 self.claiming.uncount(1);
             }
             AloneEnd::Worked => {
-                self.shortages.start(&job);
+                self.shortages.on_started(&job);
                 self.summary.attempts += 1;
             }
             AloneEnd::Killed => {
@@ -29,14 +30,15 @@ impl Machine {
                 self.killed_alone.insert(fence, job);
             }
         }
-        // It may be dead: then a drain waits until its run is recovered.
-        let look = self.draining.look_again();
-        self.actions.push(Action::LookAtOthers(look));
-        self.claiming.look = true;
+        // If that worker died, a drain must wait until its run is recovered.
+        let check = self.draining.require_new_check();
+        self.actions.push(Action::CheckOthers(check));
+        self.claiming.should_claim = true;
         self.writes.give_back(run, fence);
     }
 
-    /// The return of a claim is stored. What killed a worker before it took the run over would do so again at once.
+    /// The return of a claim is stored. If its separate worker was killed before it took the run over, the job is paused: an
+    /// immediate retry would meet the same end.
     pub(super) fn on_returned(&mut self, fence: Fence, outcome: Outcome, now: Now) {
         self.held.remove(&fence);
         let killed = self.killed_alone.remove(&fence);
@@ -45,7 +47,7 @@ impl Machine {
                 scope: ShortageScope::Job,
                 message: "the worker of its own was killed before it took the run over".to_owned(),
             };
-            self.shortages.meet(&shortage, &job, now);
+            self.shortages.on_shortage(&shortage, &job, now);
         }
     }
 }

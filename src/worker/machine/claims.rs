@@ -8,10 +8,10 @@ use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind};
 use crate::records::{PassedOver, ServedQueue};
 use crate::run::{Fence, RunId};
-use crate::worker::batch::{ClaimAnswer, ClaimOrder, Foreground, Only, Place};
-use crate::worker::ended::Ended;
+use crate::worker::batch::{ClaimAnswer, ClaimOrder, ForegroundRun, Only, RunLocation};
+use crate::worker::ended::EndedAttempt;
 
-/// Claims in a row that are refused as a defect end the worker.
+/// After this many consecutive claims that fail with an internal error the worker ends.
 const REFUSED_MAX: u32 = 5;
 
 #[derive(Debug)]
@@ -19,15 +19,15 @@ pub(super) struct Claiming {
     asked_queues: Vec<ServedQueue>,
     pub(super) queues: Arc<Vec<ServedQueue>>,
     durations: Durations,
-    /// Runs may be ready that we have not seen.
-    pub(super) look: bool,
-    /// Claims in a row that were refused as a defect.
+    /// Runs may have become claimable since the last claim.
+    pub(super) should_claim: bool,
+    /// Consecutive claims that failed with an internal error.
     refused: u32,
-    /// When a run becomes due, milliseconds UTC.
+    /// When the next run becomes due, milliseconds UTC.
     next_due_ms: Option<i64>,
-    /// What the last claim passed over.
-    pub(super) passed: PassedOver,
-    /// The last claim found nothing, and there was nothing more.
+    /// Runs that the last claim could not take because a gate was closed.
+    pub(super) passed_over: PassedOver,
+    /// The last claim returned no runs and had searched everything.
     nothing_claimable: bool,
     left_to_claim: Option<u64>,
 }
@@ -42,10 +42,10 @@ impl Claiming {
             asked_queues,
             queues: Arc::default(),
             durations: Durations::default(),
-            look: true,
+            should_claim: true,
             refused: 0,
             next_due_ms: None,
-            passed: PassedOver::default(),
+            passed_over: PassedOver::default(),
             nothing_claimable: false,
             left_to_claim: max_runs,
         };
@@ -56,10 +56,10 @@ impl Claiming {
     pub(super) fn use_catalogue(&mut self, catalogue: &Catalogue) {
         self.durations = Durations::default();
         self.choose_queues(catalogue);
-        self.look = true;
+        self.should_claim = true;
     }
 
-    /// The queues that are served; in which order is for the rules in force to say.
+    /// The queues that are served; their order follows from the rules in force.
     fn choose_queues(&mut self, catalogue: &Catalogue) {
         let asked = &self.asked_queues;
         let served = |name: &String| match asked.iter().find(|queue| queue.name == *name) {
@@ -69,7 +69,7 @@ impl Claiming {
         self.queues = Arc::new(catalogue.queues.keys().filter_map(served).collect());
     }
 
-    pub(super) fn learn(&mut self, ended: &Ended) {
+    pub(super) fn learn(&mut self, ended: &EndedAttempt) {
         if ended.started {
             let took_ms = ended.report.ran_ms;
             self.durations
@@ -77,31 +77,31 @@ impl Claiming {
         }
     }
 
-    /// What is due by now is looked for.
+    /// Requests a claim when the time of the next due run or opening has come.
     pub(super) fn pass_time(&mut self, now: Now) {
-        for due_ms in [&mut self.next_due_ms, &mut self.passed.opens_ms] {
+        for due_ms in [&mut self.next_due_ms, &mut self.passed_over.opens_ms] {
             if due_ms.is_some_and(|it| it <= now.wall_ms) {
                 *due_ms = None;
-                self.look = true;
+                self.should_claim = true;
             }
         }
     }
 
-    /// When time alone calls for a claim, milliseconds UTC.
+    /// When the next claim is due although nothing else happens, milliseconds UTC.
     pub(super) fn due_ms(&self) -> Option<i64> {
-        let due = [self.next_due_ms, self.passed.opens_ms];
+        let due = [self.next_due_ms, self.passed_over.opens_ms];
         due.into_iter().flatten().min()
     }
 
-    pub(super) fn is_dry(&self) -> bool {
-        self.nothing_claimable && !self.look
+    pub(super) fn nothing_claimable(&self) -> bool {
+        self.nothing_claimable && !self.should_claim
     }
 
-    pub(super) fn has_had_enough(&self) -> bool {
+    pub(super) fn has_reached_max_runs(&self) -> bool {
         self.left_to_claim == Some(0)
     }
 
-    /// Claims came to nothing: they do not count towards the number of attempts.
+    /// These claims led to no attempt, so they do not count towards `max_runs`.
     pub(super) fn uncount(&mut self, runs: usize) {
         if let Some(left) = &mut self.left_to_claim {
             *left += runs as u64;
@@ -110,14 +110,14 @@ impl Claiming {
 }
 
 impl Machine {
-    /// The next claim, if there is to be one; `with_ends` where ends are written anyway.
+    /// The next claim, if one is to be made; `with_ends`: the batch stores ends anyway.
     pub(super) fn next_claim(&mut self, with_ends: bool, view: &View) -> Option<ClaimOrder> {
         let (max, free) = self.wanted(view);
         let is_worth_it = free > 0 || with_ends;
-        if !self.claiming.look || max == 0 || !is_worth_it {
+        if !self.claiming.should_claim || max == 0 || !is_worth_it {
             return None;
         }
-        self.claiming.look = false;
+        self.claiming.should_claim = false;
         Some(ClaimOrder {
             queues: Arc::clone(&self.claiming.queues),
             max,
@@ -128,7 +128,7 @@ impl Machine {
         })
     }
 
-    /// How many runs this worker may take now, and how many of them have a slot.
+    /// How many runs this worker may claim now, and how many of them find an idle slot.
     fn wanted(&self, view: &View) -> (usize, usize) {
         let free = view.idle.saturating_sub(view.queued);
         let lacks = match self.only {
@@ -158,8 +158,8 @@ impl Machine {
         let claiming = &mut self.claiming;
         claiming.refused = 0;
         claiming.nothing_claimable = claims.runs.is_empty() && !claims.full;
-        claiming.look |= claims.full;
-        claiming.passed = claims.passed;
+        claiming.should_claim |= claims.full;
+        claiming.passed_over = claims.passed;
         claiming.next_due_ms = next_due_ms;
         if let Some(left) = &mut claiming.left_to_claim {
             *left = left.saturating_sub(claims.runs.len() as u64);
@@ -173,7 +173,7 @@ impl Machine {
         let (mut work, mut alone, mut back) = (Vec::new(), Vec::new(), Vec::new());
         for claimed in claims.runs {
             self.hold(claimed.run, claimed.fence);
-            // While the claim was under way a stop was asked for, or a catalogue loaded that has no such job.
+            // While the claim was under way a stop was requested, or a catalogue without this job was loaded.
             let is_wanted = self.stop == Stop::No && self.catalogue.jobs.contains_key(&claimed.job);
             if !is_wanted {
                 back.push((claimed.run, claimed.fence));
@@ -191,29 +191,29 @@ impl Machine {
         }
         let was_taken_away = matches!(self.only, Some(Only::HandedOver(_))) && found_nothing;
         if was_taken_away || (!back.is_empty() && self.only.is_some()) {
-            // Nobody here can work it any more.
+            // This worker cannot work its only run any more.
             self.begin_stop(Stop::Graceful(now.steady));
         }
         self.give_back(back);
-        if let (Some(answer), Some(run)) = (foreground, self.kept()) {
-            self.look_after_foreground(run, answer, now);
+        if let (Some(answer), Some(run)) = (foreground, self.foreground_run()) {
+            self.on_foreground_answer(run, answer, now);
         }
     }
 
-    /// The run of the foreground: its next start, or its end by somebody else's hand.
-    fn look_after_foreground(&mut self, run: RunId, answer: Foreground, now: Now) {
-        let passed = self.claiming.passed;
+    /// Schedules the next claim of the run of `jobctl run`, or stops because the run has ended.
+    fn on_foreground_answer(&mut self, run: RunId, answer: ForegroundRun, now: Now) {
+        let passed = self.claiming.passed_over;
         let waits_for_others = passed.gated || passed.opens_ms.is_some();
-        match answer.place {
-            Place::Ours { due_ms } => {
-                // What is due and has to wait for others looks again when they have moved.
+        match answer.location {
+            RunLocation::ReservedHere { due_ms } => {
+                // A run that is due but waits for other runs is claimed again after a commit, not at a time.
                 self.claiming.next_due_ms = (!waits_for_others).then_some(due_ms);
             }
-            // A duplicate is somebody else's run: a commit says that it moved, no clock does.
-            Place::Runs(_) | Place::Kept(_) => {}
-            Place::Over => self.begin_stop(Stop::Graceful(now.steady)),
+            // Another worker has the duplicate; only a commit can show that its state changed.
+            RunLocation::Running(_) | RunLocation::ReservedFor(_) => {}
+            RunLocation::Ended => self.begin_stop(Stop::Graceful(now.steady)),
         }
-        let elsewhere = answer.place.elsewhere(self.worker);
+        let elsewhere = answer.location.other_worker(self.worker);
         if answer.adopted {
             self.log(Note::DuplicateAdopted { run });
         } else if let (Some(worker), true) = (elsewhere, self.elsewhere != elsewhere) {
@@ -223,8 +223,8 @@ impl Machine {
     }
 
     pub(super) fn on_claim_refused(&mut self, error: &Error) {
-        self.claiming.look = true;
-        // Its outcome may be unknown: give back what is ours by the store and that we do not know of.
+        self.claiming.should_claim = true;
+        // The claim may have been stored all the same: give back claims that the store calls ours and that we do not know.
         self.writes.reconcile = true;
         self.claiming.refused += u32::from(error.kind == Kind::Bug);
         if self.claiming.refused >= REFUSED_MAX {
@@ -233,7 +233,7 @@ impl Machine {
     }
 
     fn hold(&mut self, run: RunId, fence: Fence) {
-        let held = super::Held {
+        let held = super::HeldClaim {
             run,
             cancelled: false,
         };

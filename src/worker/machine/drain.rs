@@ -1,85 +1,85 @@
-//! When a worker ends by itself: stopped, its number of runs reached, or nothing left that it may wait for.
+//! When a worker ends: after a stop, after its number of attempts, or when it drains and nothing is left to wait for.
 
-use super::{Action, Left, Machine, Stop};
+use super::{Action, Machine, Remaining, Stop};
 use crate::error::Result;
 use crate::worker::Drain;
 
 /// How far the question is what is left.
 #[derive(Debug)]
-enum Asked {
-    No,
-    /// The reader was asked; the answer does not count where runs were claimed meanwhile.
-    Waiting {
+enum Query {
+    NotAsked,
+    /// The reader has not answered yet; the answer is stale if runs were claimed meanwhile.
+    Pending {
         stale: bool,
     },
-    /// It counts at the next claim that finds nothing.
-    Answered(Left),
-    /// Something is left to wait for, as far as is known.
-    Judged,
+    /// The answer is used at the next claim that finds nothing.
+    Answered(Remaining),
+    /// Runs are left to wait for, by the last answer.
+    MustWait,
 }
 
 #[derive(Debug)]
 pub(super) struct Draining {
     drain: Option<Drain>,
-    /// Dead workers were looked for: before that nobody can say that nothing is left.
-    others_looked_at: bool,
-    /// The look that counts, by its number: one since a worker of ours has ended.
-    look: u64,
-    asked: Asked,
+    /// No dead worker is left to recover. Until then it is unknown whether runs are left.
+    others_checked: bool,
+    /// The number of the check that counts: one made after the latest end of a separate worker of ours.
+    check: u64,
+    query: Query,
 }
 
 impl Draining {
     pub(super) fn new(drain: Option<Drain>) -> Self {
         Self {
             drain,
-            others_looked_at: false,
-            look: 0,
-            asked: Asked::No,
+            others_checked: false,
+            check: 0,
+            query: Query::NotAsked,
         }
     }
 
-    /// Time has passed, or another process has committed.
+    /// Repeats the query, because time has passed or another process has committed.
     pub(super) fn ask_again(&mut self) {
-        if matches!(self.asked, Asked::Judged) {
-            self.asked = Asked::No;
+        if matches!(self.query, Query::MustWait) {
+            self.query = Query::NotAsked;
         }
     }
 
-    /// Other workers were looked at, and none is dead and not yet recovered.
-    pub(super) fn see_others(&mut self, look: u64) {
-        self.others_looked_at |= look == self.look;
+    /// A check of all other workers found no dead worker left to recover.
+    pub(super) fn on_others_checked(&mut self, check: u64) {
+        self.others_checked |= check == self.check;
     }
 
-    /// A worker of ours has ended, perhaps dead: only a look from now on counts. Its number.
-    pub(super) fn look_again(&mut self) -> u64 {
-        self.others_looked_at = false;
-        self.look += 1;
-        self.look
+    /// A separate worker of ours has ended and may need recovery: only a check from now on counts. Returns its number.
+    pub(super) fn require_new_check(&mut self) -> u64 {
+        self.others_checked = false;
+        self.check += 1;
+        self.check
     }
 
-    /// Runs were claimed.
+    /// Discards the answer, because runs were claimed.
     pub(super) fn forget(&mut self) {
-        self.asked = match self.asked {
-            Asked::Waiting { .. } => Asked::Waiting { stale: true },
-            _ => Asked::No,
+        self.query = match self.query {
+            Query::Pending { .. } => Query::Pending { stale: true },
+            _ => Query::NotAsked,
         };
     }
 }
 
 impl Machine {
-    /// Nothing is claimed, and nothing is to be stored or under way, but for what is left to recovery.
+    /// No claim is held and no write is pending, apart from claims that are left to recovery.
     fn is_quiet(&self) -> bool {
         self.held.len() == self.stuck.len() + self.writes.given_up() && self.writes.is_idle()
     }
 
-    /// Nothing can be claimed as far as we know.
-    fn is_dry(&self) -> bool {
+    /// Whether this worker could do nothing more, as far as it knows.
+    fn is_out_of_work(&self) -> bool {
         self.is_quiet()
             && self.stuck.is_empty()
-            && self.claiming.is_dry()
-            // What one job lacks may be lacking for ever; what the host lacks passes.
+            && self.claiming.nothing_claimable()
+            // A shortage of one job may last for ever and is not waited for; a shortage of the host passes.
             && !self.shortages.stops_all()
-            && self.draining.others_looked_at
+            && self.draining.others_checked
             && self.only.is_none()
     }
 
@@ -87,53 +87,56 @@ impl Machine {
         if self.end.is_some() || !self.is_quiet() {
             return;
         }
-        // What cannot be ended stays claimed; whoever comes next sees the processes and waits for them.
+        // Runs whose processes cannot be ended stay claimed; the worker that recovers them waits for these processes.
         let stopped = self.stop != Stop::No;
-        if stopped || (self.stuck.is_empty() && self.claiming.has_had_enough()) {
+        if stopped || (self.stuck.is_empty() && self.claiming.has_reached_max_runs()) {
             return self.finish(Ok(()));
         }
-        let (Some(drain), true) = (self.draining.drain, self.is_dry()) else {
+        let (Some(drain), true) = (self.draining.drain, self.is_out_of_work()) else {
             return;
         };
-        match std::mem::replace(&mut self.draining.asked, Asked::Judged) {
-            Asked::No => {
-                self.draining.asked = Asked::Waiting { stale: false };
-                self.actions.push(Action::ReadLeft);
+        match std::mem::replace(&mut self.draining.query, Query::MustWait) {
+            Query::NotAsked => {
+                self.draining.query = Query::Pending { stale: false };
+                self.actions.push(Action::ReadRemaining);
             }
-            Asked::Answered(left) => {
-                let comes = || self.claiming.passed.comes || self.more_comes(&left);
-                if drain == Drain::Now || !comes() {
-                    self.summary.left = left.waiting;
+            Query::Answered(remaining) => {
+                let more_comes = || self.claiming.passed_over.comes || self.more_comes(&remaining);
+                if drain == Drain::Now || !more_comes() {
+                    self.summary.left = remaining.waiting;
                     self.finish(Ok(()));
                 }
             }
-            asked => self.draining.asked = asked,
+            query => self.draining.query = query,
         }
     }
 
-    pub(super) fn on_left(&mut self, answer: Result<Left>) {
-        let stale = matches!(self.draining.asked, Asked::Waiting { stale: true });
-        self.draining.asked = match answer {
-            Ok(left) if !stale => Asked::Answered(left),
-            Ok(_) => Asked::No,
+    pub(super) fn on_remaining(&mut self, answer: Result<Remaining>) {
+        let stale = matches!(self.draining.query, Query::Pending { stale: true });
+        self.draining.query = match answer {
+            Ok(remaining) if !stale => Query::Answered(remaining),
+            Ok(_) => Query::NotAsked,
             Err(error) => {
                 self.on_store_error(&error);
-                // Asked again in the next tick.
-                Asked::Judged
+                // The next tick repeats the query.
+                Query::MustWait
             }
         };
     }
 
-    /// Whether something that this worker serves will become ready by itself: by time alone, or by the end of a run that is
-    /// under way, which another worker has.
-    fn more_comes(&self, left: &Left) -> bool {
+    /// Whether a run that this worker serves will become ready without an operator: at its due time, or at the end of a run that
+    /// another worker has.
+    fn more_comes(&self, remaining: &Remaining) -> bool {
         let serves = |queue: &String, job: &String| {
             self.claiming.queues.iter().any(|it| it.name == *queue)
                 && self.catalogue.jobs.contains_key(job)
-                && !left.paused.contains(job)
+                && !remaining.paused.contains(job)
         };
-        let mut later = left.waiting.iter().filter(|it| it.due_ms.is_some());
+        let mut later = remaining.waiting.iter().filter(|it| it.due_ms.is_some());
         later.any(|it| serves(&it.queue, &it.job))
-            || left.behind.iter().any(|(queue, job)| serves(queue, job))
+            || remaining
+                .behind
+                .iter()
+                .any(|(queue, job)| serves(queue, job))
     }
 }

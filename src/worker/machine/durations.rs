@@ -6,17 +6,17 @@ use std::sync::Arc;
 use crate::catalogue::Job;
 use crate::run::Guarantee;
 
-/// Work whose median is shorter than this may be claimed ahead of a free slot: the claim then costs more than the wait.
+/// Runs whose median duration is below this may be claimed ahead of a free slot: the claim costs more than the wait.
 const SHORT_MS: i64 = 50;
 
-/// So much work, by the median of past runs, may wait here for a slot.
+/// At most this much work, by the median duration of past runs, is claimed ahead for each slot.
 const AHEAD_MS: i64 = 10;
 
-/// Durations that the median is taken over, and how many it needs.
+/// The median is taken over the last `SAMPLES` durations and needs at least `SAMPLES_MIN`.
 const SAMPLES: usize = 16;
 const SAMPLES_MIN: usize = 5;
 
-/// What is known of the jobs of one catalogue.
+/// Durations of the jobs of one catalogue.
 #[derive(Debug, Default)]
 pub(super) struct Durations {
     jobs: HashMap<String, Samples>,
@@ -31,7 +31,7 @@ struct Samples {
 }
 
 impl Durations {
-    /// Learns how long an attempt took.
+    /// Records the duration of an attempt.
     pub(super) fn learn(&mut self, name: &str, job: &Job, duration_ms: i64) {
         let intake = &job.intake;
         if intake.guarantee == Guarantee::AtMostOnce
@@ -62,8 +62,7 @@ impl Durations {
         }
     }
 
-    /// How many runs may wait for each slot: as many as will start well within the patience of a claimed run, by what their
-    /// jobs took.
+    /// How many runs may be claimed ahead for each slot, so that all of them start well before they would be taken back.
     pub(super) fn ahead_per_slot(&self) -> usize {
         let medians = self.short.iter().filter_map(|name| self.jobs.get(name));
         match medians.map(|samples| samples.median_ms).max() {

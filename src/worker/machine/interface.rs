@@ -1,4 +1,4 @@
-//! What goes into the machine and what comes out: clocks, a view of the slots, events; actions.
+//! The interface of the machine. Input: clocks, a view of the slots, events. Output: actions.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::records::{Claimed, ServedQueue, Start};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::worker::Drain;
 use crate::worker::batch::{Batch, Done, Only};
-use crate::worker::ended::Ended;
+use crate::worker::ended::EndedAttempt;
 
 /// The clocks, read once for each turn of the loop.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// The monotonic clock, from any fixed moment.
+    /// The monotonic clock, since an arbitrary fixed moment.
     pub steady: Duration,
     /// The wall clock, milliseconds UTC.
     pub wall_ms: i64,
@@ -25,178 +25,178 @@ pub struct Now {
     pub boot_ms: i64,
 }
 
-/// What the slots are doing.
+/// The state of the slots and of the runs queued for them.
 #[derive(Debug, Default)]
 pub struct View {
     /// Slots without work.
     pub idle: usize,
     /// Claimed runs that wait for a slot.
     pub queued: usize,
-    /// Whether one of them waits for longer than a short patience and no idle slot is about to take it.
+    /// Whether a queued run has waited for more than 20 ms and no idle slot is about to take it.
     pub overdue: bool,
-    /// Attempts that run for longer than a tenth of a second and are not in the store.
+    /// Attempts that have run for more than 100 ms and whose start is not stored.
     pub starts: Vec<Start>,
-    /// Whether an attempt, of whatever age, is not in the store.
+    /// Whether any attempt, however young, has a start that is not stored.
     pub unnoted: bool,
 }
 
-/// What the loop hears.
+/// An input of the machine.
 #[derive(Debug)]
 pub enum Event {
-    /// A slot has ended an attempt.
-    Ended(Box<Ended>),
-    /// The batch under way was answered, write by write.
+    /// An attempt has ended.
+    Ended(Box<EndedAttempt>),
+    /// The results of the batch under way, one for each write.
     Answered(Vec<Result<Done>>),
-    /// Queued runs were taken back from the slots, as [`Action::TakeBack`] asked.
+    /// The answer to [`Action::TakeBack`]: the runs taken back from the queue of the slots.
     TakenBack(Vec<(RunId, Fence)>),
-    /// A slot has ended an attempt whose processes live on after SIGKILL: its run stays claimed until [`Event::Ended`] comes.
+    /// An attempt has ended and its processes survived SIGKILL: its run stays claimed until [`Event::Ended`] comes.
     Stuck {
-        /// Whose attempt.
+        /// The run of the attempt.
         run: RunId,
         /// Its claim.
         fence: Fence,
-        /// The processes.
+        /// The surviving processes.
         pids: Vec<i32>,
     },
-    /// The worker of its own that a slot started for a claimed run has ended, or was not started.
+    /// The separate worker that a slot started for one claimed run has ended, or could not be started.
     AloneEnded {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// The claim; stale where that worker took the run over.
+        /// The claim; stale if that worker took the run over.
         fence: Fence,
         /// Its job.
         job: String,
-        /// How.
+        /// How it ended.
         end: AloneEnd,
     },
-    /// The housekeeper looked at every other worker.
-    Looked {
-        /// Runs of dead ones can be claimed again.
+    /// The housekeeper checked every other worker.
+    OthersChecked {
+        /// Runs of dead workers became claimable.
         freed: bool,
-        /// No other worker is dead and not yet recovered.
-        whole: bool,
-        /// The last [`Action::LookAtOthers`] that was made before; 0 before the first.
-        asked: u64,
+        /// No dead worker is left to recover.
+        all_recovered: bool,
+        /// The number of the latest [`Action::CheckOthers`] that preceded this check; 0 if there was none.
+        check: u64,
     },
     /// Another process committed something.
     Commits,
-    /// What operators want of this worker, as the store says it.
+    /// Requests of operators to this worker, read from the store.
     Requests {
-        /// Running runs that are to be cancelled.
+        /// Running runs to cancel.
         cancels: Vec<(RunId, Fence)>,
-        /// The worker is to stop.
+        /// Whether the worker is to stop.
         stop: bool,
     },
-    /// The row of this worker is gone: its runs belong to others.
+    /// The row of this worker is gone, so its runs belong to other workers.
     Unregistered,
     /// The path of our lock file names another file.
     LockTampered,
-    /// A read failed; it is repeated by the reader itself.
+    /// A read failed; the reader retries it.
     ReadFailed(Error),
-    /// What waits in the store, as [`Action::ReadLeft`] asked.
-    Left(Result<Left>),
-    /// SIGHUP, or another process loaded a newer catalogue.
+    /// The answer to [`Action::ReadRemaining`].
+    Remaining(Result<Remaining>),
+    /// SIGHUP was received, or another process loaded a newer catalogue.
     Reload,
-    /// The catalogue was loaded or refused, as [`Action::Load`] asked.
+    /// The answer to [`Action::Load`].
     Loaded(Result<Arc<Catalogue>>),
-    /// SIGTERM or SIGINT.
+    /// SIGTERM or SIGINT was received.
     Terminate,
-    /// The database is gone or damaged, or a thread is.
+    /// The database is gone or damaged, or a thread panicked.
     Lost(Error),
 }
 
-/// What the store says about waiting runs.
+/// Waiting runs that a drain may have to wait for.
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct Remaining {
     /// Waiting runs by queue and job.
     pub waiting: WaitingRuns,
     /// Paused jobs.
     pub paused: HashSet<String>,
-    /// Queues and jobs of waiting runs that wait for one that runs.
+    /// Queues and jobs of runs that wait for a running run.
     pub behind: Vec<(String, String)>,
 }
 
-/// How the worker of its own for a claimed run ended.
+/// How the separate worker for one claimed run ended.
 #[derive(Debug)]
 pub enum AloneEnd {
-    /// It made an attempt, or was not needed any more.
+    /// It made an attempt, or found the claim gone.
     Worked,
-    /// It made none, or was not started.
+    /// It made no attempt, or could not be started.
     Lacks(Shortage),
-    /// By a signal, or it hangs: perhaps before it took the run over.
+    /// A signal ended it, or it hangs; perhaps before it took the run over.
     Killed,
 }
 
-/// Which queued runs are taken back.
+/// Which queued runs to take back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeBack {
     /// All of them.
     All,
-    /// Those that wait for longer than a short patience and that no idle slot is about to take.
+    /// Those that have waited for more than 20 ms and that no idle slot is about to take.
     Overdue,
 }
 
-/// What the loop is to do.
+/// An output of the machine: what the loop must do.
 #[derive(Debug)]
 pub enum Action {
-    /// Store this in one transaction and answer with [`Event::Answered`].
+    /// Store this batch in one transaction and answer with [`Event::Answered`].
     Submit(Arc<Batch>),
     /// Hand these runs to the slots.
     Offer(Vec<Claimed>),
-    /// Hand these to the slots, each to be worked by a worker of its own: answer with [`Event::AloneEnded`].
+    /// Hand these runs to the slots; each starts a separate worker for its run and answers with [`Event::AloneEnded`].
     OfferAlone(Vec<Claimed>),
     /// The starts of these claims are stored.
     Noted(Vec<Fence>),
-    /// Answer with [`Event::TakenBack`].
+    /// Take queued runs back and answer with [`Event::TakenBack`].
     TakeBack(TakeBack),
-    /// End the attempt of this claim, or take it back where it is still queued.
+    /// End the attempt of this claim, or take the claim back if it is still queued.
     Cancel(Fence),
-    /// Send this to every attempt.
-    TellAll(StopCommand),
-    /// The end of this claim is stored: its start mark is not needed any more.
+    /// Send this command to every attempt.
+    SendAll(StopCommand),
+    /// The end of this claim is stored: its start mark can be removed.
     Forget(Fence),
-    /// Look at every other worker soon; [`Event::Looked`] repeats this number.
-    LookAtOthers(u64),
+    /// Check every other worker soon; [`Event::OthersChecked`] repeats this number.
+    CheckOthers(u64),
     /// Load the catalogue and answer with [`Event::Loaded`].
     Load,
-    /// This catalogue is ours from now on.
+    /// Use this catalogue from now on.
     Use(Arc<Catalogue>),
-    /// Answer with [`Event::Left`].
-    ReadLeft,
-    /// The store failed: release the reserve where the disk is full, and say [`Event::Lost`] if it cannot recover.
+    /// Read the waiting runs from the store and answer with [`Event::Remaining`].
+    ReadRemaining,
+    /// The store failed: release the disk reserve if the disk is full; send [`Event::Lost`] if the store cannot recover.
     Examine(Error),
-    /// A second has passed: look at stuck attempts, and at what else is to be looked at now and then.
+    /// A second has passed: do the periodic checks, such as that of stuck attempts.
     Tick {
         /// Whether attempts run.
         busy: bool,
     },
-    /// A catalogue is being loaded.
-    TellReloading,
-    /// The worker works with what it has, also after a reload.
-    TellReady,
-    /// A stop has begun, or come further.
-    TellStop,
+    /// Notify the service manager that a catalogue is being loaded.
+    NotifyReloading,
+    /// Notify the service manager that the worker is ready, also after a reload.
+    NotifyReady,
+    /// Notify the service manager that a stop has begun or has reached its next stage.
+    NotifyStop,
     /// Log this.
     Log(Note),
 }
 
-/// What a worker is, from its start to its end.
+/// The configuration of the machine.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Which worker.
+    /// This worker.
     pub worker: WorkerId,
     /// Attempts at a time.
     pub slots: usize,
-    /// Queues; empty for all.
+    /// Queues to serve; empty for all.
     pub queues: Vec<ServedQueue>,
-    /// The catalogue to begin with; its rules are in force.
+    /// The catalogue to begin with; its rules must be in force already.
     pub catalogue: Arc<Catalogue>,
-    /// Ends after so many attempts.
+    /// The worker ends after this many attempts.
     pub max_runs: Option<u64>,
-    /// Ends by itself.
+    /// The worker ends when it has nothing left to do.
     pub drain: Option<Drain>,
     /// Works this run and no other.
     pub only: Option<Only>,
-    /// How long a stopping worker lets its runs go on, until a catalogue is loaded.
+    /// How long a stopping worker lets its attempts continue; replaced by the value of each newly loaded catalogue.
     pub stop_after: Duration,
 }

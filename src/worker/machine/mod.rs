@@ -1,7 +1,7 @@
-//! What a worker's main loop remembers and decides, as a value: events and clocks in, actions out.
+//! The state machine of a worker's main loop: events and clocks in, actions out.
 //!
-//! Rule: no I/O, clock, thread or lock in this directory. An intent (an end to be stored, a claim to be given back, rules to be
-//! saved, ..) is a field that only the success of its write clears; while the write is under way it stands in `Writes::under_way`.
+//! Rule: no I/O, clock, thread or lock in this directory. An intent (an end to store, a claim to give back, rules to save, ..) is a
+//! field that is cleared only when its write succeeds; while the write is under way the intent is in `Writes::under_way`.
 
 mod alone;
 mod claims;
@@ -30,9 +30,9 @@ use crate::run::{Fence, RunId, WorkerId};
 
 use super::Summary;
 use super::batch::Only;
-use super::ended::Ended;
+use super::ended::EndedAttempt;
 
-pub use interface::{Action, AloneEnd, Event, Left, Now, Setup, TakeBack, View};
+pub use interface::{Action, AloneEnd, Event, Now, Remaining, Setup, TakeBack, View};
 pub use note::Note;
 pub use stages::Stop;
 pub use status::{NOTHING_RUNS, longest_grace, stop_end};
@@ -43,23 +43,23 @@ use reload::Reloading;
 use shortages::Shortages;
 use writes::Writes;
 
-/// How often the worker looks around without being woken.
+/// How often the worker acts without an event.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Attempts older than this are shown as running with their number; shorter ones cost no write of their own.
+/// The start of an attempt is stored once the attempt is older than this. Shorter attempts save that write.
 pub(super) const NOTE_AFTER: Duration = Duration::from_millis(100);
 
 /// A run claimed ahead that found no slot within this time goes back to the queue.
-pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const SLOT_WAIT_MAX: Duration = Duration::from_millis(20);
 
-/// While every slot has work, ended attempts wait so long for company in one transaction.
+/// While every slot has work, the end of an attempt waits this long so that several ends share a transaction.
 const LINGER: Duration = Duration::from_millis(5);
 
 /// A claim of ours whose end is not stored.
 #[derive(Debug)]
-struct Held {
+struct HeldClaim {
     run: RunId,
-    /// A cancel was passed on and logged.
+    /// A request to cancel it was passed on and logged.
     cancelled: bool,
 }
 
@@ -69,15 +69,15 @@ pub struct Machine {
     worker: WorkerId,
     slots: usize,
     only: Option<Only>,
-    /// The worker that has the run of the foreground, where that is another.
+    /// The other worker that has the run of `jobctl run`, if one has it.
     elsewhere: Option<WorkerId>,
     catalogue: Arc<Catalogue>,
-    /// Every claim that we were given, until its end, or that it was given back, is stored. What is not in here and ours by
-    /// the store was never started by us.
-    held: HashMap<Fence, Held>,
-    /// Claims, with their jobs, whose workers of their own were killed: whether they had taken them over, their return tells.
+    /// Every claim that we got, until the store has its end or its return. A claim that the store calls ours and that is not
+    /// in here was never started by us.
+    held: HashMap<Fence, HeldClaim>,
+    /// Claims, with their jobs, whose own worker was killed. Returning the claim shows whether that worker had taken it over.
     killed_alone: HashMap<Fence, String>,
-    /// Attempts whose processes could not be ended: their runs stay claimed while these live.
+    /// Attempts whose processes could not be ended; their runs stay claimed while the processes live.
     stuck: HashSet<Fence>,
     claiming: Claiming,
     writes: Writes,
@@ -89,7 +89,7 @@ pub struct Machine {
     next_tick: Duration,
     /// Wall clock minus boot clock at the last tick.
     offset_ms: i64,
-    /// What the store last refused, until it takes something again.
+    /// The last error of the store; cleared by the next batch that is stored completely.
     trouble: Option<String>,
     summary: Summary,
     end: Option<Result<()>>,
@@ -127,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// Takes an event in; what follows from it is in [`Machine::take_actions`].
+    /// Handles an event; [`Machine::take_actions`] returns the resulting actions.
     pub fn on_event(&mut self, event: Event, now: Now) {
         match event {
             Event::Ended(ended) => self.on_ended(ended, now),
@@ -143,25 +143,25 @@ impl Machine {
                 job,
                 end,
             } => self.on_alone_ended((run, fence), job, end, now),
-            Event::Looked {
+            Event::OthersChecked {
                 freed,
-                whole,
-                asked,
+                all_recovered,
+                check,
             } => {
-                if whole {
-                    self.draining.see_others(asked);
+                if all_recovered {
+                    self.draining.on_others_checked(check);
                 }
-                self.claiming.look |= freed;
+                self.claiming.should_claim |= freed;
             }
             Event::Commits => {
-                self.claiming.look = true;
+                self.claiming.should_claim = true;
                 self.draining.ask_again();
             }
             Event::Requests { cancels, stop } => self.on_requests(cancels, stop, now),
             Event::Unregistered => self.on_unregistered(),
             Event::LockTampered => self.on_lock_tampered(now),
             Event::ReadFailed(error) => self.on_read_error(&error),
-            Event::Left(answer) => self.on_left(answer),
+            Event::Remaining(answer) => self.on_remaining(answer),
             Event::Reload => self.on_reload(),
             Event::Loaded(answer) => self.on_loaded(answer),
             Event::Terminate => self.on_terminate(now),
@@ -169,11 +169,11 @@ impl Machine {
         }
     }
 
-    /// Does what is due by now, and submits what is to be written. `view` is what the slots are like after all actions so far; to
-    /// be called again while it leaves actions.
+    /// Does what is due by now and submits pending writes. `view` is the state of the slots after all earlier actions. The caller
+    /// repeats the call until it produces no more actions.
     pub fn turn(&mut self, view: &View, now: Now) {
         self.claiming.pass_time(now);
-        self.claiming.look |= self.shortages.pass_time(now);
+        self.claiming.should_claim |= self.shortages.pass_time(now);
         self.pass_time_of_stop(now);
         if now.steady >= self.next_tick {
             self.next_tick = now.steady + TICK;
@@ -186,14 +186,14 @@ impl Machine {
         self.submit(view, now);
     }
 
-    /// How long nothing is to be done unless an event comes.
+    /// How long the loop may sleep unless an event arrives.
     pub fn sleep(&self, view: &View, now: Now) -> Duration {
         let mut until = self.next_tick;
         let mut at = |moment: Duration| until = until.min(moment);
         self.writes
-            .wakes_at(self.is_comfortable(view), view, now, &mut at);
+            .wakes_at(self.has_backlog(view), view, now, &mut at);
         if view.queued > 0 {
-            at(now.steady + PATIENCE);
+            at(now.steady + SLOT_WAIT_MAX);
         }
         if let Some(end) = self.shortages.wakes_at() {
             at(end);
@@ -207,27 +207,27 @@ impl Machine {
             .map_or(wait, |due_ms| wait.min(millis(due_ms - now.wall_ms)))
     }
 
-    /// Whether every slot has more work waiting: then what ends can wait for company.
-    pub fn is_comfortable(&self, view: &View) -> bool {
+    /// Whether every slot has more work queued. Then the store of an end may wait for further ends.
+    pub fn has_backlog(&self, view: &View) -> bool {
         view.idle == 0 && view.queued >= self.slots
     }
 
-    /// What is to be done now, in this order.
+    /// The actions to perform now, in this order.
     pub fn take_actions(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.actions)
     }
 
-    /// Whether [`Machine::take_actions`] would give any.
+    /// Whether [`Machine::take_actions`] would return any.
     pub fn has_actions(&self) -> bool {
         !self.actions.is_empty()
     }
 
-    /// Whether the loop is over, and how it ended.
+    /// The result of the loop, once it is over.
     pub fn ended(&self) -> Option<&Result<()>> {
         self.end.as_ref()
     }
 
-    /// What came of it.
+    /// The totals of this worker, for its caller.
     pub fn into_summary(self) -> Summary {
         self.summary
     }
@@ -253,7 +253,7 @@ impl Machine {
         self.held.iter().map(|(&fence, held)| (held.run, fence))
     }
 
-    /// Whether something is to be stored that is not, for tests.
+    /// Whether a write is pending or under way, for tests.
     #[doc(hidden)]
     pub fn has_intents(&self) -> bool {
         let writes = &self.writes;
@@ -264,7 +264,7 @@ impl Machine {
         left || !writes.is_idle() || writes.given_up() > 0
     }
 
-    /// The catalogue that it works with.
+    /// The catalogue in use.
     pub fn catalogue(&self) -> &Arc<Catalogue> {
         &self.catalogue
     }
@@ -275,7 +275,7 @@ impl Machine {
             let by_ms = self.offset_ms - offset_ms;
             self.log(Note::ClockSteppedBack { by_ms });
             self.writes.rebase = true;
-            self.claiming.look = true;
+            self.claiming.should_claim = true;
         }
         self.offset_ms = offset_ms;
         self.draining.ask_again();
@@ -283,46 +283,46 @@ impl Machine {
         self.actions.push(Action::Tick { busy });
     }
 
-    fn on_ended(&mut self, ended: Box<Ended>, now: Now) {
+    fn on_ended(&mut self, ended: Box<EndedAttempt>, now: Now) {
         let job = &ended.claimed.job;
         match &ended.shortage {
             Some(shortage) => {
-                self.shortages.meet(shortage, job, now);
+                self.shortages.on_shortage(shortage, job, now);
                 self.claiming.uncount(1);
                 self.summary.lacks = true;
             }
             None => self.summary.attempts += 1,
         }
         if ended.started {
-            self.shortages.start(job);
+            self.shortages.on_started(job);
         }
-        // It may open a gate: then the next claim goes with its end.
-        self.claiming.look |= self.claiming.passed.gated;
+        // The end may open a gate, so the next claim shares its transaction.
+        self.claiming.should_claim |= self.claiming.passed_over.gated;
         self.claiming.learn(&ended);
         self.stuck.remove(&ended.claimed.fence);
         self.writes.end(Arc::from(ended), now);
         if self.summary.lacks && matches!(self.only, Some(Only::HandedOver(_))) {
-            // The worker that handed it over knows how long to wait.
+            // The worker that handed the run over decides how long to wait.
             self.stop_gracefully(now);
         }
     }
 
-    /// The run that stays ours until it has ended.
-    fn kept(&self) -> Option<RunId> {
+    /// The run of `jobctl run`, which stays reserved for this worker until it has ended.
+    fn foreground_run(&self) -> Option<RunId> {
         match self.only {
-            Some(Only::Kept(run)) => Some(run),
+            Some(Only::Foreground(run)) => Some(run),
             Some(Only::HandedOver(_)) | None => None,
         }
     }
 
-    /// The store failed; whether it can recover is for the reader to find out.
+    /// The store failed; the reader checks whether it can recover.
     fn on_store_error(&mut self, error: &Error) {
         self.log(Note::StoreFailed(error.clone()));
         self.trouble = Some(error.to_string());
         self.actions.push(Action::Examine(error.clone()));
     }
 
-    /// The reader repeats the read each second: the same trouble is no news.
+    /// The reader repeats a failed read each second, so a repeated error is not logged again.
     fn on_read_error(&mut self, error: &Error) {
         if self.trouble.as_deref() != Some(error.message.as_str()) {
             self.on_store_error(error);
@@ -344,5 +344,5 @@ fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.max(0) as u64)
 }
 
-/// Waiting runs by queue and job, which is what a drain leaves.
+/// Waiting runs by queue and job.
 pub(super) type WaitingRuns = Vec<Waiting>;

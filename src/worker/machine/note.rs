@@ -1,55 +1,55 @@
-//! What the loop wants to be logged.
+//! Log entries of the machine.
 
 use std::sync::Arc;
 
 use super::Stop;
 use crate::error::Error;
 use crate::run::{RunId, WorkerId};
-use crate::worker::ended::{Ended, Written};
+use crate::worker::ended::{EndedAttempt, Written};
 
 /// One thing to log.
 #[derive(Debug)]
 pub enum Note {
     /// The end of an attempt is stored.
-    Stored(Arc<Ended>, Written),
-    /// The store refuses the end of an attempt again and again; it is repeated rarely from now on.
+    Stored(Arc<EndedAttempt>, Written),
+    /// The store refused the end of an attempt several times; from now on it is retried rarely.
     GivenUp {
-        /// Whose end.
+        /// The run of the attempt.
         run: RunId,
-        /// Why it was refused last.
+        /// The last error.
         error: Error,
     },
-    /// Processes of an attempt live on after SIGKILL.
+    /// Processes of an attempt survived SIGKILL.
     Blocked {
-        /// Whose attempt.
+        /// The run of the attempt.
         run: RunId,
-        /// The processes.
+        /// The surviving processes.
         pids: Vec<i32>,
     },
     /// A write or a read failed.
     StoreFailed(Error),
-    /// An operator wants this run to end.
+    /// An operator requested to cancel a running run.
     CancelRequested {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// What the foreground enqueued was waiting already: from now on it is worked here.
+    /// The enqueue of `jobctl run` met a waiting duplicate, which is now reserved for this worker.
     DuplicateAdopted {
-        /// Which run.
+        /// The duplicate.
         run: RunId,
     },
-    /// What the foreground enqueued is another worker's.
+    /// The enqueue of `jobctl run` met a duplicate that another worker has.
     DuplicateElsewhere {
-        /// Which run.
+        /// The duplicate.
         run: RunId,
-        /// Who has it.
+        /// The worker that has it.
         worker: WorkerId,
     },
-    /// A stop has begun or come further.
+    /// A stop has begun or has reached its next stage.
     Stopping(Stop),
     /// The path of our lock file names another file.
     LockTampered {
-        /// Whose lock.
+        /// This worker.
         worker: WorkerId,
     },
     /// The wall clock was set back.
@@ -59,13 +59,13 @@ pub enum Note {
     },
     /// A catalogue was loaded.
     Loaded {
-        /// Its jobs.
+        /// The number of its jobs.
         jobs: usize,
     },
-    /// A catalogue was loaded; its rules are not in force because the store refused them.
+    /// A catalogue was loaded, but the store refused its rules; the old rules stay in force.
     RulesNotSaved(Error),
-    /// They are, at last.
+    /// The rules that the store had refused are now in force.
     RulesSaved,
-    /// The catalogue cannot be loaded; the old one stays.
+    /// The catalogue cannot be loaded; the old one stays in use.
     Refused(Error),
 }

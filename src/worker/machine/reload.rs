@@ -1,6 +1,6 @@
-//! Reloads of the catalogue: load, work with it, save its rules; repeated until the rules are saved.
+//! Reloads of the catalogue: load it, use it, save its rules. Saving is retried until it succeeds.
 //!
-//! Rule: one load at a time; a request that comes meanwhile is another load afterwards.
+//! Rule: one load at a time; a request during a load causes another load afterwards.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 pub(super) struct Reloading {
     /// A load is under way.
     loading: bool,
-    /// Another one was asked for meanwhile.
+    /// Another load was requested meanwhile.
     again: bool,
-    /// The rules of our catalogue are to be saved, or are on their way.
+    /// The rules of our catalogue are not saved yet.
     pub(super) unsaved: bool,
-    /// Why they were refused last.
+    /// Why the last attempt to save them failed.
     pub(super) not_saved: Option<String>,
     /// Why the newest catalogue was refused.
     pub(super) refused: Option<String>,
@@ -30,7 +30,7 @@ impl Machine {
         }
         self.reloading.loading = true;
         if self.stop == Stop::No {
-            self.actions.push(Action::TellReloading);
+            self.actions.push(Action::NotifyReloading);
         }
         self.actions.push(Action::Load);
     }
@@ -48,7 +48,7 @@ impl Machine {
                 self.reloading.refused = None;
                 if self.only.is_some() {
                     // Only a worker that serves others puts rules in force.
-                    self.tell_ready();
+                    self.notify_ready();
                 } else {
                     self.reloading.unsaved = true;
                     self.writes.rules = true;
@@ -57,7 +57,7 @@ impl Machine {
             Err(error) => {
                 self.reloading.refused = Some(error.to_string());
                 self.log(Note::Refused(error));
-                self.tell_ready();
+                self.notify_ready();
             }
         }
         if std::mem::take(&mut self.reloading.again) {
@@ -65,7 +65,7 @@ impl Machine {
         }
     }
 
-    /// The rules of the catalogue that was ours at the submission are in force.
+    /// The rules of the catalogue that was in use when the batch was submitted are in force.
     pub(super) fn on_rules_saved(&mut self) {
         if self.writes.rules {
             // A newer one was loaded meanwhile.
@@ -75,7 +75,7 @@ impl Machine {
         if self.reloading.not_saved.take().is_some() {
             self.log(Note::RulesSaved);
         }
-        self.tell_ready();
+        self.notify_ready();
     }
 
     pub(super) fn on_rules_refused(&mut self, error: &Error) {
@@ -86,9 +86,9 @@ impl Machine {
         self.reloading.not_saved = Some(error.to_string());
     }
 
-    fn tell_ready(&mut self) {
+    fn notify_ready(&mut self) {
         if self.stop == Stop::No && !self.reloading.loading {
-            self.actions.push(Action::TellReady);
+            self.actions.push(Action::NotifyReady);
         }
     }
 }

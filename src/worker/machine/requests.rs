@@ -1,4 +1,4 @@
-//! What operators ask of the worker by way of the store: cancels and a stop.
+//! Requests that operators make through the store: cancels and a stop.
 
 use super::{Action, Machine, Note, Now, Stop};
 use crate::error::{Error, Kind};
@@ -7,7 +7,7 @@ use crate::run::{Fence, RunId};
 impl Machine {
     pub(super) fn on_requests(&mut self, cancels: Vec<(RunId, Fence)>, stop: bool, now: Now) {
         for (run, fence) in cancels {
-            // A cancel is stored, so the reader repeats it; only the first is news.
+            // The reader reports a stored cancel at each read; only the first is logged.
             let Some(held) = self.held.get_mut(&fence) else {
                 continue;
             };

@@ -1,6 +1,6 @@
-//! What the host lacks: nothing, or nothing of one job, is claimed for a pause that grows while the shortage lasts.
+//! Shortages of the host: claiming, or claiming runs of one job, pauses for a time that grows while the shortage lasts.
 //!
-//! Rule: nothing is charged to a run for it, and an attempt that starts ends every pause that it disproves.
+//! Rule: a shortage is never counted against a run. An attempt that starts shows that a shortage is over and resets its pause.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -15,14 +15,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 pub(super) struct Shortages {
-    /// Of the worker.
+    /// The pause of all claims.
     worker: Option<Pause>,
     jobs: BTreeMap<String, Pause>,
-    /// What the store says of them.
+    /// The shortage that the store has for this worker.
     pub(super) stored: Option<Lacking>,
 }
 
-/// It is over at its end; its length is remembered until an attempt starts.
+/// A pause of claims. After its end its length is retained until an attempt starts, so that the next pause is longer.
 #[derive(Debug)]
 struct Pause {
     until: Duration,
@@ -32,7 +32,7 @@ struct Pause {
 }
 
 impl Pause {
-    /// The next pause after this one. Attempts that end together meet one shortage.
+    /// The pause that follows this one. While a pause lasts it is not extended: attempts that fail together met one shortage.
     fn next(before: Option<Self>, words: String, now: Now) -> Self {
         let length = match before {
             Some(pause) if !pause.is_over => return pause,
@@ -52,7 +52,7 @@ impl Pause {
 }
 
 impl Shortages {
-    pub(super) fn meet(&mut self, shortage: &Shortage, job: &str, now: Now) {
+    pub(super) fn on_shortage(&mut self, shortage: &Shortage, job: &str, now: Now) {
         let why = &shortage.message;
         match shortage.scope {
             ShortageScope::Worker => {
@@ -67,15 +67,15 @@ impl Shortages {
         }
     }
 
-    /// An attempt of this job was started.
-    pub(super) fn start(&mut self, job: &str) {
+    /// An attempt of this job has started.
+    pub(super) fn on_started(&mut self, job: &str) {
         if self.worker.as_ref().is_some_and(|pause| pause.is_over) {
             self.worker = None;
         }
         self.jobs.remove(job);
     }
 
-    /// Ends what is over by now; whether a pause ended.
+    /// Ends the pauses that are over by now; returns whether one ended.
     pub(super) fn pass_time(&mut self, now: Now) -> bool {
         let mut ended = false;
         for pause in self.worker.iter_mut().chain(self.jobs.values_mut()) {
@@ -96,23 +96,23 @@ impl Shortages {
         self.pauses().map(|pause| pause.until).min()
     }
 
-    /// Whether anything is not claimed for now.
+    /// Whether any pause lasts.
     pub(super) fn is_any(&self) -> bool {
         self.pauses().next().is_some()
     }
 
-    /// Whether nothing is claimed for now.
+    /// Whether the pause of all claims lasts.
     pub(super) fn stops_all(&self) -> bool {
         self.worker.as_ref().is_some_and(|pause| !pause.is_over)
     }
 
-    /// Jobs of which nothing is claimed for now.
+    /// Jobs whose runs are not claimed for now.
     pub(super) fn held_back(&self) -> HashSet<String> {
         let jobs = self.jobs.iter().filter(|(_, pause)| !pause.is_over);
         jobs.map(|(job, _)| job.clone()).collect()
     }
 
-    /// What is lacking, for those who ask about this worker.
+    /// The shortage to show to operators.
     pub(super) fn lacking(&self) -> Option<&Lacking> {
         self.pauses().next().map(|pause| &pause.lacking)
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_grows_while_the_shortage_lasts_and_once_for_those_that_meet_it_together() {
+    fn a_pause_doubles_while_a_shortage_lasts_and_simultaneous_failures_count_once() {
         let shortage = Shortage {
             scope: ShortageScope::Worker,
             message: "too many open files".to_owned(),
@@ -140,7 +140,7 @@ mod tests {
         let mut now_ms = 0;
         for pause_s in [1, 2, 4, 8, 16, 30, 30] {
             for _ in 0..480 {
-                shortages.meet(&shortage, "a", at(now_ms));
+                shortages.on_shortage(&shortage, "a", at(now_ms));
             }
             assert!(shortages.stops_all());
             let wakes_at = shortages.wakes_at().unwrap();
@@ -152,8 +152,8 @@ mod tests {
             assert!(shortages.pass_time(at(now_ms)));
             assert!(!shortages.stops_all() && !shortages.is_any());
         }
-        shortages.start("a");
-        shortages.meet(&shortage, "a", at(now_ms));
+        shortages.on_started("a");
+        shortages.on_shortage(&shortage, "a", at(now_ms));
         assert_eq!(
             shortages.wakes_at(),
             Some(Duration::from_millis(now_ms + 1000))
@@ -170,7 +170,7 @@ mod tests {
             message: "the secret cannot be read".to_owned(),
         };
         let mut shortages = Shortages::default();
-        shortages.meet(&shortage, "a", at(0));
+        shortages.on_shortage(&shortage, "a", at(0));
         assert!(!shortages.stops_all() && shortages.is_any());
         assert_eq!(shortages.held_back(), HashSet::from(["a".to_owned()]));
         let words = "runs of job `a` cannot be started for now: the secret cannot be read";

@@ -1,22 +1,22 @@
-//! The stages of a stop, each of which is only ever followed by a later one.
+//! The stages of a stop. A stop only ever moves to a later stage.
 
 use std::time::Duration;
 
 /// How far stopping has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// It works.
+    /// The worker is not stopping.
     No,
-    /// No more claims; attempts go on until this moment of the monotonic clock.
+    /// No more claims; attempts continue until this moment of the monotonic clock.
     Graceful(Duration),
-    /// Attempts were told to end.
+    /// Attempts got SIGTERM.
     Term,
-    /// Attempts were killed.
+    /// Attempts got SIGKILL.
     Kill,
 }
 
 impl Stop {
-    /// The order of the stages. A later end of the same stage is no progress: it would put the end off for ever.
+    /// The order of the stages. A new time limit for the same stage is ignored; otherwise it could postpone the end for ever.
     pub(super) fn stage(self) -> u8 {
         match self {
             Stop::No => 0,
@@ -26,8 +26,8 @@ impl Stop {
         }
     }
 
-    /// Whether attempts were told to end: what the store refuses from then on is not repeated for ever.
-    pub(super) fn is_impatient(self) -> bool {
+    /// Whether attempts were signalled to end. From then on a write that keeps failing is given up.
+    pub(super) fn is_forced(self) -> bool {
         matches!(self, Stop::Term | Stop::Kill)
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator reads of a worker at the service manager: the load, or how far a stop has come, and what is wrong.
+//! The status line of a worker for the service manager: its load or the stage of its stop, and its errors.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use crate::catalogue::Catalogue;
 use crate::records::ServedQueue;
 use crate::units::format_utc;
 
-/// Beyond the time that commands are left, a stop needs some to end what they left and to store how they ended.
+/// A stop needs this beyond the grace of its commands, to end leftover processes and to store the ends.
 const MARGIN: Duration = Duration::from_mins(1);
 
-/// The end of a stop.
+/// The status when the last attempt of a stop has ended.
 pub const NOTHING_RUNS: &str = "stopping: nothing runs any more";
 
-/// What the status says.
+/// The contents of the status line.
 #[derive(Debug)]
-struct Facts<'a> {
+struct StatusFacts<'a> {
     slots: usize,
     busy: usize,
     queues: &'a str,
-    /// Runs that have ended and whose processes have not.
+    /// Runs whose attempt has ended and whose processes have not.
     blocked: usize,
     trouble: Option<&'a str>,
     refused: Option<&'a str>,
     not_saved: Option<&'a str>,
-    /// What the host lacks to start runs, in words.
+    /// The shortage that keeps runs from starting, in words.
     lacking: Option<&'a str>,
     stop: Stop,
-    /// When a graceful stop loses its patience, milliseconds.
+    /// When a graceful stop signals its attempts, milliseconds UTC.
     until_ms: i64,
 }
 
@@ -38,7 +38,7 @@ impl Machine {
             Stop::Graceful(end) => end.saturating_sub(now.steady),
             _ => Duration::ZERO,
         };
-        text(&Facts {
+        text(&StatusFacts {
             slots: self.slots,
             busy: self.slots - view.idle,
             queues: &ServedQueue::list(&self.claiming.queues),
@@ -53,13 +53,13 @@ impl Machine {
     }
 }
 
-/// The longest that a command of the catalogue may take to end.
+/// The longest grace of a command in the catalogue.
 pub fn longest_grace(catalogue: &Catalogue) -> Duration {
     let graces_ms = catalogue.jobs.values().map(|job| job.grace_ms.max(0));
     Duration::from_millis(graces_ms.max().unwrap_or(0) as u64)
 }
 
-/// When a stop that has come so far is over if nothing is wrong; then the manager may end it.
+/// When a stop at this stage should be over; after that the service manager may kill the worker.
 pub fn stop_end(stop: Stop, now: Duration, longest_grace: Duration) -> Option<Duration> {
     match stop {
         Stop::No => None,
@@ -69,8 +69,8 @@ pub fn stop_end(stop: Stop, now: Duration, longest_grace: Duration) -> Option<Du
     }
 }
 
-/// The status: the load, or how far a stop has come, and behind it what is wrong.
-fn text(facts: &Facts<'_>) -> String {
+/// The load or the stage of the stop, then the errors, joined by `; `.
+fn text(facts: &StatusFacts<'_>) -> String {
     let (attempts, go, were) = match facts.busy {
         1 => ("1 attempt".to_owned(), "goes", "was"),
         busy => (format!("{busy} attempts"), "go", "were"),
@@ -106,7 +106,7 @@ fn text(facts: &Facts<'_>) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// `2026-11-05T06:00:00Z`, to the nearest second: asked again and again it stays the same.
+/// `2026-11-05T06:00:00Z`, rounded to the nearest second so that repeated calls return the same text.
 fn seconds(ms: i64) -> String {
     let rounded_ms = (ms + 500).div_euclid(1000) * 1000;
     format_utc(rounded_ms).replace(".000Z", "Z")
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn said(busy: usize, stop: Stop) -> String {
-        text(&Facts {
+        text(&StatusFacts {
             slots: 4,
             busy,
             queues: "high,default",
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_what_an_operator_wants_to_know() {
+    fn the_status_names_the_load_or_the_stage_of_a_stop_and_every_error() {
         let end = Stop::Graceful(Duration::from_secs(1000));
         for (busy, stop, words) in [
             (3, Stop::No, "3 of 4 slots busy; queues high,default"),
@@ -152,7 +152,7 @@ mod tests {
         ] {
             assert_eq!(said(busy, stop), words);
         }
-        let wrong = Facts {
+        let wrong = StatusFacts {
             slots: 1,
             busy: 0,
             queues: "a",
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_has_as_long_as_its_commands_and_some_more() {
+    fn a_stop_may_take_the_longest_grace_and_a_margin() {
         let now = Duration::from_secs(1000);
         let secs = Duration::from_secs;
         let left = |stop| stop_end(stop, now, secs(10)).map(|end| end.saturating_sub(now));

@@ -5,7 +5,7 @@ use crate::attempt::StopCommand;
 use super::{Action, Machine, Note, Now, Stop, TakeBack};
 
 impl Machine {
-    /// Each signal takes the stop one stage further.
+    /// Each signal moves the stop to its next stage.
     pub(super) fn on_terminate(&mut self, now: Now) {
         self.summary.interrupted = true;
         self.begin_stop(match self.stop {
@@ -28,10 +28,10 @@ impl Machine {
         if self.only.is_none() {
             self.log(Note::Stopping(stop));
         }
-        self.actions.push(Action::TellStop);
+        self.actions.push(Action::NotifyStop);
         match stop {
-            Stop::Term => self.actions.push(Action::TellAll(StopCommand::Release)),
-            Stop::Kill => self.actions.push(Action::TellAll(StopCommand::Kill)),
+            Stop::Term => self.actions.push(Action::SendAll(StopCommand::Release)),
+            Stop::Kill => self.actions.push(Action::SendAll(StopCommand::Kill)),
             Stop::No | Stop::Graceful(_) => {}
         }
         self.actions.push(Action::TakeBack(TakeBack::All));

@@ -1,6 +1,6 @@
-//! Every event at every stage of a stop, in every situation, with every fate of the write under way: enumerated.
+//! Enumerates every event at every stage of a stop, in every situation, with every result of the write under way.
 //!
-//! Rule: the world keeps its own list of what is claimed, started and stored; the machine is asked only what it does.
+//! Rule: the world has its own record of what is claimed, started and stored. The state of the machine is not used as a reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use crate::worker::batch::{Batch, ClaimAnswer, Done, Write};
 use crate::worker::ended::Written;
 use crate::worker::pool::Line;
 
-/// What the store knows of a claim.
+/// The state of a claim in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Running,
@@ -24,15 +24,15 @@ enum Fate {
     HandedOver,
 }
 
-/// What becomes of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Stored,
     Busy,
     Io,
-    /// It is stored, and the answer is that nobody knows.
+    /// It is stored, and the answer is an unknown outcome.
     Unknown,
-    /// Each write is refused as a defect.
+    /// Each write fails with an internal error.
     Defect,
 }
 
@@ -54,9 +54,9 @@ enum Situation {
     GivenUp,
     ReloadUnsaved,
     ClockSetBack,
-    /// A worker of its own was started for a claim, and has not taken it over.
+    /// A separate worker was started for a claim and has not taken it over.
     Alone,
-    /// It has.
+    /// A separate worker was started for a claim and has taken it over.
     HandedOver,
 }
 
@@ -99,30 +99,30 @@ struct World {
     machine: Machine,
     line: Line<()>,
     active: Vec<Option<Claimed>>,
-    /// Claims for which a slot has started a worker of their own.
+    /// Claims for which a slot has started a separate worker.
     children: Vec<Option<Claimed>>,
-    /// Deaths of workers that what is claimed has behind it.
+    /// The number of crashes of each run to be claimed.
     crashes: i64,
-    /// The last look at others that was asked for.
-    look: u64,
+    /// The number of the last requested check of other workers.
+    check_number: u64,
     now: Now,
-    /// Runs that a claim would get.
+    /// Runs that the next claim gets.
     ready: usize,
     fates: BTreeMap<i64, Fate>,
     started: BTreeSet<i64>,
     batch: Option<Arc<Batch>>,
-    /// Processes of ended attempts live on.
+    /// Whether processes of ended attempts survive.
     stuck: bool,
     #[expect(
         clippy::vec_box,
         reason = "they come and go as events, which are boxed"
     )]
-    blocked: Vec<Box<Ended>>,
+    blocked: Vec<Box<EndedAttempt>>,
     loads: usize,
     rules_saved: usize,
     rebased: usize,
-    /// An end or a return was stored that keeps its run.
-    keeps: bool,
+    /// Whether an end or a return was stored that reserves its run for this worker.
+    reserved: bool,
 }
 
 fn catalogue() -> Arc<Catalogue> {
@@ -197,7 +197,7 @@ impl World {
             active: vec![None; SLOTS],
             children: vec![None; SLOTS],
             crashes: 0,
-            look: 0,
+            check_number: 0,
             now,
             ready: 0,
             fates: BTreeMap::new(),
@@ -208,7 +208,7 @@ impl World {
             loads: 0,
             rules_saved: 0,
             rebased: 0,
-            keeps: false,
+            reserved: false,
         }
     }
 
@@ -260,9 +260,12 @@ impl World {
                     self.line.add(run, (), true, self.now);
                 }
             }
-            Action::LookAtOthers(look) => {
-                assert!(look > self.look, "a look that was asked for before");
-                self.look = look;
+            Action::CheckOthers(number) => {
+                assert!(
+                    number > self.check_number,
+                    "a check that was requested before"
+                );
+                self.check_number = number;
             }
             Action::Noted(fences) => self.line.note(&fences),
             Action::TakeBack(which) => {
@@ -276,7 +279,7 @@ impl World {
                     self.event(Event::TakenBack(vec![taken]));
                 }
             }
-            Action::TellAll(_) => (0..SLOTS).for_each(|slot| self.end(slot)),
+            Action::SendAll(_) => (0..SLOTS).for_each(|slot| self.end(slot)),
             Action::Load => self.loads += 1,
             Action::Tick { .. } if !self.stuck => self.let_go(),
             Action::Forget(fence) => {
@@ -290,7 +293,7 @@ impl World {
         }
     }
 
-    /// The slots take what is in line and start it.
+    /// The idle slots start the runs in line.
     fn start(&mut self) {
         for slot in 0..SLOTS {
             if self.active[slot].is_some() || self.children[slot].is_some() {
@@ -332,7 +335,7 @@ impl World {
             leaked: 0,
             said: Said::default(),
         };
-        let ended = Box::new(Ended {
+        let ended = Box::new(EndedAttempt {
             claimed,
             job,
             report,
@@ -351,7 +354,7 @@ impl World {
         }
     }
 
-    /// The processes of what is stuck are gone.
+    /// The processes of stuck attempts end.
     fn let_go(&mut self) {
         for ended in std::mem::take(&mut self.blocked) {
             self.event(Event::Ended(ended));
@@ -381,8 +384,8 @@ impl World {
 
     fn store(&mut self, write: &Write) -> Done {
         match write {
-            Write::End { ended, keep, .. } => {
-                self.keeps |= *keep;
+            Write::End { ended, reserve, .. } => {
+                self.reserved |= *reserve;
                 let fence = ended.claimed.fence.0;
                 assert_ne!(
                     self.fates[&fence],
@@ -447,7 +450,7 @@ impl World {
         self.fates.insert(fence, Fate::GivenBack);
     }
 
-    /// Whoever was started, or waits, is known to the machine until the store knows of its end.
+    /// The machine holds each claim that was started or waits until its end is stored.
     fn check(&self) {
         let held: BTreeSet<i64> = self.machine.holds().map(|(_, fence)| fence.0).collect();
         let active = self.active.iter().chain(&self.children);
@@ -539,10 +542,10 @@ impl World {
     fn happens(&mut self, event: &str, catalogue: &Arc<Catalogue>) {
         match event {
             "ended" => self.end(0),
-            "looked" => self.event(Event::Looked {
+            "looked" => self.event(Event::OthersChecked {
                 freed: true,
-                whole: true,
-                asked: self.look,
+                all_recovered: true,
+                check: self.check_number,
             }),
             "commits" => {
                 self.ready += 1;
@@ -573,7 +576,7 @@ impl World {
             "terminate twice" => (0..2).for_each(|_| self.event(Event::Terminate)),
             "terminate thrice" => (0..3).for_each(|_| self.event(Event::Terminate)),
             "clock" => self.set_clock_back(),
-            "left" => self.event(Event::Left(Ok(Left::default()))),
+            "left" => self.event(Event::Remaining(Ok(Remaining::default()))),
             "gone" => {
                 self.stuck = false;
                 self.let_go();
@@ -589,18 +592,18 @@ impl World {
         open.map(|(fence, _)| *fence).collect()
     }
 
-    /// Turns and answers, until nothing more happens.
+    /// Alternates turns and answers until nothing more happens.
     fn go_on(&mut self) {
         for _ in 0..5 {
             self.turn();
             self.answer(Answer::Stored);
-            self.event(Event::Left(Ok(Left::default())));
+            self.event(Event::Remaining(Ok(Remaining::default())));
             self.pass(200);
         }
         self.turn();
     }
 
-    /// A worker of one slot that takes over a run, if it is still there.
+    /// A separate worker with one slot that takes over a run, if `ready` is 1.
     fn alone(catalogue: &Arc<Catalogue>, ready: usize, crashes: i64) -> Self {
         let mut world = Self::with(catalogue, |setup| {
             setup.slots = 1;
@@ -618,7 +621,7 @@ impl World {
         world
     }
 
-    /// From now on everything goes well: whatever was meant is done in bounded time.
+    /// From now on every write succeeds, and every intent must be stored in bounded time.
     fn settle(&mut self) {
         self.stuck = false;
         for _ in 0..60 {
@@ -636,7 +639,7 @@ impl World {
     }
 }
 
-/// Takes a stop so far.
+/// Advances a stop to this stage.
 fn bring_to(world: &mut World, stage: usize) {
     (0..stage).for_each(|_| world.event(Event::Terminate));
     world.turn();
@@ -674,21 +677,21 @@ fn play(case: (Situation, usize, &str, Answer), catalogue: &Arc<Catalogue>) {
     world.turn();
     world.pass(600);
     world.settle();
-    let is_told_to_stop =
+    let must_stop =
         stage > 0 || event.starts_with("terminate") || event == "stop" || event == "lock";
-    if is_told_to_stop {
+    if must_stop {
         let ended = matches!(world.machine.ended(), Some(Ok(())));
         assert!(
             ended,
             "a stop that makes no progress: {:?}",
             world.machine.ended()
         );
-        // What a stop leaves to recovery: what cannot be ended, or stored.
+        // A stop leaves to recovery what cannot be ended or stored.
         let is_left = matches!(situation, Situation::Stuck | Situation::GivenUp);
         assert!(is_left || world.open().is_empty(), "{:?}", world.fates);
         return;
     }
-    assert_eq!(world.open(), [0i64; 0], "claims whose end nobody stored");
+    assert_eq!(world.open(), [0i64; 0], "claims whose end is not stored");
     assert!(
         world.machine.ended().is_none(),
         "{:?}",
@@ -704,10 +707,10 @@ fn play(case: (Situation, usize, &str, Answer), catalogue: &Arc<Catalogue>) {
     assert_eq!(world.ready, 0, "ready runs are left");
 }
 
-/// The same write refused again and again, in each way: it is repeated as often, and then stored.
+/// A write that is refused repeatedly, in each way, is retried as often and then stored.
 /// Proves: as `every_event_at_every_stage_of_a_stop_keeps_every_promise`.
 #[test]
-fn no_write_that_is_refused_is_forgotten() {
+fn a_refused_write_is_retried_until_it_is_stored() {
     let catalogue = catalogue();
     for situation in SITUATIONS {
         for answer in [Answer::Busy, Answer::Io, Answer::Unknown] {
@@ -725,9 +728,9 @@ fn no_write_that_is_refused_is_forgotten() {
     }
 }
 
-/// However often the store refuses: a stop that lost its patience ends, and what it leaves to recovery is still known.
+/// A forced stop ends although the store refuses every write, and the machine still holds the claims that it leaves to recovery.
 #[test]
-fn a_stop_ends_over_a_store_that_refuses_everything_and_knows_what_it_leaves() {
+fn a_forced_stop_ends_although_the_store_refuses_every_write() {
     let catalogue = catalogue();
     for situation in SITUATIONS {
         for answer in [Answer::Busy, Answer::Io, Answer::Defect] {
@@ -748,7 +751,7 @@ fn a_stop_ends_over_a_store_that_refuses_everything_and_knows_what_it_leaves() {
     }
 }
 
-/// The notes of what is lacking in the batch under way.
+/// The writes about a shortage in the batch under way: whether each sets one.
 fn lacks(world: &World) -> Vec<bool> {
     let writes = world.batch.iter().flat_map(|batch| &batch.writes);
     writes
@@ -760,7 +763,7 @@ fn lacks(world: &World) -> Vec<bool> {
 }
 
 #[test]
-fn what_is_lacking_is_noted_until_the_store_has_it_and_so_is_its_end() {
+fn a_shortage_and_its_end_are_written_until_the_store_has_them() {
     let catalogue = catalogue();
     for answer in [Answer::Busy, Answer::Io, Answer::Unknown, Answer::Defect] {
         let mut world = World::new(&catalogue);
@@ -769,7 +772,10 @@ fn what_is_lacking_is_noted_until_the_store_has_it_and_so_is_its_end() {
             scope: crate::attempt::ShortageScope::Worker,
             message: "no memory".into(),
         };
-        world.machine.shortages.meet(&shortage, "a", world.now);
+        world
+            .machine
+            .shortages
+            .on_shortage(&shortage, "a", world.now);
         for (wanted, pass_ms) in [(true, 600), (false, 1000)] {
             world.turn();
             assert_eq!(lacks(&world), [wanted], "{answer:?}");
@@ -787,7 +793,7 @@ fn what_is_lacking_is_noted_until_the_store_has_it_and_so_is_its_end() {
 }
 
 #[test]
-fn a_second_signal_is_obeyed_while_nothing_is_answered() {
+fn a_second_signal_ends_attempts_while_the_store_hangs() {
     let catalogue = catalogue();
     let mut world = World::new(&catalogue);
     world.bring_into(Situation::Running, &catalogue);
@@ -796,43 +802,46 @@ fn a_second_signal_is_obeyed_while_nothing_is_answered() {
     assert!(world.batch.is_some(), "a batch hangs");
     world.event(Event::Terminate);
     world.turn();
-    assert!(world.active[0].is_some(), "the first signal lets it go on");
+    assert!(
+        world.active[0].is_some(),
+        "the first signal lets the attempt continue"
+    );
     world.event(Event::Terminate);
     world.turn();
-    assert!(world.active[0].is_none(), "the second ends it");
+    assert!(world.active[0].is_none(), "the second signal ends it");
 }
 
-/// A machine that drains beside a worker of its own: what that one worked is waited for, and what its death may mean.
+/// A machine drains while a separate worker of its own runs: it waits for that worker, and for a check that finds no death to recover.
 /// Proves: as `a_stop_lets_a_suspect_go_on_and_a_second_signal_releases_it`.
 #[test]
-fn a_drain_waits_for_a_worker_of_its_own_and_for_a_look_after_its_end() {
+fn a_drain_waits_for_its_separate_worker_and_for_the_check_after_its_end() {
     let catalogue = catalogue();
     let mut world = World::new(&catalogue);
     world.machine.draining = Draining::new(Some(crate::worker::Drain::Now));
     world.bring_into(Situation::HandedOver, &catalogue);
-    let looked = |asked| Event::Looked {
+    let checked = |check| Event::OthersChecked {
         freed: false,
-        whole: true,
-        asked,
+        all_recovered: true,
+        check,
     };
-    // Before its end, and without news.
-    world.event(looked(0));
+    // Before the end of the separate worker.
+    world.event(checked(0));
     world.go_on();
-    assert!(world.machine.ended().is_none(), "it works");
-    let before = world.look;
+    assert!(world.machine.ended().is_none(), "the separate worker runs");
+    let before = world.check_number;
     world.end(0);
-    world.event(looked(before));
+    world.event(checked(before));
     world.go_on();
     assert!(world.machine.ended().is_none(), "it may be dead");
-    assert!(world.look > before);
-    world.event(looked(world.look));
+    assert!(world.check_number > before);
+    world.event(checked(world.check_number));
     world.go_on();
     assert!(world.machine.ended().is_some());
 }
 
-/// What is handed over takes its slot, and the other slots are claimed for as before.
+/// A run that is handed over occupies its slot; the other slots are filled as before.
 #[test]
-fn a_worker_of_its_own_takes_one_slot_and_no_more() {
+fn a_separate_worker_occupies_one_slot() {
     let catalogue = catalogue();
     let mut world = World::new(&catalogue);
     world.bring_into(Situation::Alone, &catalogue);
@@ -844,7 +853,7 @@ fn a_worker_of_its_own_takes_one_slot_and_no_more() {
     assert_eq!(world.line.queued(), SLOTS - 1);
 }
 
-/// A worker for one run makes one attempt, whatever becomes of it, and keeps nothing.
+/// A worker for one handed-over run makes one attempt, however it ends, and reserves nothing.
 #[test]
 fn a_worker_that_was_handed_a_run_makes_one_attempt_and_ends() {
     let catalogue = catalogue();
@@ -852,21 +861,21 @@ fn a_worker_that_was_handed_a_run_makes_one_attempt_and_ends() {
         let mut world = World::alone(&catalogue, ready, crashes);
         if ready == 1 {
             world.start();
-            assert!(world.active[0].is_some(), "it works it itself");
+            assert!(world.active[0].is_some(), "it runs the attempt itself");
             world.turn();
             assert!(world.machine.ended().is_none());
             world.end(0);
         }
         world.go_on();
         assert!(matches!(world.machine.ended(), Some(Ok(()))), "{ready}");
-        assert!(!world.keeps, "it keeps nothing");
+        assert!(!world.reserved, "a reserved run");
         assert_eq!(world.open(), [0i64; 0]);
     }
 }
 
-/// What is killed before it takes its run over is not started anew at once, and what had taken it over holds up nothing.
+/// The job is paused if the separate worker was killed before it took the run over, and not if it was killed later.
 #[test]
-fn a_worker_of_its_own_that_is_killed_too_early_is_waited_out() {
+fn a_separate_worker_killed_before_the_takeover_pauses_its_job() {
     let catalogue = catalogue();
     for (situation, pauses) in [(Situation::Alone, true), (Situation::HandedOver, false)] {
         let mut world = World::new(&catalogue);

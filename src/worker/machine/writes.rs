@@ -1,8 +1,8 @@
-//! What is to be stored: ends of attempts, claims to be given back, start notes, rebased delays, rules, and the next claim, in one
-//! transaction at a time.
+//! Pending writes: ends of attempts, claims to give back, starts, rebased delays, rules, and the next claim, in one transaction at
+//! a time.
 //!
-//! Rule: what is submitted moves from its field into `under_way`, and back when it was refused. So each intent stands somewhere
-//! until it is stored.
+//! Rule: a submitted intent moves from its field into `under_way`, and back if its write fails. So no intent is lost before it is
+//! stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,34 +12,34 @@ use crate::error::{Error, Kind, Result};
 use crate::records::Outcome;
 use crate::run::{Fence, RunId, State};
 use crate::worker::batch::{Batch, Done, Write};
-use crate::worker::ended::{Ended, Written};
+use crate::worker::ended::{EndedAttempt, Written};
 
-/// A write that failed is tried again after this.
+/// Delay before failed writes are retried.
 const RETRY_WRITE: Duration = Duration::from_millis(500);
 
-/// A write that is refused as a defect so often, or fails so often after a stop lost its patience, is given up: the run is
-/// left to recovery.
+/// A write that fails this often with an internal error, or for any reason during a forced stop, is given up: the run is left to
+/// recovery.
 const REFUSED_MAX: u32 = 5;
 
-/// What was given up is tried again so often: what refused it may be over.
+/// Interval at which given-up writes are retried: the cause may have passed.
 const RETRY_GIVEN_UP: Duration = Duration::from_secs(10);
 
-/// How often a write was refused, as far as that counts.
+/// How often a write was refused; see [`REFUSED_MAX`] for the failures that count.
 type Refused = u32;
 
 #[derive(Debug)]
 pub(super) struct Writes {
-    ended: Vec<(Arc<Ended>, Refused)>,
+    ended: Vec<(Arc<EndedAttempt>, Refused)>,
     ended_since: Option<Duration>,
     returns: Vec<(RunId, Fence, Refused)>,
-    /// Ends and returns that were given up. Their claims stay known, so that nothing else is stored about them.
+    /// Ends and returns that were given up. Their claims stay in `held`, so that no other write about them is made.
     given_up: Vec<Write>,
     retry_given_up_at: Duration,
-    /// The wall clock was set back: relative delays that began later than now begin now.
+    /// The wall clock was set back: restart relative delays whose start is now in the future.
     pub(super) rebase: bool,
-    /// The rules of our catalogue are to be saved.
+    /// Save the rules of our catalogue.
     pub(super) rules: bool,
-    /// Give back what is ours by the store and that we do not know of.
+    /// Give back claims that the store calls ours and that we do not know.
     pub(super) reconcile: bool,
     reconcile_refused: Refused,
     retry_at: Option<Duration>,
@@ -63,7 +63,7 @@ impl Writes {
         }
     }
 
-    /// Nothing is under way or to be written that an end of the worker would lose. (Its rules are loaded by its successor.)
+    /// No write is under way or pending that would be lost if the worker ended now. (Rules do not count: the next worker loads them.)
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_none()
             && self.ended.is_empty()
@@ -75,7 +75,7 @@ impl Writes {
         self.given_up.len()
     }
 
-    pub(super) fn end(&mut self, ended: Arc<Ended>, now: Now) {
+    pub(super) fn end(&mut self, ended: Arc<EndedAttempt>, now: Now) {
         self.ended.push((ended, 0));
         self.ended_since.get_or_insert(now.steady);
     }
@@ -112,19 +112,19 @@ impl Writes {
 }
 
 impl Machine {
-    /// Claims that no slot works: they go back unstarted.
+    /// Queues the return of claims that were not started.
     pub(super) fn give_back(&mut self, runs: Vec<(RunId, Fence)>) {
         if runs.is_empty() {
             return;
         }
         self.claiming.uncount(runs.len());
-        self.claiming.look = true;
+        self.claiming.should_claim = true;
         for (run, fence) in runs {
             self.writes.give_back(run, fence);
         }
     }
 
-    /// Submits what is to be written, and the next claim with it, unless a batch is under way.
+    /// Submits all pending writes and the next claim, unless a batch is under way.
     pub(super) fn submit(&mut self, view: &View, now: Now) {
         let waits = self.writes.retry_at.is_some_and(|at| now.steady < at);
         if self.end.is_some() || self.writes.under_way.is_some() || waits {
@@ -133,7 +133,7 @@ impl Machine {
         self.writes.retry_at = None;
         let since = self.writes.ended_since;
         let waited = since.is_some_and(|since| now.steady >= since + LINGER);
-        let with_ends = !self.writes.ended.is_empty() && (waited || !self.is_comfortable(view));
+        let with_ends = !self.writes.ended.is_empty() && (waited || !self.has_backlog(view));
         let claim = self.next_claim(with_ends, view);
         let retry_given_up =
             !self.writes.given_up.is_empty() && now.steady >= self.writes.retry_given_up_at;
@@ -150,12 +150,13 @@ impl Machine {
         }
         let mut list: Vec<Write> = Vec::new();
         self.writes.ended_since = None;
-        // Whatever waits goes along.
+        // Ends that could still wait join the batch too.
         for (ended, refused) in std::mem::take(&mut self.writes.ended) {
-            let keep = self.kept() == Some(ended.claimed.run) && !self.stop.is_impatient();
+            let reserve =
+                self.foreground_run() == Some(ended.claimed.run) && !self.stop.is_forced();
             list.push(Write::End {
                 ended,
-                keep,
+                reserve,
                 refused,
             });
         }
@@ -166,7 +167,7 @@ impl Machine {
             list.push(Write::Return {
                 run,
                 fence,
-                keep: self.keeps(run),
+                reserve: self.stays_reserved(run),
                 refused,
             });
         }
@@ -180,7 +181,9 @@ impl Machine {
         if std::mem::take(&mut self.writes.reconcile) {
             list.push(Write::GiveBackUnknown {
                 known: self.held.keys().copied().collect(),
-                keep: self.kept().filter(|&run| self.keeps(run)),
+                reserve: self
+                    .foreground_run()
+                    .filter(|&run| self.stays_reserved(run)),
             });
         }
         let lacking = self.shortages.lacking();
@@ -197,9 +200,9 @@ impl Machine {
         self.actions.push(Action::Submit(batch));
     }
 
-    /// Whether a run that goes back stays ours: the one of the foreground, unless we stop.
-    fn keeps(&self, run: RunId) -> bool {
-        self.stop == super::Stop::No && self.kept() == Some(run)
+    /// Whether a run that is given back stays reserved for this worker: the run of `jobctl run`, unless we stop.
+    fn stays_reserved(&self, run: RunId) -> bool {
+        self.stop == super::Stop::No && self.foreground_run() == Some(run)
     }
 
     pub(super) fn on_answers(&mut self, answers: Vec<Result<Done>>, now: Now) {
@@ -246,26 +249,26 @@ impl Machine {
             (Write::Lacks(lacking), _) => self.shortages.stored.clone_from(lacking),
             (Write::GiveBackUnknown { .. }, _) => {
                 self.writes.reconcile_refused = 0;
-                self.claiming.look = true;
+                self.claiming.should_claim = true;
             }
             (Write::Claim(_), Done::Claimed(answer)) => self.on_claimed(*answer, now),
             _ => {}
         }
     }
 
-    fn on_end_stored(&mut self, ended: &Arc<Ended>, written: Written) {
+    fn on_end_stored(&mut self, ended: &Arc<EndedAttempt>, written: Written) {
         let outcome = written.outcome;
         self.held.remove(&ended.claimed.fence);
         self.actions.push(Action::Forget(ended.claimed.fence));
-        self.claiming.look |=
-            outcome == Outcome::Moved(State::Waiting) || self.kept() == Some(ended.claimed.run);
+        self.claiming.should_claim |= outcome == Outcome::Moved(State::Waiting)
+            || self.foreground_run() == Some(ended.claimed.run);
         self.log(Note::Stored(Arc::clone(ended), written));
     }
 
-    /// Every intent of a write that failed stands where it stood before.
+    /// Puts the intent of a failed write back to where it was.
     fn on_refused(&mut self, write: &Write, error: &Error, now: Now) {
-        // What the disk or others do passes, unless a stop has lost its patience.
-        let counts = u32::from(error.kind == Kind::Bug || self.stop.is_impatient());
+        // A full disk or a busy store is temporary and does not count, except during a forced stop.
+        let counts = u32::from(error.kind == Kind::Bug || self.stop.is_forced());
         match write {
             Write::End { refused, .. } | Write::Return { refused, .. }
                 if refused + counts >= REFUSED_MAX =>
@@ -286,7 +289,7 @@ impl Machine {
                 let entry = (*run, *fence, refused + counts);
                 self.writes.returns.push(entry);
             }
-            // The slots still say that it is not stored, and so do the shortages.
+            // The slots and the shortages still report these as not stored.
             Write::Start(_) | Write::Lacks(_) => {}
             Write::Rebase => self.writes.rebase = true,
             Write::Rules => self.on_rules_refused(error),
@@ -298,17 +301,17 @@ impl Machine {
         }
     }
 
-    /// Left to recovery, which looks at the start mark. Until then it is tried again now and then.
+    /// Leaves the run to recovery, which reads the start mark. Until then the write is retried every 10 s.
     fn give_up(&mut self, write: &Write, error: &Error, now: Now) {
         let (again, refused) = match write {
             Write::End {
                 ended,
-                keep,
+                reserve,
                 refused,
             } => {
                 let again = Write::End {
                     ended: Arc::clone(ended),
-                    keep: *keep,
+                    reserve: *reserve,
                     refused: REFUSED_MAX,
                 };
                 (again, *refused)
@@ -322,7 +325,7 @@ impl Machine {
                 let again = Write::Return {
                     run: *run,
                     fence: *fence,
-                    keep: false,
+                    reserve: false,
                     refused: REFUSED_MAX,
                 };
                 (again, *refused)

@@ -1,4 +1,4 @@
-//! What the slots share, as a value: claimed runs in line for a slot, and what each slot works on.
+//! The queue of claimed runs that wait for a slot, and what each slot works on, as a value.
 //!
 //! Rule: a run is either in line or active, never both, and moves from one to the other in one step.
 
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::records::{Claimed, Start};
 use crate::run::{Fence, RunId};
-use crate::worker::machine::{NOTE_AFTER, Now, PATIENCE, TakeBack, View};
+use crate::worker::machine::{NOTE_AFTER, Now, SLOT_WAIT_MAX, TakeBack, View};
 
 /// A claimed run in line, with what a slot needs to start it.
 #[derive(Debug)]
 pub struct InLine<J> {
     /// The run.
     pub claimed: Claimed,
-    /// What it is started with.
+    /// The prepared job.
     pub job: J,
-    /// Whether a worker of its own works it.
+    /// Whether a separate worker works it.
     pub alone: bool,
-    /// Since when, by the monotonic clock.
+    /// When it was added, by the monotonic clock.
     since: Duration,
 }
 
@@ -42,7 +42,7 @@ pub struct Line<J> {
 }
 
 impl<J> Line<J> {
-    /// Idle slots.
+    /// An empty line and this many idle slots.
     pub fn new(slots: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -70,21 +70,21 @@ impl<J> Line<J> {
             attempt: next.claimed.attempt,
             since: now.steady,
             since_ms: now.wall_ms,
-            // The worker of its own notes its start.
+            // The separate worker stores its start.
             noted: next.alone,
         });
         self.idle -= 1;
         Some(next)
     }
 
-    /// The slot's work is over.
+    /// Marks the slot as idle.
     pub fn clear(&mut self, slot: usize) {
         if self.active[slot].take().is_some() {
             self.idle += 1;
         }
     }
 
-    /// Runs in line.
+    /// The number of runs in line.
     pub fn queued(&self) -> usize {
         self.waiting.len()
     }
@@ -108,14 +108,14 @@ impl<J> Line<J> {
         Some((taken.claimed.run, taken.claimed.fence))
     }
 
-    /// So many in front are about to be taken by idle slots that are only slow to wake.
+    /// The number of runs at the front that idle slots are about to take: these slots are only slow to wake.
     fn spared(&self) -> usize {
         self.idle.min(self.waiting.len())
     }
 
     fn is_overdue(&self, now: Now) -> bool {
         let first = self.waiting.get(self.spared());
-        first.is_some_and(|it| now.steady.saturating_sub(it.since) > PATIENCE)
+        first.is_some_and(|it| now.steady.saturating_sub(it.since) > SLOT_WAIT_MAX)
     }
 
     /// The slot that works on this claim.
@@ -130,14 +130,14 @@ impl<J> Line<J> {
         active.filter_map(|(slot, active)| active.map(|_| slot))
     }
 
-    /// The starts of these claims are in the store.
+    /// The starts of these claims are stored.
     pub fn note(&mut self, fences: &[Fence]) {
         for active in self.active.iter_mut().flatten() {
             active.noted |= fences.contains(&active.fence);
         }
     }
 
-    /// What the main loop sees of it.
+    /// The state of the slots for the machine.
     pub fn view(&self, now: Now) -> View {
         let mut starts = Vec::new();
         let mut is_unnoted = false;

@@ -136,7 +136,7 @@ fn the_order() {
             ],
         ),
         (
-            "a lane that is closed is in nobody's way",
+            "a closed lane does not count",
             |facts| {
                 facts.ahead = vec![ahead("mail", 0), ahead("news", 2)];
                 facts

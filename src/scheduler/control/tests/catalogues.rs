@@ -1,9 +1,9 @@
-//! A catalogue that is read again, refused, overruled by another one.
+//! A catalogue that is reloaded, refused, or overruled by another.
 
 use super::*;
 
 #[test]
-fn a_newer_catalogue_takes_the_place_of_one_that_is_on_its_way() {
+fn a_newer_catalogue_replaces_one_that_is_not_in_force_yet() {
     let mut world = World::started();
     world.disk = ("two", &["b"]);
     world.event(Event::Reload);
@@ -12,10 +12,10 @@ fn a_newer_catalogue_takes_the_place_of_one_that_is_on_its_way() {
     let rules = world.work().unwrap();
     assert_eq!(content(&rules), "two");
     let answer = world
-        .well(rules)
+        .answer_of(rules)
         .into_failure(failure(Kind::TryAgain, false));
     world.event(Event::Answer(answer));
-    // The store is held; the file is edited again, first wrongly.
+    // The store is busy; the file is edited again, first with an error.
     world.event(Event::Reload);
     let read = world.work().unwrap();
     assert_eq!(name(&read), "read");
@@ -24,21 +24,25 @@ fn a_newer_catalogue_takes_the_place_of_one_that_is_on_its_way() {
         "no",
     )))));
     assert!(world.control.status().contains("catalogue refused: no"));
-    world.pass(RETRY_MS);
-    // What was right before is still on its way.
+    world.pass(STORE_RETRY_MS);
+    // The last valid version is still pending.
     let rules = world.work().unwrap();
     assert_eq!(content(&rules), "two");
     let answer = world
-        .well(rules)
+        .answer_of(rules)
         .into_failure(failure(Kind::TryAgain, false));
     world.event(Event::Answer(answer));
-    assert_eq!(world.control.schedules(), 2, "the old ones go on");
+    assert_eq!(
+        world.control.schedule_count(),
+        2,
+        "the old ones stay in use"
+    );
     world.disk = ("three", &["c", "d", "e"]);
     world.event(Event::Reload);
-    world.rest();
-    world.pass(RETRY_MS);
-    assert!(world.rest().contains(&"rules"));
-    assert_eq!(world.control.schedules(), 3);
+    world.work_off();
+    world.pass(STORE_RETRY_MS);
+    assert!(world.work_off().contains(&"rules"));
+    assert_eq!(world.control.schedule_count(), 3);
     assert!(!world.control.status().contains("refused"));
 }
 
@@ -55,20 +59,20 @@ fn a_reload_that_is_asked_for_while_the_files_are_read_reads_them_again() {
         let answer = if is_refused {
             Answer::Read(Err(Error::new(Kind::Config, "no")))
         } else {
-            world.well(read)
+            world.answer_of(read)
         };
         world.disk = ("three", &["c", "d", "e"]);
         world.event(Event::Reload);
         world.event(Event::Answer(answer));
-        assert!(world.rest().contains(&"read"));
-        assert_eq!(world.control.schedules(), 3);
+        assert!(world.work_off().contains(&"read"));
+        assert_eq!(world.control.schedule_count(), 3);
         assert!(!world.control.status().contains("refused"));
         assert_eq!(world.ready, 1);
     }
 }
 
 #[test]
-fn rules_that_cannot_be_saved_leave_the_catalogue_before_in_force() {
+fn the_old_catalogue_stays_in_force_while_new_rules_cannot_be_saved() {
     let mut world = World::started();
     world.disk = ("two", &["x"]);
     world.event(Event::Reload);
@@ -82,11 +86,14 @@ fn rules_that_cannot_be_saved_leave_the_catalogue_before_in_force() {
             .status()
             .contains("a newer catalogue is not in force yet")
     );
-    world.pass(AGAIN_MS - 1);
-    assert!(world.rest().contains(&"open"), "the old schedules go on");
+    world.pass(SLOW_RETRY_MS - 1);
+    assert!(
+        world.work_off().contains(&"open"),
+        "the old schedules stay in use"
+    );
     world.pass(1);
-    assert!(world.rest().contains(&"rules"));
-    assert_eq!(world.control.schedules(), 1);
+    assert!(world.work_off().contains(&"rules"));
+    assert_eq!(world.control.schedule_count(), 1);
 }
 
 /// Proves: as `a_scheduler_takes_its_schedules_back_from_another_catalogue`.
@@ -95,7 +102,7 @@ fn a_leader_takes_its_schedules_back_once_a_minute_and_a_standby_never() {
     for leads in [true, false] {
         let mut world = World::started();
         world.control.set_leads(leads);
-        world.news = Some(News {
+        world.changes = Some(StoreChanges {
             generation: Some(7),
             is_ours: true,
             in_force: Some("/other.toml".into()),
@@ -104,7 +111,7 @@ fn a_leader_takes_its_schedules_back_once_a_minute_and_a_standby_never() {
         let mut taken = 0;
         for _ in 0..300 {
             world.pass(1_000);
-            let done = world.rest();
+            let done = world.work_off();
             taken += done.iter().filter(|kind| **kind == "rules").count();
             assert!(world.ended.is_none());
         }
@@ -117,48 +124,48 @@ fn a_leader_takes_its_schedules_back_once_a_minute_and_a_standby_never() {
 fn an_overruled_standby_puts_its_catalogue_in_force_when_it_takes_over() {
     let mut world = World::started();
     world.control.set_leads(false);
-    world.news = Some(News {
+    world.changes = Some(StoreChanges {
         in_force: Some("/other.toml".into()),
-        ..News::default()
+        ..StoreChanges::default()
     });
     world.pass(1_000);
-    world.rest();
+    world.work_off();
     assert!(world.control.status().contains("of another catalogue"));
     world.event(Event::Lead);
-    assert!(world.rest().contains(&"rules"));
+    assert!(world.work_off().contains(&"rules"));
 }
 
 #[test]
 fn a_catalogue_that_another_process_loaded_is_read_here_too() {
     let mut world = World::started();
     world.disk = ("two", &["x"]);
-    world.news = Some(News {
+    world.changes = Some(StoreChanges {
         generation: Some(8),
         is_ours: false,
-        in_force: Some(world.control.seen.path.clone()),
+        in_force: Some(world.control.last_poll.path.clone()),
         accepted: None,
     });
     world.pass(1_000);
-    assert!(world.rest().contains(&"read"));
-    assert_eq!(world.control.schedules(), 1);
+    assert!(world.work_off().contains(&"read"));
+    assert_eq!(world.control.schedule_count(), 1);
 }
 
 #[test]
-fn what_another_process_put_in_force_before_it_read_our_files_is_taken_back() {
+fn schedules_that_another_process_put_in_force_meanwhile_are_taken_back() {
     for leads in [true, false] {
         let mut world = World::started();
         world.control.set_leads(leads);
-        world.news = Some(News {
+        world.changes = Some(StoreChanges {
             generation: Some(8),
             is_ours: true,
-            in_force: Some(world.control.seen.path.clone()),
+            in_force: Some(world.control.last_poll.path.clone()),
             accepted: None,
         });
         world.control.generation = Some(6);
         let mut done = Vec::new();
         for _ in 0..3 {
             world.pass(1_000);
-            done.extend(world.rest());
+            done.extend(world.work_off());
             // Our files keep their generation.
             world.control.generation = Some(8);
         }
@@ -169,16 +176,16 @@ fn what_another_process_put_in_force_before_it_read_our_files_is_taken_back() {
 }
 
 #[test]
-fn who_takes_over_puts_its_catalogue_in_force() {
+fn a_new_leader_puts_its_catalogue_in_force() {
     let mut world = World::started();
     world.disk = ("two", &["x"]);
     world.event(Event::Lead);
-    let done = world.rest();
+    let done = world.work_off();
     assert!(done.contains(&"apply") && done.contains(&"find removed"));
-    assert_eq!(world.control.schedules(), 1);
+    assert_eq!(world.control.schedule_count(), 1);
 }
 
-/// Proves (periods): only the leader puts schedules in force; a standby starts whatever is in force.
+/// Proves (periods): only the leader puts schedules in force; a standby opens the periods of those that are in force.
 #[test]
 fn a_standby_puts_nothing_in_force_and_follows_what_is() {
     let mut world = World::new();
@@ -195,7 +202,7 @@ fn a_standby_puts_nothing_in_force_and_follows_what_is() {
             watermark_ms: 0,
             next_ms,
         };
-        let put = vec![Put(kept), Put(Applied::NotInForce)];
+        let put = vec![ApplyResult(kept), ApplyResult(Applied::NotInForce)];
         world.event(Event::Answer(Answer::Applied(indexes, Ok(put))));
     }
     assert!(world.control.started && !world.control.is_loaded());
@@ -203,12 +210,12 @@ fn a_standby_puts_nothing_in_force_and_follows_what_is() {
         world.control.agenda.first().map(|(_, index)| index),
         Some(0)
     );
-    world.pass(AGAIN_MS - 1);
-    done.extend(world.rest());
+    world.pass(SLOW_RETRY_MS - 1);
+    done.extend(world.work_off());
     let follows = |done: &[&str]| done.iter().filter(|kind| **kind == "follow").count();
     assert_eq!(follows(&done), 1);
     world.pass(1);
-    done.extend(world.rest());
+    done.extend(world.work_off());
     assert_eq!(follows(&done), 2);
     assert!(world.control.is_loaded());
     for kind in ["apply", "find removed", "remove", "lead"] {
@@ -217,11 +224,11 @@ fn a_standby_puts_nothing_in_force_and_follows_what_is() {
 }
 
 #[test]
-fn who_takes_over_while_its_files_cannot_be_read_puts_in_force_what_it_has() {
+fn a_new_leader_whose_files_cannot_be_read_puts_its_loaded_catalogue_in_force() {
     for has_started in [true, false] {
         let mut world = World::new();
         if has_started {
-            world.rest();
+            world.work_off();
         } else {
             let rules = world.work().unwrap();
             world.succeed(rules);
@@ -241,6 +248,6 @@ fn who_takes_over_while_its_files_cannot_be_read_puts_in_force_what_it_has() {
         let all = (times("apply"), times("find removed"), times("remove"));
         assert_eq!(all, (1, 1, 1), "{done:?}");
         assert!(world.control.started && world.control.is_loaded());
-        assert_eq!(world.control.schedules(), 2);
+        assert_eq!(world.control.schedule_count(), 2);
     }
 }

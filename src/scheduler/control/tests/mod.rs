@@ -1,4 +1,4 @@
-//! Every piece of work, every way in which it can fail, every stage: nothing that is wanted is forgotten, and an end is an end.
+//! Every kind of work, every way in which it can fail, every stage: no intent is lost, and a stop ends.
 
 mod catalogues;
 
@@ -10,11 +10,13 @@ use crate::error::Kind;
 use crate::observe::log::Level::{Debug, Info};
 use crate::scheduler::change::Applied;
 use crate::scheduler::open::Opened;
-use crate::scheduler::work::{Failure, Findings, Looked, News, Put, Removed};
+use crate::scheduler::work::{
+    ApplyResult, Failure, OpenResult, PollResult, RemoveResult, StoreChanges,
+};
 
 const MINUTE: i64 = 60_000;
 
-/// An application's catalogue with these jobs, which run each minute.
+/// A catalogue with these jobs, which run each minute.
 fn loaded(jobs: &[&str], stamp: &str) -> Loaded {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jobs.toml");
@@ -42,38 +44,38 @@ fn name(work: &Work) -> &'static str {
         Work::Open(..) => "open",
         Work::Lead => "lead",
         Work::SaveClock(_) => "clock",
-        Work::Look(_) => "look",
+        Work::Poll(_) => "look",
     }
 }
 
-/// What a piece of work is about: equal when it is asked again.
+/// The items of a piece of work; equal when the work is repeated.
 fn content(work: &Work) -> String {
     match work {
         Work::Apply(_, _, indexes) | Work::Follow(_, indexes) => format!("{indexes:?}"),
         Work::Remove(_, _, jobs) => format!("{jobs:?}"),
         Work::Open(_, _, due, _) => format!("{due:?}"),
-        Work::SaveRules(loaded) => loaded.book.stamp.clone(),
+        Work::SaveRules(loaded) => loaded.schedules.stamp.clone(),
         _ => String::new(),
     }
 }
 
-/// A scheduler over a store that does what a test says.
+/// A scheduler with a store that a test controls.
 struct World {
     control: Control,
     now: Reading,
     /// The stamp of the catalogue on disk, and its jobs.
     disk: (&'static str, &'static [&'static str]),
-    news: Option<News>,
+    changes: Option<StoreChanges>,
     ended: Option<Result<()>>,
     logged: Vec<&'static str>,
-    /// How often the service manager was told that it need not wait.
+    /// How often the service manager was notified that the scheduler is ready.
     ready: usize,
-    /// What was done.
+    /// The kinds of work done.
     done: Vec<&'static str>,
 }
 
 impl World {
-    /// One that is a standby, and has not begun.
+    /// A standby that has not started.
     fn new() -> Self {
         let now = Reading {
             wall_ms: 1_000 * MINUTE + 1,
@@ -86,7 +88,7 @@ impl World {
             control,
             now,
             disk,
-            news: None,
+            changes: None,
             ended: None,
             logged: Vec::new(),
             ready: 0,
@@ -94,11 +96,11 @@ impl World {
         }
     }
 
-    /// One that has begun and leads.
+    /// A leader that has started.
     fn started() -> Self {
         let mut world = Self::new();
         world.event(Event::Lead);
-        world.rest();
+        world.work_off();
         assert!(world.control.started && world.control.is_loaded());
         world
     }
@@ -129,15 +131,15 @@ impl World {
         work
     }
 
-    /// The answer of a store in which all is well.
-    fn well(&self, work: Work) -> Answer {
+    /// The answer of a store without errors.
+    fn answer_of(&self, work: Work) -> Answer {
         match work {
             Work::Read => Answer::Read(Ok(Arc::new(loaded(self.disk.1, self.disk.0)))),
             Work::SaveRules(loaded) => Answer::RulesSaved(loaded, Ok(7)),
             Work::Apply(_, _, indexes) => {
                 let next_ms = Some(self.now.wall_ms + MINUTE / 2);
                 let begun = || {
-                    Put(Applied::Begun {
+                    ApplyResult(Applied::Begun {
                         next_ms,
                         changed: false,
                         rows: Vec::new(),
@@ -148,7 +150,7 @@ impl World {
             }
             Work::Follow(_, indexes) => {
                 let kept = || {
-                    Put(Applied::Kept {
+                    ApplyResult(Applied::Kept {
                         watermark_ms: self.now.wall_ms,
                         next_ms: Some(self.now.wall_ms + MINUTE / 2),
                     })
@@ -156,15 +158,15 @@ impl World {
                 let put = indexes.iter().map(|_| kept()).collect();
                 Answer::Applied(indexes, Ok(put))
             }
-            Work::FindRemoved(_) => Answer::Removed(Ok(vec!["gone".into(), "left".into()])),
+            Work::FindRemoved(_) => Answer::FoundRemoved(Ok(vec!["gone".into(), "left".into()])),
             Work::Remove(_, _, jobs) => {
-                let removed = jobs.iter().map(|_| Removed::Done).collect();
-                Answer::TakenOut(jobs, Ok(removed))
+                let removed = jobs.iter().map(|_| RemoveResult::Done).collect();
+                Answer::Removed(jobs, Ok(removed))
             }
             Work::Open(_, _, due, _) => {
                 let next_ms = Some(self.now.wall_ms + MINUTE / 2);
                 let done = || {
-                    Looked(Opened::Done {
+                    OpenResult(Opened::Done {
                         more: false,
                         next_ms,
                         rows: Vec::new(),
@@ -175,26 +177,26 @@ impl World {
             }
             Work::Lead => Answer::Leads(Ok(())),
             Work::SaveClock(guard) => Answer::ClockSaved(guard, Ok(())),
-            Work::Look(_) => Answer::Found(Ok(Findings {
+            Work::Poll(_) => Answer::Polled(Ok(PollResult {
                 data_version: 1,
-                news: self.news.clone(),
+                changes: self.changes.clone(),
             })),
         }
     }
 
     fn succeed(&mut self, work: Work) {
         self.done.push(name(&work));
-        let answer = self.well(work);
+        let answer = self.answer_of(work);
         self.event(Event::Answer(answer));
     }
 
     fn refuse(&mut self, work: Work, failure: Failure) {
-        let answer = self.well(work).into_failure(failure);
+        let answer = self.answer_of(work).into_failure(failure);
         self.event(Event::Answer(answer));
     }
 
-    /// Does everything that is wanted now; what that was.
-    fn rest(&mut self) -> Vec<&'static str> {
+    /// Does all pending work; returns its kinds.
+    fn work_off(&mut self) -> Vec<&'static str> {
         self.done.clear();
         while let Some(work) = self.work() {
             self.succeed(work);
@@ -203,7 +205,8 @@ impl World {
         self.done.clone()
     }
 
-    /// A life with all kinds of work: the start as a standby, the lead, a minute, a newer catalogue. `meet` gives back what succeeds.
+    /// A scenario with all kinds of work: the start as a standby, the lead, a minute, a newer catalogue. `meet` returns the work that
+    /// succeeds.
     fn live(&mut self, mut meet: impl FnMut(&mut Self, Work) -> Option<Work>) {
         for round in 0..4 {
             match round {
@@ -225,8 +228,8 @@ impl World {
         }
     }
 
-    /// What was done, but for what depends on how long the rest took.
-    fn essence(&self) -> Vec<&'static str> {
+    /// The kinds of work done, without those that depend on the time that the others took.
+    fn timeless_work(&self) -> Vec<&'static str> {
         let mut done = self.done.clone();
         done.retain(|kind| !["look", "open", "clock"].contains(kind));
         done.sort_unstable();
@@ -255,19 +258,19 @@ fn failure(kind: Kind, is_final: bool) -> Failure {
 }
 
 #[test]
-fn a_life_without_failures_has_every_kind_of_work() {
+fn the_scenario_has_every_kind_of_work() {
     let mut world = World::new();
     world.live(|_, work| Some(work));
     for kind in ALL {
         assert!(world.done.contains(&kind), "{kind}: {:?}", world.done);
     }
-    assert_eq!(world.control.schedules(), 3);
+    assert_eq!(world.control.schedule_count(), 3);
 }
 
 /// Proves (periods): a scheduler repeats its work until its write succeeded, however often the store refuses; a stop
 /// waits for one piece of work at most.
 #[test]
-fn what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done() {
+fn work_that_the_store_refuses_is_repeated_until_it_is_done() {
     let mut undisturbed = World::new();
     undisturbed.live(|_, work| Some(work));
     for refused in ALL.into_iter().filter(|kind| *kind != "read") {
@@ -282,35 +285,39 @@ fn what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done() {
                 let wanted = content(&work);
                 for _ in 0..80 {
                     world.refuse(work, failure(kind, false));
-                    assert!(world.work().is_none(), "it waits before it tries again");
-                    world.pass(RETRY_MS);
+                    assert!(world.work().is_none(), "a retry waits");
+                    world.pass(STORE_RETRY_MS);
                     work = wanted_again(world, refused);
-                    // What is due grows meanwhile.
+                    // More becomes due meanwhile.
                     assert!(refused == "open" || content(&work) == wanted, "{refused}");
                 }
                 Some(work)
             });
-            assert_eq!(world.essence(), undisturbed.essence(), "{refused} {kind:?}");
+            assert_eq!(
+                world.timeless_work(),
+                undisturbed.timeless_work(),
+                "{refused} {kind:?}"
+            );
             assert!(world.control.is_loaded(), "{refused} {kind:?}");
-            assert_eq!(world.control.schedules(), 3);
+            assert_eq!(world.control.schedule_count(), 3);
         }
     }
 }
 
-/// The next piece of work of a kind; what comes before it succeeds.
+/// The next work of a kind; work before it succeeds.
 fn wanted_again(world: &mut World, kind: &str) -> Work {
     for _ in 0..10 {
         match world.work() {
             Some(work) if name(&work) == kind => return work,
             Some(work) => world.succeed(work),
-            None => world.pass(RETRY_MS),
+            None => world.pass(STORE_RETRY_MS),
         }
     }
     panic!("`{kind}` is forgotten");
 }
 
 #[test]
-fn a_lost_database_is_the_end_whatever_meets_it() {
+fn a_lost_database_ends_the_scheduler_at_any_work() {
     for met in ALL.into_iter().filter(|kind| *kind != "read") {
         let mut world = World::new();
         world.live(|world, work| {
@@ -326,9 +333,9 @@ fn a_lost_database_is_the_end_whatever_meets_it() {
     }
 }
 
-/// Proves: as `what_a_store_refuses_for_forty_seconds_twice_is_wanted_until_it_is_done`.
+/// Proves: as `work_that_the_store_refuses_is_repeated_until_it_is_done`.
 #[test]
-fn a_stop_ends_at_once_between_two_pieces_and_after_a_second_within_one() {
+fn a_stop_ends_at_once_between_two_pieces_of_work_and_after_a_second_within_one() {
     for stopped_at in ALL {
         for (signals, wait_ms, ends) in [
             (1, 0, false),
@@ -348,7 +355,7 @@ fn a_stop_ends_at_once_between_two_pieces_and_after_a_second_within_one() {
                     world.pass(wait_ms);
                     assert!(world.work().is_none(), "nothing new is begun");
                     assert_eq!(world.ended.is_some(), ends, "{stopped_at}");
-                    // Whatever comes back, that is the end.
+                    // Any answer ends it now.
                     if refused {
                         world.refuse(work, failure(Kind::TryAgain, false));
                     } else {
@@ -371,7 +378,7 @@ fn a_stop_ends_at_once_between_two_pieces_and_after_a_second_within_one() {
 
 /// Proves: as `a_long_backlog_delays_neither_another_job_nor_a_stop`.
 #[test]
-fn an_endless_backlog_stops_neither_a_load_nor_a_look_nor_a_stop() {
+fn an_endless_backlog_blocks_neither_a_load_nor_a_poll_nor_a_stop() {
     let mut world = World::started();
     world.pass(MINUTE);
     world.disk = ("two", &["b", "c", "d"]);
@@ -384,7 +391,7 @@ fn an_endless_backlog_stops_neither_a_load_nor_a_look_nor_a_stop() {
         let answer = match work {
             Work::Open(_, _, due, _) => {
                 let more = |due: &Due| {
-                    Looked(Opened::Done {
+                    OpenResult(Opened::Done {
                         more: true,
                         next_ms: Some(due.0 + 1),
                         rows: Vec::new(),
@@ -394,11 +401,13 @@ fn an_endless_backlog_stops_neither_a_load_nor_a_look_nor_a_stop() {
                 Answer::Opened(due, Ok(looked))
             }
             Work::Apply(_, _, indexes) => {
-                let more = indexes.iter().map(|_| Put(Applied::Unfinished(Vec::new())));
+                let more = indexes
+                    .iter()
+                    .map(|_| ApplyResult(Applied::Unfinished(Vec::new())));
                 let more = more.collect();
                 Answer::Applied(indexes, Ok(more))
             }
-            other => world.well(other),
+            other => world.answer_of(other),
         };
         world.event(Event::Answer(answer));
     }
@@ -410,7 +419,7 @@ fn an_endless_backlog_stops_neither_a_load_nor_a_look_nor_a_stop() {
 }
 
 #[test]
-fn work_that_hangs_gives_no_sign_of_life() {
+fn a_scheduler_whose_work_hangs_is_stuck() {
     let mut world = World::started();
     world.pass(MINUTE);
     assert!(world.work().is_some());
@@ -420,19 +429,19 @@ fn work_that_hangs_gives_no_sign_of_life() {
 }
 
 #[test]
-fn what_cannot_be_opened_waits_a_minute_and_no_longer_wherever_the_wall_clock_is_set() {
-    // Set back, the clock comes to the instant once more after so long.
+fn a_failed_schedule_is_retried_after_a_minute_even_if_the_clock_is_set() {
+    // After the clock is set back, it reaches the instant again after this time.
     for (set_by_ms, after_ms) in [
-        (0, AGAIN_MS),
+        (0, SLOW_RETRY_MS),
         (-10 * MINUTE, 10 * MINUTE - MINUTE / 2),
-        (600 * MINUTE, AGAIN_MS),
+        (600 * MINUTE, SLOW_RETRY_MS),
     ] {
         let mut world = World::started();
         world.pass(MINUTE);
         let mut failed = Vec::new();
         while let Some(work) = world.work() {
             if let Work::Open(_, _, due, _) = work {
-                let cannot = |_: &Due| Looked(Opened::Failed("no".into()));
+                let cannot = |_: &Due| OpenResult(Opened::Failed("no".into()));
                 let looked = due.iter().map(cannot).collect();
                 failed.extend(due.clone());
                 world.event(Event::Answer(Answer::Opened(due, Ok(looked))));
@@ -442,15 +451,15 @@ fn what_cannot_be_opened_waits_a_minute_and_no_longer_wherever_the_wall_clock_is
         }
         assert_eq!(failed.len(), 2);
         world.now.wall_ms += set_by_ms;
-        // The clock is the right one.
+        // The clock is right again.
         world.control.guard.accept(world.now);
-        world.pass(AGAIN_MS - 1);
-        assert!(!world.rest().contains(&"open"));
+        world.pass(SLOW_RETRY_MS - 1);
+        assert!(!world.work_off().contains(&"open"));
         assert!(world.control.wait().boot_ms <= Some(world.now.boot_ms + 1));
         world.pass(1);
-        if after_ms > AGAIN_MS {
-            assert!(!world.rest().contains(&"open"));
-            world.pass(after_ms - AGAIN_MS);
+        if after_ms > SLOW_RETRY_MS {
+            assert!(!world.work_off().contains(&"open"));
+            world.pass(after_ms - SLOW_RETRY_MS);
         }
         let opened = loop {
             match world.work().expect("they are opened") {
@@ -463,7 +472,7 @@ fn what_cannot_be_opened_waits_a_minute_and_no_longer_wherever_the_wall_clock_is
 }
 
 #[test]
-fn periods_that_come_to_the_same_again_and_again_are_logged_once_a_minute() {
+fn periods_with_equal_outcomes_are_logged_once_a_minute() {
     let mut world = World::started();
     let skipped = |reason| PeriodRow {
         job: "a".into(),
@@ -485,7 +494,7 @@ fn periods_that_come_to_the_same_again_and_again_are_logged_once_a_minute() {
         (0, SkipReason::Overlap),
         (1_000, SkipReason::Overlap),
         (1_000, SkipReason::Paused),
-        (AGAIN_MS - 1, SkipReason::Paused),
+        (SLOW_RETRY_MS - 1, SkipReason::Paused),
         (1, SkipReason::Paused),
         (24 * 60 * MINUTE, SkipReason::Paused),
     ] {

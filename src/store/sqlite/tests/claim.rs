@@ -25,7 +25,7 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
     claims.unwrap()
 }
 
-/// Proves: as `what_is_run_is_checked_against_the_catalogue_of_the_worker`.
+/// Proves: as `each_attempt_is_checked_against_the_catalogue_of_its_worker`.
 #[test]
 fn the_stricter_of_stored_and_catalogue_terms_applies() {
     use Guarantee::{AtLeastOnce, AtMostOnce};
@@ -138,7 +138,7 @@ fn runs_under_a_limit_are_not_claimed_beyond_the_free_slots() {
     assert_eq!((first.runs.len(), first.full), (1, true));
 }
 
-/// Fault: as `a_clock_that_is_wrong_for_four_minutes_opens_nothing_by_the_calendar_that_is_not_due`.
+/// Fault: as `a_clock_that_is_wrong_for_four_minutes_opens_no_calendar_period_early`.
 #[test]
 fn no_step_of_the_clock_makes_a_wait_longer_than_it_was_set_for() {
     const WAIT_MS: i64 = 60_000;

@@ -187,7 +187,7 @@ fn any_number_of_enqueues_adds_one_run_after_the_running_one() {
     lab.check();
 }
 
-/// Proves: as `thirty_two_at_once_beside_a_worker_never_run_beside_each_other_and_the_newest_runs_last`.
+/// Proves: as `runs_of_thirty_two_concurrent_enqueues_never_overlap_and_the_newest_runs_last`.
 #[test]
 fn the_newest_parameters_start_last() {
     let mut lab = Lab::new();

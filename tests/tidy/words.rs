@@ -1,0 +1,98 @@
+//! Plain words: phrases that readers stumbled over, each with better words.
+//!
+//! Rule: a phrase is listed only if no use of it is good. Phrases with both good and bad uses are for reviewers.
+
+use std::fs;
+
+use super::{files, root};
+
+/// Not used in any file.
+const BANNED: &[(&str, &str)] = &[
+    ("for aught", "as far as"),
+    ("its patience", "a forced stop; a timeout"),
+    ("keeps house", "does the housekeeping"),
+    ("makes the names last", "fsyncs the directory"),
+    ("of the very", "of the same"),
+    ("thus", "so"),
+];
+
+/// Not used in [`CLEAN`].
+const BANNED_IN_CLEAN: &[(&str, &str)] = &[
+    ("anew", "again, or a verb with re-"),
+    ("as far as anybody knows", "as far as is known"),
+    ("by no clock", "at no known time"),
+    ("for good", "permanently"),
+    ("is no unit", "unknown unit"),
+    ("nobody's", "no process has it; unused"),
+    ("somebody's", "another process's"),
+    ("stand under", "apply to; have"),
+    ("stands under", "applies to; has"),
+    ("tells of", "covers; shows"),
+    ("told by", "reported by; covered by"),
+    ("trusted no more", "under the same checks"),
+    ("what is told", "what is reported"),
+    ("who waits", "a process that waits"),
+    ("whoever", "name the process: a worker that .., the caller"),
+    ("without being waited for", "stopped waiting"),
+];
+
+const CLEAN: &[&str] = &[
+    "src/flow/",
+    "src/observe/",
+    "src/owned/",
+    "src/policy/",
+    "src/process/",
+    "src/recovery/",
+    "src/schedule/",
+    "src/scheduler/",
+    "src/worker/",
+    "tests/crash/",
+    "tests/scheduler/",
+    "tests/simulation/",
+    "tests/worker/",
+];
+
+/// The lines of a text that contain a phrase as whole words, in any case.
+fn lines_with<'a>(text: &'a str, phrase: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    text.lines().filter(move |line| {
+        let line = line.to_ascii_lowercase();
+        let mut found = line.match_indices(phrase);
+        found.any(|(at, _)| {
+            let (before, after) = (at.checked_sub(1), at + phrase.len());
+            let before = before.and_then(|at| line.as_bytes().get(at));
+            !is_word(before) && !is_word(line.as_bytes().get(after))
+        })
+    })
+}
+
+#[test]
+fn no_banned_phrase_is_used() {
+    let mut texts = Vec::new();
+    for dir in ["src", "tests", "man"] {
+        let all = files(dir, "").into_iter();
+        texts.extend(all.map(|(name, text)| (format!("{dir}/{name}"), text)));
+    }
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    texts.push(("README.md".to_owned(), readme));
+    let mut found = Vec::new();
+    for (name, text) in &texts {
+        if name == "tests/tidy/words.rs" {
+            continue;
+        }
+        let is_clean = CLEAN.iter().any(|dir| name.starts_with(dir));
+        let more = if is_clean { BANNED_IN_CLEAN } else { &[] };
+        for (phrase, better) in BANNED.iter().chain(more) {
+            let lines = lines_with(text, phrase);
+            found.extend(lines.map(|line| format!("{name}: `{phrase}` -> {better}: {line}")));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_phrase_is_found_as_whole_words() {
+    let text = "Thus it is.\nhe knew thusly\nenthuse\nso (thus) it is\n";
+    let lines: Vec<&str> = lines_with(text, "thus").collect();
+    assert_eq!(lines, ["Thus it is.", "so (thus) it is"]);
+}
