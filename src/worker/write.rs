@@ -71,7 +71,7 @@ fn give_back(
 ) -> Result<Outcome> {
     let outcome = tx.unclaim(run, fence)?;
     if reserve && outcome == Outcome::Moved(State::Waiting) {
-        tx.keep_for(run, worker)?;
+        tx.reserve_for(run, worker)?;
     }
     Ok(outcome)
 }
@@ -148,7 +148,7 @@ fn claim_foreground(
     }
     let claims = tx.claim_reserved(run, request, now_ms)?;
     bury(tx, &claims, catalogue, now_ms)?;
-    let location = match tx.whereabouts(run)? {
+    let location = match tx.run_location(run)? {
         Some((State::Waiting, due_ms, Some(by))) if by == request.worker => {
             RunLocation::ReservedHere { due_ms }
         }

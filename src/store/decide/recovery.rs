@@ -99,7 +99,9 @@ fn words(cause: Cause, worker: WorkerId) -> String {
     match cause {
         Cause::Unknown => format!("worker {worker} died while it ran"),
         Cause::Reboot => format!("the host went down while worker {worker} ran it"),
-        Cause::Parent => format!("worker {worker} was stopped by its parent process during the attempt"),
+        Cause::Parent => {
+            format!("worker {worker} was stopped by its parent process during the attempt")
+        }
     }
 }
 

@@ -189,7 +189,7 @@ impl Tx<'_> {
             };
             let rebased = throttle.rebased(limit.and_then(|limit| limit.rate), now_ms);
             if rebased != throttle {
-                self.keep_throttle(&subject, &rebased)?;
+                self.save_throttle(&subject, &rebased)?;
             }
         }
         Ok(())
