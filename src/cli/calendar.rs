@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What is on hold.
 #[derive(Default)]
 pub(super) struct Calendar {
-    /// All schedules of the calendar wait since the clock jumped.
+    /// All calendar schedules wait after a jump of the clock.
     held: Option<CalendarHold>,
-    /// Schedules that wait for a time up to which a clock that was ahead had opened them.
+    /// Schedules that were opened up to a future time while the clock was ahead, and wait for that time.
     ahead: Vec<Ahead>,
 }
 

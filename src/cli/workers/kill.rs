@@ -148,7 +148,7 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
         Err(rustix::io::Errno::SRCH) => return Err(gone()),
         Err(error) => return Err(failed(error)),
     };
-    // Only now it is certain that the number belongs to one process for good.
+    // From now on the pid cannot be reused for another process.
     match row.registration().process_state() {
         ProcessState::Exists(_) => {}
         ProcessState::Gone => return Err(gone()),

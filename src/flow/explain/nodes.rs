@@ -115,7 +115,9 @@ impl NodeExplainer<'_> {
                 format!("it opens by itself; {errors_hint}"),
             ),
             ClosedReason::BreakerOpen => (
-                format!("its breaker is open for {since}, after {failures}; then one run may try"),
+                format!(
+                    "its breaker is open for {since}, after {failures}; then one run may start"
+                ),
                 format!("fix what fails; {errors_hint}"),
             ),
             ClosedReason::BreakerProbes => {

@@ -70,7 +70,7 @@ fn its_job() {
                 );
             },
             &[
-                "closed job mail: its breaker is open for 12s, after 10 failures within 1m; then one run may try @288000 -> fix what fails; `jobctl runs list --job mail --state retrying,dead`",
+                "closed job mail: its breaker is open for 12s, after 10 failures within 1m; then one run may start @288000 -> fix what fails; `jobctl runs list --job mail --state retrying,dead`",
             ],
         ),
         (
