@@ -112,7 +112,7 @@ impl NodeExplainer<'_> {
             ),
             ClosedReason::WaitRequested => (
                 "a rate-limited attempt asked for a wait".to_owned(),
-                format!("it opens by itself; {errors_hint}"),
+                format!("it opens without an operator; {errors_hint}"),
             ),
             ClosedReason::BreakerOpen => (
                 format!(
