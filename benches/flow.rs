@@ -49,7 +49,7 @@ fn with_rules(world: &World) -> Store {
     let mut store = store(world);
     let catalogue = Catalogue::load(&world.catalogue()).expect("a catalogue");
     store
-        .write(|tx| tx.keep_catalogue(&catalogue, jobctl::clock::wall_ms()))
+        .write(|tx| tx.apply_catalogue(&catalogue, jobctl::clock::wall_ms()))
         .expect("kept");
     store
 }
@@ -67,9 +67,9 @@ fn claim() {
             let run = new_run(&format!("j{n:02}"), "", now_ms);
             let held = store.write(|tx| {
                 let run = tx.enqueue(&run, now_ms)?.run;
-                tx.keep_for(run, WorkerId(9))?;
+                tx.reserve_for(run, WorkerId(9))?;
                 let request = common::load::request_of(WorkerId(9), 1);
-                Ok(tx.claim_kept(run, &request, now_ms)?.runs.len())
+                Ok(tx.claim_reserved(run, &request, now_ms)?.runs.len())
             });
             assert_eq!(held.expect("claimed"), 1);
         }

@@ -1,20 +1,20 @@
-//! The error kinds and their exit codes, with hints.
+//! Kinds of errors with their exit codes, errors with hints, and suggestions for mistyped names.
 //!
 //! Rule: a message says what failed and what was *not* done; the hint is an imperative. Lower case, no final period.
 
 use std::fmt;
 
-/// What went wrong, as far as a calling script can act on it. The number is the process's exit code.
+/// Category of an error, for calling scripts. The number is the exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// The operation ran and failed.
+    /// The operation failed.
     Failed = 1,
     /// Wrong arguments: unknown or missing parameter, bad duration, time or id, too large.
     Usage = 2,
     /// No such job, run, queue or worker.
     NotFound = 3,
-    /// A rule forbids it, for instance retrying a running run.
+    /// The operation is not allowed now, for instance retrying a running run.
     Refused = 4,
     /// The store cannot be reached or is not ours.
     Unavailable = 69,
@@ -39,29 +39,29 @@ impl Kind {
     }
 }
 
-/// What the store failed of, where more depends on it than the exit code.
+/// Cause of a failure of the store, if callers must handle it specially.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreFault {
-    /// There was no space.
+    /// The disk is full.
     DiskFull,
-    /// SQLite found the database broken.
+    /// SQLite found the database damaged.
     Damaged,
 }
 
-/// An error with everything that its reader needs: what failed, what to do, and how the process ends.
+/// An error with its message, its hint and the exit code of the process.
 #[derive(Debug, Clone)]
 pub struct Error {
-    /// Decides the exit code.
+    /// Category; decides the exit code.
     pub kind: Kind,
     /// What failed, without the leading `error:`.
     pub message: String,
-    /// What to do about it, without the leading `hint:`.
+    /// What to do, without the leading `hint:`.
     pub hint: Option<String>,
-    /// For [`Kind::TryAgain`]: when a retry makes sense, in milliseconds.
+    /// For [`Kind::TryAgain`]: when to retry, in milliseconds from now.
     pub retry_after_ms: Option<i64>,
-    /// What failed in the store, where that is known.
+    /// Cause of a failure of the store, if known.
     pub fault: Option<StoreFault>,
-    /// Further fields of the `--json` error document; boxed, as every `Result` carries the space.
+    /// Further fields of the `--json` error document; boxed, so that every `Result` is smaller.
     pub details: Option<Box<serde_json::Map<String, serde_json::Value>>>,
 }
 
@@ -81,35 +81,35 @@ impl Error {
         }
     }
 
-    /// Adds what to do about it.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds when to try again, in milliseconds.
+    /// Sets when to retry, in milliseconds from now.
     #[must_use]
     pub fn retry_after_ms(mut self, ms: i64) -> Self {
         self.retry_after_ms = Some(ms);
         self
     }
 
-    /// Adds what the store failed of.
+    /// Sets the cause of a failure of the store.
     #[must_use]
     pub fn fault(mut self, fault: StoreFault) -> Self {
         self.fault = Some(fault);
         self
     }
 
-    /// Adds fields to the `--json` error document.
+    /// Sets further fields of the `--json` error document.
     #[must_use]
     pub fn details(mut self, details: serde_json::Map<String, serde_json::Value>) -> Self {
         self.details = Some(Box::new(details));
         self
     }
 
-    /// An error of the file system about `path`; refused access is [`Kind::Permission`], all else [`Kind::Io`].
+    /// `cannot <what> <path>: <error>`; refused access is [`Kind::Permission`], all other errors are [`Kind::Io`].
     pub fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let kind = match error.kind() {
             std::io::ErrorKind::PermissionDenied => Kind::Permission,
@@ -126,7 +126,7 @@ impl Error {
     }
 }
 
-/// Inside an [`std::io::Error`]: a refusal of our own, which says what to do.
+/// The content of an [`std::io::Error`] that jobctl made: message and hint.
 #[derive(Debug)]
 pub struct Hinted {
     message: String,
@@ -140,7 +140,7 @@ impl Hinted {
         std::io::Error::new(std::io::ErrorKind::PermissionDenied, Self { message, hint })
     }
 
-    /// What to do about an error, if it says so.
+    /// The hint of an error that was made by [`Hinted::refused`].
     pub fn hint_of(error: &std::io::Error) -> Option<&str> {
         let inner = error.get_ref()?.downcast_ref::<Self>()?;
         Some(&inner.hint)
@@ -155,7 +155,7 @@ impl fmt::Display for Hinted {
 
 impl std::error::Error for Hinted {}
 
-/// The words of an operating system error without Rust's `(os error 13)`.
+/// The message of an operating system error in lower case, without `(os error 13)`.
 pub fn os_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
@@ -174,13 +174,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The candidate closest to `name`, if it is close enough to be a typing error; of equally close ones the first.
+/// The candidate most similar to `name`, if it is similar enough for a typing error; of several the first.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.chars().collect();
     let mut limit = (name.len() / 3).clamp(1, 3);
     let mut found = None;
     for candidate in candidates {
-        // Most are no match by their length alone.
+        // The length alone excludes most candidates.
         if candidate.chars().count().abs_diff(name.len()) > limit {
             continue;
         }
@@ -189,7 +189,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         };
         found = Some(candidate);
         match distance.checked_sub(1) {
-            // Only a closer one is better.
+            // From now on only a closer one counts.
             Some(closer) => limit = closer,
             None => break,
         }

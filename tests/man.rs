@@ -1,7 +1,7 @@
-//! The manual pages in `man/` say what the command line really takes.
+//! The manual pages in `man/` describe the real command line.
 //!
-//! They are made from the tree that parses: `cargo test -- --ignored regenerate_man_pages` writes them anew. Rule: nothing in
-//! `man/*.1` is edited by hand; what no option says stands in the texts below.
+//! They are generated from the clap tree: `cargo test -- --ignored regenerate_man_pages` writes them. Rule: nothing in `man/*.1` is
+//! edited by hand; further sections are in the texts below.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,25 +25,25 @@ wrong arguments
 no such job, run, queue or worker
 .TP
 4
-refused by a rule
+refused: not allowed in the present state
 .TP
 69
-the store cannot be reached or is not ours
+the store does not exist or is not usable
 .TP
 70
 a defect in jobctl
 .TP
 74
-input or output error; nothing was changed unless the message says what was (only the answer could not be printed)
+input or output error; nothing was changed unless the message says so (if only the answer could not be printed)
 .TP
 75
-nothing was stored, try again: queue full, store busy
+nothing was stored, try again later: queue full, store busy
 .TP
 76
 unknown whether it was stored: repeat with the same \fB\-\-request\-id\fR
 .TP
 77
-no permission; the store is not ours, or others have rights to it
+no permission; the store belongs to another user, or others can access it
 .TP
 78
 bad catalogue
@@ -53,16 +53,16 @@ timed out, 130 interrupted.
 .SH ENVIRONMENT
 .TP
 \fBJOBCTL_CATALOGUE\fR, \fBJOBCTL_STORE\fR
-as \fB\-\-catalogue\fR and \fB\-\-state\fR
+as \fB\-\-catalogue\fR and \fB\-\-store\fR
 .TP
 \fBCONFIGURATION_DIRECTORY\fR, \fBSTATE_DIRECTORY\fR
-set by systemd(1): where catalogue and state are, unless the above say so
+set by systemd(1): directories of catalogue and store, unless the above are given
 .TP
 \fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
-set by systemd(1): whom a worker tells how it is; see \fBjobctl\-run\-worker\fR(1)
+set by systemd(1): where a worker reports its status; see \fBjobctl\-run\-worker\fR(1)
 .TP
 \fBXDG_CONFIG_HOME\fR, \fBXDG_STATE_HOME\fR
-where catalogue and state of a user are
+directories of a user\(aqs catalogue and store
 .TP
 \fBNO_COLOR\fR
 no colours
@@ -73,20 +73,20 @@ the catalogue, see \fBjobctl.toml\fR(5)
 .TP
 /var/lib/jobctl
 the store directory: jobctl.db, lock files, output of the runs
-.SH "WHOSE A STORE IS"
-A store belongs to one user: the store directory has mode 0700 and is that user\(aqs, and so is everything in it; files have one
-name and are no links.
-The directories above it, and links on the way, belong to root or to that user, and nobody else can write one (with the sticky
-bit, as \fI/tmp\fR has it, anyone may).
-Every command looks at what it uses, for every user, and otherwise ends with 77; \fBjobctl doctor\fR(1) names each thing that is
-wrong, and warns of directories above that a group can write.
+.SH "OWNER OF A STORE"
+A store belongs to one user, who owns the store directory, with mode 0700, and everything in it; files in it are not links and
+have no second name.
+The directories above it, and symbolic links in the path, belong to root or to that user, and nobody else can write them, except
+directories with the sticky bit such as \fI/tmp\fR.
+Every command checks the files that it uses, for every user, and exits with 77 if one is wrong; \fBjobctl doctor\fR(1) lists all
+problems, and warns about directories above that a group can write.
 .PP
-Others use it as its owner: \fBsudo \-u\fR \fIOWNER\fR \fBjobctl\fR ..
-Root that works at the store of somebody else opens the files that its arguments name (\fB\-\-from\fR, \fB\-\-payload @\fR\fIFILE\fR)
-and then takes the owner\(aqs user and groups for good, before it reads the catalogue and opens the store.
-Where the catalogue of a user names the store directory, root acts as that user, whosever the directory is.
-\fBjobctl run\-worker\fR, \fBjobctl schedule\fR and \fBjobctl run\fR, which start commands or serve others, refuse this.
-The groups are those of \fI/etc/passwd\fR and \fI/etc/group\fR; of a user that these files do not know, the group of the directory.
+Other users call it as its owner: \fBsudo \-u\fR \fIOWNER\fR \fBjobctl\fR ..
+If root uses the store of another user, jobctl first opens the files that the arguments name (\fB\-\-from\fR, \fB\-\-payload @\fR\fIFILE\fR),
+then permanently switches to the owner and the owner\(aqs groups, and only then reads the catalogue and opens the store.
+If a user\(aqs catalogue names the store directory, root acts as that user, whoever owns the directory.
+\fBjobctl run\-worker\fR, \fBjobctl schedule\fR and \fBjobctl run\fR, which start commands or serve others, refuse to do this.
+The groups are those of \fI/etc/passwd\fR and \fI/etc/group\fR; for a user that is not in these files, the group of the directory.
 "#;
 
 /// Sections of single commands, before `SEE ALSO`.
@@ -95,20 +95,20 @@ const MORE_OF: &[(&str, &str)] = &[(
     r".SH SIGNALS
 .TP
 SIGTERM, SIGINT
-Claim no more and let running commands go on for \fB[worker] stop_after\fR, then end them and give their runs back.
-A second signal ends them at once, a third kills them.
+Claim no more runs, let running commands continue for \fB[worker] stop_after\fR, then stop them and return their runs to the queue.
+A second signal stops them at once, a third kills them.
 .TP
 SIGHUP
-Load the catalogue anew.
-One with mistakes is refused, and the old one stays.
+Reload the catalogue.
+If it has errors, the old one stays in use.
 .SH SYSTEMD
-Where \fBNOTIFY_SOCKET\fR is set, as in a unit of \fBType=notify\fR, the worker tells the service manager when it is ready, how
-many slots are busy, when it loads the catalogue, and when it begins to stop.
+If \fBNOTIFY_SOCKET\fR is set, as in a unit of \fBType=notify\fR, the worker reports to the service manager when it is ready, how many
+slots are busy, when it reloads the catalogue, and when it begins to stop.
 While it stops it asks for more time, so that \fBTimeoutStopSec=\fR need not be as long as \fBstop_after\fR.
-With \fBWATCHDOG_USEC\fR its main loop shows that it lives, twice in this time.
-A run is not blamed for the death of its worker after whoever started the worker sent SIGTERM, SIGINT or SIGABRT: a stop that
-took too long, or a watchdog.
-The unit \fBjobctl\-worker@.service\fR works one queue, named by its instance.
+With \fBWATCHDOG_USEC\fR its main loop sends a keep\-alive signal twice in this time.
+The death of a worker does not count as a crash of its runs after its parent process sent SIGTERM, SIGINT or SIGABRT, that is after
+a stop that took too long, or a watchdog.
+The unit \fBjobctl\-worker@.service\fR serves one queue, named by its instance.
 ",
 )];
 

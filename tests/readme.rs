@@ -66,7 +66,6 @@ fn masked(lines: impl Iterator<Item = String>) -> Vec<String> {
         (r"[`]?/[^ :`]*/(state|jobs\.toml)", "PATH"),
         (r"initiator: +\S+", "initiator: USER"),
         (r"\bby [a-z0-9_-]+", "by USER"),
-        (r"\b\S+ had paused it", "USER had paused it"),
         (r"(resume|pause) +\S+", "$1 USER"),
         (r" +", " "),
     ];

@@ -339,7 +339,7 @@ fn the_jobs_of_the_example_run() {
     world.set("JOBCTL_STORE", "");
     let checked = world.run("check --json").json(0);
     assert_eq!(checked["items"], serde_json::json!([]));
-    fs::write(world.root().join("analytics-mended"), "").expect("written");
+    fs::write(world.root().join("analytics-fixed"), "").expect("written");
     let jobs = [
         ("analytics", "--payload 1", "counted: 1"),
         (

@@ -80,7 +80,7 @@ pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
         queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
         knows: &|job| job != "unknown",
         terms: &|_| None,
-        known_behind: &|name| job_behind(name),
+        known_after: &|name| job_after(name),
         max,
         free: max,
         is_short: &|_| true,
@@ -88,7 +88,7 @@ pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
 }
 
 /// The first job behind this name, of those that the benches know: `j00` to `j99`, and `true`.
-fn job_behind(name: &str) -> Option<String> {
+fn job_after(name: &str) -> Option<String> {
     static JOBS: OnceLock<Vec<String>> = OnceLock::new();
     let jobs = JOBS.get_or_init(|| {
         let numbered = (0..100).map(|n| format!("j{n:02}"));

@@ -1,6 +1,6 @@
-//! Which runs of a job are alike: `dedup` makes one of them, `sequence` lets them run one after another.
+//! `dedup` and `sequence` of a job: runs with equal keys become one run, or run one after another.
 //!
-//! Rule: words that make no sense together are refused here; what is left is one value of [`Coalesce`].
+//! Rule: invalid combinations of `while` and `on_duplicate` are refused here; a valid one is one value of [`Coalesce`].
 
 use std::collections::BTreeMap;
 
@@ -11,35 +11,34 @@ use super::source::Place;
 use super::value::Value;
 use super::{Param, Template, command, keys};
 
-/// `dedup = { key = "...", window = "1h", while = "waiting", on_duplicate = "replace" }`; one at least of `window` and
-/// `while` is there.
+/// `dedup = { key = "...", window = "1h", while = "waiting", on_duplicate = "replace" }`; `window`, `while` or both are given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dedup {
     /// Template over the parameters.
     pub key: Template,
-    /// Milliseconds from the enqueue for which an equal key is a duplicate.
+    /// How long after the enqueue an equal key is a duplicate, milliseconds.
     pub window_ms: Option<i64>,
     /// `while` and `on_duplicate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coalesce: Option<Coalesce>,
 }
 
-/// What `while` and `on_duplicate` say together: as long as a run with the key has not ended, an equal enqueue finds it.
+/// `while` and `on_duplicate` together: what an enqueue does if a run with an equal key has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Coalesce {
-    /// While it waits, it is the answer.
+    /// If it waits, the enqueue returns it.
     DropWaiting,
-    /// While it waits or runs, it is the answer.
+    /// If it waits or runs, the enqueue returns it.
     DropActive,
-    /// While it waits, it takes over what is enqueued.
+    /// If it waits, it gets the parameters of the enqueue.
     Replace,
-    /// While it waits, it takes over what is enqueued; while it runs, one more waits behind it for that.
+    /// If it waits, it gets the parameters of the enqueue; if it runs, one more run waits for its end.
     Rerun,
 }
 
 crate::run::words!(
-    /// `dedup.while`: for how long a run with the key makes an equal enqueue a duplicate.
+    /// `dedup.while`: how long a run makes an enqueue with an equal key a duplicate.
     DedupWhile {
         /// Until it starts; also between two attempts.
         Waiting = "waiting",
@@ -49,19 +48,19 @@ crate::run::words!(
 );
 
 crate::run::words!(
-    /// `dedup.on_duplicate`: what becomes of the duplicate.
+    /// `dedup.on_duplicate`: what happens to a duplicate.
     OnDuplicate {
         /// It is dropped.
         Drop = "drop",
-        /// The waiting run takes it over.
+        /// The waiting run gets its parameters.
         Replace = "replace",
-        /// The waiting run takes it over, or one more run that waits for the end of the running one.
+        /// The waiting run gets its parameters; if the run is running, one more run waits for its end.
         Rerun = "rerun",
     }
 );
 
 impl Coalesce {
-    /// How it is written in a catalogue.
+    /// The words in the catalogue.
     pub fn words(self) -> (DedupWhile, OnDuplicate) {
         match self {
             Self::DropWaiting => (DedupWhile::Waiting, OnDuplicate::Drop),
@@ -71,7 +70,7 @@ impl Coalesce {
         }
     }
 
-    /// What these words mean together; some make no sense.
+    /// The meaning of these words; `None` for an invalid combination.
     pub fn of(during: DedupWhile, on_duplicate: OnDuplicate) -> Option<Self> {
         match (during, on_duplicate) {
             (DedupWhile::Waiting, OnDuplicate::Drop) => Some(Self::DropWaiting),
@@ -83,7 +82,7 @@ impl Coalesce {
         }
     }
 
-    /// Whether the waiting run takes over what is enqueued.
+    /// Whether a waiting run gets the parameters of the enqueue.
     pub fn replaces(self) -> bool {
         matches!(self, Self::Replace | Self::Rerun)
     }
@@ -94,16 +93,16 @@ impl Coalesce {
 pub struct Sequence {
     /// Template over the parameters.
     pub key: Template,
-    /// What a dead run means for those behind it.
+    /// What a dead run does to those behind it.
     pub on_dead: SequenceOnDead,
 }
 
 crate::run::words!(
-    /// What a dead run means for those behind it in its sequence.
+    /// What a dead run does to those behind it in its sequence.
     SequenceOnDead {
         /// They wait until an operator retries it and it ends, or discards its dead letter.
         Block = "block",
-        /// They go on.
+        /// They continue.
         Continue = "continue",
     }
 );
@@ -124,7 +123,7 @@ pub(super) fn dedup(table: &Table<'_>, params: &BTreeMap<String, Param>) -> Opti
     let window_ms = window.as_ref().and_then(Value::positive_duration);
     let coalesce = coalesce(during, dedup.get("on_duplicate"));
     let key = template(&key?, params)?;
-    // A rule that was wrong is none.
+    // Without a valid rule there is no dedup.
     (window_ms.is_some() || coalesce.is_some()).then_some(Dedup {
         key,
         window_ms,
@@ -157,11 +156,11 @@ fn coalesce(during: Option<Value<'_>>, on_duplicate: Option<Value<'_>>) -> Optio
     if let (None, Some(value)) = (coalesce, on_duplicate) {
         let (cause, hint) = match what {
             OnDuplicate::Rerun => (
-                "a run that waits is replaced, and one that runs is no duplicate",
+                "with `while = \"waiting\"` a running run is not a duplicate",
                 "write `while = \"active\"`, or `on_duplicate = \"replace\"`",
             ),
             _ => (
-                "what a command was started with cannot change",
+                "the parameters of a running command cannot change",
                 "write `while = \"waiting\"`, or `on_duplicate = \"rerun\"`",
             ),
         };
@@ -205,8 +204,8 @@ pub(super) fn sequence<'a>(
     Some((sequence, key.place))
 }
 
-/// Refuses a sequence in which runs with equal dedup keys could have places of their own: one of them takes over what the
-/// other was enqueued for.
+/// Refuses a sequence key with a parameter that the dedup key lacks: a run could then get the parameters of a run of another
+/// sequence.
 pub(super) fn check_together(dedup: Option<&Dedup>, sequence: Option<&(Sequence, Place<'_>)>) {
     let (Some(dedup), Some((sequence, place))) = (dedup, sequence) else {
         return;
@@ -217,7 +216,7 @@ pub(super) fn check_together(dedup: Option<&Dedup>, sequence: Option<&(Sequence,
     for name in sequence.key.params() {
         if !dedup.key.params().any(|known| known == name) {
             let message = format!(
-                "`sequence` has `{{{name}}}`, and the key of `dedup` has not: runs of several sequences would replace each other"
+                "`sequence` has `{{{name}}}`, but the key of `dedup` does not: runs of different sequences would replace each other"
             );
             place.error(message, format!("add `{{{name}}}` to the key of `dedup`"));
         }

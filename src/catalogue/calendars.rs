@@ -1,6 +1,6 @@
 //! `[calendar.*]`: weekend, holidays and make-up days, as lists or from a file beside the catalogue.
 //!
-//! Rule: every wrong entry is told, not only the first; a holidays file is trusted no more than the catalogue itself.
+//! Rule: all wrong entries are reported, not only the first; a holidays file passes the same ownership checks as the catalogue.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::schedule::{Calendar, CalendarSpec, Field, RuleError};
 
 const DATE: &str = "a date such as `2026-01-31`";
 
-/// All calendars by name; one with mistakes is there without them, so that no schedule is told that it is missing.
+/// All calendars by name. One with errors is included without the wrong entries, so that it is not also reported as unknown.
 pub(super) fn calendars(
     sections: &[Entry<'_>],
     context: &Context,
@@ -28,7 +28,7 @@ pub(super) fn calendars(
     sections.iter().filter_map(calendar).collect()
 }
 
-/// The elements of a list of texts or dates, and where they stand.
+/// The elements of a list of texts or dates, and their places.
 struct List<'a> {
     texts: Vec<String>,
     items: Vec<Value<'a>>,
@@ -44,7 +44,7 @@ impl<'a> List<'a> {
         Some(Self { texts, items })
     }
 
-    /// Complains about one element and takes it out.
+    /// Reports one element and removes it; `false` if there is no such element.
     fn refuse(&mut self, index: usize, error: &RuleError) -> bool {
         if index >= self.items.len() {
             return false;
@@ -78,7 +78,7 @@ fn calendar(name: &str, table: &Table<'_>, context: &Context) -> Calendar {
         let error = match Calendar::new(&spec) {
             Ok(calendar) => {
                 if let Some(source) = source {
-                    context.adopt(source);
+                    context.add_file_complaints(source);
                 }
                 return calendar;
             }
@@ -90,11 +90,11 @@ fn calendar(name: &str, table: &Table<'_>, context: &Context) -> Calendar {
             Field::Workdays => &mut workdays,
             _ => &mut None,
         };
-        let told = match (error.index, list) {
+        let reported = match (error.index, list) {
             (Some(index), Some(list)) => list.refuse(index, &error),
             _ => false,
         };
-        if told {
+        if reported {
             continue;
         }
         match (&source, &mut text) {
@@ -102,7 +102,7 @@ fn calendar(name: &str, table: &Table<'_>, context: &Context) -> Calendar {
                 refuse_line(source.place(error.span.clone()), text, &error);
             }
             _ => {
-                // About a list as a whole: six days off are fine, seven are not.
+                // An error of the list as a whole: no day of the week is left.
                 let place = table
                     .get(error.field.key())
                     .map_or(table.place, |v| v.place);
@@ -113,7 +113,7 @@ fn calendar(name: &str, table: &Table<'_>, context: &Context) -> Calendar {
     }
 }
 
-/// Complains about a date of the file and blanks it out.
+/// Reports a date of the file and overwrites it with blanks.
 fn refuse_line(place: Place<'_>, text: &mut String, error: &RuleError) {
     place.error(&error.message, error.hint.as_deref().unwrap_or_default());
     let span = error.span.clone();
@@ -121,7 +121,7 @@ fn refuse_line(place: Place<'_>, text: &mut String, error: &RuleError) {
         Some(wrong) if !wrong.is_empty() => {
             text.replace_range(span.clone(), &" ".repeat(span.len()));
         }
-        // Cannot happen; better no file than no end.
+        // Cannot happen; an empty text ends the loop.
         _ => text.clear(),
     }
 }

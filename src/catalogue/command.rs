@@ -1,6 +1,6 @@
-//! `command`, `shell` and `params` of a job: what is started and what an enqueue may fill in.
+//! `command`, `shell` and `params` of a job: the program to start, and the parameters of an enqueue.
 //!
-//! Rule: a parameter never becomes part of a text that a shell reads.
+//! Rule: the value of a parameter never becomes part of a text that a shell parses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::{Command, Intake, Param, Template, intake, keys};
 use crate::error::nearest;
 use crate::units::shown;
 
-/// Programs whose `-c` makes the next argument a script.
+/// Programs that take the argument after `-c` as a script.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"];
 
 /// `params`
@@ -85,7 +85,7 @@ pub(super) fn shell(value: &Value<'_>, context: &Context) -> Option<Vec<String>>
     Some(words)
 }
 
-/// A program with a slash is relative to the catalogue; one without is looked for in PATH.
+/// A program with a slash is relative to the catalogue; one without a slash is searched in PATH.
 fn program_path(program: &str, context: &Context) -> String {
     if program.contains('/') && !program.starts_with('/') {
         context.path(program).to_string_lossy().into_owned()
@@ -123,7 +123,7 @@ pub(super) fn command(
     })
 }
 
-/// Refuses `{name}` of a parameter in a script, and warns about variables of parameters that do not exist.
+/// Refuses placeholders of parameters in a script, and warns about variables of unknown parameters.
 fn check_script(value: &Value<'_>, script: &str, params: &BTreeMap<String, Param>) {
     for name in params.keys() {
         let placeholder = format!("{{{name}}}");
@@ -131,7 +131,7 @@ fn check_script(value: &Value<'_>, script: &str, params: &BTreeMap<String, Param
         if script.match_indices(&placeholder).any(stands_alone) {
             let message = format!("placeholder `{placeholder}` in a shell string");
             let hint = format!(
-                "write `\"$JOBCTL_PARAM_{}\"`: it is never read as code",
+                "write `\"$JOBCTL_PARAM_{}\"`: its value is never read as code",
                 name.to_uppercase()
             );
             value.place.error(message, hint);
@@ -158,7 +158,7 @@ fn check_script(value: &Value<'_>, script: &str, params: &BTreeMap<String, Param
             Some(near) => format!("did you mean `$JOBCTL_PARAM_{}`?", near.to_uppercase()),
             None => format!("add `{name}` to `params`"),
         };
-        let message = format!("`$JOBCTL_PARAM_{variable}` belongs to no parameter of this job");
+        let message = format!("`$JOBCTL_PARAM_{variable}` is not a parameter of this job");
         value.place.warning(message, hint);
     }
 }
@@ -213,7 +213,7 @@ fn argv(
     Some(templates)
 }
 
-/// Complains about placeholders of parameters that the job does not have.
+/// Reports placeholders of unknown parameters.
 pub(super) fn check_params(
     value: &Value<'_>,
     template: &Template,
@@ -231,7 +231,7 @@ pub(super) fn check_params(
     }
 }
 
-/// Refuses a placeholder in the script of `["sh", "-c", SCRIPT]`, which would be a shell string after all.
+/// Refuses a placeholder in the script of `["sh", "-c", SCRIPT]`: a shell would parse its value.
 fn check_shell_script(templates: &[Template], items: &[Value<'_>]) {
     let program = templates[0].literal().unwrap_or_default();
     if !SHELLS.contains(&program.rsplit('/').next().unwrap_or_default()) {
@@ -256,8 +256,8 @@ fn check_shell_script(templates: &[Template], items: &[Value<'_>]) {
     }
 }
 
-/// Warns about parameters that are left out where others are placed; those of keys are used there. A command without any
-/// placeholder reads the environment.
+/// Warns about parameters that neither the command nor a key uses. A command without any placeholder is not checked: it reads
+/// the environment.
 pub(super) fn warn_unused(value: &Value<'_>, command: &Command, intake: &Intake) {
     let Command::Argv(templates) = command else {
         return;
@@ -289,7 +289,7 @@ pub(super) fn warn_unused(value: &Value<'_>, command: &Command, intake: &Intake)
     }
 }
 
-/// Parameters whose value can begin an argument, so that a leading `-` would make it an option. After `--` none can.
+/// Parameters whose value begins an argument, so that a leading `-` would make it an option. After `--` there are none.
 pub(super) fn argument_params(command: &Command) -> Vec<String> {
     let Command::Argv(templates) = command else {
         return Vec::new();

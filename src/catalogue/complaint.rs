@@ -1,6 +1,6 @@
 //! One problem of a catalogue, and the list that a failed load returns.
 //!
-//! Rule: text from the file is made visible before it is rendered; it never acts on a terminal.
+//! Rule: text from the file is escaped before it is rendered, so that it never acts on a terminal.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ crate::run::words!(
     Level {
         /// The catalogue cannot be used.
         Error = "error",
-        /// It can, but probably does not do what was meant.
+        /// The catalogue can be used, but probably does not do what was intended.
         Warning = "warning",
     }
 );
@@ -23,13 +23,13 @@ crate::run::words!(
 /// A problem of the catalogue with its place. Serialises to an item of `check --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Complaint {
-    /// Always `catalogue`: `doctor` has other checks of the same shape.
+    /// Always `catalogue`; the findings of `doctor` have the same fields and other checks.
     pub check: &'static str,
     /// Error or warning.
     pub level: Level,
-    /// The file as it was named.
+    /// Path of the file, as given.
     pub file: String,
-    /// Line, from 1; `None` where the whole file is meant.
+    /// Line, from 1; `None` for the whole file.
     pub line: Option<usize>,
     /// Column in characters, from 1.
     pub column: Option<usize>,
@@ -42,10 +42,10 @@ pub struct Complaint {
     pub excerpt: Option<Excerpt>,
 }
 
-/// A piece of a source line and what is marked in it.
+/// A source line with a marked part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The line, or a window of it where it is very long.
+    /// The line, or the part around the mark if it is very long.
     pub text: String,
     /// Characters before the first caret.
     pub indent: usize,
@@ -94,7 +94,7 @@ impl Complaint {
                 safe(&excerpt.text)
             );
             let blank = " ".repeat(number.len());
-            // Tabs are repeated, so that the caret stands below its character whatever a tab is.
+            // Tabs are repeated, so that the caret is below its character for any tab width.
             let before = excerpt.text.chars().take(excerpt.indent);
             let indent: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
             let carets = paint(code, &"^".repeat(excerpt.width.max(1)));
@@ -116,14 +116,14 @@ impl Complaint {
     }
 }
 
-/// Makes characters visible that would act on a terminal; tabs stay.
+/// Replaces characters that a terminal acts on, except tabs.
 fn safe(text: &str) -> String {
     text.chars()
         .map(|c| if c == '\t' { c } else { visible(c) })
         .collect()
 }
 
-/// Why a catalogue was not loaded: every complaint of all its files, warnings included, by file and line.
+/// Why a catalogue was not loaded: the complaints of all its files, including warnings, by file and line.
 #[derive(Debug, Clone)]
 pub struct LoadError {
     /// The main file.
@@ -133,7 +133,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    /// All complaints as a compiler would print them, with an empty line between them.
+    /// All complaints as a compiler would print them, separated by empty lines.
     pub fn render(&self, color: bool) -> String {
         let rendered: Vec<String> = self.complaints.iter().map(|c| c.render(color)).collect();
         rendered.join("\n")

@@ -1,4 +1,4 @@
-//! Claims about the papers: the example and the manual page name every key that the walker knows, and no other.
+//! Tests of the documents: the example and the manual page contain every known key, and no other.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{Catalogue, known_keys};
 const EXAMPLE: &str = include_str!("../../jobs.toml.example");
 const MANUAL: &str = include_str!("../../man/jobctl.toml.5");
 
-/// The example with its `# key = value` lines switched on: those that a machine has to fit.
+/// The example with its `# key = value` lines uncommented, which depend on the machine.
 fn switched_on() -> String {
     let is_key = |rest: &str| {
         let key = rest.split(" = ").next().unwrap_or_default();

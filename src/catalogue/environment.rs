@@ -1,6 +1,6 @@
-//! What surrounds a job's process: `env`, `pass_env`, `secrets`, `rlimits`, `umask`, `cwd`.
+//! The environment of a job's process: `env`, `pass_env`, `secrets`, `rlimits`, `umask`.
 //!
-//! Rule: no variable of the catalogue can change which code is loaded or what jobctl tells the command.
+//! Rule: no variable of the catalogue can change which code is loaded, or the variables that jobctl sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl EnvironmentKeys {
         read
     }
 
-    /// Adds what the defaults say about other names.
+    /// Adds the entries of the defaults for other names.
     pub(super) fn over(mut self, defaults: &Self) -> Self {
         let own: BTreeSet<String> = self
             .env
@@ -102,14 +102,14 @@ impl EnvironmentKeys {
     }
 }
 
-/// Complains about a name that is none of a variable, or that is not the catalogue's to set.
+/// Reports an invalid name, or a variable that the catalogue must not set.
 fn check_variable(name: &str, place: super::source::Place<'_>) {
     if let Some((message, hint)) = refusal(name) {
         place.error(message, hint);
     }
 }
 
-/// Why a job cannot be given this variable.
+/// Why the catalogue must not set this variable; `None` if it may.
 pub fn refused_variable(name: &str) -> Option<String> {
     refusal(name).map(|(message, _)| message)
 }
@@ -129,7 +129,7 @@ fn refusal(name: &str) -> Option<(String, &'static str)> {
         || name.starts_with("WATCHDOG_")
         || matches!(name, "NOTIFY_SOCKET" | "JOURNAL_STREAM")
     {
-        "it is between systemd and the worker"
+        "it is reserved for systemd and the worker"
     } else {
         return None;
     };
@@ -140,7 +140,10 @@ fn refusal(name: &str) -> Option<(String, &'static str)> {
 
 fn twice(name: &str, place: super::source::Place<'_>) {
     let message = format!("variable `{}` has two sources", shown(name));
-    place.error(message, "keep it in one of `env`, `secrets` and `pass_env`");
+    place.error(
+        message,
+        "define it in only one of `env`, `secrets` and `pass_env`",
+    );
 }
 
 /// A value of `env`: a string, or an integer as one would write it in a shell.
@@ -189,14 +192,14 @@ fn secret(entry: &Entry<'_>, context: &Context) -> Option<Secret> {
     }
 }
 
-/// A limit in the unit of `setrlimit(2)`; none is unlimited.
+/// A limit in the unit of `setrlimit(2)`, or unlimited.
 fn rlimit(resource: Resource, value: &Value<'_>) -> Option<OrNone<u64>> {
     if value.as_text() == Some("unlimited") {
         return Some(OrNone(None));
     }
     let limit = match resource {
         Resource::Nofile | Resource::Nproc => value.integer(0, i64::MAX)? as u64,
-        // The kernel counts whole seconds: up, so that the limit is never shorter than written.
+        // The kernel counts whole seconds; rounded up, so that the limit is never shorter than written.
         Resource::Cpu if value.as_text().is_some() => {
             (value.positive_duration()? as u64).div_ceil(1000)
         }

@@ -1,6 +1,6 @@
 //! `exit` of a job: what its exit codes and the words in its output mean.
 //!
-//! Rule: a code has one meaning; a list of the job beats every list of `[defaults]` for the codes that it names.
+//! Rule: a code has one meaning; a list of the job overrides all lists of `[defaults]` for the codes that it contains.
 
 use regex::bytes::RegexBuilder;
 
@@ -9,7 +9,7 @@ use super::value::Value;
 use super::{ExitRules, Pattern, keys};
 use crate::attempt::Class;
 
-/// Largest compiled pattern, bytes: some repetitions of repetitions explode.
+/// Largest compiled pattern, bytes: nested repetitions can become huge.
 const REGEX_MAX: usize = 1 << 20;
 
 /// `exit` as it was given in one table.
@@ -46,7 +46,7 @@ impl ExitKeys {
                         format!("exit code {code} is in `{key}` and in `{}`", LISTS[earlier]);
                     item.place.error(message, "keep it in one of the two");
                 } else if code == 0 && index > 0 && !success_given {
-                    let hint = "give a list `success` without it if you mean it";
+                    let hint = "if this is intended, add a list `success` without it";
                     item.place
                         .error(format!("exit code 0 is success and in `{key}`"), hint);
                 }
@@ -55,7 +55,7 @@ impl ExitKeys {
             if index == 0 && codes.len() == items.len() && !codes.contains(&0) {
                 value
                     .place
-                    .warning("exit code 0 is no success here", "add 0 to `success`");
+                    .warning("exit code 0 is not a success here", "add 0 to `success`");
             }
             lists[index] = Some(codes);
         }
@@ -64,7 +64,7 @@ impl ExitKeys {
         Self { lists, patterns }
     }
 
-    /// Fills in what the defaults say.
+    /// Adds the rules of the defaults.
     pub(super) fn over(self, defaults: &Self) -> ExitRules {
         let own: Vec<i32> = self.lists.iter().flatten().flatten().copied().collect();
         let mut index = 0;
@@ -132,7 +132,7 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
             wait_ms,
         }),
         Err(error) => {
-            // The library draws its own caret over several lines; the last one says what is wrong.
+            // The library prints several lines with its own caret; the last one contains the cause.
             let words = error.to_string();
             let cause = words.lines().last().unwrap_or_default();
             let cause = cause

@@ -1,7 +1,8 @@
-//! Finds and opens the files of a catalogue as sudo does, and tells their identity.
+//! Finds and opens the files of a catalogue with the checks of sudo, and computes their identity.
 //!
-//! Rule: what a file says is executed with our rights, so nobody else may be able to write it: no symbolic link, regular,
-//! at most 1 MiB, owned by root or us; neither it nor its directories are writable by anyone, for root not by a group either.
+//! Rule: the commands of a file run with our permissions, so nobody else may be able to write it: a regular file of at most
+//! 1 MiB, not a symbolic link, owned by root or by us; neither it nor its directories are writable by everyone or, for root, by a
+//! group.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
@@ -15,24 +16,25 @@ use super::trust::{
 };
 use crate::error::{Error, Kind, Result};
 
-/// Most files of one catalogue.
+/// Largest number of files of one catalogue.
 const FILES_MAX: usize = 1000;
 
-/// A file changed twice within the clock's grain can keep its times; after this it can not.
+/// A file that is changed twice within the resolution of the clock may keep its times; after this long a change always shows.
 const SETTLED_AFTER_MS: i64 = 2000;
 
 /// Identity of all files of a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
-    /// Equal texts mean equal content, if both were settled.
+    /// Equal texts mean equal content if both stamps are settled.
     pub text: String,
-    /// Whether every file is old enough that a later change must show in its times.
+    /// Whether every file is old enough for a later change to show in its times.
     pub settled: bool,
 }
 
-/// The identity of the catalogue at `path`, by stat alone, after the same checks as for reading it.
+/// The identity of the catalogue at `path`, from file metadata only, after the same checks as for reading it.
 ///
-/// Errors are [`Kind::Config`]: a file is missing, not accessible or not safe.
+/// # Errors
+/// [`Kind::Config`] if a file is missing, not accessible or not safe.
 pub fn stamp(path: &Path, now_ms: i64) -> Result<Stamp> {
     let found = find(path);
     if let Some(complaint) = found.complaints.into_iter().next() {
@@ -53,7 +55,7 @@ pub fn stamp(path: &Path, now_ms: i64) -> Result<Stamp> {
     })
 }
 
-/// Reads a file that the catalogue names, after the same checks as for the catalogue itself.
+/// Reads a file that the catalogue refers to, with the same checks as for the catalogue itself.
 pub(super) fn read_beside(path: &Path) -> Result<Vec<u8>, Box<Complaint>> {
     let metadata = path
         .symlink_metadata()
@@ -67,11 +69,11 @@ pub(super) fn read_beside(path: &Path) -> Result<Vec<u8>, Box<Complaint>> {
 pub(super) struct Opened {
     /// Path and content; the main file first.
     pub(super) files: Vec<(PathBuf, Vec<u8>)>,
-    /// As [`Stamp::text`].
+    /// See [`Stamp::text`].
     pub(super) stamp: String,
-    /// Files that cannot be used, and why.
+    /// The errors of files that cannot be used.
     pub(super) complaints: Vec<Complaint>,
-    /// What a group can write of it.
+    /// The files and directories that a group can write.
     pub(super) shared: Vec<Shared>,
 }
 
@@ -99,7 +101,7 @@ pub(super) fn open(path: &Path) -> Opened {
     }
 }
 
-/// What a catalogue consists of.
+/// The files of a catalogue.
 struct Found {
     files: Vec<(PathBuf, Metadata)>,
     /// `jobs.d`, if there is one.
@@ -139,7 +141,7 @@ impl Found {
         Ok(())
     }
 
-    /// `*.toml` of `jobs.d` in the order of their names; hidden files, as editors leave them, are not read.
+    /// Adds `*.toml` of `jobs.d` in the order of their names; hidden files, such as backups of editors, are skipped.
     fn add_directory(&mut self, directory: &Path) -> Result<(), Box<Complaint>> {
         let metadata = match directory.symlink_metadata() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -178,7 +180,7 @@ impl Found {
     }
 }
 
-/// Opens without following a link and without waiting for a writer of a pipe, checks again, reads.
+/// Opens without following a link and without blocking on a pipe, checks the opened file again, and reads it.
 fn read(path: &Path) -> Result<(Vec<u8>, Metadata), Box<Complaint>> {
     let open = || -> std::io::Result<(File, Metadata)> {
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -208,7 +210,7 @@ fn changed_ms(metadata: &Metadata) -> i64 {
         .saturating_add(metadata.ctime_nsec() / 1_000_000)
 }
 
-/// Device, inode, size, mtime and ctime of each, after the version: another jobctl may read the same text differently.
+/// The version of jobctl, which decides how a text is read, then device, inode, size, mtime and ctime of each file.
 fn text_of(files: &[&Metadata], directory: Option<&Metadata>) -> String {
     let one = |m: &Metadata| {
         let mtime = i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
@@ -296,7 +298,7 @@ mod tests {
 
     /// Proves (owner): a catalogue that anyone can write is refused for every user.
     #[test]
-    fn what_anyone_may_write_is_refused_for_every_user() {
+    fn files_writable_by_everyone_are_refused_for_every_user() {
         let (world, path) = world();
         set_mode(&path, 0o646);
         assert!(refusal(&path).ends_with(": anyone may write to it (mode 0646)"));
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_group_may_write_is_a_warning_unless_we_are_root() {
+    fn files_writable_by_a_group_are_a_warning_unless_we_are_root() {
         let (world, path) = world();
         set_mode(&path, 0o664);
         set_mode(world.path(), 0o775);
@@ -341,7 +343,10 @@ mod tests {
         }
         let (world, path) = world();
         chown(&path, Some(12_345), None).expect("an owner");
-        assert!(refusal(&path).ends_with(": it belongs to user 12345, neither to root nor to us"));
+        assert!(
+            refusal(&path)
+                .ends_with(": it belongs to user 12345, not to root or the user who runs jobctl")
+        );
         chown(&path, Some(0), None).expect("an owner");
         assert!(stamp(&path, 0).is_ok());
         // A directory above it.
@@ -366,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_d_is_trusted_no_more_than_the_main_file() {
+    fn jobs_d_passes_the_same_checks_as_the_main_file() {
         let (world, path) = world();
         let directory = world.path().join("jobs.d");
         std::fs::write(&directory, "").expect("a file");

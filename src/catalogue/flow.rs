@@ -1,6 +1,6 @@
-//! What limits the flow of runs: `[queue.*]`, `[limit.*]`, `[tenants]`, and the keys of a job about it.
+//! Flow control: `[queue.*]`, `[limit.*]`, `[tenants]`, and the keys of a job about it.
 //!
-//! Rule: a limit that would let nothing through, or that nothing stands under, is a mistake and told.
+//! Rule: a limit without any setting is reported as an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::units::shown;
 /// The queues that exist without a section, with their ranks.
 const BUILT_IN: [(&str, i64); 3] = [("high", 10), ("default", 50), ("low", 90)];
 
-/// More failures than this are not remembered.
+/// Largest number of failures that a breaker counts.
 const FAILURES_MAX: i64 = 1_000;
 
 impl Catalogue {
@@ -41,7 +41,7 @@ fn count(table: &Table<'_>, key: &str) -> Option<i64> {
     table.get(key).and_then(|value| value.integer(1, COUNT_MAX))
 }
 
-/// Of a queue, of each tenant or of one. A table of this name is a tenant.
+/// `max_waiting` of a queue or a tenant. In `[tenants]`, a table of this name is a tenant.
 fn max_waiting(table: &Table<'_>) -> Option<i64> {
     let value = table.get("max_waiting").filter(|value| !value.is_table());
     value.and_then(|value| value.integer(1, WAITING_MAX))
@@ -83,7 +83,7 @@ pub(super) fn queues(sections: &[Entry<'_>], context: &Context) -> BTreeMap<Stri
                 .error(message, "lower `reserve`, or raise `max_running`");
         }
         let queue = QueueRules {
-            // Without a good rank it still exists, so that no job is told otherwise.
+            // Even with an invalid rank, so that no job is reported for an unknown queue.
             rank: rank.unwrap_or_default(),
             max_running,
             max_waiting: max_waiting(&table),
@@ -127,7 +127,7 @@ pub(super) fn limits(sections: &[Entry<'_>], context: &Context) -> BTreeMap<Stri
         };
         let given = ["concurrency", "rate", "breaker"];
         if given.iter().all(|key| table.get(key).is_none()) {
-            let message = format!("limit `{}` limits nothing", shown(section.key));
+            let message = format!("limit `{}` has no limit", shown(section.key));
             let hint = "give it a `concurrency`, a `rate` or a `breaker`";
             context.missing(section.place, message, hint);
         }
@@ -169,7 +169,7 @@ fn breaker(table: &Table<'_>) -> Option<BreakerRules> {
     })
 }
 
-/// `[tenants]`: what holds for each, and tables of tenants that have rules of their own.
+/// `[tenants]`: the quota of each tenant, and tables of tenants with their own rules.
 pub(super) fn tenants(value: Option<&Value<'_>>) -> Tenants {
     let Some(table) = value.and_then(Value::table) else {
         return Tenants::default();
@@ -182,7 +182,7 @@ pub(super) fn tenants(value: Option<&Value<'_>>) -> Tenants {
         if !entry.value.is_table() {
             if !keys::TENANTS.contains(&entry.key) {
                 let hint = format!(
-                    "each tenant has {}; rules of one are a table, such as `[tenants.acme]`",
+                    "the keys are {}; rules of one tenant are a table, such as `[tenants.acme]`",
                     super::value::list(keys::TENANTS)
                 );
                 let message = format!("unknown key `{}` of `tenants`", shown(entry.key));
@@ -216,7 +216,7 @@ fn quota(table: &Table<'_>) -> Quota {
     }
 }
 
-/// The keys of a job about its flow, as they were given in one table.
+/// The flow control keys of a job, as given in one table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FlowKeys<'a> {
     limits: Option<Vec<(String, Place<'a>)>>,
@@ -244,7 +244,7 @@ impl<'a> FlowKeys<'a> {
         }
     }
 
-    /// What they say.
+    /// The rules of these keys.
     pub(super) fn rules(&self) -> JobRules {
         let limits = self.limits.iter().flatten();
         JobRules {
@@ -264,7 +264,7 @@ impl<'a> FlowKeys<'a> {
     }
 }
 
-/// The names, each once; one that is named again is complained about.
+/// The names without duplicates, which are reported.
 fn distinct<'a>(names: Vec<(&str, Place<'a>)>) -> Vec<(String, Place<'a>)> {
     let mut seen = BTreeSet::new();
     let mut distinct = Vec::new();

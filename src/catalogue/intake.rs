@@ -1,6 +1,6 @@
-//! What an enqueue is checked against: parameters, payload, dedup key.
+//! Checks of an enqueue: parameters, payload, dedup key.
 //!
-//! Rule: pure, and needs only the [`Intake`], which the store keeps: an enqueue does not parse the catalogue.
+//! Rule: pure, and needs only the [`Intake`], which is cached in the store: an enqueue does not parse the catalogue.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use super::template::KEY_MAX;
 use crate::error::{Error, Kind, Result, nearest};
 use crate::units::{format_size, shown};
 
-/// Longest value of a parameter, bytes: the kernel takes 128 KiB for one argument or variable, name and NUL included.
+/// Longest value of a parameter, bytes: the kernel allows 128 KiB for one argument or variable, including name and NUL.
 pub const PARAM_MAX: usize = 128 * 1024 - 32;
 
-/// Longest values of a run's parameters together, bytes. The kernel takes 2 MiB of arguments and variables where the stack may
-/// grow to the usual 8 MiB, and a value may stand in both.
+/// Largest total size of the parameters of a run, bytes. With the usual stack limit of 8 MiB the kernel allows 2 MiB of arguments
+/// and variables, and a value may be in both.
 const PARAMS_MAX: usize = 640 << 10;
 
 /// Largest payload that a job may allow, bytes.
@@ -22,7 +22,8 @@ pub const PAYLOAD_MAX: u64 = 16 << 20;
 impl Intake {
     /// Checks the given parameters of an enqueue of `job` and adds the defaults.
     ///
-    /// Errors are [`Kind::Usage`]: unknown, missing or repeated parameters and unusable values.
+    /// # Errors
+    /// [`Kind::Usage`] for unknown, missing or repeated parameters and for unusable values.
     pub fn resolve_params(
         &self,
         job: &str,
@@ -53,7 +54,7 @@ impl Intake {
         if sum > PARAMS_MAX {
             let (sum, max) = (readable(sum as u64), readable(PARAMS_MAX as u64));
             let message = format!(
-                "the parameters of job `{job}` are too large: {sum} together, and the kernel takes up to {max}"
+                "the parameters of job `{job}` are too large: {sum} together, the maximum is {max}"
             );
             return Err(Error::new(Kind::Usage, message).hint("give large data as `--payload`"));
         }
@@ -74,10 +75,11 @@ impl Intake {
         Ok(values)
     }
 
-    /// Checks a stored run again where its command is started: whoever stored it may have gone by another catalogue, or by an
-    /// earlier edition of this one. Returns its parameters, with the defaults that were added since.
+    /// Checks a stored run again before its command is started: it may have been checked against another catalogue, or an older
+    /// version of this one. Returns its parameters, including defaults that were added since.
     ///
-    /// Errors are those of an enqueue.
+    /// # Errors
+    /// Those of [`Intake::check_payload`] and [`Intake::resolve_params`].
     pub fn recheck(
         &self,
         job: &str,
@@ -85,7 +87,7 @@ impl Intake {
         payload_bytes: u64,
     ) -> Result<BTreeMap<String, String>> {
         self.check_payload(job, payload_bytes)?;
-        // A default may begin with `-`, and was stored with what was given.
+        // Defaults are stored like given values, but may begin with `-`.
         let is_default = |name: &str, value: &str| {
             let param = self.params.get(name);
             param.and_then(|param| param.default.as_deref()) == Some(value)
@@ -103,7 +105,7 @@ impl Intake {
         }
         let (size, max) = (readable(bytes), readable(self.payload_max));
         let message =
-            format!("the payload is too large: {size}, and job `{job}` takes up to {max}");
+            format!("the payload is too large: {size}, the maximum of job `{job}` is {max}");
         Err(Error::new(Kind::Usage, message).hint(
             "give the id or path of the data instead of the data, or raise the job's `payload_max`",
         ))
@@ -126,7 +128,7 @@ impl Intake {
     }
 }
 
-/// A size for a sentence: with a unit.
+/// A size with its unit, for messages.
 fn readable(bytes: u64) -> String {
     let size = format_size(bytes);
     if size.ends_with(|c: char| c.is_ascii_digit()) {
@@ -136,7 +138,7 @@ fn readable(bytes: u64) -> String {
     }
 }
 
-/// Checks what no argument and no variable can hold: NUL and values over the kernel's limit.
+/// Refuses values that cannot be an argument or a variable: with NUL, or over the limit of the kernel.
 pub(super) fn check_value(name: &str, value: &str) -> Result<()> {
     if value.contains('\0') {
         let message = format!("parameter `{}` contains NUL", shown(name));
@@ -144,12 +146,12 @@ pub(super) fn check_value(name: &str, value: &str) -> Result<()> {
             Error::new(Kind::Usage, message).hint("give binary data as a file or `--payload`")
         );
     }
-    // In the environment it is `JOBCTL_PARAM_NAME=value` and a NUL.
+    // In the environment the value is part of `JOBCTL_PARAM_NAME=value` and a NUL.
     let in_environment = (128 * 1024 - "JOBCTL_PARAM_=\0".len()).saturating_sub(name.len());
     let max = PARAM_MAX.min(in_environment);
     if value.len() > max {
         let message = format!(
-            "parameter `{}` is too large: {} bytes, and the kernel takes up to {max}",
+            "parameter `{}` is too large: {} bytes, the maximum is {max}",
             shown(name),
             value.len()
         );
@@ -158,7 +160,7 @@ pub(super) fn check_value(name: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks a dedup key, made or given: not empty, at most 512 bytes, no NUL.
+/// Checks a dedup key: not empty, at most 512 bytes, no NUL.
 pub fn check_dedup_key(key: &str) -> Result<()> {
     check_key("dedup key", key)
 }
@@ -172,7 +174,7 @@ fn check_key(what: &str, key: &str) -> Result<()> {
     let refuse = |cause: String| {
         let message = format!("bad {what} `{}`: {cause}", shown(key));
         Err(Error::new(Kind::Usage, message)
-            .hint("give a short text that names the work, such as an id"))
+            .hint("give a short text that identifies the work, such as an id"))
     };
     match key.len() {
         0 => refuse("it is empty".to_owned()),
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_added_and_the_rest_stays_away() {
+    fn missing_parameters_get_their_defaults() {
         let values = resolve(&[("to", "-bob $(x)\n`")]).expect("good");
         let expected = [("event", "-x"), ("to", "-bob $(x)\n`")];
         assert_eq!(
@@ -267,7 +269,7 @@ mod tests {
             ),
             (
                 &[("to", large.as_str())],
-                "parameter `to` is too large: 131041 bytes, and the kernel takes up to 131040",
+                "parameter `to` is too large: 131041 bytes, the maximum is 131040",
                 "give large data",
             ),
         ];
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_run_is_checked_again_as_an_enqueue_is() {
+    fn a_stored_run_is_checked_again_before_its_start() {
         let stored = |given: &[(&str, &str)]| {
             let given = given
                 .iter()
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_value_fits_into_the_environment_with_the_longest_name() {
+    fn the_longest_value_fits_the_environment_with_the_longest_name() {
         let name = "n".repeat(64);
         let max = 128 * 1024 - "JOBCTL_PARAM_=\0".len() - name.len();
         assert!(check_value(&name, &"x".repeat(max)).is_ok());
@@ -350,7 +352,7 @@ mod tests {
     fn payloads_over_the_limit_are_refused() {
         assert!(intake().check_payload("send", 2000).is_ok());
         let error = intake().check_payload("send", 2048).expect_err("too large");
-        let message = "the payload is too large: 2K, and job `send` takes up to 2000 bytes";
+        let message = "the payload is too large: 2K, the maximum of job `send` is 2000 bytes";
         assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
     }
 

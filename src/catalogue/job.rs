@@ -1,6 +1,6 @@
-//! `[job.*]` and the part of `[defaults]` that jobs inherit.
+//! `[job.*]`, and the keys of `[defaults]` that jobs inherit.
 //!
-//! Rule: one table is read once into [`JobKeys`]; a job is its own keys over those of `[defaults]`, key by key.
+//! Rule: each table is read once into [`JobKeys`]; a key of a job overrides the same key of `[defaults]`.
 
 use std::path::PathBuf;
 
@@ -81,16 +81,16 @@ impl<'a> JobKeys<'a> {
 fn timeout(value: &Value<'_>) -> Option<OrNone<i64>> {
     let timeout = value.duration_or_none()?;
     if timeout.0.is_none() {
-        let hint = "give a duration that no good attempt ever takes, such as `\"12h\"`";
+        let hint = "give a duration longer than any good attempt, such as `\"12h\"`";
         value.place.warning(
-            "with `timeout = \"none\"` a command that hangs holds its slot for ever",
+            "with `timeout = \"none\"` a command that hangs blocks its slot for ever",
             hint,
         );
     }
     Some(timeout)
 }
 
-/// A job and the places that are checked against the other jobs.
+/// A job, and the places for errors that depend on other sections.
 pub(super) struct Read<'a> {
     pub(super) job: Job,
     /// Where the job is defined.
@@ -103,7 +103,7 @@ pub(super) struct Read<'a> {
     pub(super) limit_places: Vec<Place<'a>>,
 }
 
-/// Reads one `[job.NAME]`. The job is complete even where there were complaints, for the checks that follow.
+/// Reads one `[job.NAME]`. Returns a complete job even after errors, for the checks that follow.
 pub(super) fn read<'a>(
     entry: &Entry<'a>,
     table: &Table<'a>,

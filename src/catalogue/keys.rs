@@ -1,4 +1,4 @@
-//! Every key that this release knows, by table. The walker, the example and the manual page are checked against it.
+//! Every key that this release knows, by table. The readers, the example and the manual page are checked against it.
 //!
 //! Rule: a key is added here first; the tests then ask for its line in `jobs.toml.example` and `jobctl.toml.5`.
 
@@ -56,7 +56,7 @@ pub(super) const OWN: &[&str] = &[
     "description",
     "schedule",
 ];
-/// The key of `[defaults]` that is none of a job.
+/// The key of `[defaults]` that is not a key of a job.
 pub(super) const TIMEZONE: &str = "timezone";
 /// `[calendar.NAME]`
 pub(super) const CALENDAR: &[&str] = &["weekend", "holidays", "holidays_file", "workdays"];

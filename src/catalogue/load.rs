@@ -1,6 +1,6 @@
-//! Files to a [`Catalogue`]: reads, merges, and checks what concerns several sections.
+//! Loads a [`Catalogue`]: reads and merges its files, and checks references between sections.
 //!
-//! Rule: a catalogue with any error is not used at all, and every error of every file is told at once.
+//! Rule: a catalogue with any error is not used at all, and all errors of all files are reported at once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,15 +28,15 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// All complaints about these files, warnings too; none of level error means that they can be loaded.
+    /// All errors and warnings of these files; they can be loaded if there is no error.
     ///
-    /// Some advice about schedules looks ahead from `now_ms`: clock changes, holidays that end, old zone data.
+    /// Some warnings about schedules look ahead from `now_ms`: clock changes, holiday lists that end, old zone data.
     pub fn check(path: &Path, now_ms: i64) -> Vec<Complaint> {
         read(path, Some(now_ms)).1
     }
 }
 
-/// As much of a catalogue as there is, and the complaints by file and line.
+/// The catalogue as far as it can be read, and the complaints by file and line.
 fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
     let opened = file::open(path);
     let mut complaints = opened.complaints;
@@ -67,12 +67,12 @@ fn read(path: &Path, now_ms: Option<i64>) -> (Catalogue, Vec<Complaint>) {
         complaints.extend(trust::group_warnings(path, &shared));
     }
     complaints.extend(sources.into_iter().flat_map(Source::into_complaints));
-    complaints.extend(context.into_adopted());
+    complaints.extend(context.into_file_complaints());
     complaints.extend(now_ms.and_then(|now_ms| old_zone_data(&catalogue, now_ms)));
     (catalogue, complaints)
 }
 
-/// Zones whose rules changed since are known to nobody here.
+/// A warning about old zone data: changes of zone rules since then are unknown.
 fn old_zone_data(catalogue: &Catalogue, now_ms: i64) -> Option<Complaint> {
     let scheduled = catalogue.jobs.values().any(|job| job.schedule.is_some());
     let warning = catalogue.zones.age_warning(now_ms).filter(|_| scheduled)?;
@@ -140,7 +140,7 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
     }
 }
 
-/// Refuses unknown sections, and in `jobs.d` those that concern everyone.
+/// Refuses unknown sections, and in `jobs.d` those that apply to all jobs.
 fn check_sections(root: &Table<'_>) {
     root.check_keys(keys::ROOT, "a catalogue");
     for entry in root.entries() {
@@ -150,12 +150,12 @@ fn check_sections(root: &Table<'_>) {
             let message = format!("`{}` in a file of `jobs.d`", entry.key);
             entry
                 .place
-                .error(message, "move it to the main file: it concerns every job");
+                .error(message, "move it to the main file: it applies to every job");
         }
     }
 }
 
-/// Refuses unknown keys, and says why some keys of a job are none of `[defaults]`.
+/// Refuses unknown keys, and keys of a job that cannot have a default.
 fn check_defaults(table: &Table<'_>, known: &[&str]) {
     let both: Vec<&str> = known.iter().chain(keys::OWN).copied().collect();
     table.check_keys(&both, "`defaults`");
@@ -169,7 +169,7 @@ fn check_defaults(table: &Table<'_>, known: &[&str]) {
     }
 }
 
-/// The named tables below `[queue]`, `[calendar]` or `[job]` of all files; a name that was seen before is complained about.
+/// The named tables below `[queue]`, `[calendar]` or `[job]` of all files; duplicate names are reported.
 fn named<'a>(roots: &[Table<'a>], section: &str) -> Vec<Entry<'a>> {
     let mut seen: BTreeMap<&str, Place<'a>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -216,7 +216,7 @@ fn jobs<'a>(
             job::read(&entry, &table, inherited, shared, context),
         );
     }
-    // A default `on_dead` is not for the job that it names: a page about a page that failed helps nobody.
+    // A default `on_dead` does not apply to the job that it names, which would report its own failures.
     for (name, read) in &mut jobs {
         if read.job.on_dead.as_ref() == Some(name) && matches!(read.on_dead_place, Some((_, false)))
         {

@@ -58,7 +58,7 @@ pub struct Catalogue {
     pub path: PathBuf,
     /// Identity of all its files when they were read.
     pub stamp: String,
-    /// What time zones mean, as of this load.
+    /// The time zone data at the time of loading.
     pub zones: Arc<Zones>,
     /// `[defaults] timezone`: zone of times without an offset.
     pub timezone: Option<chrono_tz::Tz>,
@@ -85,10 +85,10 @@ impl Catalogue {
         Some((intake.guarantee, intake.attempts))
     }
 
-    /// The first job behind this name.
-    pub fn job_behind(&self, name: &str) -> Option<&str> {
-        let behind = (Bound::Excluded(name), Bound::Unbounded);
-        let mut jobs = self.jobs.range::<str, _>(behind);
+    /// The first job whose name sorts after `name`.
+    pub fn job_after(&self, name: &str) -> Option<&str> {
+        let after = (Bound::Excluded(name), Bound::Unbounded);
+        let mut jobs = self.jobs.range::<str, _>(after);
         jobs.next().map(|(name, _)| name.as_str())
     }
 }
@@ -100,7 +100,7 @@ pub struct StoreSettings {
     pub path: Option<PathBuf>,
     /// Free bytes of the file system below which enqueue refuses the least important queues.
     pub min_free: u64,
-    /// Bytes in use in the database from which on enqueue refuses all queues, and a tenth below it the least important.
+    /// Bytes in use in the database from which on enqueue refuses all queues; from nine tenths on, the least important ones.
     pub max_size: Option<u64>,
     /// What the worker prunes in idle time.
     pub retention: Retention,
@@ -109,7 +109,7 @@ pub struct StoreSettings {
 /// How long ended runs are kept. Open dead letters are always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Ended longer ago than this, milliseconds; `None` keeps all.
+    /// Age after which they are pruned, milliseconds; `None` keeps all.
     pub age_ms: Option<i64>,
     /// At most this many ended runs; `None` keeps all.
     pub runs: Option<u64>,
@@ -120,7 +120,7 @@ pub struct Retention {
 pub struct WorkerSettings {
     /// Slots of a worker; `None` is the number of cores.
     pub slots: Option<u32>,
-    /// How long a stopping worker lets its runs go on before it ends them, milliseconds.
+    /// How long a stopping worker lets its runs continue before it stops them, milliseconds.
     pub stop_after_ms: i64,
 }
 
@@ -129,13 +129,13 @@ pub struct WorkerSettings {
 pub struct Job {
     /// Name of the section.
     pub name: String,
-    /// What it is for, in the operator's words.
+    /// Description by the operator.
     pub description: Option<String>,
-    /// When it is run by the calendar.
+    /// The schedule, if it has one.
     pub schedule: Option<Schedule>,
-    /// What `enqueue` needs to know.
+    /// The part that `enqueue` uses.
     pub intake: Intake,
-    /// What is started.
+    /// The command to start.
     pub command: Command,
     /// Limit of one attempt, milliseconds; `None` is no limit.
     pub timeout_ms: Option<i64>,
@@ -143,9 +143,9 @@ pub struct Job {
     pub grace_ms: i64,
     /// Waits between attempts.
     pub backoff: Backoff,
-    /// How long a run may go on being rate limited, milliseconds.
+    /// How long a run may be rate limited in a row, milliseconds.
     pub rate_limited_for_ms: i64,
-    /// Meaning of exit codes and of words in the output.
+    /// Meaning of exit codes and of patterns in the output.
     pub exit: ExitRules,
     /// Job to enqueue when a run of this one dies.
     pub on_dead: Option<String>,
@@ -165,26 +165,26 @@ pub struct Job {
     pub output_max: u64,
     /// What happens to processes that outlive the command.
     pub leftovers: Leftovers,
-    /// What limits its flow beside others.
+    /// Limits, concurrency and breaker of its runs.
     pub flow: JobRules,
 }
 
 /// `[job.NAME.schedule]`
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// When: a pure function to periods. It knows its zone, its calendar, `start`, `end`, `gap` and `fold`.
+    /// The rule that gives the periods; contains zone, calendar, `start`, `end`, `gap` and `fold`.
     pub rule: Arc<Rule>,
     /// The largest delay between the instant of a period and the earliest start of its run, milliseconds.
     pub splay_ms: i64,
     /// A period found within this of its instant is simply opened, milliseconds.
     pub late_grace_ms: i64,
-    /// What becomes of periods that are found later than that.
+    /// What happens to periods that are found later than that.
     pub catch_up: CatchUp,
     /// How old a missed period may be to be caught up, milliseconds; `None` is one spacing of the rule.
     pub catch_up_within_ms: Option<i64>,
     /// The most periods that are caught up at once.
     pub catch_up_max: i64,
-    /// What becomes of a period whose predecessor is not done.
+    /// What happens to a period while runs of earlier ones have not ended.
     pub overlap: Overlap,
     /// Parameters of its runs, checked against the job; defaults are not among them.
     pub params: BTreeMap<String, String>,
@@ -198,7 +198,7 @@ impl Schedule {
 }
 
 crate::run::words!(
-    /// What becomes of periods that were missed.
+    /// What happens to missed periods.
     CatchUp {
         /// They are skipped.
         None = "none",
@@ -210,7 +210,7 @@ crate::run::words!(
 );
 
 crate::run::words!(
-    /// What becomes of a period while runs of earlier ones of the same schedule are waiting or running.
+    /// What happens to a period while runs of earlier ones of the same schedule are waiting or running.
     Overlap {
         /// One may wait; further periods are merged into it.
         Queue = "queue",
@@ -223,7 +223,7 @@ crate::run::words!(
     }
 );
 
-/// The side of a job that `enqueue` uses. It is also kept in the store, so that an enqueue need not parse the catalogue.
+/// The part of a job that `enqueue` uses. It is also cached in the store, so that an enqueue need not parse the catalogue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intake {
     /// Queue of its runs.
@@ -234,14 +234,14 @@ pub struct Intake {
     pub params: BTreeMap<String, Param>,
     /// Largest payload, bytes.
     pub payload_max: u64,
-    /// Refuses equal enqueues for a time.
+    /// Makes enqueues with equal keys one run.
     pub dedup: Option<Dedup>,
-    /// Lets equal ones run one after another.
+    /// Makes runs with equal keys run one after another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<Sequence>,
-    /// Attempts that may fail before the run is dead.
+    /// Failures after which the run is dead.
     pub attempts: i64,
-    /// Deaths of workers that a run may cause before it is poison.
+    /// Deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// Latest useful start, milliseconds after the first due time.
     pub deadline_ms: Option<i64>,
@@ -256,7 +256,7 @@ pub struct Intake {
 pub struct Param {
     /// Whether an enqueue must give it.
     pub required: bool,
-    /// Value where none is given.
+    /// Value if none is given.
     pub default: Option<String>,
 }
 
@@ -267,7 +267,7 @@ pub struct Template(pub Vec<Segment>);
 /// A piece of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Segment {
-    /// Text as it stands.
+    /// Literal text.
     Text(String),
     /// The value of this parameter.
     Param(String),
@@ -298,7 +298,7 @@ pub struct Backoff {
     pub jitter: Jitter,
 }
 
-/// How the wait grows from failure to failure.
+/// How the wait depends on the number of failures.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BackoffKind {
     /// Always the same, milliseconds.
@@ -310,16 +310,16 @@ pub enum BackoffKind {
         /// Growth.
         factor: f64,
     },
-    /// These, milliseconds; the last repeats.
+    /// The waits, milliseconds; the last one repeats.
     List(Vec<i64>),
 }
 
 crate::run::words!(
-    /// How a wait is spread.
+    /// How a wait is randomised.
     Jitter {
         /// The wait itself.
         None = "none",
-        /// Uniform between nothing and the wait.
+        /// Uniform between zero and the wait.
         Full = "full",
         /// Half of it, plus uniform up to the other half.
         Equal = "equal",
@@ -329,7 +329,7 @@ crate::run::words!(
 crate::run::words!(
     /// What happens to processes that outlive the command.
     Leftovers {
-        /// They are ended.
+        /// They are killed.
         Kill = "kill",
         /// They are left alone and counted.
         Allow = "allow",
@@ -339,15 +339,15 @@ crate::run::words!(
 /// `exit = { ... }`
 #[derive(Debug, Clone, Default)]
 pub struct ExitRules {
-    /// Exit codes that succeed besides 0; if the list is given it replaces 0.
+    /// Exit codes of success; `None` is only 0.
     pub success: Option<Vec<i32>>,
     /// Exit codes that are worth another attempt.
     pub transient: Vec<i32>,
-    /// Exit codes that are not.
+    /// Exit codes after which the run is dead.
     pub permanent: Vec<i32>,
     /// Exit codes that mean "refused by a rate limit".
     pub rate_limited: Vec<i32>,
-    /// Words in the output, tried in order.
+    /// Patterns in the output, tried in order.
     pub patterns: Vec<Pattern>,
 }
 
@@ -356,7 +356,7 @@ pub struct ExitRules {
 pub struct Pattern {
     /// Unanchored, over the output tail.
     pub regex: Regex,
-    /// Class of the ending where it matches.
+    /// Class of the ending if it matches.
     pub class: Class,
     /// For `rate_limited` or `transient`: how long to wait, milliseconds.
     pub wait_ms: Option<i64>,

@@ -1,4 +1,4 @@
-//! Tables of the parsed TOML, and the keys that they may have.
+//! Tables of the parsed TOML, and checks of their keys.
 //!
 //! Rule: a table is opened with the list of its known keys (`keys`), so no key is silently ignored.
 
@@ -17,7 +17,7 @@ pub(super) struct Table<'a> {
     pub(super) entries: &'a DeTable<'a>,
 }
 
-/// One entry of a table whose keys are free names.
+/// One entry of a table.
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
     /// Place of the key.
@@ -25,12 +25,12 @@ pub(super) struct Entry<'a> {
     pub(super) value: Value<'a>,
 }
 
-/// What to use instead of a key that there was once.
-fn gone(owner: &str, key: &str) -> Option<&'static str> {
+/// What to use instead of a key that an earlier version had.
+fn removed_key(owner: &str, key: &str) -> Option<&'static str> {
     match (owner, key) {
-        ("`store`", "group") => Some(
-            "a store belongs to one user: let the others use it as that user, with `sudo -u OWNER jobctl`",
-        ),
+        ("`store`", "group") => {
+            Some("a store belongs to one user: other users call `sudo -u OWNER jobctl`")
+        }
         _ => None,
     }
 }
@@ -44,14 +44,14 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Complains about keys that are not in `known`; `owner` is said in the message.
+    /// Reports keys that are not in `known`; `owner` names the table in the message.
     pub(super) fn check_keys(&self, known: &[&str], owner: &str) {
         for entry in self.entries() {
             if known.contains(&entry.key) {
                 continue;
             }
             let hint = match (
-                gone(owner, entry.key),
+                removed_key(owner, entry.key),
                 nearest(entry.key, known.iter().copied()),
             ) {
                 (Some(instead), _) => instead.to_owned(),
@@ -78,7 +78,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// The entry of this key, if it is given.
+    /// The entry of this key; `None` if it is not given.
     pub(super) fn entry(&self, key: &str) -> Option<Entry<'a>> {
         let (key, value) = self.entries.get_key_value(key)?;
         Some(Entry {
@@ -88,13 +88,13 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The value of this key, if it is given.
+    /// The value of this key; `None` if it is not given.
     pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
         let (key, value) = self.entries.get_key_value(key)?;
         Some(Value::new(key.get_ref(), self.place, value))
     }
 
-    /// The table of this key, if it is given and is one.
+    /// The table of this key, with its keys checked; `None` if it is not given or not a table.
     pub(super) fn table(&self, key: &str, known: &[&str]) -> Option<Table<'a>> {
         let value = self.get(key)?;
         let table = value.table()?;
@@ -104,7 +104,7 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// A table, with its keys still to be checked.
+    /// A table, whose keys are not checked yet.
     pub(super) fn table(&self) -> Option<Table<'a>> {
         let Some(entries) = self.as_table() else {
             self.expected("a table");

@@ -47,7 +47,7 @@ fn check_queues_and_on_dead(
             let message = format!("job `{name}` is its own `on_dead`");
             place.warning(
                 message,
-                "name another job: what made it fail will make it fail again",
+                "name another job: the same cause would make it fail again",
             );
         }
         check_on_dead(target, place, jobs, context);
@@ -81,7 +81,7 @@ fn check_on_dead(
         let message =
             format!("job `{target}` cannot be an `on_dead`: it requires parameter `{param}`");
         let hint = format!(
-            "make `{param}` optional in {}; the dead run's facts come as payload",
+            "make `{param}` optional in {}; the details of the dead run are its payload",
             read.place.named()
         );
         place.error(message, hint);

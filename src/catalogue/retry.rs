@@ -1,6 +1,6 @@
 //! `retry`, `guarantee` and `deadline` of a job: how often and when it is tried.
 //!
-//! Rule: what a job says beats what `[defaults]` say, key by key.
+//! Rule: a key of a job overrides the same key of `[defaults]`.
 
 use super::reader::Table;
 use super::source::Place;
@@ -82,7 +82,7 @@ impl<'a> RetryKeys<'a> {
         }
     }
 
-    /// Refuses several attempts at most once, where both are said in this table.
+    /// Refuses more than one attempt with at-most-once.
     pub(super) fn check(&self, guarantee: Option<Guarantee>) {
         if let (Some(Guarantee::AtMostOnce), Some((attempts, place))) = (guarantee, self.attempts)
             && attempts > 1
@@ -95,7 +95,7 @@ impl<'a> RetryKeys<'a> {
         }
     }
 
-    /// Fills in what the defaults say, then what the manual says.
+    /// Adds the keys of the defaults, then the built-in values.
     pub(super) fn over(self, defaults: &Self, guarantee: Guarantee) -> Retry {
         self.check(Some(guarantee));
         let attempts = match guarantee {
@@ -114,7 +114,7 @@ impl<'a> RetryKeys<'a> {
                 BackoffKind::Exponential { base_ms, factor }
             }
         };
-        // The built-in maximum never cuts what was written.
+        // The built-in maximum never shortens a wait that is given.
         let longest = match &kind {
             BackoffKind::List(waits) => waits.iter().copied().max().unwrap_or_default(),
             BackoffKind::Fixed(_) | BackoffKind::Exponential { .. } => base_ms,
@@ -177,7 +177,7 @@ pub(super) fn lint_deadline(place: Place<'_>, deadline_ms: i64, retry: &Retry) {
     let first = first.min(retry.backoff.max_ms);
     if retry.attempts > 1 && deadline_ms < first {
         let message = format!(
-            "`deadline` is over before the first retry: its wait is up to {}",
+            "`deadline` passes before the first retry, which waits up to {}",
             format_duration(first)
         );
         place.warning(

@@ -1,6 +1,6 @@
 //! `[job.NAME.schedule]`: the rule, and what happens to periods that are late or overlap.
 //!
-//! Rule: the core (`crate::schedule`) decides what a rule means; here its errors get line and caret, all at once.
+//! Rule: `crate::schedule` decides what a rule means; here its errors get a line and a caret, and all are reported at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::units::shown;
 
 const LATE_GRACE_MS: i64 = 60_000;
 const CATCH_UP_MAX: i64 = 24;
-/// More periods than this are no schedule that was missed but a stream.
+/// Largest `catch_up_max`.
 const CATCH_UP_MOST: i64 = 100_000;
 
-/// What `start` and `end` should be.
+/// The expected form of `start` and `end`.
 const DATE: &str = "a date such as `2026-01-31`";
 
-/// What all schedules of a catalogue share.
+/// The context that all schedules of a catalogue share.
 pub(super) struct Calendars<'c> {
     pub(super) calendars: &'c BTreeMap<String, Arc<Calendar>>,
     /// `[defaults] timezone`
     pub(super) timezone: DefaultZone,
 }
 
-/// Reads the schedule of a job; `None` if it has none or one without a rule.
+/// Reads the schedule of a job; `None` if it has none or its rule is invalid.
 pub(super) fn read(
     job: &str,
     table: &Table<'_>,
@@ -73,7 +73,7 @@ pub(super) fn read(
     })
 }
 
-/// `params`: what the job requires, and nothing that it does not know.
+/// `params`: all that the job requires, and only parameters of the job.
 fn params(
     job: &str,
     entry: &Entry<'_>,
@@ -94,7 +94,7 @@ fn params(
             continue;
         }
         let Some(text) = param.value.text() else {
-            // It was given, if badly: then it is not missing.
+            // Invalid, but not missing.
             params.insert(param.key.to_owned(), String::new());
             continue;
         };
@@ -118,7 +118,7 @@ fn params(
                     .map_or(entry.place, |params| params.place)
             });
             let message =
-                format!("the schedule does not give `{name}`, which job `{job}` requires");
+                format!("the schedule has no parameter `{name}`, which job `{job}` requires");
             context.missing(
                 place,
                 message,
@@ -129,13 +129,13 @@ fn params(
     params
 }
 
-/// The keys of a rule as they stand in the file.
+/// The keys of a rule in the file.
 struct Written<'a> {
     place: Place<'a>,
     table: Table<'a>,
-    /// The elements of `at` that are left in the specification.
+    /// The elements of `at` that are still in the specification.
     at: Vec<Value<'a>>,
-    /// Whether something was complained about: then there is no rule, and no advice about it.
+    /// Whether there was an error: then there is no rule, and no warnings about it.
     refused: bool,
 }
 
@@ -171,7 +171,7 @@ fn rule(
 }
 
 impl<'a> Written<'a> {
-    /// The specification; `None` if one of the keys that make the rule cannot be read.
+    /// The specification; `None` if `cron`, `every` or `at` cannot be read.
     fn spec(&mut self, shared: &Calendars<'_>, context: &Context) -> Option<RuleSpec> {
         let table = self.table.clone();
         let text = |key: &str| {
@@ -227,10 +227,10 @@ impl<'a> Written<'a> {
         (texts.len() == count).then_some(texts)
     }
 
-    /// Where the value of a field stands, or the key that it concerns.
+    /// The value of a field, for its place.
     fn value(&self, field: Field) -> Option<Value<'a>> {
         match field {
-            // Lints about a calendar stand where the schedule names it.
+            // Warnings about a calendar are shown where the schedule names it.
             Field::Weekend | Field::Holidays | Field::HolidaysFile | Field::Workdays => {
                 self.table.get("calendar")
             }
@@ -259,7 +259,7 @@ impl<'a> Written<'a> {
             .error(&error.message, hint);
     }
 
-    /// Takes out what was complained about, so that the next mistake is found; `false` if nothing is left to check.
+    /// Removes the reported part, so that the next error is found; `false` if nothing is left to check.
     fn without(&mut self, error: &RuleError, spec: &mut RuleSpec) -> bool {
         match error.field {
             Field::On | Field::Adjust => {
@@ -283,7 +283,7 @@ impl<'a> Written<'a> {
                 self.at.remove(index);
                 return !times.is_empty();
             }
-            // A second way to say when: the first one is checked alone.
+            // Of two kinds of rule, the first is checked alone.
             Field::At if spec.cron.is_some() || spec.every_ms.is_some() => spec.at = None,
             Field::Every if spec.cron.is_some() => spec.every_ms = None,
             _ => return false,

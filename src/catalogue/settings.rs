@@ -1,6 +1,6 @@
-//! The sections that are not about runs: `[defaults] timezone`, `[store]`, `[worker]`.
+//! `[defaults] timezone`, `[store]` and `[worker]`, and the context that all readers of sections share.
 //!
-//! Rule: what is left out has the default that the manual names; each default is written once, here.
+//! Rule: missing keys get the default of the manual; each default is written once, here.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::error::nearest;
 use crate::schedule::Zones;
 use crate::units::{SIZE_MAX, shown};
 
-/// Room that enqueue leaves on the file system: a worker still has to write results, and the operator to log in.
+/// Default free space below which enqueues are refused, bytes: workers still have to write results, and the operator to log in.
 const MIN_FREE: u64 = 1 << 30;
 
 /// The smallest `max_size`, bytes.
@@ -26,24 +26,24 @@ const SIZE_MIN: u64 = 1 << 20;
 const RETENTION_AGE_MS: i64 = 30 * 86_400_000;
 const STOP_AFTER_MS: i64 = 30_000;
 
-/// What every part of the walker needs to know.
+/// What the readers of all sections share.
 #[derive(Debug)]
 pub(super) struct Context {
     /// Directory of the main file, absolute; relative paths start here.
     pub(super) base: PathBuf,
-    /// Whether a syntax error was found: then nothing is called missing, it may stand in the broken part.
+    /// Whether there was a syntax error: then nothing is reported as missing, because it may be in the broken part.
     pub(super) broken: bool,
-    /// What time zones mean.
+    /// The time zone data.
     pub(super) zones: Arc<Zones>,
-    /// When advice is wanted, which looks ahead: from here.
+    /// The present time for warnings that look ahead, milliseconds; `None` if warnings are not wanted.
     pub(super) now_ms: Option<i64>,
-    /// About files that the catalogue names.
-    adopted: RefCell<Vec<Complaint>>,
-    /// What was found near unknown names, by kind and name: many jobs can inherit one of them.
+    /// Complaints about files that the catalogue refers to.
+    file_complaints: RefCell<Vec<Complaint>>,
+    /// Suggestions for unknown names, by kind and name: many jobs can inherit the same unknown name.
     suggestions: RefCell<BTreeMap<(&'static str, String), Option<String>>>,
 }
 
-/// For more unknown names than this no near one is looked for: each look reads all known names.
+/// Largest number of unknown names that get a suggestion: each search reads all known names.
 const SUGGESTIONS_MAX: usize = 100;
 
 impl Context {
@@ -54,12 +54,12 @@ impl Context {
             broken,
             zones,
             now_ms,
-            adopted: RefCell::default(),
+            file_complaints: RefCell::default(),
             suggestions: RefCell::default(),
         }
     }
 
-    /// The known name of this kind that is nearest to an unknown one; looked for once for each name.
+    /// The known name of this kind that is most similar to an unknown one; searched once for each name.
     pub(super) fn nearest<'k>(
         &self,
         kind: &'static str,
@@ -79,24 +79,26 @@ impl Context {
         found
     }
 
-    /// Keeps the complaints about a file that the catalogue names.
-    pub(super) fn adopt(&self, source: Source) {
-        self.adopted.borrow_mut().extend(source.into_complaints());
+    /// Adds the complaints about a file that the catalogue refers to.
+    pub(super) fn add_file_complaints(&self, source: Source) {
+        self.file_complaints
+            .borrow_mut()
+            .extend(source.into_complaints());
     }
 
-    /// The complaints about the files that the catalogue names.
-    pub(super) fn into_adopted(self) -> Vec<Complaint> {
-        self.adopted.into_inner()
+    /// The complaints about the files that the catalogue refers to.
+    pub(super) fn into_file_complaints(self) -> Vec<Complaint> {
+        self.file_complaints.into_inner()
     }
 
     /// An absolute path.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         let joined = self.base.join(text);
-        // Drops `.` and doubled slashes; `..` stays, it may pass a symbolic link.
+        // Removes `.` and double slashes, but not `..`, which may follow a symbolic link.
         std::path::absolute(&joined).unwrap_or(joined)
     }
 
-    /// Complains that something is not there, unless it may stand in a broken part.
+    /// Reports that something is missing, unless it may be in a part with syntax errors.
     pub(super) fn missing(
         &self,
         place: Place<'_>,
@@ -112,11 +114,11 @@ impl Context {
 /// `[defaults] timezone`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DefaultZone {
-    /// There is none.
+    /// It is not given.
     Missing,
-    /// There is one, and it was complained about.
+    /// It is invalid, which was reported.
     Wrong,
-    /// This one.
+    /// The zone.
     Named(Tz),
 }
 
@@ -129,7 +131,7 @@ impl DefaultZone {
         timezone(value, context).map_or(Self::Wrong, Self::Named)
     }
 
-    /// The zone of schedules without one; a wrong one is complained about once, not by each of them.
+    /// Name of the zone of schedules without one. An invalid zone was reported, so UTC stands in for it.
     pub(super) fn name(self) -> Option<String> {
         match self {
             Self::Missing => None,
@@ -190,7 +192,7 @@ fn max_size(value: &Value<'_>) -> Option<u64> {
     }
     let size = value.size(SIZE_MAX)?;
     if size < SIZE_MIN {
-        let hint = "an empty store has some of it: write `1M` or more, such as `20G`";
+        let hint = "an empty store already needs some of it: write `1M` or more, such as `20G`";
         value.place.error("`max_size` is below 1M", hint);
         return None;
     }
@@ -223,7 +225,7 @@ pub(super) fn worker(table: Option<&Table<'_>>) -> WorkerSettings {
     }
 }
 
-/// Complains about a name that is not `[a-z0-9][a-z0-9._-]{0,63}`.
+/// Reports a name that is not `[a-z0-9][a-z0-9._-]{0,63}`.
 pub(super) fn check_name(entry: &Entry<'_>, what: &str) {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let name = entry.key;
@@ -252,7 +254,7 @@ mod tests {
 
     /// Fault (input): a wrong name that every job inherits.
     #[test]
-    fn a_near_name_is_looked_for_once_for_each_unknown_name_and_for_a_hundred_at_most() {
+    fn suggestions_are_searched_once_per_unknown_name_and_for_at_most_a_hundred() {
         let context = Context::new(PathBuf::from("/"), false, Arc::new(Zones::bundled()), None);
         let read = Cell::new(0);
         let names = std::iter::repeat_n("page-operator", 10).inspect(|_| read.set(read.get() + 1));

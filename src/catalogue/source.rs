@@ -1,6 +1,6 @@
-//! One file of the catalogue: its text, its places and the complaints about them.
+//! One file of the catalogue: its text, places in it, and complaints about them.
 //!
-//! Rule: a complaint is made from a byte range of the text, so that line, column and caret cannot disagree.
+//! Rule: a complaint is made from a byte range of the text, so that line, column and caret always agree.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,28 +12,28 @@ use toml::de::DeTable;
 
 use super::complaint::{Complaint, Excerpt, Level};
 
-/// More complaints about one file help nobody, and a file of garbage would have a million.
+/// Largest number of complaints about one file: an arbitrary file would have millions.
 const COMPLAINTS_MAX: usize = 100;
 
-/// Longest piece of a line that is shown, characters.
+/// Longest part of a line that is shown, characters.
 const EXCERPT_MAX: usize = 160;
 
 /// A file that was read.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// The path as it was named.
+    /// The path as given.
     pub(super) shown: String,
     /// Whether this is the main file, not one of `jobs.d`.
     pub(super) is_main: bool,
     text: String,
     line_starts: Vec<usize>,
-    /// Lines with a syntax error: what the walker sees there is not what was written.
+    /// Lines with a syntax error: further complaints about them would be misleading.
     broken_lines: RefCell<BTreeSet<usize>>,
     complaints: RefCell<Vec<Complaint>>,
 }
 
 impl Source {
-    /// Takes the bytes of a file. Invalid UTF-8 is a complaint, and the rest of the file is not read.
+    /// From the bytes of a file. Invalid UTF-8 is an error, and the file counts as empty.
     pub(super) fn new(path: &Path, is_main: bool, bytes: Vec<u8>) -> Self {
         let shown = path.display().to_string();
         let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
@@ -75,7 +75,7 @@ impl Source {
         source
     }
 
-    /// Parses as much as can be parsed; what cannot is complained about.
+    /// Parses as much as possible, and reports the syntax errors.
     pub(super) fn parse(&self) -> Spanned<DeTable<'_>> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         for error in errors.iter().take(10 * COMPLAINTS_MAX) {
@@ -135,7 +135,7 @@ impl Source {
             .boundary(span.end)
             .clamp(start, (line_start + content.len()).max(start));
         let marked = self.text[start..end].chars().count();
-        // A window of a very long line, with the place inside it.
+        // Of a very long line, only the part around the place.
         let skip = if before > EXCERPT_MAX / 2 {
             before - EXCERPT_MAX / 4
         } else {
@@ -159,7 +159,7 @@ impl Source {
             }),
         };
         let mut complaints = self.complaints.borrow_mut();
-        // A bad default is seen once for each job that inherits it.
+        // A wrong default is found again for each job that inherits it.
         if complaints.contains(&complaint) {
             return;
         }
@@ -172,7 +172,7 @@ impl Source {
         }
     }
 
-    /// The parser's words with a small first letter, or better ones, and what to do about the errors that people really make.
+    /// The message of the parser in lower case, or a better one for frequent errors, with a hint.
     fn syntax_words(&self, place: Place<'_>, message: &str) -> (String, &'static str) {
         let (start, end) = (self.boundary(place.start), self.boundary(place.end));
         if message.contains("string values must be quoted") {
@@ -229,7 +229,7 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// What stands there.
+    /// The text of this range.
     pub(super) fn raw(&self) -> &'a str {
         self.source
             .text
@@ -237,23 +237,23 @@ impl<'a> Place<'a> {
             .unwrap_or_default()
     }
 
-    /// A part of it, counted from its beginning.
+    /// A part of this range, relative to its beginning.
     pub(super) fn part(&self, span: Range<usize>) -> Self {
         self.source
             .place(self.start + span.start..self.start + span.end)
     }
 
-    /// Complains: the catalogue cannot be used. An empty hint is none.
+    /// Adds an error: the catalogue cannot be used. An empty hint is omitted.
     pub(super) fn error(&self, message: impl Into<String>, hint: impl Into<String>) {
         self.complain(Level::Error, message.into(), hint.into());
     }
 
-    /// Complains about something that is probably not meant.
+    /// Adds a warning about something that is probably not intended.
     pub(super) fn warning(&self, message: impl Into<String>, hint: impl Into<String>) {
         self.complain(Level::Warning, message.into(), hint.into());
     }
 
-    /// `file:line`, to be named in a complaint about another place.
+    /// `file:line`, to refer to this place in a complaint about another one.
     pub(super) fn named(&self) -> String {
         format!("{}:{}", self.source.shown, self.source.line_of(self.start))
     }

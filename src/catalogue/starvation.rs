@@ -1,7 +1,7 @@
-//! Warns where a queue may wait for ever behind another, because rank decides alone.
+//! Warns about queues that may wait for ever behind another, because only the rank decides.
 //!
-//! Rule: only where this catalogue really gives no bound, and only until somebody has decided about it. How many workers there
-//! are, with how many slots and with which weights, no catalogue tells; so a cap on what is served first counts as a bound.
+//! Rule: a warning only if the catalogue has no bound on the wait, and no `reserve` that shows a decision. A catalogue does not say
+//! how many workers, slots and weights there are; so any cap on the queue that is served first counts as a bound.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::reader::Entry;
 use crate::flow::{JobRules, LimitRules, QueueRules};
 use crate::units::shown;
 
-/// One warning for each queue of a job that nothing keeps from starving: at its section, else at the first job that uses it.
+/// One warning for each used queue that may starve: at its section, else at the first job that uses it.
 pub(super) fn check(
     jobs: &BTreeMap<String, Read<'_>>,
     queues: &BTreeMap<String, QueueRules>,
@@ -23,7 +23,7 @@ pub(super) fn check(
         .filter_map(|name| Some((*name, queues.get(*name)?)));
     let mut served: Vec<(&str, &QueueRules)> = rules.collect();
     served.sort_by_key(|(name, rules)| (rules.rank, *name));
-    // The first queue that may use every slot for as long as it has runs: all behind it depend on it.
+    // The first queue that may use every slot for as long as it has runs: all queues behind it depend on it.
     let greedy = served.iter().position(|(name, rules)| {
         let mut own = jobs.values().filter(|read| queue_of(read) == *name);
         rules.paused.is_none()
@@ -37,7 +37,7 @@ pub(super) fn check(
     for &(name, rules) in &served[place + 1..] {
         let section = sections.iter().find(|section| section.key == name);
         let table = section.and_then(|section| section.value.table());
-        // Also `reserve = 0` is a decision.
+        // `reserve = 0` is a decision too.
         let decided = table.is_some_and(|table| table.get("reserve").is_some());
         if decided || rules.paused.is_some() {
             continue;
@@ -53,7 +53,7 @@ pub(super) fn check(
         );
         let hint = format!(
             "give `[queue.{name}]` a `reserve = 1`, or `[queue.{first}]` a `max_running` below the slots of all workers; \
-             `reserve = 0` says that workers have weights (`--queue '{first}*4,{name}'`), or that it may wait"
+             if workers have weights (`--queue '{first}*4,{name}'`) or the queue may wait, write `reserve = 0`"
         );
         place.warning(message, &hint);
     }
@@ -63,7 +63,7 @@ fn queue_of<'r>(read: &'r Read<'_>) -> &'r str {
     &read.job.intake.queue
 }
 
-/// Whether only so many runs of the job are under way at a time.
+/// Whether the number of running runs of the job is limited.
 fn is_capped(job: &JobRules, limits: &BTreeMap<String, LimitRules>) -> bool {
     let caps = |name: &String| {
         limits

@@ -12,7 +12,10 @@ use crate::units::shown;
 pub const KEY_MAX: usize = 512;
 
 impl Template {
-    /// Reads text with placeholders; `{{` and `}}` are braces. Errors have [`Kind::Config`].
+    /// Parses text with placeholders; `{{` and `}}` are braces.
+    ///
+    /// # Errors
+    /// [`Kind::Config`].
     pub fn parse(text: &str) -> Result<Self> {
         let mut segments = Vec::new();
         let mut literal = String::new();
@@ -27,7 +30,7 @@ impl Template {
             }
             if brace == "}" {
                 return Err(
-                    Error::new(Kind::Config, "a `}` closes nothing").hint("write `}}` for a brace")
+                    Error::new(Kind::Config, "a `}` without a `{`").hint("write `}}` for a brace")
                 );
             }
             let Some((name, after)) = after.split_once('}') else {
@@ -35,7 +38,7 @@ impl Template {
                     .hint("write `{name}`, or `{{` for a brace"));
             };
             if !is_param_name(name) {
-                let what = format!("`{{{}}}` is no placeholder", shown(name));
+                let what = format!("bad placeholder `{{{}}}`", shown(name));
                 return Err(Error::new(Kind::Config, what).hint(
                     "write `{name}` with the name of a parameter, or `{{` and `}}` for braces",
                 ));
@@ -69,9 +72,9 @@ impl Template {
 
     /// The key of these parameters.
     ///
-    /// In a value that another placeholder follows, `\` and the character after the placeholder get a `\` before them, so that
-    /// the end of each value can be found again: `{a}:{b}` of `x:y` and `z` is `x\:y:z`, of `x` and `y:z` it is `x:y:z`.
-    /// Where no ordinary character stands between two placeholders, a `|` is added.
+    /// If another placeholder follows a value, each `\` in it and each character that follows the placeholder is escaped with `\`,
+    /// so that the end of each value is unambiguous: `{a}:{b}` of `x:y` and `z` is `x\:y:z`, of `x` and `y:z` it is `x:y:z`.
+    /// If no ordinary character separates two placeholders, a `|` is added.
     pub fn key_of(&self, values: &BTreeMap<String, String>) -> String {
         let segments = &self.0;
         let last = segments
@@ -125,7 +128,7 @@ impl Template {
         })
     }
 
-    /// The text, if it has no placeholder.
+    /// The text; `None` if it has a placeholder.
     pub(super) fn literal(&self) -> Option<&str> {
         match &self.0[..] {
             [] => Some(""),
@@ -145,7 +148,7 @@ impl std::fmt::Display for Template {
     }
 }
 
-/// Whether this may name a parameter: `[a-z][a-z0-9_]{0,63}`.
+/// Whether this is a valid name of a parameter: `[a-z][a-z0-9_]{0,63}`.
 pub(super) fn is_param_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     name.len() <= 64
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_and_braces_doubled() {
+    fn placeholders_are_replaced_and_double_braces_are_braces() {
         for (text, expanded) in [
             ("--to={to}", "--to=bob"),
             ("{to}{to}", "bobbob"),
@@ -205,17 +208,17 @@ mod tests {
     fn bad_templates_are_refused() {
         for (text, message) in [
             ("{to", "a placeholder is not closed"),
-            ("to}", "a `}` closes nothing"),
-            ("{}", "`{}` is no placeholder"),
-            ("{To}", "`{To}` is no placeholder"),
-            ("{print $1}", "`{print $1}` is no placeholder"),
+            ("to}", "a `}` without a `{`"),
+            ("{}", "bad placeholder `{}`"),
+            ("{To}", "bad placeholder `{To}`"),
+            ("{print $1}", "bad placeholder `{print $1}`"),
         ] {
             assert_eq!(Template::parse(text).expect_err(text).message, message);
         }
     }
 
     #[test]
-    fn dedup_keys_tell_where_each_value_ends() {
+    fn the_end_of_each_value_in_a_key_is_unambiguous() {
         assert_eq!(key("{a}:{b}", &[("a", "a:b"), ("b", "c")]), "a\\:b:c");
         assert_eq!(key("{a}:{b}", &[("a", "a"), ("b", "b:c")]), "a:b:c");
         assert_eq!(key("{a}{b}", &[("a", "ab"), ("b", "c")]), "ab|c");

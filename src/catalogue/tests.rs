@@ -158,7 +158,7 @@ fn defaults_are_those_of_the_manual() {
 }
 
 #[test]
-fn an_empty_catalogue_is_one() {
+fn an_empty_catalogue_is_valid() {
     assert!(World::new("").load().jobs.is_empty());
     assert!(World::new("# nothing\n").check().is_empty());
 }
@@ -356,16 +356,16 @@ fn wrong_values_are_errors_at_their_place() {
         ("slo = {}", "error 3:1 unknown key `slo` | a job has `command`, "),
         ("timeout = 30", "error 3:11 `timeout` has no unit | add a unit: `\"30s\"`, "),
         ("timeout = \"30\"", "error 3:11 `timeout`: bad duration `30`: a number has no unit | add a unit: `30s`"),
-        ("timeout = \"1y\"", "error 3:11 `timeout`: bad duration `1y`: `y` is no unit | a year has no"),
-        ("timeout = \"0s\"", "error 3:11 `timeout` is nothing | "),
+        ("timeout = \"1y\"", "error 3:11 `timeout`: bad duration `1y`: unknown unit `y` | a year has no"),
+        ("timeout = \"0s\"", "error 3:11 `timeout` is zero | "),
         ("timeout = true", "error 3:11 `timeout` must be a duration such as `\"30s\"`, not a boolean | "),
         ("timeout = 99999999999999999999999", "error 3:11 `timeout` must be a duration"),
         ("priority = 1001", "error 3:12 `priority` must be from 0 to 1000 | "),
         ("priority = 170141183460469231731687303715884105728", "error 3:12 `priority` must be from 0 to 1000 | "),
         ("priority = 1.0", "error 3:12 `priority` must be an integer from 0 to 1000, not a float | "),
         ("payload_max = \"17M\"", "error 3:15 `payload_max` is over the maximum of 16M | "),
-        ("output_max = -1", "error 3:14 `output_max` is no size in bytes | "),
-        ("output_max = \"1KB\"", "error 3:14 `output_max`: bad size `1KB`: `KB` is no unit | write"),
+        ("output_max = -1", "error 3:14 `output_max` is not a size in bytes | "),
+        ("output_max = \"1KB\"", "error 3:14 `output_max`: bad size `1KB`: unknown unit `KB` | write"),
         ("queue = \"hihg\"", "error 3:9 unknown queue `hihg` | did you mean `high`?"),
         ("queue = \"mail\"", "error 3:9 unknown queue `mail` | add a section `[queue.mail]` with its `rank`"),
         ("on_dead = \"y\"", "error 3:11 unknown job `y` in `on_dead` | did you mean `x`?"),
@@ -387,7 +387,7 @@ fn wrong_values_are_errors_at_their_place() {
         ("retry = { backoff = \"linear\" }", "error 3:21 unknown value `linear` of `backoff` | write `fixed` or `exponential`"),
         ("retry = { backoff = 5 }", "error 3:21 `backoff` must be `\"fixed\"`, `\"exponential\"` or a list of durations, not an integer | "),
         ("exit = { success = [256] }", "error 3:21 `success` must be from 0 to 255 | "),
-        ("exit = { permanent = [0] }", "error 3:23 exit code 0 is success and in `permanent` | give a list"),
+        ("exit = { permanent = [0] }", "error 3:23 exit code 0 is success and in `permanent` | if this is intended"),
         ("exit = { transient = [7], permanent = [7] }", "error 3:40 exit code 7 is in `permanent` and in `transient` | "),
         ("exit = { patterns = [{ match = \"(\", class = \"permanent\" }] }", "error 3:32 bad regular expression in `match`: unclosed group | "),
         ("exit = { patterns = [{ match = \"\", class = \"permanent\" }] }", "error 3:32 `match` is empty | "),
@@ -398,14 +398,14 @@ fn wrong_values_are_errors_at_their_place() {
         ("env = { JOBCTL_X = \"1\" }", "error 3:9 variable `JOBCTL_X` cannot be given to a job: jobctl sets"),
         ("env = { LD_PRELOAD = \"1\" }", "error 3:9 variable `LD_PRELOAD` cannot be given to a job: it makes"),
         ("pass_env = [\"BASH_ENV\"]", "error 3:13 variable `BASH_ENV` cannot be given to a job: it makes"),
-        ("pass_env = [\"LISTEN_FDS\"]", "error 3:13 variable `LISTEN_FDS` cannot be given to a job: it is between"),
-        ("pass_env = [\"WATCHDOG_USEC\"]", "error 3:13 variable `WATCHDOG_USEC` cannot be given to a job: it is between"),
+        ("pass_env = [\"LISTEN_FDS\"]", "error 3:13 variable `LISTEN_FDS` cannot be given to a job: it is reserved"),
+        ("pass_env = [\"WATCHDOG_USEC\"]", "error 3:13 variable `WATCHDOG_USEC` cannot be given to a job: it is reserved"),
         ("secrets = { NOTIFY_SOCKET = { env = \"A\" } }", "error 3:13 variable `NOTIFY_SOCKET` cannot be given to a job: it is"),
         ("env = { \"A=B\" = \"1\" }", "error 3:9 bad name `A=B` of a variable | "),
         ("env = { \"\" = \"1\" }", "error 3:9 bad name `` of a variable | "),
         ("env = { A = \"\\u0000\" }", "error 3:13 `A` contains NUL | remove it"),
         ("env = { A = true }", "error 3:13 `A` must be a string, not a boolean | "),
-        ("env = { A = \"1\" }\npass_env = [\"A\"]", "error 4:13 variable `A` has two sources | keep it in one"),
+        ("env = { A = \"1\" }\npass_env = [\"A\"]", "error 4:13 variable `A` has two sources | define it in only one"),
         ("secrets = { A = \"hunter2\" }", "error 3:13 secret `A` must be a reference, not the value itself | "),
         ("secrets = { A = {} }", "error 3:13 secret `A` must have either `file` or `env` | "),
         ("secrets = { A = { file = \"a\", env = \"A\" } }", "error 3:13 secret `A` must have either"),
@@ -419,8 +419,8 @@ fn wrong_values_are_errors_at_their_place() {
         ("dedup = { while = \"waiting\" }", "error 3:9 `dedup` has no `key` | write `{ key = "),
         ("dedup = { key = \"a\", while = \"wating\" }", "error 3:30 unknown value `wating` of `while` | did you mean `waiting`?"),
         ("dedup = { key = \"a\", while = \"active\", on_duplicate = \"merge\" }", "error 3:55 unknown value `merge` of `on_duplicate` | write `drop`, `replace` or `rerun`"),
-        ("dedup = { key = \"a\", while = \"active\", on_duplicate = \"replace\" }", "error 3:55 `on_duplicate` is `replace`, but `while` is `active`: what a command was started with cannot change | write `while = \"waiting\"`, or `on_duplicate = \"rerun\"`"),
-        ("dedup = { key = \"a\", while = \"waiting\", on_duplicate = \"rerun\" }", "error 3:56 `on_duplicate` is `rerun`, but `while` is `waiting`: a run that waits is replaced, and one that runs is no duplicate | write `while = \"active\"`, or `on_duplicate = \"replace\"`"),
+        ("dedup = { key = \"a\", while = \"active\", on_duplicate = \"replace\" }", "error 3:55 `on_duplicate` is `replace`, but `while` is `active`: the parameters of a running command cannot change | write `while = \"waiting\"`, or `on_duplicate = \"rerun\"`"),
+        ("dedup = { key = \"a\", while = \"waiting\", on_duplicate = \"rerun\" }", "error 3:56 `on_duplicate` is `rerun`, but `while` is `waiting`: with `while = \"waiting\"` a running run is not a duplicate | write `while = \"active\"`, or `on_duplicate = \"replace\"`"),
         ("dedup = { key = \"a\", window = \"1h\", on_duplicate = \"rerun\" }", "error 3:52 `on_duplicate` is `rerun`, but there is no `while` | add `while = \"active\"`"),
         ("sequence = \"{to}\"", "error 3:12 unknown parameter `to` in `sequence` | add `to` to `params`, or double the braces"),
         ("sequence = \"\"", "error 3:12 `sequence` is empty | "),
@@ -429,7 +429,7 @@ fn wrong_values_are_errors_at_their_place() {
         ("sequence = {}", "error 3:12 `sequence` has no `key` | write `{ key = \"{name}\" }`"),
         ("sequence = { key = \"a\", on_dead = \"stop\" }", "error 3:35 unknown value `stop` of `on_dead` | write `block` or `continue`"),
         ("sequence = { key = \"a\", on_ded = \"block\" }", "error 3:25 unknown key `on_ded` | did you mean `on_dead`?"),
-        ("params = { a = {}, b = {} }\nsequence = \"{b}\"\ndedup = { key = \"{a}\", while = \"active\", on_duplicate = \"rerun\" }", "error 4:12 `sequence` has `{b}`, and the key of `dedup` has not: runs of several sequences would replace each other | add `{b}` to the key of `dedup`"),
+        ("params = { a = {}, b = {} }\nsequence = \"{b}\"\ndedup = { key = \"{a}\", while = \"active\", on_duplicate = \"rerun\" }", "error 4:12 `sequence` has `{b}`, but the key of `dedup` does not: runs of different sequences would replace each other | add `{b}` to the key of `dedup`"),
         ("dedup = { window = \"1h\" }", "error 3:9 `dedup` has no `key` | "),
         ("dedup = { key = \"\", window = \"1h\" }", "error 3:17 `key` is empty | "),
         ("cwd = \"\"", "error 3:7 `cwd` is empty | "),
@@ -464,8 +464,8 @@ fn wrong_commands_are_errors_at_their_place() {
         ("command = \"a\\u0000\"", "error 2:11 `command` contains NUL | "),
         ("command = [\"{p}\"]\nparams = { p = {} }", "error 2:12 the program of `command` has a placeholder | "),
         ("command = [\"a\", \"{q}\"]\nparams = { p = {} }", "error 2:17 unknown parameter `q` in `command` | did you mean `{p}`?"),
-        ("command = [\"awk\", \"{print $1}\"]", "error 2:19 `command`: `{print $1}` is no placeholder | write"),
-        ("command = [\"a\", \"}\"]", "error 2:17 `command`: a `}` closes nothing | write `}}` for a brace"),
+        ("command = [\"awk\", \"{print $1}\"]", "error 2:19 `command`: bad placeholder `{print $1}` | write"),
+        ("command = [\"a\", \"}\"]", "error 2:17 `command`: a `}` without a `{` | write `}}` for a brace"),
         ("command = \"echo {p}\"\nparams = { p = {} }", "error 2:11 placeholder `{p}` in a shell string | write `\"$JOBCTL_PARAM_P\"`"),
         ("command = [\"/bin/sh\", \"-ec\", \"echo {p}\"]\nparams = { p = {} }", "error 2:30 placeholder `{p}` in a script: its value would be read as code | "),
     ];
@@ -499,15 +499,15 @@ fn braces_of_the_shell_are_not_placeholders() {
 }
 
 #[test]
-fn doubtful_things_are_warnings() {
+fn settings_that_are_probably_not_intended_are_warnings() {
     #[rustfmt::skip]
     let table = [
         ("timeout = \"none\"", "warning 3:11 with `timeout = \"none\"` a command that hangs"),
-        ("deadline = \"5s\"", "warning 3:12 `deadline` is over before the first retry: its wait is up to 10s"),
+        ("deadline = \"5s\"", "warning 3:12 `deadline` passes before the first retry, which waits up to 10s"),
         ("retry = { backoff = \"fixed\", factor = 2 }", "warning 3:39 `factor` has no effect with this `backoff`"),
         ("retry = { backoff = [\"1s\"], base = \"2s\" }", "warning 3:36 `base` has no effect with this `backoff`"),
         ("retry = { base = \"2s\", max = \"1s\" }", "warning 3:30 `max` is shorter than `base` | no wait will be longer than 1s"),
-        ("exit = { success = [3] }", "warning 3:20 exit code 0 is no success here"),
+        ("exit = { success = [3] }", "warning 3:20 exit code 0 is not a success here"),
         ("on_dead = \"x\"", "warning 3:11 job `x` is its own `on_dead`"),
         ("shell = [\"/bin/bash\", \"-c\"]", "warning 3:9 `shell` has no effect on a command that is a list"),
     ];
@@ -523,8 +523,8 @@ fn doubtful_things_are_warnings() {
     #[rustfmt::skip]
     let table = [
         ("command = [\"a\", \"{p}\"]\nparams = { p = {}, q = {} }", "warning 2:11 parameter `q` is not used in `command`"),
-        ("command = 'a \"$JOBCTL_PARAM_OTU\"'\nparams = { out = {} }", "warning 2:11 `$JOBCTL_PARAM_OTU` belongs to no parameter of this job | did you mean `$JOBCTL_PARAM_OUT`?"),
-        ("command = 'a ${JOBCTL_PARAM_X:-1}'", "warning 2:11 `$JOBCTL_PARAM_X` belongs to no parameter of this job | add `x` to `params`"),
+        ("command = 'a \"$JOBCTL_PARAM_OTU\"'\nparams = { out = {} }", "warning 2:11 `$JOBCTL_PARAM_OTU` is not a parameter of this job | did you mean `$JOBCTL_PARAM_OUT`?"),
+        ("command = 'a ${JOBCTL_PARAM_X:-1}'", "warning 2:11 `$JOBCTL_PARAM_X` is not a parameter of this job | add `x` to `params`"),
     ];
     for (job, complaint) in table {
         let complaints = World::new(format!("[job.x]\n{job}")).check();
@@ -550,7 +550,7 @@ fn sections_are_checked_too() {
     let table = [
         ("[jobs.x]", "error 1:2 unknown key `jobs` | did you mean `job`?"),
         ("[limits.smtp]\nconcurrency = 1", "error 1:2 unknown key `limits` | did you mean `limit`?"),
-        ("[limit.smtp]", "error 1:8 limit `smtp` limits nothing | give it a `concurrency`"),
+        ("[limit.smtp]", "error 1:8 limit `smtp` has no limit | give it a `concurrency`"),
         ("[limit.smtp]\nconcurrency = 0", "error 2:15 `concurrency` must be from 1 to 1000000 | "),
         ("[limit.smtp]\nconcurrency = -3", "error 2:15 `concurrency` must be from 1 to 1000000 | "),
         ("[limit.smtp]\nrate = \"-1/s\"", "error 2:8 `rate`: bad rate `-1/s`: the number is not between 1 and 1000000 | write a number"),
@@ -564,7 +564,7 @@ fn sections_are_checked_too() {
         ("[queue.q]\nrank = 1\nmax_running = 2\n[job.a]\ncommand = \"a\"\nqueue = \"q\"\nconcurrency = 3", "warning 4:6 `concurrency = 3` is never reached"),
         ("[queue.high]\nreserve = -1", "error 2:11 `reserve` must be from 0 to 1024 | "),
         ("[queue.high]\nreserve = 3\nmax_running = 2", "error 2:11 `reserve = 3` is more than `max_running = 2` lets it use | lower `reserve`"),
-        ("[tenants]\nweight = 3", "error 2:1 unknown key `weight` of `tenants` | each tenant has `concurrency` or `max_waiting`"),
+        ("[tenants]\nweight = 3", "error 2:1 unknown key `weight` of `tenants` | the keys are `concurrency` or `max_waiting`"),
         ("[tenants.acme]\nweight = 0", "error 2:10 `weight` must be from 1 to 100 | "),
         ("[tenants.\"A b\"]\nweight = 1", "error 1:10 bad name `A b` of a tenant | "),
         ("job = 5", "error 1:7 `job` must be a table, not an integer | "),
@@ -579,10 +579,10 @@ fn sections_are_checked_too() {
         ("[queue.mail]\nmax_waiting = 0\nrank = 1", "error 2:15 `max_waiting` must be from 1 to 1000000000 | "),
         ("[tenants]\nmax_waiting = -1", "error 2:15 `max_waiting` must be from 1 to 1000000000 | "),
         ("[tenants.acme]\nmax_waiting = \"many\"", "error 2:15 `max_waiting` "),
-        ("[store]\nmax_size = \"1023K\"", "error 2:12 `max_size` is below 1M | an empty store has some of it: write `1M` or more, such as `20G`"),
+        ("[store]\nmax_size = \"1023K\"", "error 2:12 `max_size` is below 1M | an empty store already needs some of it: write `1M` or more, such as `20G`"),
         ("[store]\nmax_size = 5", "error 2:12 "),
         ("[store]\npaht = \"x\"", "error 2:1 unknown key `paht` | did you mean `path`?"),
-        ("[store]\ngroup = \"www-data\"", "error 2:1 unknown key `group` | a store belongs to one user: let the others use it as that user, with `sudo -u OWNER jobctl`"),
+        ("[store]\ngroup = \"www-data\"", "error 2:1 unknown key `group` | a store belongs to one user: other users call `sudo -u OWNER jobctl`"),
         ("[store]\nretention = { age = 30 }", "error 2:21 `age` has no unit | "),
         ("[store]\nretention = { runs = \"many\" }", "error 2:22 `runs` must be a number of runs or `\"none\"`, not a string | "),
         ("[worker]\nslots = 0", "error 2:9 `slots` must be from 1 to 10000 | "),
@@ -855,7 +855,7 @@ fn the_store_keeps_the_intake_as_json() {
 }
 
 #[test]
-fn what_a_job_does_not_say_leaves_no_trace_in_the_kept_intake() {
+fn unset_keys_are_omitted_from_the_stored_intake() {
     // Schedules in force are compared by a digest of it.
     let intake = job("command = [\"a\"]\ndedup = { key = \"k\", window = \"1s\" }\n").intake;
     let json = serde_json::to_value(&intake).expect("JSON");
@@ -902,7 +902,7 @@ proptest::proptest! {
     }
 }
 
-/// Fault: as `a_near_name_is_looked_for_once_for_each_unknown_name_and_for_a_hundred_at_most`.
+/// Fault: as `suggestions_are_searched_once_per_unknown_name_and_for_at_most_a_hundred`.
 #[test]
 fn an_error_behind_a_hundred_warnings_is_an_error() {
     let job = |n| format!("[job.j{n}]\ncommand = [\"a\"]\ntimeout = \"none\"\n");

@@ -1,7 +1,7 @@
-//! Whether a file or directory can be trusted: who owns it, who can write it, what it is.
+//! Checks owner, mode and type of the files and directories of a catalogue.
 //!
-//! Rule: what a catalogue says is executed with our rights, so nobody else may be able to change or replace it. A group may, at
-//! the price of a warning; not where we are root.
+//! Rule: the commands of a catalogue run with our permissions, so nobody else may be able to change or replace it. Write access
+//! of a group is a warning; for root it is an error.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +14,7 @@ use crate::owned::{is_private_group, resolve, user_words};
 /// Largest file of a catalogue, bytes.
 pub const FILE_MAX: u64 = 1 << 20;
 
-/// A regular file of bounded size that nobody else can write.
+/// Fails unless this is a regular file of bounded size that nobody else can write.
 pub(super) fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
     let kind = metadata.file_type();
     if kind.is_symlink() {
@@ -40,24 +40,24 @@ pub(super) fn check_file(path: &Path, metadata: &Metadata) -> Result<(), Box<Com
     Ok(())
 }
 
-/// Owned by root or by us.
+/// Fails unless root or we own it.
 pub(super) fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
     let us = rustix::process::geteuid().as_raw();
     if metadata.uid() == 0 || metadata.uid() == us {
         return Ok(());
     }
     let cause = format!(
-        "it belongs to user {}, neither to root nor to us",
+        "it belongs to user {}, not to root or the user who runs jobctl",
         user_words(metadata.uid())
     );
     Err(refused(
         path,
         &cause,
-        "change its owner with `chown`, or run jobctl as its owner",
+        "change its owner with `chown`, or run jobctl as that user",
     ))
 }
 
-/// Not writable by anyone, for root not even by a group.
+/// Fails if everyone can write it or, for root, a group.
 pub(super) fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), Box<Complaint>> {
     let path_shown = path.display();
     let mode = metadata.mode();
@@ -84,15 +84,16 @@ pub(super) fn shared(path: &Path, metadata: &Metadata) -> Option<Shared> {
     is_shared.then(|| (path.to_owned(), metadata.gid()))
 }
 
-/// The warnings about what a group can write that is not ours alone, for the catalogue at `path`.
+/// The warnings about files and directories that a group can write, except our own private group, for the catalogue at `path`.
 pub(super) fn group_warnings(path: &Path, shared: &[Shared]) -> Vec<Complaint> {
     let us = rustix::process::geteuid().as_raw();
     let others = shared.iter().filter(|(_, gid)| !is_private_group(us, *gid));
     let warning = |(writable, _): &Shared| {
         let shown = writable.display();
-        let message =
-            format!("a group may write to `{shown}`, and so run commands with our rights");
-        let hint = format!("`chmod g-w {shown}`, if not all of them are trusted");
+        let message = format!(
+            "a group may write to `{shown}`, and so run commands with the rights of the user who runs jobctl"
+        );
+        let hint = format!("`chmod g-w {shown}`, unless all members are trusted");
         Complaint {
             level: Level::Warning,
             ..Complaint::about_file(path, message, Some(hint))
@@ -101,9 +102,10 @@ pub(super) fn group_warnings(path: &Path, shared: &[Shared]) -> Vec<Complaint> {
     others.map(warning).collect()
 }
 
-/// Nobody else may replace a directory on the way, by the path as given and as it really is; returns those that a group can write.
+/// Fails if somebody else can replace a directory above `path`, both of the path as given and of the resolved one. Returns the
+/// directories that a group can write.
 ///
-/// A directory with the sticky bit, such as `/tmp`, lets nobody replace what is not theirs.
+/// In a directory with the sticky bit, such as `/tmp`, users can replace only their own files.
 pub(super) fn check_parents(path: &Path) -> Result<Vec<Shared>, Box<Complaint>> {
     let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
     let us = rustix::process::geteuid().as_raw();
@@ -121,18 +123,18 @@ pub(super) fn check_parents(path: &Path) -> Result<Vec<Shared>, Box<Complaint>> 
     }
 }
 
-/// Whether what the catalogue says would be run as root.
+/// Whether commands of the catalogue would run as root.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A file that must not be used.
+/// The error about a file that must not be used.
 pub(super) fn refused(path: &Path, cause: &str, hint: &str) -> Box<Complaint> {
     let message = format!("cannot use `{}`: {cause}", path.display());
     Box::new(Complaint::about_file(path, message, Some(hint.to_owned())))
 }
 
-/// A file over [`FILE_MAX`].
+/// The error about a file over [`FILE_MAX`].
 pub(super) fn too_large(path: &Path) -> Box<Complaint> {
     refused(
         path,
@@ -141,7 +143,7 @@ pub(super) fn too_large(path: &Path) -> Box<Complaint> {
     )
 }
 
-/// A file that the operating system does not give us.
+/// The error about a file that cannot be read.
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Box<Complaint> {
     let message = format!("cannot read `{}`: {}", path.display(), os_words(error));
     let hint = match error.kind() {

@@ -1,4 +1,4 @@
-//! Typed access to one value: each accessor returns it, or complains at its place and returns `None`.
+//! Typed access to one value: each accessor returns it, or adds an error at its place and returns `None`.
 //!
 //! Rule: a message names the key and the kind of value that is expected; it repeats user text only through `shown`.
 
@@ -19,7 +19,7 @@ pub(super) struct Value<'a> {
     raw: &'a DeValue<'a>,
 }
 
-/// A value, or the word `none` that switches it off.
+/// A value, or the word `none`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OrNone<T>(pub(super) Option<T>);
 
@@ -34,12 +34,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What messages call it.
+    /// The name in messages.
     pub(super) fn name(&self) -> String {
         shown(self.name)
     }
 
-    /// Complains that the value is of the wrong type.
+    /// Adds the error that the value has the wrong type.
     pub(super) fn expected(&self, what: &str) {
         let given = match self.raw {
             DeValue::Integer(_) => "an integer",
@@ -54,19 +54,19 @@ impl<'a> Value<'a> {
             .error(format!("`{}` must be {what}, not {given}", self.name()), "");
     }
 
-    /// Complains with the message and hint of an error of a core parser.
+    /// Adds an error with the message and the hint of a parser.
     pub(super) fn wrong(&self, error: &Error) {
         let hint = error.hint.clone().unwrap_or_default();
         self.place
             .error(format!("`{}`: {}", self.name(), error.message), hint);
     }
 
-    /// The string, where it is one; no complaint about its type otherwise.
+    /// The string; `None`, without an error, for another type.
     pub(super) fn as_text(&self) -> Option<&'a str> {
         self.raw.as_str()
     }
 
-    /// The integer and the base that it is written in; no complaint about its type otherwise.
+    /// The integer and its base in the file; `None`, without an error, for another type.
     pub(super) fn as_integer(&self) -> Option<(Option<i64>, u32)> {
         let integer = self.raw.as_integer()?;
         Some((
@@ -90,7 +90,7 @@ impl<'a> Value<'a> {
         self.raw.as_table()
     }
 
-    /// A string without NUL, which neither an argument nor a variable nor a path can hold.
+    /// A string without NUL, which arguments, variables and paths cannot contain.
     pub(super) fn text(&self) -> Option<&'a str> {
         let Some(text) = self.as_text() else {
             self.expected("a string");
@@ -126,7 +126,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The place of these bytes of `text`, which is the value; all of it where escapes hide them or none are named.
+    /// The place of the bytes `span` of `text`, which is the value; the whole value if `span` is empty or escapes hide it.
     pub(super) fn piece(&self, text: &str, span: Range<usize>) -> Place<'a> {
         let found = self.place.raw().find(text);
         match found {
@@ -146,7 +146,7 @@ impl<'a> Value<'a> {
         value
     }
 
-    /// An integer of this range.
+    /// An integer from `min` to `max`.
     pub(super) fn integer(&self, min: i64, max: i64) -> Option<i64> {
         let Some((value, _)) = self.as_integer() else {
             self.expected(&format!("an integer from {min} to {max}"));
@@ -160,7 +160,7 @@ impl<'a> Value<'a> {
         value
     }
 
-    /// A finite number of this range, written with or without a point.
+    /// A finite number from `min` to `max`, written with or without a point.
     pub(super) fn number(&self, min: f64, max: f64) -> Option<f64> {
         let value = match self.raw {
             DeValue::Integer(_) => self
@@ -203,7 +203,7 @@ impl<'a> Value<'a> {
         let ms = self.duration()?;
         if ms == 0 {
             self.place.error(
-                format!("`{}` is nothing", self.name()),
+                format!("`{}` is zero", self.name()),
                 "give a longer duration",
             );
             return None;
@@ -226,7 +226,7 @@ impl<'a> Value<'a> {
                 let bytes = value.and_then(|n| u64::try_from(n).ok());
                 if bytes.is_none() {
                     self.place
-                        .error(format!("`{}` is no size in bytes", self.name()), "");
+                        .error(format!("`{}` is not a size in bytes", self.name()), "");
                 }
                 bytes?
             }
@@ -284,7 +284,7 @@ impl<'a> Value<'a> {
         )
     }
 
-    /// A list of strings; the good ones are returned with their places.
+    /// A list of strings; returns the valid ones with their places.
     pub(super) fn texts(&self) -> Option<Vec<(&'a str, Place<'a>)>> {
         let items = self.list()?;
         Some(

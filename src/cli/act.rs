@@ -1,6 +1,6 @@
-//! Does one thing to many runs: in slices, each run on its own merits.
+//! Applies one operation to many runs, one transaction for each slice of them.
 //!
-//! Rule: what is refused for one run stops no other; the exit code is 0 only if everything was done.
+//! Rule: a run that is refused does not stop the others; the exit code is 0 only if the operation succeeded for every run.
 
 use std::collections::HashSet;
 
@@ -13,14 +13,15 @@ use crate::document;
 use crate::error::{Error, Kind, Result};
 use crate::run::{RunId, State};
 use crate::store::{Handled, Store, Tx};
+use crate::units::counted;
 
-/// Runs per transaction: some milliseconds.
+/// Runs per transaction; one takes some milliseconds.
 const SLICE: usize = 100;
 
-/// More rows than this are asked about on a terminal, and reported as a number.
+/// Above this many runs a terminal is asked for confirmation, and only their number is reported.
 const MANY: usize = 10;
 
-/// What is done.
+/// An operation on runs, and the words of its messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verb {
     /// Name of the JSON document.
@@ -29,11 +30,11 @@ pub(super) struct Verb {
     pub(super) word: &'static str,
     /// `cancelled`
     pub(super) done: &'static str,
-    /// What it needs, for instance `only ended runs can be retried`.
+    /// The condition, for instance `only ended runs can be retried`.
     pub(super) needs: &'static str,
 }
 
-/// Asks on a terminal before many rows are touched.
+/// On a terminal, asks before many runs are changed.
 pub(super) fn confirmed(context: &mut Context, verb: Verb, count: usize, yes: bool) -> bool {
     yes || count <= MANY
         || context
@@ -41,8 +42,8 @@ pub(super) fn confirmed(context: &mut Context, verb: Verb, count: usize, yes: bo
             .confirm(&format!("{} {count} runs?", verb.word))
 }
 
-/// Prints what would be done.
-pub(super) fn pretend(context: &mut Context, verb: Verb, runs: &[RunId]) -> u8 {
+/// Prints which runs would be changed.
+pub(super) fn dry_run(context: &mut Context, verb: Verb, runs: &[RunId]) -> u8 {
     if context.screen.json() {
         let items: Vec<Value> = runs
             .iter()
@@ -56,15 +57,15 @@ pub(super) fn pretend(context: &mut Context, verb: Verb, runs: &[RunId]) -> u8 {
             context.screen.line(&run.to_string());
         }
         context.screen.say(&format!(
-            "{} runs would be {}; nothing was changed",
-            runs.len(),
+            "{} would be {}; nothing was changed",
+            counted(runs.len() as i64, "run"),
             verb.done
         ));
     }
     0
 }
 
-/// Applies `apply` to each run and reports.
+/// Applies `apply` to each run, each once, and reports the results.
 pub(super) fn on_each(
     context: &mut Context,
     store: &mut Store,
@@ -106,7 +107,7 @@ pub(super) fn on_each(
     report.end(context)
 }
 
-/// What came of it so far.
+/// The results so far.
 struct Report {
     verb: Verb,
     all: usize,
@@ -145,13 +146,13 @@ impl Report {
         }
     }
 
-    /// Some slices are stored: a script must learn which.
+    /// The error of a slice, with the runs of the slices that are already stored: a script must learn which.
     fn broken(&self, error: Error) -> Error {
         match self.items.len() {
             0 => error,
             n => {
                 let message = format!(
-                    "{n} of {} runs were handled, then: {}",
+                    "{n} of {} runs were processed, then: {}",
                     self.all, error.message
                 );
                 Error {
@@ -168,7 +169,7 @@ impl Report {
         self.print(context);
         let (n, all) = (self.items.len(), self.all);
         context.screen.say(&format!(
-            "interrupted after {n} of {all} runs; the others were left alone"
+            "interrupted after {n} of {all} runs; the others were not changed"
         ));
     }
 
@@ -198,18 +199,18 @@ impl Report {
 }
 
 fn note(handled: Handled) -> Option<&'static str> {
-    (handled == Handled::Requested).then_some("its worker ends it")
+    (handled == Handled::Requested).then_some("its worker stops it")
 }
 
 fn sentence(verb: Verb, run: RunId, handled: Handled) -> String {
     match handled {
-        Handled::Requested => format!("run {run} is running; its worker ends it"),
-        Handled::Moved(State::Waiting) => format!("run {run} waits for a worker again"),
+        Handled::Requested => format!("run {run} is running; its worker stops it"),
+        Handled::Moved(State::Waiting) => format!("run {run} is queued again"),
         _ => format!("run {run} is {}", verb.done),
     }
 }
 
-/// Why nothing was done for this run, if so.
+/// Why this run was not changed; `None` if it was.
 fn refusal(
     store: &Store,
     verb: Verb,
@@ -227,9 +228,9 @@ fn refusal(
     Ok(Some(match handled {
         Handled::NoDeadLetter(State::Dead) => Error::new(
             Kind::Refused,
-            format!("{cannot}: its dead letter is closed already"),
+            format!("{cannot}: its dead letter is already closed"),
         )
-        .hint(format!("`jobctl runs retry {run}` lets it run again")),
+        .hint(format!("`jobctl runs retry {run}` queues it again")),
         _ => Error::new(Kind::Refused, format!("{cannot}: {state}; {}", verb.needs)),
     }))
 }

@@ -1,4 +1,4 @@
-//! What the clock keeps schedules of the calendar from: one answer, in the same words, for every command that speaks of schedules.
+//! Calendar schedules that are on hold because of the clock, in the same words for every command about schedules.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::scheduler::{Ahead, CalendarHold, ahead, calendar_hold, follows_calend
 use crate::store::{Create, Store};
 use crate::units::counted;
 
-/// A command that needs no store does not wait longer for it.
+/// How long a command that needs no store waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What it is.
+/// What is on hold.
 #[derive(Default)]
 pub(super) struct Calendar {
-    /// All schedules of the calendar wait since the clock jumped.
+    /// All calendar schedules wait after a jump of the clock.
     held: Option<CalendarHold>,
-    /// Schedules that wait for a time up to which a clock that was ahead had opened them.
+    /// Schedules that were opened up to a future time while the clock was ahead, and wait for that time.
     ahead: Vec<Ahead>,
 }
 
 impl Calendar {
-    /// Looks.
+    /// Reads the store.
     pub(super) fn of(store: &Store, now_ms: i64) -> Result<Self> {
         let now = Reading {
             wall_ms: now_ms,
@@ -38,7 +38,7 @@ impl Calendar {
         })
     }
 
-    /// As far as it concerns these jobs.
+    /// The part that concerns these jobs.
     pub(super) fn of_jobs(store: &Store, jobs: &[&str], now_ms: i64) -> Result<Self> {
         let mut found = Self::of(store, now_ms)?;
         found.ahead.retain(|ahead| jobs.contains(&&*ahead.job));
@@ -52,14 +52,14 @@ impl Calendar {
         Ok(found)
     }
 
-    /// For a command that needs no store: nothing where there is none, or none that we can open.
+    /// For a command that needs no store: empty if there is none or it cannot be opened.
     pub(super) fn where_known(jobs: &[&str], context: &Context) -> Self {
         let opened = context.open(Create::Never, PATIENCE);
         let found = opened.and_then(|opened| Self::of_jobs(&opened.store, jobs, context.now_ms()));
         found.unwrap_or_default()
     }
 
-    /// Whether being late is what schedules should be.
+    /// Whether all calendar schedules are on hold, so that none of them is overdue.
     pub(super) fn is_held(&self) -> bool {
         self.held.is_some()
     }
@@ -76,21 +76,21 @@ impl Calendar {
         })
     }
 
-    /// Lines for people; none where the clock is right.
+    /// Lines for people; none if nothing is on hold.
     pub(super) fn lines(&self, now_ms: i64) -> Vec<String> {
         let held = self.held.map(|held| {
             let until = held.until_ms.map_or_else(String::new, |until_ms| {
                 format!(" until {}", when::clock(until_ms, now_ms))
             });
             format!(
-                "calendar rules are held{until}: the clock jumped {}; `jobctl schedule --accept-clock` if it is right",
+                "calendar schedules are on hold{until}: the clock jumped {}; if it is right now, run `jobctl schedule --accept-clock`",
                 jump_words(held.jump_ms)
             )
         });
         let until_ms = self.ahead.iter().map(|ahead| ahead.until_ms).max();
         let ahead = until_ms.map(|until_ms| {
             format!(
-                "{} opened up to {} by a clock that was ahead; nothing of that runs before: `jobctl schedule --accept-clock` opens it again",
+                "{} opened up to {} while the clock was ahead; none of these periods runs before then: `jobctl schedule --accept-clock` opens them again",
                 counted(self.ahead.len() as i64, "schedule"),
                 when::clock(until_ms, now_ms)
             )

@@ -3,10 +3,10 @@
 use super::{Context, when};
 use crate::flow::{Override, Rules, Setting};
 
-/// That it was paused before, by whom and why.
+/// The message about a pause that already exists: by whom, since when and why.
 pub(super) fn paused_already(kind: &str, before: &Override, context: &Context) -> String {
     format!(
-        "{kind} `{}` was paused already by {} {}{}; nothing was changed",
+        "{kind} `{}` was already paused by {} {}{}; nothing was changed",
         before.name,
         before.by,
         when::relative(before.set_ms, context.now_ms()),
@@ -14,7 +14,7 @@ pub(super) fn paused_already(kind: &str, before: &Override, context: &Context) -
     )
 }
 
-/// What each setting came to, in a line: `max_running=4; the catalogue says none`.
+/// The result of one setting as a line: `max_running=4; the catalogue says none`.
 pub(super) fn setting_words(
     setting: &Setting,
     changed: bool,
@@ -26,8 +26,8 @@ pub(super) fn setting_words(
     let says = key.value_in(catalogue, name);
     match &setting.value {
         Some(value) => format!("{key}={value}{until}; the catalogue says {says}"),
-        None if changed => format!("{key}={says} again, as the catalogue says"),
-        None => format!("{key}={says} already, as the catalogue says"),
+        None if changed => format!("{key}={says}: back to the value of the catalogue"),
+        None => format!("{key}={says}: already the value of the catalogue"),
     }
 }
 
@@ -39,12 +39,12 @@ pub(super) fn until(until_ms: Option<i64>, now_ms: i64) -> String {
     })
 }
 
-/// `: mending`, or nothing.
+/// `: maintenance`, or nothing.
 pub(super) fn because(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
-/// `by ann, 2h left: mending`
+/// `by ann, 2h left: maintenance`
 pub(super) fn by_whom(
     by: &str,
     reason: Option<&str>,
@@ -66,7 +66,7 @@ pub(super) fn left(until_ms: Option<i64>, now_ms: i64) -> String {
     })
 }
 
-/// Settings that were changed, for a cell of a table; switches have cells of their own.
+/// The changed settings, for a cell of a table; pauses have a column of their own.
 pub(super) fn changes<'a>(
     changes: impl Iterator<Item = &'a Override>,
     now_ms: i64,

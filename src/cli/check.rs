@@ -1,6 +1,6 @@
-//! `jobctl check`: every complaint about a catalogue, and what it defines.
+//! `jobctl check`: all errors and warnings of a catalogue, and the names of its jobs.
 //!
-//! Rule: it reads files only; no store is made or asked, so it also works before anything is installed.
+//! Rule: it reads catalogue files only and never opens a store, so it also works before anything is installed.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use crate::units::counted;
 /// Names are listed in lines of about this width.
 const LINE_COLUMNS: usize = 100;
 
-/// Check a catalogue: every mistake at once, with its place and what to do about it
+/// Check a catalogue and report all errors with their locations and hints
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which one, instead of `--catalogue`
+    /// Catalogue to check, instead of that of `--catalogue`
     file: Option<PathBuf>,
 }
 
-/// Checks; 78 when the catalogue cannot be used, 0 also with warnings.
+/// Checks. Returns exit code 78 if the catalogue cannot be used, else 0, also with warnings.
 pub(super) fn run(args: &Args, context: &mut Context) -> u8 {
     let path = args
         .file
@@ -66,9 +66,9 @@ fn summary(path: &Path, catalogue: Option<&Catalogue>, complaints: &[Complaint])
     match (of(Level::Error), of(Level::Warning)) {
         (0, 0) => parts.push("no complaints".to_owned()),
         (errors, warnings) => {
-            let told = [(errors, "error"), (warnings, "warning")];
-            let told = told.into_iter().filter(|(n, _)| *n > 0);
-            parts.extend(told.map(|(n, word)| counted(n as i64, word)));
+            let counts = [(errors, "error"), (warnings, "warning")];
+            let counts = counts.into_iter().filter(|(n, _)| *n > 0);
+            parts.extend(counts.map(|(n, word)| counted(n as i64, word)));
         }
     }
     let end = if catalogue.is_none() {

@@ -1,11 +1,11 @@
-//! `jobctl completions`: a script for the shell, made from the same tree that parses.
+//! `jobctl completions`: a completion script, generated from the clap tree.
 
 use super::Context;
 
-/// Print the completion script of a shell
+/// Print a shell completion script
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which shell
+    /// The shell
     shell: clap_complete::Shell,
 }
 

@@ -1,6 +1,6 @@
-//! What every command needs: where catalogue and state are, the store, the screen, who asks.
+//! What every command needs: the places of catalogue and store, the opened store, the screen, the calling user.
 //!
-//! Rule: a system state that exists is used or refused, never replaced by a second one.
+//! Rule: if a system-wide store exists, it is used or refused; no second store is created beside it.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -17,30 +17,30 @@ use crate::local::{Local, as_owner};
 use crate::owned::{take_rights, user_name, user_words};
 use crate::store::{Create, OpenOptions, Opened, Store};
 
-/// A process that a user waits for: BUSY must not reach them before this.
+/// How long a command waits for a busy store before it reports that to the user.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
-const SYSTEM_STATE: &str = "/var/lib/jobctl";
+const SYSTEM_STORE: &str = "/var/lib/jobctl";
 const SYSTEM_CATALOGUE: &str = "/etc/jobctl/jobs.toml";
 
 /// Where the store is.
-struct StatePlace {
-    /// Absolute.
+struct StorePlace {
+    /// Absolute path of the directory.
     dir: PathBuf,
-    /// User and group of the catalogue that names it.
+    /// User and group that own the catalogue, if the catalogue names the directory.
     named_by: Option<(u32, u32)>,
 }
 
 /// What a command works with.
 pub struct Context {
-    /// Everything that is printed.
+    /// The only way to print.
     pub screen: Screen,
     catalogue: Option<PathBuf>,
-    given_state: Option<PathBuf>,
-    /// The user who asked, before root took somebody else's rights.
+    given_store: Option<PathBuf>,
+    /// The effective user at the start, before root switched to the owner of the store.
     started_as: u32,
-    /// The store directory, once it is known.
-    state: OnceCell<StatePlace>,
+    /// The store directory, computed at the first use.
+    place: OnceCell<StorePlace>,
     /// The same, once it is found or made.
     local: OnceCell<Local>,
 }
@@ -53,11 +53,11 @@ impl Context {
             catalogue: global
                 .catalogue
                 .or_else(|| variable("JOBCTL_CATALOGUE").map(Into::into)),
-            given_state: global
+            given_store: global
                 .store_dir
                 .or_else(|| variable("JOBCTL_STORE").map(Into::into)),
             started_as: rustix::process::geteuid().as_raw(),
-            state: OnceCell::new(),
+            place: OnceCell::new(),
             local: OnceCell::new(),
         }
     }
@@ -76,7 +76,7 @@ impl Context {
         std::path::absolute(&path).unwrap_or(path)
     }
 
-    /// Whether root asked.
+    /// Whether the command was started by root.
     fn is_root(&self) -> bool {
         self.started_as == 0
     }
@@ -84,16 +84,16 @@ impl Context {
     /// The store directory, absolute: given, or named by the catalogue, or the usual place.
     ///
     /// # Errors
-    /// [`Kind::Config`] when only a catalogue that cannot be read knows it.
+    /// [`Kind::Config`] if the directory is named only by a catalogue, and that cannot be read.
     pub fn store_dir(&self) -> Result<PathBuf> {
-        self.state_place().map(|place| place.dir.clone())
+        self.store_place().map(|place| place.dir.clone())
     }
 
-    fn state_place(&self) -> Result<&StatePlace> {
-        if let Some(place) = self.state.get() {
+    fn store_place(&self) -> Result<&StorePlace> {
+        if let Some(place) = self.place.get() {
             return Ok(place);
         }
-        let (dir, named_by) = if let Some(dir) = &self.given_state {
+        let (dir, named_by) = if let Some(dir) = &self.given_store {
             (dir.clone(), None)
         } else {
             let section = self.store_section()?;
@@ -103,14 +103,14 @@ impl Context {
                 (base.join(path), section.owner)
             } else {
                 let exists = |path: &Path| path.exists();
-                (default_state(self.is_root(), &variable, &exists)?, None)
+                (default_store(self.is_root(), &variable, &exists)?, None)
             }
         };
         let dir = std::path::absolute(&dir).unwrap_or(dir);
-        Ok(self.state.get_or_init(|| StatePlace { dir, named_by }))
+        Ok(self.place.get_or_init(|| StorePlace { dir, named_by }))
     }
 
-    /// How to open the store, waiting so long for other writers.
+    /// How to open the store; a write waits up to `busy_wait` for other writers.
     pub fn open_options(&self, create: Create, busy_wait: Duration) -> Result<OpenOptions> {
         self.act_as_owner()?;
         Ok(OpenOptions {
@@ -140,21 +140,21 @@ impl Context {
         Ok(self.local.get_or_init(|| local))
     }
 
-    /// The store, if there is one. Where its place is given, the catalogue is not read for this.
+    /// The store, if it exists. Does not read the catalogue if the place of the store is given.
     pub(super) fn existing_store(&self) -> Result<Option<Store>> {
         match self.open(Create::Never, BUSY_WAIT) {
             Ok(opened) => Ok(Some(opened.store)),
-            // There is none.
             Err(error) if error.kind == Kind::Unavailable => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Root at the store of another user goes on with that user's rights, for good. To be called when the files that arguments
-    /// name are open, and before the catalogue is read: it is judged as the workers of that user judge it.
+    /// If root works with the store of another user: switches to that user for the rest of the process. Call it after opening the
+    /// files that the arguments name, and before reading the catalogue, so that the same ownership checks apply to the catalogue as
+    /// in the workers of that user.
     ///
     /// # Errors
-    /// [`Kind::Permission`] where the rights cannot be taken; then the process must not go on.
+    /// [`Kind::Permission`] if switching fails; then the process must not continue.
     pub(super) fn act_as_owner(&self) -> Result<()> {
         let Some((uid, gid)) = self.other_owner() else {
             return Ok(());
@@ -163,7 +163,7 @@ impl Context {
             Error::new(
                 Kind::Permission,
                 format!(
-                    "cannot take the rights of user {}, who owns the store: {}; nothing was opened",
+                    "cannot switch to user {}, the owner of the store: {}; nothing was opened",
                     user_words(uid),
                     os_words(&error)
                 ),
@@ -172,7 +172,7 @@ impl Context {
         })
     }
 
-    /// Refuses root at the store of another user: a command that works runs must be started as that user.
+    /// Refuses root at the store of another user: a command that executes runs must be started as that user.
     ///
     /// # Errors
     /// [`Kind::Permission`].
@@ -184,7 +184,7 @@ impl Context {
         Err(Error::new(
             Kind::Permission,
             format!(
-                "`{what}` as root works no store of another user, and `{}` is that of {}; nothing was opened",
+                "`{what}` refuses to run as root with the store of another user: `{}` belongs to {}; nothing was opened",
                 dir.display(),
                 user_words(uid)
             ),
@@ -192,15 +192,15 @@ impl Context {
         .hint(as_owner(uid)))
     }
 
-    /// For root: user and group of the store directory, if it exists and belongs to another user. A user's catalogue that names the
-    /// directory makes root act as that user, so that it cannot send root to the store of somebody else.
+    /// For root: the user and group to switch to, if the store belongs to another user. If a catalogue names the directory, its owner
+    /// counts: otherwise a user's catalogue could send root to the store of somebody else.
     fn other_owner(&self) -> Option<(u32, u32)> {
-        // Asked again: the rights may have been taken already.
+        // This process may have switched already.
         if !self.is_root() || !rustix::process::geteuid().is_root() {
             return None;
         }
-        // Where the place is not known, no store can be opened either.
-        let place = self.state_place().ok()?;
+        // An unknown place is reported when the store is opened.
+        let place = self.store_place().ok()?;
         let is_other = |owner: &(u32, u32)| owner.0 != 0;
         place.named_by.filter(is_other).or_else(|| {
             let meta = std::fs::metadata(&place.dir).ok()?;
@@ -208,7 +208,7 @@ impl Context {
         })
     }
 
-    /// Opens the store; making it is announced.
+    /// Opens the store, and reports if it was created.
     pub fn open_store(&mut self, create: Create) -> anyhow::Result<Store> {
         let opened = self.open(create, BUSY_WAIT)?;
         if opened.is_new {
@@ -218,7 +218,7 @@ impl Context {
         Ok(opened.store)
     }
 
-    /// Name of the user who asks: behind sudo the one who called it.
+    /// Name of the calling user; with sudo, of the user who called sudo.
     pub fn actor(&self) -> String {
         let uid = self.started_as;
         let caller = variable("SUDO_USER").filter(|_| self.is_root());
@@ -228,13 +228,13 @@ impl Context {
             .unwrap_or_else(|| uid.to_string())
     }
 
-    /// `[store]` of the catalogue; none where there is no catalogue and none was named.
+    /// `[store]` of the catalogue; empty if there is no catalogue and none was named.
     fn store_section(&self) -> Result<StoreSection> {
         StoreSection::read(&self.catalogue_path(), self.catalogue.is_some())
     }
 }
 
-/// A variable of the environment; an empty one counts as none.
+/// A variable of the environment; `None` if it is unset or empty.
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -257,7 +257,7 @@ fn default_catalogue(
         .unwrap_or_else(|| PathBuf::from(SYSTEM_CATALOGUE))
 }
 
-fn default_state(
+fn default_store(
     root: bool,
     variable: Variable<'_>,
     exists: &dyn Fn(&Path) -> bool,
@@ -265,7 +265,7 @@ fn default_state(
     if let Some(dir) = first_dir(variable, "STATE_DIRECTORY") {
         return Ok(dir);
     }
-    let system = PathBuf::from(SYSTEM_STATE);
+    let system = PathBuf::from(SYSTEM_STORE);
     if root || exists(&system) {
         return Ok(system);
     }
@@ -273,13 +273,13 @@ fn default_state(
     own.map(|dir| dir.join("jobctl")).ok_or_else(|| {
         Error::new(
             Kind::Usage,
-            "cannot tell where the state is: neither `HOME` nor `XDG_STATE_HOME` is set",
+            "cannot find the store directory: neither `HOME` nor `XDG_STATE_HOME` is set",
         )
         .hint("name the store directory with `--store`")
     })
 }
 
-/// systemd gives a list with colons; the first is ours.
+/// The first directory of a variable that systemd sets: it may hold several, separated by colons.
 fn first_dir(variable: Variable<'_>, name: &str) -> Option<PathBuf> {
     let value = variable(name)?;
     std::env::split_paths(&value)
@@ -287,7 +287,7 @@ fn first_dir(variable: Variable<'_>, name: &str) -> Option<PathBuf> {
         .filter(|dir| dir.is_absolute())
 }
 
-/// A directory of the XDG specification: relative values are to be ignored.
+/// A directory of the XDG specification, which requires that relative values are ignored.
 fn user_dir(variable: Variable<'_>, name: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name| {
         variable(name)
@@ -309,32 +309,32 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_looked_for_in_the_documented_order() {
+    fn the_store_is_searched_in_the_documented_order() {
         let yes = |_: &Path| true;
         let no = |_: &Path| false;
         let home = [("HOME", "/home/a")];
         let xdg = [("HOME", "/home/a"), ("XDG_STATE_HOME", "/s")];
         let relative = [("HOME", "/home/a"), ("XDG_STATE_HOME", "s")];
         let systemd = [("STATE_DIRECTORY", "/var/lib/one:/var/lib/two")];
-        let state = |root, env: Variable<'_>, exists| default_state(root, env, exists).unwrap();
+        let store = |root, env: Variable<'_>, exists| default_store(root, env, exists).unwrap();
         assert_eq!(
-            state(false, &env(&systemd), &yes),
+            store(false, &env(&systemd), &yes),
             Path::new("/var/lib/one")
         );
-        assert_eq!(state(true, &env(&home), &no), Path::new(SYSTEM_STATE));
-        assert_eq!(state(false, &env(&xdg), &yes), Path::new(SYSTEM_STATE));
-        assert_eq!(state(false, &env(&xdg), &no), Path::new("/s/jobctl"));
+        assert_eq!(store(true, &env(&home), &no), Path::new(SYSTEM_STORE));
+        assert_eq!(store(false, &env(&xdg), &yes), Path::new(SYSTEM_STORE));
+        assert_eq!(store(false, &env(&xdg), &no), Path::new("/s/jobctl"));
         let own = Path::new("/home/a/.local/state/jobctl");
-        assert_eq!(state(false, &env(&home), &no), own);
-        assert_eq!(state(false, &env(&relative), &no), own);
+        assert_eq!(store(false, &env(&home), &no), own);
+        assert_eq!(store(false, &env(&relative), &no), own);
         assert_eq!(
-            default_state(false, &env(&[]), &no).unwrap_err().kind,
+            default_store(false, &env(&[]), &no).unwrap_err().kind,
             Kind::Usage
         );
     }
 
     #[test]
-    fn the_catalogue_is_looked_for_in_the_documented_order() {
+    fn the_catalogue_is_searched_in_the_documented_order() {
         let yes = |_: &Path| true;
         let no = |_: &Path| false;
         let home = [("HOME", "/home/a")];

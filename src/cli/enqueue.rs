@@ -1,7 +1,7 @@
 //! `jobctl enqueue`: stores one run, or finds the one that it duplicates.
 //!
-//! Rule: one transaction, and no answer before it is durable. After a COMMIT that failed half-way the store is asked again;
-//! what it cannot say is exit 76 with an id that makes repeating safe.
+//! Rule: one transaction, and no answer before it is durable. If a COMMIT fails half-way, the store is read again; if the outcome
+//! stays unknown, the command exits with 76 and an id that makes it safe to repeat.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ pub struct Args {
     pub(super) job: Option<String>,
     #[command(flatten)]
     pub(super) request: RequestArgs,
-    /// Id of this request: repeating it finds the first run, and resumes an import
+    /// Id of this request: repeating it returns the first run, or resumes an import
     #[arg(long, value_name = "ID")]
     pub(super) request_id: Option<String>,
-    /// Wait for the run to end, at most so long
+    /// Wait for the run to end, at most this long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     wait: Option<String>,
     /// Enqueue one run for each line of JSON in this file, or in standard input
@@ -58,7 +58,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let mut order = args.request.order(&job, key, context)?;
     let answer = store(&mut order, args.request_id.as_deref(), made)?;
     let run = answer.run;
-    // The run that a duplicate found has another key.
+    // An existing run has another key.
     let made = || (!answer.duplicate).then(|| made_id(run, key));
     let hint = match args.request_id.or_else(made) {
         Some(id) => format!("repeat it with `--request-id {id}`: it will not be stored twice"),
@@ -86,7 +86,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The longest wait; `None` is for ever.
+/// The longest wait; `None` is no limit.
 fn limit(text: &str) -> Result<Option<Duration>> {
     match text {
         "" => Ok(None),
@@ -96,7 +96,7 @@ fn limit(text: &str) -> Result<Option<Duration>> {
 
 /// Stores the order in one transaction and returns its answer once it is durable.
 fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> Result<Enqueued> {
-    let (mut would_be, mut refused) = (None, None);
+    let (mut expected, mut refused) = (None, None);
     let Order {
         store,
         local,
@@ -108,7 +108,7 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
     let guard = store.guard(settings)?;
     let result = store.write(|tx: &mut Tx<'_>| {
         if let Some(read) = read {
-            read.keep(tx, local)?;
+            read.save(tx, local)?;
         }
         if let Some(existing) = repeated(tx, &new.job, request_id, made)? {
             return Ok(Ok(existing));
@@ -116,7 +116,7 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         let new = std::slice::from_ref(&*new);
         let (mut answers, refusal) = tx.enqueue_fitting(new, Some(&guard), *now_ms)?;
         if let Some(refusal) = refusal {
-            // The catalogue is kept all the same: it is what refuses.
+            // The catalogue is saved all the same: its rules are the reason of the refusal.
             refused = Some(refusal.clone());
             return Ok(Err(refusal));
         }
@@ -124,11 +124,11 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         if let Some(id) = request_id {
             tx.note_request(id, &new[0].job, answer.run, *now_ms)?;
         }
-        would_be = Some(answer.clone());
+        expected = Some(answer.clone());
         Ok(Ok(answer))
     });
-    match (result.flatten(), would_be) {
-        // Whatever became of the catalogue: no run was to be stored.
+    match (result.flatten(), expected) {
+        // Only the catalogue was to be stored, so the outcome of the COMMIT does not matter.
         (Err(error), _) if error.kind == Kind::Unknown && refused.is_some() => {
             Err(refused.unwrap_or(error))
         }
@@ -143,7 +143,7 @@ fn no_answer() -> Error {
     Error::new(Kind::Bug, "an enqueue gave no answer")
 }
 
-/// The run that the same request became before.
+/// The run that an earlier call with the same request id stored.
 fn repeated(
     tx: &Tx<'_>,
     job: &str,
@@ -158,7 +158,7 @@ fn repeated(
     request_id.map_or(Ok(None), |id| tx.requested(id, job))
 }
 
-/// After a COMMIT that failed half-way: whether it was stored, and durably.
+/// After a COMMIT that failed half-way: returns the answer if it turns out to be stored durably, else the error.
 fn settle(
     store: &mut Store,
     error: Error,
@@ -166,7 +166,7 @@ fn settle(
     key: [u8; 16],
     request_id: Option<&str>,
 ) -> Result<Enqueued> {
-    // What it duplicates was durable before; what it replaced was not.
+    // An existing run was durable before, unless this enqueue replaced its parameters.
     let is_ours = !answer.duplicate || answer.replaced;
     if !is_ours && request_id.is_none() {
         return Ok(answer);
@@ -191,9 +191,9 @@ fn made_id(run: RunId, key: [u8; 16]) -> String {
     MadeId { run, key }.to_string()
 }
 
-/// Whether what is visible now is also in the database file: a log whose sync failed may be lost yet.
+/// Whether all that is visible now is also in the database file: a log whose sync failed can still be lost.
 pub(super) fn is_durable(store: &Store) -> bool {
-    // Another process may be at it, or still read: both take milliseconds.
+    // Another checkpoint or a reader may be in the way for some milliseconds.
     (0..10).any(|_| {
         let durable = matches!(store.checkpoint(false), Ok(true));
         if !durable {

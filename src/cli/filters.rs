@@ -1,16 +1,16 @@
-//! Names in the filters of lists: where nothing matches, the name may be a typing error.
+//! Names in the filters of lists: if nothing matches, the name may be a typing error.
 //!
-//! Rule: a name that neither the catalogue nor the store knows is exit 3, in every list; one that is known is an empty list.
+//! Rule: in every list, a name that neither the catalogue nor the store has is exit 3; a known name gives an empty list.
 
 use super::{Context, jobs, rules};
 use crate::error::Result;
 use crate::intake::unknown_queue;
 use crate::store::{RunFilter, Store};
 
-/// For a list that found nothing.
+/// Checks the names of a filter that matched nothing.
 ///
 /// # Errors
-/// [`crate::error::Kind::NotFound`] for a name that nobody knows.
+/// [`crate::error::Kind::NotFound`] for an unknown name.
 pub(super) fn check(
     job: Option<&str>,
     queue: Option<&str>,

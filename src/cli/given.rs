@@ -1,6 +1,6 @@
 //! Who acts on queues, limits and jobs, why and until when.
 //!
-//! Rule: all arguments are read before the store is opened, so that nothing is half done.
+//! Rule: all arguments are checked before the store is opened, so that an invalid one changes nothing.
 
 use super::Context;
 use super::change_words::until;
@@ -9,25 +9,25 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Act;
 use crate::units::{format_utc, parse_duration, parse_time, shown};
 
-/// For how long, and why.
+/// End and reason of a change.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ActArgs {
     #[command(flatten)]
     why: WhyArgs,
-    /// When it ends by itself: a time, or so long from now
+    /// End the change automatically at this time, or after this duration
     #[arg(long, value_name = "TIME|DURATION")]
     until: Option<String>,
 }
 
-/// Why.
+/// Reason of a change.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhyArgs {
-    /// Why, for those who ask later
+    /// Reason of the change, shown in lists and in the history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-/// Who acts, with all that was given.
+/// A change as the user requested it.
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     by: String,
@@ -52,7 +52,7 @@ impl Given {
         until(self.until_ms, self.now_ms)
     }
 
-    /// What runs wait for beside a command that stands behind it: ` until 13:30:00 (in 2h) or`, ` until`.
+    /// To be followed by the command that ends the change: ` until 13:30:00 (in 2h) or`, or ` until`.
     pub(super) fn until_or(&self) -> String {
         match self.until_ms {
             Some(_) => format!("{} or", self.until()),
@@ -62,10 +62,10 @@ impl Given {
 }
 
 impl ActArgs {
-    /// Reads them.
+    /// The requested change.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when the end is no time, or is past.
+    /// [`Kind::Usage`] if `--until` is not a time or a duration, or is in the past.
     pub(super) fn given(&self, context: &Context) -> Result<Given> {
         let given = self.why.given(context);
         let until_ms = self.until.as_deref();
@@ -78,7 +78,7 @@ impl ActArgs {
 }
 
 impl WhyArgs {
-    /// Reads them.
+    /// The requested change, without an end.
     pub(super) fn given(&self, context: &Context) -> Given {
         Given {
             by: context.actor(),
@@ -90,7 +90,7 @@ impl WhyArgs {
 }
 
 fn read_until(text: &str, now_ms: i64, context: &Context) -> Result<i64> {
-    // A time has a date with `-`, which no duration has.
+    // Every time contains a `-`, and no duration does.
     let until_ms = if text.contains('-') {
         read_time(text, context)?
     } else {
@@ -100,14 +100,14 @@ fn read_until(text: &str, now_ms: i64, context: &Context) -> Result<i64> {
         return Ok(until_ms);
     }
     let message = format!(
-        "`--until {}` is not in the future: it is {}; nothing was changed",
+        "`--until {}` is not in the future: now is {}; nothing was changed",
         shown(text),
         format_utc(now_ms)
     );
     Err(Error::new(Kind::Usage, message).hint("give a later time, or a duration such as `30m`"))
 }
 
-/// A time; one without an offset is in the zone of the catalogue.
+/// Parses a time; without an offset it is read in `[defaults] timezone` of the catalogue.
 fn read_time(text: &str, context: &Context) -> Result<i64> {
     let without_zone = parse_time(text, None);
     if without_zone.is_ok() {

@@ -20,10 +20,10 @@ pub struct Global {
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Print no notices, only data and errors
+    /// Print no notices, only data, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more on standard error
+    /// Print more detail on standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }

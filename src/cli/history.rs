@@ -7,21 +7,21 @@ use crate::document;
 use crate::error::Result;
 use crate::store::{Create, Store};
 
-/// Which acts to show.
+/// Which changes to show.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct HistoryArgs {
-    /// Of this one only
+    /// Show only the changes of this one
     name: Option<String>,
-    /// So many, the newest
+    /// Show at most this many, the newest first
     #[arg(short = 'n', long = "limit", value_name = "N", default_value = "20")]
     #[arg(value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
 }
 
-/// `jobctl queues history` and those of limits and jobs.
+/// `jobctl queues history`, `jobctl limits history` and `jobctl jobs history`.
 ///
 /// # Errors
-/// Those of the store; exit 3 where there is nothing, and `known` says that nobody knows the name.
+/// Those of the store. If the history is empty and a name is given, the error of `known` about that name.
 pub(super) fn run(
     kind: &str,
     args: &HistoryArgs,
@@ -52,7 +52,7 @@ pub(super) fn run(
         ]);
     }
     if table.is_empty() {
-        context.screen.say("nothing was changed by hand");
+        context.screen.say("no manual changes");
     }
     context.screen.table(&table);
     Ok(0)

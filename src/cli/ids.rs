@@ -9,40 +9,40 @@ use crate::units::shown;
 /// A page of a list.
 #[derive(Debug, clap::Args)]
 pub(super) struct Page {
-    /// Show at most so many
+    /// Show at most this many
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     pub(super) limit: i64,
-    /// Leave out the first N
+    /// Skip the first N
     #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(i64).range(0..))]
     pub(super) offset: i64,
 }
 
 impl Page {
-    /// Cuts a list that was read with one row more than wanted, and says so.
+    /// Cuts a list that was read with one row more than the limit, and reports how to get the rest.
     pub(super) fn cut<T>(&self, rows: &mut Vec<T>, context: &mut Context) {
         if rows.len() as i64 > self.limit {
             rows.truncate(self.limit as usize);
             let next = self.offset + self.limit;
             context
                 .screen
-                .say(&format!("there are more: go on with `--offset {next}`"));
+                .say(&format!("there are more: continue with `--offset {next}`"));
         }
     }
 }
 
-/// A page of a list that has the newest first.
+/// A page of a list that begins with the newest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Newest {
-    /// Show at most so many
+    /// Show at most this many
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
     pub(super) limit: i64,
-    /// Show what stands behind this run in the list
+    /// Continue the list after this run
     #[arg(long, value_name = "RUN", value_parser = run_id)]
     pub(super) before: Option<RunId>,
 }
 
 impl Newest {
-    /// Cuts a list that was read with one row more than wanted, and says so.
+    /// Cuts a list that was read with one row more than the limit, and reports how to get the rest.
     pub(super) fn cut<T>(
         &self,
         rows: &mut Vec<T>,
@@ -54,7 +54,7 @@ impl Newest {
             if let Some(last) = rows.last().map(run) {
                 context
                     .screen
-                    .say(&format!("there are more: go on with `--before {last}`"));
+                    .say(&format!("there are more: continue with `--before {last}`"));
             }
         }
     }
@@ -85,7 +85,7 @@ fn id(text: &str, what: &str) -> Result<i64> {
     })
 }
 
-/// States of `--state`: those that are stored and those that are shown; `waiting` is four of them.
+/// The states that one word of `--state` selects: `waiting` stands for four shown states.
 pub(super) fn states(text: &str) -> Result<Vec<Shown>> {
     const WAITING: &[Shown] = &[
         Shown::Ready,
@@ -112,13 +112,16 @@ pub(super) fn states(text: &str) -> Result<Vec<Shown>> {
     Err(Error::new(Kind::Usage, format!("unknown state `{}`", shown(text))).hint(hint))
 }
 
-/// The error about a run that is not there.
+/// The error about a run that does not exist.
 pub(super) fn unknown_run(run: RunId) -> Error {
     Error::new(Kind::NotFound, format!("unknown run {run}"))
-        .hint("`jobctl runs list` shows the newest; ended runs are pruned in time")
+        .hint("`jobctl runs list` shows the newest; ended runs are pruned after a time")
 }
 
-/// A run that must be there.
+/// The details of a run.
+///
+/// # Errors
+/// [`Kind::NotFound`].
 pub(super) fn find_run(store: &Store, run: RunId, now_ms: i64) -> Result<RunDetail> {
     store.show_run(run, now_ms)?.ok_or_else(|| unknown_run(run))
 }
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sets_of_states_are_known() {
+    fn stored_and_shown_states_are_accepted() {
         assert_eq!(states("waiting").unwrap().len(), 4);
         assert_eq!(states("dead").unwrap(), [Shown::Dead]);
         assert_eq!(

@@ -1,11 +1,11 @@
-//! `jobctl migrate`: brings the store to this version's schema, or makes a new one.
+//! `jobctl migrate`: migrates the store to the schema of this version, or creates a new one.
 
 use serde_json::json;
 
 use super::Context;
 use crate::store::Create;
 
-/// Brings the store to the schema of this version, after a backup beside it; workers must be stopped
+/// Migrates the store to the schema of this version, after a backup beside it; workers must be stopped first
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

@@ -65,7 +65,7 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do; nothing is `status`.
+    /// The subcommand; `status` if none is given.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -73,7 +73,7 @@ pub struct Cli {
 /// Every command; one file each.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check a catalogue: every mistake at once, with its place
+    /// Check a catalogue and report all errors with their locations
     Check(check::Args),
     /// Enqueue a run of a job, or many from a file
     Enqueue(enqueue::Args),
@@ -81,42 +81,42 @@ pub enum Command {
     Jobs(jobs::Args),
     /// List, show, retry and discard dead runs
     Dlq(dlq::Args),
-    /// Look for what is wrong with this installation, and try its promises
+    /// Check this installation, and test its guarantees on this machine
     Doctor(doctor::Args),
-    /// Turn crontabs and holiday calendars into text for the catalogue
+    /// Convert crontabs and holiday calendars to text for the catalogue
     Import(convert::Args),
-    /// Bring the store to the schema of this version
+    /// Migrate the store to the schema of this version
     Migrate(migrate::Args),
-    /// Show when a schedule runs next, also one that is in no catalogue
+    /// Show when schedules run next, or try a rule that is in no catalogue
     Next(next::Args),
-    /// List, audit and work the periods of schedules
+    /// List, audit and run the periods of schedules
     Periods(periods::Args),
     /// Remove ended runs and their output
     Prune(prune::Args),
-    /// List limits and what stops their runs, change, open and close them
+    /// List limits, pause, resume, reset and change them
     Limits(limits::Args),
     /// List queues, pause, resume and change them
     Queues(queues::Args),
-    /// Enqueue a run and work it here, in the foreground
+    /// Enqueue a run and execute it here, in the foreground
     Run(run::Args),
-    /// Work runs until stopped
+    /// Run a worker
     RunWorker(run_worker::Args),
     /// List, show, explain, follow, cancel, retry and wait for runs
     Runs(runs::Args),
-    /// Open the periods of all schedules until stopped
+    /// Run the scheduler
     Schedule(schedule::Args),
     /// Show queues, workers, the scheduler and dead letters at a glance
     Status(status::Args),
     /// List, stop and kill workers
     Workers(workers::Args),
-    /// Print the completion script of a shell
+    /// Print a shell completion script
     Completions(completions::Args),
 }
 
-/// Does what was asked; the exit code of a command that did not fail.
+/// Executes the command. Returns the exit code, which need not be 0.
 pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8> {
     match &command {
-        // The first open no store; the last open the files that their arguments name before they do it themselves.
+        // These open no store, or switch users themselves after opening the files that their arguments name.
         Some(
             Command::Check(_)
             | Command::Completions(_)
@@ -154,7 +154,7 @@ pub fn run(command: Option<Command>, context: &mut Context) -> anyhow::Result<u8
     }
 }
 
-/// The whole tree, as parser, man pages and completions use it.
+/// The clap tree that the parser, the man pages and the completions share.
 pub fn command() -> clap::Command {
     Cli::command()
 }
@@ -162,7 +162,7 @@ pub fn command() -> clap::Command {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_tree_is_sound() {
+    fn the_command_tree_passes_the_checks_of_clap() {
         super::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! What refuses enqueues now: queues that are full, a disk that nearly is, a database that is nearly too large.
+//! Why enqueues are refused now: full queues and tenants, too little disk space, a database near its maximum size.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ pub(super) struct Pressure {
     full_tenants: BTreeMap<String, (i64, i64)>,
 }
 
-/// Full tenants that have a line each.
+/// Number of full tenants that are listed; the rest are counted.
 const TENANTS_TOLD: usize = 5;
 
 impl Pressure {
-    /// Looks; without a catalogue nobody knows how much space is wanted.
+    /// Reads the store. Without a catalogue the limits on space are unknown and not checked.
     pub(super) fn of(
         queues: &[QueueRow],
         flow: &FlowView,
@@ -54,13 +54,13 @@ impl Pressure {
         })
     }
 
-    /// Why a queue is refused, in a word.
+    /// Why a queue refuses enqueues, in a word.
     pub(super) fn refuses(&self, queue: &str) -> Option<String> {
         let shortage = self.shortages.get(queue).map(SpaceShortage::to_string);
         shortage.or_else(|| self.full.contains_key(queue).then(|| "full".to_owned()))
     }
 
-    /// Lines for people; none where everything is accepted.
+    /// Lines for people; none if all enqueues are accepted.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for why in [SpaceShortage::Disk, SpaceShortage::Size] {
@@ -83,19 +83,19 @@ impl Pressure {
         }
         for (queue, (waiting, max)) in &self.full {
             lines.push(format!(
-                "queue `{queue}` is full and refused: {}",
+                "queue `{queue}` is full and refuses enqueues: {}",
                 waiting_words(*waiting, *max)
             ));
         }
         for (tenant, (waiting, max)) in self.full_tenants.iter().take(TENANTS_TOLD) {
             lines.push(format!(
-                "tenant `{tenant}` is full and refused: {}",
+                "tenant `{tenant}` is full and refuses enqueues: {}",
                 waiting_words(*waiting, *max)
             ));
         }
         match self.full_tenants.len().saturating_sub(TENANTS_TOLD) {
             0 => {}
-            more => lines.push(format!("{more} more of the tenants are full and refused")),
+            more => lines.push(format!("{more} more tenants are full and refuse enqueues")),
         }
         lines
     }
@@ -120,7 +120,7 @@ impl Pressure {
     }
 }
 
-/// Tenants in which as much waits as may.
+/// Full tenants, with the number of waiting runs and the maximum.
 fn full_tenants(flow: &FlowView, store: &Store) -> Result<BTreeMap<String, (i64, i64)>> {
     let tenants = &flow.rules.tenants;
     let named = tenants.named.values().map(|tenant| tenant.quota);
@@ -136,13 +136,13 @@ fn full_tenants(flow: &FlowView, store: &Store) -> Result<BTreeMap<String, (i64,
     Ok(full.collect())
 }
 
-/// What the catalogue says of space and ranks, from where it is read fastest.
+/// The settings about space and ranks, from the copy in the store if that is current, else from the catalogue.
 fn settings(store: &Store, context: &Context) -> Result<Option<Settings>> {
     let path = context.catalogue_path();
     let Ok(stamp) = catalogue::stamp(&path, context.now_ms()) else {
         return Ok(None);
     };
-    if let Some(kept) = store.kept_settings(&path.to_string_lossy(), &stamp.text)? {
+    if let Some(kept) = store.cached_settings(&path.to_string_lossy(), &stamp.text)? {
         return Ok(Some(kept));
     }
     let catalogue = Catalogue::load(&path).ok();

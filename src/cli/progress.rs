@@ -1,7 +1,7 @@
-//! Progress of long work: a bar on a terminal, elsewhere a line now and then.
+//! Progress of long work: a bar on a terminal, else a line every ten seconds.
 //!
-//! Rule: drawn only when it is told to, never by a thread of its own: nothing may be written inside a transaction, where a
-//! terminal that stops its writer would keep the store locked.
+//! Rule: drawn only by explicit calls, never by a thread: inside a transaction nothing may be written, because a terminal that
+//! blocks its writer would keep the store locked.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Screen;
 use crate::clock;
 
-/// Between two lines where there is no terminal.
+/// Time between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How far some work is.
+/// Progress of one operation.
 pub(super) struct Progress {
     what: &'static str,
     unit: &'static str,
@@ -24,7 +24,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts to show; `what` is a verb in the past and what it is done to, such as `("enqueued", "lines")`.
+    /// Starts the display; `what` and `unit` are a participle and a noun, such as `("enqueued", "lines")`.
     pub(super) fn start(
         screen: &Screen,
         (what, unit): (&'static str, &'static str),
@@ -40,7 +40,7 @@ impl Progress {
         }
     }
 
-    /// Shows that so many are done.
+    /// Shows that `done` units are done.
     pub(super) fn at(&mut self, done: u64, screen: &mut Screen) {
         if let Some(bar) = &self.bar {
             bar.set_position(done);

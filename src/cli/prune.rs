@@ -1,6 +1,6 @@
 //! `jobctl prune`: removes ended runs by age and number, with their output files.
 //!
-//! Rule: rows first, files after COMMIT; slices are short, so that nobody who enqueues or works waits for them.
+//! Rule: rows first, files after COMMIT; transactions are short, so that enqueues and workers do not wait for them.
 
 use serde_json::json;
 
@@ -15,17 +15,17 @@ use crate::run::RunId;
 use crate::store::{Create, PruneRule, Pruning, Store};
 use crate::units::{format_size, parse_duration};
 
-/// Rows of the first slice; later ones follow from how long it took.
+/// Rows of the first transaction; later ones depend on how long it took.
 const FIRST_SLICE: i64 = 200;
 
-/// Above this the log is copied into the database, so that it does not grow with the work.
+/// Size of the write-ahead log above which it is copied into the database.
 const LOG_BYTES: u64 = 64 << 20;
 
-/// Rows read at once where nothing is locked.
+/// Rows of one read, which locks nothing.
 const PAGE: i64 = 20_000;
 
-/// Remove ended runs and their output, by age or number; as `[store] retention` says where nothing is given.
-/// Runs with an open dead letter stay
+/// Remove ended runs and their output, by age or number [default: as `[store] retention` says].
+/// Runs with an open dead letter are kept
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Remove runs that ended longer ago than this
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Age and number: given, or those of the catalogue.
+/// Age in milliseconds and number of runs, from the arguments, else from the catalogue.
 fn limits(args: &Args, context: &Context) -> Result<(Option<i64>, Option<u64>)> {
     if args.age.is_some() || args.all_but.is_some() {
         return Ok((args.age, args.all_but));
@@ -102,7 +102,7 @@ fn limits(args: &Args, context: &Context) -> Result<(Option<i64>, Option<u64>)> 
     Ok((retention.age_ms, retention.runs))
 }
 
-/// Removes slice by slice; the exit code of a signal that ended it early.
+/// Removes in slices. Returns the exit code if a signal ended it early.
 fn remove(
     store: &mut Store,
     rule: PruneRule,
@@ -134,10 +134,10 @@ fn remove(
     Ok(None)
 }
 
-/// Removes output and checkpoints without a run, as an interrupted prune leaves them.
+/// Removes output and checkpoints of runs that no longer exist: an interrupted prune leaves them.
 fn sweep(store: &Store, local: &Local, removed: &mut Removed) -> Result<()> {
     let mut orphans = Vec::new();
-    // The files are listed first: a run that begins meanwhile has its row before its file.
+    // Files before rows: a run that starts meanwhile has its row before its file.
     local.each_thousand(|thousand, runs| {
         orphans.extend(without_row(store, thousand, runs)?);
         Ok(())
@@ -148,7 +148,7 @@ fn sweep(store: &Store, local: &Local, removed: &mut Removed) -> Result<()> {
     Ok(())
 }
 
-/// Those of these runs of a thousand that are not stored.
+/// Which of these runs, all of the same thousand, no longer exist.
 fn without_row(store: &Store, thousand: i64, runs: &[i64]) -> Result<Vec<RunId>> {
     let first = thousand.saturating_mul(1000);
     let existing = store.existing(RunId(first), RunId(first.saturating_add(999)))?;

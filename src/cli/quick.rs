@@ -1,8 +1,8 @@
-//! The arguments of a plain `enqueue`, without clap: somebody waits for that command, and to build and walk the tree of all
-//! commands takes a fifth of its time.
+//! Parses the arguments of a plain `enqueue` without clap: a caller waits for that command, and building and walking the tree of
+//! all commands takes a fifth of its time.
 //!
-//! Rule: only what clap surely reads the same way is read here; for everything else (help, mistakes, rare options) the answer
-//! is `None`, and clap speaks. A property test holds the two against each other.
+//! Rule: only arguments that clap certainly reads the same way are parsed here; everything else (help, mistakes, rare options)
+//! returns `None` and is left to clap. A property test compares the two.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ pub(super) fn enqueue(args: &[OsString]) -> Option<Cli> {
     })
 }
 
-/// Sets one option; `None` if there is no such one here, or it is already set.
+/// Sets one option; `None` if the option is not handled here or is already set.
 fn put(name: &str, value: &str, own: &mut enqueue::Args, global: &mut Global) -> Option<()> {
     let request = &mut own.request;
     let slot = match name {
@@ -91,7 +91,7 @@ fn put(name: &str, value: &str, own: &mut enqueue::Args, global: &mut Global) ->
     set(slot, value.to_owned())
 }
 
-/// An option that is given twice is a mistake.
+/// Refuses an option that is given twice.
 fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
     slot.replace(value).is_none().then_some(())
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_call_is_quick_and_every_option_is_known() {
+    fn the_usual_options_are_parsed_without_clap() {
         for line in [
             "jobctl enqueue job",
             "jobctl enqueue job --param a=b --param=c=d --payload {} --json --request-id r --tenant t",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_left_to_clap() {
+    fn all_other_arguments_are_left_to_clap() {
         for line in [
             "jobctl enqueue",
             "jobctl enqueue --help",
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn clap_reads_the_same(words in prop::collection::vec(prop::sample::select(vec![
+        fn clap_reads_the_same_arguments(words in prop::collection::vec(prop::sample::select(vec![
             "job", "other", "--param", "a=b", "--param=c=", "--payload", "-1", "-", "{}", "--json", "--json=x", "--queue",
             "--queue=", "--priority", "7", "--priority=-7", "--delay", "5m", "--at", "--store", "/s", "--store=/t",
             "--catalogue=/c", "--request-id", "--", "-q", "--wait", "--wait=1s", "--from", "--tenant", "t", "",

@@ -1,7 +1,6 @@
-//! The only place that prints: data on standard output, talk on standard error.
+//! The only place that prints: data on standard output, messages on standard error.
 //!
-//! Rule: a reader that went away is no error and never a panic; any other failed write is remembered and ends the process
-//! with exit 74.
+//! Rule: a closed pipe is neither an error nor a panic; any other failed write makes the process exit with 74.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -14,7 +13,7 @@ use crate::document;
 use crate::error::{Error, Kind, os_words};
 use crate::process::wrapper::Failed;
 
-/// Written out when so much is waiting; a long list is not kept in memory.
+/// The buffer is written out at this size, so that a long list is not held in memory.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Standard output and standard error of a command.
@@ -27,7 +26,7 @@ pub struct Screen {
     width: Option<usize>,
     buffer: Vec<u8>,
     failure: Option<io::Error>,
-    /// What was changed, and what to do instead of changing it again.
+    /// What was changed, and a hint for those who would repeat it.
     done: Option<(String, Option<String>)>,
 }
 
@@ -49,7 +48,7 @@ impl Screen {
         }
     }
 
-    /// For complaints about the arguments themselves, which cannot be parsed: `--json` counts wherever it stands.
+    /// For errors in the arguments: they were not parsed, so `--json` counts at any place.
     pub fn before_parsing(args: &[OsString]) -> Self {
         let options = args.iter().take_while(|arg| *arg != "--");
         Self::new(&Global {
@@ -62,27 +61,27 @@ impl Screen {
         })
     }
 
-    /// Whether one JSON document is wanted.
+    /// Whether `--json` was given.
     pub fn json(&self) -> bool {
         self.json
     }
 
-    /// Whether standard output is in colours.
+    /// Whether standard output uses colours.
     pub fn color(&self) -> bool {
         self.color_out
     }
 
-    /// Whether notices are not wanted.
+    /// Whether `--quiet` was given.
     pub fn quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Whether more is wanted on standard error.
+    /// Whether `--verbose` was given.
     pub fn verbose(&self) -> bool {
         self.verbose
     }
 
-    /// Whether standard output takes no more: its reader went away, or a write failed.
+    /// Whether standard output is closed: its reader ended, or a write failed.
     pub fn is_closed(&self) -> bool {
         self.failure.is_some()
     }
@@ -99,13 +98,13 @@ impl Screen {
         self.raw(b"\n");
     }
 
-    /// Prints a line of data, made safe: whatever it quotes, it stays one line.
+    /// Prints a line of data, escaped so that it stays one line.
     pub fn line(&mut self, text: &str) {
         self.raw(safe::line(text).as_bytes());
         self.raw(b"\n");
     }
 
-    /// Prints lines of data, made safe, up to the last that is not empty.
+    /// Prints lines of data, escaped, without trailing empty lines.
     pub fn text(&mut self, text: &str) {
         self.raw(safe::lines(text.trim_end_matches('\n')).as_bytes());
         self.raw(b"\n");
@@ -134,7 +133,7 @@ impl Screen {
         }
     }
 
-    /// Prints `name: value` lines, values aligned; of several lines the rest is indented.
+    /// Prints `name: value` lines with aligned values; further lines of a value are indented.
     pub fn fields(&mut self, fields: &[(&str, String)]) {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
         for (name, value) in fields {
@@ -150,7 +149,7 @@ impl Screen {
         }
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes unchanged.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER_BYTES {
@@ -158,17 +157,17 @@ impl Screen {
         }
     }
 
-    /// Remembers what was changed, such as `run 5 is stored`: it is said if the answer cannot be printed.
+    /// Records what was changed, such as `run 5 is stored`: it is reported if the answer cannot be printed.
     pub fn done(&mut self, what: impl Into<String>) {
         self.done = Some((what.into(), None));
     }
 
-    /// As [`Screen::done`], with advice for those who would repeat it.
+    /// As [`Screen::done`], with a hint for those who would repeat the command.
     pub fn done_with_hint(&mut self, what: impl Into<String>, hint: impl Into<String>) {
         self.done = Some((what.into(), Some(hint.into())));
     }
 
-    /// Writes out what was printed; before any wait.
+    /// Writes out the buffer. Call it before any wait.
     pub fn flush(&mut self) {
         let bytes = std::mem::take(&mut self.buffer);
         if self.failure.is_some() || bytes.is_empty() {
@@ -178,31 +177,31 @@ impl Screen {
         self.failure = out.write_all(&bytes).and_then(|()| out.flush()).err();
     }
 
-    /// A notice on standard error; not with `-q`.
+    /// Prints a notice on standard error; not with `-q`.
     pub fn say(&mut self, text: &str) {
         if !self.quiet {
-            talk(&safe::line(text));
+            print_error_line(&safe::line(text));
         }
     }
 
-    /// A notice on standard error; only with `-v`.
+    /// Prints a notice on standard error; only with `-v`.
     pub fn detail(&mut self, text: &str) {
         if self.verbose {
-            talk(&safe::line(text));
+            print_error_line(&safe::line(text));
         }
     }
 
-    /// A warning on standard error, also with `-q`.
+    /// Prints a warning on standard error, also with `-q`.
     pub fn warn(&mut self, text: &str) {
         let word = if self.color_err {
             Paint::Busy.wrap("warning:")
         } else {
             "warning:".to_owned()
         };
-        talk(&format!("{word} {}", safe::line(text)));
+        print_error_line(&format!("{word} {}", safe::line(text)));
     }
 
-    /// Asks a yes-or-no question where somebody can answer it; elsewhere the answer is yes.
+    /// Asks a yes-or-no question on a terminal; without one, returns `true`.
     pub fn confirm(&mut self, question: &str) -> bool {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return true;
@@ -214,13 +213,13 @@ impl Screen {
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
-    /// Says into the job's output why the command could not be started; its exit code.
+    /// Prints into the job's output why its command could not be started. Returns the exit code.
     pub fn wrapper_failed(&mut self, failed: &Failed) -> u8 {
-        talk(&format!("error: {}", safe::lines(&failed.message)));
+        print_error_line(&format!("error: {}", safe::lines(&failed.message)));
         failed.exit_code()
     }
 
-    /// Prints the error, if there is one, and gives the exit code.
+    /// Prints the error, if there is one. Returns the exit code.
     pub fn report(&mut self, result: anyhow::Result<u8>) -> u8 {
         let code = match result {
             Ok(code) => code,
@@ -233,9 +232,9 @@ impl Screen {
                 let (done, hint) = self.done.take().unzip();
                 let done = done.map_or_else(String::new, |done| format!("; {done}"));
                 let message = format!("cannot write to standard output: {words}{done}");
-                talk(&format!("error: {}", safe::lines(&message)));
+                print_error_line(&format!("error: {}", safe::lines(&message)));
                 if let Some(hint) = hint.flatten() {
-                    talk(&format!("hint: {}", safe::lines(&hint)));
+                    print_error_line(&format!("hint: {}", safe::lines(&hint)));
                 }
                 Kind::Io.exit_code()
             }
@@ -270,32 +269,32 @@ impl Screen {
             } else {
                 "error:".to_owned()
             };
-            talk(&format!("{word} {}", safe::lines(&message)));
+            print_error_line(&format!("{word} {}", safe::lines(&message)));
             if let Some(hint) = hint {
-                talk(&format!("hint: {}", safe::lines(hint)));
+                print_error_line(&format!("hint: {}", safe::lines(hint)));
             }
         }
         kind.exit_code()
     }
 }
 
-/// Says once, on standard error, that jobctl itself is wrong; `main` then ends with exit 70.
+/// Makes a panic print one message on standard error; `main` then exits with 70.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|info| {
         let what = info.payload_as_str().unwrap_or("no message");
         let place = info
             .location()
             .map_or_else(String::new, |at| format!(" ({at})"));
-        talk(&format!(
+        print_error_line(&format!(
             "error: a defect in jobctl: {}{place}",
             safe::line(what)
         ));
-        talk("hint: report it with the command line and this message");
+        print_error_line("hint: report it with the command line and this message");
     }));
 }
 
-/// Nobody may be listening: then there is nothing left to say it to.
-fn talk(text: &str) {
+/// Prints on standard error. A failed write is ignored: there is nowhere to report it.
+fn print_error_line(text: &str) {
     drop(
         io::stderr()
             .lock()

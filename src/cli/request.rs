@@ -1,6 +1,6 @@
-//! The options that describe one run, for `enqueue` and `run JOB`, and the way from them to a checked [`Order`].
+//! The options that describe one run, for `enqueue` and `run JOB`, and how they become a checked [`Order`].
 //!
-//! Rule: nothing is created before everything was checked: a refused enqueue leaves no store behind.
+//! Rule: everything is checked before anything is created: a refused enqueue creates no store.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::store::{Create, NO_QUEUES, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};
 use crate::zone_files;
 
-/// Longest payload on the command line, bytes: the kernel takes 128 KiB for one argument.
+/// Longest payload on the command line, bytes: the kernel allows 128 KiB for one argument.
 const ARGUMENT_MAX: usize = 64 << 10;
 
-/// What the run is to be.
+/// The options of the requested run.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct RequestArgs {
     /// Parameter of the job; may be given several times
     #[arg(long = "param", value_name = "KEY=VALUE")]
     pub params: Vec<String>,
-    /// JSON for the command's standard input: itself, @FILE, or - for standard input
+    /// JSON for the command's standard input: the text, @FILE to read a file, or - to read standard input
     #[arg(long, value_name = "JSON|@FILE|-", allow_negative_numbers = true)]
     pub payload: Option<String>,
     /// Queue instead of the job's own
@@ -34,55 +34,55 @@ pub(super) struct RequestArgs {
     /// Order inside the queue, 0 (first) to 1000 (last)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub priority: Option<i64>,
-    /// Start no earlier than this from now
+    /// Start no earlier than this long from now
     #[arg(long, value_name = "DURATION", conflicts_with = "at")]
     pub delay: Option<String>,
-    /// Start no earlier than this
+    /// Start no earlier than this time
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-    /// Do not start after this time, or so long after the due time
+    /// Do not start after this time, or this long after it is due
     #[arg(long, value_name = "DURATION|TIME")]
     pub deadline: Option<String>,
-    /// Refuse a second run with this key within the window
+    /// Do not enqueue a second run with this key within the window; return the first one
     #[arg(long, value_name = "KEY")]
     pub dedup_key: Option<String>,
-    /// How long the key counts
+    /// Length of the window of the dedup key
     #[arg(long, value_name = "DURATION")]
     pub dedup_window: Option<String>,
-    /// Who it is for: tenants get equal shares
+    /// Tenant of the run; the tenants of a queue take turns
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// Joins it with what the caller was doing
+    /// Id that links the run to the caller's logs and traces
     #[arg(long, value_name = "TEXT")]
     pub correlation_id: Option<String>,
-    /// Who asks for it [default: the user's name]
+    /// Who requested the run [default: the user's name]
     #[arg(long, value_name = "TEXT")]
     pub initiator: Option<String>,
-    /// The caller's own name for its subject
+    /// The caller's id of the subject, for instance an order number
     #[arg(long, value_name = "TEXT")]
     pub business_key: Option<String>,
 }
 
-/// A checked request with its store; writing it is all that is left.
+/// A checked request and its store: only the write is left to do.
 pub(super) struct Order {
-    /// Where it goes.
+    /// The store to write to.
     pub(super) store: Store,
     /// What this host has beside it.
     pub(super) local: Local,
-    /// What goes there.
+    /// The run to store.
     pub(super) new: NewRun,
-    /// The time by which it was checked.
+    /// The time used for the checks, milliseconds.
     pub(super) now_ms: i64,
-    /// What the catalogue says of all enqueues.
+    /// The settings of the catalogue that apply to every enqueue.
     pub(super) settings: Settings,
-    /// The catalogue, where it had to be read.
+    /// The catalogue; `None` if the copy in the store was current.
     pub(super) read: Option<CatalogueRead>,
 }
 
 /// A catalogue that was read for an enqueue.
 pub(super) struct CatalogueRead {
     catalogue: Catalogue,
-    /// Whether its files can be told from later ones by their stamp: then the next enqueue need not read them.
+    /// Whether any later change of its files will show in their stamp: then the next enqueue can use the copy in the store.
     settled: bool,
 }
 
@@ -92,27 +92,27 @@ impl CatalogueRead {
         Self { catalogue, settled }
     }
 
-    /// Keeps it for the next command, and puts it in force where no worker and no scheduler lives. Not if its files were changed
-    /// meanwhile: then somebody may have loaded newer ones.
-    pub(super) fn keep(&self, tx: &mut Tx<'_>, local: &Local) -> Result<()> {
+    /// Caches it in the store for the next command, and puts it in force if no worker and no scheduler is alive. Does nothing if its
+    /// files changed meanwhile: another process may have loaded the newer ones.
+    pub(super) fn save(&self, tx: &mut Tx<'_>, local: &Local) -> Result<()> {
         let now_ms = clock::wall_ms();
         let stamp = catalogue::stamp(&self.catalogue.path, now_ms);
         if !stamp.is_ok_and(|stamp| stamp.text == self.catalogue.stamp) {
             return Ok(());
         }
         if !tx.is_in_force(&self.catalogue)? && is_anybody_in_charge(tx, local)? {
-            return tx.keep_beside(&self.catalogue, self.settled, now_ms);
+            return tx.cache_catalogue(&self.catalogue, self.settled, now_ms);
         }
         if self.settled {
-            tx.keep_catalogue(&self.catalogue, now_ms)?;
+            tx.apply_catalogue(&self.catalogue, now_ms)?;
             return Ok(());
         }
-        tx.keep_unsettled(&self.catalogue, now_ms)
+        tx.apply_without_caching(&self.catalogue, now_ms)
     }
 }
 
-/// Whether a worker or a scheduler lives: then they alone put a catalogue in force. What is not ours to judge counts as living; a
-/// `jobctl run` is no worker for others.
+/// Whether a worker or a scheduler may be alive: then only they put a catalogue in force. Unknown counts as alive; a `jobctl run`
+/// does not count, since it serves no queue.
 fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
     if local.is_led() != Some(false) {
         return Ok(true);
@@ -122,9 +122,11 @@ fn is_anybody_in_charge(tx: &Tx<'_>, local: &Local) -> Result<bool> {
     Ok(workers.any(|row| local.is_alive(&row.registration()) != Some(false)))
 }
 
-/// Where the rules of a job come from.
+/// The source of a job's rules.
 enum Rules {
-    Kept(Settings, Intake),
+    /// The copy in the store.
+    Cached(Settings, Intake),
+    /// The catalogue files.
     Read(Catalogue),
 }
 
@@ -151,16 +153,16 @@ impl RequestArgs {
         let now_ms = context.now_ms();
         let stamp = catalogue::stamp(&path, now_ms)?;
         let store = context.existing_store()?;
-        let kept = match &store {
-            Some(store) => store.kept(&path.to_string_lossy(), &stamp.text, job)?,
+        let cached = match &store {
+            Some(store) => store.cached_intake(&path.to_string_lossy(), &stamp.text, job)?,
             None => None,
         };
-        let rules = match kept {
-            Some((settings, intake)) => Rules::Kept(settings, intake),
+        let rules = match cached {
+            Some((settings, intake)) => Rules::Cached(settings, intake),
             None => Rules::Read(Catalogue::load(&path).map_err(Error::from)?),
         };
         let (new, settings, read) = match rules {
-            Rules::Kept(settings, intake) => {
+            Rules::Cached(settings, intake) => {
                 let new = request.prepare(&intake, &settings, now_ms, idempotency_key)?;
                 (new, settings, None)
             }
@@ -208,7 +210,10 @@ impl RequestArgs {
     }
 }
 
-/// A job of the catalogue.
+/// Finds a job of the catalogue.
+///
+/// # Errors
+/// [`Kind::NotFound`].
 pub(super) fn find<'a>(catalogue: &'a Catalogue, job: &str) -> Result<&'a catalogue::Job> {
     catalogue
         .jobs
@@ -251,7 +256,7 @@ fn read_payload(text: &str) -> Result<Vec<u8>> {
     };
     if bytes.len() as u64 > PAYLOAD_MAX {
         let message = format!(
-            "the payload is too large: no job takes over {}",
+            "the payload is too large: the maximum is {}",
             format_size(PAYLOAD_MAX)
         );
         return Err(Error::new(Kind::Usage, message)
@@ -260,7 +265,7 @@ fn read_payload(text: &str) -> Result<Vec<u8>> {
     payload_of(bytes)
 }
 
-/// At most one byte more than any job takes.
+/// Reads up to one byte more than the largest payload of any job.
 fn read_bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(PAYLOAD_MAX + 1).read_to_end(&mut bytes)?;

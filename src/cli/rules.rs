@@ -9,32 +9,32 @@ use crate::flow::{FlowView, Rules};
 use crate::store::Store;
 use crate::units::shown;
 
-/// Flow control as it stands; the rules of the catalogue's file where no process has loaded it yet.
+/// The current flow control; with the rules of the catalogue file if no process has loaded a catalogue yet.
 pub(super) fn flow(store: &Store, context: &Context) -> Result<FlowView> {
     store.flow(|| in_file(context), context.now_ms())
 }
 
-/// The rules in the file of the catalogue, if it can be used.
+/// The rules in the catalogue file; `None` if it cannot be loaded.
 fn in_file(context: &Context) -> Option<Rules> {
     let catalogue = Catalogue::load(&context.catalogue_path()).ok()?;
     Some(catalogue.flow_rules())
 }
 
-/// Says so if the rules in force are those of another catalogue than ours.
+/// A notice if the rules in force were loaded from another catalogue than ours.
 pub(super) fn foreign(flow: &FlowView, context: &Context) -> Option<String> {
     let source = flow.source.as_deref()?;
     let ours = context.catalogue_path();
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     (real(Path::new(source)) != real(&ours)).then(|| {
         format!(
-            "queues, limits and tenants are as `{}` says, which was loaded last, not as `{}`",
+            "queues, limits and tenants come from `{}`, which was loaded last, not from `{}`",
             shown(source),
             ours.display()
         )
     })
 }
 
-/// Why the files of the catalogue whose rules are in force cannot take their place, if they are ours and cannot.
+/// The error in the catalogue file, if it is the one whose rules are in force and it cannot be loaded any more.
 pub(super) fn refused_catalogue(flow: &FlowView, context: &Context) -> Option<String> {
     flow.source.as_ref()?;
     if foreign(flow, context).is_some() {
@@ -44,7 +44,7 @@ pub(super) fn refused_catalogue(flow: &FlowView, context: &Context) -> Option<St
     Some(error.message)
 }
 
-/// What the catalogue says where `knows` it: as it was loaded last, or, of what was added since, as its file says.
+/// The rules of the loaded catalogue; if it lacks the name that `knows` looks for, those of the catalogue file, if they have it.
 pub(super) fn about(flow: FlowView, knows: impl Fn(&Rules) -> bool, context: &Context) -> Rules {
     if knows(&flow.catalogue) {
         return flow.catalogue;
@@ -53,7 +53,7 @@ pub(super) fn about(flow: FlowView, knows: impl Fn(&Rules) -> bool, context: &Co
     of_file.unwrap_or(flow.catalogue)
 }
 
-/// Fails, with the nearest name, unless the store or the catalogue's file has this queue or limit.
+/// Fails, suggesting the nearest name, unless the store or the catalogue file has this queue or limit.
 pub(super) fn check_known(
     kind: &str,
     name: &str,

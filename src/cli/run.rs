@@ -1,4 +1,4 @@
-//! `jobctl run JOB`: enqueues one run and works it here, in the foreground, retries included.
+//! `jobctl run JOB`: enqueues one run and executes it here, in the foreground, retries included.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::observe::notify::Notify;
 use crate::store::Create;
 use crate::worker::{self, Foreground, Options};
 
-/// A worker waits longer for the store than a person does.
+/// Longer than for other commands: no person waits for the store here.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
-/// Enqueues one run and works it here, in the foreground: its output goes to standard output, retries included. A duplicate
-/// that waits is worked here too; one that another worker has is waited for. Ctrl-C ends the command and leaves the run in
-/// the queue
+/// Enqueues one run and executes it here, in the foreground, retries included; its output goes to standard output. If the
+/// request duplicates a waiting run, that run is executed here; if another worker already runs it, the command waits for its end.
+/// Ctrl-C stops the command of the job and leaves the run in the queue
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Job of the catalogue
@@ -28,7 +28,7 @@ pub struct Args {
     request: RequestArgs,
 }
 
-/// Enqueues and works.
+/// Enqueues and executes.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         .request
         .order(&args.job, clock::random_bytes(), context)?;
     if let Some(read) = read {
-        store.write(|tx| read.keep(tx, &local))?;
+        store.write(|tx| read.save(tx, &local))?;
     }
     drop(store);
     let json = context.screen.json();
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         slots: 1,
         max_runs: None,
         drain: None,
-        // Of a service it is a part, not the whole.
+        // It is only a part of a service, so it does not report for the service.
         notify: Notify::default(),
         handed_over: None,
         own_arguments: Vec::new(),
@@ -67,12 +67,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let summary = worker::run(options, Arc::new(move || Ok(Catalogue::load(&path)?)))?;
     let run = summary
         .foreground
-        .ok_or_else(|| Error::new(Kind::Bug, "the worker forgot its run"))?;
+        .ok_or_else(|| Error::new(Kind::Bug, "the worker did not report its run"))?;
     let store = context.open_store(Create::Never)?;
     let state = store.state_of(run)?.ok_or_else(|| {
         Error::new(
             Kind::NotFound,
-            format!("run {run} is not stored any more: it was pruned"),
+            format!("run {run} no longer exists: it was pruned"),
         )
     })?;
     if json {
@@ -80,8 +80,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         context.screen.document("run", body);
     }
     if summary.attempts == 0 && state.is_final() {
-        // A duplicate that had ended, or somebody was faster.
-        let text = format!("nothing was started here: run {run} is {state} already");
+        // The request duplicated an ended run, or another worker executed it.
+        let text = format!("nothing was started: run {run} is already {state}");
         context.screen.say(&text);
     }
     let Some(code) = wait::exit_code(state) else {

@@ -1,4 +1,4 @@
-//! `jobctl run-worker`: works runs until it is stopped or has nothing left to do.
+//! `jobctl run-worker`: runs a worker until it is stopped or, with `--drain`, has nothing left to do.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -14,48 +14,48 @@ use crate::store::{Create, Handover, ServedQueue};
 use crate::units::shown;
 use crate::worker::{self, Drain, Options, Summary, read_handover};
 
-/// A worker waits longer for the store than a person does.
+/// Longer than for other commands: no person waits for the store here.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
-/// More slots than this are a typing error.
+/// Largest number of slots; more is taken for a typing error.
 const SLOTS_MAX: u32 = 1024;
 
-/// Works runs until SIGTERM or SIGINT: no more claims, running commands go on for `[worker] stop_after`, then they are
-/// ended and their runs go back to the queue. A second signal ends them at once, a third kills them. SIGHUP loads the
-/// catalogue anew.
+/// Runs a worker until SIGTERM or SIGINT. It then claims no more runs, lets running commands continue for `[worker] stop_after`,
+/// stops the remaining ones and returns their runs to the queue. A second signal stops them at once, a third kills them. SIGHUP
+/// reloads the catalogue.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Queues to serve, by rank whatever their order here [default: all]; with weights, such as `high*4,low`, by weight
+    /// Queues to serve [default: all], in the order of their ranks; with weights, such as `high*4,low`, by weight
     #[arg(long, value_name = "Q[*W],...", value_delimiter = ',')]
     pub queue: Vec<String>,
     /// Runs at a time [default: `[worker] slots`, else the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SLOTS_MAX)))]
     pub slots: Option<u32>,
-    /// Stop after so many attempts
+    /// Stop after this many attempts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_runs: Option<u64>,
-    /// Stop when the slots are empty and nothing can be claimed; `all` also waits for what will become due by itself, and for what waits directly for a run of another worker
+    /// Stop when no slot is busy and no run can be claimed; `all` also waits for runs that are due later, and for runs that wait directly for a run of another worker
     #[arg(long, value_name = "now|all", num_args = 0..=1, require_equals = true, default_missing_value = "now")]
     pub drain: Option<DrainArg>,
-    /// Work one attempt of a run that a worker has claimed for this one; not for users
+    /// Execute one attempt of a run that a worker has claimed for this process; internal
     #[arg(long, hide = true, value_name = "PARENT.RUN.FENCE", value_parser = handover, conflicts_with_all = ["queue", "slots", "max_runs", "drain"])]
     pub handed_over: Option<Handover>,
 }
 
 fn handover(text: &str) -> Result<Handover, String> {
-    read_handover(text).ok_or_else(|| "it is no worker, run and fence".to_owned())
+    read_handover(text).ok_or_else(|| "expected worker, run and fence".to_owned())
 }
 
-/// When a worker ends by itself.
+/// When a worker stops by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum DrainArg {
-    /// Nothing can be claimed now.
+    /// When nothing can be claimed now.
     Now,
-    /// Nothing will become claimable by itself.
+    /// When nothing will become claimable by itself.
     All,
 }
 
-/// Works.
+/// Runs the worker.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
@@ -90,14 +90,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// One attempt of a run that must be alone, for the worker that has claimed it.
+/// Executes one attempt of a run that needs a worker process of its own, for the worker that has claimed it.
 fn work_alone(
     handover: Handover,
     catalogue: Arc<Catalogue>,
     context: &Context,
 ) -> anyhow::Result<u8> {
     let path = context.catalogue_path();
-    // It was started through a link whose name it would have else.
+    // It was started through `/proc/self/exe`, which would become its name.
     let _ = rustix::thread::set_name(c"jobctl");
     let options = Options {
         open: context.open_options(Create::Never, BUSY_WAIT)?,
@@ -113,7 +113,7 @@ fn work_alone(
         own_arguments: Vec::new(),
     };
     let summary = worker::run(options, Arc::new(move || Ok(Catalogue::load(&path)?)))?;
-    // Its parent waits before it tries again.
+    // This exit code makes the parent wait before it tries again.
     let nothing_started = summary.lacks && summary.attempts == 0;
     Ok(if nothing_started {
         Kind::TryAgain.exit_code()
@@ -122,7 +122,7 @@ fn work_alone(
     })
 }
 
-/// What starts a worker with our catalogue, store and log.
+/// The arguments that start another worker with the same catalogue, store and log format.
 fn own_arguments(context: &Context) -> Result<Vec<OsString>, Error> {
     let mut words: Vec<OsString> = vec!["--catalogue".into(), context.catalogue_path().into()];
     words.extend(["--store".into(), context.store_dir()?.into()]);
@@ -195,7 +195,7 @@ fn read_weight(text: &str, weight: &str) -> Result<i64, Error> {
     }
 }
 
-/// A reserve that leaves nothing for the other queues is hardly meant.
+/// Warns about reserves that leave no slot for other queues.
 fn warn_of_reserves(queues: &[ServedQueue], slots: u32, catalogue: &Catalogue) {
     let served = |name: &String| queues.is_empty() || queues.iter().any(|it| it.name == *name);
     let reserved: i64 = catalogue
@@ -218,7 +218,7 @@ fn cores() -> u32 {
 }
 
 impl Context {
-    /// Log lines for machines with `--json`, and each attempt with `-v`.
+    /// Configures the log: JSON lines with `--json`, each attempt with `-v`, warnings only with `-q`.
     pub(super) fn log_to_stderr(&self) {
         let format = if self.screen.json() {
             Format::Json

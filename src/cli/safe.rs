@@ -1,20 +1,20 @@
-//! Makes text from jobs, users and the database safe for a terminal.
+//! Escapes text from jobs, users and the database for a terminal.
 //!
-//! Rule: no C0, DEL, C1 or bidirectional control reaches a terminal unescaped; what is shown can be told from what was there.
+//! Rule: no C0, DEL, C1 or bidirectional control reaches a terminal unescaped; an escape shows which character was there.
 
 use std::fmt::Write;
 
-/// One line: every control character becomes a visible escape, newlines too.
+/// One line: every control character becomes a visible escape, including newlines.
 pub(super) fn line(text: &str) -> String {
     escape(text, |_| false)
 }
 
-/// Several lines: newline and tab stay.
+/// Several lines: newlines and tabs are not escaped.
 pub(super) fn lines(text: &str) -> String {
     escape(text, |c| c == '\n' || c == '\t')
 }
 
-/// JSON as it was written by `serde_json`, with escapes where a terminal would act: the same value.
+/// JSON of `serde_json`, with escapes for characters that a terminal acts on; the value stays the same.
 pub(super) fn json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -29,12 +29,12 @@ pub(super) fn json(text: &str) -> String {
     safe
 }
 
-/// Output of a command, in pieces of any size: as [`lines`], with bytes that are no UTF-8 as `\xHH`.
+/// Output of a command, in pieces of any size: as [`lines`], with invalid UTF-8 as `\xHH`.
 #[derive(Debug, Default)]
 pub(super) struct Output(Pieces);
 
 impl Output {
-    /// The safe form of the next piece.
+    /// The escaped form of the next piece.
     pub(super) fn push(&mut self, bytes: &[u8]) -> String {
         let mut safe = String::with_capacity(bytes.len());
         self.0.push(bytes, |piece| match piece {
@@ -52,7 +52,7 @@ impl Output {
     }
 }
 
-/// Output of a command as the inside of a JSON string, in pieces of any size: bytes that are no UTF-8 are U+FFFD.
+/// Output of a command as the content of a JSON string, in pieces of any size; invalid UTF-8 becomes U+FFFD.
 #[derive(Debug, Default)]
 pub(super) struct JsonText(Pieces);
 
@@ -79,7 +79,7 @@ impl JsonText {
     }
 }
 
-/// Bytes that come in pieces which may cut a character.
+/// Bytes in pieces that may end inside a character.
 #[derive(Debug, Default)]
 struct Pieces {
     /// The beginning of a character whose rest is in the next piece.
@@ -88,7 +88,7 @@ struct Pieces {
 
 enum Piece<'a> {
     Text(&'a str),
-    /// No character begins with these.
+    /// Invalid UTF-8.
     Bytes(&'a [u8]),
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_on_is_shown_instead() {
+    fn characters_that_a_terminal_acts_on_are_escaped() {
         for (text, shown) in [
             ("плохо, 失敗", "плохо, 失敗"),
             ("a\x1b[31mred", "a\\x1b[31mred"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_is_cut_between_two_pieces_is_whole_again() {
+    fn a_character_split_between_two_pieces_is_joined() {
         let mut output = Output::default();
         let bytes = "é€".as_bytes();
         let text: String = bytes.iter().map(|&byte| output.push(&[byte])).collect();

@@ -1,4 +1,4 @@
-//! `jobctl schedule`: opens the periods of all schedules, each exactly once.
+//! `jobctl schedule`: runs the scheduler, which opens each period of each schedule exactly once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::scheduler::{self, Acceptance, jump_words};
 use crate::store::Create;
 use crate::units::{counted, format_utc};
 
-/// A scheduler waits longer for the store than a person does.
+/// Longer than for other commands: no person waits for the store here.
 const BUSY_WAIT: Duration = Duration::from_secs(30);
 
-/// Opens every period of every schedule until SIGTERM or SIGINT: its run is enqueued at its instant, exactly once, also when
-/// no worker is there. SIGHUP loads the catalogue anew. A second scheduler stands by, opens what the first one leaves
-/// unopened for a second, and takes over when it ends.
+/// Runs the scheduler until SIGTERM or SIGINT: the run of each period of each schedule is enqueued at its instant, exactly once,
+/// also if no worker is running. SIGHUP reloads the catalogue. A second scheduler stands by: it opens periods that the first one
+/// has not opened after a second, and takes over when the first one ends.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Open what is due now, and exit
+    /// Open the periods that are due now, and exit
     #[arg(long)]
     pub once: bool,
-    /// Say that the clock is right: schedules by the calendar go on at once after a jump of more than an hour, and what a clock that was ahead opened before its time is opened again
+    /// Accept the clock as it is: calendar schedules continue at once after a jump of more than an hour, and periods that were opened too early because the clock was ahead are opened again at their time
     #[arg(long, conflicts_with = "once")]
     pub accept_clock: bool,
 }
 
-/// Schedules.
+/// Runs the scheduler, or accepts the clock.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if args.accept_clock {
         return accept(context);
@@ -79,19 +79,21 @@ fn accept(context: &mut Context) -> anyhow::Result<u8> {
     }
     if let Some(jump_ms) = jump_ms {
         context.screen.line(&format!(
-            "accepted: the clock jumped {}; schedules go on by it",
+            "accepted: the clock jumped {}; schedules continue with the new time",
             jump_words(jump_ms)
         ));
     }
     if let Some(until_ms) = until_ms {
         context.screen.line(&format!(
-            "{} had been opened up to {} by a clock that was ahead; periods without a run are opened again at their time",
+            "{} had been opened up to {} while the clock was ahead; periods without a run are opened again at their time",
             counted(rewound.len() as i64, "schedule"),
             format_utc(until_ms)
         ));
     }
     if jump_ms.is_none() && until_ms.is_none() {
-        context.screen.line("nothing is held");
+        context
+            .screen
+            .line("nothing to accept: no schedule is on hold");
     }
     Ok(0)
 }

@@ -1,6 +1,6 @@
-//! What `status` says of the scheduler: whether one runs, what is next, and whether it is late.
+//! The scheduler in `status`: whether one runs, what is next, and whether it is late.
 //!
-//! Rule: that one runs is known from the kernel's lock alone; what it wrote about itself is shown only with that.
+//! Rule: only the kernel's lock shows whether a scheduler runs; what it stored about itself is shown only if it does.
 
 use serde_json::{Value, json};
 
@@ -12,12 +12,12 @@ use crate::error::Result;
 use crate::store::{Agenda, SchedulerRow, Store};
 use crate::units::counted;
 
-/// What is still not opened so long after its instant is overdue.
+/// A period that is not opened this long after its instant is overdue, milliseconds.
 pub(super) const OVERDUE_MS: i64 = 2_000;
 
-/// The scheduler as it can be seen from here.
+/// What this process can find out about the scheduler.
 pub(super) struct Outlook {
-    /// `None` where we may not judge.
+    /// `None` if the lock cannot be opened.
     alive: Option<bool>,
     row: SchedulerRow,
     agenda: Agenda,
@@ -27,7 +27,7 @@ pub(super) struct Outlook {
 }
 
 impl Outlook {
-    /// Looks.
+    /// Reads the lock and the store.
     pub(super) fn of(store: &Store, context: &Context) -> Result<Self> {
         let now_ms = context.now_ms();
         let alive = context.local()?.is_led();
@@ -63,7 +63,7 @@ impl Outlook {
         document::merged(scheduler, self.calendar.document())
     }
 
-    /// Lines for people; none where there is nothing to schedule.
+    /// Lines for people; none if there is nothing to schedule.
     pub(super) fn lines(&self, now_ms: i64) -> Vec<(String, Paint)> {
         let n = self.agenda.schedules;
         let mut lines = Vec::new();
@@ -77,9 +77,9 @@ impl Outlook {
                 lines.push((text, Paint::Bad));
             }
         } else {
-            // Whether that one still runs is not ours to see, but what is overdue is.
+            // The lock may be unreadable, but overdue periods are always visible.
             let whose = if self.alive.is_none() {
-                " whose lock cannot be opened"
+                " (its lock cannot be opened)"
             } else {
                 ""
             };
@@ -101,7 +101,7 @@ impl Outlook {
         lines
     }
 
-    /// What is next; while calendar rules are held, being late is what they should be.
+    /// The next period, or how many are overdue; not overdue while calendar schedules are on hold.
     fn outlook(&self, now_ms: i64) -> (String, Paint) {
         match &self.agenda.next {
             Some((due_ms, job)) if self.overdue > 0 && !self.calendar.is_held() => {
@@ -119,7 +119,7 @@ impl Outlook {
     }
 }
 
-/// Schedules that no scheduler has read yet.
+/// Number of schedules in the catalogue file, for a store in which no scheduler has run yet.
 fn in_catalogue(context: &Context) -> i64 {
     let Ok(catalogue) = Catalogue::load(&context.catalogue_path()) else {
         return 0;

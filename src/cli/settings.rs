@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_told() {
+    fn what_is_no_setting_is_reported() {
         for (text, keys, message, hint) in [
             (
                 "max_running",

@@ -1,6 +1,6 @@
-//! Signals: those during long work wait for the end of a transaction; that of a limit on file sizes ends nothing.
+//! Signals: during long work they are handled between transactions, and SIGXFSZ does not end the process.
 //!
-//! Rule: a process that stops (SIGTSTP) inside a transaction would keep every other writer waiting.
+//! Rule: a process that stops (SIGTSTP) inside a transaction would block every other writer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,8 +9,8 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 
 use crate::error::{Error, Kind, Result};
 
-/// From now on a limit on file sizes (`RLIMIT_FSIZE`) is an error of the write that met it, not the end of the process.
-/// Caught, not ignored: commands would inherit that.
+/// From now on a write beyond the limit on file sizes (`RLIMIT_FSIZE`) fails instead of ending the process. The signal is caught,
+/// not ignored: commands would inherit the latter.
 pub fn survive_file_limits() {
     drop(signal_hook::flag::register(
         SIGXFSZ,
@@ -18,7 +18,7 @@ pub fn survive_file_limits() {
     ));
 }
 
-/// The last of INT, TERM and TSTP that came.
+/// The last SIGINT, SIGTERM or SIGTSTP.
 pub(super) struct Signals {
     last: Arc<AtomicUsize>,
 }
@@ -29,13 +29,13 @@ impl Signals {
         let last = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGTSTP] {
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal as usize).map_err(
-                |error| Error::new(Kind::Failed, format!("cannot listen for signals: {error}")),
+                |error| Error::new(Kind::Failed, format!("cannot handle signals: {error}")),
             )?;
         }
         Ok(Self { last })
     }
 
-    /// Between two transactions: stops for a while if that was asked; the exit code if the work is to end.
+    /// To be called between two transactions: stops the process on SIGTSTP; returns the exit code on SIGINT and SIGTERM.
     pub(super) fn pending(&self) -> Option<u8> {
         match self.last.swap(0, Ordering::Relaxed) {
             0 => None,

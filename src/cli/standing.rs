@@ -1,12 +1,12 @@
-//! What `status` says of flow control: what is paused, changed by hand, and which breakers are open.
+//! Flow control in `status`: pauses, changes by operators, open breakers, waits that services asked for.
 //!
-//! Rule: whatever keeps runs waiting by somebody's or something's decision has a line here, with who, why and until when.
+//! Rule: every decision that keeps runs waiting has a line, with who, why and until when.
 
 use super::change_words::{because, until};
 use crate::flow::{BreakerState, BreakerView, FlowView};
 use crate::store::Pause;
 
-/// Lines for people; none where all is as the catalogue says and nothing is broken.
+/// Lines for people; none if all is as in the catalogue and no breaker is open.
 pub(super) fn lines(flow: &FlowView, pauses: &[Pause], now_ms: i64) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, rules) in &flow.rules.queues {
@@ -40,15 +40,17 @@ pub(super) fn lines(flow: &FlowView, pauses: &[Pause], now_ms: i64) -> Vec<Strin
             ));
         }
         if let Some(breaker) = &limit.breaker {
-            lines.extend(broken("limit", name, breaker, now_ms));
+            lines.extend(open_breaker("limit", name, breaker, now_ms));
         }
         if limit.waits_until_ms.is_some() {
             let until = until(limit.waits_until_ms, now_ms);
-            lines.push(format!("limit `{name}` waits{until}, as a service asked"));
+            lines.push(format!(
+                "limit `{name}` waits{until}, because a service asked for it"
+            ));
         }
     }
     for (job, breaker) in &flow.breakers {
-        lines.extend(broken("job", job, breaker, now_ms));
+        lines.extend(open_breaker("job", job, breaker, now_ms));
     }
     for change in &flow.overrides {
         if change.key.is_switch() && !change.is_off() {
@@ -78,7 +80,7 @@ fn whom(by: &str) -> &str {
     }
 }
 
-fn broken(kind: &str, name: &str, breaker: &BreakerView, now_ms: i64) -> Option<String> {
+fn open_breaker(kind: &str, name: &str, breaker: &BreakerView, now_ms: i64) -> Option<String> {
     let whose = format!("the breaker of {kind} `{name}`");
     match breaker.state {
         BreakerState::Closed => None,
@@ -86,6 +88,6 @@ fn broken(kind: &str, name: &str, breaker: &BreakerView, now_ms: i64) -> Option<
             "{whose} is open{}",
             until(breaker.until_ms, now_ms)
         )),
-        BreakerState::HalfOpen => Some(format!("{whose} is half-open: one run may try")),
+        BreakerState::HalfOpen => Some(format!("{whose} is half-open: one run may start")),
     }
 }

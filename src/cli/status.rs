@@ -1,4 +1,4 @@
-//! `jobctl status`, also the bare command: is anything waiting, working, dead?
+//! `jobctl status`, also without a command: queues, workers, the scheduler, dead letters, and what needs attention.
 
 use serde_json::{Value, json};
 
@@ -77,11 +77,11 @@ pub(super) fn unknown_words(lane: &UnknownLane) -> String {
     let UnknownLane { queue, job, is_job } = lane;
     let what = if *is_job { "job" } else { "queue" };
     format!(
-        "runs of job `{job}` wait in queue `{queue}`, but no catalogue that was read has this {what}: `jobctl runs why --job {job}`"
+        "runs of job `{job}` wait in queue `{queue}`, but no loaded catalogue has this {what}: `jobctl runs why --job {job}`"
     )
 }
 
-/// What somebody may have to do something about.
+/// Lines about what may need an operator.
 fn notes(
     context: &mut Context,
     queues: &[QueueRow],

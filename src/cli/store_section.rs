@@ -1,7 +1,7 @@
-//! `[store]` of the catalogue: where the store is, read without judging the rest.
+//! `[store]` of the catalogue: where the store is, read without validating the rest.
 //!
-//! Rule: a mistake in a job must not keep an operator from looking, and a thousand jobs must not make an enqueue slow: the
-//! section is cut out of the text where that is certainly right, else the whole is parsed.
+//! Rule: a mistake in a job must not lock an operator out, and a thousand jobs must not make an enqueue slow: the section is
+//! cut out of the text if that is certainly correct, else the whole text is parsed.
 
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -12,13 +12,13 @@ use memchr::memmem;
 use crate::catalogue::FILE_MAX;
 use crate::error::{Error, Kind, Result};
 
-/// `[store]`, as far as it says where the store is.
+/// The keys of `[store]` that say where the store is.
 #[derive(Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct StoreSection {
-    /// Relative to the catalogue's directory.
+    /// Store directory; relative to the catalogue's directory.
     pub(super) path: Option<PathBuf>,
-    /// User and group of the catalogue.
+    /// User and group that own the catalogue file.
     #[serde(skip)]
     pub(super) owner: Option<(u32, u32)>,
 }
@@ -30,7 +30,7 @@ struct Sections {
 }
 
 impl StoreSection {
-    /// Reads the section; without a catalogue, which is an error where one was named, there is none.
+    /// Reads the section. A missing catalogue gives an empty section, or an error if it was `named` by the user.
     pub(super) fn read(catalogue: &Path, named: bool) -> Result<Self> {
         let (text, owner) = match read_text(catalogue) {
             Ok(read) => read,
@@ -43,7 +43,7 @@ impl StoreSection {
                     kind: Kind::Config,
                     ..error
                 }
-                .hint("name the store directory with `--store`, or mend the catalogue"));
+                .hint("name the store directory with `--store`, or fix the catalogue"));
             }
         };
         let section = Self::of(&text).map_err(|cause| {
@@ -71,14 +71,14 @@ impl StoreSection {
     }
 }
 
-/// The text of `[store]`, empty if there is none; `None` where only a parser can tell.
+/// The text of `[store]`, empty if there is none; `None` if only a parser can find it.
 fn cut_out(text: &str) -> Option<&str> {
     let has = |sign: &[u8]| memmem::find(text.as_bytes(), sign).is_some();
     let escaped = has(b"\\u") || has(b"\\U");
     if !has(b"store") && !escaped {
         return Some("");
     }
-    // A string of several lines may hold anything, and an escape may spell anything.
+    // A multi-line string may contain a header, and escapes may spell `store`.
     if escaped || has(b"\"\"\"") || has(b"'''") {
         return None;
     }
@@ -110,7 +110,7 @@ fn cut_out(text: &str) -> Option<&str> {
     Some(&section[..end])
 }
 
-/// The text of a catalogue, and whose it is.
+/// The text of a catalogue, and the user and group that own the file.
 fn read_text(path: &Path) -> std::io::Result<(String, Option<(u32, u32)>)> {
     let file = std::fs::OpenOptions::new()
         .read(true)
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_store_section_is_read_even_where_jobs_are_wrong() {
+    fn the_store_section_is_read_even_if_jobs_are_wrong() {
         let at = |text| StoreSection::of(text).map(|section| section.path);
         let path = Some(PathBuf::from("/a"));
         assert_eq!(at("[job.x]\ncommand = 3"), Ok(None));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_section_is_cut_out_only_where_that_is_right() {
+    fn the_section_is_cut_out_only_if_that_is_certainly_correct() {
         let jobs = "[job.a]\ncommand = \"restore\"\n";
         let store = "[store]\npath = 'a'\n\n# end\n";
         for (text, part) in [

@@ -1,20 +1,20 @@
-//! Lays out tables: columns as wide as their content, one of them cut where the terminal ends.
+//! Lays out tables: columns as wide as their content, flexible columns shortened to fit the terminal.
 //!
-//! Rule: pure; cells are made safe here, so no caller can forget it.
+//! Rule: pure; cells are escaped here, so no caller can forget it.
 
 use super::safe;
 
 /// Meaning of a cell, as colour where colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Paint {
-    /// As the terminal has it.
+    /// No colour.
     #[default]
     Plain,
-    /// Went well.
+    /// Succeeded.
     Good,
-    /// Works, or waits for something that will come.
+    /// In progress, or about to be.
     Busy,
-    /// Needs somebody.
+    /// Needs attention.
     Bad,
     /// Less important.
     Dim,
@@ -37,7 +37,7 @@ impl Paint {
     }
 }
 
-/// A column that is never cut stays this readable; the flexible one shrinks no further.
+/// Smallest width of a flexible column.
 const NARROWEST: usize = 10;
 
 /// Space between two columns.
@@ -83,7 +83,7 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// Adds a row of a table whose columns are only known when it is made.
+    /// Adds a row to a table whose number of columns is only known at run time.
     pub fn cells(&mut self, cells: Vec<(String, Paint)>) {
         debug_assert_eq!(cells.len(), self.head.len());
         let safe = |(text, paint): (String, Paint)| (safe::line(&text), paint);
@@ -95,7 +95,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The lines, at most `width` wide if that is possible.
+    /// The lines, at most `width` columns wide if possible.
     pub fn lines(&self, width: Option<usize>, color: bool) -> Vec<String> {
         let widths = self.widths(width);
         let head: Vec<(String, Paint)> = self
@@ -123,7 +123,7 @@ impl Table {
         let gaps = GAP * widths.len().saturating_sub(1);
         let total = widths.iter().sum::<usize>() + gaps;
         let mut over = total.saturating_sub(width.unwrap_or(usize::MAX));
-        // The widest flexible column gives first.
+        // The widest flexible column shrinks first.
         while over > 0 {
             let widest = (0..widths.len())
                 .filter(|&index| self.head[index].flexible && widths[index] > NARROWEST)
@@ -173,12 +173,12 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// Columns that a text takes on a terminal.
+/// Terminal columns of a text.
 fn columns(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
-/// East Asian wide characters and emoji take two columns, combining marks none; near enough for a table.
+/// East Asian wide characters and emoji take two columns, combining marks none; an approximation.
 fn columns_of(c: char) -> usize {
     match u32::from(c) {
         0x0300..=0x036f | 0x200b..=0x200d | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,

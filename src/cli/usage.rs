@@ -1,6 +1,6 @@
-//! From arguments to [`Cli`], and clap's complaints in the words of this house.
+//! Parses arguments to [`Cli`], and rewrites clap's errors in the style of our messages.
 //!
-//! Rule: wrong arguments are exit 2 and nothing was done; `--help` and `--version` are exit 0 on standard output.
+//! Rule: wrong arguments are exit 2, and nothing was done; `--help` and `--version` print on standard output and exit with 0.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -12,17 +12,17 @@ use super::{Cli, Screen, command, quick};
 use crate::error::{Error, Kind};
 use crate::units::shown;
 
-/// Why no command is run.
+/// Why no command is executed.
 #[derive(Debug)]
 pub enum Stop {
-    /// Help or version was asked for.
+    /// The text of `--help` or `--version`.
     Text(String),
     /// The arguments are wrong.
     Usage(Box<Error>),
 }
 
 impl Stop {
-    /// Prints it and gives the exit code.
+    /// Prints it. Returns the exit code.
     pub fn report(self, screen: &mut Screen) -> u8 {
         match self {
             Stop::Text(text) => {
@@ -34,12 +34,12 @@ impl Stop {
     }
 }
 
-/// Parses the arguments of the process, its name included.
+/// Parses the arguments of the process, including its name.
 pub fn parse(args: &[OsString]) -> Result<Cli, Stop> {
     quick::enqueue(args).map_or_else(|| whole(args), Ok)
 }
 
-/// As [`parse`], by the whole tree.
+/// As [`parse`], always with clap.
 pub(super) fn whole(args: &[OsString]) -> Result<Cli, Stop> {
     let matches = command()
         .try_get_matches_from(args)
@@ -56,7 +56,7 @@ fn stop(error: &clap::Error) -> Stop {
     }
 }
 
-/// Clap's complaint as one of ours.
+/// Converts an error of clap.
 fn usage(error: &clap::Error) -> Error {
     let text = |kind| error.get(kind).map(words).unwrap_or_default();
     let given = text(ContextKind::InvalidArg);
@@ -131,7 +131,7 @@ fn hint(error: &clap::Error) -> Option<String> {
     ))
 }
 
-/// Names in backquotes, commas between them.
+/// Names in backquotes, separated by commas.
 fn quoted(error: &clap::Error, kind: ContextKind) -> String {
     let names = match error.get(kind) {
         Some(ContextValue::Strings(names)) => names.clone(),

@@ -1,6 +1,6 @@
-//! Waits for a run to end, for `enqueue --wait`.
+//! Waits for a run to end, for `enqueue --wait` and `runs wait`.
 //!
-//! Rule: waiting changes nothing; Ctrl-C and the time limit only end the waiting.
+//! Rule: waiting does not change the run; Ctrl-C and the time limit stop only the waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,10 @@ const CANCELLED: u8 = 102;
 const TIMED_OUT: u8 = 124;
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// A lock file that somebody removed wakes nobody: look anew after so long.
-const LOOK_ANEW: Duration = Duration::from_secs(1);
+/// Interval of checks without an event: a lock file that was removed sends none.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// The exit code that says how a run ended; `None` for one that has not.
+/// The exit code for the end of a run; `None` if it has not ended.
 pub(super) fn exit_code(state: State) -> Option<u8> {
     match state {
         State::Succeeded => Some(0),
@@ -31,7 +31,7 @@ pub(super) fn exit_code(state: State) -> Option<u8> {
     }
 }
 
-/// Waits for the run's end, at most `limit`; the exit code says how it ended.
+/// Waits at most `limit` for the run to end. Returns the exit code for its end.
 pub(super) fn wait(
     store: &Store,
     run: RunId,
@@ -48,7 +48,7 @@ pub(super) fn wait(
         let state = state.ok_or_else(|| {
             Error::new(
                 Kind::NotFound,
-                format!("run {run} is not stored any more: it was pruned"),
+                format!("run {run} no longer exists: it was pruned"),
             )
         })?;
         if let Some(code) = exit_code(state) {
@@ -57,17 +57,17 @@ pub(super) fn wait(
         if interrupted.load(Ordering::Relaxed) {
             context
                 .screen
-                .say(&format!("run {run} goes on without being waited for"));
+                .say(&format!("stopped waiting; run {run} continues"));
             return Ok(INTERRUPTED);
         }
-        let left = limit.map_or(LOOK_ANEW, |limit| limit.saturating_sub(start.elapsed()));
+        let left = limit.map_or(CHECK_EVERY, |limit| limit.saturating_sub(start.elapsed()));
         if left.is_zero() {
             context
                 .screen
                 .say(&format!("run {run} is still {state}; it was not cancelled"));
             return Ok(TIMED_OUT);
         }
-        watch.wait(left.min(LOOK_ANEW))?;
+        watch.wait(left.min(CHECK_EVERY))?;
         store.check_identity()?;
     }
 }

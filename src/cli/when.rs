@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Local, TimeZone};
 
-/// A distance in one or two units: `350ms`, `12s`, `4m`, `3h12m`, `9d`.
+/// A duration in at most two units: `350ms`, `12s`, `4m`, `3h12m`, `9d`.
 pub(super) fn span(ms: i64) -> String {
     let ms = ms.unsigned_abs();
     let (s, m, h, d) = (ms / 1000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
@@ -28,7 +28,7 @@ pub(super) fn relative(at_ms: i64, now_ms: i64) -> String {
     }
 }
 
-/// `2026-11-05 06:00:12 +05:00` in the zone of whoever looks.
+/// `2026-11-05 06:00:12 +05:00` in the local time zone.
 pub(super) fn local(at_ms: i64) -> String {
     match Local.timestamp_millis_opt(at_ms).earliest() {
         Some(time) => time.format("%Y-%m-%d %H:%M:%S %:z").to_string(),
@@ -36,12 +36,12 @@ pub(super) fn local(at_ms: i64) -> String {
     }
 }
 
-/// Local time and how far away it is.
+/// Local time, and the distance from now.
 pub(super) fn local_and_relative(at_ms: i64, now_ms: i64) -> String {
     format!("{} ({})", local(at_ms), relative(at_ms, now_ms))
 }
 
-/// `10:31:07` if it is today, else with the date.
+/// `10:31:07` if it is today, else date and time.
 pub(super) fn clock(at_ms: i64, now_ms: i64) -> String {
     let at = |ms| -> Option<DateTime<Local>> { Local.timestamp_millis_opt(ms).earliest() };
     match (at(at_ms), at(now_ms)) {

@@ -1,6 +1,6 @@
 //! The draft: heading, defaults, queues, then the lines of the crontab in their order.
 //!
-//! Rule: comments stay where they were; what cron did and jobctl does not do by itself is said beside it.
+//! Rule: comments keep their places; a comment explains everything that cron did and jobctl does differently.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,50 +11,50 @@ use super::line::{Line, user_and_command};
 use super::name::{Names, queue_of};
 use super::toml_text::{comment, string};
 
-/// A catalogue to be read by a human before it is used.
+/// A draft of a catalogue, to be reviewed before it is used.
 #[derive(Debug)]
 pub struct Draft {
     /// TOML.
     pub text: String,
     /// Jobs in it.
     pub jobs: usize,
-    /// Whether each line was read as having a user.
+    /// Whether each line was read with a user before its command.
     pub system: bool,
-    /// What is not in it except as a comment.
+    /// The lines that are only comments in the draft.
     pub leftovers: Vec<Leftover>,
 }
 
-/// Something that could not be taken over.
+/// A line that could not be converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// From 1.
+    /// Number of the line, from 1.
     pub line: usize,
     /// Why.
     pub message: String,
 }
 
 const HEADING: &str = "
-# Read it before it is used: `jobctl --catalogue FILE check`, and `jobctl --catalogue FILE next` shows what it will do.
+# Review it before using it: `jobctl --catalogue FILE check`, and `jobctl --catalogue FILE next` shows when the jobs will run.
 # What is different from cron:
 # - a period that was missed, with the machine off, is caught up until the next one is due; `catch_up = \"none\"` skips it;
-# - while a run of a job goes on, one more waits; cron starts a second beside it, as `overlap = \"allow\"` does;
+# - while a run of a job continues, one more waits; cron starts a second beside it, as `overlap = \"allow\"` does;
 # - a command starts in a directory of its run; cron starts it in the home directory: set `cwd`;
-# - output is kept with the run (`jobctl runs logs`), not mailed.
+# - output is stored with the run (`jobctl runs logs`), not mailed.
 
 [defaults]
 ";
 
 const SEVERAL_USERS: &str = "
-# Each user of the crontab has a queue. A worker that runs as this user serves it: one instance of the worker unit each.
-# The workers share one state: `group` in [store] gives it to a group that all of these users are in.
+# Each user of the crontab has a queue. A store belongs to one user, so split this draft: each user needs a catalogue with the
+# jobs of its queue, a store, a worker and a scheduler of its own. Below are the settings of one worker unit for each user.
 ";
 
-/// What the lines add up to.
+/// The draft while it is written.
 struct Writer<'a> {
     surroundings: &'a Surroundings<'a>,
     names: Names,
     settings: Settings,
-    /// Those of the first entry: the defaults of the draft.
+    /// The variables of the first entry: the defaults of the draft.
     defaults: Option<Settings>,
     users: BTreeSet<String>,
     body: String,
@@ -81,14 +81,14 @@ pub(super) fn write(lines: &[Line], system: bool, surroundings: &Surroundings<'_
             Line::Comment(text) => writer.say(text),
             Line::Variable(name, value) => writer.variable(number, name, value),
             Line::Entry { times, rest } => writer.entry(number, times, rest, system),
-            Line::Wrong(text, why) => writer.leave(number, why, text),
+            Line::Wrong(text, why) => writer.leave_out(number, why, text),
         }
     }
     writer.end(system)
 }
 
 impl Writer<'_> {
-    /// An empty line, never two.
+    /// Adds an empty line, but never two in a row.
     fn blank(&mut self) {
         if !self.body.is_empty() && !self.body.ends_with("\n\n") {
             self.body.push('\n');
@@ -99,9 +99,9 @@ impl Writer<'_> {
         let _ = writeln!(self.body, "#{}", comment(text));
     }
 
-    /// A line that is in the draft as a comment only.
-    fn leave(&mut self, line: usize, why: &str, text: &str) {
-        self.say(&format!(" line {line} was not taken over: {why}"));
+    /// Adds a line that could not be converted, as a comment.
+    fn leave_out(&mut self, line: usize, why: &str, text: &str) {
+        self.say(&format!(" line {line} was left out: {why}"));
         self.say(&format!("   {text}"));
         self.leftovers.push(Leftover {
             line,
@@ -119,15 +119,15 @@ impl Writer<'_> {
                 }
                 Err(error) => {
                     self.settings.wrong_zone = Some(error.message.clone());
-                    self.leave(line, &error.message, &format!("CRON_TZ={value}"));
+                    self.leave_out(line, &error.message, &format!("CRON_TZ={value}"));
                 }
             },
             "SHELL" if !value.is_empty() => value.clone_into(&mut self.settings.shell),
             "RANDOM_DELAY" => match value.parse() {
                 Ok(minutes) => self.settings.delay_minutes = minutes,
-                Err(_) => self.leave(
+                Err(_) => self.leave_out(
                     line,
-                    "it is no number of minutes",
+                    "it is not a number of minutes",
                     &format!("RANDOM_DELAY={value}"),
                 ),
             },
@@ -139,10 +139,10 @@ impl Writer<'_> {
             | "CONTENT_TRANSFER_ENCODING"
             | "START_HOURS_RANGE"
             | "SHELL" => {
-                self.say(&format!(" {name}={value}: has no meaning here"));
+                self.say(&format!(" {name}={value}: has no effect here"));
             }
             _ => match crate::catalogue::refused_variable(name) {
-                Some(why) => self.leave(line, &why, &format!("{name}={value}")),
+                Some(why) => self.leave_out(line, &why, &format!("{name}={value}")),
                 None => self.settings.set(name, value),
             },
         }
@@ -157,7 +157,7 @@ impl Writer<'_> {
             .names
             .of(&format!("mail-{}", address.replace(['/', '.'], "-")));
         self.say(&format!(
-            " MAILTO={address}: cron mailed all output. To be told about runs that fail for good, switch these lines on,"
+            " MAILTO={address}: cron mailed all output. To get a mail about each dead run, uncomment these lines"
         ));
         self.say(" and `on_dead` of the jobs below:");
         self.say(&format!(" [job.{name}]"));
@@ -175,7 +175,7 @@ impl Writer<'_> {
             match user_and_command(rest) {
                 Some((user, command)) => (Some(user), command),
                 None => {
-                    return self.leave(line, "there is no user before the command", &whole);
+                    return self.leave_out(line, "no user before the command", &whole);
                 }
             }
         } else {
@@ -183,7 +183,7 @@ impl Writer<'_> {
         };
         if let Some(why) = &self.settings.wrong_zone {
             let why = format!("its CRON_TZ is wrong: {why}");
-            return self.leave(line, &why, &whole);
+            return self.leave_out(line, &why, &whole);
         }
         let defaults = self.defaults.get_or_insert_with(|| self.settings.clone());
         let entry = Entry {
@@ -199,14 +199,14 @@ impl Writer<'_> {
                     self.users.insert(user.to_owned());
                 }
                 self.jobs += 1;
-                // Comments stay with the job below them; jobs are apart.
+                // A comment stays with the job below it; jobs are separated by an empty line.
                 let last = self.body.trim_end().rsplit('\n').next().unwrap_or_default();
                 if !last.starts_with('#') {
                     self.blank();
                 }
                 self.body.push_str(&text);
             }
-            Err(why) => self.leave(line, &why, &whole),
+            Err(why) => self.leave_out(line, &why, &whole),
         }
     }
 
@@ -228,6 +228,10 @@ impl Writer<'_> {
                      #   /etc/systemd/system/jobctl-worker@{queue}.service.d/user.conf\n\
                      #     [Service]\n\
                      #     User={user}\n\
+                     #     ConfigurationDirectory=\n\
+                     #     ConfigurationDirectory=jobctl-{queue}\n\
+                     #     StateDirectory=\n\
+                     #     StateDirectory=jobctl-{queue}\n\
                      #   systemctl enable --now jobctl-worker@{queue}.service\n\
                      [queue.{queue}]\n\
                      rank = 50\n"

@@ -1,6 +1,6 @@
-//! One line of a crontab as a job, and the variables that hold for it.
+//! Converts one line of a crontab, with the variables before it, to a job.
 //!
-//! Rule: what holds for the first line is in `[defaults]`; a job says what is different for it.
+//! Rule: the settings of the first line become `[defaults]`; a job has only the settings that differ.
 
 use std::fmt::Write;
 
@@ -11,13 +11,13 @@ use super::toml_text::{comment, string, table};
 use crate::schedule::{Field, Rule, RuleError, RuleSpec};
 
 const SHELL: &str = "/bin/sh";
-/// Shells that know `{ ...; }` and here-documents.
+/// Shells with `{ ...; }` and here-documents.
 const BOURNE: [&str; 7] = ["sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"];
 
 /// The variables of a crontab, as far as they were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
-    /// In the order in which they were set first.
+    /// Variables of the commands, in the order in which they were first set.
     env: Vec<(String, String)>,
     pub(super) shell: String,
     /// `CRON_TZ`
@@ -26,7 +26,7 @@ pub(super) struct Settings {
     pub(super) wrong_zone: Option<String>,
     /// `RANDOM_DELAY`
     pub(super) delay_minutes: u32,
-    /// The job that MAILTO became.
+    /// Name of the job for MAILTO.
     pub(super) mail_job: Option<String>,
 }
 
@@ -68,7 +68,8 @@ impl Settings {
         };
         let _ = writeln!(text, "timezone = {} # {why}", string(zone));
         text += "timeout = \"1d\" # cron has no limit\n";
-        text += "retry.attempts = 1 # cron never tries again; raise it where a command can be repeated\n";
+        text +=
+            "retry.attempts = 1 # cron never retries; raise it if the commands can be repeated\n";
         if self.shell != SHELL {
             let _ = writeln!(text, "shell = [{}, \"-c\"]", string(&self.shell));
         }
@@ -88,7 +89,7 @@ fn pairs<'a>(
     env.map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
-/// A line and what holds for it.
+/// A line and the settings that apply to it.
 pub(super) struct Entry<'a> {
     pub(super) times: &'a str,
     pub(super) command: &'a str,
@@ -97,7 +98,7 @@ pub(super) struct Entry<'a> {
     pub(super) defaults: &'a Settings,
 }
 
-/// The sections of the job; an error says why there are none.
+/// The sections of the job; the error is the reason why the line cannot be converted.
 pub(super) fn job(
     entry: &Entry<'_>,
     names: &mut Names,
@@ -106,7 +107,7 @@ pub(super) fn job(
     let planned = plan(entry, surroundings)?;
     let (command, input) = split_input(entry.command);
     if command.trim().is_empty() {
-        return Err("there is no command".to_owned());
+        return Err("no command".to_owned());
     }
     let name = names.of(&command);
     let (settings, defaults) = (entry.settings, entry.defaults);
@@ -146,7 +147,7 @@ pub(super) fn job(
 
 /// When a job runs.
 struct Plan {
-    /// Comment lines above the job.
+    /// Comment lines above the section of the job.
     about: String,
     /// The keys of its schedule.
     schedule: Option<String>,
@@ -155,7 +156,7 @@ struct Plan {
 fn plan(entry: &Entry<'_>, surroundings: &Surroundings<'_>) -> Result<Plan, String> {
     let times = entry.times;
     if times.eq_ignore_ascii_case("@reboot") {
-        let about = "# @reboot: a schedule knows no starts of the machine. Let a systemd unit enqueue this job when it starts:\n\
+        let about = "# @reboot: a schedule cannot start a job at boot. Let a systemd unit enqueue this job:\n\
              #   [Service]\n\
              #   Type=oneshot\n\
              #   ExecStart=jobctl enqueue JOB\n\
@@ -211,12 +212,12 @@ fn plan(entry: &Entry<'_>, surroundings: &Surroundings<'_>) -> Result<Plan, Stri
     })
 }
 
-/// The command with its input, and whether it is a list.
+/// The value of `command`, including the input, and whether it is a list.
 fn with_input(command: &str, input: Option<&str>, shell: &str) -> (String, bool) {
     let Some(input) = input else {
         return (string(command), false);
     };
-    // cron ends the last line if there is one.
+    // cron adds a newline to the last line, if there is one.
     let end = if input.is_empty() || input.ends_with('\n') {
         ""
     } else {

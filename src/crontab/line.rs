@@ -1,24 +1,24 @@
 //! One line of a crontab, as Vixie cron and cronie read it.
 //!
-//! Rule: nothing is interpreted further than cron does: no variable is expanded, no quote in a command is touched.
+//! Rule: exactly the interpretation of cron: no variable is expanded, and no quote in a command is changed.
 
-/// What a line is.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Nothing.
+    /// A blank line.
     Empty,
     /// Text after `#`.
     Comment(String),
     /// `NAME = value`, without the quotes.
     Variable(String, String),
-    /// Times, and all that follows them: a command, or a user and a command.
+    /// Times, and the rest of the line: a command, or a user and a command.
     Entry {
         /// `0 6 * * *` with single blanks, or `@daily`.
         times: String,
         /// The rest of the line.
         rest: String,
     },
-    /// None of these: its text, and why.
+    /// An invalid line: its text, and the cause.
     Wrong(String, &'static str),
 }
 
@@ -26,7 +26,7 @@ const BLANKS: [char; 2] = [' ', '\t'];
 const QUOTES: [char; 2] = ['"', '\''];
 
 impl Line {
-    /// Reads a line without its end.
+    /// Parses a line without its newline.
     pub(super) fn of(text: &str) -> Self {
         let text = text.strip_suffix('\r').unwrap_or(text);
         let text = text.trim_start_matches(BLANKS);
@@ -42,7 +42,7 @@ impl Line {
         if let Some((name, value)) = variable(text) {
             return Self::Variable(name, value);
         }
-        // SUSE and cronie: a `-` before the minute keeps the start out of the log.
+        // In SUSE and cronie, a `-` before the minute suppresses the log of the start.
         entry(text.strip_prefix('-').unwrap_or(text))
             .unwrap_or_else(|why| Self::Wrong(text.trim_end().to_owned(), why))
     }
@@ -75,9 +75,9 @@ fn entry(text: &str) -> Result<Line, &'static str> {
     for _ in 0..count {
         let Some(end) = rest.find(BLANKS) else {
             return Err(match (count, times.is_empty()) {
-                (1, _) => "there is no command after the macro",
-                (_, true) => "it is neither a variable nor a line with five fields and a command",
-                _ => "it has less than five fields and a command",
+                (1, _) => "no command after the macro",
+                (_, true) => "neither a variable nor a line with five fields and a command",
+                _ => "fewer than five fields and a command",
             });
         };
         let (field, after) = rest.split_at(end);
@@ -85,7 +85,7 @@ fn entry(text: &str) -> Result<Line, &'static str> {
         rest = after.trim_start_matches(BLANKS);
     }
     if rest.trim_end().is_empty() {
-        return Err("there is no command");
+        return Err("no command");
     }
     Ok(Line::Entry {
         times: times.join(" "),
@@ -102,14 +102,14 @@ pub(super) fn user_and_command(rest: &str) -> Option<(&str, &str)> {
     (begins && user.chars().all(name) && !command.is_empty()).then_some((user, command))
 }
 
-/// Users that are also commands: a first word like this says nothing.
+/// Users that are also names of commands, so that they prove nothing as the first word.
 const ALSO_COMMANDS: [&str; 8] = [
     "backup", "games", "list", "mail", "man", "news", "sync", "www",
 ];
 
 /// Whether every line has a user before its command.
 ///
-/// They do if each first word could be a name and one of them is `root`, which nobody calls, or if each one is a user here.
+/// True if every first word could be a user name and one is `root`, which is not a command, or if all are users of this machine.
 pub(super) fn is_system(lines: &[Line], users: &[String]) -> bool {
     let rests = || {
         lines.iter().filter_map(|line| match line {
@@ -129,7 +129,7 @@ pub(super) fn is_system(lines: &[Line], users: &[String]) -> bool {
             && names.iter().any(|name| !ALSO_COMMANDS.contains(name)))
 }
 
-/// A command and what it reads: the first `%` that is not escaped ends the command, each further one is a line end.
+/// A command and its input: the first unescaped `%` ends the command, each further one is a newline of the input.
 pub(super) fn split_input(rest: &str) -> (String, Option<String>) {
     let mut parts = (String::new(), None::<String>);
     let mut chars = rest.trim_end().chars().peekable();
@@ -177,12 +177,12 @@ mod tests {
             ("\t0  6\t* * 1-5   run  x ", entry("0 6 * * 1-5", "run  x ")),
             ("-*/5 * * * * x", entry("*/5 * * * *", "x")),
             ("@daily root x", entry("@daily", "root x")),
-            wrong("0 6 * * *", "it has less than five fields and a command"),
-            wrong("0 6 * * * ", "there is no command"),
-            wrong("@daily", "there is no command after the macro"),
+            wrong("0 6 * * *", "fewer than five fields and a command"),
+            wrong("0 6 * * * ", "no command"),
+            wrong("@daily", "no command after the macro"),
             wrong(
                 "hello",
-                "it is neither a variable nor a line with five fields and a command",
+                "neither a variable nor a line with five fields and a command",
             ),
         ] {
             assert_eq!(Line::of(text), line, "{text:?}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn percent_signs_divide_command_and_input() {
+    fn percent_signs_separate_command_and_input() {
         for (rest, command, input) in [
             ("date +\\%F", "date +%F", None),
             ("mail x%hello%world", "mail x", Some("hello\nworld")),

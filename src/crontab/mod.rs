@@ -1,7 +1,7 @@
-//! Turns a crontab into the draft of a catalogue: text in, TOML out.
+//! Converts a crontab to a draft of a catalogue: text in, TOML out.
 //!
-//! Rule: pure, and what comes out can be loaded; a line that cannot be taken over stands in it as a comment that says
-//! why, and is told to the caller: nothing is lost silently.
+//! Rule: pure, and the draft can be loaded; a line that cannot be converted becomes a comment with the reason, and is reported to
+//! the caller: nothing is lost silently.
 
 mod draft;
 mod entry;
@@ -13,14 +13,14 @@ use crate::schedule::Zones;
 
 pub use draft::{Draft, Leftover};
 
-/// What the text alone does not say.
+/// Context of a crontab that its text does not contain.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
-    /// Where it comes from, for the heading.
+    /// Name of the source, for the heading.
     pub source: &'a str,
-    /// Zone of the machine that runs the crontab: cron uses it silently, a catalogue names it.
+    /// Time zone of the machine that runs the crontab, which cron uses implicitly.
     pub timezone: &'a str,
-    /// What zones mean.
+    /// The time zone data.
     pub zones: &'a Zones,
     /// Whether each line names a user, as in `/etc/crontab`; `None` decides by the lines.
     pub system: Option<bool>,

@@ -1,10 +1,10 @@
-//! Names for jobs: from what a command starts.
+//! Names of jobs, derived from their commands.
 //!
 //! Rule: a name is `[a-z0-9][a-z0-9_-]*`, at most 64 long, and unique in the draft.
 
 use std::collections::BTreeSet;
 
-/// Words before the one that says what is done.
+/// Words that precede the word of interest in a command.
 const WRAPPERS: [&str; 30] = [
     "!",
     "(",
@@ -38,7 +38,7 @@ const WRAPPERS: [&str; 30] = [
     "{",
 ];
 
-/// Names that were given.
+/// The names in use.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeSet<String>);
 
@@ -107,7 +107,7 @@ fn sanitised(word: &str) -> String {
     };
     let name: String = last.chars().map(safe).collect();
     let name = name.trim_matches(['-', '_']);
-    // Room for a number.
+    // Leaves room for a number.
     name.chars().take(56).collect()
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_say_what_is_done() {
+    fn names_come_from_the_program_of_the_command() {
         for (command, name) in [
             ("/usr/local/bin/Backup.sh --full", "backup"),
             ("cd /srv/app && ./manage.py clearsessions", "manage"),

@@ -1,8 +1,8 @@
-//! Texts as TOML strings, as readable as they can be.
+//! Writes texts as readable TOML strings.
 
 use std::fmt::Write;
 
-/// A TOML string of this text: literal where that is possible.
+/// The text as a TOML string, if possible without escapes.
 pub(super) fn string(text: &str) -> String {
     let plain = |c: char| !c.is_control() || c == '\t';
     if text.chars().all(plain) {
@@ -15,7 +15,7 @@ pub(super) fn string(text: &str) -> String {
     }
     let lines = text.chars().all(|c| plain(c) || c == '\n');
     if lines && !text.contains("'''") && !text.ends_with('\'') {
-        // The line end after the opening quotes does not count.
+        // The newline after the opening quotes is not part of the string.
         return format!("'''\n{text}'''");
     }
     basic(text)
@@ -45,7 +45,7 @@ fn basic(text: &str) -> String {
 pub(super) fn table<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let entries: Vec<String> = entries
         .map(|(name, value)| {
-            // A line end in an inline table is allowed in strings only, and is none in a variable of cron.
+            // Variables of cron contain no newline, which an inline table allows only inside strings.
             format!("{name} = {}", string(value))
         })
         .collect();
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_is_read_as_it_was_written() {
+    fn every_text_survives_a_round_trip() {
         for text in [
             "",
             "a",

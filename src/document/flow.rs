@@ -1,4 +1,4 @@
-//! The JSON shapes of flow control: queues, limits, breakers, and what operators changed.
+//! The JSON of flow control: queues, limits, breakers, and changes by operators.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub fn queue(row: &QueueRow, flow: &FlowView) -> Value {
     merged(counts, queue_flow(&row.queue, flow))
 }
 
-/// What holds for a queue.
+/// The rules of a queue that are in force, and its changes by operators.
 pub fn queue_flow(name: &str, flow: &FlowView) -> Value {
     let rules = flow.queue(name);
     let mut changes = flow.overrides_of_queue(name);
@@ -74,7 +74,7 @@ fn breaker_state(breaker: Option<&BreakerView>) -> Value {
     })
 }
 
-/// What an operator changed.
+/// A setting that an operator changed.
 fn change(change: &Override) -> Value {
     let value = match change.key {
         key if key.is_switch() => json!(!change.is_off()),
@@ -93,7 +93,7 @@ fn change(change: &Override) -> Value {
     })
 }
 
-/// What an operator did.
+/// An entry of the history.
 pub fn act(act: &ActRow) -> Value {
     json!({
         "name": act.name,

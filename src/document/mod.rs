@@ -1,4 +1,4 @@
-//! The JSON shapes of `--json` and of payloads that jobctl makes.
+//! The JSON documents of `--json`, and of payloads that jobctl makes.
 //!
 //! Rule: within a major version fields are added, never renamed; absent is `null`; times are RFC 3339 UTC with milliseconds,
 //! durations are `*_ms`.
@@ -46,7 +46,7 @@ pub fn merged(mut body: Value, more: Value) -> Value {
     body
 }
 
-/// Bytes that should be text; what is none becomes U+FFFD.
+/// Bytes as text; invalid UTF-8 becomes U+FFFD.
 fn text(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(Value::Null, |bytes| json!(String::from_utf8_lossy(bytes)))
 }
@@ -103,7 +103,7 @@ pub fn run(run: &RunRow) -> Value {
     })
 }
 
-/// All of one run: the body of `runs.show`, which is also the payload of an `on_dead` run.
+/// A run with all details: the body of `runs.show`, and the payload of an `on_dead` run.
 pub fn run_detail(detail: &RunDetail) -> Value {
     let body = run(&detail.row);
     let more = json!({
@@ -166,7 +166,7 @@ pub fn dead_letter(letter: &DeadLetter) -> Value {
     merged(body, more)
 }
 
-/// A worker in a list; `alive` is `null` where we may not judge.
+/// A worker in a list; `alive` is `null` if it is unknown.
 pub fn worker(worker: &WorkerRow, busy: i64, alive: Option<bool>, user: Option<&str>) -> Value {
     let names = worker.queues.split(',');
     let queues: Vec<&str> = names
@@ -203,7 +203,7 @@ pub fn job_item(job: &Job, pause: Option<&Pause>) -> Value {
     })
 }
 
-/// A period that is due, as `next` shows it.
+/// A period in `next`.
 pub fn period(job: Option<&str>, rule: &Rule, preview: &Preview) -> Value {
     let period = &preview.period;
     json!({
@@ -216,7 +216,7 @@ pub fn period(job: Option<&str>, rule: &Rule, preview: &Preview) -> Value {
     })
 }
 
-/// What a period, or several in a row, came to.
+/// The result of a period, or of several in a row.
 pub fn period_row(row: &PeriodRow) -> Value {
     json!({
         "job": row.job,
@@ -235,12 +235,12 @@ pub fn period_row(row: &PeriodRow) -> Value {
     })
 }
 
-/// What came of a request to work a period.
+/// The result of `periods run`.
 pub fn worked(job: &str, period: &str, run: Option<RunId>, refused: Option<&str>) -> Value {
     json!({ "job": job, "period": period, "run": run, "done": refused.is_none(), "reason": refused })
 }
 
-/// Something that an audit found.
+/// A finding of `periods audit`.
 pub fn finding(job: &str, period: Option<&str>, finding: &str, detail: &str) -> Value {
     json!({ "job": job, "period": period, "finding": finding, "detail": detail })
 }
@@ -260,7 +260,7 @@ fn schedule(schedule: &Schedule) -> Value {
     })
 }
 
-/// All that the catalogue says about a job, defaults included; of secrets only where they come from.
+/// All settings of a job, defaults included; of secrets only the source.
 pub fn job_detail(job: &Job, pause: Option<&Pause>) -> Value {
     let intake = &job.intake;
     let body = job_item(job, pause);
@@ -372,7 +372,7 @@ fn secret_source(secret: &Secret) -> Value {
     }
 }
 
-/// Why a run does not run.
+/// The explanation of `runs why`.
 pub fn why(place: &Place, run: Option<&RunFacts>, answer: &Answer) -> Value {
     let gate = |gate: &Gate| {
         json!({
@@ -397,7 +397,7 @@ pub fn why(place: &Place, run: Option<&RunFacts>, answer: &Answer) -> Value {
     })
 }
 
-/// What came of a request about one run.
+/// The result of an operation on one run.
 pub fn handled(run: RunId, done: bool, reason: Option<&str>) -> Value {
     json!({ "run": run, "done": done, "reason": reason })
 }
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_text_is_still_json() {
+    fn invalid_utf8_is_replaced_in_json() {
         assert_eq!(text(Some(b"a\xff")), json!("a\u{fffd}"));
         assert_eq!(stored(Some("not json")), Value::Null);
     }

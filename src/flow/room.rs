@@ -4,7 +4,7 @@ use serde_json::{Map, json};
 
 use super::subject::Subject;
 use crate::error::{Error, Kind};
-use crate::units::{counted, format_duration};
+use crate::units::format_duration;
 
 /// A queue or a tenant with its maximum of waiting runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,9 @@ pub struct Full {
     pub paused_until_ms: Option<i64>,
 }
 
-/// `4 runs wait, at most 4 may`
+/// `4 of 4 runs waiting`
 pub fn waiting_words(waiting: i64, max: i64) -> String {
-    let verb = if waiting == 1 { "waits" } else { "wait" };
-    format!("{} {verb}, at most {max} may", counted(waiting, "run"))
+    format!("{waiting} of {max} runs waiting")
 }
 
 /// Retry delay while runs are running.
@@ -106,21 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn one_run_waits_and_more_wait() {
-        assert_eq!(waiting_words(1, 1), "1 run waits, at most 1 may");
-        assert_eq!(
-            waiting_words(2000, 1000),
-            "2000 runs wait, at most 1000 may"
-        );
-    }
-
-    #[test]
     fn a_refusal_says_who_is_full_and_when_to_try_again() {
         let error = full(1, None).refusal(5_000);
         assert_eq!(error.kind, Kind::TryAgain);
         assert_eq!(
             error.message,
-            "queue `low` is full: 12 runs wait, at most 10 may; nothing was enqueued"
+            "queue `low` is full: 12 of 10 runs waiting; nothing was enqueued"
         );
         assert_eq!(
             error.hint.as_deref(),

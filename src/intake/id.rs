@@ -1,6 +1,6 @@
-//! Request ids: the caller's own, and the ones that we make when it is unknown whether something was stored.
+//! Request ids: those of callers, and those that jobctl makes if it is unknown whether a run was stored.
 //!
-//! Rule: a made id says where the run would be (its id and its idempotency key), so it needs no row of its own.
+//! Rule: a made id contains the id and the idempotency key of the run, so it needs no row.
 
 use std::fmt;
 
@@ -16,17 +16,17 @@ pub fn check_request_id(id: &str) -> Result<()> {
     text::check_label("request id", id)
 }
 
-/// The id of an enqueue that gave none: `<run id>.<32 hex digits of the idempotency key>`.
+/// The id of an enqueue without one: `<run id>.<32 hex digits of the idempotency key>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MadeId {
-    /// The run that it would have become.
+    /// Id of the run, if it was stored.
     pub run: RunId,
-    /// Its idempotency key.
+    /// Idempotency key of the run.
     pub key: [u8; 16],
 }
 
 impl MadeId {
-    /// Reads an id of this form; `None` for every other text.
+    /// Parses an id of this form; `None` for any other text.
     pub fn parse(id: &str) -> Option<Self> {
         let (run, key) = id.split_once('.')?;
         let number = !run.is_empty() && run.bytes().all(|b| b.is_ascii_digit());

@@ -1,6 +1,6 @@
-//! One line of `enqueue --from`: JSON in, a [`Request`] out, borrowing from the line wherever it can.
+//! One line of `enqueue --from`: JSON in, a [`Request`] out, borrowing from the line if possible.
 //!
-//! Rule: unknown keys are errors, and the payload is kept byte for byte as it stands in the line.
+//! Rule: unknown keys are errors, and the payload is stored byte for byte as in the line.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use super::Request;
 use crate::error::{Error, Kind, Result};
 
-/// A line that is not what it should be: where, and why.
+/// Why a line is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineError {
-    /// Column of the line, from 1; `None` when the whole line is meant.
+    /// Column in the line, from 1; `None` for the whole line.
     pub column: Option<usize>,
     /// What is wrong.
     pub cause: String,
@@ -56,13 +56,13 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line; a blank one is `None`.
+    /// Parses a line; a blank one is `None`.
     pub fn parse(line: &'a [u8]) -> Result<Option<Self>, LineError> {
         let text = std::str::from_utf8(line).map_err(|error| LineError {
             column: Some(error.valid_up_to() + 1),
             cause: "it is not UTF-8".to_owned(),
         })?;
-        // The derived reader would also take an array of the fields in their order.
+        // The derived deserializer would also accept an array of the fields in their order.
         match text.trim_ascii_start().as_bytes().first() {
             None => return Ok(None),
             Some(b'{') => {}
@@ -111,7 +111,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Checks that these bytes are one JSON value, and keeps them as they are.
+/// Checks that these bytes are one JSON value, and returns them unchanged.
 pub fn payload_of(bytes: Vec<u8>) -> Result<Vec<u8>> {
     let refuse = |cause: &str| {
         Err(
@@ -131,11 +131,11 @@ pub fn payload_of(bytes: Vec<u8>) -> Result<Vec<u8>> {
     }
 }
 
-/// Borrows unless the JSON text has escapes.
+/// A string; borrowed unless the JSON text has escapes.
 #[derive(Debug, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// `"params": {...}`: strings, or numbers and booleans as they are written.
+/// `"params": {...}`: strings, or numbers and booleans as text.
 #[derive(Debug, Default)]
 struct Params(Vec<(String, String)>);
 
@@ -157,7 +157,7 @@ impl<'de> Deserialize<'de> for Params {
                     let value = value_of(raw.get()).ok_or_else(|| {
                         let name = crate::units::shown(&name);
                         M::Error::custom(format!(
-                            "parameter `{name}` is neither text, number nor boolean"
+                            "parameter `{name}` is not a string, number or boolean"
                         ))
                     })?;
                     params.push((name, value));
@@ -182,7 +182,7 @@ fn value_of(json: &str) -> Option<String> {
     }
 }
 
-/// The parser's words without its place: a line has only columns.
+/// The message of the parser without its line number, which is always 1.
 fn in_words(error: &serde_json::Error) -> LineError {
     let text = error.to_string();
     let cause = text

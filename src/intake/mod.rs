@@ -1,7 +1,7 @@
-//! From a request to a run that can be stored: the one place where an enqueue is checked.
+//! Checks a request for a run and completes it: the only place where an enqueue is checked.
 //!
-//! Rule: pure, and the only way in. `enqueue`, `enqueue --from`, `run JOB` and `on_dead` all build a [`Request`] and call
-//! [`Request::prepare`], so that they refuse the same things in the same words.
+//! Rule: pure, and the only way to a new run. `enqueue`, `enqueue --from`, `run JOB` and `on_dead` all build a [`Request`] and
+//! call [`Request::prepare`], so that they refuse the same things with the same messages.
 
 mod id;
 mod line;
@@ -23,12 +23,12 @@ use crate::units::{format_utc, parse_duration, parse_time, shown};
 /// Largest priority; the smallest is 0.
 pub const PRIORITY_MAX: i64 = 1000;
 
-/// What somebody wants to be run, in their words; times and durations are still text.
+/// A request for a run as the caller wrote it; times and durations are still text.
 #[derive(Debug, Default)]
 pub struct Request<'a> {
     /// Job of the catalogue.
     pub job: &'a str,
-    /// Parameters as given.
+    /// Parameters, in the given order; names may repeat.
     pub params: Vec<(String, String)>,
     /// JSON, already checked by [`payload_of`].
     pub payload: Option<Vec<u8>>,
@@ -40,27 +40,27 @@ pub struct Request<'a> {
     pub delay: Option<&'a str>,
     /// Earliest start.
     pub at: Option<&'a str>,
-    /// Latest useful start: a time, or a duration from the earliest start. Replaces the job's.
+    /// Latest start: a time, or a duration from the earliest start. Replaces that of the job.
     pub deadline: Option<&'a str>,
     /// Replaces the job's dedup template.
     pub dedup_key: Option<&'a str>,
     /// Replaces the job's dedup window.
     pub dedup_window: Option<&'a str>,
-    /// Unit of fairness.
+    /// Tenant; the tenants of a queue take turns.
     pub tenant: Option<&'a str>,
-    /// Joins the run with what the caller was doing.
+    /// Id that links the run to the caller's logs and traces.
     pub correlation_id: Option<&'a str>,
-    /// Who asked for it.
+    /// Who requested the run.
     pub initiator: Option<&'a str>,
-    /// The caller's own name for its subject.
+    /// The caller's id of the subject.
     pub business_key: Option<&'a str>,
     /// W3C trace context, already checked by [`trace_context`].
     pub traceparent: Option<&'a str>,
-    /// What creates the run; `None` is [`Trigger::Manual`].
+    /// What created the run; `None` is [`Trigger::Manual`].
     pub trigger: Option<Trigger>,
-    /// The run that causes this one.
+    /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// What time zones mean, for times without an offset; `None` is the data inside the program.
+    /// Time zone data for times without an offset; `None` uses the data inside the program.
     pub zones: Option<&'a Zones>,
 }
 
@@ -154,7 +154,7 @@ fn check_queue(queue: &str, settings: &Settings) -> Result<()> {
 pub fn unknown_queue(queue: &str, known: &[&str]) -> Error {
     let all: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     let all = if all.is_empty() {
-        "no catalogue was read yet".to_owned()
+        "no catalogue was loaded yet".to_owned()
     } else {
         format!("the catalogue has {}", all.join(", "))
     };
@@ -165,7 +165,7 @@ pub fn unknown_queue(queue: &str, known: &[&str]) -> Error {
     Error::new(Kind::NotFound, format!("unknown queue `{}`", shown(queue))).hint(hint)
 }
 
-/// A time, read in the catalogue's zone where it has no offset.
+/// Parses a time; without an offset it is read in the zone of the catalogue.
 fn time(text: &str, (settings, zones): (&Settings, Option<&Zones>)) -> Result<i64> {
     let Some(name) = settings.timezone else {
         return parse_time(text, None);
@@ -181,7 +181,7 @@ fn time(text: &str, (settings, zones): (&Settings, Option<&Zones>)) -> Result<i6
     parse_time(text, Some(&zone))
 }
 
-/// Earliest start, and for a relative wait the time that it counts from.
+/// Earliest start, and for a relative wait the time from which it counts, milliseconds.
 fn due(
     delay: Option<&str>,
     at: Option<&str>,
@@ -194,17 +194,17 @@ fn due(
             0 => Ok((now_ms, None)),
             ms => Ok((now_ms.saturating_add(ms), Some(now_ms))),
         },
-        // What should have started in the past starts now.
+        // A time in the past means now.
         (None, Some(at)) => Ok((time(at, settings)?.max(now_ms), None)),
         (Some(_), Some(_)) => Err(Error::new(
             Kind::Usage,
-            "a delay and a start time are both given",
+            "both a delay and a start time are given",
         )
         .hint("give one of them")),
     }
 }
 
-/// The latest useful start, after the earliest.
+/// The latest start, milliseconds; it must be after the earliest one.
 fn deadline(
     given: Option<&str>,
     of_job: Option<i64>,
@@ -214,7 +214,7 @@ fn deadline(
     let Some(text) = given else {
         return Ok(of_job.map(|ms| due_ms.saturating_add(ms)));
     };
-    // A time has a date with `-`, which no duration has.
+    // Every time contains a `-`, and no duration does.
     let deadline_ms = if text.contains('-') {
         time(text, settings)?
     } else {
@@ -244,7 +244,7 @@ fn window(text: &str) -> Result<i64> {
     }
 }
 
-/// Key and rules: the given ones before those of the job.
+/// Key and rules of the request, completed with those of the job.
 fn dedup(
     job: &str,
     key: Option<&str>,
@@ -282,7 +282,7 @@ fn dedup(
     }))
 }
 
-/// The sequence that the job puts the run into.
+/// The sequence of the run, according to the job.
 fn sequence(intake: &Intake, params: &BTreeMap<String, String>) -> Result<Option<NewSequence>> {
     let Some(sequence) = &intake.sequence else {
         return Ok(None);

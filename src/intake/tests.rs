@@ -65,7 +65,7 @@ fn refused(request: Request<'_>, kind: Kind, message: &str) {
 }
 
 #[test]
-fn what_is_not_given_comes_from_the_job() {
+fn missing_fields_come_from_the_job() {
     let run = prepare(request()).unwrap();
     assert_eq!(
         (run.queue.as_str(), run.priority, run.max_attempts),
@@ -261,7 +261,7 @@ fn bad_values_are_refused_with_a_hint() {
                 ..request()
             },
             Kind::Usage,
-            "a delay and a start time are both given",
+            "both a delay and a start time are given",
         ),
         (
             Request {
@@ -343,7 +343,7 @@ fn bad_values_are_refused_with_a_hint() {
                 ..request()
             },
             Kind::Usage,
-            "the payload is too large: 1001 bytes, and job `mail` takes up to 1000 bytes",
+            "the payload is too large: 1001 bytes, the maximum of job `mail` is 1000 bytes",
         ),
     ];
     for (request, kind, message) in cases {
@@ -417,7 +417,7 @@ fn a_given_key_replaces_the_template_and_a_given_window_the_jobs() {
 }
 
 #[test]
-fn where_a_job_says_while_no_window_is_needed() {
+fn a_key_with_while_needs_no_window() {
     let of_job = Intake {
         dedup: Some(Dedup {
             key: Template::parse("{to}").unwrap(),
@@ -576,7 +576,7 @@ fn a_bad_line_says_where_and_why() {
         (
             "{\"job\":\"a\",\"params\":{\"x\":[1]}}",
             Some(29),
-            "parameter `x` is neither text, number nor boolean",
+            "parameter `x` is not a string, number or boolean",
         ),
         (
             "{\"job\":\"a\",\"params\":[]}",

@@ -1,6 +1,7 @@
-//! What the free texts of a request may hold.
+//! Checks of the free texts of a request.
 //!
-//! Rule: names are an allow-list; labels are stored, indexed and shown, so they are short and have no control characters.
+//! Rule: names have a fixed set of characters; labels are stored, indexed and shown, so they are short and have no control
+//! characters.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +9,7 @@ use std::fmt::Write;
 use crate::error::{Error, Kind, Result};
 use crate::units::shown;
 
-/// Longest label, bytes: room for two UUIDs and words between them.
+/// Longest label, bytes: enough for two UUIDs and some words.
 const LABEL_MAX: usize = 256;
 
 /// Checks a name: `[a-z0-9][a-z0-9._-]{0,63}`.
@@ -20,12 +21,12 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
     }
     Err(
         Error::new(Kind::Usage, format!("bad {what} `{}`", shown(name))).hint(
-            "use up to 64 small letters, digits, `.`, `_` and `-`, the first a letter or digit",
+            "use up to 64 lower-case letters, digits, `.`, `_` and `-`, the first a letter or digit",
         ),
     )
 }
 
-/// Checks a short text that only people and other programs read.
+/// Checks a short text that jobctl does not interpret: not empty, at most 256 bytes, no control characters.
 pub(super) fn check_label(what: &str, text: &str) -> Result<()> {
     let refuse = |cause: &str, hint: &str| {
         let message = format!("bad {what} `{}`: {cause}", shown(text));
@@ -41,9 +42,9 @@ pub(super) fn check_label(what: &str, text: &str) -> Result<()> {
     }
 }
 
-/// Refuses control characters: what is shown in lists and logs must not act on them.
+/// Refuses control characters, because the text is shown in lists and logs.
 pub(super) fn check_control(what: &str, text: &str) -> Result<()> {
-    // ASCII first: it is nearly always, and eight times as fast.
+    // ASCII first: the usual case, and eight times as fast.
     let clean =
         text.bytes().all(|b| (b' '..=b'~').contains(&b)) || !text.contains(char::is_control);
     if clean {
@@ -53,7 +54,7 @@ pub(super) fn check_control(what: &str, text: &str) -> Result<()> {
     Err(Error::new(Kind::Usage, message).hint("give a plain text"))
 }
 
-/// A `TRACEPARENT` that can be handed on; anything else is ignored, as W3C asks.
+/// A valid `TRACEPARENT`; any other text is ignored, as the W3C specification asks.
 pub fn trace_context(text: &str) -> Option<&str> {
     let fields: Vec<&str> = text.split('-').collect();
     let hex = |field: &str, length: usize| {

@@ -39,7 +39,7 @@ impl Local {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn keep_reserve(&self) -> Result<()> {
+    pub fn ensure_reserve(&self) -> Result<()> {
         let path = self.reserve_path();
         if self.has_reserve() || self.free_bytes()? < FREE_FLOOR {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Lock files: flock with bounded waits, through fs2, and who holds one.
 //!
-//! Rule: only files made for locking are locked; `jobctl.db` is touched by SQLite alone, because closing a second
-//! descriptor of it would cancel SQLite's own POSIX locks.
+//! Rule: only lock files are locked; `jobctl.db` is opened by SQLite only, because closing a second descriptor of it would cancel
+//! the POSIX locks of SQLite.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -60,10 +60,10 @@ pub fn wait_for(file: &File, mode: Mode) -> std::io::Result<()> {
     }
 }
 
-/// Locks `file` within `wait`; `None` when it was held all that time.
+/// Locks `file` within `wait`; `None` if other processes held it all that time.
 ///
-/// The wait is the kernel's queue, not a poll: whoever waits longest goes first. flock has no timeout, so a thread waits;
-/// if it gets the lock too late it lets go by dropping the file.
+/// Waiters queue in the kernel, first come, first served. flock has no timeout, so a thread waits; if it gets the lock too late, it
+/// releases it by dropping the file.
 pub fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result<Option<File>> {
     if try_lock(&file, mode)? {
         return Ok(Some(file));
@@ -77,7 +77,7 @@ pub fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result<Option
         .stack_size(64 * 1024)
         .spawn(move || {
             let locked = wait_for(&file, mode).map(|()| file);
-            // A rendezvous: if nobody waits any more, the file comes back here and closes.
+            // If the receiver has given up, sending fails and the file is closed here.
             drop(sender.send(locked));
         })?;
     match receiver.recv_timeout(wait) {
@@ -108,7 +108,7 @@ pub struct Holder {
     pub is_stopped: bool,
 }
 
-/// Who holds the lock of a file now, as far as the kernel tells us.
+/// The process that holds the lock of a file now, if the kernel shows it.
 pub fn holder(path: &Path) -> Option<Holder> {
     let meta = fs::metadata(path).ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
@@ -153,7 +153,7 @@ pub fn holds(pid: i32, lock: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// Proves: as `a_forged_row_lets_nobody_be_killed`.
+    /// Proves: as `a_forged_row_does_not_get_a_process_killed`.
     #[test]
     fn only_the_holder_of_the_exclusive_lock_counts_as_holder() {
         let dir = tempfile::tempdir().unwrap();

@@ -137,7 +137,7 @@ fn refuse_network(dir: &Path) -> Result<()> {
                 dir.display()
             ),
         )
-        .hint("put the state on a local disk: SQLite's locks do not hold across hosts")),
+        .hint("put the store on a local disk: SQLite's locks do not work across hosts")),
     }
 }
 

@@ -118,7 +118,7 @@ fn check_owner(path: &Path, uid: u32, us: u32, what: &str) -> io::Result<()> {
     }
     let path = path.display();
     let message = format!(
-        "its {what} `{path}` belongs to user {}, neither to root nor to us",
+        "its {what} `{path}` belongs to user {}, not to root or the user who runs jobctl",
         user_words(uid)
     );
     Err(Hinted::refused(

@@ -9,7 +9,7 @@ use super::deaths::Burial;
 pub struct ServedQueue {
     /// Its name.
     pub name: String,
-    /// Runs that are taken from it in one turn beside other queues; without weights the order decides.
+    /// Runs that are taken from it in one turn; `None` serves queues in the order of their ranks.
     pub weight: Option<i64>,
 }
 
@@ -37,53 +37,53 @@ impl From<&str> for ServedQueue {
     }
 }
 
-/// What a worker asks for.
+/// A worker's request for runs.
 pub struct ClaimRequest<'a> {
-    /// Who asks.
+    /// The worker.
     pub worker: WorkerId,
-    /// Queues that are served: by the ranks of the rules in force; by weight, if any has one.
+    /// Queues that it serves: in the order of the ranks in force, or by weight, if any has one.
     pub queues: &'a [ServedQueue],
     /// Whether this worker can run a job.
     pub knows: &'a dyn Fn(&str) -> bool,
-    /// Guarantee and attempts of a job in this worker's catalogue: of these and those stored with a run the stricter count.
+    /// Guarantee and attempts of a job in this worker's catalogue; the stricter of these and the stored ones apply.
     pub terms: &'a dyn Fn(&str) -> Option<(Guarantee, i64)>,
-    /// The first job behind this name that it can run, where it can tell.
-    pub known_behind: &'a dyn Fn(&str) -> Option<String>,
-    /// At most this many, ...
+    /// The first job after this name, in the order of names, that it can run; `None` if unknown.
+    pub known_after: &'a dyn Fn(&str) -> Option<String>,
+    /// At most this many runs, ...
     pub max: usize,
-    /// ... of which those beyond this number must be short work, claimed ahead of a free slot.
+    /// ... of which only this many may be long; the rest are short runs, claimed before a slot is free.
     pub free: usize,
-    /// Whether a job's runs are short enough to be claimed ahead.
+    /// Whether a job's runs are short enough to be claimed before a slot is free.
     pub is_short: &'a dyn Fn(&str) -> bool,
 }
 
-/// What a worker gets.
+/// Result of a claim.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// The runs, now running.
+    /// The claimed runs, now running.
     pub runs: Vec<Claimed>,
-    /// It stopped because it had enough; more may be ready.
+    /// Whether it stopped because it reached the maximum; more runs may be ready.
     pub full: bool,
-    /// What was passed over.
+    /// Ready runs that could not be claimed.
     pub passed: PassedOver,
     /// Runs that could not be used, now dead.
     pub buried: Vec<Burial>,
-    /// The fence of the next run taken; 0 before the first.
+    /// The fence of the next claimed run; 0 before the first.
     pub(crate) fence: i64,
 }
 
-/// What a claim passed over, though it was ready.
+/// Summary of the ready runs that a claim could not take.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Something that the end of a run may let through.
+    /// Whether the end of a run may allow one of them to start.
     pub gated: bool,
-    /// Something that needs nobody to let it through: time or ends of runs do.
+    /// Whether time or the end of a run, without an operator, will allow one of them to start.
     pub comes: bool,
-    /// When time alone may let something through, milliseconds.
+    /// When time alone may allow one of them to start, milliseconds.
     pub opens_ms: Option<i64>,
 }
 
-/// A run in the hands of a worker.
+/// A run that a worker has claimed.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// Which run.
@@ -92,64 +92,64 @@ pub struct Claimed {
     pub fence: Fence,
     /// Job of the catalogue.
     pub job: String,
-    /// Queue that it came from.
+    /// Queue.
     pub queue: String,
-    /// Unit of fairness; empty for none.
+    /// Tenant; empty for none.
     pub tenant: String,
-    /// Number of the attempt that a start will be.
+    /// Number of the next attempt, from 1.
     pub attempt: i64,
-    /// It was started, and no operator let it start again since.
+    /// Whether it was started since it was enqueued or last retried by an operator.
     pub started_before: bool,
-    /// Bad endings so far.
+    /// Number of failures so far.
     pub failures: i64,
-    /// Worker deaths so far.
+    /// Number of deaths of its workers so far.
     pub crashes: i64,
-    /// Failures that make it dead.
+    /// Number of failures after which the run is dead.
     pub max_attempts: i64,
-    /// Deaths of workers that make it poison.
+    /// Number of deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// How often its command may be started.
     pub guarantee: Guarantee,
-    /// Latest useful start, milliseconds.
+    /// Latest start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// First of the rate-limited endings in a row.
+    /// Time of the first of the latest rate-limited endings in a row, milliseconds.
     pub limited_ms: Option<i64>,
     /// JSON object of strings.
     pub params: Option<String>,
-    /// Handed to the command on standard input.
+    /// Standard input of the command.
     pub payload: Option<Vec<u8>>,
-    /// Random; stable over attempts.
+    /// Random; the same for all attempts.
     pub idempotency_key: [u8; 16],
     /// What created it.
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// Joins it with what the caller was doing.
+    /// Id that links the run to the caller's logs and traces.
     pub correlation_id: Option<String>,
-    /// Who asked for it.
+    /// Who requested the run.
     pub initiator: Option<String>,
-    /// The caller's own name for its subject.
+    /// The caller's id of the subject.
     pub business_key: Option<String>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// Exit code of the attempt before.
+    /// Exit code of the previous attempt.
     pub last_exit_code: Option<i64>,
-    /// Error of the attempt before.
+    /// Error of the previous attempt.
     pub last_error: Option<String>,
-    /// The period of a schedule that it works.
+    /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Instant of the last period of its job that succeeded, milliseconds.
     pub previous_success_ms: Option<i64>,
 }
 
 impl Claimed {
-    /// Whether the next death of its worker would make it poison, so that it must run alone: in a worker of its own.
+    /// Whether the next death of its worker would make it poison, so that it must run in a worker process of its own.
     pub fn must_be_alone(&self) -> bool {
         self.crashes > 0 && self.crashes >= self.max_crashes.saturating_sub(1)
     }
 }
 
-/// A claim, as every write about a running run names it.
+/// A claim, which every write about a running run names.
 #[derive(Debug, Clone, Copy)]
 pub struct Holder {
     /// Which run.
@@ -175,22 +175,22 @@ pub struct Start {
     pub started_ms: i64,
 }
 
-/// What a write about a claimed run came to.
+/// Result of a write about a claimed run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The run is now in this state.
     Moved(State),
-    /// The claim is no longer ours; nothing was changed.
+    /// The claim is no longer valid; nothing was changed.
     Fenced,
 }
 
-/// A claimed run that its worker hands over to a worker of its own.
+/// A claimed run that its worker hands over to a child worker, which executes only this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handover {
     /// The worker that claimed it.
     pub parent: WorkerId,
     /// Which run.
     pub run: RunId,
-    /// Proof of the claim; the new worker gets another.
+    /// Proof of the claim; the new worker gets another one.
     pub fence: Fence,
 }

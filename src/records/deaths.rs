@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use crate::run::{Fence, Reason, RunId, WorkerId};
 
-/// Why a worker died, as far as anybody knows.
+/// The known cause of a worker's death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// Perhaps one of its runs ended it.
     Unknown,
-    /// The host was booted since: then every claimed run counts as started.
+    /// The host was rebooted; then every claimed run counts as started.
     Reboot,
-    /// Whoever started it was ending it: a stop that took too long, a watchdog.
+    /// Its parent process was stopping it: a stop that took too long, or a watchdog.
     Parent,
 }
 
@@ -33,33 +33,33 @@ pub struct Death {
     pub worker: WorkerId,
     /// Why; only an unknown cause counts as a crash.
     pub cause: Cause,
-    /// Whether the death of this worker with one started run proves that this run ends workers. Not where the worker that started it
-    /// died too: something else may have ended both.
+    /// Whether the death with a single started run proves that the run is the cause. Not if the parent worker died too: something
+    /// else may have ended both.
     pub proves: bool,
-    /// Start marks: (run, fence) and when, milliseconds.
+    /// Start marks: start time in milliseconds, by (run, fence).
     pub started: HashMap<(RunId, Fence), i64>,
-    /// Runs that must stay claimed because something of them cannot be ended.
+    /// Runs that must stay claimed because some of their processes cannot be ended.
     pub blocked: Vec<RunId>,
 }
 
-/// Why and how a run goes to the dead-letter table.
+/// The death of a run.
 #[derive(Debug, Clone)]
 pub struct Burial {
     /// The run.
     pub run: RunId,
     /// Its job.
     pub job: String,
-    /// Why.
+    /// Reason, as free text.
     pub reason: Reason,
 }
 
-/// What became of the runs of a dead worker.
+/// What recovery did with the runs of a dead worker.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// Not started; given back.
+    /// Not started; waiting again.
     pub unclaimed: u32,
-    /// Started; will run again.
+    /// Started; waiting again.
     pub lost: u32,
-    /// Started and not to be run again.
+    /// Started; dead, because they must not run again.
     pub buried: Vec<Burial>,
 }

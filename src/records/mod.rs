@@ -19,6 +19,6 @@ pub use rows::{
     Violation, Waiting, WorkerRow,
 };
 pub use schedule_rows::{
-    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow, UntoldRun,
-    VersionRow, VersionRows,
+    Agenda, ForeignRun, NewVersion, PeriodFilter, PeriodRow, ScheduleRow, SchedulerRow,
+    UnrecordedRun, VersionRow, VersionRows,
 };

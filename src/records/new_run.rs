@@ -34,8 +34,8 @@ impl Settings {
     }
 }
 
-/// Ages a run by its due time: a step of priority weighs as much as this wait.
-/// Linear ageing bounds starvation by construction: priority 0 overtakes 1000 by at most 1000 minutes.
+/// The order of runs is due time plus priority times this, milliseconds: one step of priority equals a wait of a minute. So a run
+/// of priority 1000 waits for later runs of priority 0 at most 1000 minutes.
 pub const PRIORITY_STEP_MS: i64 = 60_000;
 
 /// A run to be stored.
@@ -43,69 +43,70 @@ pub const PRIORITY_STEP_MS: i64 = 60_000;
 pub struct NewRun {
     /// Job of the catalogue.
     pub job: String,
-    /// Queue that it waits in.
+    /// Queue.
     pub queue: String,
-    /// Unit of fairness; empty for none.
+    /// Tenant; empty for none.
     pub tenant: String,
     /// Order inside the queue, smaller first.
     pub priority: i64,
     /// Earliest start, milliseconds.
     pub due_ms: i64,
-    /// Set when the wait until `due_ms` is relative: the time it counts from. A wall clock that steps back restarts it.
+    /// If the wait until `due_ms` is relative: the time from which it counts, milliseconds. When the wall clock steps back, the wait
+    /// starts again.
     pub wait_set_ms: Option<i64>,
-    /// Latest useful start, milliseconds.
+    /// Latest start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// Failures that make it dead.
+    /// Number of failures after which the run is dead.
     pub max_attempts: i64,
-    /// Deaths of workers that make it poison.
+    /// Number of deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// How often its command may be started.
     pub guarantee: Guarantee,
     /// JSON object of strings.
     pub params: Option<String>,
-    /// Handed to the command on standard input.
+    /// Standard input of the command.
     pub payload: Option<Vec<u8>>,
-    /// Random; stable over attempts.
+    /// Random; the same for all attempts.
     pub idempotency_key: [u8; 16],
-    /// When an equal run is a duplicate of it.
+    /// Its dedup key and rules, if the job has any.
     pub dedup: Option<NewDedup>,
-    /// The runs that it must not run beside.
+    /// Its sequence, if the job has one.
     pub sequence: Option<NewSequence>,
     /// What created it.
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// Joins it with what the caller was doing.
+    /// Id that links the run to the caller's logs and traces.
     pub correlation_id: Option<String>,
-    /// Who asked for it.
+    /// Who requested the run.
     pub initiator: Option<String>,
-    /// The caller's own name for its subject.
+    /// The caller's id of the subject.
     pub business_key: Option<String>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// The period of a schedule that it works.
+    /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Runs that must end before this one may start.
     pub after: Vec<RunId>,
 }
 
-/// The dedup key of a new run. One at least of the two rules is there; either makes an equal run a duplicate.
+/// The dedup key of a new run, with at least one of the two rules; either makes a run with an equal key a duplicate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDedup {
-    /// Equal for equal work of a job.
+    /// The key, unique per job.
     pub key: String,
-    /// For how long from now an equal key is a duplicate, milliseconds.
+    /// How long from now an equal key is a duplicate, milliseconds.
     pub window_ms: Option<i64>,
-    /// What becomes of an equal key while this run has not ended.
+    /// What happens to an enqueue with an equal key while this run has not ended.
     pub coalesce: Option<Coalesce>,
 }
 
-/// The place of a new run in a sequence: behind all runs of its job with this key.
+/// The sequence of a new run, which goes behind all runs of its job with this key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSequence {
-    /// Equal for runs of a job that must not run at once.
+    /// The key, unique per job.
     pub key: String,
-    /// What its death means for those behind it.
+    /// What its death does to those behind it.
     pub on_dead: SequenceOnDead,
 }
 
@@ -116,7 +117,7 @@ pub struct Enqueued {
     pub run: RunId,
     /// Whether it existed before.
     pub duplicate: bool,
-    /// Whether it existed and took over what was enqueued now.
+    /// Whether it existed and got the parameters of this enqueue.
     pub replaced: bool,
     /// Its state now.
     pub state: State,

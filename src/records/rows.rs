@@ -1,6 +1,6 @@
-//! What readers of the store get: runs, attempts, dead letters, queues, and what they may ask for.
+//! Rows that the store returns: runs, attempts, dead letters, queues; and filters of queries.
 //!
-//! Rule: plain data as it is stored; how it looks is decided in `document` and `cli`.
+//! Rule: plain data as stored; `document` and `cli` decide how it is shown.
 
 use crate::run::{Guarantee, Reason, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
 
@@ -11,41 +11,41 @@ pub struct RunRow {
     pub run: RunId,
     /// Job of the catalogue.
     pub job: String,
-    /// Queue that it waits in.
+    /// Queue.
     pub queue: String,
-    /// Unit of fairness; empty for none.
+    /// Tenant; empty for none.
     pub tenant: String,
     /// Order inside the queue, smaller first.
     pub priority: i64,
     /// Stored state.
     pub state: State,
-    /// What the operator reads.
+    /// State as operators see it, derived from the stored one.
     pub shown: Shown,
-    /// Starts.
+    /// Number of starts.
     pub attempts: i64,
-    /// Bad endings.
+    /// Number of failures.
     pub failures: i64,
-    /// Failures that make it dead.
+    /// Number of failures after which the run is dead.
     pub max_attempts: i64,
-    /// Deaths of its workers.
+    /// Number of deaths of its workers.
     pub crashes: i64,
-    /// Times that a stopping worker gave it back.
+    /// How often a stopping worker returned it.
     pub releases: i64,
-    /// Times, milliseconds.
+    /// Creation, milliseconds.
     pub created_ms: i64,
-    /// Earliest start.
+    /// Earliest start, milliseconds.
     pub due_ms: i64,
-    /// First start.
+    /// First start, milliseconds.
     pub started_ms: Option<i64>,
-    /// End of the run.
+    /// End of the run, milliseconds.
     pub ended_ms: Option<i64>,
-    /// Latest useful start.
+    /// Latest start, milliseconds.
     pub deadline_ms: Option<i64>,
-    /// When a cancel was requested, and by whom.
+    /// When a cancel was requested, milliseconds.
     pub cancel_ms: Option<i64>,
-    /// See `cancel_ms`.
+    /// Who requested the cancel.
     pub cancel_by: Option<String>,
-    /// Who runs it, or keeps it.
+    /// The worker that runs it, or for which it is reserved.
     pub worker: Option<WorkerId>,
     /// Why it is dead or cancelled.
     pub reason: Option<String>,
@@ -53,21 +53,21 @@ pub struct RunRow {
     pub last_error: Option<String>,
     /// Exit code of the last attempt.
     pub exit_code: Option<i64>,
-    /// Refuses equal enqueues for a time.
+    /// Dedup key.
     pub dedup_key: Option<String>,
-    /// Joins it with what the caller was doing.
+    /// Id that links the run to the caller's logs and traces.
     pub correlation_id: Option<String>,
-    /// The caller's own name for its subject.
+    /// The caller's id of the subject.
     pub business_key: Option<String>,
-    /// Who asked for it.
+    /// Who requested the run.
     pub initiator: Option<String>,
-    /// The period of a schedule that it works.
+    /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Runs of its job with this key run one after another.
     pub sequence_key: Option<String>,
 }
 
-/// A run with all that is known of it.
+/// A run with all its details.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunDetail {
     /// The run.
@@ -80,17 +80,17 @@ pub struct RunDetail {
     pub parent: Option<RunId>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
-    /// Stable over attempts.
+    /// The same for all attempts.
     pub idempotency_key: [u8; 16],
     /// JSON object of strings.
     pub params: Option<String>,
     /// Bytes of the payload, if there is one.
     pub payload_bytes: Option<i64>,
-    /// JSON array of what the command left as results.
+    /// JSON array of the results that the command reported.
     pub results: Option<String>,
-    /// The runs that have to end before it may start, and how they stand.
+    /// The runs that have to end before it may start, and their states.
     pub waits_for: Vec<(RunId, State)>,
-    /// All attempts in their order.
+    /// All attempts, in order.
     pub attempts: Vec<AttemptRow>,
     /// All dead letters, the newest last.
     pub dead_letters: Vec<DeadLetter>,
@@ -99,29 +99,29 @@ pub struct RunDetail {
 /// One attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRow {
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub number: i64,
-    /// Who started it.
+    /// The worker that started it.
     pub worker: WorkerId,
     /// Start, milliseconds.
     pub started_ms: i64,
-    /// End; `None` while it runs.
+    /// End, milliseconds; `None` while it runs.
     pub ended_ms: Option<i64>,
     /// [`crate::attempt::EndingKind`] in a word.
     pub ending: Option<String>,
-    /// Exit code, where there was one.
+    /// Exit code, if the command exited.
     pub exit_code: Option<i64>,
     /// Signal that ended it.
     pub signal: Option<i64>,
     /// [`crate::attempt::Class`] in a word.
     pub class: Option<String>,
-    /// What went wrong.
+    /// Error message.
     pub error: Option<String>,
     /// The last 4 KiB of its output.
     pub output_tail: Option<Vec<u8>>,
-    /// Bytes printed in all.
+    /// Total bytes of output.
     pub output_bytes: i64,
-    /// Processes that outlived the command.
+    /// Number of processes that outlived the command.
     pub leaked: i64,
 }
 
@@ -136,15 +136,15 @@ pub struct DeadLetter {
     pub reason: Reason,
     /// The last error.
     pub error: Option<String>,
-    /// Equal for deaths that look alike.
+    /// Equal for similar deaths: same job, reason and error, apart from numbers.
     pub fingerprint: String,
-    /// Starts until then.
+    /// Number of starts until then.
     pub attempts: i64,
     /// End of the output of the last attempt.
     pub output_tail: Option<Vec<u8>>,
-    /// When, milliseconds.
+    /// Time of the death, milliseconds.
     pub died_ms: i64,
-    /// Who closed it, when and how: `retried` or `discarded`.
+    /// How it was closed; `None` if it is open.
     pub closed: Option<Closed>,
 }
 
@@ -153,72 +153,72 @@ pub struct DeadLetter {
 pub struct Closed {
     /// `retried` or `discarded`.
     pub how: String,
-    /// Who did it.
+    /// Name of the operator.
     pub by: String,
-    /// When, milliseconds.
+    /// Time, milliseconds.
     pub at_ms: i64,
 }
 
 /// Which runs to list, the newest first.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
-    /// Shown as one of these; empty for all. `Ready`, `Delayed`, `Retrying`, `Blocked` together are `waiting`.
+    /// Only these shown states; empty for all. `Ready`, `Delayed`, `Retrying`, `Blocked` together are `waiting`.
     pub shown: Vec<Shown>,
-    /// Of this job.
+    /// Only of this job.
     pub job: Option<String>,
-    /// In this queue.
+    /// Only in this queue.
     pub queue: Option<String>,
-    /// Of this tenant.
+    /// Only of this tenant.
     pub tenant: Option<String>,
-    /// Created then or later, milliseconds.
+    /// Only runs created at this time or later, milliseconds.
     pub since_ms: Option<i64>,
-    /// Only runs with a smaller id: the page behind this run.
+    /// Only runs with a smaller id: the page after this run.
     pub before: Option<i64>,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: i64,
 }
 
-/// Which open dead letters are meant.
+/// Filter for open dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadFilter {
-    /// Of this job.
+    /// Only of this job.
     pub job: Option<String>,
-    /// Dead for this reason.
+    /// Only this reason.
     pub reason: Option<Reason>,
-    /// Looking alike.
+    /// Only this fingerprint.
     pub fingerprint: Option<String>,
 }
 
-/// What the host lacks to start the runs of a worker.
+/// A resource that the host lacks, so that a worker cannot start runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
-    /// Which runs cannot be started, and why.
+    /// Message: which runs cannot be started, and why.
     pub words: String,
     /// When the worker tries again, milliseconds UTC.
     pub until_ms: i64,
 }
 
-/// A queue and what is in it.
+/// A queue and its counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueRow {
     /// Its name.
     pub queue: String,
-    /// Smaller is served first; `None` where no catalogue was loaded that knows it.
+    /// Rank, smaller first; `None` if no loaded catalogue has the queue.
     pub rank: Option<i64>,
-    /// Runs that may start now.
+    /// Number of runs that may start now.
     pub ready: i64,
-    /// Runs that wait for their time.
+    /// Number of other waiting runs.
     pub delayed: i64,
-    /// Runs in the hands of workers.
+    /// Number of running runs.
     pub running: i64,
-    /// For how long the oldest ready run has been due, milliseconds.
+    /// How long the oldest ready run has been due, milliseconds.
     pub oldest_ready_ms: Option<i64>,
-    /// Some lanes were not looked at: another run may be due for longer.
+    /// Whether some lanes were not read, so that another run may have been due for longer.
     pub oldest_cut: bool,
 }
 
 impl QueueRow {
-    /// A queue in which nothing is.
+    /// An empty queue.
     pub fn empty(queue: String, rank: Option<i64>) -> Self {
         Self {
             queue,
@@ -231,12 +231,12 @@ impl QueueRow {
         }
     }
 
-    /// Runs that wait, whatever for.
+    /// Number of waiting runs.
     pub fn waiting(&self) -> i64 {
         self.ready.saturating_add(self.delayed)
     }
 
-    /// Sorts by rank, queues without one last, and by name.
+    /// Sort key: rank, queues without one last; then name.
     pub fn place(&self) -> (i64, String) {
         (self.rank.unwrap_or(i64::MAX), self.queue.clone())
     }
@@ -247,17 +247,17 @@ impl QueueRow {
 pub struct Pause {
     /// Which job.
     pub job: String,
-    /// Since when, milliseconds.
+    /// Time of the pause, milliseconds.
     pub paused_ms: i64,
-    /// Who did it.
+    /// Name of the operator.
     pub paused_by: String,
-    /// Why.
+    /// Reason, as free text.
     pub reason: Option<String>,
     /// When it ends by itself, milliseconds.
     pub until_ms: Option<i64>,
 }
 
-/// What an operator did to a queue, a limit or a job.
+/// An operator's change to a queue, a limit or a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActRow {
     /// `queue`, `limit` or `job`.
@@ -266,50 +266,50 @@ pub struct ActRow {
     pub name: String,
     /// What was done: `pause`, `resume`, `open`, `close`, or a setting.
     pub what: String,
-    /// When, milliseconds.
+    /// Time, milliseconds.
     pub at_ms: i64,
-    /// Who did it.
+    /// Name of the operator.
     pub by: String,
-    /// Why.
+    /// Reason, as free text.
     pub reason: Option<String>,
-    /// Until when it was to hold, milliseconds.
+    /// Planned end, milliseconds.
     pub until_ms: Option<i64>,
 }
 
-/// What an operator's request about one run came to.
+/// Result of an operator's operation on one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
     /// The run is now in this state.
     Moved(State),
-    /// The run is running; its worker ends it.
+    /// The run is running; its worker stops it.
     Requested,
     /// The open dead letter was closed; the run stays dead.
     Discarded,
-    /// The state of the run forbids it; nothing was changed.
+    /// The operation is not allowed in this state; nothing was changed.
     Forbidden(State),
     /// The run has no open dead letter; nothing was changed.
     NoDeadLetter(State),
-    /// There is no such run.
+    /// The run does not exist.
     Unknown,
 }
 
-/// Which ended runs are removed. Those with an open dead letter or a dedup key that still refuses enqueues always stay.
+/// Which ended runs are removed. Runs with an open dead letter or an active dedup key are always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PruneRule {
-    /// Those that ended before this, milliseconds.
+    /// Runs that ended before this time, milliseconds.
     pub ended_before_ms: Option<i64>,
-    /// Those with this id or a smaller one.
+    /// Runs with this id or a smaller one.
     pub upto: Option<RunId>,
 }
 
-/// Who does something to queues, limits and jobs, when, why and for how long.
+/// An operator's change to a queue, a limit or a job: by whom, why, when and until when.
 #[derive(Debug, Clone, Copy)]
 pub struct Act<'a> {
-    /// Who.
+    /// Name of the operator.
     pub by: &'a str,
-    /// Why.
+    /// Reason, as free text.
     pub reason: Option<&'a str>,
-    /// When, milliseconds.
+    /// Time of the change, milliseconds.
     pub now_ms: i64,
     /// When it ends by itself, milliseconds.
     pub until_ms: Option<i64>,
@@ -324,7 +324,7 @@ pub struct Waiting {
     pub job: String,
     /// How many.
     pub runs: i64,
-    /// Earliest due time of those that are not yet due, milliseconds; `None` for those that are.
+    /// Earliest due time, milliseconds; `None` if they are due.
     pub due_ms: Option<i64>,
 }
 
@@ -339,7 +339,7 @@ pub struct WorkerRow {
     pub pid_start: i64,
     /// Boot in which it was started.
     pub boot_id: String,
-    /// The namespace of its process id; `None` for a worker of a version that did not store it.
+    /// Namespace of the process id; `None` for a worker of a version that did not store it.
     pub pid_ns: Option<i64>,
     /// Host name.
     pub host: String,
@@ -353,27 +353,27 @@ pub struct WorkerRow {
     pub started_ms: i64,
     /// When an operator asked it to stop, milliseconds.
     pub stop_ms: Option<i64>,
-    /// The worker that started it to work one run alone; `None` for one that works by itself.
+    /// The worker that started it to execute a single run; `None` for an independent worker.
     pub parent: Option<WorkerId>,
 }
 
-/// Where runs wait that no worker can take.
+/// A lane whose runs no worker can take.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnknownLane {
     /// Their queue.
     pub queue: String,
     /// Their job.
     pub job: String,
-    /// Whether it is the job that no catalogue has; else it is the queue.
+    /// Whether no catalogue has the job; else no catalogue has the queue.
     pub is_job: bool,
 }
 
-/// A claim that does not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// What should hold.
-    pub claim: &'static str,
-    /// The first rows for which it does not: run ids, or what the claim is about.
+    /// The invariant, in words.
+    pub invariant: &'static str,
+    /// The first rows that violate it: run ids, or other keys.
     pub rows: Vec<String>,
 }
 
@@ -382,27 +382,27 @@ pub struct Violation {
 pub struct ResetLimit {
     /// Whether its breaker was not closed.
     pub breaker: bool,
-    /// Until when a service had asked to wait, milliseconds.
+    /// Until when a service had asked to wait, milliseconds; `None` if there was no wait.
     pub waited_until_ms: Option<i64>,
 }
 
-/// How far an import came.
+/// Progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportProgress {
-    /// Lines that are stored or were found to be duplicates.
+    /// Lines that are stored or duplicates.
     pub lines_done: i64,
     /// New runs.
     pub accepted: i64,
     /// Lines that were duplicates.
     pub duplicates: i64,
-    /// Of all lines done; `None` where an older jobctl stored them.
+    /// Digest of all lines done; `None` if an older jobctl stored them.
     pub digest: Option<[u8; 32]>,
 }
 
-/// What is asked about.
+/// The subject of a question.
 #[derive(Debug, Clone, Copy)]
 pub enum Asked<'a> {
-    /// This run.
+    /// A run.
     Run(RunId),
     /// The next run of a job; if none waits, one that would wait in this queue.
     Job(&'a str, &'a str),

@@ -1,32 +1,32 @@
-//! Schedules as they are stored: what is in force, which rules were, what each period came to.
+//! Rows about schedules: schedules in force, versions of their rules, periods and their results.
 //!
-//! Rule: plain data; what a rule means is asked of `schedule`, what becomes of a period is decided in `policy`.
+//! Rule: plain data; `schedule` interprets rules, and `policy` decides about periods.
 
 use crate::policy::{PeriodResult, SkipReason};
 use crate::run::RunId;
 use crate::schedule::{Period, StoredRule};
 
-/// The schedule of a job, as it is in force.
+/// The schedule of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleRow {
     /// The job.
     pub job: String,
     /// Its version in force; `None` if it has no schedule any more.
     pub version: Option<i64>,
-    /// Of everything that opening a period uses.
+    /// Digest of everything that opening a period depends on.
     pub digest: String,
-    /// Every period up to this instant has its row, milliseconds.
+    /// All periods up to this instant have rows, milliseconds.
     pub watermark_ms: i64,
-    /// Instant of the next one, milliseconds.
+    /// Instant of the next period, milliseconds.
     pub next_ms: Option<i64>,
     /// Instant of the last period that succeeded, milliseconds.
     pub succeeded_ms: Option<i64>,
 }
 
-/// A rule that is or was in force.
+/// A version of a rule, which is or was in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow {
-    /// Its number.
+    /// Number of the version.
     pub version: i64,
     /// For instants after this, milliseconds, ...
     pub from_ms: i64,
@@ -47,7 +47,7 @@ pub struct NewVersion<'a> {
     pub stored: &'a StoredRule,
     /// Release of the zone data.
     pub data_version: &'a str,
-    /// Of everything that opening a period uses.
+    /// Digest of everything that opening a period depends on.
     pub digest: &'a str,
     /// In force for instants after this, milliseconds.
     pub from_ms: i64,
@@ -55,34 +55,34 @@ pub struct NewVersion<'a> {
     pub next_ms: Option<i64>,
 }
 
-/// What a period, or consecutive periods of one result and without a run, came to.
+/// The result of a period, or of consecutive periods with the same result and without a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodRow {
     /// Job of the schedule.
     pub job: String,
-    /// Key of the first.
+    /// Key of the first period.
     pub period: String,
-    /// Its instant, milliseconds.
+    /// Instant of the first period, milliseconds.
     pub due_ms: i64,
-    /// Key of the last.
+    /// Key of the last period.
     pub last_period: String,
-    /// Its instant, milliseconds.
+    /// Instant of the last period, milliseconds.
     pub last_due_ms: i64,
-    /// How many.
+    /// Number of periods.
     pub count: i64,
-    /// Business date of the first.
+    /// Business date of the first period.
     pub business_date: String,
-    /// What they came to.
+    /// Result.
     pub result: PeriodResult,
-    /// Why they have no run of their own.
+    /// Why there is no run of its own.
     pub reason: Option<SkipReason>,
-    /// The period whose run does the work.
+    /// Key of the period whose run replaces it.
     pub into: Option<String>,
     /// The run.
     pub run: Option<RunId>,
     /// The version of the schedule that they come from.
     pub version: i64,
-    /// When it was decided, milliseconds.
+    /// Time of the decision, milliseconds.
     pub decided_ms: i64,
 }
 
@@ -112,8 +112,8 @@ impl PeriodRow {
         }
     }
 
-    /// Whether `next`, which follows at once, can be told together with this one.
-    pub(crate) fn takes(&self, next: &Self) -> bool {
+    /// Whether `next`, the next period, can share this row.
+    pub(crate) fn can_merge(&self, next: &Self) -> bool {
         self.run.is_none()
             && next.run.is_none()
             && self.job == next.job
@@ -123,7 +123,7 @@ impl PeriodRow {
             && self.version == next.version
     }
 
-    /// Makes one of two.
+    /// Adds the periods of `next` to this row.
     pub(crate) fn extend(&mut self, next: &Self) {
         self.last_period.clone_from(&next.last_period);
         self.last_due_ms = next.last_due_ms;
@@ -135,26 +135,26 @@ impl PeriodRow {
 /// Which rows to list, the newest first.
 #[derive(Debug, Clone, Default)]
 pub struct PeriodFilter {
-    /// Of this job.
+    /// Only of this job.
     pub job: Option<String>,
-    /// With this result.
+    /// Only with this result.
     pub result: Option<PeriodResult>,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: i64,
-    /// After leaving out so many.
+    /// Number of rows to skip.
     pub offset: i64,
 }
 
-/// The process that opens periods, as it described itself.
+/// What the leading scheduler stored about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchedulerRow {
     /// Its process id.
     pub pid: Option<i64>,
     /// Its host.
     pub host: Option<String>,
-    /// When it took over, milliseconds.
+    /// When it became the leader, milliseconds.
     pub started_ms: Option<i64>,
-    /// The catalogue that schedules were loaded from last.
+    /// Path of the catalogue from which schedules were loaded last.
     pub catalogue: Option<String>,
     /// [`crate::policy::ClockGuard`] as JSON.
     pub clock: Option<String>,
@@ -162,27 +162,27 @@ pub struct SchedulerRow {
     pub accepted: Option<String>,
 }
 
-/// All schedules together.
+/// Summary of all schedules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Agenda {
-    /// Schedules in force.
+    /// Number of schedules in force.
     pub schedules: i64,
-    /// The next instant of any, milliseconds, and its job.
+    /// The earliest next instant, milliseconds, and its job.
     pub next: Option<(i64, String)>,
 }
 
-/// The rows of a job that come from one version of its schedule.
+/// Summary of the rows from one version of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRows {
     /// The version.
     pub version: i64,
-    /// How many rows.
+    /// Number of rows.
     pub rows: i64,
-    /// Instant of the first, milliseconds.
+    /// Instant of the first period, milliseconds.
     pub first_due_ms: i64,
 }
 
-/// A run that a row names and that works something else.
+/// A run that is named by the row of another period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignRun {
     /// The period of the row.
@@ -191,21 +191,21 @@ pub struct ForeignRun {
     pub run: RunId,
     /// Its job.
     pub job: String,
-    /// The period that it works.
-    pub works: Option<String>,
+    /// The period of the run.
+    pub run_period: Option<String>,
 }
 
-/// A run of the calendar that the row of its period does not name.
+/// A run of a schedule that the row of its period does not name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UntoldRun {
+pub struct UnrecordedRun {
     /// Its period.
     pub period: String,
     /// The run.
     pub run: RunId,
-    /// Instant of the period by the run, milliseconds.
+    /// Instant of the period, as stored with the run, milliseconds.
     pub scheduled_ms: Option<i64>,
-    /// Whether a row begins with the period.
+    /// Whether a row begins with this period.
     pub has_row: bool,
     /// The run that this row names.
-    pub told: Option<RunId>,
+    pub row_run: Option<RunId>,
 }

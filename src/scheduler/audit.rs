@@ -118,7 +118,7 @@ fn check_runs(
 ) -> Result<()> {
     for run in store.foreign_runs(job)? {
         let works = run
-            .works
+            .run_period
             .map_or("no period".to_owned(), |key| format!("period `{key}`"));
         let detail = format!(
             "its row names run {}, which is {works} of job `{}`",
@@ -128,10 +128,10 @@ fn check_runs(
     }
     let from_ms = versions.first().map_or(i64::MAX, |version| version.from_ms);
     let mut alone: HashMap<String, crate::run::RunId> = HashMap::new();
-    for run in store.untold_runs(job)? {
+    for run in store.unrecorded_runs(job)? {
         let (id, key) = (run.run, run.period.as_str());
         if run.has_row {
-            if let Some(told) = run.told {
+            if let Some(told) = run.row_run {
                 let detail = format!("it has run {id} besides run {told}, which its row names");
                 findings.add(Some(key), Trouble::Doubled, detail);
             } else {

@@ -90,7 +90,7 @@ fn examine_failure<T>(
         if error.kind != Kind::Io {
             return error.into();
         }
-        match store.may_heal(&error) {
+        match store.ensure_recoverable(&error) {
             Ok(()) => {
                 if local.release_reserve(&error) {
                     log::event(Level::Warn, "disk_reserve_released", &[]);
@@ -113,7 +113,7 @@ fn read_times(guard: &ClockGuard, clock: &dyn Fn() -> Reading) -> (Times, Readin
 fn save_rules(store: &mut Store, loaded: &Loaded, clock: &dyn Fn() -> Reading) -> Result<i64> {
     store.write(|tx| {
         tx.loaded_from(&loaded.schedules.path)?;
-        tx.keep_catalogue(&loaded.catalogue, clock().wall_ms)
+        tx.apply_catalogue(&loaded.catalogue, clock().wall_ms)
     })
 }
 
@@ -291,7 +291,7 @@ fn poll(store: &Store, last_poll: &LastPoll) -> Result<PollResult> {
         result.changes = Some(StoreChanges {
             generation: store.catalogue_generation(&last_poll.path)?,
             is_ours: store
-                .kept_settings(&last_poll.path, &last_poll.stamp)?
+                .cached_settings(&last_poll.path, &last_poll.stamp)?
                 .is_some(),
             in_force: scheduler.catalogue,
             accepted: scheduler.accepted,

@@ -39,7 +39,7 @@ impl Rows {
     pub(super) fn push(&mut self, tx: &mut Tx<'_>, row: PeriodRow) -> Result<()> {
         let joins = std::mem::replace(&mut self.joins, true) && self.mergeable;
         match self.decided.last_mut() {
-            Some(last) if joins && last.takes(&row) => last.extend(&row),
+            Some(last) if joins && last.can_merge(&row) => last.extend(&row),
             _ => {
                 self.flush(tx)?;
                 self.extends_stored = joins && self.decided.is_empty();
@@ -57,7 +57,7 @@ impl Rows {
             && row.run.is_none()
             && let Some(mut last) = tx.last_period(&row.job)?
             && last.last_due_ms <= row.due_ms
-            && last.takes(row)
+            && last.can_merge(row)
         {
             last.extend(row);
             return tx.change_period(&last);

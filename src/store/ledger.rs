@@ -1,6 +1,6 @@
-//! The one writer thread of a worker: closures in, one transaction for all that waited, answers after COMMIT.
+//! The writer thread of a worker: closures in, one transaction for all waiting ones, answers after COMMIT.
 //!
-//! Rule: `done` runs on this thread after the transaction; it must only hand the answer on.
+//! Rule: `done` runs on this thread after the transaction; it must only pass the answer on.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -8,24 +8,24 @@ use std::thread::JoinHandle;
 use super::{Body, Store, Tx};
 use crate::error::{Error, Kind, Result};
 
-/// A transaction that has this many entries takes no further batch.
+/// Number of entries from which on a transaction takes no further batch.
 const GROUP_MAX: usize = 256;
 
-/// What an [`Entry`] writes.
+/// The write of an [`Entry`].
 pub type Write = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>;
 
-/// Who gets the answer to an [`Entry`].
+/// The receiver of the answer to an [`Entry`].
 pub type Done = Box<dyn FnOnce(Result<()>) + Send>;
 
-/// A write and who wants to know.
+/// A write and the receiver of its answer.
 pub struct Entry {
-    /// What is written.
+    /// The write.
     pub body: Write,
-    /// Gets the answer once it is durable.
+    /// Called with the answer once it is durable.
     pub done: Done,
 }
 
-/// Handle of the writer thread; ends it when dropped, after all that was submitted.
+/// Handle of the writer thread. Dropping it ends the thread after all submitted entries.
 pub struct Ledger {
     inbox: Option<SyncSender<Vec<Entry>>>,
     thread: Option<JoinHandle<()>>,
@@ -45,7 +45,7 @@ impl Ledger {
         })
     }
 
-    /// Hands entries over that shall share one transaction; the `done` of each is always called.
+    /// Submits entries for one transaction; the `done` of each is always called.
     pub fn submit(&self, entries: Vec<Entry>) {
         let lost = match &self.inbox {
             Some(inbox) => inbox.send(entries).err().map(|error| error.0),

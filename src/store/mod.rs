@@ -1,6 +1,6 @@
 //! The store's verbs in domain words, with plain values (`records`); no SQL here.
 //!
-//! Rule: nothing above this module knows SQL or SQLite, and `now` is always a parameter.
+//! Rule: nothing above this module uses SQL or SQLite, and the present time is always a parameter.
 
 pub use crate::flow::explain::NO_QUEUES;
 pub use crate::records::{
@@ -9,7 +9,7 @@ pub use crate::records::{
     Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver,
     Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, ResetLimit, RunDetail,
     RunFilter, RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane,
-    UntoldRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
+    UnrecordedRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
 
 pub mod decide;

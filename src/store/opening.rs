@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::Store;
 use crate::local::Local;
 
-/// What may happen to the store while it is opened.
+/// Whether opening may create or migrate the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Create {
-    /// Make it if it does not exist.
+    /// Create it if it does not exist.
     IfMissing,
-    /// As `IfMissing`, and bring an older schema up to date.
+    /// As `IfMissing`, and migrate an older schema.
     AndMigrate,
     /// It must exist.
     Never,
@@ -22,11 +22,11 @@ pub enum Create {
 pub struct OpenOptions {
     /// The store directory.
     pub dir: PathBuf,
-    /// Whether it may be made or migrated.
+    /// Whether it may be created or migrated.
     pub create: Create,
-    /// Longest wait for other writers.
+    /// Longest wait for other processes.
     pub busy_wait: Duration,
-    /// Now, for the creation time.
+    /// Present time, milliseconds; the creation time of a new store.
     pub now_ms: i64,
 }
 

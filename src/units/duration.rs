@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{end_of, shown};
 use crate::error::{Error, Kind, Result};
 
-/// Longest duration, milliseconds: 100 years. Any time of our age plus this still fits.
+/// Longest duration, milliseconds: 100 years, so that no sum with a present time overflows.
 pub const DURATION_MAX_MS: i64 = 36_525 * DAY_MS;
 
 const SECOND_MS: i64 = 1000;
@@ -26,7 +26,7 @@ const UNITS: [(&str, i64); 6] = [
 
 /// Parses a duration such as `250ms`, `30s`, `1.5h`, `2h30m` or `2w` into milliseconds.
 ///
-/// Units go from large to small, each once. A bare number is refused, as are months and years, which have no fixed length.
+/// Units go from large to small, each once. A bare number is refused, and so are months and years, which have no fixed length.
 pub fn parse_duration(text: &str) -> Result<i64> {
     let bad = |cause: &str, hint: String| {
         Err(Error::new(
@@ -59,7 +59,7 @@ pub fn parse_duration(text: &str) -> Result<i64> {
         }
         let Some(index) = UNITS.iter().position(|(name, _)| *name == unit) else {
             return bad(
-                &format!("`{}` is no unit", shown(unit)),
+                &format!("unknown unit `{}`", shown(unit)),
                 unit_hint(number, unit),
             );
         };
@@ -74,7 +74,7 @@ pub fn parse_duration(text: &str) -> Result<i64> {
         if total > i128::from(DURATION_MAX_MS) {
             return bad(
                 "it is longer than 100 years",
-                "give a shorter one".to_owned(),
+                "give a shorter duration".to_owned(),
             );
         }
     }
@@ -194,17 +194,17 @@ mod tests {
             ),
             (
                 "1M",
-                "bad duration `1M`: `M` is no unit",
+                "bad duration `1M`: unknown unit `M`",
                 "write `1m` for minutes or, for months",
             ),
             (
                 "1y",
-                "bad duration `1y`: `y` is no unit",
+                "bad duration `1y`: unknown unit `y`",
                 "a year has no fixed length: write `365d`",
             ),
             (
                 "5min",
-                "bad duration `5min`: `min` is no unit",
+                "bad duration `5min`: unknown unit `min`",
                 "write `5m`",
             ),
             ("", "bad duration ``: it is empty", "write for instance"),

@@ -27,7 +27,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
     let factor = match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
         Some((_, factor)) => *factor,
         None if unit.is_empty() => 1,
-        None => return bad(&format!("`{}` is no unit", shown(unit)), example),
+        None => return bad(&format!("unknown unit `{}`", shown(unit)), example),
     };
     match number
         .parse::<u64>()
@@ -35,7 +35,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
         .and_then(|n| n.checked_mul(factor))
     {
         Some(bytes) if bytes <= SIZE_MAX => Ok(bytes),
-        _ => bad("it is too large", "give a smaller one"),
+        _ => bad("it is too large", "give a smaller size"),
     }
 }
 

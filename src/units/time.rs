@@ -14,12 +14,12 @@ pub fn parse_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
     if WRITTEN_MS.contains(&ms) {
         return Ok(ms);
     }
-    // At the ends of the calendar an offset leads out of it.
+    // At the ends of the range, an offset can lead out of it.
     let message = format!(
         "bad time `{}`: in UTC it is not in the years 0 to 9999",
         shown(text)
     );
-    Err(Error::new(Kind::Usage, message).hint("give a nearer one"))
+    Err(Error::new(Kind::Usage, message).hint("give a time in these years"))
 }
 
 fn any_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
@@ -52,7 +52,7 @@ fn any_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
     }
 }
 
-/// The first instant whose local time in `zone` is `local`, or the end of the gap that skips it, milliseconds UTC.
+/// The first instant with the local time `local` in `zone`, or the end of the gap that skips it, milliseconds UTC.
 fn first_instant(local: NaiveDateTime, zone: &Zone) -> i64 {
     let utc_s = match zone.resolve(local.and_utc().timestamp()) {
         Resolved::One(utc_s) | Resolved::Gap { end_s: utc_s } => utc_s,

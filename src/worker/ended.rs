@@ -99,7 +99,7 @@ impl EndedAttempt {
         if self.was_not_started() {
             let outcome = tx.unclaim(self.claimed.run, self.claimed.fence)?;
             if reserve && outcome == Outcome::Moved(State::Waiting) {
-                tx.keep_for(self.claimed.run, worker)?;
+                tx.reserve_for(self.claimed.run, worker)?;
             }
             return Ok(Written {
                 outcome,

@@ -164,7 +164,7 @@ impl HousekeeperThread {
             .ok();
         loop {
             if let Err(error) = self.round() {
-                if error.kind == Kind::Io && self.store.may_heal(&error).is_err() {
+                if error.kind == Kind::Io && self.store.ensure_recoverable(&error).is_err() {
                     return self.shared.inbox.push(Event::Lost(error));
                 }
                 log::event(
@@ -247,7 +247,7 @@ impl HousekeeperThread {
         if wal >= CHECKPOINT_BYTES {
             self.store.checkpoint(wal >= RESTART_BYTES)?;
         }
-        self.shared.local.keep_reserve()?;
+        self.shared.local.ensure_reserve()?;
         let generation = self
             .store
             .catalogue_generation(&catalogue.path.to_string_lossy())?;
@@ -256,7 +256,7 @@ impl HousekeeperThread {
             // Our own reload changes the generation too; then the stamp is the same and no reload is needed.
             if self
                 .store
-                .kept_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
+                .cached_settings(&catalogue.path.to_string_lossy(), &catalogue.stamp)?
                 .is_none()
             {
                 self.shared.inbox.push(Event::Reload);

@@ -224,7 +224,7 @@ impl Reading {
         if !matches!(error.kind, Kind::Io | Kind::Unknown) {
             return;
         }
-        if let Err(lost) = self.store.may_heal(error) {
+        if let Err(lost) = self.store.ensure_recoverable(error) {
             self.push(Event::Lost(lost));
         } else if self.shared.local.release_reserve(error) {
             log::event(Level::Warn, "disk_reserve_released", &[]);

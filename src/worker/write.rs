@@ -34,11 +34,11 @@ impl Write {
             } => give_back(tx, worker, *run, *fence, *reserve).map(Done::Returned),
             Write::Start(start) => tx.note_start(worker, start).map(|_| Done::Noted),
             Write::Rebase => {
-                let more = tx.restart_waits(now_ms)?;
+                let more = tx.rebase_relative_delays(now_ms)?;
                 Ok(Done::Rebased { more })
             }
             Write::Rules => {
-                tx.keep_catalogue(catalogue, now_ms)?;
+                tx.apply_catalogue(catalogue, now_ms)?;
                 Ok(Done::RulesSaved)
             }
             Write::Lacks(lacking) => {
@@ -71,7 +71,7 @@ fn give_back(
 ) -> Result<Outcome> {
     let outcome = tx.unclaim(run, fence)?;
     if reserve && outcome == Outcome::Moved(State::Waiting) {
-        tx.keep_for(run, worker)?;
+        tx.reserve_for(run, worker)?;
     }
     Ok(outcome)
 }
@@ -96,7 +96,7 @@ impl ClaimOrder {
             queues: &self.queues,
             knows: &|job| catalogue.jobs.contains_key(job) && !self.held_back.contains(job),
             terms: &|job| catalogue.terms(job),
-            known_behind: &|job| catalogue.job_behind(job).map(str::to_owned),
+            known_after: &|job| catalogue.job_after(job).map(str::to_owned),
             max: self.max,
             free: self.free,
             is_short: &|job| self.short.contains(job),
@@ -139,16 +139,16 @@ fn claim_foreground(
     catalogue: &Catalogue,
     now_ms: i64,
 ) -> Result<ClaimAnswer> {
-    let adopted = matches!(tx.whereabouts(run)?, Some((State::Waiting, _, None)));
+    let adopted = matches!(tx.run_location(run)?, Some((State::Waiting, _, None)));
     if adopted {
-        tx.keep_for(run, request.worker)?;
+        tx.reserve_for(run, request.worker)?;
     }
-    if let Some(burial) = tx.expire_kept(run, request.worker, now_ms)? {
+    if let Some(burial) = tx.expire_reserved(run, request.worker, now_ms)? {
         follow_up(tx, &burial, catalogue, now_ms)?;
     }
-    let claims = tx.claim_kept(run, request, now_ms)?;
+    let claims = tx.claim_reserved(run, request, now_ms)?;
     bury(tx, &claims, catalogue, now_ms)?;
-    let location = match tx.whereabouts(run)? {
+    let location = match tx.run_location(run)? {
         Some((State::Waiting, due_ms, Some(by))) if by == request.worker => {
             RunLocation::ReservedHere { due_ms }
         }

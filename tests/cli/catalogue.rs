@@ -23,7 +23,7 @@ fn a_good_catalogue_is_named_with_its_jobs() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_mistake_is_reported_with_its_place() {
     let world = World::with_catalogue(WRONG);
     let path = world.catalogue().display().to_string();
     let expected = format!(
@@ -107,7 +107,7 @@ fn jobs_are_listed_with_their_pauses() {
 }
 
 #[test]
-fn a_job_is_shown_with_all_that_holds_for_it() {
+fn a_job_is_shown_with_all_its_settings() {
     let world = World::with_catalogue(
         "[defaults]\ntimeout = \"30s\"\n\
          [job.mail]\ncommand = [\"/bin/echo\", \"to={to}\", \"it's\"]\nqueue = \"high\"\n\
@@ -125,7 +125,7 @@ params:    size, default `big`
            to, required
 payload:   at most 256K
 dedup:     one run for each `{to}` within 1h
-sequence:  those with equal `{to}:{size}` one after another; a dead one stops nobody
+sequence:  those with equal `{to}:{size}` one after another; a dead run does not block those behind it
 guarantee: at-least-once
 retry:     3 attempts, 10s doubling up to 1h, full jitter
            poison after 3 deaths of its workers

@@ -85,11 +85,11 @@ fn letters_are_retried_by_id_job_reason_fingerprint_or_all() {
     let world = graveyard();
     world
         .run("dlq retry 2")
-        .is(0, "run 2 waits for a worker again\n", "");
+        .is(0, "run 2 is queued again\n", "");
     assert_eq!(open(&world), [json!(3), json!(1)]);
     world
         .run("dlq retry --reason exhausted")
-        .is(0, "run 3 waits for a worker again\n", "");
+        .is(0, "run 3 is queued again\n", "");
     drain_all(&world);
     assert_eq!(open(&world).len(), 3);
     let print = world.run("dlq show 1 --json").json(0)["fingerprint"]
@@ -105,7 +105,7 @@ fn letters_are_retried_by_id_job_reason_fingerprint_or_all() {
     );
     world
         .run("dlq retry --all")
-        .is(0, "run 3 waits for a worker again\n", "");
+        .is(0, "run 3 is queued again\n", "");
     assert_eq!(open(&world), [json!(null); 0]);
     world
         .run("dlq retry --all")
@@ -127,12 +127,12 @@ fn a_dry_run_names_the_runs_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_meant_must_be_said() {
+fn dead_letters_must_be_selected() {
     let world = graveyard();
     world.run("dlq retry").is(
         2,
         "",
-        "error: which dead letters to retry? nothing was done\n\
+        "error: no dead letters were selected to retry; nothing was done\n\
          hint: give run ids, `--job`, `--reason`, `--fingerprint` or `--all`\n",
     );
     let err = world.run("dlq discard 1 --all").fails(2);
@@ -147,8 +147,8 @@ fn only_open_letters_are_acted_on() {
     world.run("dlq retry 1").is(
         4,
         "",
-        "error: cannot retry run 1: its dead letter is closed already\n\
-         hint: `jobctl runs retry 1` lets it run again\n",
+        "error: cannot retry run 1: its dead letter is already closed\n\
+         hint: `jobctl runs retry 1` queues it again\n",
     );
     enqueue(&world, "ok");
     world.run("dlq discard 4").is(
@@ -159,13 +159,13 @@ fn only_open_letters_are_acted_on() {
     world.run("dlq discard 1 2").is(
         4,
         "run 2 is discarded\n",
-        "warning: cannot discard run 1: its dead letter is closed already\n\
+        "warning: cannot discard run 1: its dead letter is already closed\n\
          error: 1 of 2 runs could not be discarded\n",
     );
 }
 
 #[test]
-fn many_letters_are_closed_without_a_question_where_nobody_can_answer() {
+fn many_letters_are_closed_without_a_question_if_there_is_no_terminal() {
     let world = world();
     let lines: String = (0..250).map(|_| "{\"job\":\"bad\"}\n").collect();
     world.run_with_input("enqueue -q --from -", lines.as_bytes());

@@ -44,14 +44,19 @@ fn has(found: &[(String, String, String)], check: &str, level: &str, message: &s
 #[test]
 fn a_new_and_a_used_installation_are_sound() {
     let world = World::with_catalogue(JOBS);
-    has(&findings(&world, "", 0), "store", "ok", "there is none yet");
+    has(
+        &findings(&world, "", 0),
+        "store",
+        "ok",
+        "no store exists yet",
+    );
     assert!(!world.state().exists(), "the doctor makes nothing");
     world.run("-q enqueue a").ok();
     world.run("-q run-worker --drain").ok();
     let found = findings(&world, "--verify", 0);
     has(&found, "directory", "ok", "state");
-    has(&found, "rows", "ok", "claims hold");
-    has(&found, "writers", "ok", "nobody");
+    has(&found, "rows", "ok", "invariants hold");
+    has(&found, "writers", "ok", "no process");
     assert!(found.iter().all(|it| it.1 != "error"), "{found:?}");
 }
 
@@ -80,7 +85,7 @@ fn rights_that_are_too_wide_are_named() {
 }
 
 #[test]
-fn a_wrong_catalogue_and_a_missing_one_are_told() {
+fn a_wrong_catalogue_and_a_missing_one_are_reported() {
     let world = World::with_catalogue("[job.a]\ncommand = 7\n");
     has(&findings(&world, "", 1), "catalogue", "error", "1 error");
     fs::remove_file(world.catalogue()).unwrap();
@@ -93,7 +98,7 @@ fn a_wrong_catalogue_and_a_missing_one_are_told() {
 }
 
 #[test]
-fn who_holds_the_store_is_named() {
+fn the_process_that_holds_the_store_is_named() {
     let world = World::with_catalogue(JOBS);
     world.run("-q enqueue a").ok();
     let lock = fs::File::open(world.state().join("write.lock")).unwrap();
@@ -104,7 +109,7 @@ fn who_holds_the_store_is_named() {
 }
 
 #[test]
-fn a_dead_worker_and_a_missing_scheduler_are_told() {
+fn a_dead_worker_and_a_missing_scheduler_are_reported() {
     let jobs = format!(
         "{JOBS}[job.b]\ncommand = [\"/bin/true\"]\nschedule = {{ every = '1h', timezone = 'UTC' }}\n"
     );
@@ -122,7 +127,7 @@ fn a_dead_worker_and_a_missing_scheduler_are_told() {
 }
 
 #[test]
-fn a_store_that_is_not_ours_is_told_and_left_alone() {
+fn a_store_that_is_not_ours_is_reported_and_left_alone() {
     let world = World::with_catalogue(JOBS);
     world.run("-q enqueue a").ok();
     fs::write(
@@ -141,7 +146,7 @@ fn a_store_that_is_not_ours_is_told_and_left_alone() {
 
 /// What is wrong in the rows is found, whatever it is: each damage breaks the claim beside it.
 /// Proves (durable): damage to the rows is found by the check of the store.
-/// Fault: as `whatever_stands_in_a_row_every_command_ends_with_an_exit_code_of_its_own`.
+/// Fault: as `every_command_survives_hostile_rows_with_a_documented_exit_code`.
 #[test]
 fn every_damage_to_the_rows_is_found() {
     for (damage, claim) in [
@@ -194,7 +199,7 @@ fn every_damage_to_the_rows_is_found() {
         ),
         (
             "UPDATE run SET trigger = 'period', period = 'x', scheduled_ms = 1",
-            "a run of the calendar is told",
+            "a run of a schedule is named",
         ),
         (
             "INSERT INTO period (job, period, due_ms, last_period, last_due_ms, count, business_date, result, version, decided_ms)

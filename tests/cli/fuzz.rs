@@ -154,7 +154,7 @@ fn no_command_line_panics() {
 
 /// Fault: as `no_command_line_panics`.
 #[test]
-fn what_is_not_understood_is_an_honest_exit_code() {
+fn any_arguments_give_a_documented_exit_code() {
     // Those that may go on for long, or ask about what is elsewhere, are only parsed.
     let long = [
         "run-worker",

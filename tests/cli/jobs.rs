@@ -14,7 +14,7 @@ fn the_runs_of_a_paused_job_wait_and_others_do_not() {
     );
     world
         .run("jobs pause ok")
-        .is(0, "job `ok` was paused already\n", "");
+        .is(0, "job `ok` was already paused\n", "");
     drain(&world);
     assert_eq!(show(&world, paused)["shown"], "blocked");
     assert_eq!(show(&world, other)["state"], "dead");

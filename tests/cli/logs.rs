@@ -49,7 +49,7 @@ fn each_attempt_has_its_own_output_and_the_last_is_the_default() {
     world.run(&format!("runs logs {run}")).is(
         3,
         "",
-        &format!("error: run {run} was not started yet\nhint: `--follow` waits for it\n"),
+        &format!("error: run {run} has not started yet\nhint: `--follow` waits for it\n"),
     );
     drain_all(&world);
     world.run(&format!("runs logs {run}")).is(0, "try 2\n", "");
@@ -83,7 +83,7 @@ fn a_log_that_was_removed_is_replaced_by_the_end_that_the_store_keeps() {
     let said = world.run(&format!("runs logs {long}"));
     assert_eq!(
         said.err,
-        "the log of attempt 1 is not kept any more; these are the last 4096 of 23893 bytes\n"
+        "the log of attempt 1 was pruned; these are the last 4096 of 23893 bytes\n"
     );
     assert!(
         said.out.ends_with("\n4999\n5000\n") && said.out.len() == 4096,

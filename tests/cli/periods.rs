@@ -98,7 +98,7 @@ fn periods_are_listed_newest_first_and_stretches_with_their_ends() {
     let caught = world.run("periods list --json --result caught_up").json(0);
     assert_eq!(caught["items"][0]["late_ms"], HOUR);
     let page = world.run("periods list --limit 1 --offset 1 --json");
-    assert_eq!(page.err, "there are more: go on with `--offset 2`\n");
+    assert_eq!(page.err, "there are more: continue with `--offset 2`\n");
     assert_eq!(field(&items(&page.json(0), "periods"), "run"), [json!(2)]);
 }
 
@@ -124,7 +124,7 @@ fn a_job_is_shown_with_its_last_periods() {
 }
 
 #[test]
-fn who_asks_for_periods_of_nobody_is_told_so() {
+fn periods_of_an_unknown_job_are_an_error() {
     let world = reported();
     world.run("periods list --job raport").is(
         3,
@@ -141,7 +141,7 @@ fn who_asks_for_periods_of_nobody_is_told_so() {
     world.run("periods list --job other").is(
         0,
         "",
-        "no periods: no scheduler has known a schedule of this job\n",
+        "no periods: no scheduler has loaded a schedule of this job yet\n",
     );
     // The history of a job outlives its definition.
     let old = items(
@@ -151,7 +151,7 @@ fn who_asks_for_periods_of_nobody_is_told_so() {
     assert_eq!(old.len(), 4);
     world.run("periods audit --job report").is(
         0,
-        "audited 1 schedule, 6 periods: no gap, no double\n",
+        "audited 1 schedule, 6 periods: no gaps, no duplicates\n",
         "",
     );
     world.run("periods list --job raport").fails(3);
@@ -171,7 +171,7 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
     let key = "2025-11-03T06:00[Asia/Almaty]";
     world.run(&format!("periods run report {key}")).is(
         0,
-        &format!("run 1 works period `{key}` of job `report`\n"),
+        &format!("run 1 is queued for period `{key}` of job `report`\n"),
         "",
     );
     let run = super::show(&world, 1);
@@ -212,14 +212,14 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
     );
     assert_eq!(
         again["hint"],
-        "`jobctl runs retry 1` lets an ended run go again"
+        "`jobctl runs retry 1` queues an ended run again"
     );
     super::drain(&world);
     assert_eq!(super::show(&world, 1)["state"], "succeeded");
 }
 
 #[test]
-fn a_row_of_several_is_taken_apart_at_any_key() {
+fn a_row_of_several_periods_can_be_split_at_any_key() {
     for (day, rest) in [
         (
             3,
@@ -303,13 +303,13 @@ fn a_period_that_cannot_be_worked_is_refused_with_the_reason() {
     refused("2025-11-02T06:00[UTC]").is(
         4,
         "",
-        "error: period `2025-11-02T06:00[UTC]` of job `report` has run 1 already; nothing was done\n\
-         hint: `jobctl runs retry 1` lets an ended run go again\n",
+        "error: period `2025-11-02T06:00[UTC]` of job `report` already has run 1; nothing was done\n\
+         hint: `jobctl runs retry 1` queues an ended run again\n",
     );
     assert!(
         refused("2025-11-06T06:00[UTC]")
             .fails(4)
-            .contains("has run 2 already")
+            .contains("already has run 2")
     );
     sql(&world, "DELETE FROM run WHERE id = 1");
     assert!(
@@ -360,7 +360,7 @@ fn a_period_that_cannot_be_worked_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_job_without_its_schedule_can_still_work_what_was_skipped() {
+fn a_skipped_period_can_be_run_after_the_schedule_was_removed() {
     let world = reported();
     write(&world, &[("report", "")]);
     let now = at("2025-11-09T00:00:00Z");
@@ -390,7 +390,7 @@ fn a_job_that_no_scheduler_ever_knew_has_no_periods_yet() {
     world.run("periods list --job later").is(
         0,
         "",
-        "no periods: no scheduler has known a schedule of this job\n",
+        "no periods: no scheduler has loaded a schedule of this job yet\n",
     );
 }
 
@@ -491,7 +491,8 @@ fn a_year_of_every_kind_has_no_gap_and_no_double() {
     assert_eq!(said.err, "");
     let out = said.ok();
     assert!(
-        out.starts_with("audited 5 schedules, ") && out.ends_with(" periods: no gap, no double\n"),
+        out.starts_with("audited 5 schedules, ")
+            && out.ends_with(" periods: no gaps, no duplicates\n"),
         "{out}"
     );
     let document = world.run("periods audit --json").json(0);
@@ -585,7 +586,7 @@ fn an_audit_names_what_was_damaged() {
 }
 
 #[test]
-fn findings_are_told_in_words() {
+fn findings_are_reported_in_words() {
     let world = reported();
     sql(
         &world,
@@ -611,7 +612,7 @@ fn a_rule_that_cannot_be_read_is_a_finding() {
 }
 
 #[test]
-fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
+fn overdue_periods_are_a_notice_but_no_finding() {
     let world =
         crate::scheduler::lab::world(&[("report", "cron = '0 6 * * *'"), ("tick", "every = '1d'")]);
     drop(planner(&world, at("2025-11-01T12:00:00Z")));
@@ -620,7 +621,7 @@ fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
         (said.code, said.out.as_str()),
         (
             Some(0),
-            "audited 2 schedules, 0 periods: no gap, no double\n"
+            "audited 2 schedules, 0 periods: no gaps, no duplicates\n"
         )
     );
     assert!(
@@ -633,13 +634,16 @@ fn what_is_due_and_not_opened_is_no_finding_but_is_said() {
     );
     let none = World::new();
     drop(none.store());
-    none.run("periods audit")
-        .is(0, "audited 0 schedules, 0 periods: no gap, no double\n", "");
+    none.run("periods audit").is(
+        0,
+        "audited 0 schedules, 0 periods: no gaps, no duplicates\n",
+        "",
+    );
 }
 
 /// Zone data that change an hour after a period was opened bring its key again; it was told.
 #[test]
-fn a_key_that_moved_is_told_by_its_old_row() {
+fn a_moved_period_key_is_found_in_its_old_row() {
     let world = crate::scheduler::lab::world(&[(
         "report",
         "cron = '0 9 * * *'\ntimezone = 'America/Vancouver'\nend = '2025-11-05'",
@@ -681,7 +685,7 @@ fn a_million_seconds_in_one_row_are_audited_in_moments() {
     let out = world.run("periods audit -q").ok();
     assert_eq!(
         out,
-        "audited 1 schedule, 1000000 periods: no gap, no double\n"
+        "audited 1 schedule, 1000000 periods: no gaps, no duplicates\n"
     );
     // Without optimisation; a release build takes a tenth.
     let took = begin.elapsed();

@@ -51,7 +51,7 @@ fn a_list_shows_the_newest_first_and_fits_its_columns() {
         0,
         "RUN  JOB         QUEUE    STATE    ATTEMPTS  WHEN   ERROR\n\
          \u{20} 2  send-email  default  delayed         0  in 1h\n",
-        "there are more: go on with `--before 2`\n",
+        "there are more: continue with `--before 2`\n",
     );
     world.run("runs list --state dead").is(0, "", "no runs\n");
     world.run("runs list -q --state dead").is(0, "", "");
@@ -160,11 +160,11 @@ fn a_run_is_shown_with_the_documented_fields() {
 }
 
 #[test]
-fn what_does_not_exist_is_exit_3_and_what_is_no_id_exit_2() {
+fn unknown_ids_are_exit_3_and_invalid_ids_exit_2() {
     let world = world();
     enqueue(&world, "ok");
     let unknown = "error: unknown run 99\n\
-                   hint: `jobctl runs list` shows the newest; ended runs are pruned in time\n";
+                   hint: `jobctl runs list` shows the newest; ended runs are pruned after a time\n";
     for words in [
         "runs show 99",
         "runs cancel 99",
@@ -234,7 +234,7 @@ fn a_running_run_is_ended_by_its_worker() {
         "{err}"
     );
     assert!(err.ends_with("; only ended runs can be retried\n"), "{err}");
-    let asked = format!("run {run} is running; its worker ends it\n");
+    let asked = format!("run {run} is running; its worker stops it\n");
     world.run(&format!("runs cancel {run}")).is(0, &asked, "");
     world
         .run(&format!("runs wait {run} --timeout 20s"))

@@ -169,7 +169,7 @@ fn every_option_of_a_rule_counts() {
     ended.is(
         0,
         "at 06:00 every day, UTC, until 2020-01-01\n",
-        "nothing is due in this time\n",
+        "no period is due in this time\n",
     );
 }
 
@@ -266,7 +266,7 @@ fn wrong_rules_are_exit_2_and_name_the_option() {
         ),
         (
             "job|--at|06:00|--timezone|UTC",
-            "error: job `job` has its rule in the catalogue, and another one is given\nhint: leave out the job, or the options of the rule\n",
+            "error: job `job` has its rule in the catalogue, but options of another rule are given\nhint: leave out the job, or the options of the rule\n",
         ),
         (
             "--at|06:00|--timezone|UTC|--from|2200-01-01T00:00:00Z",
@@ -364,7 +364,7 @@ fn jobs_list_and_show_say_rules_in_words() {
     let schedule = "schedule:  at 06:00 on the first business day of each month, Asia/Almaty\n           \
         calendar kz\n           \
         caught up if it is missed by over 1m: up to 3, not older than one spacing\n           \
-        cancels one that is waiting or running\n           \
+        cancels the previous one if it still waits or runs\n           \
         delayed by up to 2m, always the same for a period\n           \
         branch = Almaty\n\
         next:      ";
@@ -593,7 +593,7 @@ fn bad_schedules_are_refused_with_line_and_caret() {
 }
 
 #[test]
-fn contradictions_are_told_all_at_once() {
+fn contradictory_keys_are_all_reported_at_once() {
     let zone = "timezone = \"Europe/Berlin\"\n";
     let both = complaints(&format!(
         "cron = \"*/5 * * * *\"\ngap = \"skip\"\nfold = \"both\"\n{zone}"
@@ -710,7 +710,7 @@ fn parameters_of_a_schedule_are_those_of_the_job() {
         )
     };
     let missing = complaint(
-        "the schedule does not give `to`, which job `r` requires",
+        "the schedule has no parameter `to`, which job `r` requires",
         (4, 8),
         "[job.r.schedule]",
         8,
@@ -739,7 +739,7 @@ fn parameters_of_a_schedule_are_those_of_the_job() {
 }
 
 #[test]
-fn check_warns_about_what_is_probably_not_meant() {
+fn check_warns_about_settings_that_are_probably_not_intended() {
     let text = |schedule: &str| {
         format!("[job.r]\ncommand = \"true\"\n[job.r.schedule]\ntimezone = \"UTC\"\n{schedule}\n")
     };
@@ -796,7 +796,7 @@ fn a_crontab_becomes_a_catalogue() {
     let input =
         b"# backups\n0 2 * * 1-5 /opt/backup.sh --full\n@reboot /opt/x\n0 22-2 * * * night\n";
     let said = world.run_with_input("import crontab - --timezone Europe/Berlin", input);
-    let why = "line 4 was not taken over: the range `22-2` of the hour field runs backwards (write `22-23,0-2`)\n";
+    let why = "line 4 was left out: the range `22-2` of the hour field runs backwards (write `22-23,0-2`)\n";
     assert_eq!(
         (said.code, said.err.as_str()),
         (Some(1), format!("warning: {why}").as_str())

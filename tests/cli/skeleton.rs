@@ -153,7 +153,7 @@ fn a_store_directory_that_cannot_be_made_is_an_error_that_says_so() {
 }
 
 #[test]
-fn the_catalogue_says_where_the_state_is() {
+fn the_catalogue_names_the_store_directory() {
     let mut world = World::with_catalogue("[store]\npath = \"here\"\n");
     world.set("JOBCTL_STORE", "");
     world.run("migrate -q").ok();
@@ -182,7 +182,7 @@ fn another_database_and_a_newer_schema_are_refused_and_left_alone() {
     drop(newer);
     let refused = format!(
         "error: `jobctl.db` has schema {} and this jobctl knows up to {known}; the file was not changed\n\
-         hint: install the version of jobctl that last worked on it, or a newer one\n",
+         hint: install the version of jobctl that last used it, or a newer one\n",
         known + 1
     );
     for words in ["migrate", "status", "runs list"] {

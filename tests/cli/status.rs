@@ -54,7 +54,7 @@ fn scheduler(world: &World, begin: &str) -> (String, Value) {
 }
 
 #[test]
-fn schedules_without_a_scheduler_are_told() {
+fn schedules_without_a_scheduler_are_reported() {
     let world = lab::world(&[("report", "every = '1d'"), ("other", "")]);
     drop(world.store());
     // Nobody has read the catalogue but us.
@@ -94,7 +94,7 @@ fn schedules_without_a_scheduler_are_told() {
 }
 
 #[test]
-fn a_scheduler_that_runs_is_told_with_what_is_next() {
+fn a_scheduler_that_runs_is_reported_with_what_is_next() {
     let world = lab::world(&[("report", "every = '366d'")]);
     let running = world.start("schedule");
     until("a scheduler leads", || {
@@ -153,7 +153,7 @@ fn a_scheduler_that_runs_is_told_with_what_is_next() {
 }
 
 #[test]
-fn held_calendar_rules_are_told_until_when() {
+fn held_calendar_rules_are_reported_until_when() {
     let world = lab::world(&[("report", "cron = '0 6 * * *'")]);
     let now_ms = jobctl::clock::wall_ms();
     // The clock was two days behind until a moment ago.
@@ -166,11 +166,11 @@ fn held_calendar_rules_are_told_until_when() {
         Planner::start(world.opened(), &lab::catalogue(&world), &boot_id, before).unwrap();
     planner.tick(before, 0).unwrap();
     drop(planner);
-    let (line, status) = scheduler(&world, "calendar rules");
+    let (line, status) = scheduler(&world, "calendar schedules");
     assert!(
-        line.starts_with("calendar rules are held until ")
+        line.starts_with("calendar schedules are on hold until ")
             && line.ends_with(
-                ": the clock jumped forwards by 2d; `jobctl schedule --accept-clock` if it is right"
+                ": the clock jumped forwards by 2d; if it is right now, run `jobctl schedule --accept-clock`"
             ),
         "{line}"
     );
@@ -183,7 +183,8 @@ fn held_calendar_rules_are_told_until_when() {
         "{status}"
     );
     // The tests' own slowness may change the minute.
-    let jump = "the clock jumped forwards by 2d; `jobctl schedule --accept-clock`";
+    let jump =
+        "the clock jumped forwards by 2d; if it is right now, run `jobctl schedule --accept-clock`";
     for words in ["next", "jobs show report", "runs why --job report"] {
         let said = world.run(words);
         assert!((said.out + &said.err).contains(jump), "{words}");
@@ -202,7 +203,7 @@ fn about_the_clock(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_command_about_a_schedule_says_what_the_clock_keeps_it_from() {
+fn every_command_about_a_schedule_reports_holds_by_the_clock() {
     let world = lab::world(&[
         ("report", "cron = '0 6 * * *'"),
         ("elapsed", "every = '1h'"),
@@ -315,8 +316,8 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
     assert_eq!(shown(&world), ["blocked", "blocked"]);
     let status = world.run("status").ok();
     for line in [
-        "runs of job `gone` wait in queue `default`, but no catalogue that was read has this job: `jobctl runs why --job gone`\n",
-        "runs of job `stays` wait in queue `old`, but no catalogue that was read has this queue: `jobctl runs why --job stays`\n",
+        "runs of job `gone` wait in queue `default`, but no loaded catalogue has this job: `jobctl runs why --job gone`\n",
+        "runs of job `stays` wait in queue `old`, but no loaded catalogue has this queue: `jobctl runs why --job stays`\n",
     ] {
         assert!(status.contains(line), "{status}");
         let doctor = world.run("doctor").out;
@@ -325,12 +326,12 @@ fn runs_that_no_worker_can_take_are_named_and_shown_as_blocked() {
     let unknown = world.run("status --json").json(0)["unknown"].clone();
     assert_eq!(unknown.as_array().map(Vec::len), Some(2), "{unknown}");
     let show = world.run("runs show 1").ok();
-    let words = "blocked: no catalogue that was read has its job or its queue";
+    let words = "blocked: no loaded catalogue has its job or its queue";
     assert!(show.contains(words), "{show}");
 }
 
 #[test]
-fn a_catalogue_that_cannot_be_loaded_any_more_is_told() {
+fn a_catalogue_that_cannot_be_loaded_any_more_is_reported() {
     let world = world();
     drain(&world);
     assert_eq!(

@@ -23,7 +23,7 @@ fn open(world: &World) -> usize {
 }
 
 #[test]
-fn many_rows_are_asked_about_and_few_are_not() {
+fn a_terminal_is_asked_about_many_rows_but_not_about_few() {
     let world = world();
     let lines: String = (0..11).map(|_| "{\"job\":\"bad\"}\n").collect();
     world.run_with_input("enqueue -q --from -", lines.as_bytes());

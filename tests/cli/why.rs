@@ -105,15 +105,15 @@ fn a_run_without_a_worker_says_how_to_start_one() {
          open    queue default  0 running\n\
          closed  workers        no worker is alive\n\
          \u{20}       -> `jobctl run-worker` starts one\n\
-         open    order          nothing is ahead of it\n\
+         open    order          no run is ahead of it\n\
          \n\
-         expected start: unknown: what is closed opens by no clock\n"
+         expected start: unknown (a closed gate has no known opening time)\n"
     );
 }
 
 /// Proves: as `the_answer_and_the_claim_agree`.
 #[test]
-fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_told() {
+fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_reported() {
     let world = world();
     let process = worker(&world, "--slots 2 --queue default");
     let (first, second) = (enqueue(&world, "mail"), enqueue(&world, "mail"));
@@ -132,9 +132,9 @@ fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_told() {
          open    queue default  2 running\n\
          closed  workers        2 of 2 slots busy over 1 worker\n\
          \u{20}       -> `jobctl workers list`; `jobctl run-worker --queue default` starts another\n\
-         open    order          nothing is ahead of it\n\
+         open    order          no run is ahead of it\n\
          \n\
-         expected start: unknown: what is closed opens by no clock\n"
+         expected start: unknown (a closed gate has no known opening time)\n"
     );
     let said = why(&world, &third.to_string());
     let limit = said["gates"]
@@ -167,7 +167,7 @@ fn a_full_limit_names_who_holds_it_and_a_dead_worker_is_told() {
     // Another queue: its own worker is missing.
     let low = enqueue(&world, "ok --queue low");
     let said = why(&world, &low.to_string());
-    let none = "1 worker alive, and none serves queue `low`; served: default";
+    let none = "1 worker alive, but none serves queue `low`; served: default";
     assert_eq!(gate(&said, "workers"), (false, none.to_owned()));
     process.signal("KILL");
     process.end();
@@ -212,7 +212,7 @@ fn a_paused_job_is_resumed_by_the_hint() {
 }
 
 #[test]
-fn what_opens_by_time_alone_has_an_expected_start() {
+fn gates_that_open_by_time_give_an_expected_start() {
     let world = world();
     let first = enqueue(&world, "slow");
     let (flaky, late) = (
@@ -253,7 +253,7 @@ fn what_opens_by_time_alone_has_an_expected_start() {
 }
 
 #[test]
-fn a_deadline_that_comes_first_is_told() {
+fn a_deadline_that_comes_first_is_reported() {
     let world = world();
     let late = world.enqueue_as(|new| {
         new.due_ms += 3_600_000;
@@ -262,14 +262,14 @@ fn a_deadline_that_comes_first_is_told() {
     let said = why(&world, &late.run.to_string());
     let (open, detail) = gate(&said, "deadline");
     assert!(
-        !open && detail.ends_with("the run becomes a dead letter unstarted"),
+        !open && detail.ends_with("the run will become a dead letter without a start"),
         "{detail}"
     );
     assert_eq!(said["expected_start"], Value::Null);
 }
 
 #[test]
-fn queues_that_are_paused_or_served_first_and_slots_that_are_kept() {
+fn pauses_ranks_and_reserved_slots_are_explained() {
     let world = world();
     let report = enqueue(&world, "report");
     let _worker = worker(&world, "--slots 1 --queue default,night,urgent");
@@ -279,7 +279,7 @@ fn queues_that_are_paused_or_served_first_and_slots_that_are_kept() {
         gate(&said, "queue night"),
         (false, "paused by the catalogue".to_owned())
     );
-    let kept = "worker 1: 1 free slot kept for queue urgent";
+    let kept = "worker 1: 1 free slot reserved for queue urgent";
     assert_eq!(gate(&said, "workers"), (false, kept.to_owned()));
     let said = why(&world, "--queue urgent");
     assert_eq!((&said["run"], &said["job"]), (&Value::Null, &Value::Null));
@@ -294,7 +294,7 @@ fn queues_that_are_paused_or_served_first_and_slots_that_are_kept() {
 }
 
 #[test]
-fn a_job_is_answered_by_its_next_run_and_without_one_by_what_it_would_pass() {
+fn why_of_a_job_explains_its_next_run_or_the_gates_of_a_new_one() {
     let world = world();
     let (first, second) = (enqueue(&world, "mail"), enqueue(&world, "mail"));
     let said = why(&world, "--job mail");
@@ -337,7 +337,7 @@ fn a_run_that_waits_for_others_names_them() {
 }
 
 #[test]
-fn a_run_that_is_worked_by_hand_is_nobody_elses_and_its_process_serves_no_queue() {
+fn a_foreground_run_is_reserved_and_its_process_serves_no_queue() {
     let world = world();
     world.run("enqueue -q ok --delay 1h").ok();
     let _foreground = world.start("run flaky");
@@ -346,7 +346,7 @@ fn a_run_that_is_worked_by_hand_is_nobody_elses_and_its_process_serves_no_queue(
         said.code == Some(0) && said.out.contains("\"failures\":1")
     });
     let said = why(&world, "2");
-    let kept = "kept by a `jobctl run` (worker 1), which alone starts it";
+    let kept = "reserved for a `jobctl run` (worker 1); no other worker starts it";
     assert_eq!(gate(&said, "jobctl run"), (true, kept.to_owned()));
     assert!(gates(&said, "workers").is_empty(), "{said}");
     assert_eq!(said["expected_start"], show(&world, 2)["due"]);
@@ -360,7 +360,7 @@ fn a_run_that_is_worked_by_hand_is_nobody_elses_and_its_process_serves_no_queue(
 }
 
 #[test]
-fn what_runs_or_has_ended_says_so() {
+fn running_and_ended_runs_are_explained() {
     let world = world();
     let _worker = worker(&world, "--queue default");
     let (runs, ended) = (enqueue(&world, "mail"), enqueue(&world, "ok"));
@@ -393,14 +393,14 @@ fn what_runs_or_has_ended_says_so() {
 }
 
 #[test]
-fn what_does_not_exist_is_exit_3_and_one_thing_must_be_asked() {
+fn unknown_names_are_exit_3_and_one_subject_is_required() {
     let world = world();
     enqueue(&world, "ok");
     world.run("runs why 99").is(
         3,
         "",
         "error: unknown run 99\n\
-         hint: `jobctl runs list` shows the newest; ended runs are pruned in time\n",
+         hint: `jobctl runs list` shows the newest; ended runs are pruned after a time\n",
     );
     world.run("runs why --job mial").is(
         3,

@@ -72,12 +72,12 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
     world.run(&format!("workers kill {id}")).is(
         0,
         &format!("worker {id} was killed\n"),
-        "it held 1 runs; the next worker recovers them\n",
+        "it held 1 run; the next worker recovers them\n",
     );
     assert_eq!(hung.end().code, None);
     assert_eq!(workers(&world)[0]["alive"], false);
     let gone = format!(
-        "error: cannot kill worker {id}: its process is gone already\n\
+        "error: cannot kill worker {id}: its process is already gone\n\
                         hint: any other worker recovers its runs\n"
     );
     world.run(&format!("workers kill {id}")).is(4, "", &gone);
@@ -93,7 +93,7 @@ fn a_hung_worker_is_killed_and_its_run_is_recovered_by_another() {
 
 /// Fault: as `a_worker_whose_lock_file_was_taken_away_stops_in_bounded_time`.
 #[test]
-fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
+fn a_process_with_a_reused_pid_is_not_killed() {
     let world = world();
     let mut store = world.store();
     let row = jobctl::store::WorkerRow {
@@ -112,12 +112,12 @@ fn a_process_that_only_has_the_number_of_a_worker_is_not_killed() {
     };
     store.write(|tx| tx.add_worker(&row)).unwrap();
     let err = world.run("workers kill 5").fails(4);
-    assert!(err.contains("its process is gone already"), "{err}");
+    assert!(err.contains("its process is already gone"), "{err}");
 }
 
 /// Proves (leftovers): a forged row gets no process killed.
 #[test]
-fn a_forged_row_lets_nobody_be_killed() {
+fn a_forged_row_does_not_get_a_process_killed() {
     let world = world();
     let mut victim = std::process::Command::new("sleep")
         .arg("60")
@@ -147,7 +147,7 @@ fn a_forged_row_lets_nobody_be_killed() {
     );
     let err = world.run("workers kill 5 --gone").fails(4);
     assert!(
-        err.contains("cannot take worker 5 for gone: it is alive"),
+        err.contains("cannot declare worker 5 gone: it is alive"),
         "{err}"
     );
     assert_eq!(victim.try_wait().unwrap(), None);

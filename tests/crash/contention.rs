@@ -46,7 +46,7 @@ fn enqueue_beside(enqueuers: usize, workers: usize, during: Duration) -> Vec<Dur
     let acknowledged = acknowledged.into_inner().expect("no panic");
     for (run, _) in &acknowledged {
         let state = store
-            .whereabouts(*run)
+            .run_location(*run)
             .expect("a run")
             .expect("it is there")
             .0;

@@ -51,7 +51,7 @@ fn settle(world: &World, point: &str) {
     assert_eq!(said.code, Some(0), "{point}: {}", said.err);
     let store = world.store();
     for run in store.existing(RunId(0), RunId(i64::MAX)).expect("runs") {
-        let state = store.whereabouts(run).expect("a run").expect("a run").0;
+        let state = store.run_location(run).expect("a run").expect("a run").0;
         assert_eq!(state, State::Succeeded, "{point}: run {run}");
     }
     assert_eq!(store.verify().expect("an answer"), [], "{point}");

@@ -317,7 +317,7 @@ fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
     drop(first);
     let said = shown();
     assert!(
-        said.contains("blocked: worker 1 is gone and not recovered yet"),
+        said.contains("blocked: worker 1 is gone and its runs are not recovered yet"),
         "{said}"
     );
     // What is no lock of ours says nothing, and is not followed: the process decides.
@@ -326,7 +326,7 @@ fn a_run_of_a_worker_that_is_gone_says_why_it_waits() {
     std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
     let said = shown();
     assert!(
-        said.contains("blocked: worker 1 is gone and not recovered yet"),
+        said.contains("blocked: worker 1 is gone and its runs are not recovered yet"),
         "{said}"
     );
     fs::write(world.root().join("go"), "").unwrap();

@@ -257,7 +257,7 @@ fn an_import_over_a_failing_disk_stores_every_line_once() {
 
 /// Proves: as `enqueuers_at_once_never_store_more_than_there_is_room_for`.
 #[test]
-fn an_import_that_fills_its_queue_over_a_failing_disk_says_where_to_go_on() {
+fn an_import_that_fills_its_queue_over_a_failing_disk_reports_the_next_line() {
     const ROOM: i64 = 1000;
     for nth in [1, 2, 3, 4, 5] {
         let bound = format!("{CATALOGUE}\n[queue.default]\nmax_waiting = {ROOM}\n");

@@ -33,7 +33,7 @@ fn fill(world: &World, count: usize) {
     }
 }
 
-const FULL: &str = "error: queue `default` is full: 4 runs wait, at most 4 may; nothing was enqueued\n\
+const FULL: &str = "error: queue `default` is full: 4 of 4 runs waiting; nothing was enqueued\n\
     hint: try again in 30s; `jobctl queues set default max_waiting=N` raises it\n";
 
 #[test]
@@ -49,7 +49,7 @@ fn a_full_queue_is_exit_75_with_a_time_to_try_again_and_stores_nothing() {
     let refusal = world.run("enqueue free --json").json(75);
     let expected = json!({
         "schema": "jobctl.error/1", "exit": 75, "retry_after_ms": 30_000, "full": "queue default", "waiting": 4,
-        "max_waiting": 4, "error": "queue `default` is full: 4 runs wait, at most 4 may; nothing was enqueued",
+        "max_waiting": 4, "error": "queue `default` is full: 4 of 4 runs waiting; nothing was enqueued",
         "hint": "try again in 30s; `jobctl queues set default max_waiting=N` raises it",
     });
     assert_eq!(refusal, expected);
@@ -73,10 +73,10 @@ fn a_tenant_with_too_much_waiting_does_not_stop_others() {
     world.run("enqueue free --tenant acme --queue low").is(
         75,
         "",
-        "error: tenant `acme` is full: 2 runs wait, at most 2 may; nothing was enqueued\n\
+        "error: tenant `acme` is full: 2 of 2 runs waiting; nothing was enqueued\n\
          hint: try again in 30s; `max_waiting` in `[tenants]` or `[tenants.acme]` raises it\n",
     );
-    let line = "tenant `acme` is full and refused: 2 runs wait, at most 2 may\n";
+    let line = "tenant `acme` is full and refuses enqueues: 2 of 2 runs waiting\n";
     let status = world.run("status").ok();
     assert!(status.contains(line), "{status}");
     assert_eq!(
@@ -108,7 +108,7 @@ fn operators_see_what_is_full_and_make_room() {
         .collect();
     assert_eq!(words[0][6..], ["WAITING", "REFUSES"]);
     assert_eq!(words[2][6..], ["4/4", "full"], "{list}");
-    let line = "queue `default` is full and refused: 4 runs wait, at most 4 may\n";
+    let line = "queue `default` is full and refuses enqueues: 4 of 4 runs waiting\n";
     let status = world.run("status").ok();
     assert!(status.contains(line), "{status}");
     let doctor = world.run("doctor").out;
@@ -198,7 +198,7 @@ fn an_import_stores_what_fits_and_goes_on_where_it_stopped() {
     world.run(&format!("enqueue --from {path} --request-id i1 -q")).is(
         75,
         "",
-        "error: queue `default` is full: 4 runs wait, at most 4 may; lines 1 to 6 are enqueued\n\
+        "error: queue `default` is full: 4 of 4 runs waiting; lines 1 to 6 are enqueued\n\
          hint: try again in 30s; `jobctl queues set default max_waiting=N` raises it, then repeat it with `--request-id i1`\n",
     );
     stored(&world, 4);
@@ -303,14 +303,14 @@ fn a_refused_run_in_the_foreground_is_no_dead_worker() {
 }
 
 #[test]
-fn what_refuses_is_shown_although_nothing_was_stored() {
+fn a_refusal_by_a_new_catalogue_shows_in_status() {
     let world = World::with_catalogue("[job.free]\ncommand = \"true\"\n");
     fill(&world, 3);
     world.write_catalogue("[queue.default]\nmax_waiting = 2\n[job.free]\ncommand = \"true\"\n");
     let refusal = world.run("enqueue free").fails(75);
-    assert!(refusal.contains("3 runs wait, at most 2 may"), "{refusal}");
+    assert!(refusal.contains("3 of 2 runs waiting"), "{refusal}");
     let status = world.run("status").ok();
-    let line = "queue `default` is full and refused: 3 runs wait, at most 2 may\n";
+    let line = "queue `default` is full and refuses enqueues: 3 of 2 runs waiting\n";
     assert!(status.contains(line), "{status}");
 }
 
@@ -348,7 +348,7 @@ fn a_catalogue_that_was_read_before_a_newer_one_is_not_put_in_force_after_it() {
         ))
         .fails_not();
     let status = world.run("status").ok();
-    let line = "queues, limits and tenants are as `";
+    let line = "queues, limits and tenants come from `";
     assert!(status.contains(line), "{status}");
     world.run("run-worker --queue low --drain -q").fails_not();
     assert!(!world.run("status").ok().contains(line));

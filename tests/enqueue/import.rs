@@ -269,7 +269,7 @@ fn a_signal_ends_it_between_two_slices() {
         assert!(
             String::from_utf8(output.stderr)
                 .unwrap()
-                .ends_with("to go on with line 301\n")
+                .ends_with("to continue with line 301\n")
         );
     }
 }
@@ -294,7 +294,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
     let document = said.json(1);
     let error = document["error"].as_str().unwrap();
     assert!(
-        error.starts_with(&format!("`{path}` changed while it was imported")),
+        error.starts_with(&format!("`{path}` changed during the import")),
         "{error}"
     );
 }

@@ -102,14 +102,14 @@ fn a_bad_request_is_refused_before_there_is_a_store() {
             "--tenant",
             "../../etc",
             2,
-            "error: bad tenant `../../etc`\nhint: use up to 64 small letters, digits, `.`, `_` and `-`, the first a \
+            "error: bad tenant `../../etc`\nhint: use up to 64 lower-case letters, digits, `.`, `_` and `-`, the first a \
              letter or digit\n",
         ),
         (
             "--tenant",
             "a%2fb",
             2,
-            "error: bad tenant `a%2fb`\nhint: use up to 64 small letters, digits, `.`, `_` and `-`, the first a \
+            "error: bad tenant `a%2fb`\nhint: use up to 64 lower-case letters, digits, `.`, `_` and `-`, the first a \
              letter or digit\n",
         ),
         (
@@ -158,7 +158,7 @@ fn a_bad_request_leaves_a_store_as_it_was() {
     );
     let key = "k".repeat(513);
     let err = format!(
-        "error: bad dedup key `{}…`: 513 bytes, the maximum is 512\nhint: give a short text that names the work, such as \
+        "error: bad dedup key `{}…`: 513 bytes, the maximum is 512\nhint: give a short text that identifies the work, such as \
          an id\n",
         "k".repeat(100)
     );
@@ -186,7 +186,7 @@ fn a_large_payload_is_refused_clearly() {
         &world,
         &["once", "--payload", "@2k.json"],
         2,
-        "error: the payload is too large: 2K, and job `once` takes up to 1K\n\
+        "error: the payload is too large: 2K, the maximum of job `once` is 1K\n\
          hint: give the id or path of the data instead of the data, or raise the job's `payload_max`\n",
     );
     let huge = vec![b'1'; (16 << 20) + 1];
@@ -194,7 +194,7 @@ fn a_large_payload_is_refused_clearly() {
     said.is(
         2,
         "",
-        "error: the payload is too large: no job takes over 16M\n\
+        "error: the payload is too large: the maximum is 16M\n\
          hint: give the id or path of the data instead of the data\n",
     );
     let largest = vec![b'1'; 16 << 20];
@@ -234,7 +234,7 @@ fn an_unreadable_catalogue_is_exit_78() {
 }
 
 #[test]
-fn a_state_that_cannot_be_made_is_exit_77() {
+fn a_store_that_cannot_be_created_is_exit_77() {
     let world = world();
     let said = world.run("enqueue plain --store /sys/jobctl").fails(77);
     assert!(

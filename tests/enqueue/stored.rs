@@ -290,7 +290,7 @@ fn a_changed_catalogue_counts_at_once() {
 }
 
 #[test]
-fn a_kept_catalogue_is_not_read() {
+fn a_cached_catalogue_is_not_parsed() {
     let world = world();
     crate::world::until("the catalogue is kept", || {
         world.run("enqueue plain").fails_not();
@@ -305,7 +305,7 @@ fn a_kept_catalogue_is_not_read() {
     let err = world.run("enqueue plain --payload 12345").fails(2);
     assert!(
         err.starts_with(
-            "error: the payload is too large: 5 bytes, and job `plain` takes up to 3 bytes\n"
+            "error: the payload is too large: 5 bytes, the maximum of job `plain` is 3 bytes\n"
         ),
         "{err}"
     );
@@ -346,7 +346,7 @@ fn an_interrupt_ends_the_wait_and_not_the_run() {
     let said = waiting.end();
     assert_eq!(
         (said.code, said.err.as_str()),
-        (Some(130), "run 2 goes on without being waited for\n")
+        (Some(130), "stopped waiting; run 2 continues\n")
     );
     let state: String = ask(&world, "SELECT state FROM run WHERE id = 2");
     assert_eq!(state, "waiting");

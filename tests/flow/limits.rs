@@ -324,7 +324,7 @@ fn a_run_in_the_foreground_stands_under_the_limits_too() {
 }
 
 #[test]
-fn what_is_paused_is_left_by_a_drain_of_all() {
+fn drain_all_leaves_paused_runs() {
     let world = World::with_catalogue(
         r#"
         [queue.low]

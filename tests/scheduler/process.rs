@@ -454,7 +454,7 @@ fn accepting_a_clock_that_is_not_on_hold_is_no_error() {
     world.run("schedule --once").ok();
     world
         .run("schedule --accept-clock")
-        .is(0, "nothing is held\n", "");
+        .is(0, "nothing to accept: no schedule is on hold\n", "");
 }
 
 #[test]
@@ -521,12 +521,12 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
     let said = world.run("schedule --accept-clock").ok();
     assert_eq!(
         said,
-        "accepted: the clock jumped forwards by 2d; schedules go on by it\n"
+        "accepted: the clock jumped forwards by 2d; schedules continue with the new time\n"
     );
     until("it continues", || periods(&world) > before + 1);
     world
         .run("schedule --accept-clock")
-        .is(0, "nothing is held\n", "");
+        .is(0, "nothing to accept: no schedule is on hold\n", "");
     scheduler.signal("TERM");
     let log = scheduler.end().err;
     assert!(

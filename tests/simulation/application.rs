@@ -184,7 +184,7 @@ impl Application {
         };
         let (stored, known) = match answer {
             Answer::Stored(stored) => (Some(stored), true),
-            // What it duplicates was durable before; what it replaced was not.
+            // An existing run was durable before, unless this enqueue replaced its parameters.
             Answer::Unknown(stored)
                 if stored.duplicate && !stored.replaced && wish.request_id().is_none() =>
             {

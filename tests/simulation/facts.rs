@@ -49,7 +49,7 @@ impl Actor {
     }
 }
 
-/// What an attempt is to count, when its worker ends it.
+/// What an attempt is to count, when its worker stops it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Counted {
     #[default]

@@ -25,7 +25,7 @@ pub(super) fn enqueue(host: &mut Host, store: &mut Store, worker: WorkerId) -> L
     let answer = host.write(Actor::Application, store, |tx| {
         let (answers, _) = tx.enqueue_fitting(std::slice::from_ref(&new), None, now_ms)?;
         let run = answers.first().map(|answer| answer.run);
-        run.map_or(Ok(()), |run| tx.keep_for(run, worker))?;
+        run.map_or(Ok(()), |run| tx.reserve_for(run, worker))?;
         Ok(run)
     });
     match &answer {

@@ -104,7 +104,7 @@ impl Host {
         let mut store = Store::in_memory(&name, start_ms).expect("a store");
         // Limits are the same in every edition.
         let catalogue = &editions()[0];
-        let kept = store.write(|tx| tx.keep_catalogue(catalogue, start_ms));
+        let kept = store.write(|tx| tx.apply_catalogue(catalogue, start_ms));
         kept.expect("the rules");
         let faults = *dice.pick(&[2, 8, 25]).expect("one");
         let host = Self {

@@ -210,7 +210,7 @@ fn fifos_in_a_store_hang_nobody() {
 }
 
 #[test]
-fn a_file_of_the_store_that_is_not_as_it_must_be_is_named_and_the_doctor_names_it_once() {
+fn a_wrong_file_in_a_store_is_named_and_doctor_reports_it_once() {
     type Harm = fn(&Path);
     let link: Harm = |path| {
         fs::remove_file(path).unwrap();
@@ -259,7 +259,7 @@ fn a_file_of_the_store_that_is_not_as_it_must_be_is_named_and_the_doctor_names_i
 }
 
 #[test]
-fn a_dead_workers_slot_that_was_replaced_by_a_link_is_removed_and_not_what_it_names() {
+fn removing_a_dead_workers_slot_does_not_follow_a_link() {
     let victim = Victim::new();
     // Files of a worker that nobody knows are swept.
     fs::create_dir_all(victim.at("work")).unwrap();

@@ -71,7 +71,7 @@ fn a_truncated_database_is_refused_by_everyone() {
 
 /// Fault: as `a_truncated_database_is_refused_by_everyone`.
 #[test]
-fn a_damaged_page_is_said_by_whoever_meets_it_and_stops_a_worker() {
+fn a_damaged_page_is_reported_by_each_reader_and_stops_a_worker() {
     for (name, met_by) in [
         (
             "run",

@@ -10,7 +10,7 @@ use crate::world::{World, new_run, until};
 
 /// Proves: as `a_replaced_file_is_noticed`.
 #[test]
-fn what_was_committed_into_a_moved_file_is_not_acknowledged() {
+fn a_commit_to_a_moved_file_is_not_acknowledged() {
     let world = World::new();
     let mut store = world.store();
     let (from, to) = (
@@ -97,7 +97,7 @@ fn an_old_log_is_not_taken_for_that_of_a_new_database() {
     fs::write(state.join("jobctl.db-wal"), &log).unwrap();
     let said = world.run("enqueue a").fails(74);
     assert!(
-        said.contains("is there without its database; nothing was created"),
+        said.contains("exists without its database; nothing was created"),
         "{said}"
     );
     assert_eq!(fs::read(state.join("jobctl.db-wal")).unwrap(), log);
@@ -127,11 +127,7 @@ fn the_database_of_another_store_is_refused() {
     .unwrap();
     let said = world.run("enqueue a");
     assert_eq!(said.code, Some(74), "{}", said.err);
-    assert!(
-        said.err.contains("lived here; nothing was changed"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("but the store here was "), "{}", said.err);
 }
 
 /// Proves (durable): a run id is never given twice.

@@ -91,7 +91,7 @@ fn a_store_directory_that_others_may_enter_is_refused_by_every_command() {
 
 /// Proves: as `nobody_but_its_owner_uses_a_store`.
 #[test]
-fn a_state_that_anyone_could_replace_is_refused_and_not_made() {
+fn a_store_that_anyone_could_replace_is_refused_and_not_created() {
     let world = world();
     let shared = world.root().join("shared");
     fs::create_dir(&shared).unwrap();
@@ -117,7 +117,7 @@ fn a_state_that_anyone_could_replace_is_refused_and_not_made() {
 }
 
 #[test]
-fn a_group_that_could_replace_the_state_is_a_warning_of_the_doctor() {
+fn a_group_that_could_replace_the_store_is_a_warning_of_doctor() {
     let world = world();
     let shared = world.root().join("shared");
     fs::create_dir(&shared).unwrap();
@@ -254,7 +254,7 @@ fn root_acts_with_the_rights_of_the_owner() {
 
 /// Proves: as `root_acts_with_the_rights_of_the_owner`.
 #[test]
-fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
+fn a_users_catalogue_cannot_send_root_to_another_users_store() {
     let world = world();
     if !world.give_away() {
         return;
@@ -286,7 +286,7 @@ fn a_catalogue_of_a_user_sends_root_to_no_store_of_somebody_else() {
     assert_eq!(runs["items"][0]["state"], "waiting");
 }
 
-/// Proves: as `what_anyone_may_write_is_refused_for_every_user`.
+/// Proves: as `files_writable_by_everyone_are_refused_for_every_user`.
 #[test]
 fn a_service_user_uses_no_catalogue_that_anyone_may_write() {
     let world = world();
@@ -344,7 +344,7 @@ fn root_starts_no_commands_for_another_user() {
         let verb = words.split(' ').next().unwrap();
         assert!(
             said.starts_with(&format!(
-                "error: `{verb}` as root works no store of another user"
+                "error: `{verb}` refuses to run as root with the store of another user"
             )),
             "{said}"
         );
@@ -360,7 +360,7 @@ fn root_starts_no_commands_for_another_user() {
 
 /// Proves: as `root_acts_with_the_rights_of_the_owner`.
 #[test]
-fn what_is_in_a_store_lets_nobody_read_with_the_rights_of_root() {
+fn files_planted_in_a_store_are_not_read_with_the_rights_of_root() {
     let world = world();
     if !world.give_away() {
         return;

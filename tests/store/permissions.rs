@@ -25,7 +25,7 @@ fn modes(world: &World) -> Vec<(String, u32)> {
 
 /// Proves (owner): files are 0600 and directories 0700 whatever the umask, and a store works under any umask.
 #[test]
-fn the_state_is_private_whatever_the_umask() {
+fn a_store_is_private_with_any_umask() {
     let world = World::with_catalogue("[job.a]\ncommand = \"echo hello\"\n");
     // A connection of ours keeps the log and its index, which else go with the last process.
     assert_eq!(world.shell("umask 0; $jobctl enqueue a").code, Some(0));
@@ -45,7 +45,7 @@ fn the_state_is_private_whatever_the_umask() {
     assert_eq!(log.permissions().mode() & 0o777, 0o600);
 }
 
-/// Proves: as `the_state_is_private_whatever_the_umask`.
+/// Proves: as `a_store_is_private_with_any_umask`.
 #[test]
 fn a_store_works_under_any_umask() {
     for umask in ["0177", "0277", "0777"] {

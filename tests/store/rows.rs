@@ -148,7 +148,7 @@ fn every(nth: usize) {
 
 /// Fault (input): hostile rows of the database.
 #[test]
-fn whatever_stands_in_a_row_every_command_ends_with_an_exit_code_of_its_own() {
+fn every_command_survives_hostile_rows_with_a_documented_exit_code() {
     every(8);
 }
 

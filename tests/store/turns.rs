@@ -44,7 +44,8 @@ fn a_writer_that_never_lets_go_is_exit_75_and_nothing_is_stored() {
     let pid = std::process::id();
     let want = format!("error: the store was busy for 10 s: process {pid} (`");
     assert!(said.err.starts_with(&want), "{}", said.err);
-    let rest = "holds it; nothing was stored\nhint: try again; look at what process";
+    let rest =
+        "holds it; nothing was stored\nhint: try again; if this persists, check what process";
     assert!(said.err.contains(rest), "{}", said.err);
     drop(lock);
     assert_eq!(
@@ -83,7 +84,7 @@ fn a_stopped_process_that_holds_the_store_is_named() {
 
 /// Fault: as `an_enqueue_waits_for_a_foreign_writer`.
 #[test]
-fn a_reader_that_stays_does_not_stop_writers() {
+fn a_long_reader_does_not_block_writers() {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");
     world.enqueue("a");
     let reader = invariants::open(&world);

@@ -34,7 +34,7 @@ fn it_is_ready_when_its_schedules_are_in_force_and_says_what_is_next() {
 }
 
 #[test]
-fn a_reload_is_told_and_a_refused_one_stays_in_the_status() {
+fn a_reload_is_reported_and_a_refused_one_stays_in_the_status() {
     let world = World::with_catalogue(JOBS);
     let manager = Manager::new(&world);
     let scheduler = start(&manager, &world);

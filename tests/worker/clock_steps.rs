@@ -51,7 +51,7 @@ impl Lab {
             parent: None,
         };
         let begun = store.write(|tx| {
-            tx.keep_catalogue(&catalogue, now_ms)?;
+            tx.apply_catalogue(&catalogue, now_ms)?;
             tx.add_worker(&row)
         });
         begun.expect("a worker");
@@ -74,7 +74,7 @@ impl Lab {
             queues: &["default".into()],
             knows: &|_| true,
             terms: &|_| None,
-            known_behind: &|_| None,
+            known_after: &|_| None,
             max: 1,
             free: 1,
             is_short: &|_| false,

@@ -548,6 +548,6 @@ fn a_parameter_that_is_too_long_for_the_kernel_is_named() {
     let error = show(&world, run).row.last_error.unwrap();
     assert_eq!(
         error,
-        "cannot start: parameter `v` is too large: 140000 bytes, and the kernel takes up to 131040"
+        "cannot start: parameter `v` is too large: 140000 bytes, the maximum is 131040"
     );
 }

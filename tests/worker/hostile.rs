@@ -75,7 +75,7 @@ fn every_exit_code_is_kept_and_has_its_class() {
 
 /// Fault: as `every_exit_code_is_kept_and_has_its_class`.
 #[test]
-fn every_signal_is_told_by_its_number() {
+fn every_signal_is_reported_by_its_number() {
     let world = world(&jobs(
         "params.n.required = true\n",
         &[("probe", "ulimit -c 0; kill -$JOBCTL_PARAM_N $$; exit 3")],

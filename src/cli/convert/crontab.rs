@@ -15,18 +15,18 @@ use crate::zone_files;
 pub(super) struct Args {
     /// Crontab, `-` for standard input
     file: PathBuf,
-    /// Each line names a user, as in /etc/crontab; without this, the lines decide
+    /// Each line names a user, as in /etc/crontab [default: decided by the lines]
     #[arg(long, conflicts_with = "user")]
     system: bool,
     /// No line names a user, as in `crontab -l`
     #[arg(long)]
     user: bool,
-    /// Zone that cron used [default: that of this machine]
+    /// Time zone that cron used [default: that of this machine]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
 }
 
-/// Prints the draft; 1 when a line is not in it.
+/// Prints the draft. Returns exit code 1 if a line was left out.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let bytes = super::read(&args.file)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -62,16 +62,16 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         screen.raw(draft.text.as_bytes());
         screen.flush();
         if !known {
-            screen.warn("the time zone of this machine is not known: the draft has UTC");
+            screen.warn("the time zone of this machine is unknown; the draft uses UTC");
         }
         if draft.system && system.is_none() {
             screen.say(
-                "each line was read as having a user before its command; `--user` reads it without",
+                "each line was read with a user before its command; `--user` reads it without one",
             );
         }
         for left in &draft.leftovers {
             screen.warn(&format!(
-                "line {} was not taken over: {}",
+                "line {} was left out: {}",
                 left.line, left.message
             ));
         }

@@ -1,4 +1,4 @@
-//! `jobctl import ics`: the dates of an iCalendar file, one on a line, as `holidays_file` has them.
+//! `jobctl import ics`: the dates of an iCalendar file, one per line, in the format of `holidays_file`.
 
 use std::path::PathBuf;
 

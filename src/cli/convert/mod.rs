@@ -1,6 +1,6 @@
-//! `jobctl import`: what other programs know about schedules, as text for the catalogue.
+//! `jobctl import`: converts files of other programs to text for the catalogue.
 //!
-//! Rule: it prints and changes nothing; what it leaves out is said on standard error and makes it exit 1.
+//! Rule: it only prints; everything that it leaves out is reported on standard error and makes it exit with 1.
 
 mod crontab;
 mod ics;
@@ -13,10 +13,10 @@ use clap::Subcommand;
 use super::Context;
 use crate::error::{Error, Kind, Result};
 
-/// Largest file that is read: no crontab and no calendar of holidays is larger.
+/// Largest file that is read, bytes; no crontab and no holiday calendar is larger.
 const FILE_MAX: u64 = 16 << 20;
 
-/// Turn crontabs and holiday calendars into text for the catalogue
+/// Convert crontabs and holiday calendars to text for the catalogue
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -61,7 +61,7 @@ fn read(from: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What messages call the source.
+/// The name of the source in messages.
 fn name(from: &Path) -> String {
     if from.as_os_str() == "-" {
         "standard input".to_owned()

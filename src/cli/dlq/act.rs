@@ -1,8 +1,8 @@
 //! `jobctl dlq retry` and `jobctl dlq discard`: by id, or all open ones that match.
 //!
-//! Rule: which ones is decided once, at the beginning: a run that dies again while the command works is left alone.
+//! Rule: the runs are selected once, at the beginning: a run that dies again meanwhile is not touched a second time.
 
-use crate::cli::act::{Verb, confirmed, on_each, pretend};
+use crate::cli::act::{Verb, confirmed, dry_run, on_each};
 use crate::cli::ids::run_id;
 use crate::cli::{Context, filters};
 use crate::error::{Error, Kind, Result};
@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// Run ids
     #[arg(value_name = "ID", value_parser = run_id, conflicts_with_all = ["all", "job", "reason", "fingerprint"])]
     runs: Vec<RunId>,
-    /// All open ones
+    /// All open dead letters
     #[arg(long, conflicts_with_all = ["job", "reason", "fingerprint"])]
     all: bool,
     #[command(flatten)]
@@ -42,12 +42,12 @@ pub(super) struct Args {
     /// Print the ids of the runs and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
-/// Lets them run again.
+/// `dlq retry`
 pub(super) fn retry(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let actor = context.actor();
     act(args, RETRY, context, |tx, run, now_ms| {
@@ -55,7 +55,7 @@ pub(super) fn retry(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     })
 }
 
-/// Closes them.
+/// `dlq discard`
 pub(super) fn discard(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let actor = context.actor();
     act(args, DISCARD, context, |tx, run, now_ms| {
@@ -70,7 +70,10 @@ fn act(
     apply: impl Fn(&mut crate::store::Tx<'_>, RunId, i64) -> Result<crate::store::Handled>,
 ) -> anyhow::Result<u8> {
     if args.runs.is_empty() && !args.all && !args.filter.any() {
-        let message = format!("which dead letters to {}? nothing was done", verb.word);
+        let message = format!(
+            "no dead letters were selected to {}; nothing was done",
+            verb.word
+        );
         return Err(Error::new(Kind::Usage, message)
             .hint("give run ids, `--job`, `--reason`, `--fingerprint` or `--all`")
             .into());
@@ -87,7 +90,7 @@ fn act(
         args.runs
     };
     if args.dry_run {
-        return Ok(pretend(context, verb, &runs));
+        return Ok(dry_run(context, verb, &runs));
     }
     if runs.is_empty() {
         context.screen.say("no dead letters match");

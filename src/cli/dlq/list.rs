@@ -13,13 +13,13 @@ use crate::units::shown;
 /// Which open dead letters.
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterArgs {
-    /// Only of this job
+    /// Only dead letters of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// Only dead for this reason: permanent, exhausted, deadline, poison, crashed
+    /// Only with this reason: permanent, exhausted, deadline, poison, crashed
     #[arg(long, value_name = "REASON", value_parser = reason)]
     reason: Option<Reason>,
-    /// Only those that look alike, as `dlq list` shows it
+    /// Only with this fingerprint, as shown by `dlq list`
     #[arg(long, value_name = "HEX")]
     fingerprint: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `jobctl dlq`: runs that will not be tried again by themselves.
+//! `jobctl dlq`: dead letters, that is runs that are not retried automatically any more.
 
 mod act;
 mod list;
@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::Context;
 
-/// Dead letters: runs that will not be tried again by themselves
+/// Dead letters: runs that are not retried automatically any more
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,7 +21,7 @@ enum Verb {
     List(list::Args),
     /// Show the dead letter of a run
     Show(show::Args),
-    /// Let dead runs run again, due now
+    /// Queue dead runs again, due now
     Retry(act::Args),
     /// Close dead letters; their runs stay dead
     Discard(act::Args),

@@ -1,4 +1,4 @@
-//! What is going on in the store: who holds it, who works, what is stuck.
+//! The state of the store in use: blocked writers, workers, the scheduler, refused enqueues, stuck runs.
 
 use super::Finding;
 use crate::cli::pressure::Pressure;
@@ -8,7 +8,7 @@ use crate::cli::{Context, Paint, queues, rules, workers};
 use crate::store::{DeadFilter, Store};
 use crate::units::counted;
 
-/// From this size of the log on nobody seems to copy it back.
+/// Size of the write-ahead log from which on checkpoints seem to fail, bytes.
 const LOG_BYTES: u64 = 256 << 20;
 
 pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
@@ -30,10 +30,10 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether somebody keeps the store from all others.
+/// Whether a process blocks all other writers.
 fn turn(store: &Store) -> Finding {
-    match store.who_writes(super::place::PATIENCE) {
-        Ok(None) => Finding::ok("writers", "nobody holds up others"),
+    match store.blocking_writer(super::place::PATIENCE) {
+        Ok(None) => Finding::ok("writers", "no process blocks the others"),
         Ok(Some(error)) => {
             let hint = error.hint.unwrap_or_default();
             Finding::error("writers", error.message, hint)
@@ -48,10 +48,10 @@ fn log(store: &Store) -> Finding {
         return Finding::warning(
             "log",
             format!(
-                "`jobctl.db-wal` has {} MiB: a reader stays for long, or nobody copies it back",
+                "`jobctl.db-wal` has {} MiB: a long-running reader blocks the checkpoint, or no process runs one",
                 bytes >> 20
             ),
-            "end what reads the database for long; a running worker or scheduler copies it back",
+            "stop long-running readers of the database; a running worker or scheduler copies the log back",
         );
     }
     Finding::ok("log", format!("{} KiB", bytes >> 10))
@@ -68,7 +68,7 @@ fn workers(store: &Store, context: &Context) -> crate::error::Result<Finding> {
         return Ok(Finding::error(
             "workers",
             format!(
-                "gone, and their runs wait to be recovered: {}",
+                "gone, with runs that are not recovered yet: {}",
                 gone.join(", ")
             ),
             "start a worker as the same user: it recovers them at once",
@@ -82,7 +82,7 @@ fn workers(store: &Store, context: &Context) -> crate::error::Result<Finding> {
         return Ok(Finding::error(
             "workers",
             trouble.join("; "),
-            "nothing is lost; the workers go on by themselves once they have what they lack",
+            "nothing is lost; the workers continue by themselves once the shortage is over",
         ));
     }
     Ok(match seen.len() {
@@ -105,35 +105,35 @@ fn scheduler(store: &Store, context: &Context) -> crate::error::Result<Finding> 
     })
 }
 
-/// Whether enqueues are refused.
+/// Whether queues refuse enqueues.
 fn pressure(store: &Store, context: &Context) -> crate::error::Result<Finding> {
     let queues = queues::all(store, context)?;
     let flow = rules::flow(store, context)?;
     let lines = Pressure::of(&queues, &flow, store, context)?.lines();
     if lines.is_empty() {
-        return Ok(Finding::ok("enqueue", "no queue is refused"));
+        return Ok(Finding::ok("enqueue", "no queue refuses enqueues"));
     }
     Ok(Finding::warning(
         "enqueue",
         lines.join("; "),
-        "make space or room: see `max_waiting`, `min_free` and `max_size` in jobctl.toml(5)",
+        "free disk space, or let the queues drain; see `max_waiting`, `min_free` and `max_size` in jobctl.toml(5)",
     ))
 }
 
-/// Whether runs wait that no worker can take.
+/// Whether ready runs have no job or queue, so that no worker can take them.
 fn unknown(store: &Store) -> crate::error::Result<Finding> {
     let lanes = store.unknown_lanes()?;
     if lanes.is_empty() {
         return Ok(Finding::ok(
             "jobs",
-            "every run that is ready has a job and a queue",
+            "the job and the queue of every ready run exist",
         ));
     }
     let words: Vec<String> = lanes.iter().map(unknown_words).collect();
     Ok(Finding::warning(
         "jobs",
         words.join("; "),
-        "put the job or the queue back, or `jobctl runs cancel` what nobody wants",
+        "restore the job or the queue in the catalogue, or cancel the runs with `jobctl runs cancel`",
     ))
 }
 

@@ -1,6 +1,6 @@
-//! `jobctl doctor`: what is wrong with this installation, or will be, and what to do about it.
+//! `jobctl doctor`: checks this installation, and says what to do about each problem.
 //!
-//! Rule: it looks and changes nothing; every finding says what to do.
+//! Rule: it changes nothing; every warning and every error has a hint.
 
 mod life;
 mod place;
@@ -15,20 +15,20 @@ use crate::error::Kind;
 use crate::store::{Create, Store, is_begun};
 use crate::units::counted;
 
-/// Look at everything that jobctl depends on: place and rights of the state, file system, disk, clock, zone data, limits,
-/// workers, scheduler. Exit code 1 when something is wrong, 0 otherwise, also with warnings
+/// Check everything that jobctl depends on: directory and permissions of the store, file system, disk, clock, zone data, limits,
+/// workers, scheduler. Exit code 1 if there is an error, else 0, also with warnings
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Look at every row of the store too: is anything lost, doubled or damaged?
+    /// Also check every row of the store for losses, duplicates and damage
     #[arg(long)]
     pub verify: bool,
-    /// Try what is promised in a directory of its own beside the state, for some seconds: processes are killed, and nothing
-    /// that was acknowledged may be lost
+    /// Test the guarantees for some seconds in a temporary directory beside the store: processes are killed, and no acknowledged
+    /// run may be lost
     #[arg(long, conflicts_with = "verify")]
     pub selftest: bool,
 }
 
-/// How much it matters.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Ok,
@@ -46,10 +46,10 @@ impl Level {
     }
 }
 
-/// What was found about one thing.
+/// The result of one check.
 #[derive(Debug, Clone)]
 pub(super) struct Finding {
-    /// What was looked at, in a word.
+    /// Name of the check.
     check: &'static str,
     level: Level,
     message: String,
@@ -90,8 +90,8 @@ impl Finding {
         }
     }
 
-    /// Whether it is an error about the rights to the store directory.
-    fn refuses_state(&self) -> bool {
+    /// Whether it is an error about the permissions of the store directory.
+    fn refuses_directory(&self) -> bool {
         self.check == "directory" && self.level == Level::Error
     }
 
@@ -108,14 +108,14 @@ impl Finding {
     }
 }
 
-/// Looks.
+/// Runs all checks and prints the findings.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if args.selftest {
         let findings = selftest::run(context)?;
         return Ok(show("doctor.selftest", &findings, context));
     }
     let mut findings = place::look(context);
-    let is_refused = findings.iter().any(Finding::refuses_state);
+    let is_refused = findings.iter().any(Finding::refuses_directory);
     match open(context) {
         Ok(Some(store)) => {
             findings.extend(life::look(&store, context));
@@ -123,8 +123,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
                 findings.extend(verify(&store));
             }
         }
-        Ok(None) => findings.push(Finding::ok("store", "there is none yet")),
-        // Each reason was found above.
+        Ok(None) => findings.push(Finding::ok("store", "no store exists yet")),
+        // The findings already name each reason.
         Err(error) if error.kind == Kind::Permission && is_refused => {}
         Err(error) => {
             let hint = error.hint.clone().unwrap_or_else(|| "see above".to_owned());
@@ -134,7 +134,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(show("doctor", &findings, context))
 }
 
-/// The store; `None` before first use.
+/// The store; `None` if it does not exist yet.
 fn open(context: &Context) -> Result<Option<Store>, crate::error::Error> {
     if !is_begun(&context.store_dir()?) {
         return Ok(None);
@@ -148,14 +148,17 @@ fn verify(store: &Store) -> Vec<Finding> {
         "stop all jobctl processes, keep a copy of the store directory, and report this";
     let mut findings = match store.verify() {
         Ok(violations) if violations.is_empty() => {
-            let n = Store::claims() as i64;
-            vec![Finding::ok("rows", format!("{} hold", counted(n, "claim")))]
+            let n = Store::invariants() as i64;
+            vec![Finding::ok(
+                "rows",
+                format!("{} hold", counted(n, "invariant")),
+            )]
         }
         Ok(violations) => violations
             .into_iter()
             .map(|violation| {
                 let rows = violation.rows.join(", ");
-                let message = format!("not so: {}: {rows}", violation.claim);
+                let message = format!("violated: {}: {rows}", violation.invariant);
                 Finding::error("rows", message, HINT)
             })
             .collect(),
@@ -164,7 +167,7 @@ fn verify(store: &Store) -> Vec<Finding> {
     findings.push(match store.snapshot(audited) {
         Ok((periods, 0)) => Finding::ok(
             "periods",
-            format!("{} told once each", counted(periods, "period")),
+            format!("{} recorded exactly once", counted(periods, "period")),
         ),
         Ok((_, wrong)) => Finding::error(
             "periods",
@@ -176,7 +179,7 @@ fn verify(store: &Store) -> Vec<Finding> {
     findings
 }
 
-/// Periods that had to be told, and what is wrong with them.
+/// Number of periods that must have a row, and of findings about them.
 fn audited(store: &Store) -> crate::error::Result<(i64, i64)> {
     let (mut periods, mut wrong) = (0, 0);
     for schedule in store.schedules()? {

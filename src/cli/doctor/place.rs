@@ -15,13 +15,13 @@ use crate::schedule::Zones;
 use crate::store::sqlite_version;
 use crate::units::{counted, format_utc, hex};
 
-/// How long the doctor waits for a store that is busy.
+/// How long the doctor waits for a busy store.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A year of milliseconds: so far zone data are compared.
+/// How far ahead zone data are compared: a year, milliseconds.
 const YEAR_MS: i64 = 366 * 86_400_000;
 
-/// 2024-01-01: a clock before this was never set.
+/// A clock before 2024-01-01 was never set, milliseconds.
 const SET_MS: i64 = 1_704_067_200_000;
 
 pub(super) fn look(context: &Context) -> Vec<Finding> {
@@ -109,8 +109,8 @@ fn file_system(dir: &Path) -> Finding {
     let Ok(found) = rustix::fs::statfs(existing(dir)) else {
         return Finding::warning(
             "file system",
-            "cannot be looked at",
-            "look at the rights of the directories above",
+            "cannot be read",
+            "check the permissions of the directories above",
         );
     };
     let magic = found.f_type as u64 & 0xffff_ffff;
@@ -120,7 +120,7 @@ fn file_system(dir: &Path) -> Finding {
         return Finding::warning(
             "file system",
             format!("{name}: everything is lost when the machine is switched off"),
-            "put the state on a disk",
+            "put the store on a disk",
         );
     }
     if let Some(name) = name(KNOWN) {
@@ -129,21 +129,21 @@ fn file_system(dir: &Path) -> Finding {
     if is_network(magic) {
         return Finding::error(
             "file system",
-            "a network file system: SQLite's locks do not hold across hosts",
-            "put the state on a local disk",
+            "a network file system: SQLite's locks do not work across hosts",
+            "put the store on a local disk",
         );
     }
     let number = hex(&(magic as u32).to_be_bytes());
     Finding::warning(
         "file system",
         format!("of an unknown kind (0x{number})"),
-        "`jobctl doctor --selftest` tries what is promised on it",
+        "`jobctl doctor --selftest` tests the guarantees on it",
     )
 }
 
 fn disk(dir: &Path, min_free: u64) -> Finding {
     let Ok(stat) = rustix::fs::statvfs(existing(dir)) else {
-        return Finding::warning("disk", "cannot be looked at", "look at `df`");
+        return Finding::warning("disk", "cannot be read", "check it with `df`");
     };
     let free = stat.f_bavail * stat.f_frsize;
     let mib = free >> 20;
@@ -168,7 +168,7 @@ fn clock(now_ms: i64) -> Finding {
     if now_ms < SET_MS {
         return Finding::error(
             "clock",
-            format!("it is {}: the clock was never set", format_utc(now_ms)),
+            format!("{}: the clock was never set", format_utc(now_ms)),
             "set it, or start a time service",
         );
     }
@@ -209,7 +209,7 @@ fn zones(catalogue: Option<&Catalogue>, now_ms: i64) -> Vec<Finding> {
                     format_utc(at_ms),
                     versions.used()
                 ),
-                "bring the older of both up to date, so that other programs agree",
+                "update the older one, so that other programs agree",
             ));
         }
     }
@@ -233,7 +233,7 @@ fn limits(catalogue: Option<&Catalogue>) -> Finding {
         return Finding::warning(
             "limits",
             format!(
-                "files may not grow beyond {} MiB: the database neither",
+                "files may not grow beyond {} MiB, nor may the database",
                 size >> 20
             ),
             "raise it: `ulimit -f`, or `LimitFSIZE=` of the unit",
@@ -245,9 +245,9 @@ fn limits(catalogue: Option<&Catalogue>) -> Finding {
     Finding::ok("limits", format!("{files} open files"))
 }
 
-/// What dead workers left is found in `/proc`.
+/// Whether `/proc` is readable: the processes of dead workers are found there.
 fn processes() -> Finding {
-    // After root has taken the rights of an owner, its own environment is closed to it.
+    // After root has switched to the owner, it cannot read its own environment.
     let closed = matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
     let own = closed || fs::read("/proc/self/environ").is_ok();
     if own && fs::read("/proc/1/stat").is_ok() {

@@ -1,4 +1,4 @@
-//! Whose the store directory is, with everything in it and the way to it: one finding for each thing that is wrong.
+//! Owner and permissions of the store directory, its entries and the directories above: one finding for each problem.
 
 use std::path::{Path, PathBuf};
 
@@ -7,17 +7,17 @@ use crate::error::{Error, Hinted};
 use crate::local::{CHECKPOINTS, OUTPUT, WORK, WORKERS, as_owner};
 use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
 
-/// More findings of one kind help nobody.
+/// Number of findings that are listed; the rest are counted.
 const FINDINGS_MAX: usize = 20;
 
-/// Looks.
+/// Checks the directory, its entries and the way to it.
 pub(super) fn look(dir: &Path) -> Vec<Finding> {
     let us = rustix::process::geteuid().as_raw();
     let way = match resolve(dir, us) {
         Ok(way) => way,
         Err(error) => {
             let hint =
-                Hinted::hint_of(&error).unwrap_or("look at the rights of the directories above");
+                Hinted::hint_of(&error).unwrap_or("check the permissions of the directories above");
             let hint = hint.to_owned();
             let message = Error::io("use", dir, &error).message;
             return vec![Finding::error("directory", message, hint)];
@@ -35,13 +35,13 @@ pub(super) fn look(dir: &Path) -> Vec<Finding> {
                 above.display()
             ),
             format!(
-                "`chmod g-w {}`, if not all of them are trusted",
+                "`chmod g-w {}`, unless all members are trusted",
                 above.display()
             ),
         ));
     }
     if way.last.is_none() {
-        let message = format!("`{}` will be made on first use", dir.display());
+        let message = format!("`{}` will be created at first use", dir.display());
         findings.push(Finding::ok("directory", message));
         return findings;
     }
@@ -75,7 +75,7 @@ impl Flaws {
         for path in entries(dir) {
             let name = path.file_name().and_then(|name| name.to_str());
             match name {
-                // Of the file system, where the directory is the root of one.
+                // Exists if the directory is the root of a file system.
                 Some("lost+found") => {}
                 Some(WORK | CHECKPOINTS) => {
                     self.judge(&path, Some(Wanted::Directory));
@@ -103,7 +103,7 @@ impl Flaws {
 
     /// Whether an entry is as it must be: what is wanted, else a file or directory.
     fn judge(&mut self, path: &Path, wanted: Option<Wanted>) -> bool {
-        // What is gone again is no fault.
+        // It was removed meanwhile.
         let Ok(meta) = path.symlink_metadata() else {
             return false;
         };
@@ -130,7 +130,7 @@ impl Flaws {
     }
 }
 
-/// The entries of a directory of ours, sorted by name; none where it is not.
+/// The entries of a directory, sorted by name; empty if it cannot be opened.
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let names = Dir::open(dir).and_then(|held| held.names());
     let mut names = names.unwrap_or_default();

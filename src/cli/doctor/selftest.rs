@@ -1,6 +1,6 @@
-//! `jobctl doctor --selftest`: tries the promises on the file system of the state, with processes that are killed.
+//! `jobctl doctor --selftest`: tests the guarantees on the file system of the store, with processes that are killed.
 //!
-//! Rule: everything happens in a directory of its own, which is removed at the end; the state itself is not touched.
+//! Rule: everything happens in a temporary directory, which is removed at the end; the store itself is not touched.
 
 use std::path::{Path, PathBuf};
 
@@ -19,10 +19,10 @@ const WORKERS: usize = 8;
 /// Syncs that are timed.
 const SYNCS: usize = 50;
 
-/// No disk is that fast: it did not wait for the medium.
+/// A faster sync did not wait for the medium, microseconds.
 const SUSPICIOUS_US: u128 = 30;
 
-/// Tries.
+/// Runs the test.
 pub(super) fn run(context: &Context) -> Result<Vec<Finding>> {
     let dir = Directory::make(&context.store_dir()?)?;
     let mut findings = vec![sync(&dir.0)?];
@@ -56,15 +56,19 @@ pub(super) fn run(context: &Context) -> Result<Vec<Finding>> {
     });
     let violations = trial.violations()?;
     findings.push(match violations.first() {
-        None => Finding::ok("rows", "every claim of `--verify` holds"),
+        None => Finding::ok("rows", "every invariant of `--verify` holds"),
         Some(violation) => broken(
             "rows",
-            format!("not so: {}: {}", violation.claim, violation.rows.join(", ")),
+            format!(
+                "violated: {}: {}",
+                violation.invariant,
+                violation.rows.join(", ")
+            ),
         ),
     });
     findings.push(Finding::ok(
         "promise",
-        "what is acknowledged here survives the death of any process; a power cut too, if the disk keeps what it says is synced",
+        "acknowledged runs survive the death of any process here, and a power cut if the disk keeps what it reports as synced",
     ));
     Ok(findings)
 }
@@ -73,11 +77,11 @@ fn broken(check: &'static str, message: String) -> Finding {
     Finding::error(
         check,
         message,
-        "do not trust this file system with a state; report what it is",
+        "do not keep a store on this file system; report which one it is",
     )
 }
 
-/// Whether syncing costs what it must.
+/// Whether a sync takes as long as it must.
 fn sync(dir: &Path) -> Result<Finding> {
     let us = super::trial::sync_us(&dir.join("sync"), SYNCS)?;
     Ok(if us < SUSPICIOUS_US {
@@ -86,20 +90,20 @@ fn sync(dir: &Path) -> Result<Finding> {
             format!(
                 "{us} us for 4 KiB: nothing waits for a medium; a power cut loses what was acknowledged"
             ),
-            "put the state on a disk, and look for `nobarrier`, a cache that ignores flushes or a file system in memory",
+            "put the store on a disk; check for `nobarrier`, a cache that ignores flushes, or a file system in memory",
         )
     } else {
         Finding::ok("sync", format!("{us} us for 4 KiB"))
     })
 }
 
-/// A directory that ends with the trial.
+/// A directory that is removed at the end of the test.
 struct Directory(PathBuf);
 
 impl Directory {
-    fn make(state: &Path) -> Result<Self> {
+    fn make(store: &Path) -> Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        let base = state
+        let base = store
             .ancestors()
             .find(|dir| dir.is_dir())
             .unwrap_or(Path::new("/"));

@@ -1,4 +1,4 @@
-//! A store of its own, real processes over it, and kill -9 at moments that chance chooses.
+//! A temporary store, real processes that use it, and kill -9 at random moments.
 #![expect(
     clippy::disallowed_methods,
     reason = "the processes are jobctl itself, not commands of jobs"
@@ -17,13 +17,13 @@ use crate::error::{Error, Kind, Result};
 use crate::run::{RunId, State};
 use crate::store::{Create, OpenOptions, Store, Violation};
 
-/// Appends its run to a file and takes a moment, so that workers die while it runs.
+/// The job appends its run id to a file and takes a moment, so that workers die while it runs.
 const CATALOGUE: &str = "[worker]\nslots = 4\n[job.trial]\ncommand = [\"/bin/sh\", \"-c\", \"echo $JOBCTL_RUN_ID >> ran; sleep 0.02\"]\ncwd = \".\"\nretry.max_crashes = 100\n";
 
-/// Longest wait for a process that should end by itself.
+/// How long to wait for a process that should end by itself.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// See the head of this file.
+/// The temporary store and the program under test.
 pub(super) struct Trial {
     dir: PathBuf,
     jobctl: PathBuf,
@@ -70,13 +70,13 @@ impl Trial {
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start jobctl: {error}")))
     }
 
-    /// Enqueues so often, and kills each after a moment; the runs that were acknowledged.
+    /// Enqueues `times` runs, and kills each command after a random time. Returns the acknowledged runs.
     pub(super) fn enqueue_and_kill(&self, times: usize) -> Result<Vec<RunId>> {
         let mut acknowledged = Vec::new();
         let begun = clock::monotonic();
         let mut first = self.start(&["enqueue", "trial"])?;
         drop(first.wait());
-        // Some end before their kill, most in the middle of it.
+        // A few commands end before their kill.
         let longest = begun.elapsed().as_secs_f64() * 1.5;
         for _ in 0..times {
             let mut child = self.start(&["enqueue", "trial"])?;
@@ -93,7 +93,7 @@ impl Trial {
         Ok(acknowledged)
     }
 
-    /// Starts workers one after another, and kills each while it works.
+    /// Starts `times` workers one after another, and kills each while it executes runs.
     pub(super) fn work_and_kill(&self, times: usize) -> Result<usize> {
         for _ in 0..times {
             let mut child = self.start(&["run-worker"])?;
@@ -103,7 +103,7 @@ impl Trial {
         Ok(times)
     }
 
-    /// Works what is left.
+    /// Executes the remaining runs.
     pub(super) fn drain(&self) -> Result<()> {
         let mut child = self.start(&["run-worker", "--drain=all"])?;
         let begun = clock::monotonic();
@@ -115,7 +115,7 @@ impl Trial {
                     drop(end(&mut child));
                     let how = other.map_or_else(|| "never".to_owned(), |status| status.to_string());
                     let message =
-                        format!("a worker that should have worked everything ended: {how}");
+                        format!("the worker that drains the queue ended unexpectedly: {how}");
                     return Err(Error::new(Kind::Failed, message));
                 }
                 Err(error) => {
@@ -125,7 +125,7 @@ impl Trial {
         }
     }
 
-    /// Of these runs, those that are not there.
+    /// Which of these runs are not stored.
     pub(super) fn missing(&self, runs: &[RunId]) -> Result<Vec<RunId>> {
         let store = self.store(Create::Never)?;
         let last = runs.iter().max().copied().unwrap_or(RunId(0));
@@ -145,7 +145,7 @@ impl Trial {
         let ran: BTreeSet<i64> = ran.lines().filter_map(|line| line.parse().ok()).collect();
         let mut undone = Vec::new();
         for run in store.existing(RunId(0), RunId(i64::MAX))? {
-            let state = store.whereabouts(run)?.map(|(state, ..)| state);
+            let state = store.run_location(run)?.map(|(state, ..)| state);
             if state != Some(State::Succeeded) || !ran.contains(&run.0) {
                 undone.push(run);
             }
@@ -153,13 +153,13 @@ impl Trial {
         Ok(undone)
     }
 
-    /// What does not hold of its rows.
+    /// The invariants that its rows violate.
     pub(super) fn violations(&self) -> Result<Vec<Violation>> {
         self.store(Create::Never)?.verify()
     }
 }
 
-/// Kills a process and returns what it said until then.
+/// Kills a process and returns what it printed.
 fn end(child: &mut Child) -> Result<String> {
     let failed = |error: std::io::Error| Error::new(Kind::Failed, format!("cannot wait: {error}"));
     child.kill().map_err(failed)?;

@@ -1,7 +1,7 @@
 //! Lines of a file or a stream, of bounded length, in bounded memory.
 //!
-//! Rule: never waits without end: a stream that is silent gives [`Next::Pending`], so that what was read can be stored and
-//! signals are seen.
+//! Rule: never waits without a limit: a silent stream gives [`Next::Pending`], so that read lines can be stored and signals are
+//! seen.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-/// Read at once: large enough that reading costs nothing, small enough to be no matter.
+/// Bytes of one read.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// What comes next.
+/// Result of [`Lines::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<'a> {
     /// A line, without its end.
     Line(&'a [u8]),
     /// A line over the limit; the rest of it was not read.
     TooLong,
-    /// No whole line came in time, or a signal did.
+    /// No complete line arrived in time, or a signal did.
     Pending,
     /// Nothing more.
     End,
@@ -30,13 +30,13 @@ pub(super) enum Next<'a> {
 pub(super) struct Lines {
     source: OwnedFd,
     buffer: Vec<u8>,
-    /// Start of what was not yet given out.
+    /// Start of the bytes that were not returned yet.
     start: usize,
-    /// What was looked at and has no end of line.
+    /// End of the bytes that were searched for an end of line.
     seen: usize,
     ended: bool,
     line_max: usize,
-    /// Whether the source may keep us waiting.
+    /// Whether a read may block.
     is_stream: bool,
 }
 
@@ -54,7 +54,7 @@ impl Lines {
         }
     }
 
-    /// The next line, waited for at most so long.
+    /// The next line; waits at most `patience`.
     pub(super) fn next(&mut self, patience: Duration) -> std::io::Result<Next<'_>> {
         loop {
             if let Some(at) = find_end(&self.buffer[self.seen..]) {
@@ -84,7 +84,7 @@ impl Lines {
         }
     }
 
-    /// Reads some more; false when nothing came.
+    /// Reads more bytes; `false` if none arrived.
     fn read(&mut self, patience: Duration) -> std::io::Result<bool> {
         if self.is_stream && !readable(&self.source, patience)? {
             return Ok(false);
@@ -107,16 +107,16 @@ impl Lines {
     }
 }
 
-/// Where a reader is.
+/// Position of a reader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct At {
     /// Lines read so far.
     pub(super) number: u64,
-    /// Of all their bytes.
+    /// Digest of these lines.
     pub(super) digest: [u8; 32],
 }
 
-/// A reader of lines that tells one sequence of lines from another.
+/// A reader that counts lines and computes a digest of them.
 pub(super) struct Numbered {
     lines: Lines,
     at: At,
@@ -130,7 +130,7 @@ impl Numbered {
         }
     }
 
-    /// The next line, waited for at most so long, and where it is. A byte order mark before the first is no part of it.
+    /// The next line and its position; waits at most `patience`. A byte order mark before the first line is skipped.
     pub(super) fn next(&mut self, patience: Duration) -> std::io::Result<(Next<'_>, At)> {
         let mut next = self.lines.next(patience)?;
         if let Next::Line(line) = &mut next {
@@ -149,7 +149,7 @@ impl Numbered {
     }
 }
 
-/// Whether there is something to read, waited for at most so long. A signal ends the wait.
+/// Whether there is something to read; waits at most `patience`. A signal ends the wait.
 fn readable(source: &OwnedFd, patience: Duration) -> std::io::Result<bool> {
     let timeout = Timespec {
         tv_sec: patience.as_secs() as i64,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_refused_and_not_kept() {
+    fn a_line_over_the_limit_is_refused_without_reading_it_all() {
         assert_eq!(all(b"short\nexactly-ten\nx\n", 10), ["short", "too long"]);
         assert_eq!(all(&[b'x'; 3000], 1000), ["too long"]);
     }

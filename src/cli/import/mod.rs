@@ -1,7 +1,7 @@
 //! `jobctl enqueue --from`: one run for each line of JSON.
 //!
-//! Rule: a regular file is checked whole before its first line is stored; a stream is stored up to the first bad line. Both
-//! end with what was done and the line to go on with, and repeating the request id goes on there.
+//! Rule: a regular file is checked completely before its first line is stored; a stream is stored up to the first bad line. Both
+//! end with a report of what was stored and the next line; repeating the request id continues there.
 
 mod lines;
 mod slices;
@@ -24,7 +24,7 @@ use lines::{At, Next, Numbered};
 use slices::Slices;
 use source::Source;
 
-/// How long lines of a stream wait for company before they are stored.
+/// How long lines of a stream wait for further lines before they are stored.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Checks lines and makes runs of them.
@@ -51,7 +51,7 @@ impl<E: Into<Error>> From<E> for Stop {
     }
 }
 
-/// Imports. Each error names the request id, so that a script that knows nothing else can go on.
+/// Imports. Each error contains the request id, so that a script can always resume.
 pub(super) fn run(
     from: &str,
     mut request_id: Option<String>,
@@ -70,7 +70,7 @@ pub(super) fn run(
     })
 }
 
-/// `request_id` is the given one, and the made one as soon as there is one.
+/// `request_id` is the id of the user; without one it is set to a generated id.
 fn import(
     from: &str,
     request_id: &mut Option<String>,
@@ -146,7 +146,7 @@ fn import(
     }
 }
 
-/// An id for a request that has none; said at once, because it is needed when we are killed.
+/// An id for a request that has none. It is printed at once, because it is needed if this process is killed.
 fn made_id(screen: &mut Screen) -> String {
     let id = format!("{:032x}", u128::from_be_bytes(clock::random_bytes()));
     screen.say(&format!(
@@ -155,7 +155,7 @@ fn made_id(screen: &mut Screen) -> String {
     id
 }
 
-/// Reads a regular file once without storing anything; the number of its lines.
+/// Reads a regular file once without storing anything. Returns the number of its lines.
 fn check(
     source: &mut Source,
     checker: &mut Checker,
@@ -193,7 +193,7 @@ fn check(
     Ok(number)
 }
 
-/// Stores everything behind the progress of the request.
+/// Stores the lines after those that the request has already stored.
 fn store_all(
     source: &mut Source,
     checker: &mut Checker,
@@ -247,7 +247,7 @@ fn store_all(
     }
 }
 
-/// Fails behind the last line that this request id has enqueued, if the lines were others: those that follow may be too.
+/// At the last line that this request id has enqueued: fails if the lines up to it are not the same ones as before.
 fn check_same(source: &Source, at: At, done: &ImportProgress) -> Result<()> {
     let is_last = at.number == done.lines_done as u64;
     // An older jobctl stored no digest.
@@ -255,7 +255,7 @@ fn check_same(source: &Source, at: At, done: &ImportProgress) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "the first {} lines of {source} are not those that were enqueued with this request id",
+        "the first {} lines of {source} are not the lines that were enqueued with this request id",
         at.number
     );
     Err(Error::new(Kind::Refused, message).hint("give the same lines as before, or another id"))
@@ -314,7 +314,7 @@ fn end(
         Stop::Signal(code) => {
             let again = resume.unwrap_or_else(|| "repeat it".to_owned());
             screen.say(&format!(
-                "stopped; {again} to go on with line {}",
+                "stopped; {again} to continue with line {}",
                 done.lines_done + 1
             ));
             report(done, Some(done.lines_done + 1), screen);
@@ -344,7 +344,7 @@ fn end(
                     done.lines_done
                 );
             }
-            // What is refused is refused again.
+            // Repeating a refused request does not help.
             let resume = resume.filter(|_| error.kind != Kind::Refused);
             let hints: Vec<String> = error.hint.take().into_iter().chain(resume).collect();
             error.hint = (!hints.is_empty()).then(|| hints.join(", then "));

@@ -1,7 +1,7 @@
-//! Stores the lines of an import, some at a time.
+//! Stores the lines of an import, several per transaction.
 //!
-//! Rule: a transaction takes about 15 ms and holds the lines together with the progress after them, so that repeating the
-//! request goes on behind the last stored line, whatever happened.
+//! Rule: a transaction takes about 15 ms and stores lines together with the progress after them, so that repeating the request
+//! continues after the last stored line, whatever happened.
 
 use std::time::Duration;
 
@@ -13,51 +13,51 @@ use crate::store::{ImportProgress, NewRun, Settings, Store, Tx};
 use super::super::enqueue::is_durable;
 use super::super::request::CatalogueRead;
 
-/// Others wait for their turn no longer than this; 20 ms is the promise.
+/// Duration of a transaction: other writers are promised a wait of at most 20 ms.
 const TRANSACTION: Duration = Duration::from_millis(15);
 
-/// Lines of the first transaction; the next ones follow what it took.
+/// Lines of the first transaction; those of the next ones depend on how long it took.
 const FIRST_LINES: usize = 256;
 const LINES_MIN: usize = 16;
 const LINES_MAX: usize = 8192;
 
-/// Bytes of lines that are kept before they are stored.
+/// Largest size of the lines of one transaction, bytes.
 const BYTES_MAX: usize = 2 << 20;
 
-/// The log grows to this before it is copied into the database.
+/// Size of the write-ahead log from which on it is copied into the database, bytes.
 const LOG_BYTES: u64 = 64 << 20;
 
-/// The log's size in the file system follows its content again below this.
+/// Size to which the file of the write-ahead log is truncated after a checkpoint, bytes.
 const LOG_KEPT_BYTES: u64 = 4 << 20;
 
-/// The lines on their way into the store.
+/// The lines of the next transaction.
 pub(super) struct Slices {
     store: Store,
     local: Local,
     request_id: String,
     settings: Settings,
-    /// Until the first transaction has kept it.
+    /// The catalogue, until the first transaction has saved it.
     read: Option<CatalogueRead>,
     progress: ImportProgress,
     runs: Vec<NewRun>,
-    /// Lines before that of each run, blank ones included.
+    /// For each run, the number of lines before its line, blank ones included.
     lines_before: Vec<usize>,
-    /// For each line that `runs` stand for, blank ones included: the digest of all lines up to it.
+    /// For each line, blank ones included, the digest of all lines up to it.
     digests: Vec<[u8; 32]>,
     bytes: usize,
     lines_wanted: usize,
 }
 
-/// What a transaction came to.
+/// The result of a transaction.
 #[derive(Clone)]
 struct Stored {
     progress: ImportProgress,
-    /// Why it ends before the last line that was taken.
+    /// Why the last lines were not stored.
     refusal: Option<Error>,
 }
 
 impl Slices {
-    /// Goes on where the request stopped before.
+    /// Continues where the request stopped before.
     pub(super) fn new(
         store: Store,
         local: Local,
@@ -82,12 +82,12 @@ impl Slices {
         })
     }
 
-    /// What is stored.
+    /// What is stored so far.
     pub(super) fn progress(&self) -> &ImportProgress {
         &self.progress
     }
 
-    /// Takes the next line; a blank one has no run. The digest is that of all lines up to it.
+    /// Adds the next line; a blank one has no run. `digest` is that of all lines up to it.
     pub(super) fn push(&mut self, run: Option<NewRun>, bytes: usize, digest: [u8; 32]) {
         if let Some(run) = run {
             self.runs.push(run);
@@ -97,7 +97,7 @@ impl Slices {
         self.bytes += bytes;
     }
 
-    /// Whether nothing waits to be stored.
+    /// Whether no line waits to be stored.
     pub(super) fn is_empty(&self) -> bool {
         self.digests.is_empty()
     }
@@ -107,17 +107,17 @@ impl Slices {
         self.digests.len() >= self.lines_wanted || self.bytes >= BYTES_MAX
     }
 
-    /// Stores what was taken.
+    /// Stores the added lines.
     ///
     /// # Errors
-    /// [`Kind::TryAgain`] where there is no room for a line: what is before it is stored.
+    /// [`Kind::TryAgain`] if there is no room for a line; the lines before it are stored.
     pub(super) fn store(&mut self, now_ms: i64) -> Result<()> {
         if self.is_empty() {
             return Ok(());
         }
         let mut tried = None;
         let mut result = self.write(&mut tried, now_ms);
-        // Whether it was stored is seen by writing again: the transaction reads the progress first.
+        // A second try finds out whether it was stored: the transaction reads the progress first.
         if matches!(&result, Err(error) if error.kind == Kind::Unknown) {
             result = self.write(&mut tried, now_ms);
         }
@@ -134,7 +134,7 @@ impl Slices {
         stored.refusal.map_or(Ok(()), Err)
     }
 
-    /// `tried` is what a transaction before may have stored.
+    /// `tried` is what an earlier transaction may have stored.
     fn write(&mut self, tried: &mut Option<Stored>, now_ms: i64) -> Result<Stored> {
         let mut start = None;
         let before = self.progress;
@@ -164,7 +164,7 @@ impl Slices {
                 .hint("wait for it, or give each import an id of its own"));
             }
             if let Some(read) = read {
-                read.keep(tx, local)?;
+                read.save(tx, local)?;
             }
             let (answers, refusal) = tx.enqueue_fitting(runs, Some(&guard), now_ms)?;
             let accepted = answers.iter().filter(|answer| !answer.duplicate).count() as i64;
@@ -196,7 +196,7 @@ impl Slices {
         Ok(stored)
     }
 
-    /// Follows the speed of the disk.
+    /// Adapts the number of lines to the speed of the disk.
     fn adapt(&mut self, took: Duration) {
         let took = took.as_secs_f64().max(0.000_1);
         let fitting = self.digests.len() as f64 * TRANSACTION.as_secs_f64() / took;

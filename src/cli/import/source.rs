@@ -1,6 +1,6 @@
-//! Where the lines come from: a regular file, which can be read twice, or a stream.
+//! The source of the lines: a regular file, which can be read twice, or a stream.
 //!
-//! Rule: a file that changes while it is imported is refused: its checked lines are not the ones that would be stored.
+//! Rule: a file that changes during the import is refused: the lines to store would not be the checked ones.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -23,7 +23,7 @@ type Identity = (u64, u64, u64, i128, i128);
 pub(super) struct Source {
     name: String,
     file: File,
-    /// Of a regular file, when it was opened.
+    /// Identity of a regular file when it was opened; `None` for a stream.
     identity: Option<Identity>,
 }
 
@@ -80,7 +80,7 @@ impl Source {
         Ok(Lines::new(source, !self.is_regular(), LINE_MAX))
     }
 
-    /// Fails when a regular file is not what it was.
+    /// Fails if a regular file has changed since it was opened.
     pub(super) fn check_unchanged(&self) -> Result<()> {
         let Some(before) = self.identity else {
             return Ok(());
@@ -92,11 +92,10 @@ impl Source {
         if identity(&meta) == before {
             return Ok(());
         }
-        Err(Error::new(
-            Kind::Failed,
-            format!("{self} changed while it was imported"),
+        Err(
+            Error::new(Kind::Failed, format!("{self} changed during the import"))
+                .hint("import a copy that is not written to"),
         )
-        .hint("import a copy that nobody writes to"))
     }
 
     /// The error about a failed read.

@@ -81,7 +81,7 @@ pub(super) fn store(context: &mut Context) -> anyhow::Result<Option<Store>> {
     }
 }
 
-/// The pauses of the store by job.
+/// The pauses in the store, by job.
 pub(super) fn pauses(
     store: Option<&Store>,
     now_ms: i64,
@@ -94,7 +94,7 @@ pub(super) fn pauses(
         .collect())
 }
 
-/// Whether nothing was ever stored there, which is no mistake of who only looks at definitions.
+/// Whether the error only says that no store exists yet: the definitions can be shown without one.
 fn is_no_store(error: &anyhow::Error, context: &Context) -> bool {
     let unavailable = error
         .downcast_ref::<Error>()

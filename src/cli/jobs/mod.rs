@@ -1,4 +1,4 @@
-//! `jobctl jobs`: the definitions of the catalogue, and whether their runs may start.
+//! `jobctl jobs`: the jobs of the catalogue, and whether they are paused.
 
 mod list;
 mod pause;
@@ -23,11 +23,11 @@ pub struct Args {
 enum Verb {
     /// List the jobs of the catalogue
     List(list::Args),
-    /// Show one job with all that holds for it
+    /// Show one job with all its settings, defaults included
     Show(show::Args),
-    /// Keep the runs of a job waiting; what runs goes on
+    /// Stop starting runs of a job; running ones continue
     Pause(pause::PauseArgs),
-    /// Let the runs of a paused job start again; closes its breaker too, if that is open
+    /// Start runs of a paused job again; also closes its breaker, if that is open
     Resume(pause::ResumeArgs),
     /// Show who paused and resumed jobs, when and why
     History(HistoryArgs),

@@ -1,6 +1,6 @@
 //! `jobctl jobs pause` and `jobctl jobs resume`.
 //!
-//! Rule: a pause stops starts, not what runs; pausing twice or resuming what is not paused is no error.
+//! Rule: a pause stops starts, not running commands; pausing twice, or resuming without a pause, is not an error.
 
 use serde_json::json;
 
@@ -11,19 +11,19 @@ use crate::cli::ids::unknown_job;
 use crate::error::Result;
 use crate::store::{Create, Store};
 
-/// Keep the runs of a job waiting; what runs goes on
+/// Stop starting runs of a job; running ones continue
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
-    /// Which job
+    /// Name of the job
     job: String,
     #[command(flatten)]
     act: ActArgs,
 }
 
-/// Let the runs of a paused job start again; closes its breaker too, if that is open
+/// Start runs of a paused job again; also closes its breaker, if that is open
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
-    /// Which job
+    /// Name of the job
     job: String,
     #[command(flatten)]
     why: WhyArgs,
@@ -48,7 +48,7 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
             given.until_or()
         )
     } else {
-        format!("job `{job}` was paused already")
+        format!("job `{job}` was already paused")
     };
     context.screen.line(&text);
     Ok(0)
@@ -81,7 +81,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     Ok(0)
 }
 
-/// A job is known if the store or the catalogue knows it: one that was removed from the catalogue may still have runs.
+/// Fails unless the store or the catalogue has this job: one that was removed from the catalogue may still have runs.
 pub(in crate::cli) fn check_job(store: &Store, job: &str, context: &Context) -> Result<()> {
     let known = store.known_jobs()?;
     if known.iter().any(|name| name == job) || store.has_runs_of(job)? {

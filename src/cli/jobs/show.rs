@@ -13,13 +13,13 @@ use crate::units::{format_duration, format_size};
 
 use super::{list, words};
 
-/// So many of the last periods are shown.
+/// Number of the latest periods to show.
 const PERIODS: i64 = 3;
 
-/// Show one job with all that holds for it
+/// Show one job with all its settings, defaults included
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which job
+    /// Name of the job
     job: String,
 }
 
@@ -158,7 +158,7 @@ fn next(schedule: &Schedule, now_ms: i64) -> String {
     }
 }
 
-/// What a period came to, or several in a row.
+/// The result of a period, or of several in a row.
 fn period(row: &PeriodRow, now_ms: i64) -> String {
     let key = match row.count {
         1 => row.period.clone(),
@@ -198,7 +198,7 @@ fn param((name, param): (&String, &Param)) -> String {
     }
 }
 
-/// Where it comes from; its value is read by workers alone.
+/// The source of a secret; only workers read its value.
 fn secret((name, secret): (&String, &Secret)) -> String {
     match secret {
         Secret::File(path) => format!("{name} from the file {}", path.display()),

@@ -1,6 +1,6 @@
 //! A job's rules in words.
 //!
-//! Rule: pure, and complete: what is not said has no effect.
+//! Rule: pure and complete: every setting that has an effect is mentioned.
 
 use crate::attempt::Class;
 use crate::catalogue::{
@@ -9,7 +9,7 @@ use crate::catalogue::{
 };
 use crate::units::{format_duration, format_size};
 
-/// The command as one would type it; placeholders stand as they are.
+/// The command as one would type it, with its placeholders.
 pub(super) fn command(command: &Command) -> String {
     match command {
         Command::Argv(templates) => {
@@ -35,7 +35,7 @@ fn quote(word: &str) -> String {
     }
 }
 
-/// The rule, and what becomes of periods that are late or overlap.
+/// The rule, and what happens to periods that are late or overlap.
 pub(super) fn schedule(schedule: &Schedule) -> String {
     let mut lines = vec![schedule.rule.words()];
     let calendar = schedule.rule.calendar().name();
@@ -58,10 +58,10 @@ pub(super) fn schedule(schedule: &Schedule) -> String {
         ),
     });
     lines.push(match schedule.overlap {
-        Overlap::Queue => "while one is running, one more waits".to_owned(),
-        Overlap::Skip => "skipped while one is waiting or running".to_owned(),
-        Overlap::Allow => "beside others that are running".to_owned(),
-        Overlap::Replace => "cancels one that is waiting or running".to_owned(),
+        Overlap::Queue => "if the previous one still runs, one more waits".to_owned(),
+        Overlap::Skip => "skipped while the previous one waits or runs".to_owned(),
+        Overlap::Allow => "starts even if others still run".to_owned(),
+        Overlap::Replace => "cancels the previous one if it still waits or runs".to_owned(),
     });
     if schedule.splay_ms > 0 {
         let splay = format_duration(schedule.splay_ms);
@@ -153,8 +153,8 @@ pub(super) fn dedup(dedup: &Dedup) -> String {
 /// `those with equal `{customer}` one after another`
 pub(super) fn sequence(sequence: &Sequence) -> String {
     let dead = match sequence.on_dead {
-        SequenceOnDead::Block => "a dead one stops those behind it",
-        SequenceOnDead::Continue => "a dead one stops nobody",
+        SequenceOnDead::Block => "a dead run blocks those behind it",
+        SequenceOnDead::Continue => "a dead run does not block those behind it",
     };
     format!(
         "those with equal `{}` one after another; {dead}",

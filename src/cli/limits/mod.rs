@@ -1,4 +1,4 @@
-//! `jobctl limits`: what jobs share, what stops it, and changes that hold at the next claim of every worker.
+//! `jobctl limits`: limits that jobs share, and changes to them, which apply from the next claim of every worker.
 
 mod list;
 mod pause;
@@ -22,22 +22,22 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List limits, with what runs under them and what stops it
+    /// List limits with their running runs, rates, breakers and pauses
     List,
     /// Change settings of a limit, over the catalogue, without a restart
     ///
-    /// They hold from the next claim of every worker on, over reloads and restarts, until `KEY=catalogue` takes them back or
-    /// their time is over. What runs is never ended by it.
+    /// A change applies from the next claim of every worker, and survives reloads and restarts, until `KEY=catalogue` removes it or
+    /// its time is over. Running runs are not stopped.
     Set(set::Args),
-    /// Keep the runs under a limit waiting, until `limits resume`; what runs goes on
+    /// Stop starting runs under a limit, until `limits resume`; running ones continue
     Pause(pause::PauseArgs),
-    /// Let the runs under a paused limit start again
+    /// Start runs under a paused limit again
     ///
-    /// Its concurrency, its rate and its breaker still hold.
+    /// Its concurrency, its rate and its breaker still apply.
     Resume(pause::ResumeArgs),
-    /// Close the breaker of a limit, and forget a wait that a service asked for
+    /// Close the breaker of a limit, and cancel a wait that a service asked for
     ///
-    /// Runs under it start again at once. Its concurrency, its rate and a pause still hold.
+    /// Runs under it start again at once. Its concurrency, its rate and a pause still apply.
     Reset(pause::ResetArgs),
     /// Show who changed limits, when and why
     History(HistoryArgs),
@@ -55,7 +55,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
 }
 
-/// A limit is known if a catalogue has it, or somebody changed it.
+/// Fails unless a catalogue has this limit or an operator changed it.
 fn check_limit(flow: &FlowView, limit: &str, context: &Context) -> Result<()> {
     let mut known: Vec<String> = flow.rules.limits.keys().cloned().collect();
     let changed = flow.overrides.iter().filter(|it| !it.key.is_of_queue());

@@ -1,6 +1,6 @@
 //! `jobctl limits pause`, `jobctl limits resume` and `jobctl limits reset`.
 //!
-//! Rule: a pause stops starts, not what runs; doing again what is done already is no error.
+//! Rule: a pause stops starts, not running commands; repeating an operation is not an error.
 
 use serde_json::json;
 
@@ -12,28 +12,28 @@ use crate::cli::rules;
 use crate::document;
 use crate::store::{Create, ResetLimit, Store};
 
-/// Keep the runs under a limit waiting; what runs goes on
+/// Stop starting runs under a limit; running ones continue
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
-    /// Which limit
+    /// Name of the limit
     limit: String,
     #[command(flatten)]
     act: ActArgs,
 }
 
-/// Let the runs under a paused limit start again
+/// Start runs under a paused limit again
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
-    /// Which limit
+    /// Name of the limit
     limit: String,
     #[command(flatten)]
     why: WhyArgs,
 }
 
-/// Close the breaker of a limit and forget a wait that a service asked for
+/// Close the breaker of a limit, and cancel a wait that a service asked for
 #[derive(Debug, clap::Args)]
 pub(super) struct ResetArgs {
-    /// Which limit
+    /// Name of the limit
     limit: String,
     #[command(flatten)]
     why: WhyArgs,
@@ -72,7 +72,7 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     context.screen.done(format!("limit `{limit}` is resumed"));
     let text = match &ended {
         Some(pause) => format!(
-            "limit `{limit}` is resumed: {} had paused it{}",
+            "limit `{limit}` is resumed; it was paused by {}{}",
             pause.by,
             because(pause.reason.as_deref())
         ),
@@ -101,7 +101,7 @@ pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u
         .map(|_| "the wait that a service asked for is over");
     let text = match [breaker, wait] {
         [None, None] => format!(
-            "limit `{limit}` needs no reset: no breaker of it is open, and no service asked it to wait"
+            "limit `{limit}` needs no reset: its breaker is not open, and no service asked it to wait"
         ),
         what => {
             let what: Vec<&str> = what.into_iter().flatten().collect();
@@ -112,14 +112,14 @@ pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u
     report(&store, "limits.reset", limit, done, &text, context)
 }
 
-/// The store, where the limit is known.
+/// Opens the store and checks that the limit is known.
 fn open(limit: &str, context: &mut Context) -> anyhow::Result<Store> {
     let store = context.open_store(Create::IfMissing)?;
     check_limit(&rules::flow(&store, context)?, limit, context)?;
     Ok(store)
 }
 
-/// How the limit stands now, as a document; or what was done.
+/// Prints the current state of the limit as a document, or what was done as text.
 fn report(
     store: &Store,
     schema: &str,

@@ -17,9 +17,9 @@ use crate::store::Create;
 /// Change settings of a limit, over the catalogue
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which limit
+    /// Name of the limit
     limit: String,
-    /// `concurrency=N`, `rate=60/min`, either `=none`; `KEY=catalogue` takes a change back
+    /// `concurrency=N`, `rate=60/min`, or `=none` for no limit; `KEY=catalogue` removes the change
     #[arg(value_name = "KEY=VALUE", required = true)]
     settings: Vec<String>,
     #[command(flatten)]

@@ -1,6 +1,6 @@
-//! A rule given by options, with the words of `[job.NAME.schedule]`.
+//! A schedule rule from options, which have the names of the keys of `[job.NAME.schedule]`.
 //!
-//! Rule: the core checks it; its errors name the option.
+//! Rule: `schedule` checks it; errors name the option.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::schedule::{Calendar, CalendarSpec, Rule, RuleError, RuleSpec, Zone, Zones};
 use crate::units::{parse_duration, shown};
 
-/// Options of a rule that is in no catalogue.
+/// Options of a rule that is not in the catalogue.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "A rule to try")]
 pub(super) struct RuleArgs {
@@ -25,7 +25,7 @@ pub(super) struct RuleArgs {
     /// Day rule, such as 'first business day of month'
     #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
     on: Option<String>,
-    /// What to do with a day that is not worked: none, following, preceding, modified-following, modified-preceding
+    /// What to do if the day is not a business day: none, following, preceding, modified-following, modified-preceding
     #[arg(long, value_name = "HOW")]
     adjust: Option<String>,
     /// IANA name; required
@@ -58,7 +58,7 @@ pub(super) struct RuleArgs {
 }
 
 impl RuleArgs {
-    /// Whether any of them is there.
+    /// Whether any of these options is given.
     pub(super) fn is_given(&self) -> bool {
         let texts = [
             &self.cron,

@@ -1,7 +1,7 @@
-//! `jobctl next`: when schedules run, of the catalogue or tried out.
+//! `jobctl next`: the next periods of schedules of the catalogue, or of a rule from the command line.
 //!
-//! Rule: no store is needed; what is shown is what the rule says, not what was opened. Where there is a store, it is asked
-//! whether the clock keeps these schedules from that.
+//! Rule: no store is needed, and the periods are computed from the rules, not read from the history. If a store exists, it is
+//! only asked whether these schedules are on hold after a jump of the clock.
 
 mod adhoc;
 
@@ -19,15 +19,15 @@ use crate::schedule::{MAX_PERIODS, Preview, Rule, Zone, Zones};
 use crate::units::{parse_time, shown};
 use crate::zone_files;
 
-/// Periods of one schedule, where nothing else is asked for.
+/// Default number of periods.
 const COUNT: usize = 10;
 
 /// Show when a schedule runs next; without JOB and rule, all schedules of the catalogue
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which job
+    /// Name of the job
     job: Option<String>,
-    /// How many periods; default 10, with --until all
+    /// Number of periods [default: 10; with `--until`, all]
     #[arg(short = 'n', long = "count", value_name = "N")]
     count: Option<usize>,
     /// Periods later than this [default: now]
@@ -40,7 +40,7 @@ pub struct Args {
     rule: adhoc::RuleArgs,
 }
 
-/// A rule and whose it is.
+/// A rule, and the job that it belongs to.
 struct Named {
     job: Option<String>,
     rule: Arc<Rule>,
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if args.rule.is_given() {
         if let Some(job) = &args.job {
             let message = format!(
-                "job `{}` has its rule in the catalogue, and another one is given",
+                "job `{}` has its rule in the catalogue, but options of another rule are given",
                 shown(job)
             );
             return Err(Error::new(Kind::Usage, message)
@@ -168,7 +168,7 @@ fn show(
         let previews = previews.map_err(|error| Error::new(Kind::Usage, error.to_string()))?;
         found.extend(previews.into_iter().map(|preview| (named, preview)));
     }
-    // The order of jobs decides between equal instants.
+    // A stable sort: equal instants stay in the order of the jobs.
     found.sort_by_key(|(_, preview)| preview.period.instant_ms);
     found.truncate(count);
     let only = match rules {
@@ -194,7 +194,7 @@ fn show(
     if let Some(named) = only {
         context.screen.line(&named.rule.words());
         if found.is_empty() {
-            context.screen.say("nothing is due in this time");
+            context.screen.say("no period is due in this time");
         }
         let mut table = Table::new(&["LOCAL", "UTC", "PERIOD", "~NOTE"]);
         for (named, preview) in &found {
@@ -238,7 +238,7 @@ fn clock(zone: &Zone, at_ms: i64) -> String {
         0 => civil.format("%a %Y-%m-%d %H:%M"),
         _ => civil.format("%a %Y-%m-%d %H:%M:%S"),
     };
-    // Behind the date and the time of `local_text` is the offset.
+    // The offset follows the 19 characters of date and time.
     match text.get(19..) {
         Some(offset) if zone.name() != "UTC" => format!("{time} {offset}"),
         _ => format!("{time}Z"),

@@ -1,4 +1,4 @@
-//! `jobctl periods audit`: computes every period anew and compares.
+//! `jobctl periods audit`: recomputes every period and compares it with the store.
 
 use serde_json::json;
 
@@ -13,15 +13,15 @@ use crate::units::counted;
 
 use super::has_history;
 
-/// Prove that each period was opened exactly once
+/// Check that each period was opened exactly once
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only of this job
+    /// Only periods of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
 }
 
-/// What was audited, and what came of it.
+/// What was audited, and the findings.
 struct Total {
     schedules: Vec<ScheduleRow>,
     periods: i64,
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         has_history(&store, job, context)?;
     }
     let total = store.snapshot(|store| audit_all(store, args.job.as_deref()))?;
-    tell_behind(&total.schedules, context);
+    report_overdue(&total.schedules, context);
     let count = total.schedules.len();
     if context.screen.json() {
         let item = |Finding {
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         if total.findings.is_empty() {
             context
                 .screen
-                .line(&format!("{audited}: no gap, no double"));
+                .line(&format!("{audited}: no gaps, no duplicates"));
         } else {
             let findings = counted(total.findings.len() as i64, "finding");
             context
@@ -92,8 +92,8 @@ fn audit_all(store: &Store, job: Option<&str>) -> Result<Total> {
     Ok(total)
 }
 
-/// What is due and not opened yet is no finding, but somebody should know.
-fn tell_behind(schedules: &[ScheduleRow], context: &mut Context) {
+/// Prints a notice about periods that are due and not opened yet, which are not findings.
+fn report_overdue(schedules: &[ScheduleRow], context: &mut Context) {
     let now_ms = context.now_ms();
     let late = |row: &&ScheduleRow| {
         row.next_ms

@@ -12,13 +12,13 @@ use crate::units::shown;
 
 use super::has_history;
 
-/// List what periods came to: of one job the newest first, of all what was decided last
+/// List periods and their results: of one job the newest first, of all jobs the last decided first
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only of this job
+    /// Only periods of this job
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// Only with this result: opened, skipped, merged, `caught_up`
+    /// Only periods with this result: opened, skipped, merged, `caught_up`
     #[arg(long, value_name = "RESULT", value_parser = result)]
     result: Option<PeriodResult>,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
     if rows.is_empty() {
         context.screen.say(match (&filter.job, scheduled) {
-            (Some(_), false) => "no periods: no scheduler has known a schedule of this job",
+            (Some(_), false) => "no periods: no scheduler has loaded a schedule of this job yet",
             _ => "no periods",
         });
     }
@@ -102,7 +102,7 @@ fn table(rows: &[PeriodRow], now_ms: i64) -> Table {
     table
 }
 
-/// Why it has no run of its own; nothing where there is nothing to explain.
+/// Why the period has no run of its own; empty if there is nothing to explain.
 pub(in crate::cli) fn why(row: &PeriodRow) -> String {
     let reason = row.reason.map_or("", |reason| reason.word());
     match &row.into {

@@ -1,4 +1,4 @@
-//! `jobctl periods`: what each period of the schedules came to.
+//! `jobctl periods`: the periods of schedules and their results.
 
 mod audit;
 mod list;
@@ -14,7 +14,7 @@ use crate::store::Store;
 
 pub(super) use list::why;
 
-/// Periods of schedules: what each came to
+/// Periods of schedules and their results
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,20 +23,20 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List what periods came to, the newest first
+    /// List periods and their results, the newest first
     ///
-    /// Those of one job are in the order of their instants, those of all jobs in the order in which they were decided.
-    /// Neighbours that came to the same and have no run share a line.
+    /// Periods of one job are in the order of their instants, periods of all jobs in the order in which they were decided.
+    /// Consecutive periods with the same result and without a run share a line.
     List(list::Args),
-    /// Prove that each period was opened exactly once
+    /// Check that each period was opened exactly once
     ///
-    /// Computes all periods anew, each by the rule, the calendar and the zone data that were in force at its time, and
-    /// compares them with what is stored. Exits with 1 and names them if some are missing, doubled or unknown.
+    /// Recomputes all periods, each with the rule, the calendar and the zone data that were in force at its time, and compares
+    /// them with the store. Exits with 1 and lists the periods that are missing, duplicated or unknown.
     Audit(audit::Args),
-    /// Work a period that was skipped or merged, now
+    /// Run a period that was skipped or merged, now
     ///
-    /// Its run has the key, the instant and the business date of the period; all else is as the catalogue has it today. It does
-    /// not count for `overlap`. A period that has a run is refused: that run can be retried.
+    /// The run has the key, the instant and the business date of the period; everything else is as in the present catalogue. It
+    /// does not count for `overlap`. A period that already has a run is refused: that run can be retried.
     Run(run::Args),
 }
 
@@ -49,7 +49,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
 }
 
-/// Whether a job has or had a schedule. One that was taken out of the catalogue still has its history.
+/// Whether a job has or had a schedule: one that was removed from the catalogue keeps its history.
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`] for a job that neither the history nor the catalogue has.

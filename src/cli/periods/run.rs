@@ -1,6 +1,6 @@
-//! `jobctl periods run`: works a period that has no run of its own.
+//! `jobctl periods run`: enqueues the run of a period that has none.
 //!
-//! Rule: a period that has a run is never given a second one; that run can be retried.
+//! Rule: a period never gets a second run; the existing one can be retried.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::scheduler::{PeriodOrder, Worked, work_period};
 use crate::store::{Create, PeriodFilter, PeriodRow, Settings, Store};
 use crate::units::shown;
 
-/// Work a period that was skipped or merged, now
+/// Run a period that was skipped or merged, now
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which job
@@ -24,10 +24,10 @@ pub(super) struct Args {
     key: String,
 }
 
-/// Keys that are looked at for a likely one.
+/// Number of keys that are searched for a similar one.
 const CANDIDATES: i64 = 1000;
 
-/// Works.
+/// Enqueues.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let catalogue = Catalogue::load(&context.catalogue_path()).map_err(Error::from)?;
     let settings = Settings::of(&catalogue);
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     };
     let (run, error) = match work_period(&mut store, order, now_ms)? {
         Worked::Started(run) => {
-            let done = format!("run {run} is stored and works period `{}`", args.key);
+            let done = format!("run {run} of period `{}` is stored", args.key);
             context.screen.done(done);
             report(args, run, context);
             return Ok(0);
@@ -70,9 +70,9 @@ fn report(args: &Args, run: RunId, context: &mut Context) {
             .screen
             .document("periods.run", json!({ "items": [item] }));
     } else {
-        context
-            .screen
-            .line(&format!("run {run} works period `{key}` of job `{job}`"));
+        context.screen.line(&format!(
+            "run {run} is queued for period `{key}` of job `{job}`"
+        ));
     }
 }
 
@@ -80,17 +80,17 @@ fn has_run(store: &Store, args: &Args, row: &PeriodRow, now_ms: i64) -> Result<E
     let Args { job, key } = args;
     let period = format!("period `{}` of job `{job}`", shown(key));
     let Some(run) = row.run else {
-        let message = format!("{period} was opened, and its run is not known; nothing was done");
-        let hint = format!("`jobctl periods audit --job {job}` tells what is wrong");
+        let message = format!("{period} was opened, but its run is unknown; nothing was done");
+        let hint = format!("`jobctl periods audit --job {job}` shows what is wrong");
         return Ok(Error::new(Kind::Refused, message).hint(hint));
     };
     let error = Error::new(
         Kind::Refused,
-        format!("{period} has run {run} already; nothing was done"),
+        format!("{period} already has run {run}; nothing was done"),
     );
     Ok(match store.show_run(run, now_ms)? {
         Some(_) => error.hint(format!(
-            "`jobctl runs retry {run}` lets an ended run go again"
+            "`jobctl runs retry {run}` queues an ended run again"
         )),
         None => error.hint(format!(
             "that run was pruned: `jobctl enqueue {job}` runs the job without a period"
@@ -121,7 +121,7 @@ fn not_opened(args: &Args, period: &Period, now_ms: i64) -> Error {
         when::relative(period.instant_ms, now_ms)
     );
     Error::new(Kind::Refused, message)
-        .hint("`jobctl schedule` opens it; `jobctl status` tells whether one runs")
+        .hint("`jobctl schedule` opens it; `jobctl status` shows whether a scheduler runs")
 }
 
 fn unknown(store: &Store, args: &Args) -> Result<Error> {
@@ -136,7 +136,7 @@ fn unknown(store: &Store, args: &Args) -> Result<Error> {
         rows.iter()
             .flat_map(|row| [row.period.as_str(), row.last_period.as_str()])
     };
-    // The zone at the end is what people leave out.
+    // People leave out the zone at the end.
     let begun = keys().find(|known| !key.is_empty() && known.starts_with(key.as_str()));
     let hint = match begun.or_else(|| nearest(key, keys())) {
         Some(near) => {

@@ -1,4 +1,4 @@
-//! `jobctl queues list`: what waits and runs, queue by queue, and what stops it.
+//! `jobctl queues list`: counts, pauses and changes of each queue.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
     if queues.is_empty() {
         context
             .screen
-            .say("no queues: no catalogue was read yet, and nothing waits");
+            .say("no queues: no catalogue was loaded yet, and no run waits");
     }
     context
         .screen
@@ -37,7 +37,7 @@ pub(super) fn list(context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The queues of the store; until a worker has read the catalogue, their ranks and the empty ones come from its file.
+/// The queues of the store; until a worker has loaded the catalogue, ranks and empty queues come from the catalogue file.
 pub(in crate::cli) fn all(store: &Store, context: &Context) -> Result<Vec<QueueRow>> {
     let mut queues = store.queues(context.now_ms())?;
     if queues.iter().any(|row| row.rank.is_some()) {
@@ -63,7 +63,7 @@ pub(in crate::cli) fn document(row: &QueueRow, flow: &FlowView, pressure: &Press
     document::merged(document::queue(row, flow), refuses)
 }
 
-/// The table of `queues list` and `status`. What only some queues have has columns where one has it.
+/// The table of `queues list` and `status`. Columns for rare properties appear only if a queue has one.
 pub(in crate::cli) fn table(
     queues: &[QueueRow],
     flow: &FlowView,
@@ -133,7 +133,7 @@ pub(in crate::cli) fn table(
     table
 }
 
-/// For how long the oldest run is due; with a `+` where not all lanes were looked at.
+/// How long the oldest run has been due; with a `+` if not all lanes were read.
 fn oldest(row: &QueueRow) -> Option<String> {
     let span = when::span(row.oldest_ready_ms?);
     Some(if row.oldest_cut { span + "+" } else { span })

@@ -1,4 +1,4 @@
-//! `jobctl queues`: what waits and runs, queue by queue; pauses and settings that hold at the next claim of every worker.
+//! `jobctl queues`: counts of each queue, and changes to queues, which apply from the next claim of every worker.
 
 mod list;
 mod pause;
@@ -15,7 +15,7 @@ use crate::store::Store;
 
 pub(super) use list::{all, document, table};
 
-/// Queues and what is in them
+/// Queues and their counts
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,14 +26,14 @@ pub struct Args {
 enum Verb {
     /// List queues in the order in which they are served
     List,
-    /// Keep the runs of a queue waiting; what runs goes on
+    /// Stop starting runs of a queue; running ones continue
     Pause(pause::PauseArgs),
-    /// Let the runs of a paused queue start again, also where the catalogue pauses it
+    /// Start runs of a paused queue again, even if the catalogue pauses it
     Resume(pause::ResumeArgs),
     /// Change settings of a queue, over the catalogue, without a restart
     ///
-    /// They hold from the next claim of every worker on, over reloads and restarts, until `KEY=catalogue` takes them back or
-    /// their time is over. What runs is never ended by it.
+    /// A change applies from the next claim of every worker, and survives reloads and restarts, until `KEY=catalogue` removes it or
+    /// its time is over. Running runs are not stopped.
     Set(set::Args),
     /// Show who changed queues, when and why
     History(HistoryArgs),
@@ -50,7 +50,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
 }
 
-/// A queue is known if a catalogue has it, runs are in it, or somebody changed it.
+/// Fails unless a catalogue has this queue, runs are in it, or an operator changed it.
 fn check_queue(store: &Store, flow: &FlowView, queue: &str, context: &Context) -> Result<()> {
     let rows = store.queues(context.now_ms())?;
     let mut known: Vec<String> = rows.into_iter().map(|row| row.queue).collect();

@@ -1,6 +1,6 @@
 //! `jobctl queues pause` and `jobctl queues resume`.
 //!
-//! Rule: a pause stops starts, not what runs; pausing twice or resuming what is not paused is no error.
+//! Rule: a pause stops starts, not running commands; pausing twice, or resuming without a pause, is not an error.
 
 use serde_json::json;
 
@@ -13,19 +13,19 @@ use crate::document;
 use crate::flow::FlowView;
 use crate::store::Create;
 
-/// Keep the runs of a queue waiting; what runs goes on
+/// Stop starting runs of a queue; running ones continue
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
-    /// Which queue
+    /// Name of the queue
     queue: String,
     #[command(flatten)]
     act: ActArgs,
 }
 
-/// Let the runs of a paused queue start again, also where the catalogue pauses it
+/// Start runs of a paused queue again, even if the catalogue pauses it
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
-    /// Which queue
+    /// Name of the queue
     queue: String,
     #[command(flatten)]
     why: WhyArgs,

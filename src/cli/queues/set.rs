@@ -17,9 +17,9 @@ use crate::store::Create;
 /// Change settings of a queue, over the catalogue
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which queue
+    /// Name of the queue
     queue: String,
-    /// `max_running=N`, `max_waiting=N` or `=none`; `max_running=catalogue`, `paused=catalogue` take a change back
+    /// `max_running=N`, `max_waiting=N`, or `=none` for no limit; `KEY=catalogue` removes the change, also of `paused`
     #[arg(value_name = "KEY=VALUE", required = true)]
     settings: Vec<String>,
     #[command(flatten)]

@@ -20,24 +20,24 @@ const RETRY: Verb = Verb {
     needs: "only ended runs can be retried",
 };
 
-/// Cancel runs: waiting ones at once, running ones by their worker
+/// Cancel runs: waiting runs at once, running runs through their worker
 #[derive(Debug, clap::Args)]
 pub(super) struct CancelArgs {
-    /// Their ids
+    /// Ids of the runs
     #[arg(value_name = "ID", required = true, value_parser = run_id)]
     runs: Vec<RunId>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
-/// Let ended runs run again, due now; history and idempotency key stay, the deadline is dropped
+/// Queue ended runs again, due now; history and idempotency key are kept, the deadline is dropped
 #[derive(Debug, clap::Args)]
 pub(super) struct RetryArgs {
-    /// Their ids
+    /// Ids of the runs
     #[arg(value_name = "ID", required = true, value_parser = run_id)]
     runs: Vec<RunId>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

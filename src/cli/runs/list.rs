@@ -83,7 +83,7 @@ fn table(rows: &[RunRow], now_ms: i64) -> Table {
         let when = when::relative(moment(row), now_ms);
         let error = match (row.state, row.reason.as_deref()) {
             (State::Succeeded, _) => "",
-            // Its last attempt may have ended well, or never have begun.
+            // The last error says nothing here: the last attempt may have succeeded, or there was none.
             (State::Dead, Some(reason)) if reason == Reason::Deadline.word() => {
                 "its deadline passed"
             }
@@ -102,7 +102,7 @@ fn table(rows: &[RunRow], now_ms: i64) -> Table {
     table
 }
 
-/// The time that matters in this state: the end, the start, or when it is due.
+/// The time to show for this state, milliseconds: the end, the start, or the due time.
 fn moment(row: &RunRow) -> i64 {
     match row.state {
         State::Waiting => row.due_ms,

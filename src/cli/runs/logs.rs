@@ -1,6 +1,6 @@
-//! `jobctl runs logs`: the output of an attempt, from its file or, where that was pruned, from the end kept in the store.
+//! `jobctl runs logs`: the output of an attempt, from its file or, if that was pruned, its last bytes from the store.
 //!
-//! Rule: a command's bytes are made safe unless `--raw` is given; following ends when the attempt has ended and all was read.
+//! Rule: a command's bytes are escaped unless `--raw` is given; following ends when the attempt has ended and everything was read.
 
 use std::io::Read;
 use std::path::Path;
@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,
-    /// Go on while it runs, through later attempts too
+    /// Keep printing until the run ends, later attempts included
     #[arg(short, long, conflicts_with = "json")]
     follow: bool,
-    /// Print the bytes as they are, terminal control sequences too
+    /// Print the bytes unchanged, including terminal control sequences
     #[arg(long, conflicts_with = "json")]
     raw: bool,
     /// Number of the attempt [default: the last]
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let end = row.map_or(&[][..], tail_of);
     let whole = log.is_some() || row.is_none_or(|row| row.output_bytes <= end.len() as i64);
     let mut log = match log {
-        // What comes while this is printed is not waited for: the command may write faster than the terminal.
+        // Only up to the present end: the command may write faster than the terminal prints.
         Some(file) => {
             let meta = file
                 .metadata()
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     if !whole {
         let total = row.map_or(0, |row| row.output_bytes);
         context.screen.say(&format!(
-            "the log of attempt {number} is not kept any more; these are the last {} of {total} bytes",
+            "the log of attempt {number} was pruned; these are the last {} of {total} bytes",
             end.len()
         ));
     }
@@ -94,14 +94,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The output of an attempt, however long: it is never in memory as a whole.
+/// The output of an attempt, which is never in memory as a whole.
 struct Log<'a> {
     path: &'a Path,
     bytes: Box<dyn Read + 'a>,
 }
 
 impl Log<'_> {
-    /// Hands out the pieces, until the end or until nobody reads any more.
+    /// Passes each piece to `print`, until the end or until standard output is closed.
     fn each_piece(
         &mut self,
         context: &mut Context,
@@ -119,7 +119,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// One document with the output between the fields of `head` and of `foot`.
+    /// Prints one document: the fields of `head`, the output, the fields of `foot`.
     fn print_json(&mut self, head: &Value, foot: &Value, context: &mut Context) -> Result<()> {
         let mut text = safe::JsonText::default();
         let head = document::document("runs.logs", head.clone()).to_string();
@@ -152,12 +152,12 @@ fn no_attempt(detail: &RunDetail, wanted: Option<i64>) -> Error {
             Kind::NotFound,
             format!("run {run} has no attempt {number}: its last is attempt {started}"),
         ),
-        _ => Error::new(Kind::NotFound, format!("run {run} was not started yet"))
+        _ => Error::new(Kind::NotFound, format!("run {run} has not started yet"))
             .hint("`--follow` waits for it"),
     }
 }
 
-/// The way of a command's bytes to the screen.
+/// Prints the bytes of a command, escaped or raw.
 struct Output {
     raw: bool,
     safe: safe::Output,
@@ -185,7 +185,7 @@ impl Output {
         }
     }
 
-    /// Ends the output of an attempt; what follows begins a line of its own.
+    /// Ends the output of an attempt: the next output begins on a new line.
     fn end(&mut self, context: &mut Context) {
         let rest = self.safe.end();
         context.screen.raw(rest.as_bytes());
@@ -196,7 +196,7 @@ impl Output {
     }
 }
 
-/// Follows one attempt after the other.
+/// Prints the attempts of a run while they write.
 struct Follow<'a> {
     args: &'a Args,
     store: &'a Store,
@@ -213,7 +213,7 @@ impl Follow<'_> {
             .unwrap_or_else(|| 1.max(self.first(context)));
         loop {
             let mut tail = Tail::new(&self.local, self.args.run, number, &watch)?;
-            // The state is read before the file: what was written until the end is then read for certain.
+            // The state is read before the file, so that nothing written before the end is missed.
             loop {
                 let ended = self.ended(number, context)?;
                 let mut read = 0;
@@ -260,7 +260,7 @@ impl Follow<'_> {
         let over = row.is_some_and(|row| row.ended_ms.is_some())
             || detail.row.attempts > number
             || is_final;
-        // A run that waits for a retry ends this attempt, not the following.
+        // With `--attempt`, a run that waits for a retry ends the following too.
         let last = is_final && detail.row.attempts <= number;
         Ok(over.then(|| Ended {
             tail: row.map_or_else(Vec::new, |row| tail_of(row).to_vec()),

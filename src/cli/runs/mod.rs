@@ -1,4 +1,4 @@
-//! `jobctl runs`: what became of what was enqueued.
+//! `jobctl runs`: the runs in the store, and operations on them.
 
 mod act;
 mod list;
@@ -30,13 +30,13 @@ enum Verb {
     Show(show::Args),
     /// Print the output of an attempt
     Logs(logs::Args),
-    /// Cancel runs: waiting ones at once, running ones by their worker
+    /// Cancel runs: waiting runs at once, running runs through their worker
     Cancel(act::CancelArgs),
-    /// Let ended runs run again, due now
+    /// Queue ended runs again, due now
     Retry(act::RetryArgs),
-    /// Wait for a run to end; the exit code says how it did
+    /// Wait for a run to end; the exit code tells how it ended
     Wait(wait::Args),
-    /// Tell why a run does not run: every gate between it and a slot
+    /// Explain why a run does not start: every gate between it and a slot
     Why(why::Args),
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Read at once.
+/// Bytes of one read.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
-/// What was opened; `None` if it is not there.
+/// The opened file; `None` if it does not exist.
 pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Option<File>> {
     match opened {
         Ok(file) => Ok(Some(file)),
@@ -18,7 +18,7 @@ pub(super) fn optional(opened: std::io::Result<File>, path: &Path) -> Result<Opt
     }
 }
 
-/// A reader that takes what is there.
+/// One read, repeated if a signal interrupts it.
 pub(super) fn read_some(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     loop {
         match file.read(buffer) {

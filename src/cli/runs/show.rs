@@ -11,7 +11,7 @@ use crate::store::{AttemptRow, Create, RunDetail};
 /// Show one run with its attempts
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Its id
+    /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,
 }
@@ -143,7 +143,7 @@ fn state(detail: &RunDetail, paused: bool) -> String {
     match (row.shown, row.worker, &row.reason) {
         (Shown::Blocked, ..) if paused => format!("blocked: job `{}` is paused", row.job),
         (Shown::Blocked, ..) if detail.waits_for.is_empty() => {
-            "blocked: no catalogue that was read has its job or its queue".to_owned()
+            "blocked: no loaded catalogue has its job or its queue".to_owned()
         }
         (Shown::Blocked, ..) => format!("blocked: {}", waits(&detail.waits_for)),
         (Shown::Running, Some(worker), _) => format!("running on worker {worker}"),
@@ -152,7 +152,7 @@ fn state(detail: &RunDetail, paused: bool) -> String {
     }
 }
 
-/// Who is in front, and how that stands; of many the first few.
+/// The runs that this run waits for, and their states; of many only the first.
 fn waits(before: &[(RunId, State)]) -> String {
     let some = before.iter().take(3);
     let mut runs: Vec<String> = some

@@ -1,4 +1,4 @@
-//! A file that grows: reads what is new, and waits for more of it or for a commit of the store.
+//! A growing file: reads new bytes, and waits for more of them or for a commit of the store.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +14,7 @@ use crate::local::Local;
 use crate::run::RunId;
 use crate::store::Watch;
 
-/// A log that somebody writes.
+/// The log of an attempt while it is written.
 pub(super) struct Tail<'a> {
     local: &'a Local,
     run: RunId,
@@ -27,7 +27,7 @@ pub(super) struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// Of this attempt, whose log need not exist yet.
+    /// The log of this attempt; the file need not exist yet.
     pub(super) fn new(
         local: &'a Local,
         run: RunId,
@@ -49,7 +49,7 @@ impl<'a> Tail<'a> {
         })
     }
 
-    /// Whether the file was not there yet.
+    /// Whether the file has not been seen yet.
     pub(super) fn missing(&self) -> bool {
         self.file.is_none()
     }
@@ -61,7 +61,7 @@ impl<'a> Tail<'a> {
             let opened = self.local.open_log(self.run, self.attempt);
             self.file = optional(opened, &self.path)?;
             if self.file.is_some() {
-                // Watched before it is read: what comes in between is an event.
+                // Watched before the first read, so that no write in between is missed.
                 let flags = WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW;
                 let _ = inotify::add_watch(&self.changes, &self.path, flags);
             }
@@ -73,13 +73,13 @@ impl<'a> Tail<'a> {
         Ok((n > 0).then(|| &self.buffer[..n]))
     }
 
-    /// Waits for more bytes or a commit, at most a second: a file that does not exist yet wakes nobody.
+    /// Waits for more bytes or a commit, at most a second.
     pub(super) fn wait(&self) -> Result<()> {
         let second = Timespec {
             tv_sec: 1,
             tv_nsec: 0,
         };
-        // Until the worker has made the file, only looking helps.
+        // A file that does not exist yet sends no events.
         let soon = Timespec {
             tv_sec: 0,
             tv_nsec: 100_000_000,

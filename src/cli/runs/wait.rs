@@ -12,10 +12,10 @@ use crate::units::parse_duration;
 /// Wait for a run to end: exit 0 if it succeeded, 101 dead, 102 cancelled, 124 out of time, 130 interrupted
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Its id
+    /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: RunId,
-    /// Wait at most so long
+    /// Wait at most this long
     #[arg(long, alias = "wait", value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<i64>,
 }

@@ -13,26 +13,26 @@ use crate::intake::unknown_queue;
 use crate::run::{RunId, State};
 use crate::store::{Asked, Create, Store};
 
-/// Tell why a run does not run: every gate between it and a slot, open or closed, what to do about each, and before when it
-/// will not start
+/// Explain why a run does not start: every gate between it and a slot, open or closed, what to do about each, and the earliest
+/// possible start
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Args {
-    /// Its id
+    /// Id of the run
     #[arg(value_name = "ID", value_parser = run_id)]
     run: Option<RunId>,
-    /// The next run of this job, or what one would pass
+    /// Explain the next run of this job, or the gates that a new one would meet
     #[arg(long, value_name = "JOB")]
     job: Option<String>,
-    /// The next run of this queue, or what one would pass
+    /// Explain the next run of this queue, or the gates that a new one would meet
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
 }
 
-/// Queue of a job that no catalogue has any more.
+/// The queue to show for a job that is no longer in the catalogue.
 const DEFAULT_QUEUE: &str = "default";
 
-/// Tells.
+/// Explains.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let store = context.open_store(Create::Never)?;
     let now_ms = context.now_ms();
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         }
     };
     let answer = explain(&facts, &gone(&store, context.local()?)?);
-    // The job may be late for want of a run: what its schedule waits for.
+    // The job may have no run because its schedule is on hold.
     let calendar = match &args.job {
         Some(job) => Calendar::of_jobs(&store, &[job], now_ms)?,
         None => Calendar::default(),
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Where runs of a job wait, by the catalogue as it is now.
+/// The queue of a job, according to the catalogue file.
 fn queue_of(job: &str, context: &Context) -> String {
     let catalogue = Catalogue::load(&context.catalogue_path()).ok();
     let job = catalogue
@@ -84,7 +84,7 @@ fn queue_of(job: &str, context: &Context) -> String {
     job.map_or_else(|| DEFAULT_QUEUE.to_owned(), |job| job.intake.queue.clone())
 }
 
-/// A queue is known if the store or the catalogue knows it.
+/// Fails unless the store or the catalogue has this queue.
 fn check_queue(store: &Store, queue: &str, context: &Context) -> Result<()> {
     let (known, names) = store.knows_queue(queue, context.now_ms())?;
     if known {
@@ -154,9 +154,11 @@ fn start(answer: &Answer, now_ms: i64) -> String {
             format!("expected start: not before {}", at(not_before_ms))
         }
         (None, Some(not_before_ms)) => format!(
-            "expected start: unknown, not before {}: not every closed gate opens by time alone",
+            "expected start: unknown, not before {} (a closed gate has no known opening time)",
             at(not_before_ms)
         ),
-        (None, None) => "expected start: unknown: what is closed opens by no clock".to_owned(),
+        (None, None) => {
+            "expected start: unknown (a closed gate has no known opening time)".to_owned()
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! `jobctl workers kill`: SIGKILL for a worker that does not answer.
+//! `jobctl workers kill`: SIGKILL for a worker that hangs.
 //!
-//! Rule: only the very process that registered is killed, held by a pidfd while pid and start time are compared and the kernel
-//! says that it holds the worker's lock: a row of the store proves nothing. Its runs are left to the recovery of others.
+//! Rule: a row of the store does not prove which process is the worker. A pidfd is opened first; then pid and start time are
+//! compared, and the kernel must show that the process holds the worker's lock. Other workers recover its runs.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result, os_words};
 use crate::local::{Local, ProcessState};
 use crate::run::WorkerId;
 use crate::store::{Store, WorkerRow};
+use crate::units::counted;
 
 /// A killed process is gone in milliseconds, unless the kernel itself hangs with it.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -24,15 +25,15 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// Kill a worker that hangs, with SIGKILL; other workers recover its runs
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Its id
+    /// Id of the worker
     #[arg(value_name = "ID", value_parser = worker_id)]
     worker: WorkerId,
-    /// It died in a container that is gone with all its processes: its runs may go on
+    /// Declare that the dead worker's container is gone with all its processes, so that its runs can be recovered
     #[arg(long)]
     gone: bool,
 }
 
-/// Kills and waits until its lock is free.
+/// Kills the worker and waits until its lock is free.
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let (mut store, row) = find(context, args.worker)?;
     if args.gone {
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
                 ))
                 .into());
         }
-        // The process is gone, so this is a child between clone and exec, which nothing announces.
+        // A child of it between clone and exec still holds the lock; nothing signals its end.
         clock::pause(Duration::from_millis(5));
     }
     let others = store.workers()?.iter().any(|other| {
@@ -67,11 +68,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     report(&store, row.worker, &line, others, context)
 }
 
-/// An operator knows that the container of a dead worker is gone, which nobody can see from here.
+/// Records that the container of a dead worker is gone, which this process cannot check.
 fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> anyhow::Result<u8> {
     let worker = row.worker;
     let refused = |cause: &str, hint: String| {
-        let message = format!("cannot take worker {worker} for gone: {cause}; nothing was changed");
+        let message = format!("cannot declare worker {worker} gone: {cause}; nothing was changed");
         Err(Error::new(Kind::Refused, message).hint(hint).into())
     };
     if context.local()?.is_alive(&row.registration()) != Some(false) {
@@ -79,7 +80,7 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
     }
     if !row.registration().may_leave_hidden_processes() {
         let hint = "start a worker: it recovers its runs".to_owned();
-        return refused("its processes can be seen from here", hint);
+        return refused("its processes are visible from here", hint);
     }
     store.write(|tx| tx.declare_gone(worker))?;
     let line = format!("worker {worker} is gone with all its processes");
@@ -87,7 +88,7 @@ fn declare_gone(store: &mut Store, row: &WorkerRow, context: &mut Context) -> an
     report(store, worker, &line, false, context)
 }
 
-/// What was done, and what becomes of its runs.
+/// Reports what was done, and what happens to the worker's runs.
 fn report(
     store: &Store,
     worker: WorkerId,
@@ -108,7 +109,9 @@ fn report(
         } else {
             "the next worker recovers them"
         };
-        context.screen.say(&format!("it held {held} runs; {who}"));
+        context
+            .screen
+            .say(&format!("it held {}; {who}", counted(held as i64, "run")));
     }
     Ok(0)
 }
@@ -135,7 +138,7 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
             ),
         )
     };
-    let gone = || refused("its process is gone already");
+    let gone = || refused("its process is already gone");
     let pid = i32::try_from(row.pid)
         .ok()
         .and_then(Pid::from_raw)
@@ -145,13 +148,13 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
         Err(rustix::io::Errno::SRCH) => return Err(gone()),
         Err(error) => return Err(failed(error)),
     };
-    // Only now it is certain that the number belongs to one process for good.
+    // From now on the pid cannot be reused for another process.
     match row.registration().process_state() {
         ProcessState::Exists(_) => {}
         ProcessState::Gone => return Err(gone()),
         ProcessState::Unknown => {
             return Err(refused(
-                "its process id is a number of another pid namespace, or of an unknown boot",
+                "its process id belongs to another pid namespace or to an unknown boot",
             ));
         }
     }
@@ -164,7 +167,7 @@ fn kill(local: &Local, row: &WorkerRow) -> Result<()> {
         tv_sec: GONE_WITHIN.as_secs() as i64,
         tv_nsec: 0,
     };
-    // Readable means gone; when it does not come in time, the lock says so.
+    // Readable means that the process ended. A timeout is not an error: the caller checks the lock.
     let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit));
     Ok(())
 }

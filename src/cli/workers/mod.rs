@@ -1,4 +1,4 @@
-//! `jobctl workers`: who works, and how to end it.
+//! `jobctl workers`: lists, stops and kills workers.
 
 mod kill;
 mod stop;
@@ -27,7 +27,7 @@ pub struct Args {
 enum Verb {
     /// List workers
     List,
-    /// Ask workers to end as SIGTERM does; a service manager may start them again
+    /// Ask workers to stop, as SIGTERM does; a service manager may restart them
     Stop(stop::Args),
     /// Kill a worker that hangs; other workers recover its runs
     Kill(kill::Args),
@@ -42,14 +42,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     }
 }
 
-/// A worker and what can be seen of it from here.
+/// A worker and what this process can find out about it.
 pub(super) struct Seen {
     row: WorkerRow,
     busy: i64,
     user: Option<String>,
-    /// What the host lacks to start its runs.
+    /// A resource that the host lacks to start its runs.
     lacking: Option<Lacking>,
-    /// `None` where that cannot be seen now.
+    /// `None` if this process cannot find out.
     pub(super) alive: Option<bool>,
 }
 
@@ -78,7 +78,7 @@ impl Seen {
         )
     }
 
-    /// What keeps it from starting runs, for people; nothing of one that is gone.
+    /// Why it cannot start runs, for people; `None` if it can or is gone.
     pub(super) fn trouble(&self, now_ms: i64) -> Option<String> {
         let lacking = self.lacking.as_ref()?;
         if self.alive == Some(false) {
@@ -97,7 +97,7 @@ impl Seen {
     }
 }
 
-/// Why a run that a worker holds does not go on: the worker is gone, and no process has recovered it.
+/// A message if this worker is gone and its runs were not recovered yet.
 pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
@@ -105,7 +105,7 @@ pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Opt
     let gone = local
         .is_alive(&row.registration())
         .map_or_else(|| row.registration().has_ended(), |alive| !alive);
-    Ok(gone.then(|| format!("worker {worker} is gone and not recovered yet")))
+    Ok(gone.then(|| format!("worker {worker} is gone and its runs are not recovered yet")))
 }
 
 /// All registered workers.
@@ -114,7 +114,7 @@ pub(super) fn seen(store: &Store, local: &Local) -> Result<Vec<Seen>> {
     let mut lacking = store.lacking()?;
     let rows = store.workers()?;
     let busy_of = |worker: WorkerId| busy.get(&worker.0).copied().unwrap_or(0);
-    // A worker that another one started for a run takes a slot of that one.
+    // A worker that was started for one run uses a slot of its parent.
     let children = |parent: WorkerId| {
         let children = rows.iter().filter(move |row| row.parent == Some(parent));
         children.map(|row| busy_of(row.worker)).sum::<i64>()
@@ -187,7 +187,7 @@ fn unknown_worker(worker: WorkerId) -> Error {
         .hint("`jobctl workers list` shows those that are registered")
 }
 
-/// A worker that must be registered, in a store that must exist.
+/// Opens the store and finds a registered worker.
 fn find(context: &mut Context, worker: WorkerId) -> anyhow::Result<(Store, WorkerRow)> {
     let store = context.open_store(Create::Never)?;
     let row = store

@@ -1,4 +1,4 @@
-//! `jobctl workers stop`: asks; the worker ends when it has seen the request and its runs are done.
+//! `jobctl workers stop`: stores a request; the worker stops once it has read it and its runs have ended.
 
 use serde_json::{Map, Value, json};
 
@@ -10,14 +10,14 @@ use crate::local::Local;
 use crate::run::WorkerId;
 use crate::store::{Create, Store};
 
-/// Ask workers to end as SIGTERM does: they let their runs finish for a while. A service manager may start them again, as it does
-/// with the units of jobctl: there `systemctl stop` ends one for good
+/// Ask workers to stop, as SIGTERM does: they let their runs finish for a while. A service manager may restart them, as it does with
+/// the units of jobctl: use `systemctl stop` to stop those for good
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Their ids
+    /// Ids of the workers
     #[arg(value_name = "ID", value_parser = worker_id, required_unless_present = "all")]
     workers: Vec<WorkerId>,
-    /// All of them
+    /// All workers
     #[arg(long, conflicts_with = "workers")]
     all: bool,
 }
@@ -71,13 +71,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     Err(last.details(details).into())
 }
 
-/// Why it could not be asked, if so.
+/// Why the worker could not be asked to stop; `None` if it was.
 fn ask(store: &mut Store, local: &Local, worker: WorkerId, now_ms: i64) -> Result<Option<Error>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(Some(unknown_worker(worker)));
     };
     if local.is_alive(&row.registration()) == Some(false) {
-        let message = format!("cannot stop worker {worker}: it is gone already");
+        let message = format!("cannot stop worker {worker}: it is already gone");
         return Ok(Some(
             Error::new(Kind::Refused, message).hint("any other worker recovers its runs"),
         ));

@@ -76,7 +76,7 @@ impl NodeExplainer<'_> {
             });
             Gate::closed(
                 subject.to_string(),
-                "no catalogue that was read has it any more, so no worker takes it",
+                "no loaded catalogue has it any more, so no worker takes it",
                 format!("add a section `{section}` and send the workers SIGHUP{cancel}"),
             )
         })
@@ -108,21 +108,23 @@ impl NodeExplainer<'_> {
                     "its rate of {} allows the next start later",
                     rate(node.rate)
                 ),
-                "it opens by itself".to_owned(),
+                "it opens without an operator".to_owned(),
             ),
             ClosedReason::WaitRequested => (
                 "a rate-limited attempt asked for a wait".to_owned(),
-                format!("it opens by itself; {errors_hint}"),
+                format!("it opens without an operator; {errors_hint}"),
             ),
             ClosedReason::BreakerOpen => (
-                format!("its breaker is open for {since}, after {failures}; then one run may try"),
+                format!(
+                    "its breaker is open for {since}, after {failures}; then one run may start"
+                ),
                 format!("fix what fails; {errors_hint}"),
             ),
             ClosedReason::BreakerProbes => {
                 let mut trying = self.held(&node.subject);
                 trying.retain(|held| breaker.is_probe(held.fence));
                 let detail = format!(
-                    "its breaker is half open, after {failures}: one run tries, and its end decides ({})",
+                    "its breaker is half open, after {failures}: one run has started, and its end decides ({})",
                     running(&trying, None, self.gone)
                 );
                 (detail, self.make_room(&trying))
@@ -178,14 +180,14 @@ impl NodeExplainer<'_> {
             parts.push(format!("rate {}", rate(node.rate)));
         }
         if node.has_breaker && node.throttle.breaker.is_half_open(self.facts.now_ms) {
-            parts.push("its breaker is half open: one run may try".to_owned());
+            parts.push("its breaker is half open: one run may start".to_owned());
         }
         if let Some(pause) = &node.paused {
             let pause = paused("paused", pause);
             parts.push(format!("{pause}, which does not stop `jobctl run`"));
         }
         if self.facts.job_known.is_none() && matches!(node.subject, Subject::Job(_)) {
-            parts.push("no catalogue was read yet".to_owned());
+            parts.push("no catalogue was loaded yet".to_owned());
         }
         parts.join("; ")
     }

@@ -72,14 +72,14 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
         }
     };
     if closed.is_empty() {
-        return Gate::open(NAME, format!("nothing is ahead of it{turns}"));
+        return Gate::open(NAME, format!("no run is ahead of it{turns}"));
     }
     let hint = if before.is_empty() {
         format!(
             "it moves up as they start; `jobctl runs list --queue {queue} --state ready` shows them"
         )
     } else {
-        format!("`jobctl run-worker --queue {queue}` starts a worker that serves this queue alone")
+        format!("`jobctl run-worker --queue {queue}` starts a worker that serves only this queue")
     };
     Gate::closed(NAME, closed.join("; ") + &turns, hint)
 }

@@ -26,22 +26,22 @@ fn due(run: &RunFacts, now_ms: i64) -> Gate {
     }
     let error = run.last_error.as_ref();
     let error = error.map_or_else(String::new, |error| format!(": {error}"));
-    let logs = format!("`jobctl runs logs {}` tells what it printed", run.run);
+    let logs = format!("`jobctl runs logs {}` shows what it printed", run.run);
     let (detail, hint) = if run.limited {
         let detail = format!(
-            "it was rate limited in attempt {}, which is no failure{error}",
+            "rate limited in attempt {}, which does not count as a failure{error}",
             run.attempts
         );
-        (detail, format!("it starts again by itself; {logs}"))
+        (detail, format!("it is retried automatically; {logs}"))
     } else if run.failures > 0 {
         let detail = format!(
             "retried after failure {} of {}{error}",
             run.failures, run.max_attempts
         );
-        (detail, format!("it starts again by itself; {logs}"))
+        (detail, format!("it is retried automatically; {logs}"))
     } else {
         let hint = format!(
-            "it becomes ready by itself; `jobctl runs cancel {}` takes it back",
+            "it becomes ready at that time; `jobctl runs cancel {}` cancels it",
             run.run
         );
         ("not due yet".to_owned(), hint)
@@ -61,7 +61,7 @@ fn deadline(run: &RunFacts, now_ms: i64) -> Option<Gate> {
 }
 
 fn after_its_death(run: RunId) -> String {
-    format!("once it is dead, `jobctl runs retry {run}` lets it run without a deadline")
+    format!("once it is dead, `jobctl runs retry {run}` queues it again without a deadline")
 }
 
 /// The closed gate of a deadline that comes before the run can start; `None` if there is time.
@@ -72,7 +72,7 @@ pub(super) fn too_late(run: &RunFacts, not_before_ms: Option<i64>, now_ms: i64) 
     let not_before_ms = not_before_ms.filter(|not_before_ms| *not_before_ms >= deadline_ms)?;
     let late = span(not_before_ms - deadline_ms);
     let detail = format!(
-        "it comes {late} before the run may start: the run becomes a dead letter unstarted"
+        "it is {late} before the earliest start: the run will become a dead letter without a start"
     );
     Some(Gate::closed(DEADLINE, detail, after_its_death(run.run)))
 }
@@ -91,18 +91,19 @@ fn predecessors(run: &RunFacts) -> Option<Gate> {
             let (first, state) = first;
             let hint = if state == State::Dead {
                 format!(
-                    "`jobctl dlq retry {first}`, or `jobctl dlq discard {first}` to go on without it"
+                    "`jobctl dlq retry {first}`, or `jobctl dlq discard {first}` to continue without it"
                 )
             } else {
                 format!(
-                    "`jobctl runs why {first}`, or `jobctl runs cancel {first}` to go on without it"
+                    "`jobctl runs why {first}`, or `jobctl runs cancel {first}` to continue without it"
                 )
             };
             Some(Gate::closed("runs before it", detail, hint))
         }
         (n, None) => {
             let detail = format!("{} must end first", counted(n, "run"));
-            let hint = "`jobctl runs list --state waiting,running` shows what has not ended";
+            let hint =
+                "`jobctl runs list --state waiting,running` shows the runs that have not ended";
             Some(Gate::closed("runs before it", detail, hint))
         }
     }
@@ -111,12 +112,12 @@ fn predecessors(run: &RunFacts) -> Option<Gate> {
 /// The gate of a run that is reserved for a `jobctl run`.
 pub(super) fn reserved(keeper: WorkerId, gone: &BTreeSet<WorkerId>) -> Gate {
     if gone.contains(&keeper) {
-        let detail = format!("kept by a `jobctl run` that is gone (worker {keeper})");
-        let hint = "any worker or scheduler gives it back within a second: `jobctl run-worker`";
+        let detail = format!("reserved for a `jobctl run` that is gone (worker {keeper})");
+        let hint = "any worker or scheduler releases it within a second: `jobctl run-worker`";
         return Gate::closed("jobctl run", detail, hint);
     }
     Gate::open(
         "jobctl run",
-        format!("kept by a `jobctl run` (worker {keeper}), which alone starts it"),
+        format!("reserved for a `jobctl run` (worker {keeper}); no other worker starts it"),
     )
 }

@@ -34,7 +34,7 @@ fn running(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> (String, S
     };
     if run.worker.is_some_and(|worker| gone.contains(&worker)) {
         let sentence = format!(
-            "was running{place} ({attempt}), which is gone; it is handed out again when nothing is left of it"
+            "was running{place} ({attempt}), which is gone; it will be queued again once its processes are gone"
         );
         let hint = "a worker or a scheduler of the same user does that within a second: `jobctl run-worker`; if one runs \
                     already, something of the run cannot be ended, and its log says what (`event=worker_died`)";
@@ -43,7 +43,7 @@ fn running(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> (String, S
     if let Some((cancel_ms, by)) = &run.cancel {
         let by = by.as_deref().unwrap_or("somebody");
         let ago = span(now_ms - cancel_ms);
-        let sentence = format!("is running{place} ({attempt}); {by} asked {ago} ago to cancel it");
+        let sentence = format!("is running{place} ({attempt}); {by} requested a cancel {ago} ago");
         let hint = format!("`jobctl runs wait {id}` waits until its processes are gone");
         return (sentence, hint);
     }
@@ -59,15 +59,15 @@ fn ended(run: &RunFacts, now_ms: i64) -> (String, String) {
     let attempt = format!("attempt {}", run.attempts);
     match run.state {
         State::Succeeded => (
-            format!("has succeeded{ago} in {attempt}"),
-            format!("`jobctl runs retry {id}` lets it run again"),
+            format!("succeeded{ago} in {attempt}"),
+            format!("`jobctl runs retry {id}` queues it again"),
         ),
         State::Cancelled => {
             let by = run.cancel.as_ref().and_then(|(_, by)| by.as_deref());
             let by = by.map_or_else(String::new, |by| format!(" by {by}"));
             (
                 format!("was cancelled{ago}{by}"),
-                format!("`jobctl runs retry {id}` lets it run after all"),
+                format!("`jobctl runs retry {id}` queues it again"),
             )
         }
         _ => {
@@ -76,7 +76,7 @@ fn ended(run: &RunFacts, now_ms: i64) -> (String, String) {
             let error = error.map_or_else(String::new, |error| format!(": {error}"));
             (
                 format!("died{ago}: {reason} after {attempt}{error}"),
-                format!("`jobctl dlq show {id}`; `jobctl dlq retry {id}` lets it run again"),
+                format!("`jobctl dlq show {id}`; `jobctl dlq retry {id}` queues it again"),
             )
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
         let served: BTreeSet<&str> = alive.iter().flat_map(|worker| worker.names()).collect();
         let served: Vec<&str> = served.into_iter().collect();
         let detail = format!(
-            "{} alive, and none serves queue `{queue}`; served: {}",
+            "{} alive, but none serves queue `{queue}`; served: {}",
             counted(alive.len() as i64, "worker"),
             names(&served)
         );
@@ -92,7 +92,7 @@ fn refused(
     }
     if all(|refusal| *refusal == Refusal::Stopping) {
         let ids: Vec<_> = refusals.iter().map(|(worker, _)| worker.worker).collect();
-        let detail = format!("stopping, and claims nothing more: worker {}", names(&ids));
+        let detail = format!("stopping, without further claims: worker {}", names(&ids));
         return (
             detail,
             format!("`jobctl run-worker --queue {queue}` starts one"),
@@ -122,7 +122,7 @@ fn words(worker: &Worker, refusal: &Refusal) -> String {
         Refusal::Busy => format!("{0} of {0} slots busy", worker.slots),
         Refusal::Reserved(free, queues) => {
             let slots = counted(*free, "free slot");
-            format!("{slots} kept for {}", names(queues))
+            format!("{slots} reserved for {}", names(queues))
         }
     }
 }

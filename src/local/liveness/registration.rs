@@ -44,7 +44,7 @@ pub struct Registration<'a> {
     pub host: &'a str,
     /// Boot of its host.
     pub boot_id: &'a str,
-    /// The namespace of its process id; `None` for a worker of a version that did not store it.
+    /// Namespace of the process id; `None` for a worker of a version that did not store it.
     pub pid_ns: Option<i64>,
     /// Its process id.
     pub pid: i64,

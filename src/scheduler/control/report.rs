@@ -191,7 +191,7 @@ impl Control {
         let mut rows = rows.into_iter().peekable();
         while let Some(row) = rows.next() {
             let row = match before.take() {
-                Some(mut begun) if begun.takes(&row) => {
+                Some(mut begun) if begun.can_merge(&row) => {
                     begun.extend(&row);
                     begun
                 }

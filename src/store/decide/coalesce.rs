@@ -1,14 +1,14 @@
-//! What an enqueue comes to because of runs with its dedup key that have not ended.
+//! Decides what an enqueue does because of runs with its dedup key that have not ended.
 //!
-//! Rule: of the runs with one key the one that starts last has the newest parameters, and with `rerun` it starts after the
-//! others have ended.
+//! Rule: of the runs with one key, the one that starts last has the newest parameters; with `rerun` it starts after the others
+//! have ended.
 
 use crate::catalogue::Coalesce;
 use crate::error::{Error, Kind, Result};
 use crate::records::{Enqueued, NewRun};
 use crate::run::{RunId, State};
 
-/// A run with the key that has not ended.
+/// A run with an equal key that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
     /// Its id.
@@ -60,19 +60,19 @@ impl Live {
 /// What becomes of an enqueue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoalesceOutcome<'a> {
-    /// None of them concerns it.
+    /// There is no such run, or it does not matter.
     New,
     /// It is a duplicate of this one.
     Duplicate(&'a Live),
     /// This one, which waits, takes over what is enqueued, and waits for the end of these.
     TakenOver(&'a Live, Vec<RunId>),
-    /// It is a new run that waits for the end of these.
+    /// The enqueue becomes a new run that waits for the end of these.
     Behind(Vec<RunId>),
 }
 
 /// Decides by the runs with the key, the newest first, and by what the job says of equal keys.
 pub fn coalesce(live: &[Live], how: Coalesce) -> CoalesceOutcome<'_> {
-    // What waits for others with the key is behind them, whichever id it has.
+    // A run that waits for others with the key is the last one, whatever its id.
     let waiting = live.iter().filter(|it| !it.is_running);
     let last = waiting.max_by_key(|it| (it.is_gated, it.run));
     let running = || live.iter().filter(|it| it.is_running);

@@ -3,14 +3,14 @@
 //!
 //! Rule: no SQL, no connection, no clock.
 
+mod claim_in_progress;
 mod coalesce;
-mod desk;
 mod recovery;
 mod reserves;
 mod turns;
 
+pub use claim_in_progress::ClaimInProgress;
 pub use coalesce::{CoalesceOutcome, Live, coalesce};
-pub use desk::Desk;
 pub use recovery::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
 pub use reserves::Reserves;
 pub use turns::{Turn, Turns};

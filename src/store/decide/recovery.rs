@@ -5,7 +5,7 @@
 use crate::records::{Cause, Death};
 use crate::run::{Fence, Reason, RunId, WorkerId};
 
-/// Deaths that prove nothing make poison at so many times the number of those that do.
+/// Factor for the number of deaths that make a run poison if the deaths do not prove that it is the cause.
 const UNPROVED: i64 = 2;
 
 /// A run that the worker held.
@@ -19,7 +19,7 @@ pub struct DeadClaim {
     pub attempts: i64,
     /// Worker deaths so far.
     pub crashes: i64,
-    /// Deaths of workers that make it poison.
+    /// Number of deaths of workers after which the run is poison.
     pub max_crashes: i64,
     /// Whether its command may be started only once.
     pub at_most_once: bool,
@@ -27,12 +27,12 @@ pub struct DeadClaim {
     pub is_noted: bool,
 }
 
-/// What becomes of it.
+/// The outcome of a run that the worker held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadClaimOutcome {
     /// It stays claimed, because something of it cannot be ended.
     Blocked,
-    /// It was not started: it waits again.
+    /// It was not started, and is queued again.
     Unclaimed,
     /// It was started: the attempt is lost.
     Lost(Loss),
@@ -45,7 +45,7 @@ pub struct Loss {
     pub attempt: i64,
     /// Its start, milliseconds.
     pub started_ms: i64,
-    /// Why the run is dead; `None` where it waits again.
+    /// Why the run is dead; `None` if it is queued again.
     pub reason: Option<Reason>,
     /// Whether it counts as a crash.
     pub counts: bool,
@@ -60,7 +60,7 @@ pub fn outcomes(death: &Death, held: &[DeadClaim], now_ms: i64) -> Vec<DeadClaim
             || held.is_noted
             || death.started.contains_key(&(held.run, held.fence))
     };
-    // Only a death while alone proves who the killer is. What always ends its worker's parent too must have an end all the same.
+    // Only a death with a single run proves the cause. A run that always ends the parent too needs a bound as well.
     let alone = held.iter().filter(|held| was_started(held)).count() == 1;
     let outcome = |held: &DeadClaim| {
         if death.blocked.contains(&held.run) {

@@ -1,10 +1,10 @@
-//! Slots of a worker that are kept free for queues with a reserve.
+//! Slots of a worker that are reserved for queues.
 
 use crate::error::Result;
 use crate::flow::{QueueRules, Rules};
 use crate::records::ServedQueue;
 
-/// Slots that are kept for queues with a reserve.
+/// Free slots that are reserved, by queue.
 #[derive(Debug)]
 pub struct Reserves<'a>(Vec<(&'a str, usize)>);
 
@@ -38,12 +38,12 @@ impl<'a> Reserves<'a> {
         others.map(|(_, slots)| *slots)
     }
 
-    /// Whether other queues have a reserve: then nothing is claimed ahead, it could take their slots.
+    /// Whether other queues have a reserve: then no run is claimed before a slot is free, since it could take theirs.
     pub fn bind(&self, queue: &str) -> bool {
         self.0.iter().any(|(name, _)| *name != queue)
     }
 
-    /// Of the free slots, those that this queue may use, with those that were just taken.
+    /// Number of free slots that this queue may use.
     pub fn room(&self, queue: &str, free: usize) -> usize {
         free.saturating_sub(self.others(queue).sum())
     }

@@ -1,31 +1,31 @@
-//! Whose turn it is among queues with weights and among the tenants of a queue.
+//! Turns of queues with weights, and of the tenants of a queue.
 //!
-//! Rule: a turn is a number of runs, so shares hold whatever the size of a claim; nothing is saved up by whoever has no work.
+//! Rule: a turn is a number of runs, so shares do not depend on the size of a claim; a tenant without runs saves nothing up.
 
 use std::collections::HashMap;
 
-/// Whose turn it is; kept by the worker between claims.
+/// The present turns, which a worker keeps between claims.
 #[derive(Debug, Default)]
 pub struct Turns {
-    /// Of the tenants of each queue.
+    /// Turns of tenants, by queue.
     pub tenants: HashMap<String, Turn>,
-    /// Of the queues, where they have weights.
+    /// Turn of the queues, if they have weights.
     pub queues: Turn,
 }
 
-/// The one in a ring whose turn it is, and how many it may still take.
+/// The queue or tenant whose turn it is, and how many runs are left in it.
 #[derive(Debug, Default, Clone)]
 pub struct Turn {
     /// Its name.
     pub name: String,
     /// So many.
     pub left: i64,
-    /// Where a walk began that found nothing so far: it need not pass there again.
+    /// Where a walk began that has found nothing so far; the next walks end there.
     pub walked: Option<String>,
 }
 
 impl Turn {
-    /// Counts a run that `name` took; whether its turn goes on.
+    /// Counts a run that was taken from `name`. Returns whether its turn continues.
     pub fn take(&mut self, name: &str, weight: i64) -> bool {
         if self.name != name || self.left <= 0 {
             name.clone_into(&mut self.name);

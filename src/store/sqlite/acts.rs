@@ -1,4 +1,4 @@
-//! Who did what to queues, limits and jobs; the newest acts only, so that this never grows.
+//! The history of changes to queues, limits and jobs; only the newest, so that its size is bounded.
 
 use rusqlite::params;
 
@@ -6,11 +6,11 @@ use super::writer::Tx;
 use crate::error::Result;
 use crate::store::{Act, ActRow};
 
-/// Acts that are kept: more than anybody scrolls through.
+/// Number of entries that are kept.
 const KEPT: i64 = 1_000;
 
 impl Tx<'_> {
-    /// Notes an act in the transaction that does it.
+    /// Records a change in its own transaction.
     pub(super) fn note_act(&self, kind: &str, name: &str, what: &str, act: &Act<'_>) -> Result<()> {
         const SQL: &str = "
             INSERT INTO act (kind, name, what, at_ms, actor, reason, until_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -29,7 +29,7 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// The newest acts on things of this kind, the newest first; of one thing, or of all.
+    /// The newest changes of this kind, the newest first; of one name, or of all.
     pub fn acts(&self, kind: &str, name: Option<&str>, limit: i64) -> Result<Vec<ActRow>> {
         const SQL: &str = "
             SELECT kind, name, what, at_ms, actor, reason, until_ms FROM act

@@ -1,4 +1,4 @@
-//! Deaths: the run, its dead letter, and the print by which equal deaths are found.
+//! Burials: the dead run, its dead letter, and the fingerprint of similar deaths.
 
 use rusqlite::params;
 use sha2::{Digest, Sha256};
@@ -40,7 +40,7 @@ impl Tx<'_> {
 
     /// Buries a waiting run whose deadline has passed.
     pub(super) fn bury_expired(&mut self, run: RunId, now_ms: i64) -> Result<Burial> {
-        // `ready` is read before the update clears it: a RETURNING clause only sees the new row.
+        // `ready` is read before the update: a RETURNING clause only sees the new row.
         const LOOK: &str = "SELECT job, queue, tenant, ready, last_error FROM run WHERE id = ?1";
         const SQL: &str = "
             UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = max(?2, coalesce(started_ms, ?2)),
@@ -68,7 +68,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Buries a run that was just claimed and whose row cannot be used: it would stop every claim that meets it.
+    /// Buries a run that was just claimed and whose row is invalid, because it would make every claim fail.
     pub(super) fn bury_unusable(
         &mut self,
         run: RunId,
@@ -79,7 +79,7 @@ impl Tx<'_> {
         const SQL: &str = "
             UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, last_error = ?3, reason = 'permanent'
             WHERE id = ?1 AND state = 'running'";
-        let error = format!("its row in the store cannot be used: {why}; it was not started");
+        let error = format!("its row in the store is invalid: {why}; it was not started");
         let values = params![run.0, now_ms, error];
         let changed = self.conn.prepare_cached(SQL)?.execute(values)?;
         exactly_one(changed, "bury a run")?;
@@ -119,7 +119,7 @@ impl Tx<'_> {
     }
 }
 
-/// Groups equal deaths: numbers and ids in the error do not count, but for the exit code or signal that it begins with.
+/// Equal for similar deaths: words with digits in the error are ignored, except the exit code or signal at its beginning.
 fn fingerprint(job: &str, reason: Reason, error: &str) -> String {
     let mut normal = String::with_capacity(error.len());
     let code_at = ["exit ", "ended by signal "]
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deaths_that_differ_in_numbers_look_alike_and_those_of_other_codes_do_not() {
+    fn deaths_that_differ_only_in_numbers_have_equal_fingerprints() {
         let print = |error| fingerprint("job", Reason::Exhausted, error);
         for (one, other) in [
             ("unknown department for 77", "unknown department for 7977"),

@@ -1,4 +1,4 @@
-//! The catalogue as its last reader found it: lets an enqueue skip the parser, and workers notice a newer one.
+//! The cached catalogue: an enqueue need not parse the files, and workers notice a newer one.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -8,11 +8,11 @@ use crate::error::{Error, Kind, Result};
 use crate::store::Settings;
 
 impl Tx<'_> {
-    /// What a catalogue says of queues, limits and tenants holds from here on, for everybody; whether another one held before.
+    /// Puts the rules of a catalogue for queues, limits and tenants in force. Returns whether another one was in force.
     fn put_in_force(&self, catalogue: &Catalogue) -> Result<bool> {
         const NO_QUEUES: &str = "DELETE FROM queue";
         const QUEUE: &str = "INSERT INTO queue (queue, rank) VALUES (?1, ?2)";
-        if !self.keep_rules_of(catalogue)? {
+        if !self.put_rules_in_force(catalogue)? {
             return Ok(false);
         }
         self.conn.prepare_cached(NO_QUEUES)?.execute([])?;
@@ -23,8 +23,8 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Puts a catalogue in force, keeps it and returns its generation; the same files keep their generation.
-    pub fn keep_catalogue(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<i64> {
+    /// Puts a catalogue in force and caches it. Returns its generation, which does not change for the same files.
+    pub fn apply_catalogue(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<i64> {
         const LOOK: &str = "SELECT generation, stamp FROM catalogue WHERE path = ?1";
         self.put_in_force(catalogue)?;
         let path = catalogue.path.to_string_lossy();
@@ -35,11 +35,11 @@ impl Tx<'_> {
             .optional()?;
         match known {
             Some((generation, stamp)) if stamp == catalogue.stamp => Ok(generation),
-            _ => self.keep_as(catalogue, &catalogue.stamp, now_ms),
+            _ => self.save_catalogue(catalogue, &catalogue.stamp, now_ms),
         }
     }
 
-    /// Whether the rules in force are those of this catalogue, as its files were when it was read.
+    /// Whether the rules in force are those of this version of this catalogue.
     pub fn is_in_force(&self, catalogue: &Catalogue) -> Result<bool> {
         let (path, stamp) = self.in_force()?;
         let ours = catalogue.path.to_string_lossy();
@@ -53,18 +53,22 @@ impl Tx<'_> {
         Ok(statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
-    /// As [`Tx::keep_catalogue`], for one whose files are too young for their stamp to be trusted: the next enqueue reads them
-    /// again.
-    pub fn keep_unsettled(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<()> {
+    /// As [`Tx::apply_catalogue`], for files that are too young for a reliable stamp: the next enqueue reads them again.
+    pub fn apply_without_caching(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<()> {
         if self.put_in_force(catalogue)? {
-            self.keep_as(catalogue, "", now_ms)?;
+            self.save_catalogue(catalogue, "", now_ms)?;
         }
         Ok(())
     }
 
-    /// Keeps a catalogue that a command read beside a worker or a scheduler: so that the next command need not read it, but what
-    /// is in force stays. If it is theirs and changed, they see that there is a newer one, and load it themselves.
-    pub fn keep_beside(&mut self, catalogue: &Catalogue, settled: bool, now_ms: i64) -> Result<()> {
+    /// Caches a catalogue while a worker or a scheduler is alive: the next command need not read it, but the rules in force do not
+    /// change. If it is a newer version of theirs, they notice and load it themselves.
+    pub fn cache_catalogue(
+        &mut self,
+        catalogue: &Catalogue,
+        settled: bool,
+        now_ms: i64,
+    ) -> Result<()> {
         const LOOK: &str = "SELECT 1 FROM catalogue WHERE path = ?1 AND stamp = ?2";
         let path = catalogue.path.to_string_lossy();
         let is_theirs = self.in_force()?.0.as_deref() == Some(&*path);
@@ -75,12 +79,12 @@ impl Tx<'_> {
                 .exists([&*path, &catalogue.stamp])?;
         if !known && (settled || is_theirs) {
             let stamp = if settled { &*catalogue.stamp } else { "" };
-            self.keep_as(catalogue, stamp, now_ms)?;
+            self.save_catalogue(catalogue, stamp, now_ms)?;
         }
         Ok(())
     }
 
-    fn keep_as(&self, catalogue: &Catalogue, stamp: &str, now_ms: i64) -> Result<i64> {
+    fn save_catalogue(&self, catalogue: &Catalogue, stamp: &str, now_ms: i64) -> Result<i64> {
         const GENERATION: &str = "SELECT coalesce(max(generation), 0) + 1 FROM catalogue";
         const KEEP: &str = "
             INSERT INTO catalogue (path, stamp, generation, loaded_ms, settings) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -107,21 +111,26 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// What the store knows of the catalogue at `path`, if it was kept with this stamp.
-    pub fn kept_settings(&self, path: &str, stamp: &str) -> Result<Option<Settings>> {
+    /// The cached settings of the catalogue at `path`, if they have this stamp.
+    pub fn cached_settings(&self, path: &str, stamp: &str) -> Result<Option<Settings>> {
         const SQL: &str = "SELECT settings FROM catalogue WHERE path = ?1 AND stamp = ?2";
         let text: Option<String> = self
             .connection()?
             .prepare_cached(SQL)?
             .query_row([path, stamp], |row| row.get(0))
             .optional()?;
-        // A jobctl of another version may have written it: then it is simply parsed again.
+        // If another version of jobctl wrote it in another format, the catalogue is parsed again.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// The settings and the enqueue side of one job, if the catalogue at `path` was kept with this stamp and has the job. What
-    /// is in force must not be of other files at that path.
-    pub fn kept(&self, path: &str, stamp: &str, job: &str) -> Result<Option<(Settings, Intake)>> {
+    /// The cached settings and intake of a job, if the catalogue at `path` was cached with this stamp and has the job. `None` if the
+    /// rules in force are of another version of that catalogue.
+    pub fn cached_intake(
+        &self,
+        path: &str,
+        stamp: &str,
+        job: &str,
+    ) -> Result<Option<(Settings, Intake)>> {
         const SQL: &str = "
             SELECT settings, (SELECT intake FROM catalogue_job WHERE path = ?1 AND job = ?3)
             FROM catalogue WHERE path = ?1 AND stamp = ?2

@@ -1,4 +1,4 @@
-//! Moves runs between waiting and running by a worker's hand: promotes, expires, takes; `lane_walk` says which.
+//! Transitions of waiting runs by a worker: promote, expire, take, reserve; `lane_walk` selects the runs.
 
 use std::collections::HashSet;
 
@@ -10,21 +10,21 @@ use crate::error::Result;
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
 use crate::store::{Burial, ClaimRequest, Claimed, Claims, Handover, Waiting};
 
-/// Delayed runs made ready per transaction.
+/// Delayed runs that are made ready per transaction.
 const PROMOTE_MAX: i64 = 1000;
 
-/// Expired runs buried per transaction.
+/// Expired runs that are buried per transaction.
 const EXPIRE_MAX: i64 = 100;
 
-/// Waits that began later than now. The bound of a hundred years is for rows that nobody here wrote: a sum beyond 64 bits would
-/// fail at every try.
-pub(super) const RESTART_WAITS: &str = "
+/// Restarts relative waits that began later than now. The bound of a hundred years is for rows of other programs: a sum beyond 64
+/// bits would make every attempt fail.
+pub(super) const REBASE_RELATIVE_DELAYS: &str = "
     UPDATE run SET wait_set_ms = ?1,
         due_ms = iif(due_ms > ?1, ?1 + min(max(due_ms - wait_set_ms, -3155760000000), 3155760000000), due_ms)
     WHERE id IN (
         SELECT id FROM run INDEXED BY run_wait WHERE state = 'waiting' AND wait_set_ms > ?1 LIMIT ?2)";
 
-/// What [`claimed_row`] reads.
+/// The columns of [`claimed_row`].
 macro_rules! claimed_columns {
     () => {
         " RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
@@ -34,15 +34,15 @@ macro_rules! claimed_columns {
     };
 }
 
-/// Takes a run that is still ready, unless its deadline has passed: `expire` may not have come to it yet.
+/// Takes a run that is still ready, unless its deadline has passed: `expire` may not have buried it yet.
 const TAKE: &str = concat!(
     "UPDATE run SET state = 'running', ready = 0, worker = ?2, fence = ?3, limits = ?4
     WHERE id = ?1 AND state = 'waiting' AND ready = 1 AND (deadline_ms IS NULL OR deadline_ms > ?5)",
     claimed_columns!()
 );
 
-/// Takes over a run that another worker has claimed, under the limits of that claim. One that is too late or to be cancelled stays
-/// there.
+/// Takes over a run that another worker has claimed, with the limits of that claim; not if its deadline has passed or a cancel was
+/// requested.
 const TAKE_OVER: &str = concat!(
     "UPDATE run SET worker = ?4, fence = ?5
     WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND state = 'running' AND cancel_ms IS NULL
@@ -50,29 +50,30 @@ const TAKE_OVER: &str = concat!(
     claimed_columns!()
 );
 
-/// More starts or bad endings than any run can have.
+/// Bound of valid numbers of attempts and failures.
 const COUNT_MAX: i64 = 1_000_000_000_000;
 
-/// What became of a run that a claim wanted.
+/// Result of taking one run.
 pub(super) enum Taken {
-    /// It runs now.
+    /// It is running now.
     Claimed(Box<Claimed>),
-    /// Its deadline has passed; it waits until it is buried.
+    /// Its deadline has passed; it waits for its burial.
     Late,
-    /// Its row could not be used.
+    /// Its row was invalid.
     Buried(Burial),
 }
 
-/// A run that a claim wants, and where it waits.
+/// A run to be taken.
 pub(super) struct Wanted<'a> {
     pub(super) run: i64,
+    /// Queue, tenant, job.
     pub(super) lane: (&'a str, &'a str, &'a str),
     /// The limits of its job.
     pub(super) limits: Option<&'a str>,
 }
 
 impl Tx<'_> {
-    /// Makes due runs ready; whether more may be due.
+    /// Makes due runs ready. Returns whether more may be due.
     pub fn promote(&mut self, now_ms: i64) -> Result<bool> {
         const SQL: &str = "
             UPDATE run SET ready = 1, wait_set_ms = NULL
@@ -91,11 +92,11 @@ impl Tx<'_> {
         Ok(rows.len() as i64 == PROMOTE_MAX)
     }
 
-    /// The wall clock stepped back: relative waits that began later than now begin anew with their own length. Those of runs
-    /// that wait for others or are kept too, and those of limits.
-    pub fn restart_waits(&mut self, now_ms: i64) -> Result<bool> {
-        self.restart_throttles(now_ms)?;
-        let mut statement = self.conn.prepare_cached(RESTART_WAITS)?;
+    /// To be called after the wall clock stepped back: relative waits that began later than now restart now with their full length,
+    /// including those of limits. Returns whether more may be left.
+    pub fn rebase_relative_delays(&mut self, now_ms: i64) -> Result<bool> {
+        self.rebase_throttles(now_ms)?;
+        let mut statement = self.conn.prepare_cached(REBASE_RELATIVE_DELAYS)?;
         Ok(statement.execute([now_ms, PROMOTE_MAX])? as i64 == PROMOTE_MAX)
     }
 
@@ -115,8 +116,8 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Buries the run that this worker keeps for itself, if its deadline has passed.
-    pub fn expire_kept(
+    /// Buries the run that is reserved for this worker, if its deadline has passed.
+    pub fn expire_reserved(
         &mut self,
         run: RunId,
         worker: WorkerId,
@@ -130,7 +131,7 @@ impl Tx<'_> {
         expired.then(|| self.bury_expired(run, now_ms)).transpose()
     }
 
-    /// Takes a run, unless it is too late or its row cannot be used.
+    /// Takes a run, unless its deadline has passed or its row is invalid.
     pub(super) fn take(
         &mut self,
         wanted: &Wanted<'_>,
@@ -148,7 +149,7 @@ impl Tx<'_> {
             Ok((claimed, has_payload)) => self.complete(claimed, has_payload)?,
             Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(Taken::Late),
             Err(error @ rusqlite::Error::SqliteFailure(..)) => return Err(error.into()),
-            // The row was updated all the same: what cannot be read is its content.
+            // The row was updated, but its content cannot be read.
             Err(error) => Err(error.to_string()),
         };
         let mut claimed = match claimed {
@@ -168,7 +169,7 @@ impl Tx<'_> {
         Ok(Taken::Claimed(Box::new(claimed)))
     }
 
-    /// What belongs to a claimed run beside its row; or why its row cannot be used.
+    /// Completes a claimed run with data of other tables; the inner error says why its row is invalid.
     fn complete(
         &self,
         mut claimed: Claimed,
@@ -192,14 +193,14 @@ impl Tx<'_> {
         Ok(Ok(claimed))
     }
 
-    /// Stores the stricter guarantee and number of attempts with the claim, so that recovery goes by them too.
+    /// Stores the stricter guarantee and number of attempts with the claim, so that recovery uses them too.
     fn apply_terms(&self, claimed: &mut Claimed, request: &ClaimRequest<'_>) -> Result<()> {
         const SQL: &str = "UPDATE run SET guarantee = ?2, max_attempts = ?3 WHERE id = ?1";
         let Some((guarantee, attempts)) = (request.terms)(&claimed.job) else {
             return Ok(());
         };
         let once = [claimed.guarantee, guarantee].contains(&Guarantee::AtMostOnce);
-        // What failed as often already has this one attempt left.
+        // A run that already has that many failures still gets this attempt.
         let attempts = if once { 1 } else { attempts };
         let attempts = attempts
             .max(claimed.failures.saturating_add(1))
@@ -213,7 +214,7 @@ impl Tx<'_> {
             claimed.guarantee = Guarantee::AtMostOnce;
         }
         if once && claimed.started_before {
-            // The slot does not start it again, and its earlier attempts were made under other terms.
+            // The slot refuses to start it again; its earlier attempts had other terms.
             return Ok(());
         }
         claimed.max_attempts = attempts;
@@ -225,8 +226,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps a waiting run for one worker (`run JOB`): no other claims it.
-    pub fn keep_for(&mut self, run: RunId, worker: WorkerId) -> Result<()> {
+    /// Reserves a waiting run for one worker (`run JOB`): no other worker can claim it.
+    pub fn reserve_for(&mut self, run: RunId, worker: WorkerId) -> Result<()> {
         const LOOK: &str =
             "SELECT queue, tenant, ready FROM run WHERE id = ?1 AND state = 'waiting'";
         const SQL: &str =
@@ -240,9 +241,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes the waiting run that this worker keeps for itself (`run JOB`), if it is due. Limits hold for it too; a paused job or
-    /// queue does not stop it, since somebody asked for this very run.
-    pub fn claim_kept(
+    /// Takes the waiting run that is reserved for this worker (`run JOB`), if it is due. Limits apply to it; a paused job or queue does
+    /// not, since a user requested this particular run.
+    pub fn claim_reserved(
         &mut self,
         run: RunId,
         request: &ClaimRequest<'_>,
@@ -271,7 +272,7 @@ impl Tx<'_> {
         let mut gates = flow::gates(self.conn, &rules.rules, now_ms)?;
         let lane = gates.lane(&queue, &tenant, &job);
         if let Some(closed) = gates.closed_to_operator(&lane) {
-            // What operators changed may end before, and so may the time that the run has.
+            // A change of an operator may end before, and so may the deadline pass.
             let opens_ms = [closed.until_ms, rules.until_ms, deadline_ms];
             claims.passed.opens_ms = opens_ms.into_iter().flatten().min();
             claims.passed.gated = closed.until_ms.is_none();
@@ -280,7 +281,7 @@ impl Tx<'_> {
         }
         gates.take(&lane);
         for (subject, throttle) in gates.changed() {
-            self.keep_throttle(subject, throttle)?;
+            self.save_throttle(subject, throttle)?;
         }
         self.conn
             .prepare_cached(SQL)?
@@ -301,8 +302,8 @@ impl Tx<'_> {
         Ok(claims)
     }
 
-    /// Takes over a run that the parent of this worker has claimed for it. The claim goes on under a fence of this worker, so whatever
-    /// the parent still writes about it changes nothing.
+    /// Takes over a run that the parent of this worker has claimed for it. The claim gets a new fence, so that later writes of the
+    /// parent change nothing.
     pub fn take_over(
         &mut self,
         from: &Handover,
@@ -333,7 +334,7 @@ impl Tx<'_> {
                 self.apply_terms(&mut claimed, request)?;
                 claims.runs.push(claimed);
             }
-            // The next claim of it buries it.
+            // Its row is invalid: the next claim buries it.
             Err(_) => {
                 self.unclaim(run, Fence(fence))?;
             }
@@ -409,9 +410,9 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// State of a run, its due time, and the worker that runs or keeps it.
-    pub fn whereabouts(&self, run: RunId) -> Result<Option<Whereabouts>> {
-        whereabouts(self.connection()?, run)
+    /// State of a run, its due time, and the worker that runs it or for which it is reserved.
+    pub fn run_location(&self, run: RunId) -> Result<Option<RunLocation>> {
+        run_location(self.connection()?, run)
     }
 
     /// Names of the paused jobs.
@@ -421,10 +422,10 @@ impl super::Store {
     }
 }
 
-/// State of a run, its due time, and the worker that runs or keeps it.
-type Whereabouts = (State, i64, Option<WorkerId>);
+/// State of a run, its due time in milliseconds, and the worker that runs it or for which it is reserved.
+type RunLocation = (State, i64, Option<WorkerId>);
 
-fn whereabouts(conn: &Connection, run: RunId) -> Result<Option<Whereabouts>> {
+fn run_location(conn: &Connection, run: RunId) -> Result<Option<RunLocation>> {
     const SQL: &str = "SELECT state, due_ms, worker FROM run WHERE id = ?1";
     let row: Option<(String, i64, Option<i64>)> = conn
         .prepare_cached(SQL)?
@@ -436,13 +437,13 @@ fn whereabouts(conn: &Connection, run: RunId) -> Result<Option<Whereabouts>> {
 }
 
 impl Tx<'_> {
-    /// As [`super::Store::whereabouts`], within the transaction.
-    pub fn whereabouts(&self, run: RunId) -> Result<Option<Whereabouts>> {
-        whereabouts(self.conn, run)
+    /// As [`super::Store::run_location`], within the transaction.
+    pub fn run_location(&self, run: RunId) -> Result<Option<RunLocation>> {
+        run_location(self.conn, run)
     }
 
-    /// When the next delayed run becomes due or a waiting one expires, milliseconds. Ready runs do not count: after a claim
-    /// that took nothing they wait for something else than time.
+    /// When the next delayed run becomes due or a waiting one expires, milliseconds. Ready runs do not count: after a claim without
+    /// runs they wait for something other than time.
     pub fn next_due(&self) -> Result<Option<i64>> {
         const DUE: &str = "
             SELECT due_ms FROM run INDEXED BY run_due

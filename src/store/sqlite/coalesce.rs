@@ -1,4 +1,4 @@
-//! Finds the run that an enqueue coalesces with, and lets a waiting one take over what is enqueued.
+//! Finds the run that an enqueue coalesces with, and gives a waiting one the parameters of the enqueue.
 //!
 //! Rule: `decide::coalesce` says which; here it is looked up and written.
 
@@ -11,39 +11,39 @@ use crate::run::RunId;
 use crate::store::decide::{CoalesceOutcome, Live, coalesce};
 use crate::store::{Enqueued, NewRun};
 
-/// What an enqueue comes to because of runs with its key that have not ended.
-pub(super) enum Alike {
-    /// None of them concerns it.
+/// What an enqueue does because of runs with its key that have not ended.
+pub(super) enum Coalesced {
+    /// There is no such run, or it does not matter.
     None,
-    /// It is a duplicate.
+    /// The enqueue is a duplicate of this run.
     Existing(Enqueued),
-    /// It is a new run that waits for the end of these.
+    /// The enqueue becomes a new run that waits for the end of these.
     Behind(Vec<RunId>),
 }
 
 impl Tx<'_> {
-    /// Looks for runs with this key; a waiting one takes over what is enqueued, where the job says so.
+    /// Looks for runs with this key; if the job says so, a waiting one gets the parameters of the enqueue.
     pub(super) fn coalesce(
         &mut self,
         new: &NewRun,
         (key, how): (&str, Coalesce),
         now_ms: i64,
-    ) -> Result<Alike> {
+    ) -> Result<Coalesced> {
         let live = self.live(&new.job, key, now_ms)?;
         Ok(match coalesce(&live, how) {
-            CoalesceOutcome::New => Alike::None,
-            CoalesceOutcome::Duplicate(it) => Alike::Existing(it.answer(false)),
+            CoalesceOutcome::New => Coalesced::None,
+            CoalesceOutcome::Duplicate(it) => Coalesced::Existing(it.answer(false)),
             CoalesceOutcome::TakenOver(it, before) => {
                 it.check_sequence(new)?;
                 self.replace(it.run, new)?;
                 self.put_behind(it.run, &before)?;
-                Alike::Existing(it.answer(true))
+                Coalesced::Existing(it.answer(true))
             }
-            CoalesceOutcome::Behind(runs) => Alike::Behind(runs),
+            CoalesceOutcome::Behind(runs) => Coalesced::Behind(runs),
         })
     }
 
-    /// Runs with this key that have not ended, the newest first. One that waits and can never start does not count.
+    /// Runs with this key that have not ended, the newest first, without waiting runs whose deadline has passed.
     fn live(&self, job: &str, key: &str, now_ms: i64) -> Result<Vec<Live>> {
         const SQL: &str = "
             SELECT id, state = 'running' AS is_running, gates > 0 AS is_gated, due_ms, sequence_key FROM run INDEXED BY run_alike
@@ -65,8 +65,8 @@ impl Tx<'_> {
         Ok(live)
     }
 
-    /// Gives a waiting run what was enqueued now. Id, place, due time, deadline and history stay. The idempotency key is the
-    /// new one: whoever saw the old one saw other parameters.
+    /// Gives a waiting run the parameters of an enqueue. Id, place, due time, deadline and history stay. The idempotency key is new,
+    /// because the old one belongs to other parameters.
     fn replace(&mut self, run: RunId, new: &NewRun) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,
@@ -95,7 +95,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets a waiting run wait for these too. They run, so none of them waits for it.
+    /// Lets a waiting run also wait for these running ones.
     fn put_behind(&mut self, run: RunId, before: &[RunId]) -> Result<()> {
         const LOOK: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1";
         const SQL: &str = "

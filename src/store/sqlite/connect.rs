@@ -1,4 +1,4 @@
-//! Connections: how every process opens one, and that what it opens is ours and not newer.
+//! Opens connections, and checks that the database is ours and not newer.
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,21 +32,21 @@ pub(super) fn connect(path: &Path, busy_wait: Duration) -> Result<Connection> {
     Ok(conn)
 }
 
-/// What holds for every connection.
+/// Settings of every connection.
 pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
     conn.busy_timeout(busy_wait)?;
-    // The last one to close would else pay for a checkpoint.
+    // Else the last process to close would run a checkpoint.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // Plans do not depend on values: without this a statement that compares a parameter is prepared anew for each value,
-    // since SQLite looks whether a partial index fits it.
+    // Plans do not depend on values: otherwise a statement that compares a parameter is prepared again for each value, to check
+    // whether a partial index fits.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(128);
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
     Ok(())
 }
 
-/// Keeps the database as it was before a migration, in `jobctl.db.schema-N.bak`.
+/// Backs the database up before a migration, to `jobctl.db.schema-N.bak`.
 pub(super) fn back_up(conn: &Connection, files: &Files, version: i64) -> Result<()> {
     let name = format!("jobctl.db.schema-{version}.bak");
     let temporary = format!("jobctl.db.schema-{version}.tmp");
@@ -68,7 +68,7 @@ pub(super) fn version_of(conn: &Connection) -> Result<i64> {
     let application: i64 = conn
         .query_row("PRAGMA application_id", [], |row| row.get(0))
         .map_err(|error| not_ours(Error::from(error)))?;
-    // Cached: the write transaction asks again.
+    // Cached: each write transaction uses the statement again.
     let version: i64 = conn
         .prepare_cached("PRAGMA user_version")?
         .query_row([], |row| row.get(0))?;
@@ -82,7 +82,7 @@ pub(super) fn version_of(conn: &Connection) -> Result<i64> {
                 "`jobctl.db` has schema {version} and this jobctl knows up to {VERSION}; the file was not changed"
             ),
         )
-        .hint("install the version of jobctl that last worked on it, or a newer one"));
+        .hint("install the version of jobctl that last used it, or a newer one"));
     }
     Ok(version)
 }
@@ -109,10 +109,10 @@ pub(super) fn check_version(conn: &Connection) -> Result<()> {
     Err(Error::new(
         Kind::TryAgain,
         format!(
-            "the schema changed from {VERSION} to {version} while it was open; nothing was stored"
+            "the schema changed from {VERSION} to {version} while the store was open; nothing was stored"
         ),
     )
-    .hint("start this process again"))
+    .hint("restart this process"))
 }
 
 /// Version of SQLite, which is compiled in.

@@ -1,4 +1,4 @@
-//! Dead letters: what is open, and how an operator closes it.
+//! Dead letters: lists of the open ones, and how operators close them.
 //!
 //! Rule: a dead letter is closed in the transaction that retries or discards its run; it is never reopened.
 
@@ -11,7 +11,7 @@ use crate::store::{Closed, DeadFilter, DeadLetter, Handled};
 
 const COLUMNS: &str = "run, job, reason, error, fingerprint, attempts, output_tail, died_ms, closed, closed_by, closed_ms";
 
-/// The predicates of the filters that were given, and the values of their parameters.
+/// The predicates of the given filters, and the values of their parameters.
 fn matches(filter: &DeadFilter) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     let mut wanted = "closed_ms IS NULL".to_owned();
     let mut values: Vec<(&str, &dyn ToSql)> = Vec::new();
@@ -20,7 +20,7 @@ fn matches(filter: &DeadFilter) -> (String, Vec<(&'static str, &dyn ToSql)>) {
         values.push((":job", job));
     }
     if let Some(reason) = filter.reason {
-        // The word is ours, so it may stand in the text.
+        // The word is a constant of ours, so it may be part of the SQL text.
         wanted = wanted + " AND reason = '" + reason.word() + "'";
     }
     if let Some(fingerprint) = &filter.fingerprint {
@@ -30,7 +30,7 @@ fn matches(filter: &DeadFilter) -> (String, Vec<(&'static str, &dyn ToSql)>) {
     (wanted, values)
 }
 
-/// The index that finds the open letters of a filter, in the order in which their runs died; without one those of each reason.
+/// The index for the open letters of a filter, in the order of the deaths; `None` to merge those of each reason.
 fn index(filter: &DeadFilter) -> &'static str {
     if filter.fingerprint.is_some() {
         "dead_letter_alike"
@@ -41,7 +41,7 @@ fn index(filter: &DeadFilter) -> &'static str {
     }
 }
 
-/// The newest open letters, whatever the reason: among the newest of each, so many of which are enough.
+/// The newest open letters of any reason: those among the newest of each reason.
 fn newest(before: &str) -> String {
     let of_each = Reason::ALL.iter().map(|reason| {
         format!(
@@ -119,7 +119,7 @@ pub(super) fn of_run(conn: &Connection, run: RunId, limit: i64) -> Result<Vec<De
 }
 
 impl super::Store {
-    /// Open dead letters, the newest first, without their output; behind the letter of run `before`, if there is one.
+    /// Open dead letters, the newest first, without their output; after the letter of run `before`, if given.
     pub fn list_dead(
         &self,
         filter: &DeadFilter,
@@ -135,7 +135,7 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// Runs with an open dead letter that matches, in the order of their ids: those behind `after`.
+    /// Runs with a matching open dead letter and an id above `after`, in the order of their ids.
     pub fn dead_runs(&self, filter: &DeadFilter, after: RunId, limit: i64) -> Result<Vec<RunId>> {
         let (wanted, mut values) = matches(filter);
         values.push((":after", &after.0));
@@ -165,7 +165,7 @@ impl super::Store {
 }
 
 impl Tx<'_> {
-    /// Closes the open dead letter of a run; the run stays dead, and stops nobody any more.
+    /// Closes the open dead letter of a run; the run stays dead, and does not block its sequence any more.
     pub fn discard(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
         const STATE: &str = "SELECT state FROM run WHERE id = ?1";
         if self.close_letter(run, "discarded", actor, now_ms)? {
@@ -181,7 +181,7 @@ impl Tx<'_> {
         Ok(state.map_or(Handled::Unknown, Handled::NoDeadLetter))
     }
 
-    /// Whether there was an open one.
+    /// Closes the open dead letter of a run. Returns whether there was one.
     pub(super) fn close_letter(
         &mut self,
         run: RunId,

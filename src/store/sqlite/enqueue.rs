@@ -1,9 +1,9 @@
-//! Stores new runs, once per dedup key and request id.
+//! Stores new runs, one for each dedup key.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::coalesce::Alike;
+use super::coalesce::Coalesced;
 use super::first_runs::FirstRuns;
 use super::late_statement::LateStatement;
 use super::room::Room;
@@ -31,27 +31,27 @@ impl DedupKey<'_> {
     }
 }
 
-/// What becomes of a run of a batch.
+/// Result of the lookup by dedup window for a run of a batch.
 #[derive(Default)]
 enum Fate {
-    /// It is stored.
+    /// It is new.
     #[default]
     New,
     /// It duplicates a stored run.
     Existing(Enqueued),
-    /// It duplicates this one of the batch.
+    /// It duplicates the run with this index in the batch.
     Twin(usize),
 }
 
-/// What became known of a new run.
+/// Result of the lookup for a single run.
 enum Found<'n> {
-    /// Another one is the answer.
+    /// It duplicates a stored run.
     Existing(Enqueued),
-    /// It has to be stored, behind these and with this key held.
+    /// It is new, waits for other runs, and holds this key.
     New(Behind, Option<DedupKey<'n>>),
 }
 
-/// The window of a run and the key that it is for.
+/// The dedup key of a run that has a window.
 fn window(run: &NewRun, index: usize) -> Option<DedupKey<'_>> {
     let dedup = run.dedup.as_ref()?;
     Some(DedupKey {
@@ -63,8 +63,8 @@ fn window(run: &NewRun, index: usize) -> Option<DedupKey<'_>> {
     })
 }
 
-/// The dedup keys of a batch that only a window refuses. Looked up and written in hash order, a large batch walks the table
-/// once. What coalesces is looked up one by one, since each changes what the next finds.
+/// The keys of the runs in a batch that only have a window, in hash order, so that a large batch walks the table once. Runs that
+/// coalesce are looked up one by one, because each changes the result of the next lookup.
 fn keys_in_hash_order(new: &[NewRun]) -> Vec<DedupKey<'_>> {
     let mut keys: Vec<DedupKey<'_>> = new
         .iter()
@@ -76,7 +76,7 @@ fn keys_in_hash_order(new: &[NewRun]) -> Vec<DedupKey<'_>> {
     keys
 }
 
-/// First 64 bits of SHA-256: places the row; the key itself is compared too.
+/// First 64 bits of SHA-256, for the order of the rows; the key itself is compared too.
 pub(super) fn dedup_hash(job: &str, key: &str) -> i64 {
     let mut hasher = Sha256::new();
     hasher.update((job.len() as u64).to_le_bytes());
@@ -87,7 +87,7 @@ pub(super) fn dedup_hash(job: &str, key: &str) -> i64 {
 }
 
 impl Tx<'_> {
-    /// Stores one run, or finds the one that it duplicates.
+    /// Stores one run, or returns the run that it duplicates.
     pub fn enqueue(&mut self, new: &NewRun, now_ms: i64) -> Result<Enqueued> {
         let mut answers = self.enqueue_all(std::slice::from_ref(new), now_ms)?;
         answers
@@ -95,10 +95,10 @@ impl Tx<'_> {
             .ok_or_else(|| Error::new(Kind::Bug, "an enqueue gave no answer"))
     }
 
-    /// Stores runs in their order; a key that stands twice in them is one run.
+    /// Stores runs in order; runs with equal keys become one.
     ///
     /// # Errors
-    /// [`Kind::TryAgain`] where a queue or tenant has no room for one of them; [`Kind::Refused`] where one would take over
+    /// [`Kind::TryAgain`] if a queue or tenant has no room for one of them; [`Kind::Refused`] if one would replace the parameters of
     /// a run of another sequence.
     pub fn enqueue_all(&mut self, new: &[NewRun], now_ms: i64) -> Result<Vec<Enqueued>> {
         match self.enqueue_fitting(new, None, now_ms)? {
@@ -107,8 +107,8 @@ impl Tx<'_> {
         }
     }
 
-    /// As [`Tx::enqueue_all`], but stores those before the first for which there is no room, and says why it has none. Room
-    /// on the disk is only asked for where there is a guard.
+    /// As [`Tx::enqueue_all`], but if there is no room for a run, stores the runs before it and returns the refusal. Disk space is
+    /// only checked with a `guard`.
     pub fn enqueue_fitting(
         &mut self,
         new: &[NewRun],
@@ -121,7 +121,7 @@ impl Tx<'_> {
         let mut before: Option<&DedupKey<'_>> = None;
         for key in &keys {
             match before {
-                // Equal keys are neighbours, the first of them in front.
+                // Equal keys are adjacent, in the order of the batch.
                 Some(twin) if twin.is(key) => fates[key.index] = Fate::Twin(twin.index),
                 _ => {
                     before = Some(key);
@@ -164,7 +164,7 @@ impl Tx<'_> {
         Ok((answers, refusal))
     }
 
-    /// What a run comes to that no window refuses in advance; one that it coalesces with may take it over.
+    /// Looks up the duplicates of a run; a waiting run that it coalesces with may get its parameters.
     fn look_for<'n>(&mut self, run: &'n NewRun, now_ms: i64) -> Result<Found<'n>> {
         let mut behind = Behind {
             runs: run.after.clone(),
@@ -177,8 +177,8 @@ impl Tx<'_> {
             let found = self.coalesce(run, (&dedup.key, how), now_ms)?;
             let key = window(run, 0);
             match (found, &key) {
-                (Alike::Existing(existing), _) => return Ok(Found::Existing(existing)),
-                (Alike::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
+                (Coalesced::Existing(existing), _) => return Ok(Found::Existing(existing)),
+                (Coalesced::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
                 (_, Some(key)) => {
                     if let Some(existing) = self.duplicate_of(key, now_ms)? {
                         return Ok(Found::Existing(existing));
@@ -191,7 +191,7 @@ impl Tx<'_> {
         Ok(Found::New(behind, held))
     }
 
-    /// Stores a run behind those that it has to wait for.
+    /// Stores a run with the runs that it waits for.
     fn store<'n>(
         &mut self,
         run: &'n NewRun,
@@ -216,7 +216,7 @@ impl Tx<'_> {
         Ok(answer)
     }
 
-    /// The run that holds the key: until the window is over and it has started, unless it died or was cancelled.
+    /// The run that holds the key: until the window is over and the run has started; not if it is dead or cancelled.
     fn duplicate_of(&self, key: &DedupKey<'_>, now_ms: i64) -> Result<Option<Enqueued>> {
         const SQL: &str = "
             SELECT dedup.run AS run, until_ms, state, attempts, due_ms
@@ -238,7 +238,7 @@ impl Tx<'_> {
         let Some((run, until_ms, state, attempts, due_ms)) = row else {
             return Ok(None);
         };
-        // Without a row the run was pruned, so it ended.
+        // A run without a row was pruned, so it had ended.
         let state = state
             .as_deref()
             .and_then(State::from_word)
@@ -267,15 +267,15 @@ impl Tx<'_> {
     }
 }
 
-/// What a new run waits for.
+/// The runs that a new run waits for.
 struct Behind {
-    /// These have to end first.
+    /// Runs that have to end first.
     runs: Vec<RunId>,
     /// Its place in its sequence.
     place: Option<i64>,
 }
 
-/// The statements that store a run, prepared once for a batch; the rare ones when a run needs them.
+/// The statements that store a run, prepared once for a batch; rare ones at their first use.
 struct Rows<'c> {
     conn: &'c Connection,
     run: CachedStatement<'c>,
@@ -309,7 +309,7 @@ impl<'c> Rows<'c> {
         })
     }
 
-    /// Stores the payload of a run and what it waits for.
+    /// Stores the payload of a run and its gates.
     fn attach(&mut self, id: i64, payload: Option<&[u8]>, behind: &Behind) -> Result<()> {
         const GATE: &str = "INSERT INTO gate (run, successor) VALUES (?1, ?2)";
         const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
@@ -326,7 +326,7 @@ impl<'c> Rows<'c> {
         Ok(())
     }
 
-    /// The answer, and whether it can be claimed at once.
+    /// Stores the row of a run. Returns the answer, and whether the run is ready.
     fn insert(&mut self, run: &NewRun, behind: &Behind, now_ms: i64) -> Result<(Enqueued, bool)> {
         let due_ms = run.due_ms.max(now_ms);
         let ready = due_ms <= now_ms && behind.runs.is_empty();

@@ -1,48 +1,45 @@
-//! Turns SQLite's errors into ours: which ones mean "try again", "I/O", "not ours".
+//! Converts errors of SQLite to ours: "try again", "I/O", "not ours".
 
 use rusqlite::ErrorCode;
 
 use crate::error::{Error, Kind, StoreFault};
 
-/// Whether SQLite found the database broken.
+/// Whether SQLite found the database damaged.
 pub(super) fn is_damaged(error: &Error) -> bool {
     error.fault == Some(StoreFault::Damaged)
 }
 
-/// Whether there was no space. Then the commit record was not written, whatever statement says so.
+/// Whether the disk is full. Then the commit record was not written, whichever statement failed.
 pub(super) fn is_full(error: &Error) -> bool {
     error.fault == Some(StoreFault::DiskFull)
 }
 
-/// Whether a read failed just now. SQLite calls that damage (`SQLITE_IOERR_CORRUPTFS` becomes `SQLITE_CORRUPT`) and keeps no
-/// error number of it; the thread's own has not been overwritten yet, since no call succeeds by setting it.
+/// Whether a read has just failed. SQLite reports that as damage (`SQLITE_IOERR_CORRUPTFS` becomes `SQLITE_CORRUPT`) without an
+/// error number, but `errno` of the thread still has it, because successful calls do not change it.
 fn a_read_failed() -> bool {
     let errno = std::io::Error::last_os_error().raw_os_error();
     matches!(errno, Some(libc::EIO | libc::ENXIO | libc::ERANGE))
 }
 
-/// A read failed that SQLite takes for damage.
+/// The error about a failed read that SQLite reports as damage.
 pub(super) fn unreadable() -> Error {
     Error::new(
         Kind::Io,
         "the store failed: the database could not be read; nothing was stored",
     )
-    .hint("try again; if it stays so, look at the disk (`dmesg`)")
+    .hint("try again; if this persists, check the disk (`dmesg`)")
 }
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let rusqlite::Error::SqliteFailure(failure, _) = &error else {
-            return Error::new(
-                Kind::Bug,
-                format!("the store answered what it cannot answer: {error}"),
-            );
+            return Error::new(Kind::Bug, format!("unexpected value from SQLite: {error}"));
         };
         let words = rusqlite::ffi::code_to_str(failure.extended_code);
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 Error::new(Kind::TryAgain, "the store is busy; nothing was stored")
-                    .hint("try again; `jobctl workers list` shows who works on it")
+                    .hint("try again; `jobctl workers list` shows the workers")
                     .retry_after_ms(1000)
             }
             ErrorCode::DiskFull => Error::new(Kind::Io, "the disk is full; nothing was stored")
@@ -70,18 +67,18 @@ impl From<rusqlite::Error> for Error {
                 "`jobctl.db` is not a database; it was not changed",
             )
             .hint("name another store directory with `--store`, or restore a backup"),
-            // The file is there and may be opened, which was looked at before: what lacks is a descriptor, or a directory for the log.
+            // The file was checked before: a descriptor is missing, or the log cannot be created.
             ErrorCode::CannotOpen => Error::new(
                 Kind::Io,
                 "the database or its log cannot be opened; nothing was stored",
             )
-            .hint("try again; look at open files (`ulimit -n`) and at the disk (`dmesg`)"),
+            .hint("try again; check the limit of open files (`ulimit -n`) and the disk (`dmesg`)"),
             _ => Error::new(Kind::Bug, format!("the store failed unexpectedly: {error}")),
         }
     }
 }
 
-/// Whether SQLite may have rolled back, or kept, the whole transaction.
+/// Whether it is unknown if SQLite rolled the whole transaction back.
 pub(super) fn is_io(error: &Error) -> bool {
     error.kind == Kind::Io
 }
@@ -101,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_cannot_be_opened_just_now_is_no_other_database() {
+    fn a_database_that_cannot_be_opened_is_an_io_error_not_damage() {
         let failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
         let error = Error::from(rusqlite::Error::SqliteFailure(failure, None));
         assert!(is_io(&error) && !is_damaged(&error), "{error:?}");
     }
 
     #[test]
-    fn damage_and_a_full_disk_are_known_by_their_cause_and_not_by_their_words() {
+    fn damage_and_a_full_disk_are_recognised_by_cause_not_by_message() {
         fail_with_enoent();
         let damaged = Error {
             message: "in other words".into(),

@@ -1,6 +1,6 @@
 //! Ends attempts: one named statement per transition out of `running`, each fenced.
 //!
-//! Rule: zero rows changed means that the claim is no longer ours: nothing else about the run is written then.
+//! Rule: if no row changes, the claim is no longer valid, and nothing else about the run is written.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -14,12 +14,12 @@ use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
 use crate::store::{Burial, Holder, Outcome, Start};
 
-/// A limit waits no longer for a service whose run was buried. A run that goes on says itself for how long it does.
+/// Longest pause of a limit by a run that is buried or cancelled, milliseconds.
 const PAUSE_MAX_MS: i64 = 86_400_000;
 
-/// What limits and breakers learn from an ending. That a service asked for a wait follows from the ending, whatever becomes of
-/// its run: what else waits under the limit would meet the same.
-fn learnt(
+/// The effect of an ending on limits and breakers; `None` if it has none. A wait that a service asked for counts even if the run is
+/// dead: other runs under the limit would be refused too.
+fn effect_on_limits(
     judged: &Judged,
     verdict: Verdict,
     limited_ms: Option<i64>,
@@ -34,21 +34,21 @@ fn learnt(
             let until_ms = until_ms.min(now_ms.saturating_add(PAUSE_MAX_MS));
             Some(LimitOutcome::RateLimited { until_ms })
         }
-        // How it would have ended by itself, nobody knows.
+        // It was stopped, so its own ending is unknown.
         (_, Verdict::Cancel | Verdict::Release) => None,
         (Class::Transient, _) => Some(LimitOutcome::Transient),
         _ => None,
     }
 }
 
-/// What became of an attempt that ended.
+/// Result of [`Tx::finish`].
 #[derive(Debug)]
 pub struct Finished {
-    /// Where its run is now.
+    /// The state of the run, or that the claim was not valid.
     pub outcome: Outcome,
-    /// Its death, which may call for another run.
+    /// The death of the run, which may enqueue an `on_dead` run.
     pub burial: Option<Burial>,
-    /// What it changed for limits and breakers.
+    /// Changes of limits and breakers.
     pub flow: Vec<FlowEvent>,
 }
 
@@ -63,7 +63,7 @@ impl Finished {
 }
 
 impl Tx<'_> {
-    /// Records that attempts have started, for those who look while they run.
+    /// Records that an attempt has started, so that readers see it while it runs.
     pub fn note_start(&mut self, worker: WorkerId, start: &Start) -> Result<Outcome> {
         const RUN: &str = "
             UPDATE run SET attempts = ?3, started_ms = coalesce(started_ms, ?4)
@@ -90,9 +90,9 @@ impl Tx<'_> {
         Ok(Outcome::Moved(State::Running))
     }
 
-    /// Ends an attempt as the verdict says; a cancel that was requested meanwhile beats all but success.
+    /// Ends an attempt according to the verdict; a cancel that was requested meanwhile overrides every verdict but success.
     ///
-    /// Idempotent for one claim: after an unknown COMMIT the same call answers what it answered before.
+    /// Idempotent for one claim: after an unknown COMMIT the same call returns the same outcome.
     pub fn finish(
         &mut self,
         holder: Holder,
@@ -120,7 +120,7 @@ impl Tx<'_> {
             limited_ms,
         } = held;
         let verdict = if cancel { Verdict::Cancel } else { verdict };
-        let flow = match learnt(judged, verdict, limited_ms, now_ms) {
+        let flow = match effect_on_limits(judged, verdict, limited_ms, now_ms) {
             Some(ended) => self.note_ending(&lane, holder.fence, ended, now_ms)?,
             None => Vec::new(),
         };
@@ -184,7 +184,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Tells a finish that is repeated after an unknown COMMIT from one whose claim is gone.
+    /// The outcome if this attempt has already ended, for a call that is repeated after an unknown COMMIT; else `Fenced`.
     fn already_ended(&self, holder: Holder) -> Result<Outcome> {
         const SQL: &str = "
             SELECT run.state FROM attempt JOIN run ON run.id = attempt.run
@@ -234,7 +234,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives a claim back whose command was certainly not started; a start that was noted did not happen either.
+    /// Returns a claim whose command was certainly not started; a recorded start is removed.
     pub fn unclaim(&mut self, run: RunId, fence: Fence) -> Result<Outcome> {
         const NOTED: &str = "
             DELETE FROM attempt WHERE run = ?1 AND fence = ?2 AND ended_ms IS NULL RETURNING number";
@@ -280,7 +280,7 @@ impl Tx<'_> {
         Ok(Outcome::Fenced)
     }
 
-    /// The worker died after the start mark: the run goes back, or is dead if it may not.
+    /// Ends an attempt whose worker died after the start mark: the run waits again, or is dead if there is a `reason`.
     pub(super) fn lose(
         &mut self,
         holder: Holder,
@@ -293,7 +293,7 @@ impl Tx<'_> {
         const ATTEMPT: &str = "
             INSERT INTO attempt (run, number, fence, worker, started_ms, ended_ms, ending, class, error)
             VALUES (?1, ?2, ?3, ?4,
-                -- The start is known from a file's time only, and that clock of the kernel lags a little.
+                -- The start is only known from a file time, whose clock lags a little.
                 max(?5, coalesce((SELECT ended_ms FROM attempt WHERE run = ?1 AND number = ?2 - 1), ?5)),
                 max(?5, ?6, coalesce((SELECT ended_ms FROM attempt WHERE run = ?1 AND number = ?2 - 1), ?5)),
                 ?7, 'transient', ?8)

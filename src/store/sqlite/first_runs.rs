@@ -1,9 +1,9 @@
-//! Where a list of one queue, of one tenant or of one time begins: `first_run`, an index with one row for many runs.
+//! `first_run`: a sparse index for lists of one queue, of one tenant or from one time, with one row for many runs.
 //!
-//! Rule: every run has a row for the block of its queue and of its tenant; a row without runs only costs a list one look.
+//! Rule: for every run there are rows for the block of its queue and of its tenant; a row without runs only costs a list one seek.
 //!
-//! Ids grow, so all runs of a block, or of a quarter of an hour, are neighbours in the table of runs. An index over all runs
-//! would cost each enqueue a page; this one costs it a look at the run before.
+//! Ids grow, so all runs of a block, or of a quarter of an hour, are adjacent in the table of runs. A full index would cost each
+//! enqueue a page; this one costs it a read of the previous run.
 
 use std::collections::HashMap;
 
@@ -14,21 +14,21 @@ use super::writer::Tx;
 use crate::error::Result;
 use crate::store::NewRun;
 
-/// Ids of a block: a list reads at most so many rows for one that it shows.
+/// Ids of a block: a list reads at most this many rows for one that it shows.
 pub(super) const BLOCK: i64 = 256;
 
 /// `first_run` has a row for each quarter of an hour in which a run was created.
 const QUARTER_MS: i64 = 900_000;
 
-/// Where lists of one queue, one tenant or one time begin: the first runs of `first_run`.
+/// Writes the rows of `first_run` for a batch of new runs.
 pub(super) struct FirstRuns<'c> {
     conn: &'c Connection,
     insert: LateStatement<'c>,
-    /// Whether a run of the batch was noted.
+    /// Whether any run of the batch was recorded.
     begun: bool,
-    /// Whether the quarter of an hour of this batch has its row: all its runs are created at once.
+    /// Whether the quarter of an hour of this batch has its row: all its runs have the same creation time.
     quarter: bool,
-    /// The last block in which each queue, and each tenant, is known to have a row: ids grow.
+    /// The last block in which each queue, and each tenant, is known to have a row.
     queues: HashMap<String, i64>,
     tenants: HashMap<String, i64>,
 }
@@ -45,7 +45,7 @@ impl<'c> FirstRuns<'c> {
         }
     }
 
-    /// Notes a run that was stored just now, with the first id after all others.
+    /// Records a run that was just stored, with the largest id.
     pub(super) fn note(&mut self, id: i64, run: &NewRun, now_ms: i64) -> Result<()> {
         let quarter = now_ms.div_euclid(QUARTER_MS);
         if !std::mem::replace(&mut self.begun, true) {
@@ -64,7 +64,7 @@ impl<'c> FirstRuns<'c> {
         Ok(())
     }
 
-    /// What the run before has in common with the next one has its row: that run, or one before it, was noted.
+    /// Marks the rows that the previous run guarantees: its block, queue and tenant were recorded with it or before.
     fn learn_from(&mut self, before: i64, quarter: i64) -> Result<()> {
         const SQL: &str = "SELECT queue, tenant, created_ms FROM run WHERE id = ?1";
         let found: Option<(String, String, i64)> = self
@@ -90,7 +90,7 @@ impl<'c> FirstRuns<'c> {
     }
 }
 
-/// Whether this is the first time that the batch meets the name in this block.
+/// Whether the name is new for the batch in this block.
 fn is_new(noted: &mut HashMap<String, i64>, name: &str, block: i64) -> bool {
     match noted.get_mut(name) {
         Some(last) => std::mem::replace(last, block) != block,
@@ -98,7 +98,7 @@ fn is_new(noted: &mut HashMap<String, i64>, name: &str, block: i64) -> bool {
     }
 }
 
-/// The smallest id that a run created then or later can have, whatever the clock did; `None` where none was.
+/// The smallest id that a run created at this time or later can have, after any steps of the clock; `None` if there is none.
 pub(super) fn first_since(conn: &Connection, since_ms: i64) -> Result<Option<i64>> {
     const SQL: &str =
         "SELECT min(run) FROM first_run WHERE kind = 'quarter' AND name = '' AND part >= ?1";
@@ -113,7 +113,7 @@ pub(super) fn first_since(conn: &Connection, since_ms: i64) -> Result<Option<i64
 pub(super) type FirstRun = (String, String, i64);
 
 impl Tx<'_> {
-    /// Of the next `limit` rows behind one, removes those of blocks that have no run any more; the last one looked at.
+    /// Of the next `limit` rows after one, removes those of blocks without runs. Returns the last row that was checked.
     pub(super) fn prune_first_runs(
         &mut self,
         (kind, name, part): &FirstRun,

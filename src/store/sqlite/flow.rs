@@ -172,7 +172,7 @@ impl Tx<'_> {
             };
             let change = throttle.learn(ended, breaker, is_limit, claim, now_ms);
             if throttle != before {
-                self.keep_throttle(&subject, &throttle)?;
+                self.save_throttle(&subject, &throttle)?;
             }
             events.extend(change.map(|change| FlowEvent { subject, change }));
         }
@@ -180,7 +180,7 @@ impl Tx<'_> {
     }
 
     /// The wall clock stepped back: what limits and jobs remember of later than now begins anew, with its own length.
-    pub(super) fn restart_throttles(&self, now_ms: i64) -> Result<()> {
+    pub(super) fn rebase_throttles(&self, now_ms: i64) -> Result<()> {
         let in_force = self.rules(now_ms)?;
         for (subject, throttle) in throttles(self.conn)? {
             let limit = match &subject {
@@ -189,7 +189,7 @@ impl Tx<'_> {
             };
             let rebased = throttle.rebased(limit.and_then(|limit| limit.rate), now_ms);
             if rebased != throttle {
-                self.keep_throttle(&subject, &rebased)?;
+                self.save_throttle(&subject, &rebased)?;
             }
         }
         Ok(())
@@ -202,7 +202,7 @@ impl Tx<'_> {
     }
 
     /// Puts the rules of a catalogue in force; whether they are those of another one than before.
-    pub(super) fn keep_rules_of(&self, catalogue: &Catalogue) -> Result<bool> {
+    pub(super) fn put_rules_in_force(&self, catalogue: &Catalogue) -> Result<bool> {
         let path = catalogue.path.to_string_lossy();
         self.put_rules(&catalogue.flow_rules(), Some((&path, &catalogue.stamp)))
     }
@@ -219,7 +219,7 @@ impl Tx<'_> {
     }
 
     /// Stores what a limit or a job remembers.
-    pub(super) fn keep_throttle(&self, subject: &Subject, throttle: &Throttle) -> Result<()> {
+    pub(super) fn save_throttle(&self, subject: &Subject, throttle: &Throttle) -> Result<()> {
         const SQL: &str = "
             INSERT INTO throttle (
                 kind, name, arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms, opened_fence)

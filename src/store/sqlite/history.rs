@@ -8,7 +8,7 @@ use super::periods::{COLUMNS, period_row};
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::RunId;
-use crate::store::{ForeignRun, PeriodRow, UntoldRun, VersionRows};
+use crate::store::{ForeignRun, PeriodRow, UnrecordedRun, VersionRows};
 
 fn stretches(conn: &Connection, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>> {
     // Rows of one version follow each other: what begins at the instant, and the last that begins before.
@@ -77,7 +77,7 @@ impl super::Store {
         (due_ms, key): (i64, &str),
         limit: i64,
     ) -> Result<Vec<PeriodRow>> {
-        // Rows of one instant first, then those behind it: one statement with a row value would read from the start.
+        // Rows of the same instant first, then later ones: one statement with a row value would read from the start.
         let same = format!(
             "SELECT {COLUMNS} FROM period INDEXED BY period_job
              WHERE job = ?1 AND version = ?2 AND due_ms = ?3 AND period > ?4 ORDER BY period"
@@ -101,7 +101,7 @@ impl super::Store {
     /// Runs that rows of a job name and that work something else.
     pub fn foreign_runs(&self, job: &str) -> Result<Vec<ForeignRun>> {
         const SQL: &str = "
-            SELECT period.period, run.id, run.job, run.period AS works
+            SELECT period.period, run.id, run.job, run.period AS run_period
             FROM period INDEXED BY period_job JOIN run ON run.id = period.run
             WHERE period.job = ?1 AND (run.job <> ?1 OR run.period IS NOT period.period)
             ORDER BY period.due_ms";
@@ -112,7 +112,7 @@ impl super::Store {
                     period: row.get("period")?,
                     run: RunId(row.get("id")?),
                     job: row.get("job")?,
-                    works: row.get("works")?,
+                    run_period: row.get("run_period")?,
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -120,21 +120,21 @@ impl super::Store {
     }
 
     /// Runs of the calendar that no row names which begins with their period.
-    pub fn untold_runs(&self, job: &str) -> Result<Vec<UntoldRun>> {
+    pub fn unrecorded_runs(&self, job: &str) -> Result<Vec<UnrecordedRun>> {
         const SQL: &str = "
-            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL AS has_row, period.run AS told
+            SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL AS has_row, period.run AS row_run
             FROM run INDEXED BY run_job LEFT JOIN period ON period.job = run.job AND period.period = run.period
             WHERE run.job = ?1 AND run.trigger = 'period' AND run.period IS NOT NULL AND period.run IS NOT run.id
             ORDER BY run.id";
         let mut statement = self.connection()?.prepare_cached(SQL)?;
         let runs = statement
             .query_map([job], |row| {
-                Ok(UntoldRun {
+                Ok(UnrecordedRun {
                     period: row.get("period")?,
                     run: RunId(row.get("id")?),
                     scheduled_ms: row.get("scheduled_ms")?,
                     has_row: row.get("has_row")?,
-                    told: row.get::<_, Option<i64>>("told")?.map(RunId),
+                    row_run: row.get::<_, Option<i64>>("row_run")?.map(RunId),
                 })
             })?
             .collect::<Result<_, _>>()?;

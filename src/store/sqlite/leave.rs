@@ -1,4 +1,4 @@
-//! The statements by which a run leaves `running`, each fenced; `bury` has those that end in a dead letter.
+//! The statements that move a run out of `running`, each fenced; those with a dead letter are in `bury`.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -8,7 +8,7 @@ use crate::attempt::Report;
 use crate::error::Result;
 use crate::store::Holder;
 
-/// What the row of a run keeps of its last attempt.
+/// The columns of a run about its last attempt.
 #[derive(Clone, Copy)]
 pub(super) struct Last<'a> {
     pub(super) started_ms: i64,
@@ -16,7 +16,7 @@ pub(super) struct Last<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-/// The lane of a run, and the limits that it was claimed under.
+/// The lane of a run, and the limits with which it was claimed.
 pub(super) struct Lane {
     pub(super) queue: String,
     pub(super) tenant: String,
@@ -24,14 +24,14 @@ pub(super) struct Lane {
     pub(super) limits: Option<String>,
 }
 
-/// A running run, as far as a transition needs it.
+/// The columns of a running run that transitions need.
 pub(super) struct Held {
     pub(super) lane: Lane,
     pub(super) cancel: bool,
     pub(super) limited_ms: Option<i64>,
 }
 
-/// Columns that every way out of `running` sets.
+/// Increments of the counters, and the start of rate limiting.
 pub(super) struct Counted {
     pub(super) failures: i64,
     pub(super) releases: i64,
@@ -40,7 +40,7 @@ pub(super) struct Counted {
 }
 
 impl Tx<'_> {
-    /// The lane of the run that succeeded; `None` where the claim is gone.
+    /// Marks the run as succeeded. Returns its lane; `None` if the claim is no longer valid.
     pub(super) fn succeed(
         &self,
         holder: Holder,
@@ -67,7 +67,7 @@ impl Tx<'_> {
         Ok(moved.optional()?)
     }
 
-    /// What a transition needs to know of a run that is still held.
+    /// The run of a claim; `None` if the claim is no longer valid.
     pub(super) fn held(&self, holder: Holder) -> Result<Option<Held>> {
         const SQL: &str = "
             SELECT queue, tenant, job, limits, cancel_ms IS NOT NULL AS cancel, limited_ms FROM run
@@ -108,7 +108,7 @@ impl Tx<'_> {
         exactly_one(changed, "cancel a run")
     }
 
-    /// Defer, release: the attempt counts as started; what else counts is in `counted`.
+    /// Defer, release and lose: the run waits again, and `counted` is added to its counters.
     pub(super) fn back_to_waiting(
         &mut self,
         holder: Holder,

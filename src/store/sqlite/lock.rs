@@ -1,7 +1,7 @@
-//! Whose turn it is to write: `write.lock`.
+//! The write lock: `write.lock`.
 //!
-//! Rule: only files made for locking are locked; `jobctl.db` is touched by SQLite alone, because closing a second
-//! descriptor of it would cancel SQLite's own POSIX locks.
+//! Rule: only lock files are locked; `jobctl.db` is opened by SQLite only, because closing a second descriptor of it would cancel
+//! the POSIX locks of SQLite.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::local::lock::{Holder, Mode, acquire, holder, open, unlock};
 
-/// The writers' queue: held around BEGIN..COMMIT by every process. Opened anew for each transaction, so that its close
-/// (`IN_CLOSE_WRITE`) tells waiting workers that something was committed.
+/// The write lock: every process holds it around BEGIN..COMMIT. The file is opened for each transaction, so that its close
+/// (`IN_CLOSE_WRITE`) notifies waiting workers of the commit.
 pub(super) struct WriteTurn(File);
 
 impl WriteTurn {
-    /// Waits for our turn.
+    /// Waits for the lock.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Self> {
         let file = open(path)?;
         match acquire(file, Mode::Exclusive, wait) {
@@ -27,13 +27,13 @@ impl WriteTurn {
                         let state = if is_stopped { ", which is stopped," } else { "" };
                         let what = format!("{busy}: process {pid} (`{name}`){state} holds it; nothing was stored");
                         Error::new(Kind::TryAgain, what).hint(if is_stopped {
-                            format!("let it go on (`kill -CONT {pid}`) or end it (`kill -KILL {pid}`): no work is lost by either")
+                            format!("continue it (`kill -CONT {pid}`) or kill it (`kill -KILL {pid}`); neither loses work")
                         } else {
-                            format!("try again; look at what process {pid} does if it stays so")
+                            format!("try again; if this persists, check what process {pid} does")
                         })
                     }
                     None => Error::new(Kind::TryAgain, format!("{busy}; nothing was stored"))
-                        .hint("find who holds `write.lock` (`fuser -v write.lock` in the store directory); a stopped process keeps it"),
+                        .hint("find the process that holds `write.lock` (`fuser -v write.lock` in the store directory), for instance a stopped one"),
                 };
                 Err(error.retry_after_ms(1000))
             }

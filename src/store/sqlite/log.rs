@@ -1,7 +1,7 @@
-//! The write-ahead log: its name is durable before its first frame; and where no worker lives, a command that is alone with a long log
-//! copies it back.
+//! The write-ahead log: its name is durable before its first frame; and if no worker or scheduler is alive, a command that is alone
+//! with a long log copies it back.
 //!
-//! Rule: a command copies it back only when it has done what it was asked for; whatever becomes of the log, its answer stands.
+//! Rule: a command copies it back only after it has done its work; its answer does not depend on the checkpoint.
 //!
 //! A process that opens the store alone reads all of the log, some 0.8 ms for each MiB. So it is kept short: an enqueue adds six pages or
 //! so, and one in 160 pays for a checkpoint, which no 99th percentile sees.
@@ -12,17 +12,17 @@ use super::{Files, LOCK, Store};
 use crate::error::{Error, Result};
 use crate::local::lock::{self, Mode};
 
-/// Whoever is alone copies a log of this size back: 1,000 pages, as workers do.
+/// Size from which on a command without others runs a checkpoint, bytes: 1,000 pages, as for workers.
 const LONG: u64 = 4 << 20;
 
-/// Beside others, who may do it themselves, only one of this size.
+/// Size from which on a command runs a checkpoint even if other processes, which should do it, are alive, bytes.
 const TOO_LONG: u64 = 64 << 20;
 
-/// Makes the name of the log durable before the first frame is written to it, so that a power cut cannot take the log and what was
-/// acknowledged in it: a log with frames has a durable name. Left to itself each SQLite process syncs the directory at its first
-/// commit, which is one flush of the disk for each enqueue (`SQLITE_DISABLE_DIRSYNC` in `.cargo/config.toml` turns that off).
+/// Makes the name of the log durable before the first frame is written to it, so that a power cut cannot remove the log with
+/// acknowledged runs: a log with frames has a durable name. By default each SQLite process syncs the directory at its first commit,
+/// which costs one flush of the disk for each enqueue (`SQLITE_DISABLE_DIRSYNC` in `.cargo/config.toml` disables that).
 ///
-/// To be called when SQLite has opened the log, with the right to write to it.
+/// Call it when SQLite has opened the log, while holding the write lock.
 pub(super) fn sync_log_name(files: &Files) -> Result<()> {
     if wal_bytes(files) > 0 {
         return Ok(());
@@ -44,7 +44,7 @@ impl Store {
         wal_bytes(&self.files)
     }
 
-    /// Ends what a command did with the store.
+    /// Closes the store at the end of a command.
     pub fn leave(mut self) {
         let bytes = self.wal_bytes();
         if bytes >= LONG {

@@ -32,7 +32,7 @@ const MIGRATIONS: &[&str] = &[
 /// The schema version that this jobctl writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// Brings a database from version `from` to [`VERSION`] in one transaction.
+/// Migrates a database from version `from` to [`VERSION`] in one transaction.
 pub(super) fn migrate(conn: &mut Connection, from: i64) -> Result<()> {
     apply(conn, from, MIGRATIONS)
 }

@@ -1,7 +1,7 @@
-//! The store on SQLite: one file per aggregate, all SQL below here.
+//! The store on SQLite: one file per group of operations; all SQL is below this module.
 //!
-//! Rule: each statement is a `const` in the function that runs it; every move of a run is one statement whose WHERE names
-//! the state left and, for claimed runs, the fence.
+//! Rule: each statement is a `const` in the function that runs it; every transition of a run is one statement whose WHERE names the
+//! old state and, for claimed runs, the fence.
 
 mod acts;
 mod bury;
@@ -70,16 +70,16 @@ pub use writer::{Body, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
 
-/// An open store. One per thread; the worker's writer thread owns one inside its [`Ledger`].
+/// An open store. Each thread has its own; the worker's writer thread owns one inside its [`Ledger`].
 pub struct Store {
-    /// Empty after an error of the disk: whoever needs it next opens it anew.
+    /// Empty after a disk error; reopened at the next use.
     conn: OnceCell<Connection>,
     files: Files,
-    /// What was opened; `None` for a store in memory, which has no files.
+    /// Identity of the opened database file; `None` for a store in memory.
     identity: Option<FileId>,
     uuid: String,
     busy_wait: Duration,
-    /// The rules of the flow, as they were read last.
+    /// The flow control rules, as read last.
     rules: RefCell<known_rules::KnownRules>,
     /// Held shared as long as the store is open: a migration waits for it.
     schema_lock: Option<File>,
@@ -108,7 +108,7 @@ impl Files {
     }
 }
 
-/// Device and inode: what a path pointed to when it was opened.
+/// Device and inode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileId(u64, u64);
 
@@ -152,9 +152,9 @@ impl Store {
             .query_row([], |row| row.get(0))?)
     }
 
-    /// Waits for a turn to write, at most so long, and gives it back; the error that a writer would get then names who
-    /// holds it.
-    pub fn who_writes(&self, wait: Duration) -> Result<Option<Error>> {
+    /// Waits at most `wait` for the write lock, and releases it. If another process holds it all that time, returns the error that a
+    /// writer would get, which names that process.
+    pub fn blocking_writer(&self, wait: Duration) -> Result<Option<Error>> {
         match lock::WriteTurn::take(&self.files.write_lock, wait) {
             Ok(turn) => {
                 drop(turn);
@@ -165,8 +165,8 @@ impl Store {
         }
     }
 
-    /// Copies the log into the database as far as readers allow; with `restart`, waits for them so that it starts anew.
-    /// Whether all of it was copied, and so is durable in the database itself.
+    /// Copies the log into the database as far as readers allow; with `restart`, waits for readers and restarts the log. Returns whether
+    /// all of it was copied, and so is durable in the database itself.
     pub fn checkpoint(&self, restart: bool) -> Result<bool> {
         let sql = if restart {
             "PRAGMA wal_checkpoint(RESTART)"
@@ -180,12 +180,12 @@ impl Store {
         Ok(all)
     }
 
-    /// Forgets what was read: the next reads fetch it again.
+    /// Frees the page cache.
     pub fn shrink(&self) -> Result<()> {
         Ok(self.connection()?.release_memory()?)
     }
 
-    /// Lets the log's file shrink to this when it starts anew, so that its size tells what is in it.
+    /// Truncates the log file to this size when the log restarts, so that its size follows its content.
     pub fn limit_log(&self, bytes: u64) -> Result<()> {
         self.connection()?.pragma_update_and_check(
             None,
@@ -196,7 +196,7 @@ impl Store {
         Ok(())
     }
 
-    /// Fails when the database is no longer the file that was opened.
+    /// Fails if the path of the database no longer leads to the opened file.
     pub fn check_identity(&self) -> Result<()> {
         let Some(identity) = self.identity else {
             return Ok(());
@@ -211,11 +211,11 @@ impl Store {
         }
     }
 
-    /// Whether this failure may pass: fails when the database is damaged or no longer the file that was opened. That it is
-    /// damaged is believed when it still is on a second look, which reads all of it: for seconds, if it is large.
-    pub fn may_heal(&self, error: &Error) -> Result<()> {
+    /// Fails if the error is permanent: the database is damaged, or its path no longer leads to the opened file. Damage must be
+    /// confirmed by a second check, which reads the whole database and may take seconds.
+    pub fn ensure_recoverable(&self, error: &Error) -> Result<()> {
         if fault::is_damaged(error) && self.is_broken() {
-            // Whatever was unknown about one COMMIT, this is what the process ends with.
+            // The process ends with exit 74, even if the outcome of a COMMIT is unknown.
             return Err(Error {
                 kind: Kind::Io,
                 ..error.clone()
@@ -224,7 +224,7 @@ impl Store {
         self.check_identity()
     }
 
-    /// Reads the whole database anew. What cannot be read just now is not broken.
+    /// Checks the whole database through a new connection. A read error does not count as damage.
     fn is_broken(&self) -> bool {
         let looked = connect::connect(&self.files.database, self.busy_wait).and_then(|conn| {
             let sql = "PRAGMA quick_check(1)";

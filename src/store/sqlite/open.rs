@@ -1,7 +1,7 @@
-//! Opening: create on first use, refuse what is not ours, and change nothing that is refused.
+//! Opens a store: creates it on first use, and refuses a foreign, damaged or newer one without changing it.
 //!
-//! Rule: a database is made whole under another name and linked into place, so an empty or half-made `jobctl.db` is
-//! always damage and never taken for a new store.
+//! Rule: a new database is completed under a temporary name and then linked into place, so an empty or incomplete `jobctl.db` is
+//! always damage, and never taken for a new store.
 
 use std::cell::{OnceCell, RefCell};
 use std::fs;
@@ -28,7 +28,7 @@ pub fn is_begun(dir: &Path) -> bool {
     dir.join(LOCK).exists() || dir.join(DATABASE).exists()
 }
 
-/// Between two tries to be alone.
+/// Interval of attempts to lock exclusively.
 const LOCK_STEP: Duration = Duration::from_millis(10);
 
 impl OpenOptions {
@@ -51,13 +51,13 @@ impl OpenOptions {
         if missing(&files.database)? {
             drop(lock);
             let made = || Ok(!missing(&files.database)?);
-            (lock, alone) = self.lock_alone(&lock_path, made)?;
+            (lock, alone) = self.lock_exclusive_until(&lock_path, made)?;
             if alone && missing(&files.database)? {
                 self.create(&files, &lock, &lock_path)?;
                 created = true;
             }
         }
-        if look_at(&files.write_lock)?.is_none() {
+        if check_file(&files.write_lock)?.is_none() {
             drop(lock::open(&files.write_lock)?);
         }
         let mut identity = identify(&files)?;
@@ -77,7 +77,7 @@ impl OpenOptions {
             drop(lock);
             let migrated =
                 || Ok(version_of(&connect(&files.database, self.busy_wait)?)? >= VERSION);
-            (lock, alone) = self.lock_alone(&lock_path, migrated)?;
+            (lock, alone) = self.lock_exclusive_until(&lock_path, migrated)?;
             conn = connect(&files.database, self.busy_wait)?;
             let version = version_of(&conn)?;
             if version < VERSION {
@@ -105,8 +105,8 @@ impl OpenOptions {
             schema_lock: Some(lock),
         };
         if created {
-            // From the first day on; without space for it nobody could enqueue much either.
-            drop(local.keep_reserve());
+            // A failure does not matter: without space for the reserve, enqueues fail as well.
+            drop(local.ensure_reserve());
         }
         Ok(Opened {
             store,
@@ -119,9 +119,9 @@ impl OpenOptions {
         try_lock(path, mode, self.busy_wait)?.ok_or_else(|| busy_schema(self.busy_wait))
     }
 
-    /// The lock for us alone, and true; or with others, and false, once somebody else has done what it is wanted for: they keep
-    /// theirs as long as they live.
-    fn lock_alone(
+    /// Exclusive lock and `true`; or shared lock and `false` once `is_done`, that is once another process did the work. Processes hold
+    /// their shared lock as long as they live.
+    fn lock_exclusive_until(
         &self,
         path: &Path,
         is_done: impl Fn() -> Result<bool>,
@@ -144,7 +144,7 @@ impl OpenOptions {
         }
     }
 
-    /// Makes the database under another name and links it into place; the lock file remembers that it existed.
+    /// Creates the database under a temporary name, links it into place, and records its id in the lock file.
     fn create(&self, files: &Files, lock: &fs::File, lock_path: &Path) -> Result<()> {
         let known = read_uuid(lock, lock_path)?;
         if let Some(uuid) = known {
@@ -179,7 +179,7 @@ impl OpenOptions {
             conn.close().map_err(|(_, error)| error)?;
             publish(&temporary, &files.database)
                 .map_err(|error| Error::io("create", &files.database, &error))?;
-            remember(files.local.dir(), lock, lock_path, &uuid)
+            record_uuid(files.local.dir(), lock, lock_path, &uuid)
         })();
         remove_half_made(&temporary);
         made
@@ -197,13 +197,13 @@ impl OpenOptions {
             Some(known) => Err(Error::new(
                 Kind::Io,
                 format!(
-                    "`{}` holds store {uuid}, but store {known} lived here; nothing was changed",
+                    "`{}` holds store {uuid}, but the store here was {known}; nothing was changed",
                     self.dir.join(DATABASE).display()
                 ),
             )
             .hint("put the right file back; to use this one, remove `store.lock`")),
-            // Whoever made it died before the end.
-            None => remember(files.local.dir(), lock, lock_path, uuid),
+            // The process that created it died before this step.
+            None => record_uuid(files.local.dir(), lock, lock_path, uuid),
         }
     }
 }
@@ -213,31 +213,31 @@ fn try_lock(path: &Path, mode: Mode, wait: Duration) -> Result<Option<fs::File>>
     lock::acquire(file, mode, wait).map_err(|error| Error::io("lock", path, &error))
 }
 
-/// A log without its database: SQLite would take it for that of the new one, and copy old pages into it.
+/// Refuses a log without its database: SQLite would apply its old pages to the new database.
 fn refuse_old_log(files: &Files) -> Result<()> {
     let log = files.beside("-wal");
-    // One without content is left by whoever died before anything was stored.
+    // An empty log remains after a process that died before it stored anything.
     if fs::symlink_metadata(&log).map_or(0, |meta| meta.len()) == 0 {
         return Ok(());
     }
     Err(Error::new(
         Kind::Io,
         format!(
-            "the log `{}` is there without its database; nothing was created",
+            "the log `{}` exists without its database; nothing was created",
             log.display()
         ),
     )
     .hint("put `jobctl.db` back; to start empty, remove the log"))
 }
 
-/// The name under which a database is made; whoever makes it has the store alone.
+/// Temporary name of a new database; its creator holds the exclusive lock.
 const HALF_MADE: &str = ".jobctl.db.new";
 
 fn half_made(dir: &Path) -> PathBuf {
     dir.join(HALF_MADE)
 }
 
-/// Gives a whole database its name; one that appeared there meanwhile is never replaced.
+/// Gives a complete database its final name; never replaces an existing file.
 fn publish(temporary: &Path, database: &Path) -> std::io::Result<()> {
     match fs::hard_link(temporary, database) {
         // Some file systems have no hard links.
@@ -263,25 +263,25 @@ fn remove_half_made(temporary: &Path) {
     }
 }
 
-/// Makes a new database last under its name, and only then has the lock file remember it: what is remembered must be there,
-/// whenever the power goes.
-fn remember(dir: &Path, lock: &fs::File, lock_path: &Path, uuid: &str) -> Result<()> {
+/// Makes the name of a new database durable, and only then records its id in the lock file: a recorded database must exist, even
+/// after a power cut.
+fn record_uuid(dir: &Path, lock: &fs::File, lock_path: &Path, uuid: &str) -> Result<()> {
     remove_half_made(&half_made(dir));
-    sync_names(dir)?;
+    fsync_dir_and_parents(dir)?;
     lock.set_len(0)
         .and_then(|()| lock.write_all_at(format!("{uuid}\n").as_bytes(), 0))
         .and_then(|()| lock.sync_all())
         .map_err(|error| Error::io("write", lock_path, &error))
 }
 
-/// Makes the names in a directory last, and its own: it may be new, and so may those above it.
-fn sync_names(dir: &Path) -> Result<()> {
+/// Fsyncs the directory and the directories above it, which may be new too.
+fn fsync_dir_and_parents(dir: &Path) -> Result<()> {
     let failed = |dir: &Path, error| Error::io("write", dir, &error);
     let device = fs::metadata(dir).map_err(|error| failed(dir, error))?.dev();
     for above in dir.ancestors() {
         let opened = match fs::File::open(above) {
             Err(error) if above == dir => return Err(failed(above, error)),
-            // Where we may not read we made nothing.
+            // A directory that we cannot read was not created by us.
             Err(_) => break,
             Ok(opened) => opened,
         };
@@ -297,15 +297,15 @@ fn busy_schema(wait: Duration) -> Error {
     Error::new(
         Kind::TryAgain,
         format!(
-            "another process kept the store to itself for {} s; nothing was stored",
+            "another process locked the whole store for {} s; nothing was stored",
             wait.as_secs()
         ),
     )
-    .hint("a migration runs, or workers of another version must be stopped first")
+    .hint("wait for a running migration, or stop workers of another version")
     .retry_after_ms(1000)
 }
 
-/// What the lock file remembers; read through the descriptor that holds the lock.
+/// The store id in the lock file, read through the descriptor that holds the lock.
 fn read_uuid(lock: &fs::File, path: &Path) -> Result<Option<String>> {
     let mut bytes = [0u8; 64];
     let length = lock
@@ -324,18 +324,18 @@ fn missing(path: &Path) -> Result<bool> {
     }
 }
 
-/// Looks at the database and at what SQLite keeps beside it.
+/// Checks the database and the files that SQLite keeps beside it.
 fn identify(files: &Files) -> Result<FileId> {
-    // The journal too: SQLite would wait for a writer of a fifo, and roll back whatever it says.
+    // The journal too: SQLite would block on a fifo, and would apply a foreign journal.
     for suffix in ["-wal", "-shm", "-journal"] {
-        look_at(&files.beside(suffix))?;
+        check_file(&files.beside(suffix))?;
     }
     let path = &files.database;
-    let found = match look_at(path) {
-        // Who made it may have died before it removed the first name.
+    let found = match check_file(path) {
+        // Its creator may have died before it removed the temporary name, which is a second link.
         Err(_) if half_made(files.local.dir()).symlink_metadata().is_ok() => {
             remove_half_made(&half_made(files.local.dir()));
-            look_at(path)?
+            check_file(path)?
         }
         found => found?,
     };
@@ -344,8 +344,9 @@ fn identify(files: &Files) -> Result<FileId> {
     Ok(FileId(meta.dev(), meta.ino()))
 }
 
-/// Judges a file of the store by its name; `None` where it is missing. A descriptor of ours would cost SQLite its locks.
-fn look_at(path: &Path) -> Result<Option<fs::Metadata>> {
+/// Checks a file of the store by its name; `None` if it is missing. It is not opened: closing a descriptor would cancel the locks of
+/// SQLite.
+fn check_file(path: &Path) -> Result<Option<fs::Metadata>> {
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -375,7 +376,7 @@ mod tests {
         assert_eq!(fs::read_to_string(path("there")).unwrap(), "there");
         publish(&path("new"), &path("free")).unwrap();
         assert_eq!(fs::read_to_string(path("free")).unwrap(), "new");
-        // What cannot be linked, as on a file system without hard links, is renamed: over nothing either.
+        // Without hard links the file is renamed, and does not replace another one either.
         for name in ["dir", "other"] {
             fs::create_dir(path(name)).unwrap();
         }

@@ -1,6 +1,6 @@
-//! What operators do to one run: cancel it, or let an ended one run again.
+//! Operations on one run by operators: cancel and retry.
 //!
-//! Rule: like every move, these are statements whose WHERE names the state left; what the state forbids changes nothing.
+//! Rule: like every transition, these are statements whose WHERE names the old state; in another state nothing changes.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::run::{Event, RunId, State};
 use crate::store::{Handled, PRIORITY_STEP_MS};
 
-/// What a move needs to know of the run before it.
+/// The columns of a run that a transition needs.
 struct Before {
     state: State,
     queue: String,
@@ -38,7 +38,7 @@ impl Tx<'_> {
         }))
     }
 
-    /// Cancels a waiting run at once; asks the worker of a running one to end it.
+    /// Cancels a waiting run at once; requests the worker of a running one to stop it.
     pub fn cancel(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
         const WAITING: &str = "
             UPDATE run SET state = 'cancelled', ready = 0, worker = NULL, fence = ?2, ended_ms = max(?3, coalesce(started_ms, ?3)), cancel_ms = ?3,
@@ -76,8 +76,8 @@ impl Tx<'_> {
         Ok(Handled::Moved(after))
     }
 
-    /// Lets an ended run wait again, due now and without a deadline. Its history, number of attempts and idempotency key
-    /// stay; an open dead letter is closed. With `dead_only`, a run without an open dead letter is left alone.
+    /// Makes an ended run wait again, due now and without a deadline. Its history, number of attempts and idempotency key stay; an
+    /// open dead letter is closed. With `dead_only`, a run without an open dead letter is not changed.
     pub fn retry(
         &mut self,
         run: RunId,
@@ -113,7 +113,7 @@ impl Tx<'_> {
         self.rejoin_sequence(run)?;
         let fence = self.fences(1)?;
         let values = params![run.0, before.state.word(), fence, now_ms, PRIORITY_STEP_MS];
-        // It stays behind the runs that it waited for, if they have not ended, and behind those of its sequence.
+        // It still waits for its predecessors that have not ended, and for the runs of its sequence.
         let ready: bool = self
             .conn
             .prepare_cached(SQL)?

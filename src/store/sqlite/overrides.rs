@@ -1,7 +1,7 @@
-//! What operators change of queues and limits, over the catalogue.
+//! Changes of queues and limits by operators, which override the catalogue.
 //!
-//! Rule: each verb changes the version of the rules and notes the act in its own transaction; so every claim behind its
-//! commit goes by it, in every process.
+//! Rule: each operation changes the version of the rules and records the change in its own transaction, so that every claim after
+//! its commit follows it, in every process.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -11,12 +11,12 @@ use crate::flow::{OFF, ON, Override, OverrideKey, Setting, Subject};
 use crate::store::{Act, ResetLimit};
 
 impl Tx<'_> {
-    /// Pauses a queue. One that an operator has paused keeps that pause, which is returned.
+    /// Pauses a queue. If an operator has already paused it, nothing changes, and that pause is returned.
     pub fn pause_queue(&mut self, queue: &str, act: &Act<'_>) -> Result<Option<Override>> {
         self.switch_on(queue, OverrideKey::Paused, "pause", act)
     }
 
-    /// Lets a paused queue go on, also where the catalogue pauses it; whether it was paused.
+    /// Resumes a paused queue, even if the catalogue pauses it. Returns whether it was paused.
     pub fn resume_queue(
         &mut self,
         queue: &str,
@@ -38,12 +38,12 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Pauses a limit: nothing under it starts. One that is paused keeps that pause, which is returned.
+    /// Pauses a limit: no run under it starts. If it is already paused, nothing changes, and that pause is returned.
     pub fn pause_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<Option<Override>> {
         self.switch_on(limit, OverrideKey::LimitPaused, "pause", act)
     }
 
-    /// Lets a paused limit go on; the pause that ended. Its breaker and a wait that a service asked for stay.
+    /// Resumes a paused limit. Returns the ended pause. Its breaker and a wait that a service asked for do not change.
     pub fn resume_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<Option<Override>> {
         let key = OverrideKey::LimitPaused;
         let before = self.change_in_force(limit, key, act.now_ms)?;
@@ -54,7 +54,7 @@ impl Tx<'_> {
         Ok(before)
     }
 
-    /// Closes the breaker of a limit and forgets the wait that a service asked for. A pause and the caps stay.
+    /// Closes the breaker of a limit and cancels the wait that a service asked for. A pause and the settings do not change.
     pub fn reset_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<ResetLimit> {
         let subject = Subject::Limit(limit.to_owned());
         let throttle = self.throttle(&subject)?;
@@ -69,7 +69,7 @@ impl Tx<'_> {
         Ok(reset)
     }
 
-    /// Closes the open breaker of a job; whether there was one.
+    /// Closes the open breaker of a job. Returns whether there was one.
     pub fn reset_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
         let subject = Subject::Job(job.to_owned());
         let was_open = self.throttle(&subject)?.breaker.open.is_some();
@@ -80,7 +80,7 @@ impl Tx<'_> {
         Ok(was_open)
     }
 
-    /// Changes settings of a queue or a limit, or takes changes back; for each, whether that changed anything.
+    /// Changes settings of a queue or a limit, or removes changes. Returns for each whether anything changed.
     pub fn change_settings(
         &mut self,
         name: &str,
@@ -173,7 +173,7 @@ impl Tx<'_> {
         self.change_version()
     }
 
-    /// Every process reads the rules anew.
+    /// Makes every process reload the rules.
     fn change_version(&self) -> Result<()> {
         const SQL: &str = "UPDATE flow SET version = version + 1";
         self.conn.prepare_cached(SQL)?.execute([])?;
@@ -183,7 +183,7 @@ impl Tx<'_> {
     fn reset_throttle(&self, subject: &Subject) -> Result<()> {
         let mut throttle = self.throttle(subject)?;
         throttle.reset();
-        self.keep_throttle(subject, &throttle)
+        self.save_throttle(subject, &throttle)
     }
 }
 

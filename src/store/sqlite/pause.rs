@@ -1,4 +1,4 @@
-//! Paused jobs: their runs wait until an operator resumes them or the time of the pause is over; what runs goes on.
+//! Paused jobs: their runs wait until an operator resumes them or the time of the pause is over; running runs continue.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::policy::Pauses;
 use crate::store::{Act, Pause};
 
-/// Pauses of one job that are remembered.
+/// Number of past pauses of a job that are stored.
 const PAST_PAUSES_MAX: i64 = 1000;
 
 impl Tx<'_> {
-    /// Pauses a job; a job that is paused already keeps its pause. Whether it was not.
+    /// Pauses a job. Returns `false`, without a change, if it was already paused.
     pub fn pause_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
         const SQL: &str = "
             INSERT INTO pause (job, paused_ms, paused_by, reason, until_ms) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -25,7 +25,7 @@ impl Tx<'_> {
             until_ms,
         } = *act;
         let values = params![job, now_ms, by, reason, until_ms];
-        // One that ended by itself is replaced.
+        // An expired pause is replaced.
         self.remember_pause(job, now_ms, "until_ms <= ?2")?;
         let paused = self.conn.prepare_cached(SQL)?.execute(values)? == 1;
         if paused {
@@ -34,7 +34,7 @@ impl Tx<'_> {
         Ok(paused)
     }
 
-    /// Resumes a job; whether it was paused.
+    /// Resumes a job. Returns whether it was paused.
     pub fn resume_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
         const SQL: &str =
             "DELETE FROM pause WHERE job = ?1 RETURNING until_ms IS NULL OR until_ms > ?2";
@@ -50,9 +50,9 @@ impl Tx<'_> {
         Ok(resumed)
     }
 
-    /// Remembers a pause that ends now, or has ended by itself, for periods that are still to be decided.
+    /// Stores a pause that ends now, or has expired, for periods that are not decided yet.
     fn remember_pause(&mut self, job: &str, now_ms: i64, which: &str) -> Result<()> {
-        // Somebody who pauses and resumes in a loop while no scheduler runs.
+        // A bound for a user who pauses and resumes in a loop while no scheduler runs.
         const BOUND: &str = "
             DELETE FROM past_pause WHERE job = ?1 AND from_ms <= (
                 SELECT from_ms FROM past_pause WHERE job = ?1 ORDER BY from_ms DESC LIMIT 1 OFFSET ?2)";
@@ -75,7 +75,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// When a job was paused, for periods that are still to be decided.
+    /// The pauses of a job, for periods that are not decided yet.
     pub fn pauses_of(&self, job: &str) -> Result<Pauses> {
         const CURRENT: &str = "SELECT paused_ms, until_ms FROM pause WHERE job = ?1";
         const PAST: &str = "SELECT from_ms, until_ms FROM past_pause WHERE job = ?1";
@@ -91,7 +91,7 @@ impl Tx<'_> {
         Ok(Pauses { current, past })
     }
 
-    /// Every period up to an instant is decided: pauses before it do not matter any more.
+    /// Removes pauses before an instant up to which all periods are decided.
     pub fn forget_pauses(&mut self, job: &str, until_ms: i64) -> Result<()> {
         const SQL: &str = "DELETE FROM past_pause WHERE job = ?1 AND until_ms <= ?2";
         self.conn
@@ -128,7 +128,7 @@ impl super::Store {
         Ok(self.connection()?.prepare_cached(SQL)?.exists([job])?)
     }
 
-    /// Names of the jobs that the store knows: of every catalogue that was read, and those that are paused.
+    /// Names of the jobs of all loaded catalogues, and of paused jobs.
     pub fn known_jobs(&self) -> Result<Vec<String>> {
         const SQL: &str = "SELECT job FROM catalogue_job UNION SELECT job FROM pause ORDER BY job";
         let mut statement = self.connection()?.prepare_cached(SQL)?;

@@ -1,4 +1,4 @@
-//! What each due period came to, and the runs of a schedule that have not ended.
+//! Rows of periods, and the runs of a schedule that have not ended.
 //!
 //! Rule: a period is decided once: its row and its run are written in one transaction, and the unique index on (job, period)
 //! refuses a second one.
@@ -11,7 +11,7 @@ use crate::policy::{PeriodResult, SkipReason, Unfinished, Waiting};
 use crate::run::RunId;
 use crate::store::{PeriodFilter, PeriodRow};
 
-/// Waiting runs that one period replaces; there are more only after `overlap` was changed.
+/// Largest number of waiting runs that one period cancels; there are more only after `overlap` was changed.
 const REPLACED_MAX: i64 = 1000;
 
 pub(super) const COLUMNS: &str = "
@@ -29,7 +29,7 @@ pub(super) fn period_row(row: &Row<'_>) -> rusqlite::Result<PeriodRow> {
         last_due_ms: row.get("last_due_ms")?,
         count: row.get("count")?,
         business_date: row.get("business_date")?,
-        // The schema's CHECK lets no other word in.
+        // The CHECK of the schema allows no other word.
         result: PeriodResult::from_word(&result).unwrap_or(PeriodResult::Skipped),
         reason: reason.as_deref().and_then(SkipReason::from_word),
         into: row.get("into_period")?,
@@ -51,8 +51,8 @@ impl Tx<'_> {
         period(self.conn, job, key)
     }
 
-    /// The last row of a job, by instant; `None` also where two begin at the last instant, as periods do whose times a clock
-    /// change skips: a row that was taken apart has a new id, so nothing tells which of them is the last.
+    /// The last row of a job, by instant. `None` also if two rows begin at the last instant, as happens with times that a clock change
+    /// skips: rows that were split have new ids, so their order is unknown.
     pub fn last_period(&self, job: &str) -> Result<Option<PeriodRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 ORDER BY due_ms DESC LIMIT 2"
@@ -88,20 +88,20 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Writes a row that begins with the same period anew.
+    /// Replaces the row that begins with the same period.
     pub fn change_period(&mut self, row: &PeriodRow) -> Result<()> {
         self.remove_period(&row.job, &row.period)?;
         self.add_period(row)
     }
 
-    /// Removes the row that begins with this period, to write others in its place.
+    /// Removes the row that begins with this period, to be replaced by others.
     pub fn remove_period(&mut self, job: &str, key: &str) -> Result<()> {
         const SQL: &str = "DELETE FROM period WHERE job = ?1 AND period = ?2";
         self.conn.prepare_cached(SQL)?.execute([job, key])?;
         Ok(())
     }
 
-    /// Whether a row of a job lies behind an instant: only then can a key that is an instant have been decided already.
+    /// Whether a job has a row after an instant: only then can a key that is an instant be decided already.
     pub fn has_periods_after(&self, job: &str, after_ms: i64) -> Result<bool> {
         const SQL: &str =
             "SELECT 1 FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms > ?2 LIMIT 1";
@@ -111,7 +111,7 @@ impl Tx<'_> {
             .exists(params![job, after_ms])?)
     }
 
-    /// Rows of several periods that begin up to an instant and end behind it.
+    /// Rows of several periods that begin at or before an instant and end after it.
     pub fn rows_over(&self, job: &str, at_ms: i64) -> Result<Vec<PeriodRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM period INDEXED BY period_job
@@ -124,7 +124,7 @@ impl Tx<'_> {
         Ok(rows)
     }
 
-    /// Removes the rows behind an instant whose periods have no run.
+    /// Removes the rows after an instant whose periods have no run.
     pub fn remove_rows_without_run(&mut self, job: &str, after_ms: i64) -> Result<()> {
         const SQL: &str = "DELETE FROM period WHERE job = ?1 AND due_ms > ?2 AND run IS NULL";
         self.conn
@@ -133,7 +133,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Runs that the schedule of a job opened, that have not ended, and whose deadline has not passed while they waited.
+    /// Runs of the schedule of a job that have not ended, without waiting runs whose deadline has passed.
     pub fn unfinished(&self, job: &str, now_ms: i64) -> Result<Unfinished> {
         const WAITING: &str = "
             SELECT id, period,
@@ -164,7 +164,7 @@ impl Tx<'_> {
         Ok(Unfinished { waiting, running })
     }
 
-    /// Cancels what the schedule of a job opened and what has not ended: waiting runs at once.
+    /// Cancels the runs of the schedule of a job that have not ended: waiting runs at once.
     pub fn cancel_unfinished(&mut self, job: &str, actor: &str, now_ms: i64) -> Result<Vec<RunId>> {
         const SQL: &str = "
             SELECT id FROM run INDEXED BY run_scheduled
@@ -181,7 +181,7 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// What periods came to: of one job the newest first, of all jobs what was decided last.
+    /// Rows of periods: of one job the newest first, of all jobs the last decided first.
     pub fn list_periods(&self, filter: &PeriodFilter) -> Result<Vec<PeriodRow>> {
         let order = match filter.job {
             Some(_) => "INDEXED BY period_job WHERE job = :job",
@@ -213,14 +213,14 @@ impl super::Store {
         period(self.connection()?, job, key)
     }
 
-    /// The next rows of a job behind an (instant, key), in order: for walking the whole history in pages.
+    /// The next rows of a job after an (instant, key), in order, to read the whole history in pages.
     pub fn periods_after(
         &self,
         job: &str,
         (due_ms, key): (i64, &str),
         limit: i64,
     ) -> Result<Vec<PeriodRow>> {
-        // Rows of one instant first, then those behind it: one statement with a row value would read from the start.
+        // Rows of the same instant first, then later ones: one statement with a row value would read from the start.
         let same = format!(
             "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms = ?2 AND period > ?3
              ORDER BY period"

@@ -1,8 +1,7 @@
-//! Removes ended runs with all that belongs to them, and what periods came to, in slices that hold up nobody.
+//! Removes ended runs with all their data, and rows of periods, in slices short enough not to delay other writers.
 //!
-//! Rule: a run with an open dead letter, with a dedup key that still refuses enqueues, or for which others wait, always stays.
-//! The rows go first and
-//! the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
+//! Rule: runs with an open dead letter or an active dedup key, and runs that others wait for, are always kept. Rows are removed
+//! first, and the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,29 +15,29 @@ use crate::error::Result;
 use crate::run::RunId;
 use crate::store::PruneRule;
 
-/// Whoever wants to write waits no longer than this for a slice.
+/// Longest duration of a slice, during which other writers wait.
 const SLICE_TIME: Duration = Duration::from_millis(10);
 
-/// Where a prune stands. Begin with `default()` and hand each slice the one that the slice before returned.
+/// Position of a prune. Begin with `default()`, and pass each slice the position that the previous slice returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruning(Phase);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
-    /// Runs behind this id.
+    /// Id of the last checked run.
     Runs(i64),
-    /// Rows of `first_run` behind this one.
+    /// Key of the last checked row of `first_run`.
     FirstRuns(FirstRun),
-    /// Dedup keys behind this one.
+    /// The last checked dedup key.
     Dedup(i64, String, String),
-    /// Request ids behind this one.
+    /// The last checked request id.
     Requests(String),
-    /// Rows of periods behind this one.
+    /// The last checked row of periods.
     Periods(i64),
 }
 
 impl Pruning {
-    /// Rows of the next slice after one of `page` rows that took so long: it should hold the writers' queue for 10 ms.
+    /// Number of rows of the next slice, after one of `page` rows that took this long, so that it holds the write lock for 10 ms.
     pub fn next_page(page: i64, took: Duration) -> i64 {
         let next = if took > SLICE_TIME {
             page / 2
@@ -64,11 +63,11 @@ impl Default for Phase {
 /// What a slice removed.
 #[derive(Debug)]
 pub struct Pruned {
-    /// Its runs; their log files are the caller's to remove, after COMMIT.
+    /// The removed runs, whose log files the caller must remove after COMMIT.
     pub runs: Vec<RunId>,
-    /// The idempotency key of each of them: the names of their checkpoints have it.
+    /// The idempotency key of each of them, which is part of the names of their checkpoints.
     pub keys: Vec<[u8; 16]>,
-    /// Where to go on; `None` when everything was looked at.
+    /// Position of the next slice; `None` at the end.
     pub next: Option<Pruning>,
 }
 
@@ -85,7 +84,7 @@ struct Candidate {
 }
 
 impl Tx<'_> {
-    /// Removes what the rule gives up among the next `limit` rows.
+    /// Among the next `limit` rows, removes those that match the rule.
     pub fn prune(
         &mut self,
         rule: &PruneRule,
@@ -139,15 +138,15 @@ impl Tx<'_> {
         Ok((runs, Some(next)))
     }
 
-    /// Of the next `limit` runs those that the rule gives up, and the last one looked at.
+    /// Of the next `limit` runs those that match the rule, and the last one that was checked.
     fn candidates(
         &self,
         rule: &PruneRule,
         after: i64,
         limit: i64,
     ) -> Result<(Vec<Candidate>, Option<i64>)> {
-        // A run never ends before it was created: where all creation times are too young, nothing old enough follows. One
-        // young row proves nothing, the clock may have stepped.
+        // A run ends after its creation: if all creation times are too recent, no following run is old enough. A single recent row
+        // proves nothing, because the clock may have stepped.
         const SQL: &str = "
             SELECT id, job, dedup_key, state IN ('dead', 'cancelled') AS freed,
                 state IN ('succeeded', 'dead', 'cancelled')
@@ -181,7 +180,7 @@ impl Tx<'_> {
         Ok((candidates, last.filter(|_| !all_young)))
     }
 
-    /// Whether the run's dedup key is not needed any more; then its row goes too.
+    /// Whether the dedup key of the run is not active any more; then its row is removed too.
     fn free_key(&self, candidate: &Candidate, now_ms: i64) -> Result<bool> {
         const LOOK: &str =
             "SELECT run, until_ms FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
@@ -207,7 +206,7 @@ impl Tx<'_> {
                     .execute(params![hash, candidate.job, key])?;
                 Ok(true)
             }
-            // A later run holds it now.
+            // A later run holds the key now.
             _ => Ok(true),
         }
     }
@@ -288,8 +287,8 @@ impl Tx<'_> {
         ))
     }
 
-    /// Rows of periods older than the age whose run is gone. The last one of a schedule stays. An audit begins behind what
-    /// was removed: the versions say so.
+    /// Rows of periods older than the age whose run was removed, except the last one of a schedule. The versions record where an audit
+    /// must begin.
     fn prune_periods(&mut self, rule: &PruneRule, after: i64, limit: i64) -> Result<Option<Phase>> {
         const LOOK: &str = "
             SELECT id, job, last_due_ms,
@@ -336,9 +335,9 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// The newest ended run that is not among the newest `keep` ended ones; `None` when there are no more than that.
+    /// The newest ended run that is not among the newest `keep` ended ones; `None` if there are not more.
     ///
-    /// Reads backwards `page` runs at a time, so that no read lasts.
+    /// Reads backwards, `page` runs at a time, so that each read is short.
     pub fn beyond_newest(&self, keep: u64, page: i64) -> Result<Option<RunId>> {
         const SQL: &str = "
             SELECT id, state IN ('succeeded', 'dead', 'cancelled') FROM run WHERE id < ?1 ORDER BY id DESC LIMIT ?2";

@@ -1,6 +1,6 @@
-//! Queues and what is in them, from the depth counters and the heads of the lanes.
+//! Queues and their counts, from the depth counters and the first runs of the lanes.
 //!
-//! Rule: never a count over history; runs that are due but not yet promoted (no worker is up) count as ready.
+//! Rule: never count over history; runs that are due but not promoted yet, because no worker runs, count as ready.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use super::lanes::Lanes;
 use crate::error::Result;
 use crate::store::QueueRow;
 
-/// Seeks for the heads of lanes per queue, some milliseconds; of more lanes the oldest run may be missed, never the counts.
+/// Number of lanes per queue whose first run is read, which takes some milliseconds. With more lanes the oldest run may be missed; the
+/// counts are always exact.
 const SEEKS_MAX: usize = 512;
 
-/// Due but unpromoted runs that are looked at: more only pile up while no worker runs.
+/// Number of due but unpromoted runs that are read; there are more only if no worker runs.
 const OVERDUE_MAX: i64 = 100_000;
 
 impl super::Store {
@@ -50,7 +51,7 @@ impl super::Store {
                 oldest = Some(oldest.map_or(due_ms, |oldest: i64| oldest.min(due_ms)));
             }
             row.oldest_ready_ms = oldest.map(|due_ms| now_ms.saturating_sub(due_ms).max(0));
-            // Drained queues that no catalogue names are history.
+            // Empty queues that are in no catalogue are omitted.
             if row.rank.is_some() || [row.ready, row.delayed, row.running] != [0; 3] {
                 queues.push(row);
             }
@@ -59,7 +60,7 @@ impl super::Store {
         Ok(queues)
     }
 
-    /// Tenants of which so many runs wait at least, with their number, over all queues.
+    /// Tenants with at least this many waiting runs over all queues, and their numbers.
     pub fn tenants_with_waiting(&self, least: i64) -> Result<Vec<(String, i64)>> {
         const SQL: &str = "
             SELECT tenant, sum(ready + delayed) AS waiting FROM depth WHERE tenant <> '' AND (ready > 0 OR delayed > 0)
@@ -84,7 +85,7 @@ impl super::Store {
     }
 }
 
-/// Due runs that nobody has made ready: how many per queue, and the earliest due time.
+/// Due runs that no worker has made ready: their number per queue, and the earliest due time.
 fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)>> {
     const SQL: &str = "
         SELECT queue, count(*), min(due_ms) FROM (
@@ -100,7 +101,7 @@ fn overdue(conn: &Connection, now_ms: i64) -> Result<BTreeMap<String, (i64, i64)
     Ok(rows)
 }
 
-/// The earliest due time among the first runs of the queue's lanes, and whether there are lanes that were not looked at.
+/// The earliest due time among the first runs of the queue's lanes, and whether some lanes were not read.
 fn oldest_head(conn: &Connection, queue: &str) -> Result<(Option<i64>, bool)> {
     const DUE: &str = "SELECT due_ms FROM run WHERE id = ?1";
     let mut statement = conn.prepare_cached(DUE)?;

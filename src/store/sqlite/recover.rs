@@ -1,7 +1,7 @@
-//! What becomes of the runs of a dead worker.
+//! Recovery of the runs of a dead worker.
 //!
-//! Rule: the caller holds the dead worker's lock and has ended what the worker left running; only then are its runs handed
-//! out again.
+//! Rule: the caller holds the dead worker's lock and has ended all processes that the worker left; only then do its runs wait
+//! again.
 
 use rusqlite::params;
 
@@ -12,7 +12,7 @@ use crate::store::decide::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
 use crate::store::{Death, Holder, Recovered};
 
 impl Tx<'_> {
-    /// Moves every run of a dead worker and removes the worker, unless something is blocked.
+    /// Recovers every run of a dead worker, and removes the worker unless a run is blocked.
     pub fn recover(&mut self, death: &Death, now_ms: i64) -> Result<Recovered> {
         const SQL: &str = "
             SELECT id, fence, attempts, crashes, max_crashes, guarantee,

@@ -1,6 +1,6 @@
-//! Request ids: what a repeated request became before, and how far an import came.
+//! Request ids: the run of an earlier request, and the progress of an import.
 //!
-//! Rule: the id is written in the transaction that stores its runs, so one is never there without the other.
+//! Rule: the id is stored in the transaction that stores its runs, so neither exists without the other.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,10 +10,10 @@ use crate::run::{RunId, State};
 use crate::store::{Enqueued, ImportProgress};
 
 impl Tx<'_> {
-    /// The run with this id and idempotency key, if `job` has it: what an earlier try may have stored.
+    /// The run with this id and idempotency key, which an earlier try may have stored.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when it is a run of another job.
+    /// [`Kind::Refused`] if it is a run of another job.
     pub fn stored_before(
         &self,
         run: RunId,
@@ -36,7 +36,7 @@ impl Tx<'_> {
     /// The run of this request id.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the id belongs to another job or to an import.
+    /// [`Kind::Refused`] if the id belongs to another job or to an import.
     pub fn requested(&self, request_id: &str, job: &str) -> Result<Option<Enqueued>> {
         const SQL: &str = "
             SELECT request.job, request.run, run.state, run.due_ms
@@ -75,7 +75,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Remembers that this request id became this run.
+    /// Stores the run of this request id.
     pub fn note_request(&self, request_id: &str, job: &str, run: RunId, now_ms: i64) -> Result<()> {
         const SQL: &str = "INSERT INTO request (id, job, run, created_ms) VALUES (?1, ?2, ?3, ?4)";
         self.conn
@@ -84,10 +84,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Progress of the import with this request id; zeros when it is new.
+    /// Progress of the import with this request id; zeros if it is new.
     ///
     /// # Errors
-    /// [`Kind::Refused`] when the id belongs to a single enqueue.
+    /// [`Kind::Refused`] if the id belongs to a single enqueue.
     pub fn import_progress(&self, request_id: &str) -> Result<ImportProgress> {
         import_progress(self.conn, request_id)
     }
@@ -185,7 +185,7 @@ impl super::Store {
         Ok(word.and_then(|word| State::from_word(&word)))
     }
 
-    /// Whether run `run` exists and carries this idempotency key: tells after a failed COMMIT if it was stored.
+    /// The run with this id and idempotency key; after a failed COMMIT this shows whether it was stored.
     pub fn has_run(&self, run: RunId, idempotency_key: [u8; 16]) -> Result<Option<Enqueued>> {
         let found = look_up(self.connection()?, run, idempotency_key)?;
         Ok(found.map(|(_, existing)| existing))

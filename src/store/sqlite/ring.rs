@@ -1,6 +1,6 @@
-//! A walk around the ring of a queue's tenants, and the front rows of their lanes.
+//! A walk around the ring of a queue's tenants, and the first rows of their lanes.
 //!
-//! Rule: of a lane whose gates are not found open no row is read but the first, on which the seek for the lane stands.
+//! Rule: of a lane with closed gates only the first row is read, which the seek for the lane returns.
 
 use std::collections::VecDeque;
 
@@ -10,26 +10,26 @@ use super::lanes::Lanes;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::LaneGates;
-use crate::store::decide::{Desk, Turn};
+use crate::store::decide::{ClaimInProgress, Turn};
 
-/// Tenants looked at per queue and claim; the next claim goes on behind them.
+/// Tenants that are visited per queue and claim; the next claim continues after them.
 const TENANTS_MAX: usize = 256;
 
-/// Runs in front of one lane that a claim passes over, because their deadline has passed or their row cannot be used. Each claim
-/// buries some of them.
+/// Runs at the front of a lane that a claim passes over because their deadline has passed or their row is invalid. Each claim buries
+/// some of them.
 const PASSED_OVER_MAX: u32 = 16;
 
-/// A walk around the ring of a queue's tenants, from whose turn it is.
+/// A walk around the ring of a queue's tenants, from the tenant whose turn it is.
 pub(super) struct Walk<'w> {
     queue: &'w str,
     begin: String,
-    /// Its turn is not over: the walk begins with it, not behind it.
+    /// Whether its turn is not over: then the walk begins with it, else after it.
     with_begin: bool,
     /// Where it ends.
     pub(super) end: String,
-    /// The last tenant looked at, where there were too many.
+    /// The last visited tenant, if there were too many.
     pub(super) cut: Option<String>,
-    /// It ended because so many tenants were enough; what is behind them was not looked at.
+    /// Whether it ended because it had found enough tenants, so that the following ones were not visited.
     pub(super) is_partial: bool,
 }
 
@@ -49,7 +49,7 @@ impl<'w> Walk<'w> {
     pub(super) fn tenants(
         &mut self,
         tx: &Tx<'_>,
-        desk: &mut Desk<'_>,
+        claim: &mut ClaimInProgress<'_>,
         max: usize,
     ) -> Result<VecDeque<Tenant>> {
         let mut lanes = Lanes::of(tx.conn, self.queue)?;
@@ -65,14 +65,14 @@ impl<'w> Walk<'w> {
         };
         let short = self.end > self.begin;
         let upto = short.then(|| self.end.clone());
-        self.pass(&mut lanes, desk, first, upto.as_deref(), &mut seen)?;
+        self.pass(&mut lanes, claim, first, upto.as_deref(), &mut seen)?;
         self.is_partial |= !short && seen.tenants.len() >= max;
         if !short && self.cut.is_none() && seen.tenants.len() < max {
-            // Around the end of the ring.
+            // Continue at the beginning of the ring.
             let upto = self.end.clone();
             self.pass(
                 &mut lanes,
-                desk,
+                claim,
                 Some(String::new()),
                 Some(&upto),
                 &mut seen,
@@ -84,14 +84,14 @@ impl<'w> Walk<'w> {
     fn pass(
         &mut self,
         lanes: &mut Lanes<'_>,
-        desk: &mut Desk<'_>,
+        claim: &mut ClaimInProgress<'_>,
         mut next: Option<String>,
         upto: Option<&str>,
         seen: &mut Seen,
     ) -> Result<()> {
         let mut last: Option<String> = None;
         while let Some(name) = next {
-            // A tenant with which the walk began does not come again at its end.
+            // The first tenant of the walk is not visited again at its end.
             let again = self.with_begin && upto == Some(&self.begin) && name == self.begin;
             if again || upto.is_some_and(|upto| name.as_str() > upto) {
                 break;
@@ -104,7 +104,7 @@ impl<'w> Walk<'w> {
                 self.cut = last;
                 break;
             }
-            let open = open_lanes(lanes, desk, self.queue, &name)?;
+            let open = open_lanes(lanes, claim, self.queue, &name)?;
             next = lanes.tenant_behind(&name)?;
             seen.visited += 1;
             last = Some(name.clone());
@@ -116,26 +116,26 @@ impl<'w> Walk<'w> {
     }
 }
 
-/// What a walk has come upon.
+/// The tenants that a walk has visited.
 struct Seen {
-    /// Those with an open lane.
+    /// Tenants with an open lane.
     tenants: VecDeque<Tenant>,
-    /// All that were looked at.
+    /// Number of all visited tenants.
     visited: usize,
-    /// So many with an open lane are enough.
+    /// Number of tenants with an open lane that is enough.
     max: usize,
 }
 
 fn open_lanes(
     lanes: &mut Lanes<'_>,
-    desk: &mut Desk<'_>,
+    claim: &mut ClaimInProgress<'_>,
     queue: &str,
     tenant: &str,
 ) -> Result<Vec<Lane>> {
     let mut open = Vec::new();
     let mut at = String::new();
     while let Some(head) = lanes.behind(tenant, &at)? {
-        at = match desk.open(queue, tenant, &head.job) {
+        at = match claim.open(queue, tenant, &head.job) {
             Some(gates) => {
                 open.push(Lane {
                     job: head.job.clone(),
@@ -143,12 +143,12 @@ fn open_lanes(
                     rows: VecDeque::from([(head.order_key, head.run)]),
                     last: (head.order_key, head.run),
                     ended: false,
-                    limits: desk.gates.limits_of_claim(&head.job),
+                    limits: claim.gates.limits_of_claim(&head.job),
                     passed_over: 0,
                 });
                 head.job
             }
-            None => desk.leap(queue, tenant, head.job),
+            None => claim.skip_closed(queue, tenant, head.job),
         };
     }
     Ok(open)
@@ -166,7 +166,7 @@ pub(super) struct Lane {
     pub(super) gates: LaneGates,
     /// (order key, run), not yet taken.
     pub(super) rows: VecDeque<(i64, i64)>,
-    /// The limits that its runs are claimed under.
+    /// The limits under which its runs are claimed.
     pub(super) limits: Option<String>,
     /// The last row read.
     last: (i64, i64),
@@ -181,14 +181,14 @@ impl Tenant {
         tx: &Tx<'_>,
         queue: &str,
         wanted: usize,
-        desk: &mut Desk<'_>,
+        claim: &mut ClaimInProgress<'_>,
     ) -> Result<Option<(usize, i64)>> {
         // A tenant with many lanes gives few rows from each.
         let page = (wanted / self.lanes.len().max(1)).clamp(1, 64);
         loop {
             for lane in &mut self.lanes {
-                // What was taken since may have closed it.
-                if lane.rows.is_empty() && !lane.ended && desk.is_open(&lane.gates) {
+                // Runs that were taken since may have closed it.
+                if lane.rows.is_empty() && !lane.ended && claim.is_open(&lane.gates) {
                     lane.fill(tx, queue, &self.name, page)?;
                 }
             }
@@ -199,17 +199,17 @@ impl Tenant {
             let Some(((_, run), index)) = best else {
                 return Ok(None);
             };
-            if desk.is_open(&self.lanes[index].gates) {
+            if claim.is_open(&self.lanes[index].gates) {
                 return Ok(Some((index, run)));
             }
-            // It opens no more in this claim.
+            // A closed lane does not open again within this claim.
             self.lanes.swap_remove(index);
         }
     }
 }
 
 impl Tenant {
-    /// The front run of this lane could not be taken.
+    /// Notes that the first run of this lane could not be taken.
     pub(super) fn pass_over(&mut self, lane: usize) {
         let it = &mut self.lanes[lane];
         it.rows.pop_front();

@@ -1,7 +1,7 @@
 //! Whether queues and tenants have room for a new run.
 //!
-//! Rule: every waiting run counts, in the transaction that stores the next one. Only what somebody enqueues is refused: a period,
-//! also one that is worked by hand, what a dead run causes and what is tried again was promised before.
+//! Rule: every waiting run counts, in the transaction that stores the next one. Only enqueues by callers are refused; periods (also
+//! with `periods run`), runs of `on_dead` jobs and retries never are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::flow::{Full, Guard, Overridden, Subject};
 use crate::run::Trigger;
 use crate::store::NewRun;
 
-/// The room that is left for a batch of new runs.
+/// The remaining room for a batch of new runs.
 pub(super) struct Room<'g> {
     guard: Option<&'g Guard<'g>>,
-    /// None where nothing has a `max_waiting`.
+    /// `None` if no queue and no tenant has a `max_waiting`.
     rules: Option<Arc<Overridden>>,
-    /// What waits, of the queues and tenants of the batch that have a `max_waiting`.
+    /// Number of waiting runs, of the queues and tenants of the batch that have a `max_waiting`.
     depths: HashMap<Subject, Depth>,
     now_ms: i64,
 }
@@ -43,7 +43,7 @@ impl<'g> Room<'g> {
         })
     }
 
-    /// Why there is no room for this run; if there is, its place is taken.
+    /// Why there is no room for this run; `None` if there is, and the run is then counted.
     pub(super) fn refuse(&mut self, tx: &Tx<'_>, run: &NewRun) -> Result<Option<Error>> {
         if run.trigger != Trigger::Manual || run.period.is_some() {
             return Ok(None);
@@ -104,7 +104,7 @@ impl Tx<'_> {
         Ok(Depth::sum([self.stored_depth(SQL, queue)?, changed].iter()))
     }
 
-    /// Over all queues: a seek for each.
+    /// Counts over all queues, with a seek for each.
     fn depth_of_tenant(&self, tenant: &str) -> Result<Depth> {
         const SQL: &str = "
             SELECT coalesce(sum(depth.ready), 0), coalesce(sum(depth.delayed), 0), coalesce(sum(depth.running), 0)

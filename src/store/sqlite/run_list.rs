@@ -1,6 +1,6 @@
 //! Lists of runs, the newest first.
 //!
-//! Rule: a statement holds the predicates of the filters that were given and no other, so that SQLite can seek by an index.
+//! Rule: a statement contains only the predicates of the given filters, so that SQLite can seek by an index.
 
 use rusqlite::{Connection, ToSql};
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::run::Shown;
 use crate::store::{RunFilter, RunRow};
 
-/// Runs of the wanted states are collected by their ids up to this number; of more, a walk from the newest soon finds enough.
+/// Up to this many runs of the wanted states are collected by their ids; of more, a scan from the newest soon finds enough.
 const COLLECTED_MAX: i64 = 10_000;
 
 const RUNNING: &str =
@@ -24,17 +24,17 @@ const WAITING: &[&str] = &[
     "SELECT id FROM run INDEXED BY run_worker WHERE worker IS NOT NULL AND state = 'waiting'",
 ];
 
-/// How rows are found, in the order of their ids.
+/// How rows are found; always in the order of their ids.
 enum Access {
-    /// All of them, newest first.
+    /// Scan all, newest first.
     Walk,
-    /// By the index of this name, which this predicate makes usable.
+    /// By this index, which this predicate makes usable.
     Index(&'static str, &'static str),
-    /// Block by block of ids, those in which a run has this queue or this tenant: the kind of `first_run`.
+    /// By the blocks of ids with runs of this queue or this tenant, according to `first_run`.
     Blocks(&'static str),
-    /// Among the ids that these statements give.
+    /// Among the ids of these statements.
     Among(Vec<&'static str>),
-    /// Among the newest ids that each of these statements gives: each seeks by the order of ids.
+    /// Among the newest ids of each of these statements, each of which seeks in the order of ids.
     Newest(Vec<&'static str>),
 }
 
@@ -70,7 +70,7 @@ impl Access {
     }
 }
 
-/// Statements for the ids of all runs in these states, and perhaps of others; `None` where no index has them.
+/// Statements for the ids of all runs in these states, possibly with others; `None` if no index has them.
 fn sources(shown: &[Shown]) -> Option<Vec<&'static str>> {
     let mut sources = Vec::new();
     for shown in shown {
@@ -106,7 +106,7 @@ fn statement<'f>(
     now_ms: &'f i64,
 ) -> (String, Vec<(&'static str, &'f dyn ToSql)>) {
     let mut values: Vec<(&str, &dyn ToSql)> = vec![(":now_ms", now_ms), (":limit", &filter.limit)];
-    // Collected ids are looked up one by one: a range of ids must not seem the better index.
+    // Collected ids are looked up one by one: SQLite must not prefer a range of ids.
     let (from, mut wanted, id) = match access {
         Access::Walk => ("run".to_owned(), Vec::new(), "run.id"),
         Access::Index(index, predicate) => (
@@ -131,7 +131,7 @@ fn statement<'f>(
         ),
     };
     if !filter.shown.is_empty() {
-        // The words are ours, so they may stand in the text; a list cannot be bound.
+        // The words are constants of ours, so they may be part of the SQL text; a list cannot be bound.
         let words: Vec<String> = filter
             .shown
             .iter()
@@ -179,8 +179,8 @@ fn statement<'f>(
     (sql, values)
 }
 
-/// The predicate for runs that are among the newest of each of these statements. It holds all other predicates that it may be asked
-/// with, so that so many ids of each are enough.
+/// The predicate for runs that are among the newest of each of these statements, each with all other predicates, so that the limit
+/// applies to each.
 fn newest(sources: &[&str], filter: &RunFilter, first: Option<&i64>) -> String {
     let mut more = String::new();
     for (wanted, given) in [
@@ -256,8 +256,8 @@ mod tests {
         (runs, lines.join("\n"))
     }
 
-    /// Leaves out the ids of one block.
-    fn leap(lab: &Lab) {
+    /// Skips the ids of one block.
+    fn skip_block(lab: &Lab) {
         let sql = "UPDATE sqlite_sequence SET seq = seq + 300 WHERE name = 'run'";
         lab.store.connection().unwrap().execute(sql, []).unwrap();
     }
@@ -268,7 +268,7 @@ mod tests {
         let mut lab = Lab::new();
         for n in 0..24 {
             if n == 13 {
-                leap(&lab);
+                skip_block(&lab);
             }
             lab.now_ms = n / 6 * QUARTER_MS + 1;
             let run = lab.enqueue(|new| {

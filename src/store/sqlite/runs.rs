@@ -1,6 +1,6 @@
-//! Reads one run with all that is known of it, and what a row of a run is.
+//! Reads one run with all its details, and defines the columns of a run.
 //!
-//! Rule: every read is bounded; `shown` is derived here and nowhere else, so that a filter and a list cannot disagree.
+//! Rule: every read is bounded; `shown` is derived only here, so that filters and lists agree.
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::run::{Guarantee, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
 use crate::store::{AttemptRow, RunDetail, RunRow};
 
-/// Most attempts and dead letters that are read of one run, the newest: operators can retry without end.
+/// Largest number of attempts and dead letters that are read of one run, the newest: operators can retry any number of times.
 const PER_RUN_MAX: i64 = 1000;
 
 pub(super) const COLUMNS: &str = "
@@ -18,7 +18,7 @@ pub(super) const COLUMNS: &str = "
     ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key, correlation_id,
     business_key, initiator, max_attempts, period, scheduled_ms, business_date, sequence_key";
 
-/// What an operator reads for a run; `:now_ms` decides what is due.
+/// The shown state of a run; `:now_ms` decides whether it is due.
 pub(super) const SHOWN: &str = "
     CASE WHEN state <> 'waiting' THEN state
          WHEN due_ms > :now_ms AND (failures > 0 OR limited_ms IS NOT NULL) THEN 'retrying'
@@ -53,7 +53,7 @@ pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         queue: row.get("queue")?,
         tenant: row.get("tenant")?,
         priority: row.get("priority")?,
-        // The schema's CHECK lets no other word in.
+        // The CHECK of the schema allows no other word.
         state: State::from_word(&state).unwrap_or(State::Dead),
         shown: Shown::from_word(&shown).unwrap_or(Shown::Dead),
         attempts: row.get("attempts")?,
@@ -118,7 +118,7 @@ fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail
     Ok(Some(detail))
 }
 
-/// The runs that a waiting run waits for, and how they stand.
+/// The runs that a waiting run waits for, and their states.
 fn waits_for(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
     const SQL: &str = "
         SELECT before.id, before.state FROM gate JOIN run AS before ON before.id = gate.run
@@ -128,7 +128,7 @@ fn waits_for(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
     let rows = statement
         .query_map(named_params! {":run": run.0, ":max": PER_RUN_MAX}, |row| {
             let state: String = row.get(1)?;
-            // The schema's CHECK lets no other word in.
+            // The CHECK of the schema allows no other word.
             let state = State::from_word(&state).unwrap_or(State::Dead);
             Ok((RunId(row.get(0)?), state))
         })?

@@ -1,6 +1,6 @@
 //! Schedules in force, the versions of their rules, and the scheduler's own row.
 //!
-//! Rule: a version is never changed but for its end; rules and zone data are kept once, by their digest.
+//! Rule: only the end of a version is ever changed; rules and zone data are stored once, by their digest.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
@@ -76,7 +76,7 @@ impl Tx<'_> {
         Ok(statement.query_row([version], version_row).optional()?)
     }
 
-    /// Puts a new version in force; the watermark stands at its beginning.
+    /// Puts a new version in force, with the watermark at its beginning.
     pub fn begin_version(&mut self, new: &NewVersion<'_>) -> Result<i64> {
         const SQL: &str = "
             INSERT INTO schedule_version (job, from_ms, rule, zone, data_version) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -101,7 +101,7 @@ impl Tx<'_> {
         Ok(version)
     }
 
-    /// Ends the version in force of a job at an instant; it has no schedule then.
+    /// Ends the version in force of a job at an instant; after that the job has no schedule.
     pub fn end_version(&mut self, job: &str, until_ms: i64) -> Result<()> {
         const SQL: &str = "
             UPDATE schedule_version SET until_ms = max(?2, from_ms)
@@ -114,7 +114,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// No version of a job's schedule begins or ended later than this: a clock that was ahead said so.
+    /// Moves later begins and ends of versions of a job's schedule back to this time: they were set while the clock was ahead.
     pub fn begin_versions_by(&mut self, job: &str, now_ms: i64) -> Result<()> {
         const SQL: &str = "
             UPDATE schedule_version SET from_ms = min(from_ms, ?2), until_ms = min(until_ms, ?2) WHERE job = ?1";
@@ -124,14 +124,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The rule is the same, but something else that opening a period uses has changed.
+    /// Stores a new digest: the rule is the same, but something else has changed that opening a period depends on.
     pub fn keep_digest(&mut self, job: &str, digest: &str) -> Result<()> {
         const SQL: &str = "UPDATE schedule SET digest = ?2 WHERE job = ?1";
         self.conn.prepare_cached(SQL)?.execute([job, digest])?;
         Ok(())
     }
 
-    /// Every period up to `watermark_ms` has its row now.
+    /// Stores that all periods up to `watermark_ms` have rows.
     pub fn advance(&mut self, job: &str, watermark_ms: i64, next_ms: Option<i64>) -> Result<()> {
         const SQL: &str = "UPDATE schedule SET watermark_ms = ?2, next_ms = ?3 WHERE job = ?1";
         self.conn
@@ -150,7 +150,7 @@ impl Tx<'_> {
             .flatten())
     }
 
-    /// This process opens periods from now on.
+    /// Stores that this process is the leader.
     pub fn lead(&mut self, pid: u32, host: &str, now_ms: i64) -> Result<()> {
         const SQL: &str = "UPDATE scheduler SET pid = ?1, host = ?2, started_ms = ?3";
         self.conn
@@ -159,21 +159,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Remembers which catalogue schedules were loaded from.
+    /// Stores the catalogue from which schedules were loaded.
     pub fn loaded_from(&mut self, path: &str) -> Result<()> {
         const SQL: &str = "UPDATE scheduler SET catalogue = ?1";
         self.conn.prepare_cached(SQL)?.execute([path])?;
         Ok(())
     }
 
-    /// Remembers what is known of the clock.
+    /// Stores the state of the clock guard.
     pub fn keep_clock(&mut self, clock: &str) -> Result<()> {
         const SQL: &str = "UPDATE scheduler SET clock = ?1";
         self.conn.prepare_cached(SQL)?.execute([clock])?;
         Ok(())
     }
 
-    /// Records that an operator believes the clock.
+    /// Stores that an operator accepted the clock.
     pub fn accept_clock(&mut self, accepted: &str) -> Result<()> {
         const SQL: &str = "UPDATE scheduler SET accepted = ?1";
         self.conn.prepare_cached(SQL)?.execute([accepted])?;
@@ -197,7 +197,7 @@ impl super::Store {
         schedule(self.connection()?, job)
     }
 
-    /// All schedules, also those that are not in force any more, by job.
+    /// All schedules, including those that are not in force any more, by job.
     pub fn schedules(&self) -> Result<Vec<ScheduleRow>> {
         let sql = format!("SELECT {COLUMNS} FROM schedule ORDER BY job");
         let mut statement = self.connection()?.prepare_cached(&sql)?;
@@ -207,7 +207,7 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// Schedules in force of which all is decided up to a later instant than this.
+    /// Schedules in force whose watermark is later than this.
     pub fn schedules_ahead(&self, after_ms: i64, limit: i64) -> Result<Vec<ScheduleRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM schedule WHERE version IS NOT NULL AND watermark_ms > ?1 ORDER BY job LIMIT ?2"
@@ -236,7 +236,7 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// How many schedules are in force, and what is next.
+    /// The number of schedules in force, and the next period.
     pub fn agenda(&self) -> Result<Agenda> {
         const COUNT: &str = "SELECT count(*) FROM schedule WHERE version IS NOT NULL";
         const NEXT: &str = "
@@ -254,7 +254,7 @@ impl super::Store {
         })
     }
 
-    /// How many schedules have a period that was due before an instant and is not opened.
+    /// The number of schedules with a period that was due before an instant and is not opened.
     pub fn overdue(&self, before_ms: i64) -> Result<i64> {
         const SQL: &str = "SELECT count(*) FROM schedule WHERE next_ms < ?1";
         Ok(self

@@ -1,7 +1,7 @@
 //! Places in sequences: each run of a sequence waits, by a gate, for the one that has the place before it.
 //!
-//! Rule: a place is taken at the end and given up by the triggers of the schema or by a discard, so the order holds by
-//! construction; nobody compares keys when runs are claimed.
+//! Rule: a run gets the last place, and loses it by a trigger of the schema or by a discard, so the order needs no comparison of keys
+//! when runs are claimed.
 
 use std::collections::HashMap;
 
@@ -24,12 +24,12 @@ fn last_of(conn: &Connection, job: &str, key: &str) -> Result<Last> {
     Ok(last.optional()?)
 }
 
-/// The ends of the sequences that a batch adds to: each is looked up once.
+/// The last runs of the sequences of a batch; each is looked up once.
 #[derive(Default)]
 pub(super) struct Tails<'n>(HashMap<(&'n str, &'n str), Last>);
 
 impl<'n> Tails<'n> {
-    /// The place of a new run that has a sequence, and the run that it stands behind.
+    /// The place of a new run in its sequence, and the run before it.
     pub(super) fn place(
         &mut self,
         conn: &Connection,
@@ -47,7 +47,7 @@ impl<'n> Tails<'n> {
         Ok((Some(place.unwrap_or(0) + 1), before))
     }
 
-    /// The run is stored: the next one stands behind it.
+    /// Records a stored run: the next one goes behind it.
     pub(super) fn note(&mut self, new: &'n NewRun, run: RunId, place: Option<i64>) {
         if let (Some(sequence), Some(place)) = (&new.sequence, place) {
             self.0.insert((&new.job, &sequence.key), Some((run, place)));
@@ -56,7 +56,7 @@ impl<'n> Tails<'n> {
 }
 
 impl Tx<'_> {
-    /// Puts a run that will wait again at the end of its sequence, unless it has kept its place.
+    /// Puts a run that will wait again at the end of its sequence, unless it still has its place.
     pub(super) fn rejoin_sequence(&mut self, run: RunId) -> Result<()> {
         const LOOK: &str = "
             SELECT job, sequence_key FROM run WHERE id = ?1 AND sequence_key IS NOT NULL AND sequence_place IS NULL";
@@ -76,7 +76,7 @@ impl Tx<'_> {
         super::moves::exactly_one(changed, "place a run")
     }
 
-    /// A dead run that stopped those behind it does so no more.
+    /// Ends the blocking of a sequence by a dead run.
     pub(super) fn give_up_place(&mut self, run: RunId) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET sequence_place = NULL WHERE id = ?1 AND state = 'dead' AND sequence_place IS NOT NULL";
@@ -84,7 +84,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets a run wait for another; how many gates that adds.
+    /// Makes a run wait for another. Returns the number of added gates.
     pub(super) fn add_gate(&self, before: RunId, run: RunId) -> Result<i64> {
         const SQL: &str = "INSERT OR IGNORE INTO gate (run, successor) VALUES (?1, ?2)";
         let mut statement = self.conn.prepare_cached(SQL)?;
@@ -93,10 +93,10 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// Queues and jobs of waiting runs that have to wait for one that is running. Those further behind wait for one of these, which
-    /// may never start.
+    /// Queues and jobs of waiting runs that wait directly for a running one. Runs further behind wait for one of these, which may never
+    /// start.
     pub fn behind_running(&self) -> Result<Vec<(String, String)>> {
-        // What runs is little, what waits may be much: a cross join keeps this order.
+        // There are few running runs and many waiting ones: a cross join fixes this order.
         const SQL: &str = "
             SELECT DISTINCT behind.queue, behind.job FROM run AS front INDEXED BY run_worker
                 CROSS JOIN gate ON gate.run = front.id

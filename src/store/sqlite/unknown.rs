@@ -1,4 +1,4 @@
-//! Ready runs that no worker can take: no catalogue that was read has their job, or their queue.
+//! Ready runs that no worker can take: no loaded catalogue has their job, or their queue.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use super::lanes::Lanes;
 use crate::error::Result;
 use crate::store::UnknownLane;
 
-/// Lanes that are looked at.
+/// Number of lanes that are checked.
 const LANES_MAX: usize = 256;
 
 impl super::Store {
-    /// Jobs and queues of ready runs that no catalogue has; of many lanes the first. None before a catalogue was read.
+    /// Lanes of ready runs whose job or queue no catalogue has; of many only the first. Empty before a catalogue was loaded.
     pub fn unknown_lanes(&self) -> Result<BTreeSet<UnknownLane>> {
         const PLACES: &str = "SELECT queue, tenant FROM depth WHERE ready > 0 LIMIT ?1";
         const KNOWS_QUEUE: &str = "

@@ -1,17 +1,18 @@
-//! What must hold of every store, asked of its rows.
+//! Invariants that the rows of every store must satisfy.
 //!
-//! Rule: reads only; each claim is one query for the rows that break it. It reads whole tables: for an operator who asks.
+//! Rule: reads only; each invariant is one query for the rows that violate it. The queries read whole tables, so they run only on
+//! request.
 
 use rusqlite::Connection;
 
 use crate::error::Result;
 use crate::store::Violation;
 
-/// Rows that are named of one violation.
+/// Number of rows that are named for one violation.
 const NAMED_MAX: usize = 10;
 
-/// Each claim, and the query for what breaks it.
-const CLAIMS: &[(&str, &str)] = &[
+/// Each invariant, and the query for the rows that violate it.
+const INVARIANTS: &[(&str, &str)] = &[
     (
         "a running run has a worker",
         "SELECT id FROM run WHERE state = 'running' AND (worker IS NULL OR worker NOT IN (SELECT id FROM worker))",
@@ -114,11 +115,11 @@ const CLAIMS: &[(&str, &str)] = &[
          WHERE before IS NOT NULL AND NOT EXISTS (SELECT 1 FROM gate WHERE gate.run = before AND successor = id)",
     ),
     (
-        "a period has at most one run of the calendar",
+        "a period has at most one run of its schedule",
         "SELECT job || ' ' || period FROM run WHERE trigger = 'period' GROUP BY job, period HAVING count(*) > 1",
     ),
     (
-        "a run of the calendar is told by its period",
+        "a run of a schedule is named by the row of its period",
         "SELECT id FROM run WHERE trigger = 'period' AND NOT EXISTS (
             SELECT 1 FROM period WHERE period.job = run.job AND period.period = run.period AND period.run = run.id)",
     ),
@@ -129,22 +130,22 @@ const CLAIMS: &[(&str, &str)] = &[
 ];
 
 impl super::Store {
-    /// Looks at every row; what does not hold.
+    /// Checks every row. Returns the violated invariants.
     pub fn verify(&self) -> Result<Vec<Violation>> {
         let conn = self.connection()?;
         let mut violations = integrity(conn)?;
-        for (claim, sql) in CLAIMS {
+        for (invariant, sql) in INVARIANTS {
             let rows = rows(conn, sql)?;
             if !rows.is_empty() {
-                violations.push(Violation { claim, rows });
+                violations.push(Violation { invariant, rows });
             }
         }
         Ok(violations)
     }
 
-    /// How many claims [`super::Store::verify`] looks at.
-    pub fn claims() -> usize {
-        CLAIMS.len() + 1
+    /// Number of invariants that [`super::Store::verify`] checks.
+    pub fn invariants() -> usize {
+        INVARIANTS.len() + 1
     }
 }
 
@@ -154,7 +155,7 @@ fn integrity(conn: &Connection) -> Result<Vec<Violation>> {
         Vec::new()
     } else {
         vec![Violation {
-            claim: "the database is not damaged",
+            invariant: "the database is not damaged",
             rows,
         }]
     })

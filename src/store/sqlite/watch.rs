@@ -1,8 +1,8 @@
-//! Wakes whoever waits for a change of the store: the commit is the nudge.
+//! Wakes processes that wait for a change of the store.
 //!
-//! Every writer opens `write.lock` for its transaction and closes it after COMMIT, so the kernel's close event comes when
-//! the change is visible. Rule: an event means "look again", never more; waiters also look on their own now and then,
-//! because a lock file that somebody removed wakes nobody.
+//! Every writer opens `write.lock` for its transaction and closes it after COMMIT, so the kernel sends a close event when the
+//! change is visible. Rule: an event only means "check again"; waiters also check from time to time without an event, because a
+//! removed lock file sends none.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::local::lock;
 
-/// A view of the commits of all processes on one store.
+/// Notifications of the commits of all processes to one store.
 #[derive(Debug)]
 pub struct Watch {
     events: OwnedFd,
 }
 
 impl Store {
-    /// Watches for commits from now on. Look at the store once after this, then wait.
+    /// Watches for commits from now on. Read the store after this call, then wait.
     pub fn watch(&self) -> Result<Watch> {
         let path = &self.files.write_lock;
         let failed = |error: Errno| Error::io("watch", path, &error.into());
@@ -37,7 +37,7 @@ impl Store {
 }
 
 impl Watch {
-    /// Waits until something was committed, at most so long; whether it was. A signal ends the wait early.
+    /// Waits at most `timeout` for a commit. Returns whether there was one. A signal ends the wait early.
     pub fn wait(&self, timeout: Duration) -> Result<bool> {
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
@@ -54,7 +54,7 @@ impl Watch {
         }
     }
 
-    /// Takes the events that are there, for a poll loop that includes this descriptor; whether there was one.
+    /// Consumes pending events, for a poll loop that includes this descriptor. Returns whether there was one.
     pub fn drain(&self) -> bool {
         let mut buffer = [0u8; 4096];
         let mut any = false;

@@ -1,4 +1,4 @@
-//! Reads what may stand between a run and a slot, all of one moment; `flow::explain` judges it.
+//! Reads the facts about what keeps a run from starting, in one snapshot; `flow::explain` interprets them.
 //!
 //! Rule: every read is bounded, by an index and a number, however many runs wait.
 
@@ -13,20 +13,20 @@ use crate::flow::explain::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, Place, RunFac
 use crate::run::{RunId, State, WorkerId};
 use crate::store::Asked;
 
-/// Lanes whose head is looked at.
+/// Number of lanes whose first run is read.
 const LANES_MAX: usize = 256;
 
-/// Lanes of one tenant in which runs ahead are counted.
+/// Number of lanes of one tenant in which runs ahead are counted.
 const TENANT_LANES_MAX: usize = 64;
 
-/// Predecessors that are named.
+/// Number of predecessors that are named.
 const NAMED: i64 = 5;
 
-/// Gates, or runs that wait for their time, among which some are looked for.
+/// Number of gates, or of delayed runs, that are searched.
 const LOOKED_AT: i64 = 10_000;
 
 impl super::Store {
-    /// What may stand between a run and a start; `None` if the run does not exist.
+    /// The facts about a run; `None` if it does not exist.
     pub fn why(&self, asked: Asked<'_>, now_ms: i64) -> Result<Option<Facts>> {
         self.snapshot(|store| {
             let conn = store.connection()?;
@@ -84,8 +84,7 @@ impl super::Store {
         })
     }
 
-    /// Whether the store knows a queue: by the rules in force, or because runs are or were in it; and all that it knows by
-    /// the rules.
+    /// Whether the store has a queue, by the rules in force or because of present or past runs; and all queues of the rules.
     pub fn knows_queue(&self, queue: &str, now_ms: i64) -> Result<(bool, Vec<String>)> {
         const SQL: &str = "SELECT 1 FROM depth WHERE queue = ?1 LIMIT 1";
         let conn = self.connection()?;
@@ -112,7 +111,7 @@ fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFac
         let cancel_by: Option<String> = row.get("cancel_by")?;
         let facts = RunFacts {
             run,
-            // The schema's CHECK lets no other word in.
+            // The CHECK of the schema allows no other word.
             state: State::from_word(&state).unwrap_or(State::Dead),
             due_ms: row.get("due_ms")?,
             deadline_ms: row.get("deadline_ms")?,
@@ -153,7 +152,7 @@ fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFac
     Ok(Some((place, order_key, facts)))
 }
 
-/// The runs that must end first. They were stored before it; those far behind are not found, only counted.
+/// Some of the runs that must end first, found in a bounded part of the gates; the caller knows their total number.
 fn predecessors(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
     const SQL: &str = "
         SELECT first.run, run.state FROM (
@@ -173,7 +172,7 @@ fn predecessors(conn: &Connection, run: RunId) -> Result<Vec<(RunId, State)>> {
     Ok(rows)
 }
 
-/// All that runs.
+/// All running runs.
 fn holders(conn: &Connection) -> Result<Vec<HeldRun>> {
     const SQL: &str = "
         SELECT queue, tenant, job, id, worker, limits, fence
@@ -207,7 +206,7 @@ fn workers(conn: &Connection) -> Result<Vec<Worker>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether a catalogue that was read has the job; `None` where none was read.
+/// Whether a loaded catalogue has the job; `None` if none was loaded.
 pub(super) fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
     const SQL: &str = "
         SELECT max(EXISTS (SELECT 1 FROM catalogue_job WHERE path = catalogue.path AND job = ?1)) FROM catalogue";
@@ -216,7 +215,7 @@ pub(super) fn knows_job(conn: &Connection, job: &str) -> Result<Option<bool>> {
         .query_row([job], |row| row.get(0))?)
 }
 
-/// The first runs of a queue's lanes, behind those that were read before.
+/// The first runs of a queue's lanes, added to those of other queues.
 fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
     let mut lanes = Lanes::of(conn, queue)?;
     let mut next = Some(String::new());

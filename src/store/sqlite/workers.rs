@@ -1,4 +1,4 @@
-//! Rows of workers, and what they are asked to do.
+//! Rows of workers, and requests to workers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Lacking, WorkerRow};
 
-/// More slots than a worker can be started with.
+/// Largest number of slots that is read from a row.
 const SLOTS_MAX: i64 = 1024;
 
 const COLUMNS: &str =
@@ -32,7 +32,7 @@ fn worker_row(row: &Row<'_>) -> rusqlite::Result<WorkerRow> {
     })
 }
 
-/// Slots of a worker, in the range of those that one can be started with: loops go over them.
+/// The number of slots of a worker, limited to a valid range, because loops use it.
 pub(super) fn slots_of(row: &Row<'_>) -> rusqlite::Result<i64> {
     Ok(row.get::<_, i64>("slots")?.clamp(0, SLOTS_MAX))
 }
@@ -47,9 +47,9 @@ fn all(conn: &Connection) -> Result<Vec<WorkerRow>> {
 }
 
 impl Tx<'_> {
-    /// Takes an id that no worker had before. Its lock file is made and locked before the row is written.
+    /// Allocates an id that no worker had before. The lock file must be created and locked before the row is written.
     pub fn next_worker_id(&mut self) -> Result<WorkerId> {
-        // AUTOINCREMENT remembers the id when the row is deleted.
+        // AUTOINCREMENT never reuses the id of a deleted row.
         const INSERT: &str = "
             INSERT INTO worker (pid, pid_start, boot_id, host, uid, queues, slots, started_ms)
             VALUES (0, 0, '', '', 0, '', 0, 0)";
@@ -100,13 +100,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// An operator says that a worker's container is gone with all its processes: its runs are recovered as after a boot.
+    /// Records that a worker's container is gone with all its processes: its runs are recovered as after a reboot.
     pub fn declare_gone(&mut self, worker: WorkerId) -> Result<bool> {
         const SQL: &str = "UPDATE worker SET boot_id = 'gone' WHERE id = ?1";
         Ok(self.conn.prepare_cached(SQL)?.execute([worker.0])? == 1)
     }
 
-    /// Removes a worker unless it still holds a run; whether it is gone.
+    /// Removes a worker unless it still holds a run. Returns whether it was removed.
     pub fn remove_worker(&mut self, worker: WorkerId) -> Result<bool> {
         const KEPT: &str = "
             UPDATE run SET worker = NULL WHERE worker = ?1 AND state = 'waiting'";
@@ -122,7 +122,7 @@ impl Tx<'_> {
         held_by(self.conn, worker)
     }
 
-    /// Notes what the host lacks to start the runs of a worker.
+    /// Stores which resource the host lacks to start the runs of a worker.
     pub fn note_lacking(&mut self, worker: WorkerId, lacking: Option<&Lacking>) -> Result<()> {
         const SQL: &str = "UPDATE worker SET lacks = ?2, lacks_until_ms = ?3 WHERE id = ?1";
         self.conn.prepare_cached(SQL)?.execute(params![
@@ -133,7 +133,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Asks a worker to stop; whether it exists.
+    /// Requests a worker to stop. Returns whether it exists.
     pub fn ask_worker_to_stop(&mut self, worker: WorkerId, now_ms: i64) -> Result<bool> {
         const SQL: &str = "UPDATE worker SET stop_ms = coalesce(stop_ms, ?2) WHERE id = ?1";
         Ok(self.conn.prepare_cached(SQL)?.execute([worker.0, now_ms])? == 1)
@@ -146,7 +146,7 @@ impl super::Store {
         all(self.connection()?)
     }
 
-    /// What the host lacks to start runs, by worker.
+    /// Resources that the host lacks to start runs, by worker.
     pub fn lacking(&self) -> Result<BTreeMap<WorkerId, Lacking>> {
         const SQL: &str = "
             SELECT id, lacks, lacks_until_ms FROM worker WHERE lacks IS NOT NULL AND lacks_until_ms IS NOT NULL";

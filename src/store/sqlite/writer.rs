@@ -1,7 +1,7 @@
-//! The one way to write: our turn, BEGIN IMMEDIATE, a savepoint per body, COMMIT, then the answers.
+//! The only way to write: the write lock, BEGIN IMMEDIATE, a savepoint for each body, COMMIT, then the answers.
 //!
-//! Rule: no answer before COMMIT returned and the file is still the one at its path; after every body the connection must
-//! still be inside the transaction, else nothing more runs and nothing counts as stored.
+//! Rule: no answer before COMMIT has returned and the file is still the one at its path. After each body the connection must still
+//! be inside the transaction, else no further body runs and nothing counts as stored.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,14 +17,14 @@ use super::log::sync_log_name;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 
-/// One unit of work inside a transaction: all of it is stored, or nothing.
+/// One unit of work inside a transaction: stored completely or not at all.
 pub type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
     pub(super) conn: &'c Connection,
     pub(super) known_rules: &'c RefCell<KnownRules>,
-    /// What this transaction changed so far, by queue, then tenant.
+    /// Changes of the depth counters in this transaction, by queue, then tenant.
     pub(super) depth: BTreeMap<String, BTreeMap<String, Depth>>,
 }
 
@@ -66,14 +66,14 @@ impl Depth {
         })
     }
 
-    /// The counter that a waiting run stands in.
+    /// The counter of a waiting run.
     pub(super) fn waiting(ready: bool) -> Depth {
         if ready { Depth::READY } else { Depth::DELAYED }
     }
 }
 
 impl Tx<'_> {
-    /// Notes that a run of this queue and tenant left one counter for another.
+    /// Records that a run of this queue and tenant moved from one counter to another.
     pub(super) fn count(&mut self, queue: &str, tenant: &str, from: Depth, to: Depth) {
         // Looked up by reference first: a batch has few lanes and many runs.
         let tenants = match self.depth.get_mut(queue) {
@@ -125,7 +125,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The last fence that was given out.
+    /// The last fence in use.
     pub(super) fn last_fence(&self) -> Result<i64> {
         const SQL: &str = "SELECT fence FROM store";
         Ok(self
@@ -134,7 +134,7 @@ impl Tx<'_> {
             .query_row([], |row| row.get(0))?)
     }
 
-    /// Takes `n` new fences and returns the first.
+    /// Allocates `n` new fences and returns the first.
     pub(super) fn fences(&mut self, n: i64) -> Result<i64> {
         const SQL: &str = "UPDATE store SET fence = fence + ?1 RETURNING fence";
         let last: i64 = self
@@ -149,8 +149,8 @@ impl Store {
     /// Runs `body` in a transaction of its own and returns its value once it is durable.
     ///
     /// # Errors
-    /// Those of `body`; [`Kind::TryAgain`] when the store was busy; [`Kind::Unknown`] when COMMIT failed in a way that
-    /// may have stored it; [`Kind::Io`] for all else that the disk did.
+    /// Those of `body`; [`Kind::TryAgain`] if the store was busy; [`Kind::Unknown`] if COMMIT failed in a way that may have stored
+    /// it; [`Kind::Io`] for other errors of the disk.
     pub fn write<T>(&mut self, body: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         let mut value = None;
         let mut answers = self.write_group(vec![Box::new(|tx: &mut Tx<'_>| {
@@ -160,7 +160,7 @@ impl Store {
         let answer = answers.pop();
         match answer.unwrap_or_else(|| Err(bug("a transaction gave no answer"))) {
             Err(error) if is_damaged(&error) && error.kind == Kind::Io => {
-                self.may_heal(&error)?;
+                self.ensure_recoverable(&error)?;
                 return Err(unreadable());
             }
             answer => answer?,
@@ -168,7 +168,7 @@ impl Store {
         value.ok_or_else(|| bug("a transaction gave no value"))
     }
 
-    /// Runs all bodies in one transaction; answers in their order, valid once this returns.
+    /// Runs all bodies in one transaction. Returns their answers in order; they are durable once this returns.
     #[doc(hidden)]
     pub fn write_group(&mut self, bodies: Vec<Body<'_>>) -> Vec<Result<()>> {
         let mut answers = Vec::with_capacity(bodies.len());
@@ -182,7 +182,7 @@ impl Store {
         });
         match result {
             Ok(()) => answers,
-            // What failed on its own keeps its error; everything else was not stored, or is unknown.
+            // A body that failed by itself keeps its error; the others get that of the transaction.
             Err(error) => {
                 answers.resize_with(n, || Ok(()));
                 answers
@@ -193,7 +193,7 @@ impl Store {
         }
     }
 
-    /// Waits for our turn; there is none in memory.
+    /// Waits for the write lock; `None` for a store in memory.
     fn take_turn(&self) -> Result<Option<WriteTurn>> {
         if self.identity.is_none() {
             return Ok(None);
@@ -224,7 +224,7 @@ impl Store {
             return Err(error);
         }
         fail_point::reach("before_commit");
-        // A statement that fails here may yet have committed (seen with I/O errors): only reopening tells.
+        // A COMMIT that fails may still have committed (seen with I/O errors); only reopening shows it.
         if let Err(error) = conn
             .prepare_cached("COMMIT")
             .and_then(|mut commit| commit.execute([]))
@@ -271,7 +271,7 @@ fn run_bodies(
         }
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut tx)))
             .unwrap_or_else(|_| Err(bug("a write panicked; it was not stored")));
-        // Some errors (FULL, IOERR) end the whole transaction: a further savepoint would then commit alone.
+        // Some errors (FULL, IOERR) end the whole transaction; a further savepoint would then be a transaction of its own.
         if conn.is_autocommit() {
             return Err(result
                 .err()
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_changed_under_us_stops_every_write() {
+    fn a_changed_schema_stops_every_write() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
         store

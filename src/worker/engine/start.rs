@@ -197,7 +197,7 @@ fn put_in_force(
         options.catalogue = Arc::new(newer);
     }
     if !serves_one(options) {
-        store.write(|tx| tx.keep_catalogue(&options.catalogue, now_ms))?;
+        store.write(|tx| tx.apply_catalogue(&options.catalogue, now_ms))?;
     }
     Ok(())
 }
@@ -223,7 +223,7 @@ fn enqueue_foreground(
             return Err(refusal.unwrap_or_else(no_answer));
         };
         if !enqueued.duplicate {
-            tx.keep_for(enqueued.run, worker)?;
+            tx.reserve_for(enqueued.run, worker)?;
         }
         Ok(Some(enqueued.run))
     })

@@ -16,7 +16,7 @@ fn a_paused_limit_starts_nothing_until_it_is_resumed() {
     );
     says(
         world.run("limits pause api"),
-        &by_me("limit `api` was paused already by <me> now: outage; nothing was changed\n"),
+        &by_me("limit `api` was already paused by <me> now: outage; nothing was changed\n"),
     );
     drain(&world);
     assert_eq!(state(&world, run), "waiting");
@@ -40,11 +40,11 @@ fn a_paused_limit_starts_nothing_until_it_is_resumed() {
     assert!(status.contains(&line), "{status}");
     says(
         world.run("limits reset api"),
-        "limit `api` needs no reset: no breaker of it is open, and no service asked it to wait\n",
+        "limit `api` needs no reset: its breaker is not open, and no service asked it to wait\n",
     );
     says(
         world.run("limits resume api"),
-        &by_me("limit `api` is resumed: <me> had paused it: outage\n"),
+        &by_me("limit `api` is resumed; it was paused by <me>: outage\n"),
     );
     says(
         world.run("limits resume api"),
@@ -96,7 +96,7 @@ fn an_open_breaker_is_shown_and_closed_by_a_reset() {
 }
 
 #[test]
-fn a_breaker_that_turns_and_a_wait_are_in_the_log() {
+fn changes_of_a_breaker_and_waits_are_logged() {
     let world = World::with_catalogue(
         r#"
         [defaults]
@@ -172,7 +172,7 @@ fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_reset() {
     let list = timeless(&world.run("limits list").ok());
     assert!(list.contains("smtp 0/1 - - - T left -\n"), "{list}");
     let status = timeless(&world.run("status").ok());
-    let line = "limit `smtp` waits until T, as a service asked\n";
+    let line = "limit `smtp` waits until T, because a service asked for it\n";
     assert!(status.contains(line), "{status}");
     says(
         world.run("limits reset smtp"),
@@ -182,7 +182,7 @@ fn a_wait_that_a_service_asked_for_is_shown_and_forgotten_at_a_reset() {
 }
 
 #[test]
-fn what_was_added_to_the_catalogue_is_told_as_its_file_says() {
+fn names_added_to_the_catalogue_file_show_the_values_of_the_file() {
     let world = world();
     drain(&world);
     let text = std::fs::read_to_string(world.catalogue()).unwrap();

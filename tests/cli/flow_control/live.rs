@@ -69,7 +69,7 @@ fn a_lowered_concurrency_holds_at_the_next_claim_and_ends_nothing_that_runs() {
 
 /// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
 #[test]
-fn what_was_set_ends_by_itself_while_a_worker_sleeps() {
+fn an_override_expires_while_a_worker_sleeps() {
     let world = world();
     world.run("queues set batch max_running=1 --until 1s").ok();
     let change = queue(&world, "batch")["overrides"][0].clone();

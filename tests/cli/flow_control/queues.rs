@@ -26,7 +26,7 @@ fn a_queue_is_paused_with_who_why_and_until_when() {
     );
     says(
         world.run("queues pause low --reason again"),
-        &by_me("queue `low` was paused already by <me> now: disk moves; nothing was changed\n"),
+        &by_me("queue `low` was already paused by <me> now: disk moves; nothing was changed\n"),
     );
     drain(&world);
     assert_eq!(state(&world, run), "waiting");
@@ -95,13 +95,13 @@ fn a_queue_that_the_catalogue_pauses_is_resumed_over_it_and_given_back() {
     );
     says(
         world.run("queues set held paused=catalogue"),
-        "queue `held`: paused=yes again, as the catalogue says\n",
+        "queue `held`: paused=yes: back to the value of the catalogue\n",
     );
     assert_eq!(queue(&world, "held")["paused"], true);
 }
 
 #[test]
-fn settings_beat_the_catalogue_over_reloads_and_restarts_until_they_are_taken_back() {
+fn settings_override_the_catalogue_over_reloads_and_restarts_until_removed() {
     let world = world();
     says(
         world.run("queues set batch max_running=4 --reason slow --until 1h"),
@@ -165,11 +165,11 @@ fn settings_beat_the_catalogue_over_reloads_and_restarts_until_they_are_taken_ba
     assert_eq!(said["overrides"], json!([]));
     says(
         world.run("queues set batch max_running=catalogue"),
-        "queue `batch`: max_running=9 already, as the catalogue says\n",
+        "queue `batch`: max_running=9: already the value of the catalogue\n",
     );
     says(
         world.run("limits set smtp rate=catalogue"),
-        "limit `smtp`: rate=600/min, burst 5 again, as the catalogue says\n",
+        "limit `smtp`: rate=600/min, burst 5: back to the value of the catalogue\n",
     );
     let said = world
         .run("limits set smtp concurrency=catalogue --json")
@@ -212,7 +212,7 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
 }
 
 #[test]
-fn acts_are_told_with_who_and_why() {
+fn the_history_shows_user_and_reason() {
     let world = world();
     world
         .run("queues set batch max_running=4 --until 2030-01-01T00:00:00Z --reason slow")
@@ -234,9 +234,7 @@ fn acts_are_told_with_who_and_why() {
     );
     assert_eq!(field(&low, "act"), ["resume", "pause"]);
     assert_eq!(low[0]["reason"], "done");
-    world
-        .run("limits history")
-        .is(0, "", "nothing was changed by hand\n");
+    world.run("limits history").is(0, "", "no manual changes\n");
     world.run("jobs pause probe").ok();
     let jobs = items(
         &world.run("jobs history -n 1 --json").json(0),

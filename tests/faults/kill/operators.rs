@@ -31,7 +31,7 @@ pub(super) const RETRY: Cycle = Cycle {
     beside: alone,
     check: |world, out| {
         let waiting = "SELECT count(*) FROM run WHERE state = 'waiting'";
-        let n = said_of(out, "waits for a worker again").len();
+        let n = said_of(out, "is queued again").len();
         assert!(n == 0 || number(world, waiting) == 3, "{out}");
         assert_eq!(world.run("dlq retry --all").code, Some(0));
         assert_eq!(number(world, waiting), 3);
@@ -95,7 +95,7 @@ pub(super) const RETRY_RUNS: Cycle = Cycle {
     beside: alone,
     check: |world, out| {
         let waiting = "SELECT count(*) FROM run WHERE state = 'waiting'";
-        let n = said_of(out, "waits for a worker again").len();
+        let n = said_of(out, "is queued again").len();
         assert!(n == 0 || number(world, waiting) == 4, "{out}");
         assert!([1, 4].contains(&number(world, waiting)));
         drop(world.run("runs retry 1 2 3"));

@@ -15,7 +15,7 @@ fn everything_open_says_so_and_after_a_while_that_something_is_wrong() {
             "open limit smtp: 0 running",
             "open queue default: 0 running",
             "open workers: 4 of 4 slots are free over 1 worker",
-            "open order: nothing is ahead of it",
+            "open order: no run is ahead of it",
         ]
     );
     assert_eq!(
@@ -95,7 +95,7 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 let run = own(facts);
                 (run.state, run.worker) = (State::Running, Some(WorkerId(9)));
             },
-            "run 100 was running on worker 9 (attempt 1 begins), which is gone; it is handed out again when nothing is left of it",
+            "run 100 was running on worker 9 (attempt 1 begins), which is gone; it will be queued again once its processes are gone",
             "a worker or a scheduler of the same user does that within a second: `jobctl run-worker`",
         ),
         (
@@ -105,7 +105,7 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 (run.state, run.worker) = (State::Running, Some(WorkerId(3)));
                 run.cancel = Some((NOW_MS - 3_000, Some("ada".into())));
             },
-            "run 100 is running on worker 3 (attempt 1 begins); ada asked 3s ago to cancel it",
+            "run 100 is running on worker 3 (attempt 1 begins); ada requested a cancel 3s ago",
             "`jobctl runs wait 100` waits",
         ),
         (
@@ -115,8 +115,8 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 (run.state, run.attempts) = (State::Succeeded, 2);
                 run.ended_ms = Some(NOW_MS - 7_000);
             },
-            "run 100 has succeeded 7s ago in attempt 2",
-            "`jobctl runs retry 100` lets it run again",
+            "run 100 succeeded 7s ago in attempt 2",
+            "`jobctl runs retry 100` queues it again",
         ),
         (
             "dead",
@@ -127,7 +127,7 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 (run.reason, run.last_error) = (Some("exhausted".into()), Some("exit 1".into()));
             },
             "run 100 died 7s ago: exhausted after attempt 3: exit 1",
-            "`jobctl dlq show 100`; `jobctl dlq retry 100` lets it run again",
+            "`jobctl dlq show 100`; `jobctl dlq retry 100` queues it again",
         ),
         (
             "cancelled",
@@ -137,7 +137,7 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
                 run.cancel = Some((NOW_MS - 7_000, Some("ada".into())));
             },
             "run 100 was cancelled 7s ago by ada",
-            "`jobctl runs retry 100` lets it run after all",
+            "`jobctl runs retry 100` queues it again",
         ),
     ];
     for (what, change, sentence, hint) in cases {

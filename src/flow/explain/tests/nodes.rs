@@ -9,13 +9,13 @@ fn its_job() {
             "unknown",
             |facts| facts.job_known = Some(false),
             &[
-                "closed job mail: no catalogue that was read has it any more, so no worker takes it -> add a section `[job.mail]` and send the workers SIGHUP, or `jobctl runs cancel 100`",
+                "closed job mail: no loaded catalogue has it any more, so no worker takes it -> add a section `[job.mail]` and send the workers SIGHUP, or `jobctl runs cancel 100`",
             ],
         ),
         (
             "no catalogue at all",
             |facts| facts.job_known = None,
-            &["open job mail: 0 running; no catalogue was read yet"],
+            &["open job mail: 0 running; no catalogue was loaded yet"],
         ),
         (
             "paused",
@@ -70,7 +70,7 @@ fn its_job() {
                 );
             },
             &[
-                "closed job mail: its breaker is open for 12s, after 10 failures within 1m; then one run may try @288000 -> fix what fails; `jobctl runs list --job mail --state retrying,dead`",
+                "closed job mail: its breaker is open for 12s, after 10 failures within 1m; then one run may start @288000 -> fix what fails; `jobctl runs list --job mail --state retrying,dead`",
             ],
         ),
         (
@@ -81,7 +81,7 @@ fn its_job() {
                 hold(facts, 1, ["low", "", "mail"], [81]);
             },
             &[
-                "closed job mail: its breaker is half open, after 10 failures within 1m: one run tries, and its end decides (1 running: 81) -> it opens when one of them ends",
+                "closed job mail: its breaker is half open, after 10 failures within 1m: one run has started, and its end decides (1 running: 81) -> it opens when one of them ends",
             ],
         ),
         (
@@ -90,7 +90,7 @@ fn its_job() {
                 mail(facts, |mail| mail.breaker = Some(breaker_rules()));
                 opened(facts, Subject::Job("mail".into()), 0, NOW_MS);
             },
-            &["open job mail: 0 running; its breaker is half open: one run may try"],
+            &["open job mail: 0 running; its breaker is half open: one run may start"],
         ),
     ]);
 }
@@ -140,7 +140,7 @@ fn its_limits() {
                 throttle.arrival_us = (NOW_MS + 400) * 1_000;
             },
             &[
-                "closed limit smtp: its rate of 60/min allows the next start later @400 -> it opens by itself",
+                "closed limit smtp: its rate of 60/min allows the next start later @400 -> it opens without an operator",
             ],
         ),
         (
@@ -153,7 +153,7 @@ fn its_limits() {
                 throttle.wait_until(NOW_MS + 7_000, NOW_MS);
             },
             &[
-                "closed limit smtp: a rate-limited attempt asked for a wait @7000 -> it opens by itself; `jobctl runs list --state retrying,dead`",
+                "closed limit smtp: a rate-limited attempt asked for a wait @7000 -> it opens without an operator; `jobctl runs list --state retrying,dead`",
             ],
         ),
         (
@@ -180,7 +180,7 @@ fn its_limits() {
                 hold(facts, 1, ["low", "", "mail"], [81]);
             },
             &[
-                "closed limit smtp: its breaker is open for 0s, after 10 failures within 1m; then one run may try @300000",
+                "closed limit smtp: its breaker is open for 0s, after 10 failures within 1m; then one run may start @300000",
                 "closed limit smtp: 1 of 1 running: 81",
             ],
         ),
@@ -253,7 +253,7 @@ fn its_tenant_and_its_queue() {
             "queue unknown",
             |facts| facts.place.queue = "old".into(),
             &[
-                "closed queue old: no catalogue that was read has it any more, so no worker takes it -> add a section `[queue.old]`",
+                "closed queue old: no loaded catalogue has it any more, so no worker takes it -> add a section `[queue.old]`",
             ],
         ),
         (

@@ -9,7 +9,7 @@ fn its_own_time() {
             "delayed",
             |facts| own(facts).due_ms = NOW_MS + 5_000,
             &[
-                "closed due: not due yet @5000 -> it becomes ready by itself; `jobctl runs cancel 100`",
+                "closed due: not due yet @5000 -> it becomes ready at that time; `jobctl runs cancel 100`",
             ],
         ),
         (
@@ -20,7 +20,7 @@ fn its_own_time() {
                 run.last_error = Some("exit 75".into());
             },
             &[
-                "closed due: retried after failure 2 of 3: exit 75 @5000 -> it starts again by itself; `jobctl runs logs 100`",
+                "closed due: retried after failure 2 of 3: exit 75 @5000 -> it is retried automatically; `jobctl runs logs 100`",
             ],
         ),
         (
@@ -29,7 +29,7 @@ fn its_own_time() {
                 let run = own(facts);
                 (run.due_ms, run.limited, run.attempts) = (NOW_MS + 5_000, true, 4);
             },
-            &["closed due: it was rate limited in attempt 4, which is no failure @5000"],
+            &["closed due: rate limited in attempt 4, which does not count as a failure @5000"],
         ),
         (
             "a deadline ahead",
@@ -50,7 +50,7 @@ fn its_own_time() {
                 (run.due_ms, run.deadline_ms) = (NOW_MS + 90_000, Some(NOW_MS + 30_000));
             },
             &[
-                "closed deadline: it comes 1m before the run may start: the run becomes a dead letter unstarted",
+                "closed deadline: it is 1m before the earliest start: the run will become a dead letter without a start",
             ],
         ),
         (
@@ -111,7 +111,7 @@ fn a_run_that_somebody_keeps_is_stopped_by_what_is_shared_alone() {
                 });
             },
             &[
-                "open jobctl run: kept by a `jobctl run` (worker 3), which alone starts it",
+                "open jobctl run: reserved for a `jobctl run` (worker 3); no other worker starts it",
                 "open job mail: 0 running; paused by ada, which does not stop `jobctl run`",
                 "open queue default: 0 running; paused by the catalogue, which does not stop `jobctl run`",
             ],
@@ -129,7 +129,7 @@ fn a_run_that_somebody_keeps_is_stopped_by_what_is_shared_alone() {
             "kept by who is gone",
             |facts| own(facts).worker = Some(WorkerId(9)),
             &[
-                "closed jobctl run: kept by a `jobctl run` that is gone (worker 9) -> any worker or scheduler gives it back",
+                "closed jobctl run: reserved for a `jobctl run` that is gone (worker 9) -> any worker or scheduler releases it",
             ],
         ),
     ]);

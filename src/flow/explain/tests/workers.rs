@@ -21,7 +21,7 @@ fn the_workers() {
             "none serves the queue",
             |facts| facts.workers = vec![worker(1, "high*2,low", 4), worker(2, "low", 4)],
             &[
-                "closed workers: 2 workers alive, and none serves queue `default`; served: high, low -> `jobctl run-worker --queue default` starts one",
+                "closed workers: 2 workers alive, but none serves queue `default`; served: high, low -> `jobctl run-worker --queue default` starts one",
             ],
         ),
         (
@@ -48,7 +48,7 @@ fn the_workers() {
             "stopping",
             |facts| facts.workers[0].stopping = true,
             &[
-                "closed workers: stopping, and claims nothing more: worker 1 -> `jobctl run-worker --queue default` starts one",
+                "closed workers: stopping, without further claims: worker 1 -> `jobctl run-worker --queue default` starts one",
             ],
         ),
         (
@@ -75,7 +75,7 @@ fn slots_that_are_kept_free() {
                 hold(facts, 1, ["low", "", "other"], [1, 2]);
             },
             &[
-                "closed workers: worker 1: 2 free slots kept for queue high -> lower `reserve` of the other queues",
+                "closed workers: worker 1: 2 free slots reserved for queue high -> lower `reserve` of the other queues",
             ],
         ),
         (
@@ -143,7 +143,7 @@ fn the_order() {
                     .paused_jobs
                     .insert("news".into(), pause("ada", None, None));
             },
-            &["open order: nothing is ahead of it"],
+            &["open order: no run is ahead of it"],
         ),
         (
             "tenants take turns",
@@ -151,7 +151,7 @@ fn the_order() {
                 facts.heads.push(head("default", "acme", "mail", 7));
                 facts.heads.push(head("default", "bolt", "mail", 8));
             },
-            &["open order: nothing is ahead of it; 3 tenants take turns in queue `default`"],
+            &["open order: no run is ahead of it; 3 tenants take turns in queue `default`"],
         ),
         (
             "a queue of smaller rank",
@@ -168,7 +168,7 @@ fn the_order() {
                     high.paused = Some(pause("ada", None, None));
                 });
             },
-            &["open order: nothing is ahead of it"],
+            &["open order: no run is ahead of it"],
         ),
         (
             "which a worker with weights serves",
@@ -176,7 +176,7 @@ fn the_order() {
                 facts.heads.push(head("high", "", "other", 7));
                 facts.workers = vec![worker(1, "high*4,default", 4)];
             },
-            &["open order: nothing is ahead of it"],
+            &["open order: no run is ahead of it"],
         ),
         (
             "which not every worker serves",
@@ -184,7 +184,7 @@ fn the_order() {
                 facts.heads.push(head("high", "", "other", 7));
                 facts.workers.push(worker(2, "default", 4));
             },
-            &["open order: nothing is ahead of it"],
+            &["open order: no run is ahead of it"],
         ),
     ]);
 }

@@ -15,7 +15,7 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
             queues: &["default".into()],
             knows: &|_| true,
             terms: &|_| None,
-            known_behind: &|_| None,
+            known_after: &|_| None,
             max: 4,
             free,
             is_short: &|job| job == "short",
@@ -27,7 +27,7 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
 
 /// Proves: as `each_attempt_is_checked_against_the_catalogue_of_its_worker`.
 #[test]
-fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
+fn the_stricter_of_stored_and_catalogue_terms_applies() {
     use Guarantee::{AtLeastOnce, AtMostOnce};
     for (stored, failures, terms, expected) in [
         ((AtLeastOnce, 3), 0, None, (AtLeastOnce, 3)),
@@ -63,7 +63,7 @@ fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
                 queues: &["default".into()],
                 knows: &|_| true,
                 terms: &|_| terms,
-                known_behind: &|_| None,
+                known_after: &|_| None,
                 max: 1,
                 free: 1,
                 is_short: &|_| false,
@@ -79,7 +79,7 @@ fn of_the_terms_stored_and_those_of_the_catalogue_the_stricter_count() {
 }
 
 #[test]
-fn whatever_started_since_the_last_retry_was_started_before() {
+fn any_start_since_the_last_retry_counts_as_started_before() {
     for verdict in [
         Verdict::Release,
         Verdict::Defer {
@@ -122,7 +122,7 @@ fn only_short_work_is_claimed_beyond_the_free_slots() {
 }
 
 #[test]
-fn what_stands_under_a_limit_is_not_claimed_beyond_the_free_slots() {
+fn runs_under_a_limit_are_not_claimed_beyond_the_free_slots() {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
     let limited = JobRules {
@@ -152,7 +152,7 @@ fn no_step_of_the_clock_makes_a_wait_longer_than_it_was_set_for() {
         });
         let at_a_time = lab.enqueue(|run| run.due_ms = now_ms + WAIT_MS);
         lab.now_ms = to_ms;
-        lab.write(|tx| tx.restart_waits(to_ms).map(drop));
+        lab.write(|tx| tx.rebase_relative_delays(to_ms).map(drop));
         let claimed: Vec<_> = lab.claim(9).iter().map(|it| it.run).collect();
         // A time of the calendar is one, wherever the clock is.
         let due = |run| {
@@ -189,17 +189,17 @@ fn a_clock_that_steps_back_lengthens_no_wait() {
             }
         });
         if how == "kept" {
-            let kept = lab.store.write(|tx| tx.keep_for(run, WorkerId(7)));
+            let kept = lab.store.write(|tx| tx.reserve_for(run, WorkerId(7)));
             kept.unwrap();
         }
         run
     });
     lab.now_ms -= 500_000;
     let now_ms = lab.now_ms;
-    let more = lab.store.write(|tx| tx.restart_waits(now_ms));
+    let more = lab.store.write(|tx| tx.rebase_relative_delays(now_ms));
     assert!(!more.unwrap());
     for run in runs {
-        let (_, due_ms, _) = lab.store.whereabouts(run).unwrap().unwrap();
+        let (_, due_ms, _) = lab.store.run_location(run).unwrap().unwrap();
         assert_eq!(due_ms, now_ms + WAIT_MS);
     }
 }

@@ -45,7 +45,7 @@ fn defer(lab: &Lab) -> Verdict {
 }
 
 #[test]
-fn while_it_waits_an_equal_one_is_dropped_and_later_it_is_not() {
+fn an_equal_enqueue_is_dropped_only_while_the_run_waits() {
     let mut lab = Lab::new();
     let how = Coalesce::DropWaiting;
     let first = enqueue(&mut lab, alike(how, "1")).run;
@@ -69,7 +69,7 @@ fn while_it_waits_an_equal_one_is_dropped_and_later_it_is_not() {
 }
 
 #[test]
-fn while_it_waits_or_runs_an_equal_one_is_dropped() {
+fn an_equal_enqueue_is_dropped_while_the_run_waits_or_runs() {
     let mut lab = Lab::new();
     let how = Coalesce::DropActive;
     for verdict in [Verdict::Succeed, bury()] {
@@ -85,7 +85,7 @@ fn while_it_waits_or_runs_an_equal_one_is_dropped() {
 }
 
 #[test]
-fn a_waiting_run_takes_over_the_newest_parameters_payload_and_labels_and_keeps_its_place() {
+fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
     let mut lab = Lab::new();
     let how = Coalesce::Replace;
     let first = enqueue(&mut lab, |new| {
@@ -161,7 +161,7 @@ fn a_run_between_two_attempts_is_replaced_too() {
 }
 
 #[test]
-fn one_more_runs_after_the_running_one_however_many_arrive() {
+fn any_number_of_enqueues_adds_one_run_after_the_running_one() {
     let mut lab = Lab::new();
     let how = Coalesce::Rerun;
     let first = enqueue(&mut lab, alike(how, "1")).run;
@@ -189,7 +189,7 @@ fn one_more_runs_after_the_running_one_however_many_arrive() {
 
 /// Proves: as `runs_of_thirty_two_concurrent_enqueues_never_overlap_and_the_newest_runs_last`.
 #[test]
-fn the_newest_parameters_start_last_whatever_became_of_the_others() {
+fn the_newest_parameters_start_last() {
     let mut lab = Lab::new();
     let how = Coalesce::Rerun;
     let first = enqueue(&mut lab, alike(how, "1")).run;

@@ -25,7 +25,7 @@ fn claim_knowing(
     lab: &mut Lab,
     queues: &[ServedQueue],
     max: usize,
-    known_behind: &dyn Fn(&str) -> Option<String>,
+    known_after: &dyn Fn(&str) -> Option<String>,
 ) -> Claims {
     let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
     let claims = lab.store.write(|tx| {
@@ -35,7 +35,7 @@ fn claim_knowing(
             queues,
             knows: &|_| true,
             terms: &|_| None,
-            known_behind,
+            known_after,
             max,
             free: max,
             is_short: &|_| true,
@@ -403,7 +403,9 @@ fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
     // Yesterday again: a worker sees it, or starts.
     lab.now_ms -= 86_400_000;
     let now_ms = lab.now_ms;
-    lab.store.write(|tx| tx.restart_waits(now_ms)).unwrap();
+    lab.store
+        .write(|tx| tx.rebase_relative_delays(now_ms))
+        .unwrap();
     let closed = claim(&mut lab, &queues, 3);
     assert_eq!(closed.passed.opens_ms, Some(now_ms + 5_000));
     lab.now_ms += 4_999;
@@ -472,7 +474,7 @@ fn a_walk_over_many_closed_tenants_ends_and_finds_the_open_one() {
 
 /// Claims and ends by turns in a store with many lanes under caps and rates, of which most are closed at any time; what each
 /// claim got and passed over.
-fn told_by_claims(known_behind: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i64>, PassedOver)> {
+fn results_of_claims(known_after: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i64>, PassedOver)> {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
     for n in 0..40 {
@@ -496,16 +498,16 @@ fn told_by_claims(known_behind: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i64
     }
     let queues = ["default".into()];
     let mut running: VecDeque<Claimed> = VecDeque::new();
-    let mut told = Vec::new();
+    let mut results = Vec::new();
     for n in 0..120 {
-        let claims = claim_knowing(&mut lab, &queues, [1, 4, 40][n % 3], known_behind);
-        // Whoever can take no more asks again, whatever was passed over.
+        let claims = claim_knowing(&mut lab, &queues, [1, 4, 40][n % 3], known_after);
+        // A worker that reached its maximum asks again, whatever was passed over.
         let passed = if claims.full {
             PassedOver::default()
         } else {
             claims.passed
         };
-        told.push((claims.runs.iter().map(|it| it.run.0).collect(), passed));
+        results.push((claims.runs.iter().map(|it| it.run.0).collect(), passed));
         running.extend(claims.runs);
         for _ in 0..n % 8 {
             if let Some(run) = running.pop_front() {
@@ -514,7 +516,7 @@ fn told_by_claims(known_behind: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i64
         }
         lab.now_ms += 100;
     }
-    told
+    results
 }
 
 fn behind(known: &BTreeSet<String>, job: &str) -> Option<String> {
@@ -524,18 +526,18 @@ fn behind(known: &BTreeSet<String>, job: &str) -> Option<String> {
 
 /// Proves (flow): skipping closed lanes changes neither what a claim takes nor what it reports.
 #[test]
-fn who_leaps_over_closed_lanes_claims_what_others_do_and_passes_over_the_same() {
+fn skipping_closed_lanes_changes_no_claim() {
     let known: BTreeSet<String> = (0..40).map(|n| format!("j{n:02}")).collect();
-    let leaps = told_by_claims(&|job| behind(&known, job));
-    let none = told_by_claims(&|_| None);
-    assert_eq!(leaps, none);
-    let taken: usize = none.iter().map(|(runs, _)| runs.len()).sum();
+    let skipping = results_of_claims(&|job| behind(&known, job));
+    let visiting_all = results_of_claims(&|_| None);
+    assert_eq!(skipping, visiting_all);
+    let taken: usize = visiting_all.iter().map(|(runs, _)| runs.len()).sum();
     assert!(taken > 200, "{taken}");
 }
 
-/// Proves: as `who_leaps_over_closed_lanes_claims_what_others_do_and_passes_over_the_same`.
+/// Proves: as `skipping_closed_lanes_changes_no_claim`.
 #[test]
-fn what_was_leapt_over_counts_as_passed_over_where_it_has_runs() {
+fn skipped_lanes_with_runs_count_as_passed_over() {
     for has_runs in [true, false] {
         let mut lab = Lab::new();
         let mut rules = Rules::default();

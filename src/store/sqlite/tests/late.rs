@@ -57,7 +57,7 @@ fn one_millisecond_before_its_deadline_a_run_is_claimed() {
 }
 
 /// Claims the run that this worker keeps.
-fn claim_kept(lab: &mut Lab, run: RunId) -> Claims {
+fn claim_reserved(lab: &mut Lab, run: RunId) -> Claims {
     let now_ms = lab.now_ms;
     lab.write(|tx| {
         let request = ClaimRequest {
@@ -65,42 +65,42 @@ fn claim_kept(lab: &mut Lab, run: RunId) -> Claims {
             queues: &[],
             knows: &|_| true,
             terms: &|_| None,
-            known_behind: &|_| None,
+            known_after: &|_| None,
             max: 1,
             free: 1,
             is_short: &|_| false,
         };
-        tx.claim_kept(run, &request, now_ms)
+        tx.claim_reserved(run, &request, now_ms)
     })
 }
 
 #[test]
-fn a_kept_run_dies_at_its_deadline_too() {
+fn a_reserved_run_dies_at_its_deadline_too() {
     let mut lab = Lab::new();
     let deadline_ms = lab.now_ms + 1_000;
     let run = lab.enqueue(|run| run.deadline_ms = Some(deadline_ms));
-    lab.write(|tx| tx.keep_for(run, WORKER));
+    lab.write(|tx| tx.reserve_for(run, WORKER));
     let expire = |lab: &mut Lab| {
         let now_ms = lab.now_ms;
-        lab.write(|tx| tx.expire_kept(run, WORKER, now_ms))
+        lab.write(|tx| tx.expire_reserved(run, WORKER, now_ms))
     };
     lab.now_ms = deadline_ms - 1;
     assert!(expire(&mut lab).is_none());
     lab.now_ms = deadline_ms;
-    assert_eq!(claim_kept(&mut lab, run).runs.len(), 0);
+    assert_eq!(claim_reserved(&mut lab, run).runs.len(), 0);
     assert!(expire(&mut lab).is_some());
     assert_eq!(lab.state(run), State::Dead);
     lab.check();
 }
 
 #[test]
-fn a_kept_run_that_is_claimed_waits_no_more_wherever_the_clock_is_set() {
+fn a_claimed_reserved_run_does_not_wait_again_when_the_clock_moves() {
     let mut lab = Lab::new();
     let set_ms = lab.now_ms;
     let run = lab.enqueue(|run| (run.due_ms, run.wait_set_ms) = (set_ms + 1_000, Some(set_ms)));
-    lab.write(|tx| tx.keep_for(run, WORKER));
+    lab.write(|tx| tx.reserve_for(run, WORKER));
     lab.now_ms += 1_000;
-    let claimed = claim_kept(&mut lab, run).runs.remove(0);
+    let claimed = claim_reserved(&mut lab, run).runs.remove(0);
     lab.write(|tx| tx.unclaim(run, claimed.fence));
     let conn = lab.store.connection().unwrap();
     let sql = "SELECT ready = 1 AND wait_set_ms IS NULL FROM run";
@@ -109,10 +109,10 @@ fn a_kept_run_that_is_claimed_waits_no_more_wherever_the_clock_is_set() {
 }
 
 #[test]
-fn waits_that_a_clock_set_back_would_lengthen_are_found_by_one_seek() {
+fn waits_to_rebase_after_a_clock_step_are_found_by_one_seek() {
     let lab = Lab::new();
     let conn = lab.store.connection().unwrap();
-    let sql = super::super::claim::RESTART_WAITS;
+    let sql = super::super::claim::REBASE_RELATIVE_DELAYS;
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let rows = statement.query_map(params![0, 0], |row| row.get::<_, String>(3));
     let plan: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
@@ -138,7 +138,7 @@ fn a_clock_that_is_set_back_restarts_every_kind_of_wait_a_slice_at_a_time() {
         run.after = vec![first];
     });
     let kept = lab.enqueue(waits);
-    lab.write(|tx| tx.keep_for(kept, WORKER));
+    lab.write(|tx| tx.reserve_for(kept, WORKER));
     let many: Vec<RunId> = (0..1_500).map(|_| lab.enqueue(waits)).collect();
     // A row that nobody here wrote: its wait has no end.
     let odd = lab.enqueue(waits);
@@ -148,7 +148,7 @@ fn a_clock_that_is_set_back_restarts_every_kind_of_wait_a_slice_at_a_time() {
     lab.now_ms = 1_000;
     let now_ms = lab.now_ms;
     let mut slices = 1;
-    while lab.write(|tx| tx.restart_waits(now_ms)) {
+    while lab.write(|tx| tx.rebase_relative_delays(now_ms)) {
         slices += 1;
     }
     assert_eq!(slices, 2);

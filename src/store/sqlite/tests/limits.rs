@@ -35,7 +35,7 @@ fn claims(lab: &mut Lab, max: usize) -> Vec<Claimed> {
 }
 
 #[test]
-fn a_job_that_is_renamed_while_it_runs_goes_on_counting_under_its_limit() {
+fn a_job_renamed_while_it_runs_still_counts_under_its_limit() {
     let removed = {
         let mut rules = rules_for("new", one_at_a_time());
         rules.jobs.insert("old".into(), job(&[], Some(9)));
@@ -70,7 +70,7 @@ fn a_job_that_gets_a_limit_while_it_runs_counts_under_it() {
 }
 
 #[test]
-fn the_end_of_a_renamed_job_still_teaches_its_limit() {
+fn the_end_of_a_renamed_job_still_counts_for_its_limit() {
     let mut lab = Lab::new();
     use_rules(&mut lab, &rules_for("old", LimitRules::default()));
     waiting(&mut lab, 1, "old");
@@ -89,7 +89,7 @@ fn the_end_of_a_renamed_job_still_teaches_its_limit() {
 
 /// Proves: as `a_breaker_opens_lets_one_try_and_closes`.
 #[test]
-fn a_rate_limited_ending_pauses_its_limit_whatever_becomes_of_its_run() {
+fn a_rate_limited_ending_pauses_its_limit_even_if_the_run_dies() {
     let exhausted = Verdict::Bury {
         reason: Reason::Exhausted,
         failure: false,
@@ -150,7 +150,7 @@ fn a_half_open_breaker_does_not_wait_for_a_run_from_before_its_opening() {
 }
 
 #[test]
-fn what_runs_is_counted_by_an_index_alone() {
+fn running_runs_are_counted_by_an_index_only() {
     let lab = Lab::new();
     let conn = lab.store.connection().unwrap();
     let sql = super::super::flow::RUNNING;

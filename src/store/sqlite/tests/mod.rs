@@ -82,7 +82,7 @@ impl Lab {
                 queues: &queues,
                 knows: &|_| true,
                 terms: &|_| None,
-                known_behind: &|_| None,
+                known_after: &|_| None,
                 max,
                 free: max,
                 is_short: &|_| true,

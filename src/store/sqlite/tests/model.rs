@@ -375,7 +375,11 @@ impl Model {
             "a run waits for",
         ];
         let mut violations = lab.store.verify().unwrap();
-        violations.retain(|it| sequences.iter().any(|claim| it.claim.starts_with(claim)));
+        violations.retain(|it| {
+            sequences
+                .iter()
+                .any(|invariant| it.invariant.starts_with(invariant))
+        });
         assert_eq!(violations, []);
         for (id, run) in &self.runs {
             let row = lab.store.show_run(*id, lab.now_ms).unwrap().unwrap();

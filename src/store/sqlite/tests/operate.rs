@@ -94,7 +94,7 @@ fn a_running_run_is_only_asked_and_its_worker_ends_it() {
 }
 
 #[test]
-fn a_retried_run_starts_anew_but_keeps_its_history() {
+fn a_retried_run_starts_again_and_keeps_its_history() {
     let mut lab = Lab::new();
     let run = lab.dead(|new| {
         new.priority = 7;

@@ -118,7 +118,7 @@ proptest! {
     /// Proves (flow): inside a tenant of a queue a run is overtaken only by runs that are due within one minute per
     /// step of priority.
     #[test]
-    fn a_run_is_overtaken_only_by_what_is_due_within_a_minute_for_each_step_of_priority(
+    fn a_run_is_overtaken_only_by_runs_due_within_a_minute_per_step_of_priority(
         steps in prop::collection::vec(step(), 1..40),
     ) {
         let mut lab = Lab::new();
@@ -136,9 +136,9 @@ proptest! {
     }
 }
 
-/// Proves: as `a_run_is_overtaken_only_by_what_is_due_within_a_minute_for_each_step_of_priority`.
+/// Proves: as `a_run_is_overtaken_only_by_runs_due_within_a_minute_per_step_of_priority`.
 #[test]
-fn a_stream_of_urgent_runs_overtakes_a_patient_one_for_as_long_as_their_priorities_are_apart() {
+fn urgent_runs_overtake_a_waiting_run_only_as_long_as_their_priorities_differ() {
     let mut lab = Lab::new();
     let begun_ms = lab.now_ms;
     let patient = lab.enqueue(|run| run.priority = 10);

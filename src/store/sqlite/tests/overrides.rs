@@ -122,7 +122,7 @@ fn a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs() {
 
 /// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
 #[test]
-fn a_change_beats_every_later_catalogue_until_it_is_taken_back() {
+fn a_change_overrides_every_later_catalogue_until_removed() {
     let mut lab = lab(None);
     let act = act(lab.now_ms);
     set(
@@ -142,7 +142,7 @@ fn a_change_beats_every_later_catalogue_until_it_is_taken_back() {
 
 /// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
 #[test]
-fn what_an_operator_set_ends_by_itself_and_the_claim_says_when() {
+fn an_override_expires_and_the_claim_reports_when() {
     let mut lab = lab(None);
     let now_ms = lab.now_ms;
     let act = until(now_ms, now_ms + 5_000);
@@ -157,7 +157,7 @@ fn what_an_operator_set_ends_by_itself_and_the_claim_says_when() {
 
 /// Proves: as `a_clock_that_steps_back_lengthens_no_wait`.
 #[test]
-fn what_had_ended_holds_again_for_everybody_when_the_clock_is_set_back() {
+fn expired_overrides_reapply_after_the_clock_moves_back() {
     let mut lab = lab(None);
     let now_ms = lab.now_ms;
     let act = until(now_ms, now_ms + 5_000);
@@ -316,7 +316,7 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
 }
 
 #[test]
-fn acts_are_kept_with_who_and_why_and_only_the_newest() {
+fn the_history_keeps_the_newest_changes_with_user_and_reason() {
     let mut lab = lab(None);
     let now_ms = lab.now_ms;
     set(
@@ -359,7 +359,7 @@ fn acts_are_kept_with_who_and_why_and_only_the_newest() {
 
 /// Proves (flow): rules of a transaction that was rolled back are used by no process.
 #[test]
-fn rules_of_a_transaction_that_came_to_nothing_are_forgotten() {
+fn rules_of_a_rolled_back_transaction_are_forgotten() {
     let mut lab = lab(None);
     let act = act(lab.now_ms);
     let now_ms = lab.now_ms;
@@ -382,7 +382,7 @@ fn rules_of_a_transaction_that_came_to_nothing_are_forgotten() {
 }
 
 #[test]
-fn a_view_shows_what_holds_and_the_file_where_nothing_was_loaded() {
+fn a_view_shows_the_rules_in_force_or_those_of_the_file_before_any_load() {
     let mut lab = Lab::new();
     let told = || Some(rules(Some(3)));
     let flow = lab.store.flow(told, lab.now_ms).unwrap();

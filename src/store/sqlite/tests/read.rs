@@ -142,7 +142,7 @@ fn queues_count_what_is_in_them() {
 }
 
 #[test]
-fn of_many_lanes_the_first_tell_the_oldest_run_and_that_there_are_more() {
+fn of_many_lanes_only_the_first_give_the_oldest_run() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let of_tenants = |tenants: std::ops::Range<i64>| -> Vec<super::NewRun> {
@@ -236,7 +236,7 @@ fn a_run_is_shown_inside_the_transaction_that_changes_it() {
 }
 
 #[test]
-fn of_two_rows_that_begin_at_one_instant_none_is_the_last() {
+fn two_rows_that_begin_at_one_instant_have_no_last_one() {
     let mut lab = Lab::new();
     let row = |period: &str, due_ms: i64| PeriodRow {
         job: "job".to_owned(),

@@ -80,7 +80,7 @@ fn retries_of_what_failed_at_once_are_spread_over_the_backoff() {
 
 /// Proves: as `retries_of_what_failed_at_once_are_spread_over_the_backoff`.
 #[test]
-fn who_waits_for_a_retry_occupies_no_slot_and_the_rate_spaces_those_that_are_due() {
+fn runs_waiting_for_a_retry_occupy_no_slot_and_due_ones_are_spaced_by_the_rate() {
     let mut lab = Lab::new();
     let due = storm(&mut lab);
     let mut rules = Rules::default();

@@ -81,7 +81,7 @@ fn set(lab: &mut Lab, value: Option<&str>, act: &Act<'_>) {
 }
 
 #[test]
-fn all_that_waits_counts_and_what_starts_makes_room() {
+fn every_waiting_run_counts_and_a_start_makes_room() {
     let mut lab = lab();
     accepted(&mut lab, "default", "");
     lab.enqueue(|run| run.due_ms += 60_000);
@@ -90,7 +90,7 @@ fn all_that_waits_counts_and_what_starts_makes_room() {
     let error = refused(&mut lab, "default", "");
     assert_eq!(
         error.message,
-        "queue `default` is full: 4 runs wait, at most 4 may; nothing was enqueued"
+        "queue `default` is full: 4 of 4 runs waiting; nothing was enqueued"
     );
     assert_eq!(error.retry_after_ms, Some(30_000));
     accepted(&mut lab, "high", "");
@@ -111,7 +111,7 @@ fn a_tenant_has_its_room_over_all_queues_and_runs_without_one_have_no_bound() {
         let error = refused(&mut lab, queue, "acme");
         assert_eq!(
             error.message,
-            "tenant `acme` is full: 2 runs wait, at most 2 may; nothing was enqueued"
+            "tenant `acme` is full: 2 of 2 runs waiting; nothing was enqueued"
         );
     }
     for _ in 0..3 {
@@ -195,7 +195,7 @@ fn duplicates_need_no_room() {
 
 /// Proves: as `enqueuers_at_once_never_store_more_than_there_is_room_for`.
 #[test]
-fn what_was_promised_before_is_never_refused() {
+fn periods_retries_and_on_dead_runs_are_never_refused() {
     let mut lab = lab();
     let dead = accepted(&mut lab, "default", "acme").run;
     let claimed = lab.claim_one();
@@ -278,7 +278,7 @@ fn a_paused_queue_says_when_it_goes_on() {
 }
 
 #[test]
-fn what_the_same_transaction_stored_before_counts_too() {
+fn runs_stored_earlier_in_the_same_transaction_count() {
     for (tenant, room) in [("big", 3), ("", 4)] {
         let mut lab = lab();
         let now_ms = lab.now_ms;

@@ -52,7 +52,7 @@ fn holds(lab: &Lab) {
     lab.check();
     // The tests' worker has no row of its own.
     let mut violations = lab.store.verify().unwrap();
-    violations.retain(|it| it.claim != "a running run has a worker");
+    violations.retain(|it| it.invariant != "a running run has a worker");
     assert_eq!(violations, []);
 }
 
@@ -106,7 +106,7 @@ fn a_run_that_waits_for_another_is_shown_as_blocked_by_it() {
 
 /// Proves: as `any_gate_is_inherited_not_only_those_of_sequences`.
 #[test]
-fn a_run_cancelled_in_the_middle_puts_nothing_beside_the_one_in_front() {
+fn cancelling_a_run_in_a_sequence_starts_none_beside_the_first() {
     for on_dead in [SequenceOnDead::Block, SequenceOnDead::Continue] {
         let mut lab = Lab::new();
         let runs: Vec<RunId> = (0..4)
@@ -127,7 +127,7 @@ fn a_run_cancelled_in_the_middle_puts_nothing_beside_the_one_in_front() {
 }
 
 #[test]
-fn a_run_that_expires_in_the_middle_opens_its_successors_as_its_job_says_and_never_too_early() {
+fn an_expired_run_in_a_sequence_opens_its_successors_but_never_too_early() {
     for (on_dead, goes_on) in [
         (SequenceOnDead::Block, false),
         (SequenceOnDead::Continue, true),
@@ -260,7 +260,7 @@ fn a_dead_run_stops_its_sequence_until_it_is_retried_and_ends() {
 
 /// Proves: as `a_dead_run_stops_its_sequence_until_it_is_retried_and_ends`.
 #[test]
-fn discarding_a_dead_letter_lets_the_sequence_go_on() {
+fn discarding_a_dead_letter_continues_the_sequence() {
     let mut lab = Lab::new();
     let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
     let claimed = only(&mut lab, first);
@@ -279,7 +279,7 @@ fn discarding_a_dead_letter_lets_the_sequence_go_on() {
 
 /// Proves: as `a_dead_run_stops_its_sequence_until_it_is_retried_and_ends`.
 #[test]
-fn a_dead_run_stops_nobody_where_the_job_says_so() {
+fn a_dead_run_does_not_block_its_sequence_with_continue() {
     let mut lab = Lab::new();
     let (first, second) = (continuing(&mut lab, "a"), continuing(&mut lab, "a"));
     let claimed = only(&mut lab, first);
@@ -290,7 +290,7 @@ fn a_dead_run_stops_nobody_where_the_job_says_so() {
 
 /// Proves (sequence): a retried run is placed at the end of its sequence, or has kept its place.
 #[test]
-fn a_retried_run_stands_at_the_end_and_what_comes_later_behind_it() {
+fn a_retried_run_goes_to_the_end_of_its_sequence() {
     for end in [Verdict::Succeed, bury()] {
         let mut lab = Lab::new();
         let (first, second) = (continuing(&mut lab, "a"), continuing(&mut lab, "a"));
@@ -346,7 +346,7 @@ fn a_batch_of_equal_keys_is_one_chain() {
 
 /// Proves (sequence): a run that others wait for is not pruned.
 #[test]
-fn what_others_wait_for_is_never_pruned() {
+fn runs_that_others_wait_for_are_never_pruned() {
     let mut lab = Lab::new();
     let (first, second) = (blocking(&mut lab, "a"), blocking(&mut lab, "a"));
     let gone = blocking(&mut lab, "a");
@@ -405,7 +405,7 @@ fn the_end_of_a_sequence_and_the_gates_of_a_run_are_found_by_one_seek() {
 }
 
 #[test]
-fn what_waits_for_a_running_run_is_named_by_queue_and_job() {
+fn runs_waiting_for_a_running_run_are_named_by_queue_and_job() {
     let mut lab = Lab::new();
     let behind = |lab: &Lab| lab.store.behind_running().unwrap();
     let first = blocking(&mut lab, "a");

@@ -37,7 +37,7 @@ fn a_row_that_cannot_be_used_is_buried_and_stops_no_claim() {
         let sql = "SELECT error FROM dead_letter";
         let error: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
         assert!(
-            error.starts_with("its row in the store cannot be used: "),
+            error.starts_with("its row in the store is invalid: "),
             "{error}"
         );
         lab.check();
@@ -45,7 +45,7 @@ fn a_row_that_cannot_be_used_is_buried_and_stops_no_claim() {
 }
 
 #[test]
-fn numbers_beyond_all_use_are_no_obstacle_to_an_end() {
+fn absurd_counts_do_not_prevent_an_end() {
     let mut lab = Lab::new();
     let run = lab.enqueue(|_| {});
     let claimed = lab.claim_one();

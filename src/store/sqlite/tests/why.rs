@@ -62,7 +62,7 @@ fn a_run_is_read_with_its_lane_and_what_is_ahead_of_it() {
 }
 
 #[test]
-fn what_runs_and_what_must_end_first_is_named() {
+fn running_runs_and_predecessors_are_named() {
     let mut lab = Lab::new();
     let (one, two) = (lab.enqueue(|_| ()), lab.enqueue(|_| ()));
     let claimed = lab.claim_one();
