@@ -1,6 +1,6 @@
 //! Starts commands, supervises them, and ends them with their leftover processes.
 //!
-//! Rule: a slot is a thread that calls [`supervise`] and blocks until the attempt is over; the main thread
+//! Rule: a slot is a thread that calls [`supervise()`] and blocks until the attempt is over; the main thread
 //! never starts a command, so that its children are only adopted processes (see [`spawn::become_subreaper`]).
 //! Every wait is bounded, except the command's own running time where it has no timeout.
 

@@ -149,7 +149,7 @@ impl Tee {
         self.shared.lock().bytes.len() >= QUEUE_BYTES
     }
 
-    /// Waits until everything is written or the reader is gone; after a signal, at most [`AFTER_SIGNAL`].
+    /// Waits until everything is written or the reader is gone; after a signal, at most `AFTER_SIGNAL`.
     pub fn finish(mut self) {
         self.shared.lock().ended = true;
         self.shared.changed.notify_one();

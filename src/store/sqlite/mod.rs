@@ -70,7 +70,7 @@ pub use writer::{Body, Tx};
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
 
-/// An open store. Each thread has its own; the worker's writer thread owns one inside its [`Ledger`].
+/// An open store. Each thread has its own; the worker's writer thread owns one inside its [`crate::store::Ledger`].
 pub struct Store {
     /// Empty after a disk error; reopened at the next use.
     conn: OnceCell<Connection>,
