@@ -7,13 +7,6 @@ use std::collections::BTreeMap;
 
 use super::{code, source};
 
-/// To be untangled.
-const LEFT: [&str; 3] = [
-    "store::sqlite::connect",
-    "store::sqlite::open",
-    "store::sqlite::place",
-];
-
 /// What a line begins with that imports something.
 const USE: [&str; 4] = ["use ", "pub use ", "pub(crate) use ", "pub(super) use "];
 
@@ -109,7 +102,6 @@ type Imports = BTreeMap<String, BTreeMap<String, String>>;
 
 fn imports(modules: &BTreeMap<String, Named>) -> Imports {
     let is_within = |one: &str, other: &str| format!("{one}::").starts_with(&format!("{other}::"));
-    let is_left = |module: &str| LEFT.contains(&module);
     let mut imports = Imports::new();
     for (module, named) in modules {
         let of_module = imports.entry(module.clone()).or_default();
@@ -117,7 +109,6 @@ fn imports(modules: &BTreeMap<String, Named>) -> Imports {
             if let Some(to) = resolve(path.clone(), modules)
                 && !is_within(module, &to)
                 && !is_within(&to, module)
-                && !(is_left(module) && is_left(&to))
             {
                 of_module.insert(to, path.clone());
             }
