@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Overridden, Override, OverrideKey, Rules};
@@ -67,6 +67,19 @@ pub(super) fn catalogue_path(conn: &Connection) -> Result<Option<String>> {
     Ok(conn.prepare_cached(SQL)?.query_row([], |row| row.get(0))?)
 }
 
+/// Reads one change by an operator.
+pub(super) fn override_row(row: &Row<'_>, key: OverrideKey) -> rusqlite::Result<Override> {
+    Ok(Override {
+        name: row.get("name")?,
+        key,
+        value: row.get("value")?,
+        by: row.get("set_by")?,
+        reason: row.get("reason")?,
+        set_ms: row.get("set_ms")?,
+        until_ms: row.get("until_ms")?,
+    })
+}
+
 /// What operators changed, also what has ended.
 pub(super) fn overrides(conn: &Connection) -> Result<Vec<Override>> {
     const SQL: &str = "
@@ -74,23 +87,9 @@ pub(super) fn overrides(conn: &Connection) -> Result<Vec<Override>> {
     let mut statement = conn.prepare_cached(SQL)?;
     let rows = statement.query_map([], |row| {
         let key: String = row.get("key")?;
-        Ok(OverrideKey::from_word(&key).map(|key| {
-            Ok::<_, rusqlite::Error>(Override {
-                name: row.get("name")?,
-                key,
-                value: row.get("value")?,
-                by: row.get("set_by")?,
-                reason: row.get("reason")?,
-                set_ms: row.get("set_ms")?,
-                until_ms: row.get("until_ms")?,
-            })
-        }))
+        let key = OverrideKey::from_word(&key);
+        key.map(|key| override_row(row, key)).transpose()
     })?;
-    let mut overrides = Vec::new();
-    for row in rows {
-        if let Some(change) = row? {
-            overrides.push(change?);
-        }
-    }
-    Ok(overrides)
+    let known = rows.filter_map(rusqlite::Result::transpose);
+    Ok(known.collect::<rusqlite::Result<_>>()?)
 }

@@ -5,6 +5,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::known_rules::override_row;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::{OFF, ON, Override, OverrideKey, Setting, Subject};
@@ -130,19 +131,9 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Option<Override>> {
         const SQL: &str = "
-            SELECT value, set_by, reason, set_ms, until_ms FROM override
+            SELECT name, value, set_by, reason, set_ms, until_ms FROM override
             WHERE kind = ?1 AND name = ?2 AND key = ?3 AND (until_ms IS NULL OR until_ms > ?4)";
-        let read = |row: &Row<'_>| {
-            Ok(Override {
-                name: name.to_owned(),
-                key,
-                value: row.get("value")?,
-                by: row.get("set_by")?,
-                reason: row.get("reason")?,
-                set_ms: row.get("set_ms")?,
-                until_ms: row.get("until_ms")?,
-            })
-        };
+        let read = |row: &Row<'_>| override_row(row, key);
         let mut statement = self.conn.prepare_cached(SQL)?;
         let found = statement.query_row(params![kind_of(key), name, key.word(), now_ms], read);
         Ok(found.optional()?)
