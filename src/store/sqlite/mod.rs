@@ -44,6 +44,7 @@ mod schedules;
 mod sequence;
 mod space;
 #[cfg(test)]
+#[path = "../conformance/suite/mod.rs"]
 mod tests;
 mod unknown;
 mod verify;
