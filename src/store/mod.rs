@@ -12,6 +12,8 @@ pub use crate::records::{
     UnrecordedRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
 
+#[cfg(test)]
+mod conformance;
 pub mod decide;
 mod ledger;
 mod opening;

@@ -197,7 +197,7 @@ impl Tx<'_> {
 
     /// Puts rules of no catalogue in force.
     #[cfg(test)]
-    pub(super) fn keep_rules(&self, rules: &Rules) -> Result<()> {
+    pub(in crate::store) fn keep_rules(&self, rules: &Rules) -> Result<()> {
         self.put_rules(rules, None).map(drop)
     }
 

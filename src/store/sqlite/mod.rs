@@ -44,7 +44,6 @@ mod schedules;
 mod sequence;
 mod space;
 #[cfg(test)]
-#[path = "../conformance/suite/mod.rs"]
 mod tests;
 mod unknown;
 mod verify;

@@ -54,10 +54,17 @@ fn the_stricter_of_stored_and_catalogue_terms_applies() {
     ] {
         let mut lab = Lab::new();
         let run = lab.enqueue(|run| (run.guarantee, run.max_attempts) = stored);
-        let sql = format!("UPDATE run SET failures = {failures}, attempts = {failures}");
-        lab.store.connection().unwrap().execute(&sql, []).unwrap();
+        for _ in 0..failures {
+            let failed = lab.claim_one();
+            let again = Verdict::Defer {
+                due_ms: lab.now_ms,
+                failure: true,
+            };
+            lab.end(&failed, again);
+        }
         let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
         let claims = lab.store.write(|tx| {
+            tx.promote(now_ms)?;
             let request = ClaimRequest {
                 worker: WORKER,
                 queues: &["default".into()],

@@ -16,7 +16,7 @@ pub(super) fn use_rules(lab: &mut Lab, rules: &Rules) {
     lab.store.write(|tx| tx.keep_rules(rules)).unwrap();
 }
 
-pub(super) fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
+pub(in crate::store) fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
     claim_knowing(lab, queues, max, &|_| None)
 }
 

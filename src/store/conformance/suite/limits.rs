@@ -148,17 +148,3 @@ fn a_half_open_breaker_does_not_wait_for_a_run_from_before_its_opening() {
     assert_eq!(events[0].change, FlowChange::Closed);
     assert_eq!(claims(&mut lab, 3).len(), 2);
 }
-
-#[test]
-fn running_runs_are_counted_by_an_index_only() {
-    let lab = Lab::new();
-    let conn = lab.store.connection().unwrap();
-    let sql = super::super::flow::RUNNING;
-    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    let rows = statement.query_map([], |row| row.get::<_, String>(3));
-    let plan: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
-    assert_eq!(
-        plan,
-        ["SEARCH run USING COVERING INDEX run_worker (worker>?)"]
-    );
-}

@@ -1,8 +1,8 @@
-//! Claims about the operator's verbs; each with two runs at least, because a statement without WHERE passes with one.
+//! What the verbs promise; each with two runs at least, because a statement without WHERE passes with one.
 
 mod claim;
 mod coalesce;
-mod flow;
+pub(in crate::store) mod flow;
 mod late;
 mod limits;
 mod model;
@@ -14,36 +14,42 @@ mod read;
 mod retry;
 mod room;
 mod sequence;
-mod unusable;
-mod watch;
 mod why;
 
-use std::path::Path;
-use std::time::Duration;
-
-use super::Store;
+use super::Kind;
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
 use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
+use crate::store::conformance::make::Make;
 use crate::store::{
-    Act, ClaimRequest, Claimed, Create, Holder, NewDedup, NewRun, OpenOptions, Outcome,
-    ServedQueue, Turns,
+    Act, ClaimRequest, Claimed, Holder, NewDedup, NewRun, Outcome, ServedQueue, Store, Turns, Tx,
+    WorkerRow,
 };
 
 /// The worker that tests claim for.
-pub(super) const WORKER: WorkerId = WorkerId(1);
+pub(in crate::store) const WORKER: WorkerId = WorkerId(1);
 
-/// A store of its own in a directory that ends with the test, at a time of its own.
-pub(super) struct Lab {
-    pub(super) store: Store,
-    pub(super) now_ms: i64,
+/// A store of its own at a time of its own, with the row of [`WORKER`]. When the test ends, every invariant must hold.
+pub(in crate::store) struct Lab {
+    pub(in crate::store) store: Store,
+    pub(in crate::store) now_ms: i64,
     turns: Turns,
-    dir: tempfile::TempDir,
+    place: Kind,
+    /// Whether the rows are those of verbs alone.
+    pub(in crate::store) is_sound: bool,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.is_sound && !std::thread::panicking() {
+            self.check();
+        }
+    }
 }
 
 /// Somebody, at this time.
-pub(super) fn act(now_ms: i64) -> Act<'static> {
+pub(in crate::store) fn act(now_ms: i64) -> Act<'static> {
     Act {
         by: "ann",
         reason: Some("mending"),
@@ -53,17 +59,21 @@ pub(super) fn act(now_ms: i64) -> Act<'static> {
 }
 
 impl Lab {
-    pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    pub(in crate::store) fn new() -> Self {
+        let place = Kind::make();
+        let mut store = place.open();
+        let row = worker_row(WORKER);
+        store.write(|tx| tx.add_worker(&row)).unwrap();
         Self {
-            store: open(dir.path()),
+            store,
             now_ms: 1_000_000,
             turns: Turns::default(),
-            dir,
+            place,
+            is_sound: true,
         }
     }
 
-    pub(super) fn enqueue(&mut self, change: impl FnOnce(&mut NewRun)) -> RunId {
+    pub(in crate::store) fn enqueue(&mut self, change: impl FnOnce(&mut NewRun)) -> RunId {
         let now_ms = self.now_ms;
         let mut new = new_run("job", now_ms);
         change(&mut new);
@@ -71,7 +81,7 @@ impl Lab {
     }
 
     /// Promotes and claims up to `max` runs.
-    pub(super) fn claim(&mut self, max: usize) -> Vec<Claimed> {
+    pub(in crate::store) fn claim(&mut self, max: usize) -> Vec<Claimed> {
         let now_ms = self.now_ms;
         let turns = &mut self.turns;
         let queues = ["high", "default", "low"].map(ServedQueue::from);
@@ -93,13 +103,13 @@ impl Lab {
     }
 
     /// Claims exactly one run.
-    pub(super) fn claim_one(&mut self) -> Claimed {
+    pub(in crate::store) fn claim_one(&mut self) -> Claimed {
         let mut runs = self.claim(1);
         assert_eq!(runs.len(), 1);
         runs.remove(0)
     }
 
-    pub(super) fn end(&mut self, claimed: &Claimed, verdict: Verdict) -> Outcome {
+    pub(in crate::store) fn end(&mut self, claimed: &Claimed, verdict: Verdict) -> Outcome {
         let now_ms = self.now_ms;
         let code = i32::from(verdict != Verdict::Succeed);
         let holder = Holder {
@@ -136,7 +146,7 @@ impl Lab {
     }
 
     /// Stores a run and lets it die.
-    pub(super) fn dead(&mut self, change: impl FnOnce(&mut NewRun)) -> RunId {
+    pub(in crate::store) fn dead(&mut self, change: impl FnOnce(&mut NewRun)) -> RunId {
         let run = self.enqueue(|new| {
             new.priority = 0;
             change(new);
@@ -147,7 +157,7 @@ impl Lab {
         run
     }
 
-    pub(super) fn state(&self, run: RunId) -> State {
+    pub(in crate::store) fn state(&self, run: RunId) -> State {
         self.store
             .show_run(run, self.now_ms)
             .unwrap()
@@ -156,76 +166,44 @@ impl Lab {
             .state
     }
 
-    /// The counters of every (queue, tenant) must equal what the rows say, and exactly the dead runs have dead letters.
+    /// Every invariant of a store holds.
     #[track_caller]
-    pub(super) fn check(&self) {
-        const DEPTH: &str = "
-            SELECT queue, tenant, ready, delayed, running FROM depth
-            WHERE (ready, delayed, running) <> (0, 0, 0) ORDER BY queue, tenant";
-        const RECOUNT: &str = "
-            SELECT queue, tenant, sum(ready), sum(state = 'waiting' AND NOT ready), sum(state = 'running') FROM run
-            WHERE state IN ('waiting', 'running') GROUP BY queue, tenant ORDER BY queue, tenant";
-        const ODD: &str = "
-            SELECT count(*) FROM dead_letter JOIN run ON run.id = dead_letter.run
-            WHERE closed_ms IS NULL AND state <> 'dead'";
-        const UNEXPLAINED: &str = "
-            SELECT count(*) FROM run WHERE state = 'dead'
-                AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE run = run.id AND closed IS NOT 'retried')";
-        assert_eq!(self.counts(DEPTH), self.counts(RECOUNT));
-        for sql in [ODD, UNEXPLAINED] {
-            let n: i64 = self
-                .store
-                .connection()
-                .unwrap()
-                .query_row(sql, [], |row| row.get(0))
-                .unwrap();
-            assert_eq!(n, 0, "{sql}");
-        }
+    pub(in crate::store) fn check(&self) {
+        assert_eq!(self.store.verify().unwrap(), []);
     }
 
-    fn counts(&self, sql: &str) -> Vec<(String, String, i64, i64, i64)> {
-        let mut statement = self.store.connection().unwrap().prepare(sql).unwrap();
-        let rows = statement.query_map([], |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ))
-        });
-        rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    /// Opens the store once more, as another process does.
+    pub(in crate::store) fn open(&self) -> Store {
+        self.place.open()
     }
 
-    pub(super) fn count_rows(&self, table: &str) -> i64 {
-        let sql = format!("SELECT count(*) FROM {table}");
-        self.store
-            .connection()
-            .unwrap()
-            .query_row(&sql, [], |row| row.get(0))
-            .unwrap()
-    }
-
-    pub(super) fn write<T>(&mut self, body: impl FnOnce(&mut super::Tx<'_>) -> Result<T>) -> T {
+    pub(in crate::store) fn write<T>(&mut self, body: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> T {
         self.store.write(body).unwrap()
     }
 }
 
-pub(super) fn bury() -> Verdict {
+fn worker_row(worker: WorkerId) -> WorkerRow {
+    WorkerRow {
+        worker,
+        pid: 1,
+        pid_start: 1,
+        boot_id: "boot".into(),
+        pid_ns: None,
+        host: "host".into(),
+        uid: 0,
+        queues: "default".into(),
+        slots: 4,
+        started_ms: 0,
+        stop_ms: None,
+        parent: None,
+    }
+}
+
+pub(in crate::store) fn bury() -> Verdict {
     Verdict::Bury {
         reason: Reason::Exhausted,
         failure: true,
     }
-}
-
-fn open(dir: &Path) -> Store {
-    let options = OpenOptions {
-        dir: dir.join("state"),
-        create: Create::IfMissing,
-        busy_wait: Duration::from_secs(20),
-        now_ms: 0,
-    };
-    options.open().unwrap().store
 }
 
 /// A dedup key that counts for a time.
@@ -237,7 +215,7 @@ fn window(key: &str, window_ms: i64) -> NewDedup {
     }
 }
 
-pub(super) fn new_run(job: &str, now_ms: i64) -> NewRun {
+pub(in crate::store) fn new_run(job: &str, now_ms: i64) -> NewRun {
     NewRun {
         job: job.into(),
         queue: "default".into(),

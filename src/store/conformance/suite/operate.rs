@@ -3,7 +3,7 @@
 use super::{Lab, bury};
 use crate::policy::Verdict;
 use crate::run::{RunId, State};
-use crate::store::{DeadFilter, Handled, Outcome, PRIORITY_STEP_MS};
+use crate::store::{DeadFilter, Handled, Outcome};
 
 #[test]
 fn a_waiting_run_is_cancelled_at_once_and_only_that_one() {
@@ -126,16 +126,15 @@ fn a_retried_run_starts_again_and_keeps_its_history() {
     );
     assert_eq!(lab.state(other), State::Dead);
     assert_eq!(lab.store.count_dead(&DeadFilter::default()).unwrap(), 1);
-    let key: i64 = lab
-        .store
-        .connection()
-        .unwrap()
-        .query_row("SELECT order_key FROM run WHERE id = ?1", [run.0], |row| {
-            row.get(0)
-        })
-        .unwrap();
-    assert_eq!(key, now_ms + 7 * PRIORITY_STEP_MS);
-    assert_eq!(lab.claim_one().attempt, 2);
+    // Its place is by its priority and the time of the retry.
+    let before = lab.enqueue(|new| {
+        new.priority = 6;
+        new.due_ms -= 1;
+    });
+    let behind = lab.enqueue(|new| new.priority = 8);
+    let order = [0; 3].map(|_| lab.claim_one());
+    let runs = order.each_ref().map(|claimed| claimed.run);
+    assert_eq!((runs, order[1].attempt), ([before, run, behind], 2));
 }
 
 /// Proves (death): a stale fence changes nothing.

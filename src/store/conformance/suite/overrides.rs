@@ -7,7 +7,7 @@ use crate::flow::{
     Rules, Setting, Subject,
 };
 use crate::policy::Verdict;
-use crate::store::{Act, ResetLimit};
+use crate::store::{Act, ClaimRequest, ResetLimit, Turns};
 
 fn rules(max_running: Option<i64>) -> Rules {
     let mut rules = Rules::default();
@@ -348,8 +348,9 @@ fn the_history_keeps_the_newest_changes_with_user_and_reason() {
     assert_eq!(acts[0].reason.as_deref(), Some("mending"));
     assert_eq!(lab.store.acts("limit", Some("other"), 10).unwrap(), []);
     let many = lab.store.write(|tx| {
-        for _ in 0..1_100 {
-            tx.note_act("queue", "default", "pause", &act)?;
+        for _ in 0..550 {
+            tx.resume_queue("default", false, &act)?;
+            tx.pause_queue("default", &act)?;
         }
         Ok(())
     });
@@ -366,11 +367,22 @@ fn rules_of_a_rolled_back_transaction_are_forgotten() {
     // The rolled back version was read, and the next change gets its number.
     let failed = lab.store.write::<()>(|tx| {
         tx.pause_queue("default", &act)?;
-        assert!(tx.rules(now_ms)?.rules.queues["default"].paused.is_some());
+        let request = ClaimRequest {
+            worker: super::WORKER,
+            queues: &["default".into()],
+            knows: &|_| true,
+            terms: &|_| None,
+            known_after: &|_| None,
+            max: 10,
+            free: 10,
+            is_short: &|_| true,
+        };
+        let claims = tx.claim(&request, &mut Turns::default(), now_ms)?;
+        assert_eq!(claims.runs.len(), 0);
         Err(crate::error::Error::new(crate::error::Kind::Refused, "no"))
     });
     assert!(failed.is_err());
-    let mut other = super::open(lab.dir.path());
+    let mut other = lab.open();
     let setting = Setting {
         key: OverrideKey::MaxRunning,
         value: Some("7".into()),

@@ -51,8 +51,6 @@ fn everything_of_an_ended_run_goes_and_nothing_of_the_others() {
         lab.store.existing(RunId(0), RunId(99)).unwrap(),
         [dead, waiting]
     );
-    let rows = ["payload", "attempt", "dead_letter"].map(|table| lab.count_rows(table));
-    assert_eq!(rows, [2, 1, 1]);
 }
 
 #[test]
@@ -105,7 +103,6 @@ fn a_run_whose_dedup_key_still_refuses_stays() {
     assert_eq!(lab.enqueue(hold), keeper, "the key still refuses");
     lab.now_ms += 60_000;
     assert_eq!(prune(&mut lab, ALL, 10), [keeper.0]);
-    assert_eq!(lab.count_rows("dedup"), 0);
     assert_ne!(lab.enqueue(hold), keeper);
 }
 
@@ -118,7 +115,7 @@ fn request_ids_go_with_the_age_unless_their_run_has_not_ended() {
     lab.write(|tx| tx.note_request("a", "job", done, now_ms));
     lab.write(|tx| tx.note_request("b", "job", waiting, now_ms));
     prune(&mut lab, ALL, 1);
-    assert_eq!(lab.count_rows("request"), 1);
+    assert_eq!(lab.write(|tx| tx.requested("a", "job")), None);
     assert_eq!(
         lab.write(|tx| tx.requested("b", "job")).unwrap().run,
         waiting

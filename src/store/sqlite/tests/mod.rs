@@ -1,0 +1,25 @@
+//! What only SQL can do or see: rows that nobody here wrote, plans of statements, and what is left in the tables.
+
+mod plans;
+mod tables;
+mod unusable;
+mod watch;
+
+pub(super) use crate::store::conformance::on_disk::suite::{Lab, bury, new_run};
+
+use rusqlite::ToSql;
+
+/// What SQLite does for a statement, one step after another.
+fn plan(lab: &Lab, sql: &str, values: &[&dyn ToSql]) -> String {
+    let conn = lab.store.connection().unwrap();
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let rows = statement.query_map(values, |row| row.get::<_, String>(3));
+    let steps: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
+    steps.join("; ")
+}
+
+fn count_rows(lab: &Lab, table: &str) -> i64 {
+    let conn = lab.store.connection().unwrap();
+    let sql = format!("SELECT count(*) FROM {table}");
+    conn.query_row(&sql, [], |row| row.get(0)).unwrap()
+}
