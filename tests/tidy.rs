@@ -9,6 +9,7 @@ use crate::world::World;
 
 mod circles;
 mod columns;
+mod conformance;
 mod papers;
 mod proofs;
 mod words;
@@ -91,7 +92,10 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_test(file: &str) -> bool {
-    file.ends_with("/tests.rs") || file.contains("/tests/") || file == "catalogue/documents.rs"
+    file.ends_with("/tests.rs")
+        || file.contains("/tests/")
+        || file.starts_with("store/conformance/")
+        || file == "catalogue/documents.rs"
 }
 
 fn is_below(file: &str, places: &[&str]) -> bool {

@@ -3,6 +3,11 @@
 //!
 //! Rule: the suite calls verbs of the store only. What needs SQL is tested beside the statements.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "one suite for several kinds of stores"
+)]
+
 mod in_memory;
 mod make;
 pub(super) mod on_disk;

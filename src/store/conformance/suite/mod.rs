@@ -1,7 +1,9 @@
 //! What the verbs promise; each with two runs at least, because a statement without WHERE passes with one.
 
+mod catalogue;
 mod claim;
 mod coalesce;
+mod fences;
 pub(in crate::store) mod flow;
 mod late;
 mod limits;
@@ -9,12 +11,20 @@ mod model;
 mod operate;
 mod order;
 mod overrides;
+mod pauses;
+mod periods;
 mod prune;
 mod read;
+mod recover;
+mod requests;
 mod retry;
 mod room;
+mod schedules;
 mod sequence;
+mod transactions;
+mod waiting;
 mod why;
+mod workers;
 
 use super::Kind;
 use crate::attempt::{Class, Ending, Report, Said};
@@ -82,13 +92,17 @@ impl Lab {
 
     /// Promotes and claims up to `max` runs.
     pub(in crate::store) fn claim(&mut self, max: usize) -> Vec<Claimed> {
+        self.claim_as(WORKER, max)
+    }
+
+    fn claim_as(&mut self, worker: WorkerId, max: usize) -> Vec<Claimed> {
         let now_ms = self.now_ms;
         let turns = &mut self.turns;
         let queues = ["high", "default", "low"].map(ServedQueue::from);
         let claims = self.store.write(|tx| {
             tx.promote(now_ms)?;
             let request = ClaimRequest {
-                worker: WORKER,
+                worker,
                 queues: &queues,
                 knows: &|_| true,
                 terms: &|_| None,

@@ -113,7 +113,7 @@ fn look(lab: &mut Lab, max: usize, waiting: &mut Vec<Known>) -> Result<(), TestC
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     /// Proves (flow): inside a tenant of a queue a run is overtaken only by runs that are due within one minute per
     /// step of priority.

@@ -1,9 +1,9 @@
 //! Lists, filters and counters.
 
 use super::{Lab, act};
-use crate::policy::{PeriodResult, Verdict};
+use crate::policy::Verdict;
 use crate::run::{Reason, RunId, Shown};
-use crate::store::{DeadFilter, PeriodRow, QueueRow, RunFilter};
+use crate::store::{DeadFilter, QueueRow, RunFilter};
 
 fn list(lab: &Lab, change: impl FnOnce(&mut RunFilter)) -> Vec<(i64, Shown)> {
     let mut filter = RunFilter {
@@ -233,36 +233,4 @@ fn a_run_is_shown_inside_the_transaction_that_changes_it() {
         Shown::Ready
     );
     assert_eq!(lab.store.show_run(RunId(99), now_ms).unwrap(), None);
-}
-
-#[test]
-fn two_rows_that_begin_at_one_instant_have_no_last_one() {
-    let mut lab = Lab::new();
-    let row = |period: &str, due_ms: i64| PeriodRow {
-        job: "job".to_owned(),
-        period: period.to_owned(),
-        due_ms,
-        last_period: period.to_owned(),
-        last_due_ms: due_ms,
-        count: 1,
-        business_date: "2027-03-28".to_owned(),
-        result: PeriodResult::Skipped,
-        reason: None,
-        into: None,
-        run: None,
-        version: 1,
-        decided_ms: due_ms,
-    };
-    let mut last_after = |row: PeriodRow| {
-        let last = lab.store.write(|tx| {
-            tx.add_period(&row)?;
-            tx.last_period("job")
-        });
-        last.unwrap().map(|row| row.period)
-    };
-    assert_eq!(last_after(row("01:30", 1)).as_deref(), Some("01:30"));
-    // A clock change skips both times. What is left of a row that was taken apart comes later than its neighbour.
-    assert_eq!(last_after(row("02:30", 2)).as_deref(), Some("02:30"));
-    assert_eq!(last_after(row("02:00", 2)), None);
-    assert_eq!(last_after(row("03:00", 3)).as_deref(), Some("03:00"));
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::periods::{of_period, opened_with};
 use super::{Lab, act, bury};
 use crate::catalogue::Coalesce;
 use crate::error::{Error, Kind, Result};
 use crate::flow::{OverrideKey, QueueRules, Quota, Rules, Setting, TenantRules};
 use crate::policy::Verdict;
-use crate::run::{RunPeriod, State, Trigger};
+use crate::run::{State, Trigger};
 use crate::store::{Act, Enqueued, Handled, NewDedup, NewRun, QueueRow};
 
 /// Queue `default` takes 4, each tenant 2, tenant `big` 3.
@@ -208,17 +209,15 @@ fn periods_retries_and_on_dead_runs_are_never_refused() {
     refused(&mut lab, "default", "acme");
     let now_ms = lab.now_ms;
     // By the calendar, by a dead run, by an operator who tries again.
-    for trigger in [Trigger::Period, Trigger::OnDead] {
-        let mut run = new(&lab, "default", "acme");
-        run.trigger = trigger;
-        assert!(!try_one(&mut lab, &run).unwrap().duplicate);
-    }
+    let mut scheduled = new(&lab, "default", "acme");
+    scheduled.trigger = Trigger::Period;
+    scheduled.period = Some(of_period("2027-03-28T01:00[UTC]", now_ms - 1));
+    opened_with(&mut lab, &scheduled);
+    let mut after_a_death = new(&lab, "default", "acme");
+    after_a_death.trigger = Trigger::OnDead;
+    assert!(!try_one(&mut lab, &after_a_death).unwrap().duplicate);
     let mut by_hand = new(&lab, "default", "acme");
-    by_hand.period = Some(RunPeriod {
-        key: "2027-03-28T02:00[UTC]".into(),
-        scheduled_ms: now_ms,
-        business_date: "2027-03-28".into(),
-    });
+    by_hand.period = Some(of_period("2027-03-28T02:00[UTC]", now_ms));
     assert!(!try_one(&mut lab, &by_hand).unwrap().duplicate);
     let retried = lab
         .store
