@@ -3,7 +3,7 @@
 use super::{Lab, WORKER, worker_row};
 use crate::policy::Verdict;
 use crate::run::WorkerId;
-use crate::store::{Lacking, Tx, WorkerRow};
+use crate::store::{Lacking, WorkerRow};
 
 const OTHER: WorkerId = WorkerId(7);
 const NOBODY: WorkerId = WorkerId(99);
@@ -28,17 +28,18 @@ fn ids(rows: &[WorkerRow]) -> Vec<WorkerId> {
 #[test]
 fn no_id_of_a_worker_is_given_out_twice() {
     let mut lab = lab();
-    let first = lab.write(Tx::next_worker_id);
-    assert!(first > OTHER);
-    assert_eq!(
-        lab.store.worker(first).unwrap().map(|it| it.worker),
-        None,
+    let [first, second] = lab.write(|tx| Ok([tx.next_worker_id()?, tx.next_worker_id()?]));
+    assert!(OTHER < first && first < second);
+    assert!(
+        lab.store.worker(second).unwrap().is_none(),
         "an id alone registers nobody"
     );
-    lab.write(|tx| tx.add_worker(&worker_row(first)));
-    assert!(lab.write(|tx| tx.remove_worker(first)));
-    let second = lab.write(Tx::next_worker_id);
-    assert!(second > first, "also if its worker is gone");
+    lab.write(|tx| tx.add_worker(&worker_row(second)));
+    let third = lab.write(|tx| {
+        tx.remove_worker(second)?;
+        tx.next_worker_id()
+    });
+    assert!(third > second, "also if its worker is gone");
 }
 
 #[test]
