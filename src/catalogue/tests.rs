@@ -90,7 +90,6 @@ fn defaults_are_those_of_the_manual() {
     let catalogue = world.load();
     assert_eq!(catalogue.path, world.path("jobs.toml"));
     assert_eq!(catalogue.timezone, None);
-    assert_eq!(catalogue.store.path, None);
     assert_eq!(catalogue.store.min_free, 1 << 30);
     assert_eq!(
         catalogue.store.retention,
@@ -330,12 +329,11 @@ leftovers = "allow"
 
 #[test]
 fn relative_paths_start_at_the_main_file() {
-    let world = World::new("[store]\npath = \"state\"\n");
+    let world = World::new("");
     let jobs =
         "[job.x]\ncommand = [\"./bin/x\"]\ncwd = \"work\"\nsecrets = { K = { file = \"key\" } }\n";
     world.write("jobs.d/x.toml", jobs);
     let catalogue = world.load();
-    assert_eq!(catalogue.store.path, Some(world.path("state")));
     let job = &catalogue.jobs["x"];
     let Command::Argv(argv) = &job.command else {
         panic!("{:?}", job.command)

@@ -184,13 +184,6 @@ impl Screen {
         }
     }
 
-    /// Prints a notice on standard error; only with `-v`.
-    pub fn detail(&mut self, text: &str) {
-        if self.verbose {
-            print_error_line(&safe::line(text));
-        }
-    }
-
     /// Prints a warning on standard error, also with `-q`.
     pub fn warn(&mut self, text: &str) {
         let word = if self.color_err {

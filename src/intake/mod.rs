@@ -7,7 +7,7 @@ mod id;
 mod line;
 mod text;
 
-pub use id::{MadeId, REQUEST_ID_MAX, check_request_id};
+pub use id::{MadeId, check_request_id};
 pub use line::{Line, LineError, payload_of};
 pub use text::trace_context;
 

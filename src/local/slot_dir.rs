@@ -3,10 +3,9 @@
 //! Rule: a command may have left anything here. No link is followed, nothing blocks, and entries that cannot be removed are moved away.
 //! An unused directory costs only a few system calls.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
@@ -28,7 +27,6 @@ pub struct SlotDir {
     path: PathBuf,
     root: OwnedFd,
     dir: PathBuf,
-    dir_c: CString,
     output: PathBuf,
     payload: PathBuf,
 }
@@ -46,7 +44,6 @@ impl SlotDir {
             root: open_root(local, &name)?,
             local: local.clone(),
             name,
-            dir_c: CString::new(dir.as_os_str().as_bytes())?,
             dir,
             output: path.join("output"),
             payload: path.join("payload"),
@@ -57,11 +54,6 @@ impl SlotDir {
     /// `JOBCTL_RUN_DIR`, empty at the start of each attempt.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// [`SlotDir::dir`] as a C string.
-    pub fn dir_c(&self) -> &CStr {
-        &self.dir_c
     }
 
     /// `JOBCTL_RUN_OUTPUT`, which the command may write.

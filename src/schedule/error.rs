@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// The key of the catalogue that an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is the key of the same name")]
+#[allow(missing_docs, reason = "each is the key of the same name")]
 pub enum Field {
     Cron,
     Every,

@@ -77,7 +77,6 @@ fn run() -> RunFacts {
         attempts: 0,
         failures: 0,
         max_attempts: 3,
-        crashes: 0,
         limited: false,
         worker: None,
         attempt: None,
