@@ -119,6 +119,23 @@ fn source(wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (String, String
     all.filter(move |(file, _)| !is_test(file) && wanted(file))
 }
 
+/// The names of the modules that a file of `src` declares.
+fn modules(file: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("src").join(file)).expect("a file");
+    let names = text.lines().filter_map(|line| {
+        let name = line.trim_start_matches("pub ").strip_prefix("mod ")?;
+        name.strip_suffix(';')
+    });
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn dead_code_is_looked_for_in_every_module() {
+    let mut closed = modules("closed.rs");
+    closed.retain(|name| name != "program");
+    assert_eq!(closed, modules("lib.rs"));
+}
+
 #[test]
 fn the_core_does_nothing() {
     nowhere(

@@ -12,9 +12,9 @@ use crate::schedule::Period;
 use crate::store::{PeriodRow, Settings, Store};
 
 use super::change::replace;
+use super::coverage::{Version, covering_rows, defect, versions};
 use super::open::{Wanted, period_run};
 use super::stretch::{Split, split};
-use super::told::{Version, covering_rows, defect, versions};
 
 /// A request to run a period.
 #[derive(Debug, Clone, Copy)]

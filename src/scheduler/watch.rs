@@ -20,9 +20,9 @@ use crate::process::signals::SignalPipe;
 use crate::store::{OpenOptions, Opened};
 
 use super::control::{Action, Control, Event};
-use super::hands::StoreThread;
-use super::house::Housekeeper;
+use super::housekeeper::Housekeeper;
 use super::planner::{Planner, guard_of};
+use super::store_thread::StoreThread;
 use super::timer::Timer;
 use super::work::Loaded;
 use super::{Counts, Reload};
