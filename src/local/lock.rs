@@ -131,7 +131,7 @@ pub fn holder(path: &Path) -> Option<Holder> {
     })
 }
 
-/// Whether a process holds the exclusive lock on a file, by what the kernel tells of its descriptors.
+/// Whether a process holds the exclusive lock on a file, by what the kernel shows of its descriptors.
 pub fn holds(pid: i32, lock: &Path) -> bool {
     let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
     let Ok(file) = fs::symlink_metadata(lock) else {

@@ -106,7 +106,7 @@ impl Registration<'_> {
             .is_none_or(|ns| ns != 0 && ns == pid_namespace())
     }
 
-    /// Whether its numbers are those that we see, or nobody's any more because the host was booted since.
+    /// Whether its numbers are those that we see, or are unused because the host was booted since.
     pub fn is_ours(&self) -> bool {
         self.is_of_this_boot() == Some(true) && self.is_in_our_namespace()
     }

@@ -67,7 +67,7 @@ impl Local {
         file.is_ok_and(|file| lock::is_locked(&file) == Some(true))
     }
 
-    /// Whether this process holds the lock of a worker, by what the kernel tells of its descriptors.
+    /// Whether this process holds the lock of a worker, by what the kernel shows of its descriptors.
     pub fn holds_lock(&self, pid: i32, worker: WorkerId) -> bool {
         lock::holds(pid, &self.lock_path(worker))
     }
