@@ -61,7 +61,7 @@ impl SlotDir {
         &self.output
     }
 
-    /// `JOBCTL_RUN_PAYLOAD_FILE`, there if the run has a payload.
+    /// `JOBCTL_RUN_PAYLOAD_FILE`; it exists if the run has a payload.
     pub fn payload(&self) -> &Path {
         &self.payload
     }
@@ -85,7 +85,7 @@ impl SlotDir {
         let _ = work.and_then(|work| work.remove_dir(&self.name));
     }
 
-    /// Whether the path still names the directory that we hold: a command may have moved it with its parents.
+    /// Whether the path still names the open directory: a command may have moved it with its parents.
     fn is_in_place(&self) -> bool {
         let held = rustix::fs::fstat(&self.root);
         let named = rustix::fs::lstat(&self.path);
@@ -163,7 +163,7 @@ impl AsFd for SlotDir {
 fn open_root(local: &Local, name: &str) -> io::Result<OwnedFd> {
     let work = local.open()?.make_dir(WORK)?;
     let root = work.make_dir(name).or_else(|_| {
-        // Another entry has that name; a command may have made it.
+        // Another entry has that name; a command may have created it.
         work.remove_tree(name)?;
         work.make_dir(name)
     })?;
