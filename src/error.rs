@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::advice::Text;
+
 /// Category of an error, for calling scripts. The number is the exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -56,7 +58,7 @@ pub struct Error {
     /// What failed, without the leading `error:`.
     pub message: String,
     /// What to do, without the leading `hint:`.
-    pub hint: Option<String>,
+    pub hint: Option<Text>,
     /// For [`Kind::TryAgain`]: when to retry, in milliseconds from now.
     pub retry_after_ms: Option<i64>,
     /// Cause of a failure of the store, if known.
@@ -83,7 +85,7 @@ impl Error {
 
     /// Sets the hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Text>) -> Self {
         self.hint = Some(hint.into());
         self
     }

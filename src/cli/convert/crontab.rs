@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::advice::Text;
 use crate::cli::Context;
 use crate::crontab::{Surroundings, import};
 use crate::error::{Error, Kind};
@@ -83,7 +84,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
 fn timezone(args: &Args, zones: &Zones) -> Result<(String, bool), Error> {
     if let Some(name) = &args.timezone {
         zones.zone(name).map_err(|wrong| Error {
-            hint: wrong.hint,
+            hint: wrong.hint.map(Text::from),
             ..Error::new(Kind::Usage, wrong.message)
         })?;
         return Ok((name.clone(), true));
