@@ -200,10 +200,10 @@ impl Writer<'_> {
     }
 
     fn end(self, system: bool) -> Draft {
-        let heading = self.surroundings.heading.iter();
-        let mut text: String = heading
-            .map(|line| format!("# {}\n", comment(line)))
-            .collect();
+        let mut text = String::new();
+        for line in self.surroundings.heading {
+            let _ = writeln!(text, "# {}", comment(line));
+        }
         text.push_str("\n[defaults]\n");
         let settings = self.defaults.unwrap_or(self.settings);
         text.push_str(&settings.as_defaults(self.surroundings.timezone));

@@ -35,11 +35,7 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
 fn turn(store: &Store) -> Finding {
     match store.blocking_writer(super::place::PATIENCE) {
         Ok(None) => Finding::ok("writers", "no process blocks the others"),
-        Ok(Some(error)) => {
-            let hint = hint_of(&error).unwrap_or_default();
-            Finding::error("writers", error.message, hint)
-        }
-        Err(error) => {
+        Ok(Some(error)) | Err(error) => {
             let hint = hint_of(&error).unwrap_or_default();
             Finding::error("writers", error.message, hint)
         }
