@@ -7,6 +7,7 @@
 
 extern crate self as jobctl;
 
+mod advice;
 mod attempt;
 mod catalogue;
 mod cli;

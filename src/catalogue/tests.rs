@@ -777,7 +777,7 @@ fn a_failed_load_is_exit_78_with_the_first_complaint() {
         error.message,
         format!("the catalogue cannot be used: {path}:3:1: unknown key `timeuot`")
     );
-    assert_eq!(error.hint.as_deref(), Some("did you mean `timeout`?"));
+    assert_eq!(error.hint, Some("did you mean `timeout`?".into()));
     world.write("jobs.toml", "a = 1\nb = 2\n");
     let error = Error::from(Catalogue::load(&world.path("jobs.toml")).expect_err("wrong"));
     assert_eq!(

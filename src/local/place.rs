@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Local;
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind, Result};
 use crate::owned::{self, Facts, Flaw, Wanted, judge, user_name};
 
@@ -79,7 +80,12 @@ pub fn no_store(dir: &Path) -> Error {
         Kind::Unavailable,
         format!("there is no store in `{}`", dir.display()),
     )
-    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`")
+    .hint(
+        Text::from(Advice::Enqueue)
+            .and(" and ")
+            .and(Advice::StartWorker(None))
+            .and(" create it; or name another with `--store`"),
+    )
 }
 
 fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
@@ -89,19 +95,21 @@ fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
     );
     let hint = match flaw {
         Flaw::Foreign(uid) => as_owner(uid),
-        Flaw::Open(_) => format!(
+        Flaw::Open(_) => Text::from(format!(
             "a store belongs to one user: `chmod -R go= {}`",
             dir.display()
-        ),
-        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--store`".to_owned(),
+        )),
+        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--store`".into(),
     };
     Error::new(Kind::Permission, message).hint(hint)
 }
 
 /// The hint for a user who does not own the store.
-pub fn as_owner(uid: u32) -> String {
+pub fn as_owner(uid: u32) -> Text {
     let user = user_name(uid).unwrap_or_else(|| format!("'#{uid}'"));
-    format!("run as its owner: `sudo -u {user} jobctl ..`, or name another with `--store`")
+    Text::from("run as its owner: ")
+        .and(Advice::AsUser(user))
+        .and(", or name another with `--store`")
 }
 
 /// Network file systems, by their magic numbers in statfs(2).
