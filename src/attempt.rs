@@ -1,4 +1,4 @@
-//! What one attempt was: its process, how it was told to stop, how it ended, and what the command said about itself.
+//! What one attempt was: its process, how it was stopped, how it ended, and what the command said about itself.
 //!
 //! Rule: an [`Ending`] is a fact; what it means for the run is decided in `policy`.
 
@@ -26,7 +26,7 @@ pub struct Mark {
     pub process: Option<Spawned>,
 }
 
-/// What a slot can be told about its attempt.
+/// A command to a slot about its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopCommand {
     /// The run was cancelled: SIGTERM, grace, SIGKILL.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::advice::Text;
+
 /// Category of an error, for calling scripts. The number is the exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -56,7 +58,7 @@ pub struct Error {
     /// What failed, without the leading `error:`.
     pub message: String,
     /// What to do, without the leading `hint:`.
-    pub hint: Option<String>,
+    pub hint: Option<Text>,
     /// For [`Kind::TryAgain`]: when to retry, in milliseconds from now.
     pub retry_after_ms: Option<i64>,
     /// Cause of a failure of the store, if known.
@@ -83,7 +85,7 @@ impl Error {
 
     /// Sets the hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Text>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -174,9 +176,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The candidate most similar to `name`, if it is similar enough for a typing error; of several the first.
+/// The candidate most similar to `name`, ignoring case, if it is similar enough for a typing error; of several the first.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name: Vec<char> = name.chars().collect();
+    let letters = |text: &str| -> Vec<char> {
+        let all = text.chars();
+        all.map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    let name = letters(name);
     let mut limit = (name.len() / 3).clamp(1, 3);
     let mut found = None;
     for candidate in candidates {
@@ -184,7 +190,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         if candidate.chars().count().abs_diff(name.len()) > limit {
             continue;
         }
-        let Some(distance) = edit_distance(&name, candidate, limit) else {
+        let Some(distance) = edit_distance(&name, &letters(candidate), limit) else {
             continue;
         };
         found = Some(candidate);
@@ -198,8 +204,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// Optimal string alignment distance (insertions, deletions, substitutions and swaps of neighbours) if it is within `limit`.
-fn edit_distance(a: &[char], b: &str, limit: usize) -> Option<usize> {
-    let b: Vec<char> = b.chars().collect();
+fn edit_distance(a: &[char], b: &[char], limit: usize) -> Option<usize> {
     let mut before = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
     let mut row = vec![0; b.len() + 1];
@@ -247,6 +252,7 @@ mod tests {
         assert_eq!(nearest("sned-email", names), Some("send-email"));
         assert_eq!(nearest("thumbnail", names), None);
         assert_eq!(nearest("dump", names), Some("dump"));
+        assert_eq!(nearest("BILLING", names), Some("billing"));
         assert_eq!(nearest("", names), None);
     }
 

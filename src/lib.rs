@@ -2,6 +2,7 @@
 //!
 //! The library holds everything; the binary parses, dispatches and reports. See `ARCHITECTURE.md` for the map.
 
+pub mod advice;
 pub mod attempt;
 pub mod catalogue;
 pub mod cli;

@@ -7,7 +7,7 @@ use jobctl::cli::{self, Context, Screen};
 use jobctl::error::Kind;
 use jobctl::process::{spawn, wrapper};
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     cli::report_panics();
     cli::survive_file_limits();
     spawn::reset_sigchld();

@@ -43,6 +43,7 @@ macro_rules! words {
 
         impl $name {
             /// All values, in the order of the documentation.
+            #[allow(dead_code, reason = "not each vocabulary needs it")]
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The word used in SQL, JSON, the catalogue and on the terminal.
@@ -51,6 +52,7 @@ macro_rules! words {
             }
 
             /// The value that this word names.
+            #[allow(dead_code, reason = "as above")]
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
             }

@@ -81,16 +81,16 @@ const NEVER: &[(&str, &str)] = &[
     ("a period with a run says so", "
         SELECT id FROM period WHERE (result IN ('opened', 'caught_up')) <> (run IS NOT NULL)"),
     ("a run works one period", "SELECT run FROM period WHERE run IS NOT NULL GROUP BY run HAVING count(*) > 1"),
-    ("every run of the calendar is told", "
+    ("every run of the calendar is recorded", "
         SELECT id FROM run WHERE trigger = 'period' AND NOT EXISTS (
             SELECT 1 FROM period WHERE run = run.id AND job = run.job AND period = run.period)"),
     ("a request id stands for a run of its job", "
         SELECT run.id FROM request JOIN run ON run.id = request.run WHERE run.job <> request.job"),
-    ("whoever owns a run is a worker", "
+    ("the owner of a run is a worker", "
         SELECT id FROM run WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)"),
     ("a run has a payload or says that it has none", "
         SELECT id FROM run WHERE has_payload <> EXISTS (SELECT 1 FROM payload WHERE run = run.id)"),
-    ("nothing tells of a run that is not there", "
+    ("no row names a run that is not there", "
         SELECT run FROM (SELECT run FROM payload UNION ALL SELECT run FROM attempt UNION ALL SELECT run FROM dead_letter)
         WHERE run NOT IN (SELECT id FROM run)"),
     ("a period has the rule that it came from", "

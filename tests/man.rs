@@ -84,7 +84,7 @@ problems, and warns about directories above that a group can write.
 Other users call it as its owner: \fBsudo \-u\fR \fIOWNER\fR \fBjobctl\fR ..
 If root uses the store of another user, jobctl first opens the files that the arguments name (\fB\-\-from\fR, \fB\-\-payload @\fR\fIFILE\fR),
 then permanently switches to the owner and the owner\(aqs groups, and only then reads the catalogue and opens the store.
-If a user\(aqs catalogue names the store directory, root acts as that user, whoever owns the directory.
+If a user\(aqs catalogue names the store directory, root acts as that user, also if another user owns the directory.
 \fBjobctl run\-worker\fR, \fBjobctl schedule\fR and \fBjobctl run\fR, which start commands or serve others, refuse to do this.
 The groups are those of \fI/etc/passwd\fR and \fI/etc/group\fR; for a user that is not in these files, the group of the directory.
 "#;
@@ -242,7 +242,7 @@ fn the_manual_pages_are_those_of_the_real_options() {
 }
 
 #[test]
-#[ignore = "writes man/*.1 anew"]
+#[ignore = "rewrites man/*.1"]
 fn regenerate_man_pages() {
     for (name, page) in pages() {
         fs::write(directory().join(name), page).expect("a page is written");

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::world::World;
 
-/// Adds to the wall clock of whatever loads it as many seconds as stand in a file, read anew each time.
+/// Adds to the wall clock of the program that loads it as many seconds as a file says, which is read each time.
 const SHIFT: &str = r#"
 #define _GNU_SOURCE
 #include <errno.h>
@@ -49,7 +49,7 @@ pub(crate) fn begin(world: &mut World) {
 
 /// The wall clock is so many seconds ahead.
 pub(crate) fn by(world: &World, seconds: i64) {
-    // Whoever reads it sees the number before or this one.
+    // A reader sees the number before or this one.
     let new = world.root().join("shift.new");
     std::fs::write(&new, seconds.to_string()).expect("a number");
     std::fs::rename(&new, world.root().join("shift")).expect("it is in place");

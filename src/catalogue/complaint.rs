@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind};
 use crate::units::visible;
 
@@ -169,11 +170,8 @@ impl From<LoadError> for Error {
             .filter(|c| c.level == Level::Error)
             .collect();
         let hint = match errors[..] {
-            [only] => only.hint.as_deref().map(safe),
-            _ => Some(format!(
-                "`jobctl check {}` shows all",
-                failed.path.display()
-            )),
+            [only] => only.hint.as_deref().map(|hint| Text::from(safe(hint))),
+            _ => Some(Text::from(Advice::CheckCatalogue(failed.path.clone())).and(" shows all")),
         };
         let error = Error::new(Kind::Config, failed.to_string());
         let error = match hint {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Catalogue, known_keys};
+use super::Catalogue;
+use super::keys::known_keys;
 
 const EXAMPLE: &str = include_str!("../../jobs.toml.example");
 const MANUAL: &str = include_str!("../../man/jobctl.toml.5");

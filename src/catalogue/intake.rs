@@ -276,7 +276,7 @@ mod tests {
         for (given, message, hint) in table {
             let error = resolve(given).expect_err(message);
             assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
-            let given = error.hint.unwrap_or_default();
+            let given = error.hint.and_then(|hint| hint.plain()).unwrap_or_default();
             assert!(given.starts_with(hint), "{given}");
         }
         assert!(resolve(&[("to", &large[1..])]).is_ok());

@@ -121,7 +121,8 @@ pub(super) fn rlimits() -> Vec<&'static str> {
 }
 
 /// Every known key as `(section, path inside it)`, with `NAME` for free names: `("job.NAME", "retry.attempts")`.
-pub fn known_keys() -> Vec<(&'static str, String)> {
+#[cfg(test)]
+pub(super) fn known_keys() -> Vec<(&'static str, String)> {
     let resources = rlimits();
     let groups: [(&str, &str, &[&str]); 21] = [
         ("defaults", "", &[TIMEZONE]),

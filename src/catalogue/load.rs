@@ -108,7 +108,7 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
     let timezone = defaults
         .as_ref()
         .and_then(|table| table.get(keys::TIMEZONE));
-    let store = settings::store(section("store", keys::STORE).as_ref(), context);
+    let store = settings::store(section("store", keys::STORE).as_ref());
     let worker = settings::worker(section("worker", keys::WORKER).as_ref());
     let queue_sections = named(roots, "queue");
     let queues = flow::queues(&queue_sections, context);
@@ -136,7 +136,6 @@ fn walk(roots: &[Table<'_>], context: &Context) -> Catalogue {
             .into_iter()
             .map(|(name, read)| (name, Arc::new(read.job)))
             .collect(),
-        calendars,
     }
 }
 

@@ -40,14 +40,13 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Class;
 use crate::flow::{JobRules, LimitRules, QueueRules, Tenants};
 use crate::run::Guarantee;
-use crate::schedule::{Calendar, Rule, Zones};
+use crate::schedule::{Rule, Zones};
 
 pub use alike::{Coalesce, Dedup, DedupWhile, OnDuplicate, Sequence, SequenceOnDead};
 pub use complaint::{Complaint, Excerpt, Level, LoadError};
 pub use environment::refused_variable;
 pub use file::{Stamp, stamp};
 pub use intake::{PARAM_MAX, PAYLOAD_MAX, check_dedup_key, check_sequence_key};
-pub use keys::known_keys;
 pub use template::KEY_MAX;
 pub use trust::FILE_MAX;
 
@@ -72,8 +71,6 @@ pub struct Catalogue {
     pub limits: BTreeMap<String, LimitRules>,
     /// `[tenants]`
     pub tenants: Tenants,
-    /// `[calendar.*]`
-    pub calendars: BTreeMap<String, Arc<Calendar>>,
     /// `[job.*]`
     pub jobs: BTreeMap<String, Arc<Job>>,
 }
@@ -96,8 +93,6 @@ impl Catalogue {
 /// `[store]`
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
-    /// Store directory, absolute.
-    pub path: Option<PathBuf>,
     /// Free bytes of the file system below which enqueue refuses the least important queues.
     pub min_free: u64,
     /// Bytes in use in the database from which on enqueue refuses all queues; from nine tenths on, the least important ones.

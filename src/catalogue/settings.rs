@@ -163,14 +163,15 @@ fn timezone(value: &Value<'_>, context: &Context) -> Option<Tz> {
 }
 
 /// `[store]`
-pub(super) fn store(table: Option<&Table<'_>>, context: &Context) -> StoreSettings {
+pub(super) fn store(table: Option<&Table<'_>>) -> StoreSettings {
     let get = |key| table.and_then(|table| table.get(key));
     let retention = table.and_then(|table| table.table("retention", keys::RETENTION));
     let within = |key| retention.as_ref().and_then(|table| table.get(key));
+    // Only checked here: a command needs it before it reads a catalogue (`cli::store_section`).
+    if let Some(path) = get("path") {
+        path.filled_text();
+    }
     StoreSettings {
-        path: get("path")
-            .and_then(|v| v.filled_text())
-            .map(|text| context.path(text)),
         min_free: get("min_free")
             .and_then(|v| v.size(SIZE_MAX))
             .unwrap_or(MIN_FREE),

@@ -56,7 +56,8 @@ impl Template {
         Ok(Self(segments))
     }
 
-    /// The text with every placeholder replaced by its value; a missing value is empty.
+    /// The text with every placeholder replaced by its value. A missing value is empty: parameters were checked before, so it is that
+    /// of an optional one without a default.
     pub fn expand(&self, values: &BTreeMap<String, String>) -> String {
         let mut expanded = String::new();
         for segment in &self.0 {

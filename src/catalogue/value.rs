@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::source::Place;
+use crate::advice::Text;
 use crate::error::{Error, nearest};
 use crate::units::{self, shown};
 
@@ -56,7 +57,9 @@ impl<'a> Value<'a> {
 
     /// Adds an error with the message and the hint of a parser.
     pub(super) fn wrong(&self, error: &Error) {
-        let hint = error.hint.clone().unwrap_or_default();
+        // Parsers of values advise only how to write them.
+        let hint = error.hint.as_ref().and_then(Text::plain);
+        let hint = hint.unwrap_or_default();
         self.place
             .error(format!("`{}`: {}", self.name(), error.message), hint);
     }

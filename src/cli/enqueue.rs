@@ -181,7 +181,7 @@ fn settle(
     let details = serde_json::Map::from_iter([("request_id".to_owned(), json!(id))]);
     let hint = format!("repeat it with `--request-id {id}`: it will not be stored twice");
     Err(Error {
-        hint: Some(hint),
+        hint: Some(hint.into()),
         ..error
     }
     .details(details))

@@ -153,8 +153,8 @@ mod tests {
             (Kind::NotFound, "unknown job `billng`")
         );
         assert_eq!(
-            error.hint.as_deref(),
-            Some("did you mean `billing`? `jobctl jobs list` shows all 2")
+            error.hint,
+            Some("did you mean `billing`? `jobctl jobs list` shows all 2".into())
         );
     }
 
@@ -180,8 +180,8 @@ mod tests {
         assert_eq!(states("waiting").unwrap().len(), 4);
         assert_eq!(states("dead").unwrap(), [Shown::Dead]);
         assert_eq!(
-            states("raedy").unwrap_err().hint.unwrap(),
-            "did you mean `ready`?"
+            states("raedy").unwrap_err().hint,
+            Some("did you mean `ready`?".into())
         );
     }
 }

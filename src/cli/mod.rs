@@ -3,6 +3,7 @@
 //! Rule: commands decide nothing that the store or the core decides, and print only through [`Screen`].
 
 mod act;
+pub mod advice;
 mod calendar;
 mod change_words;
 mod check;

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use serde_json::{Map, Value, json};
 
 use super::global::{Color, Global};
-use super::{Paint, Table, safe};
+use super::{Paint, Table, advice, safe};
 use crate::document;
 use crate::error::{Error, Kind, os_words};
 use crate::process::wrapper::Failed;
@@ -184,13 +184,6 @@ impl Screen {
         }
     }
 
-    /// Prints a notice on standard error; only with `-v`.
-    pub fn detail(&mut self, text: &str) {
-        if self.verbose {
-            print_error_line(&safe::line(text));
-        }
-    }
-
     /// Prints a warning on standard error, also with `-q`.
     pub fn warn(&mut self, text: &str) {
         let word = if self.color_err {
@@ -246,7 +239,7 @@ impl Screen {
         let ours = error.downcast_ref::<Error>();
         let kind = ours.map_or(Kind::Failed, |error| error.kind);
         let message = format!("{error:#}");
-        let hint = ours.and_then(|error| error.hint.as_deref());
+        let hint = ours.and_then(advice::hint_of);
         if self.json {
             let mut body = Map::new();
             body.insert("error".into(), json!(message));
@@ -271,7 +264,7 @@ impl Screen {
             };
             print_error_line(&format!("{word} {}", safe::lines(&message)));
             if let Some(hint) = hint {
-                print_error_line(&format!("hint: {}", safe::lines(hint)));
+                print_error_line(&format!("hint: {}", safe::lines(&hint)));
             }
         }
         kind.exit_code()

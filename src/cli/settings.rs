@@ -195,7 +195,7 @@ mod tests {
         ] {
             let error = read(&[text], keys).unwrap_err();
             assert_eq!((error.kind, error.message.as_str()), (Kind::Usage, message));
-            assert_eq!(error.hint.as_deref(), Some(hint), "{text}");
+            assert_eq!(error.hint, Some(hint.into()), "{text}");
         }
         for text in [
             "concurrency=",

@@ -9,6 +9,7 @@ use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Cli, Screen, command, quick};
+use crate::advice::Text;
 use crate::error::{Error, Kind};
 use crate::units::shown;
 
@@ -101,7 +102,7 @@ fn usage(error: &clap::Error) -> Error {
     }
 }
 
-fn hint(error: &clap::Error) -> Option<String> {
+fn hint(error: &clap::Error) -> Option<Text> {
     if let Some(source) = std::error::Error::source(error)
         && let Some(ours) = source.downcast_ref::<Error>()
     {
@@ -110,25 +111,20 @@ fn hint(error: &clap::Error) -> Option<String> {
     for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand] {
         if let Some(near) = error.get(kind) {
             let near = words(near);
-            return Some(format!(
-                "did you mean `{}`?",
-                near.split(' ').next().unwrap_or(&near)
-            ));
+            let near = near.split(' ').next().unwrap_or(&near);
+            return Some(format!("did you mean `{near}`?").into());
         }
     }
     for kind in [ContextKind::ValidValue, ContextKind::ValidSubcommand] {
         let valid = error.get(kind).map(words).unwrap_or_default();
         if !valid.is_empty() {
-            return Some(format!("use one of {valid}"));
+            return Some(format!("use one of {valid}").into());
         }
     }
     let usage = error.render().to_string();
     let usage = usage.lines().find_map(|line| line.strip_prefix("Usage:"))?;
-    let usage = usage.split_whitespace();
-    Some(format!(
-        "call it as `{}`",
-        usage.collect::<Vec<_>>().join(" ")
-    ))
+    let usage: Vec<&str> = usage.split_whitespace().collect();
+    Some(format!("call it as `{}`", usage.join(" ")).into())
 }
 
 /// Names in backquotes, separated by commas.

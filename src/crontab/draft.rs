@@ -33,17 +33,6 @@ pub struct Leftover {
     pub message: String,
 }
 
-const HEADING: &str = "
-# Review it before using it: `jobctl --catalogue FILE check`, and `jobctl --catalogue FILE next` shows when the jobs will run.
-# What is different from cron:
-# - a period that was missed, with the machine off, is caught up until the next one is due; `catch_up = \"none\"` skips it;
-# - while a run of a job continues, one more waits; cron starts a second beside it, as `overlap = \"allow\"` does;
-# - a command starts in a directory of its run; cron starts it in the home directory: set `cwd`;
-# - output is stored with the run (`jobctl runs logs`), not mailed.
-
-[defaults]
-";
-
 const SEVERAL_USERS: &str = "
 # Each user of the crontab has a queue. A store belongs to one user, so split this draft: each user needs a catalogue with the
 # jobs of its queue, a store, a worker and a scheduler of its own. Below are the settings of one worker unit for each user.
@@ -211,11 +200,11 @@ impl Writer<'_> {
     }
 
     fn end(self, system: bool) -> Draft {
-        let mut text = format!(
-            "# A draft, made by `jobctl import crontab` from {}.",
-            comment(self.surroundings.source)
-        );
-        text.push_str(HEADING);
+        let mut text = String::new();
+        for line in self.surroundings.heading {
+            let _ = writeln!(text, "# {}", comment(line));
+        }
+        text.push_str("\n[defaults]\n");
         let settings = self.defaults.unwrap_or(self.settings);
         text.push_str(&settings.as_defaults(self.surroundings.timezone));
         if system && !self.users.is_empty() {

@@ -16,8 +16,8 @@ pub use draft::{Draft, Leftover};
 /// Context of a crontab that its text does not contain.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
-    /// Name of the source, for the heading.
-    pub source: &'a str,
+    /// Lines that the draft begins with, as comments: where it comes from, and how to go on with it.
+    pub heading: &'a [String],
     /// Time zone of the machine that runs the crontab, which cron uses implicitly.
     pub timezone: &'a str,
     /// The time zone data.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 pub use flow::{act, job_breaker, limit, queue, queue_flow};
 
+use crate::advice::Text;
 use crate::catalogue::{
     BackoffKind, Coalesce, Command, Job, OnDuplicate, Pattern, Schedule, Secret, Template,
 };
@@ -372,15 +373,20 @@ fn secret_source(secret: &Secret) -> Value {
     }
 }
 
-/// The explanation of `runs why`.
-pub fn why(place: &Place, run: Option<&RunFacts>, answer: &Answer) -> Value {
+/// The explanation of `runs why`, with these words for its texts.
+pub fn why(
+    place: &Place,
+    run: Option<&RunFacts>,
+    answer: &Answer,
+    words: impl Fn(&Text) -> String,
+) -> Value {
     let gate = |gate: &Gate| {
         json!({
             "gate": gate.name,
             "open": gate.open,
-            "detail": gate.detail,
+            "detail": words(&gate.detail),
             "until": maybe_time(gate.until_ms),
-            "hint": gate.hint,
+            "hint": gate.hint.as_ref().map(&words),
         })
     };
     json!({
@@ -390,7 +396,7 @@ pub fn why(place: &Place, run: Option<&RunFacts>, answer: &Answer) -> Value {
         "tenant": some_text(&place.tenant),
         "state": run.map(|run| run.state),
         "answer": answer.sentence,
-        "hint": answer.hint,
+        "hint": answer.hint.as_ref().map(&words),
         "gates": answer.gates.iter().map(gate).collect::<Vec<_>>(),
         "expected_start": maybe_time(answer.expected_start_ms),
         "not_before": maybe_time(answer.not_before_ms),

@@ -3,6 +3,7 @@
 use serde_json::{Map, json};
 
 use super::subject::Subject;
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind};
 use crate::units::format_duration;
 
@@ -56,14 +57,18 @@ impl Full {
         let (kind, name) = (subject.kind(), subject.name());
         let retry_after_ms = self.retry_after_ms(now_ms);
         let raise = match subject {
-            Subject::Queue(_) => format!("`jobctl queues set {name} max_waiting=N`"),
-            _ => format!("`max_waiting` in `[tenants]` or `[tenants.{name}]`"),
+            Subject::Queue(_) => Advice::SetMaxWaiting(name.to_owned()).into(),
+            _ => Text::from(format!(
+                "`max_waiting` in `[tenants]` or `[tenants.{name}]`"
+            )),
         };
         let details = Map::from_iter([
             ("full".to_owned(), json!(subject.to_string())),
             ("waiting".to_owned(), json!(waiting)),
             ("max_waiting".to_owned(), json!(max)),
         ]);
+        // Whole seconds, for people.
+        let wait = format_duration(retry_after_ms.saturating_add(999) / 1_000 * 1_000);
         Error::new(
             Kind::TryAgain,
             format!(
@@ -71,11 +76,11 @@ impl Full {
                 waiting_words(*waiting, *max)
             ),
         )
-        .hint(format!(
-            "try again in {}; {raise} raises it",
-            // Whole seconds, for people.
-            format_duration(retry_after_ms.saturating_add(999) / 1_000 * 1_000)
-        ))
+        .hint(
+            Text::from(format!("try again in {wait}; "))
+                .and(raise)
+                .and(" raises it"),
+        )
         .retry_after_ms(retry_after_ms)
         .details(details)
     }
@@ -113,7 +118,7 @@ mod tests {
             "queue `low` is full: 12 of 10 runs waiting; nothing was enqueued"
         );
         assert_eq!(
-            error.hint.as_deref(),
+            crate::cli::advice::hint_of(&error).as_deref(),
             Some("try again in 1s; `jobctl queues set low max_waiting=N` raises it")
         );
         assert_eq!(error.retry_after_ms, Some(1_000));

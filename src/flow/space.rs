@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind};
 
 /// Below this many free bytes every enqueue is refused.
@@ -101,11 +102,11 @@ impl Guard<'_> {
         let rank = self.ranks.get(queue).copied().unwrap_or(i64::MAX);
         let shortage = self.space.shortage_for(&ranks, rank)?;
         let hint = match shortage {
-            SpaceShortage::Disk if self.space.free < FREE_FLOOR => "free space there",
-            SpaceShortage::Disk => "free space there, or lower `[store] min_free`",
-            SpaceShortage::Size => {
-                "let workers work, remove ended runs as with `jobctl prune --age 1d`, or raise `[store] max_size`"
-            }
+            SpaceShortage::Disk if self.space.free < FREE_FLOOR => Text::from("free space there"),
+            SpaceShortage::Disk => "free space there, or lower `[store] min_free`".into(),
+            SpaceShortage::Size => Text::from("let workers work, remove ended runs as with ")
+                .and(Advice::Prune)
+                .and(", or raise `[store] max_size`"),
         };
         let message = format!(
             "queue `{queue}` is refused: {} (in `{}`); nothing was enqueued",

@@ -8,9 +8,6 @@ use super::text;
 use crate::error::Result;
 use crate::run::RunId;
 
-/// Longest request id, bytes.
-pub const REQUEST_ID_MAX: usize = 256;
-
 /// Checks a request id: short, not empty, no control characters.
 pub fn check_request_id(id: &str) -> Result<()> {
     text::check_label("request id", id)

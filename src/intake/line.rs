@@ -78,11 +78,6 @@ impl<'a> Line<'a> {
             .map_err(|error| in_words(&error))
     }
 
-    /// Name of the job.
-    pub fn job(&self) -> &str {
-        &self.job.0
-    }
-
     /// The request of this line.
     pub fn request(&mut self) -> Request<'_> {
         fn text<'t>(field: Option<&'t Text<'_>>) -> Option<&'t str> {

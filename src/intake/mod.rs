@@ -7,12 +7,13 @@ mod id;
 mod line;
 mod text;
 
-pub use id::{MadeId, REQUEST_ID_MAX, check_request_id};
+pub use id::{MadeId, check_request_id};
 pub use line::{Line, LineError, payload_of};
 pub use text::trace_context;
 
 use std::collections::BTreeMap;
 
+use crate::advice::Text;
 use crate::catalogue::{Intake, check_dedup_key, check_sequence_key};
 use crate::error::{Error, Kind, Result, nearest};
 use crate::records::{NewDedup, NewRun, NewSequence, Settings};
@@ -175,7 +176,7 @@ fn time(text: &str, (settings, zones): (&Settings, Option<&Zones>)) -> Result<i6
         None => Zones::bundled().zone(name.name()),
     };
     let zone = zone.map_err(|wrong| Error {
-        hint: wrong.hint,
+        hint: wrong.hint.map(Text::from),
         ..Error::new(Kind::Io, wrong.message)
     })?;
     parse_time(text, Some(&zone))

@@ -30,12 +30,12 @@ impl Local {
         self.dir().join(RESERVE)
     }
 
-    /// Whether the reserve is there.
+    /// Whether the reserve exists.
     pub fn has_reserve(&self) -> bool {
         self.reserve_path().symlink_metadata().is_ok()
     }
 
-    /// Makes the reserve again, if it is missing and there is space for it.
+    /// Creates the reserve if it is missing and there is space for it.
     ///
     /// # Errors
     /// Those of the file system.
@@ -47,7 +47,7 @@ impl Local {
         let failed = |error: std::io::Error| Error::io("create", &path, &error);
         let dir = self.open().map_err(failed)?;
         let file = match dir.create_new(RESERVE) {
-            // Somebody else was faster.
+            // Another process was faster.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
             file => file.map_err(failed)?,
         };
@@ -59,8 +59,8 @@ impl Local {
         Ok(())
     }
 
-    /// Gives the reserve up where an error came of a full disk; whether there was one. A shortage of descriptors or memory is an
-    /// I/O error too, and takes no space.
+    /// Deletes the reserve if an error was caused by a full disk. Returns whether a reserve existed. A shortage of descriptors or
+    /// memory is an I/O error too, and takes no space.
     pub fn release_reserve(&self, error: &Error) -> bool {
         let is_full = error.fault == Some(StoreFault::DiskFull);
         let no_space = || self.free_bytes().is_ok_and(|free| free < RESERVE_BYTES);

@@ -1,4 +1,4 @@
-//! Lock files: flock with bounded waits, through fs2, and who holds one.
+//! Lock files: flock with bounded waits, through fs2, and the process that holds a lock.
 //!
 //! Rule: only lock files are locked; `jobctl.db` is opened by SQLite only, because closing a second descriptor of it would cancel
 //! the POSIX locks of SQLite.
@@ -17,18 +17,18 @@ use crate::owned::open_write;
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// With others.
+    /// Shared with other holders.
     Shared,
-    /// Alone.
+    /// Exclusively.
     Exclusive,
 }
 
-/// Opens a lock file of the state directory, and makes it if it is missing.
+/// Opens a lock file of the state directory, and creates it if it is missing.
 pub fn open(path: &Path) -> Result<File> {
     open_write(path).map_err(|error| Error::io("open the lock file", path, &error))
 }
 
-/// Locks a file if that needs no wait; whether it is ours now.
+/// Locks a file if that needs no wait. Returns whether this process holds the lock now.
 pub fn try_lock(file: &File, mode: Mode) -> std::io::Result<bool> {
     let result = match mode {
         Mode::Shared => FileExt::try_lock_shared(file),
@@ -86,13 +86,13 @@ pub fn acquire(file: File, mode: Mode, wait: Duration) -> std::io::Result<Option
     }
 }
 
-/// Lets a lock go before its file is closed.
+/// Releases a lock before its file is closed.
 pub fn unlock(file: &File) {
     drop(FileExt::unlock(file));
 }
 
-/// Whether somebody holds a lock that keeps others out; `None` where that cannot be seen. Asked with a shared lock, so that two who
-/// look do not take each other for the holder.
+/// Whether a process holds the exclusive lock; `None` if that cannot be checked. Checked with a shared lock, so that two
+/// processes that check at once do not take each other for the holder.
 pub fn is_locked(file: &File) -> Option<bool> {
     try_lock(file, Mode::Shared).ok().map(|is_ours| !is_ours)
 }
@@ -102,7 +102,7 @@ pub fn is_locked(file: &File) -> Option<bool> {
 pub struct Holder {
     /// Its process id.
     pub pid: u32,
-    /// Its name, with nothing that a terminal obeys.
+    /// Its name, without control characters.
     pub name: String,
     /// Whether a signal has stopped it.
     pub is_stopped: bool,
@@ -112,7 +112,7 @@ pub struct Holder {
 pub fn holder(path: &Path) -> Option<Holder> {
     let meta = fs::metadata(path).ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
-    // `5: FLOCK  ADVISORY  WRITE 4711 08:02:131 0 EOF`; those who wait have `->` behind the number.
+    // `5: FLOCK  ADVISORY  WRITE 4711 08:02:131 0 EOF`; processes that wait have `->` after the number.
     let file = format!("{major:02x}:{minor:02x}:{}", meta.ino());
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let pid: u32 = locks.lines().find_map(|line| {
@@ -131,7 +131,7 @@ pub fn holder(path: &Path) -> Option<Holder> {
     })
 }
 
-/// Whether a process holds the exclusive lock on a file, by what the kernel tells of its descriptors.
+/// Whether a process holds the exclusive lock on a file, by what the kernel shows of its descriptors.
 pub fn holds(pid: i32, lock: &Path) -> bool {
     let id = |meta: &fs::Metadata| (meta.dev(), meta.ino());
     let Ok(file) = fs::symlink_metadata(lock) else {

@@ -132,7 +132,7 @@ fn line(mark: &Mark) -> String {
 /// Reads the marks of a worker, one per fence. An incomplete last line counts as not written.
 ///
 /// # Errors
-/// Also if there is no file, or it is no regular file of ours: then a missing mark proves nothing.
+/// Also if there is no file, or it is not a regular file of our user: then a missing mark proves nothing.
 pub fn read(path: &Path) -> io::Result<Vec<Mark>> {
     // A link is not followed, and a fifo does not block.
     let mut bytes = Vec::new();

@@ -1,7 +1,7 @@
 //! What belongs to this host and not to the database: the state directory with its locks, the space on its disk, and everything
 //! that workers and commands have in it.
 //!
-//! Rule: nothing here knows a store or a command; every path below the state directory comes from here, but for those of SQLite.
+//! Rule: nothing here knows a store or a command; every path below the state directory comes from here, except those of SQLite.
 
 mod disk;
 mod liveness;
@@ -32,7 +32,7 @@ pub const WORK: &str = "work";
 /// Directory of the logs of attempts.
 pub const OUTPUT: &str = "output";
 
-/// Directory of the checkpoints of runs, which are their commands' own.
+/// Directory of the checkpoints of runs, which only their commands read and write.
 pub const CHECKPOINTS: &str = "checkpoints";
 
 /// The state directory of this host.
@@ -43,7 +43,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// One that nobody has looked at: for tests, and for a store in memory, which has none.
+    /// A directory that was not checked: for tests, and for a store in memory, which has none.
     #[doc(hidden)]
     pub fn unchecked(dir: &Path) -> Self {
         Self { dir: dir.into() }
@@ -54,7 +54,7 @@ impl Local {
         &self.dir
     }
 
-    /// Makes the directories of work, output and checkpoints, so far as they are missing.
+    /// Creates the directories of work, output and checkpoints that are missing.
     ///
     /// # Errors
     /// Those of the file system.
@@ -71,7 +71,7 @@ impl Local {
             .map_err(|error| Error::io("use", &self.dir.join(name), &error))
     }
 
-    /// Opens it, to go on from there.
+    /// Opens it, as the start of relative paths.
     fn open(&self) -> io::Result<Dir> {
         Dir::open(&self.dir)
     }

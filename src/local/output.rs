@@ -1,8 +1,8 @@
 //! What runs leave behind: the logs of their attempts, `output/<thousand>/<run>.<attempt>.log`, and their checkpoints,
 //! `checkpoints/<run>-<key>`.
 //!
-//! Rule: a command may have put anything in their place. What is removed is never what a link points to, and what cannot be removed
-//! is left for the next time.
+//! Rule: a command may have put anything in their place. What is removed is never what a link points to, and what cannot be
+//! removed is left for the next time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::run::RunId;
 use crate::units::hex;
 
 impl Local {
-    /// Path of an attempt's log, to be shown; it is opened by [`Local::open_log`].
+    /// Path of an attempt's log, for messages; it is opened by [`Local::open_log`].
     pub fn log_path(&self, run: RunId, attempt: i64) -> PathBuf {
         let (thousand, name) = log_place(run, attempt);
         self.dir().join(OUTPUT).join(thousand).join(name)
@@ -25,27 +25,28 @@ impl Local {
     /// Opens an attempt's log for reading.
     ///
     /// # Errors
-    /// Also where there is none, or something else lies there.
+    /// Also if there is none, or it is not a regular file.
     pub fn open_log(&self, run: RunId, attempt: i64) -> io::Result<File> {
         let (thousand, name) = log_place(run, attempt);
         self.open()?.dir(OUTPUT)?.dir(thousand)?.open_read(name)
     }
 
-    /// The directory of an attempt's log, made if it is missing, and the name there.
+    /// The directory of an attempt's log, created if it is missing, and the name of the log in it.
     pub(crate) fn make_log_place(&self, run: RunId, attempt: i64) -> io::Result<(Dir, String)> {
         let (thousand, name) = log_place(run, attempt);
         let dir = self.open()?.make_dir(OUTPUT)?.make_dir(thousand)?;
         Ok((dir, name))
     }
 
-    /// Path of a run's checkpoint. Its directory is made again if a command has removed it.
+    /// Path of a run's checkpoint. Its directory is created again if a command has removed it.
     pub fn checkpoint_path(&self, run: RunId, idempotency_key: &str) -> PathBuf {
         let dir = self.dir().join(CHECKPOINTS);
         drop(owned::make_dir(&dir));
         dir.join(checkpoint_name(run, idempotency_key))
     }
 
-    /// Removes all logs of these runs, and their checkpoints, whose names have their idempotency keys; how many files and bytes.
+    /// Removes all logs of these runs, and their checkpoints, whose names contain the idempotency keys. Returns the number of
+    /// files and bytes.
     pub fn remove_output(&self, runs: &[RunId], keys: &[[u8; 16]]) -> (u64, u64) {
         let mut removed = (0, 0);
         let Ok(state) = self.open() else {
@@ -64,7 +65,7 @@ impl Local {
         removed
     }
 
-    /// As [`Local::remove_output`], of runs whose keys nobody knows any more: reads the names of all checkpoints.
+    /// As [`Local::remove_output`], of runs whose keys are no longer in the store: reads the names of all checkpoints.
     pub fn remove_orphans(&self, runs: &[RunId]) -> (u64, u64) {
         let mut removed = (0, 0);
         let Ok(state) = self.open() else {
@@ -78,7 +79,7 @@ impl Local {
         removed
     }
 
-    /// Hands out the runs that have logs or checkpoints, those of a thousand ids at a time, with the number of the thousand.
+    /// Passes the runs that have logs or checkpoints to `look`, a thousand ids at a time, with the number of the thousand.
     ///
     /// # Errors
     /// Those of `look`, and of the file system.
@@ -99,7 +100,7 @@ impl Local {
         Ok(())
     }
 
-    /// A directory in it; `None` if it is not there.
+    /// A directory in it; `None` if it does not exist.
     fn directory(&self, name: &str) -> Result<Option<Dir>> {
         match self.open().and_then(|state| state.dir(name)) {
             Ok(dir) => Ok(Some(dir)),
@@ -109,7 +110,7 @@ impl Local {
     }
 }
 
-/// Removes a checkpoint, if there is one; a command may have made it a directory.
+/// Removes a checkpoint, if there is one; a command may have replaced it with a directory.
 ///
 /// # Errors
 /// Those of the file system.
@@ -177,7 +178,7 @@ fn remove_of(dir: &Dir, end: char, ids: &HashSet<i64>, removed: &mut (u64, u64))
     }
 }
 
-/// Removes an entry, if it exists; a command may have made it a directory.
+/// Removes an entry, if it exists; a command may have replaced it with a directory.
 fn remove_entry(dir: &Dir, name: &str, removed: &mut (u64, u64)) {
     if let Ok(size) = dir.size(name)
         && dir.remove_tree(name).is_ok()

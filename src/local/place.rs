@@ -1,26 +1,27 @@
-//! The state directory: whose it must be, and the file systems on which it cannot be.
+//! The state directory: its required owner, and the file systems on which it is refused.
 
 use std::path::{Path, PathBuf};
 
 use super::Local;
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind, Result};
 use crate::owned::{self, Facts, Flaw, Wanted, judge, user_name};
 
-/// What somebody without the rights to the directory should do.
+/// The hint for a user without rights to the directory.
 pub const HINT_RIGHTS: &str =
     "run as the user that owns the store directory, or name another with `--store`";
 
 impl Local {
-    /// The state directory that is there. It and the way to it are checked: nobody but its owner can enter it, nobody else but root
-    /// can put another one in its place, and it is on no network file system.
+    /// The existing state directory. It and the path to it are checked: only its owner can enter it, only its owner and root
+    /// can replace it, and it is not on a network file system.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] where there is none, or on a network file system; [`Kind::Permission`].
+    /// [`Kind::Unavailable`] if there is none, or if it is on a network file system; [`Kind::Permission`].
     pub fn find(given: &Path) -> Result<Self> {
         Self::checked(directory(given, false)?)
     }
 
-    /// As [`Local::find`], and makes it where there is none.
+    /// As [`Local::find`], and creates it if there is none.
     ///
     /// # Errors
     /// As [`Local::find`]; those of the file system.
@@ -34,7 +35,7 @@ impl Local {
     }
 }
 
-/// The directory as an absolute path without links, made if it may be.
+/// The directory as an absolute path without links; created if that is allowed.
 fn directory(given: &Path, may_make: bool) -> Result<PathBuf> {
     let given = std::path::absolute(given).map_err(|error| Error::io("find", given, &error))?;
     let us = rustix::process::geteuid().as_raw();
@@ -73,13 +74,18 @@ fn directory(given: &Path, may_make: bool) -> Result<PathBuf> {
     }
 }
 
-/// The error of a command that makes nothing where nothing was ever stored.
+/// The error of a command that creates no store, if there is none.
 pub fn no_store(dir: &Path) -> Error {
     Error::new(
         Kind::Unavailable,
         format!("there is no store in `{}`", dir.display()),
     )
-    .hint("`jobctl enqueue` and `jobctl run-worker` create it; or name another with `--store`")
+    .hint(
+        Text::from(Advice::Enqueue)
+            .and(" and ")
+            .and(Advice::StartWorker(None))
+            .and(" create it; or name another with `--store`"),
+    )
 }
 
 fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
@@ -89,19 +95,21 @@ fn refuse_dir(dir: &Path, flaw: Flaw) -> Error {
     );
     let hint = match flaw {
         Flaw::Foreign(uid) => as_owner(uid),
-        Flaw::Open(_) => format!(
+        Flaw::Open(_) => Text::from(format!(
             "a store belongs to one user: `chmod -R go= {}`",
             dir.display()
-        ),
-        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--store`".to_owned(),
+        )),
+        Flaw::Kind(..) | Flaw::Linked(_) => "name another with `--store`".into(),
     };
     Error::new(Kind::Permission, message).hint(hint)
 }
 
-/// What somebody who is not the owner of a store should do.
-pub fn as_owner(uid: u32) -> String {
+/// The hint for a user who does not own the store.
+pub fn as_owner(uid: u32) -> Text {
     let user = user_name(uid).unwrap_or_else(|| format!("'#{uid}'"));
-    format!("run as its owner: `sudo -u {user} jobctl ..`, or name another with `--store`")
+    Text::from("run as its owner: ")
+        .and(Advice::AsUser(user))
+        .and(", or name another with `--store`")
 }
 
 /// Network file systems, by their magic numbers in statfs(2).
@@ -118,7 +126,7 @@ const NETWORK: &[(u64, &str)] = &[
     (0x7461_636f, "OCFS2"),
 ];
 
-/// Whether this magic number of statfs(2) is of a network file system, on which no state may be.
+/// Whether this magic number of statfs(2) is that of a network file system.
 pub fn is_network(magic: u64) -> bool {
     NETWORK.iter().any(|(number, _)| *number == magic)
 }

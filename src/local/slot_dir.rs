@@ -3,10 +3,9 @@
 //! Rule: a command may have left anything here. No link is followed, nothing blocks, and entries that cannot be removed are moved away.
 //! An unused directory costs only a few system calls.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
@@ -28,7 +27,6 @@ pub struct SlotDir {
     path: PathBuf,
     root: OwnedFd,
     dir: PathBuf,
-    dir_c: CString,
     output: PathBuf,
     payload: PathBuf,
 }
@@ -46,7 +44,6 @@ impl SlotDir {
             root: open_root(local, &name)?,
             local: local.clone(),
             name,
-            dir_c: CString::new(dir.as_os_str().as_bytes())?,
             dir,
             output: path.join("output"),
             payload: path.join("payload"),
@@ -59,17 +56,12 @@ impl SlotDir {
         &self.dir
     }
 
-    /// [`SlotDir::dir`] as a C string.
-    pub fn dir_c(&self) -> &CStr {
-        &self.dir_c
-    }
-
     /// `JOBCTL_RUN_OUTPUT`, which the command may write.
     pub fn output(&self) -> &Path {
         &self.output
     }
 
-    /// `JOBCTL_RUN_PAYLOAD_FILE`, there if the run has a payload.
+    /// `JOBCTL_RUN_PAYLOAD_FILE`; it exists if the run has a payload.
     pub fn payload(&self) -> &Path {
         &self.payload
     }
@@ -93,7 +85,7 @@ impl SlotDir {
         let _ = work.and_then(|work| work.remove_dir(&self.name));
     }
 
-    /// Whether the path still names the directory that we hold: a command may have moved it with its parents.
+    /// Whether the path still names the open directory: a command may have moved it with its parents.
     fn is_in_place(&self) -> bool {
         let held = rustix::fs::fstat(&self.root);
         let named = rustix::fs::lstat(&self.path);
@@ -171,7 +163,7 @@ impl AsFd for SlotDir {
 fn open_root(local: &Local, name: &str) -> io::Result<OwnedFd> {
     let work = local.open()?.make_dir(WORK)?;
     let root = work.make_dir(name).or_else(|_| {
-        // Another entry has that name; a command may have made it.
+        // Another entry has that name; a command may have created it.
         work.remove_tree(name)?;
         work.make_dir(name)
     })?;

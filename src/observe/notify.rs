@@ -130,11 +130,6 @@ impl Notify {
         self.0.as_ref()?.watchdog.map(|(_, at)| at)
     }
 
-    /// The watchdog interval: half of what the manager allows.
-    pub fn watchdog_interval(&self) -> Option<Duration> {
-        self.0.as_ref()?.watchdog.map(|(interval, _)| interval)
-    }
-
     /// Sends a state; if that fails, it is sent later, unless a newer state replaces it.
     fn state(&mut self, lines: &[(&str, &str)]) {
         if let Some(manager) = &mut self.0 {
@@ -290,7 +285,6 @@ mod tests {
     #[test]
     fn watchdog_messages_are_sent_once_per_interval() {
         let (_dir, socket, mut notify) = manager(Some(Duration::from_hours(1)));
-        assert_eq!(notify.watchdog_interval(), Some(Duration::from_hours(1)));
         for _ in 0..10 {
             notify.watchdog();
         }
@@ -334,6 +328,6 @@ mod tests {
         none.watchdog();
         none.stopping();
         assert!(!none.is_connected());
-        assert_eq!((none.watchdog_at(), none.watchdog_interval()), (None, None));
+        assert_eq!(none.watchdog_at(), None);
     }
 }

@@ -57,7 +57,7 @@ impl CommandPlan {
                     });
                 }
                 for word in words {
-                    prefix.push(c_string(expand(word, &BTreeMap::new()))?);
+                    prefix.push(c_string(word.expand(&BTreeMap::new()))?);
                 }
                 Ok(Self::Fixed(Argv {
                     words: prefix,
@@ -97,7 +97,7 @@ impl CommandPlan {
             Self::Templates { prefix, words } => {
                 let mut all = prefix.clone();
                 for word in words {
-                    all.push(c_string(expand(word, params))?);
+                    all.push(c_string(word.expand(params))?);
                 }
                 Ok(Cow::Owned(Argv {
                     words: all,
@@ -107,18 +107,6 @@ impl CommandPlan {
             }
         }
     }
-}
-
-fn expand(template: &Template, params: &BTreeMap<String, String>) -> String {
-    let mut text = String::new();
-    for segment in &template.0 {
-        match segment {
-            Segment::Text(part) => text.push_str(part),
-            // The parameters were checked: a missing one is optional and has no default.
-            Segment::Param(name) => text.push_str(params.get(name).map_or("", String::as_str)),
-        }
-    }
-    text
 }
 
 /// Builtins and reserved words of shells.

@@ -136,11 +136,13 @@ mod tests {
         assert!(
             error
                 .hint
+                .and_then(|hint| hint.plain())
                 .is_some_and(|hint| hint.ends_with("or use at most 120 slots"))
         );
         assert!(
             too_few(1, 72, 40, 0)
                 .hint
+                .and_then(|hint| hint.plain())
                 .is_some_and(|hint| hint.ends_with("of a shell)"))
         );
     }

@@ -28,8 +28,6 @@ pub struct Outcome {
     pub output_tail: Vec<u8>,
     /// Bytes printed in all, including dropped ones.
     pub output_bytes: u64,
-    /// Bytes printed that are not in the log file.
-    pub output_dropped: u64,
     /// Processes that outlived the command, ended or left alone according to `leftovers`.
     pub leaked: u32,
     /// Processes that could not be ended (no permission, or hung in the kernel). The run must not start again while they live, and its
@@ -106,7 +104,6 @@ pub fn supervise(
         spawned,
         output_tail: captured.tail,
         output_bytes: captured.bytes,
-        output_dropped: captured.dropped,
         leaked,
         stuck,
     })

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
 use crate::run::WorkerId;
@@ -33,9 +34,8 @@ pub fn refuse_foreign(store: &Store, local: &Local, own: WorkerId) -> Result<()>
             let message = format!(
                 "worker {worker} on host `{host}` died in another pid namespace, and its commands may live on there; no worker was started"
             );
-            return Err(Error::new(Kind::Unavailable, message).hint(format!(
-                "when that container is gone: `jobctl workers kill {worker} --gone`"
-            )));
+            let hint = Text::from("when that container is gone: ").and(Advice::DeclareGone(worker));
+            return Err(Error::new(Kind::Unavailable, message).hint(hint));
         }
     }
     Ok(())

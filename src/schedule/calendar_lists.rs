@@ -5,7 +5,8 @@
 use chrono::{NaiveDate, Weekday};
 
 use super::civil::parse_date;
-use super::error::{Field, RuleError, nearest};
+use super::error::{Field, RuleError};
+use crate::error::nearest;
 
 /// Short and full names, from Monday.
 pub(super) const WEEKDAYS: [(&str, &str); 7] = [

@@ -3,8 +3,9 @@
 //! Rule: five fields mean what crontab means by them, not what the `cron` crate does (there, 1 is Sunday).
 
 use super::days::LineDays;
-use super::error::{Field, RuleError, nearest};
+use super::error::{Field, RuleError};
 use super::field::{self, HOUR, MINUTE, Numbers, Piece, SECOND};
+use crate::error::nearest;
 
 /// A crontab line as sets of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]

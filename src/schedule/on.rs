@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 
 use super::calendar_lists::weekday_named;
-use super::error::{Field, RuleError, nearest};
+use super::error::{Field, RuleError};
 use super::unit::{Adjust, Counted, Unit};
+use crate::error::nearest;
 
 /// The day rule of `on` and `adjust`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 //!
 //! Rule: found by looking, not by guessing from the text of a rule.
 
-use super::civil::{DAY_S, UtcMs};
-use super::engine::PeriodsError;
+use super::civil::DAY_S;
 use super::rule::{Rule, Source};
 use super::walk::Times;
 
@@ -13,18 +12,6 @@ const REFERENCE_S: i64 = 1_767_225_600;
 const DAYS_ANALYSED: usize = 14;
 
 impl Rule {
-    /// The distance from the first due period after `after` to the second: the default of `catch_up_within`.
-    ///
-    /// # Errors
-    /// When `after` is beyond the calendar.
-    pub fn spacing_ms(&self, after: UtcMs) -> Result<Option<i64>, PeriodsError> {
-        let Some(first) = self.next_instant(after)? else {
-            return Ok(None);
-        };
-        let second = self.next_instant(first)?;
-        Ok(second.map(|second| second - first))
-    }
-
     /// The shortest distance between two due periods that the rule is known for; `None` if it fires less than twice.
     pub fn shortest_spacing_ms(&self) -> Option<i64> {
         if let Source::Every { step_s, .. } = self.source {

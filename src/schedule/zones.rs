@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::Datelike;
 
 use super::civil::{UtcMs, date_of};
-use super::error::nearest;
 use super::zone::Zone;
+use crate::error::nearest;
 
 /// Reads the compiled data of one zone; `None` if there is none.
 pub type ReadZone = Box<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use crate::error::Result;
 use crate::store::{ScheduleRow, Store};
 
+use super::coverage::{Version, covering_rows, versions};
 use super::findings::{Finding, Findings, Trouble};
 use super::stream::Stream;
-use super::told::{Version, covering_rows, versions};
 use super::walk::{Part, walk};
 
 /// Rows per read.

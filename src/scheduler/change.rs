@@ -12,10 +12,10 @@ use crate::policy::Backlog;
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{NewVersion, PeriodRow, Store, Tx};
 
-use super::book::Entry;
 use super::open::{
     Now, Opened, PeriodPolicy, TransactionBudget, next_of, open_missed, open_version,
 };
+use super::schedule_set::Entry;
 use super::stretch::split;
 
 const DAY_MS: i64 = 86_400_000;

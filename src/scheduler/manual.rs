@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::advice::{Advice, Text};
 use crate::catalogue::{Intake, Schedule};
 use crate::error::{Error, Kind, Result};
 use crate::policy::PeriodResult;
@@ -12,9 +13,9 @@ use crate::schedule::Period;
 use crate::store::{PeriodRow, Settings, Store};
 
 use super::change::replace;
+use super::coverage::{Version, covering_rows, defect, versions};
 use super::open::{Wanted, period_run};
 use super::stretch::{Split, split};
-use super::told::{Version, covering_rows, defect, versions};
 
 /// A request to run a period.
 #[derive(Debug, Clone, Copy)]
@@ -123,10 +124,8 @@ fn isolate(row: &PeriodRow, versions: &[Version], key: &str) -> Result<Split> {
         "the row from `{}` to `{}` cannot be split; nothing was done",
         row.period, row.last_period
     );
-    Err(Error::new(Kind::Refused, message).hint(format!(
-        "`jobctl periods audit --job {}` shows why",
-        row.job
-    )))
+    let audit = Text::from(Advice::AuditPeriods(row.job.clone()));
+    Err(Error::new(Kind::Refused, message).hint(audit.and(" shows why")))
 }
 
 /// Why a period has no row.

@@ -17,8 +17,8 @@ use crate::run::{RunId, RunPeriod, Trigger};
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{PeriodRow, ScheduleRow, Settings, Tx};
 
-use super::book::Entry;
 use super::rows::Rows;
+use super::schedule_set::Entry;
 
 /// Most rows that one transaction writes, and most periods that it decides: most periods share a row.
 const ROWS_MAX: usize = 500;

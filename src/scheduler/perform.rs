@@ -12,9 +12,9 @@ use crate::store::{Store, Tx};
 
 use super::Reload;
 use super::agenda::Due;
-use super::book::ScheduleSet;
 use super::change::{Applied, apply, follow, remove};
 use super::open::{Now, Opened, TransactionBudget, open};
+use super::schedule_set::ScheduleSet;
 use super::work::{
     Answer, ApplyResult, Failure, LastPoll, Loaded, OpenResult, PollResult, RemoveResult,
     StoreChanges, Work,

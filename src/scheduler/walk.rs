@@ -9,10 +9,10 @@ use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::PeriodRow;
 use crate::units::format_utc;
 
+use super::coverage::defect;
 use super::findings::{Findings, Trouble};
 use super::stream::Stream;
 use super::stretch::each;
-use super::told::defect;
 
 const DAY_MS: i64 = 86_400_000;
 

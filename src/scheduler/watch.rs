@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::advice::{Advice, Text};
 use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -20,9 +21,9 @@ use crate::process::signals::SignalPipe;
 use crate::store::{OpenOptions, Opened};
 
 use super::control::{Action, Control, Event};
-use super::hands::StoreThread;
-use super::house::Housekeeper;
+use super::housekeeper::Housekeeper;
 use super::planner::{Planner, guard_of};
+use super::store_thread::StoreThread;
 use super::timer::Timer;
 use super::work::Loaded;
 use super::{Counts, Reload};
@@ -93,7 +94,11 @@ fn held_error(jump_ms: i64) -> Error {
             super::accept::jump_words(jump_ms)
         ),
     )
-    .hint("if the clock is right, run `jobctl schedule --accept-clock`; else set it")
+    .hint(
+        Text::from("if the clock is right, run ")
+            .and(Advice::AcceptClock)
+            .and("; else set it"),
+    )
 }
 
 impl Scheduler {

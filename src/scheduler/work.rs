@@ -10,9 +10,9 @@ use crate::policy::ClockGuard;
 use crate::process::memory::in_separate_arena;
 
 use super::agenda::Due;
-use super::book::ScheduleSet;
 use super::change::Applied;
 use super::open::Opened;
+use super::schedule_set::ScheduleSet;
 
 /// A catalogue and its schedules.
 pub struct Loaded {

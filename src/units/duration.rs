@@ -271,7 +271,7 @@ mod tests {
                 "{text}: {}",
                 error.message
             );
-            let given = error.hint.unwrap_or_default();
+            let given = error.hint.and_then(|hint| hint.plain()).unwrap_or_default();
             assert!(given.starts_with(hint), "{text}: {given}");
         }
     }

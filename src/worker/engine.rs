@@ -3,9 +3,9 @@
 //! Rule: nothing here blocks but the poll, no store is read here, and nothing is decided here.
 
 mod log;
+mod notifier;
 mod perform;
 mod start;
-mod tell;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -22,7 +22,7 @@ use crate::process::signals::SignalPipe;
 use crate::store::{Ledger, Turns};
 
 use super::ended::EndedAttempt;
-use super::house::Housekeeper;
+use super::housekeeper::Housekeeper;
 use super::identity::Identity;
 use super::machine::{Event, Machine, Now, TakeBack, View};
 use super::prepared::Prepared;
@@ -30,7 +30,7 @@ use super::reader::Reader;
 use super::slot::Shared;
 use super::{Options, Reload, Summary};
 
-use tell::ManagerNotifier;
+use notifier::ManagerNotifier;
 
 impl Now {
     /// Reads the clocks.

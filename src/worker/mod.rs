@@ -9,7 +9,7 @@ mod alone;
 pub mod batch;
 mod ended;
 mod engine;
-mod house;
+mod housekeeper;
 mod identity;
 mod inbox;
 pub mod machine;

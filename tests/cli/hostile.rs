@@ -170,7 +170,7 @@ fn every_list_survives_a_reader_that_goes_away_and_a_full_disk() {
     world.shell(script).is(3, "", "");
 }
 
-/// Whoever repeats what was done would do it twice.
+/// A caller that repeats it would do it twice.
 /// Fault: as `closed_standard_streams_are_survived`.
 #[test]
 fn a_command_that_cannot_print_its_answer_says_what_it_has_done() {

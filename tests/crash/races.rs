@@ -104,19 +104,19 @@ fn of_a_cancel_and_a_finish_one_wins() {
     worker.signal("TERM");
     ends_well(vec![worker]);
     let effects = effects(&world);
-    let rows = crate::faults::told(&conn);
+    let rows = crate::faults::runs_of(&conn);
     assert_eq!(rows.len(), RUNS as usize);
-    for told in rows {
-        let times = effects.get(&told.run).copied().unwrap_or(0);
-        let fits = match told.state.as_str() {
-            "succeeded" => times == 1 && told.attempts == 1,
-            "cancelled" => times <= told.attempts && told.attempts <= 1,
+    for run in rows {
+        let times = effects.get(&run.id).copied().unwrap_or(0);
+        let fits = match run.state.as_str() {
+            "succeeded" => times == 1 && run.attempts == 1,
+            "cancelled" => times <= run.attempts && run.attempts <= 1,
             _ => false,
         };
-        assert!(fits, "{told:?} had {times} effects");
-        let was_told = format!("run {} is cancelled\n", told.run);
-        if said.iter().any(|said| said.contains(&was_told)) {
-            assert_eq!((told.state.as_str(), times), ("cancelled", 0), "{told:?}");
+        assert!(fits, "{run:?} had {times} effects");
+        let answer = format!("run {} is cancelled\n", run.id);
+        if said.iter().any(|said| said.contains(&answer)) {
+            assert_eq!((run.state.as_str(), times), ("cancelled", 0), "{run:?}");
         }
     }
     everything_holds(&world);

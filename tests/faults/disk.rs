@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{attach, settle, told};
+use super::{attach, runs_of, settle};
 use crate::invariants;
 use crate::needs;
 use crate::world::{Running, Said, World, until};
@@ -32,7 +32,7 @@ cwd = "."
 type Free = Box<dyn FnOnce()>;
 
 /// A worker with a run under way meets a full disk and goes on when there is space: nothing is lost, nothing is
-/// acknowledged that is not so, and nothing is started anew.
+/// acknowledged that is not so, and nothing is started again.
 fn filled_and_freed(
     world: &World,
     fill: impl FnOnce(&Running) -> Free,
@@ -68,11 +68,11 @@ fn filled_and_freed(
     until("everything has ended", || number(world, left) == 0);
     worker.signal("TERM");
     assert_eq!(worker.end().code, Some(0));
-    let stored: Vec<i64> = told(&invariants::open(world))
+    let stored: Vec<i64> = runs_of(&invariants::open(world))
         .iter()
-        .map(|told| {
-            assert_eq!((told.attempts, told.crashes), (1, 0), "{told:?}");
-            told.run
+        .map(|run| {
+            assert_eq!((run.attempts, run.crashes), (1, 0), "{run:?}");
+            run.id
         })
         .collect();
     assert_eq!(stored, acknowledged);
@@ -203,7 +203,7 @@ fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
     world.enqueue("note");
     let _open = world.store();
     fs::write(world.root().join("big"), "1".repeat(300_000)).expect("a payload");
-    // 76: whether a COMMIT that failed is there cannot be known before the log is read anew.
+    // 76: whether a COMMIT that failed is there cannot be known before the log is read again.
     for (limit, words, codes) in [
         (8, "enqueue note", &[74, 76]),
         (64, "enqueue note --payload @big", &[74, 76]),
@@ -292,7 +292,7 @@ fn an_io_error_in_a_worker_once_costs_nothing_and_for_ever_acknowledges_nothing(
             until("it fails again and again", || logged("store_failed") > 3);
             let done = "SELECT count(*) FROM run WHERE state = 'succeeded'";
             assert_eq!(number(&world, done), logged("run_succeeded") as i64);
-            // Told to stop it tries until the stop is over, and leaves the rest to recovery.
+            // Told to stop, it tries until the stop is over, and leaves the rest to recovery.
             // Not by its parent: then the runs would not count it as a crash.
             world.shell(&format!("kill -TERM {}", worker.id()));
             until("it ends", || worker.try_wait().expect("a look").is_some());

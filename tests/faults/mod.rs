@@ -59,21 +59,21 @@ impl Random {
 
 /// What a run came to.
 #[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) run: i64,
+pub(crate) struct RunRecord {
+    pub(crate) id: i64,
     job: String,
     pub(crate) state: String,
     pub(crate) attempts: i64,
     crashes: i64,
 }
 
-pub(crate) fn told(conn: &Connection) -> Vec<Told> {
+pub(crate) fn runs_of(conn: &Connection) -> Vec<RunRecord> {
     let mut statement = conn
         .prepare("SELECT id, job, state, attempts, crashes FROM run ORDER BY id")
         .expect("runs");
     let rows = statement.query_map([], |row| {
-        Ok(Told {
-            run: row.get(0)?,
+        Ok(RunRecord {
+            id: row.get(0)?,
             job: row.get(1)?,
             state: row.get(2)?,
             attempts: row.get(3)?,
@@ -107,23 +107,21 @@ fn settle(world: &World) {
     assert_eq!(invariants::marked_processes(world), [0u32; 0]);
     invariants::hold(world);
     let effects = effects(world);
-    let runs = told(&conn);
-    for told in &runs {
-        let times = effects.get(&told.run).copied().unwrap_or(0);
-        let fits = match told.state.as_str() {
+    let runs = runs_of(&conn);
+    for run in &runs {
+        let times = effects.get(&run.id).copied().unwrap_or(0);
+        let fits = match run.state.as_str() {
             // Exactly once, unless a worker died on it.
-            "succeeded" => {
-                times >= 1 && times <= told.attempts && told.attempts == told.crashes + 1
-            }
+            "succeeded" => times >= 1 && times <= run.attempts && run.attempts == run.crashes + 1,
             // At most once.
             "dead" => times <= 1,
             _ => times == 0,
         };
-        assert!(fits, "{told:?} had {times} effects");
+        assert!(fits, "{run:?} had {times} effects");
     }
     for run in effects.keys() {
         assert!(
-            runs.iter().any(|told| told.run == *run),
+            runs.iter().any(|it| it.id == *run),
             "run {run} had an effect and is not there"
         );
     }

@@ -238,7 +238,7 @@ impl Recorder {
         let mut bytes = call.bytes(1).expect("data");
         bytes.truncate(call.result.unwrap_or(0) as usize);
         let length = self.lengths.entry(file).or_default();
-        // Whoever writes without a place writes from the beginning on, or appends.
+        // A write without a place is from the beginning on, or appends.
         let at = at.unwrap_or(*length);
         *length = (*length).max(at + bytes.len() as u64);
         self.step(call, Op::Write { file, at, bytes });
@@ -335,7 +335,7 @@ struct Recording {
     small: usize,
 }
 
-/// Real processes: runs are stored, worked, opened by the calendar and imported; the log grows, is copied back and begins anew.
+/// Real processes: runs are stored, worked, opened by the calendar and imported; the log grows, is copied back and restarts.
 fn record() -> Recording {
     let world = World::with_catalogue(CATALOGUE);
     let mut recorder = Recorder {
@@ -535,7 +535,7 @@ fn put_some(data: &mut Vec<u8>, at: u64, bytes: &[u8], torn: Option<&mut Random>
 }
 
 impl Image {
-    /// Writes the store directory anew.
+    /// Rewrites the store directory.
     fn write(&self, root: &Path, state: &Path) {
         drop(fs::remove_dir_all(state));
         let place = |path: &Path| state.join(path.strip_prefix(root.join("state")).expect("ours"));

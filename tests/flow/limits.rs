@@ -1,4 +1,4 @@
-//! Caps and rates hold at every instant, over all workers, whoever is killed.
+//! Caps and rates hold at every instant, over all workers, also when some are killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -138,7 +138,7 @@ fn a_job_that_is_renamed_under_a_reload_while_it_runs_exceeds_no_limit() {
     worker.signal("HUP");
     world.run("enqueue new").ok();
     world.run("enqueue beside-new").ok();
-    // Whoever claims this has loaded the new catalogue, and passed over the other.
+    // A worker that claims this has loaded the new catalogue, and passed over the other.
     until("the reload", || world.root().join("beside-new").exists());
     assert_eq!(lines(), "+ old\n", "the limit was exceeded");
     fs::write(world.root().join("go"), "").unwrap();

@@ -19,7 +19,7 @@ fn corpus(name: &str) -> String {
 
 fn draft(text: &str, system: Option<bool>) -> Draft {
     let surroundings = Surroundings {
-        source: "`a\u{1b}\nb`",
+        heading: &["from `a\u{1b}\nb`".to_owned()],
         timezone: "Europe/Berlin",
         zones: &ZONES,
         system,

@@ -117,7 +117,7 @@ proptest! {
         for spec in specs {
             match Rule::new(&spec, &ZONES) {
                 Ok(rule) => {
-                    let _ = (rule.periods(after, until, 50), rule.next(after), rule.words(), rule.lints(after), rule.spacing_ms(after));
+                    let _ = (rule.periods(after, until, 50), rule.next(after), rule.words(), rule.lints(after));
                 }
                 Err(error) => prop_assert!(!error.message.is_empty()),
             }

@@ -6,8 +6,8 @@ use jobctl::policy::Reading;
 use jobctl::scheduler::Planner;
 
 use super::lab::{
-    HOUR, MINUTE, at, catalogue, exactly_once, instant, planner, right, rows, tick, told, world,
-    write,
+    HOUR, MINUTE, at, catalogue, exactly_once, instant, planner, recorded, right, rows, tick,
+    world, write,
 };
 use crate::world::World;
 
@@ -29,9 +29,9 @@ fn a_new_job_starts_at_its_first_load() {
     let world = world(&[("report", "cron = '0 6 * * *'")]);
     let mut planner = planner(&world, at("2026-11-02T06:00:00Z"));
     tick(&mut planner, at("2026-11-02T06:00:00Z"));
-    assert!(told(&world, "report").is_empty());
+    assert!(recorded(&world, "report").is_empty());
     tick(&mut planner, at("2026-11-03T06:00:00Z"));
-    assert_eq!(told(&world, "report"), ["2026-11-03T06:00[UTC] opened"]);
+    assert_eq!(recorded(&world, "report"), ["2026-11-03T06:00[UTC] opened"]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_changed_rule_starts_at_the_change() {
     write(&world, &[("report", "cron = '0 6 * * *'")]);
     load(&world, &mut planner, at("2026-11-03T09:00:00Z"));
     until(&mut planner, "2026-11-03T10:00:00Z", "2026-11-04T09:00:00Z");
-    let keys: Vec<String> = told(&world, "report");
+    let keys: Vec<String> = recorded(&world, "report");
     assert_eq!(
         keys,
         [
@@ -68,7 +68,7 @@ fn a_rule_changed_while_nothing_ran_is_followed_up_to_the_change() {
     let mut planner = planner(&world, now);
     until(&mut planner, "2026-11-04T08:00:00Z", "2026-11-04T09:00:00Z");
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-02T06:00[UTC] to 2026-11-03T06:00[UTC] x2 skipped late",
             "2026-11-04T06:00[UTC] caught_up",
@@ -93,7 +93,7 @@ fn a_change_beside_the_rule_does_not_change_periods() {
     assert_eq!(world.store().versions("report").unwrap().len(), 1);
     until(&mut planner, "2026-11-01T14:00:00Z", "2026-11-03T09:00:00Z");
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-02T06:00[UTC] opened",
             "2026-11-03T06:00[UTC] opened"
@@ -119,7 +119,7 @@ fn a_holiday_added_after_the_months_run_does_not_open_the_month_again() {
     load(&world, &mut planner, at("2026-12-01T04:00:00Z"));
     until(&mut planner, "2026-12-01T05:00:00Z", "2026-12-10T00:00:00Z");
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         ["2026-12/bd1T06:00[Asia/Almaty] opened"]
     );
     exactly_once(&world);
@@ -135,7 +135,7 @@ fn a_day_that_moves_into_the_past_is_not_lost() {
     load(&world, &mut planner, at("2026-11-29T20:00:00Z"));
     until(&mut planner, "2026-11-29T20:00:00Z", "2026-12-05T00:00:00Z");
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         ["2026-11/bd-1T06:00[Asia/Almaty] caught_up"]
     );
     exactly_once(&world);
@@ -153,7 +153,7 @@ fn a_job_that_is_renamed_or_removed_and_added_again_doubles_no_period() {
     load(&world, &mut planner, at("2026-11-01T04:30:00Z"));
     until(&mut planner, "2026-11-01T05:00:00Z", "2026-11-01T05:00:00Z");
     assert_eq!(
-        told(&world, "old"),
+        recorded(&world, "old"),
         [
             "2026-11-01T01:00:00Z opened",
             "2026-11-01T02:00:00Z opened",
@@ -161,7 +161,7 @@ fn a_job_that_is_renamed_or_removed_and_added_again_doubles_no_period() {
         ]
     );
     assert_eq!(
-        told(&world, "new"),
+        recorded(&world, "new"),
         ["2026-11-01T03:00:00Z opened", "2026-11-01T04:00:00Z opened"]
     );
     exactly_once(&world);
@@ -174,7 +174,7 @@ fn missed_periods_of_a_removed_job_are_recorded() {
     write(&world, &[("other", "")]);
     drop(planner(&world, at("2026-11-01T03:30:00Z")));
     assert_eq!(
-        told(&world, "old"),
+        recorded(&world, "old"),
         ["2026-11-01T01:00:00Z to 2026-11-01T03:00:00Z x3 skipped removed"]
     );
     exactly_once(&world);
@@ -261,7 +261,7 @@ fn a_key_inside_a_row_of_several_periods_is_not_decided_again() {
     tick(&mut planner, at("2026-11-03T02:30:00Z"));
     tick(&mut planner, at("2026-11-04T02:00:00Z"));
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-02T02:00[UTC] to 2026-11-02T02:30[UTC] x3 skipped late",
             "2026-11-03T02:00[UTC] skipped late",
@@ -287,7 +287,7 @@ fn a_merged_time_that_moves_into_the_past_is_not_lost() {
     let mut planner = planner(&world, at("2026-11-03T02:30:30Z"));
     tick(&mut planner, at("2026-11-03T12:00:00Z"));
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-03T02:00[UTC] to 2026-11-03T02:15[UTC] x2 skipped late",
             "2026-11-03T02:30[UTC] opened",
@@ -307,7 +307,7 @@ fn a_removed_job_does_not_skip_periods_decided_before_its_hour_moved() {
     write(&world, &[("other", "")]);
     drop(planner(&world, at("2026-11-04T12:00:00Z")));
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-03T09:00[Europe/Berlin] caught_up",
             "2026-11-04T09:00[Europe/Berlin] skipped removed",
@@ -328,17 +328,17 @@ fn a_job_that_comes_back_does_not_repeat_periods_decided_by_a_clock_ahead() {
     planner.accept_clock(ahead);
     write(&world, &[("other", "")]);
     load(&world, &mut planner, ahead);
-    let told_ahead = told(&world, "report");
+    let recorded_ahead = recorded(&world, "report");
     // It is right again, and so is the catalogue.
     let right_again = at("2026-11-01T14:00:00Z");
     planner.accept_clock(right_again);
     write(&world, &daily);
     load(&world, &mut planner, right_again);
     until(&mut planner, "2026-11-01T15:00:00Z", "2026-11-04T12:00:00Z");
-    assert_eq!(told(&world, "report"), told_ahead);
+    assert_eq!(recorded(&world, "report"), recorded_ahead);
     until(&mut planner, "2026-11-04T13:00:00Z", "2026-11-05T12:00:00Z");
     assert_eq!(
-        told(&world, "report").last().unwrap(),
+        recorded(&world, "report").last().unwrap(),
         "2026-11-05T06:00[UTC] opened"
     );
     exactly_once(&world);
@@ -352,8 +352,8 @@ fn another_catalogue_in_between_makes_a_scheduler_stale() {
     let mut new = planner(&world, at("2026-11-01T13:00:00Z"));
     let ticked = tick(&mut old, at("2026-11-02T06:00:00Z"));
     assert_eq!(ticked.stale, ["report"]);
-    assert!(told(&world, "report").is_empty());
+    assert!(recorded(&world, "report").is_empty());
     tick(&mut new, at("2026-11-02T07:00:00Z"));
-    assert_eq!(told(&world, "report"), ["2026-11-02T07:00[UTC] opened"]);
+    assert_eq!(recorded(&world, "report"), ["2026-11-02T07:00[UTC] opened"]);
     exactly_once(&world);
 }

@@ -4,7 +4,7 @@ use jobctl::policy::Reading;
 use jobctl::scheduler::Planner;
 
 use super::lab::{
-    DAY, HOUR, MINUTE, exactly_once, instant, planner, right, rows, tick, told, world,
+    DAY, HOUR, MINUTE, exactly_once, instant, planner, recorded, right, rows, tick, world,
 };
 use crate::invariants;
 use crate::world::World;
@@ -61,10 +61,10 @@ fn a_clock_that_is_wrong_for_four_minutes_opens_no_calendar_period_early() {
         pass(&mut planner, &mut boot_ms, 0, 60);
         for job in ["daily", "hourly"] {
             assert_eq!(
-                told(&world, job).len(),
+                recorded(&world, job).len(),
                 1,
                 "{name}: {:?}",
-                told(&world, job)
+                recorded(&world, job)
             );
             assert_eq!(runs(&world, job), 1, "{name}");
         }
@@ -110,8 +110,11 @@ fn after_a_suspended_night_missed_periods_are_handled_like_those_of_a_late_start
     // The boot clock includes suspended time, so a suspend is no jump.
     boot_ms += 9 * HOUR;
     pass(&mut planner, &mut boot_ms, 0, 1);
-    assert_eq!(told(&world, "daily"), ["2026-11-28T06:00[UTC] caught_up"]);
-    let hourly = told(&world, "hourly");
+    assert_eq!(
+        recorded(&world, "daily"),
+        ["2026-11-28T06:00[UTC] caught_up"]
+    );
+    let hourly = recorded(&world, "hourly");
     assert_eq!(
         hourly.last().map(String::as_str),
         Some("2026-11-28T07:00:00Z caught_up")

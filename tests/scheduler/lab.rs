@@ -93,7 +93,7 @@ fn rows_of(store: &Store, job: &str) -> Vec<PeriodRow> {
 }
 
 /// The rows of a job in short: `2026-11-22T06:00[UTC] opened`, `... x7 skipped late`.
-pub(crate) fn told(world: &World, job: &str) -> Vec<String> {
+pub(crate) fn recorded(world: &World, job: &str) -> Vec<String> {
     let short = |row: &PeriodRow| {
         let mut text = row.period.clone();
         if row.count > 1 {
@@ -160,12 +160,12 @@ pub(crate) fn told_once(store: &Store) {
             periods += keys.len();
             expected.extend(keys.into_iter().map(|(key, _)| key));
         }
-        let told = keys_told(store, &schedule.job);
-        let doubled: Vec<_> = told.iter().filter(|(_, times)| **times > 1).collect();
+        let recorded = times_recorded(store, &schedule.job);
+        let doubled: Vec<_> = recorded.iter().filter(|(_, times)| **times > 1).collect();
         assert!(doubled.is_empty(), "{}: {doubled:?}", schedule.job);
         let missing: Vec<_> = expected
             .iter()
-            .filter(|key| !told.contains_key(*key))
+            .filter(|key| !recorded.contains_key(*key))
             .collect();
         assert!(
             missing.is_empty(),
@@ -179,9 +179,9 @@ pub(crate) fn told_once(store: &Store) {
 }
 
 /// How many rows cover each key of a job; stretches are split by their rule.
-fn keys_told(store: &Store, job: &str) -> BTreeMap<String, usize> {
+fn times_recorded(store: &Store, job: &str) -> BTreeMap<String, usize> {
     let versions = store.versions(job).expect("versions");
-    let mut told = BTreeMap::new();
+    let mut recorded = BTreeMap::new();
     for row in rows_of(store, job) {
         let version = versions
             .iter()
@@ -196,10 +196,10 @@ fn keys_told(store: &Store, job: &str) -> BTreeMap<String, usize> {
         };
         assert_eq!((to + 1 - from) as i64, row.count, "{job}: {row:?}");
         for (key, _) in &all[from..=to] {
-            *told.entry(key.clone()).or_insert(0) += 1;
+            *recorded.entry(key.clone()).or_insert(0) += 1;
         }
     }
-    told
+    recorded
 }
 
 fn keys(rule: &Rule, after_ms: i64, until_ms: i64) -> Vec<(String, i64)> {

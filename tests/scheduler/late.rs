@@ -3,7 +3,8 @@
 use jobctl::store::{PruneRule, Pruning};
 
 use super::lab::{
-    DAY, HOUR, MINUTE, SECOND, at, exactly_once, instant, planner, right, rows, tick, told, world,
+    DAY, HOUR, MINUTE, SECOND, at, exactly_once, instant, planner, recorded, right, rows, tick,
+    world,
 };
 
 /// What a daily job at 06:00 came to after a week without a scheduler, started again on day 8 at noon.
@@ -13,7 +14,7 @@ fn after_a_week(lines: &str) -> Vec<String> {
     let now = at("2026-11-08T12:00:00Z");
     tick(&mut planner(&world, now), now);
     exactly_once(&world);
-    told(&world, "report")
+    recorded(&world, "report")
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn a_period_in_time_runs_after_the_chain_of_catch_up_runs() {
         let now = at("2026-11-01T04:05:00Z");
         tick(&mut planner(&world, now), now);
         assert_eq!(
-            told(&world, "report"),
+            recorded(&world, "report"),
             [
                 "2026-11-01T01:00:00Z caught_up",
                 "2026-11-01T02:00:00Z caught_up",
@@ -151,7 +152,7 @@ fn after_an_outage_nothing_late_counts_as_in_time() {
     other.execute_batch("ROLLBACK").unwrap();
     tick(&mut planner, right(start + 101 * SECOND));
     assert_eq!(
-        told(&world, "tick"),
+        recorded(&world, "tick"),
         ["2026-11-01T00:00:05Z to 2026-11-01T00:01:40Z x20 skipped late"]
     );
     exactly_once(&world);
@@ -164,7 +165,7 @@ fn a_period_within_the_late_grace_is_opened_normally() {
         let mut planner = planner(&world, at("2026-11-01T05:00:00Z"));
         tick(&mut planner, right(instant("2026-11-01T06:00:00Z") + late));
         assert_eq!(
-            told(&world, "report"),
+            recorded(&world, "report"),
             [format!("2026-11-01T06:00[UTC] {want}")]
         );
     }
@@ -184,7 +185,7 @@ fn a_week_of_seconds_is_three_rows_and_one_run() {
         (1, 604_739, 60)
     );
     assert_eq!(
-        told(&world, "tick"),
+        recorded(&world, "tick"),
         [
             "2026-11-01T00:00:01Z to 2026-11-07T23:58:59Z x604739 skipped late",
             "2026-11-07T23:59:00Z opened",
@@ -206,11 +207,11 @@ fn a_period_whose_local_time_does_not_exist_is_recorded() {
         );
     }
     assert_eq!(
-        told(&world, "skip"),
+        recorded(&world, "skip"),
         ["2027-03-28T02:30[Europe/Berlin] skipped gap"]
     );
     assert_eq!(
-        told(&world, "merge"),
+        recorded(&world, "merge"),
         [
             "2027-03-28T02:00[Europe/Berlin] opened",
             "2027-03-28T02:30[Europe/Berlin] merged into 2027-03-28T02:00[Europe/Berlin]",
@@ -285,8 +286,11 @@ fn pruned_periods_leave_a_history_that_still_adds_up() {
         let slice = store.write(|tx| tx.prune(&rule, &from, 2, now_ms)).unwrap();
         at = slice.next;
     }
-    assert_eq!(told(&world, "report")[0], "2026-11-05T06:00[UTC] opened");
-    assert_eq!(told(&world, "report").len(), 6);
+    assert_eq!(
+        recorded(&world, "report")[0],
+        "2026-11-05T06:00[UTC] opened"
+    );
+    assert_eq!(recorded(&world, "report").len(), 6);
     exactly_once(&world);
     tick(&mut planner, super::lab::at("2026-11-11T06:00:00Z"));
     exactly_once(&world);

@@ -3,7 +3,9 @@
 use jobctl::run::{RunId, State};
 use jobctl::scheduler::Planner;
 
-use super::lab::{HOUR, exactly_once, instant, planner, right, rows, succeed, tick, told, world};
+use super::lab::{
+    HOUR, exactly_once, instant, planner, recorded, right, rows, succeed, tick, world,
+};
 use crate::invariants;
 use crate::world::World;
 
@@ -47,7 +49,7 @@ fn overlap_queue_lets_one_run_wait_and_merges_later_periods_into_it() {
         hour(&mut planner, n);
     }
     assert_eq!(
-        told(&world, "sync"),
+        recorded(&world, "sync"),
         [
             "2026-11-02T01:00:00Z opened",
             "2026-11-02T02:00:00Z opened",
@@ -69,7 +71,7 @@ fn overlap_skip_skips_periods_that_overlap() {
     succeed(&world, 1);
     hour(&mut planner, 3);
     assert_eq!(
-        told(&world, "sync"),
+        recorded(&world, "sync"),
         [
             "2026-11-02T01:00:00Z opened",
             "2026-11-02T02:00:00Z skipped overlap",
@@ -84,7 +86,7 @@ fn overlap_allow_lets_runs_overlap() {
     for n in 1..=3 {
         hour(&mut planner, n);
     }
-    assert_eq!(told(&world, "sync").len(), 3);
+    assert_eq!(recorded(&world, "sync").len(), 3);
     assert!((1..=3).all(|id| run(&world, id) == (State::Waiting, 0)));
 }
 
@@ -159,7 +161,7 @@ fn a_run_that_waits_beyond_its_deadline_blocks_no_period() {
             .iter()
             .filter(|row| row.run.is_some())
             .count();
-        assert_eq!(opened, 3, "{overlap}: {:?}", told(&world, "sync"));
+        assert_eq!(opened, 3, "{overlap}: {:?}", recorded(&world, "sync"));
         exactly_once(&world);
     }
 }
@@ -181,7 +183,7 @@ fn a_period_gets_its_run_beside_one_with_the_same_dedup_key() {
         runs,
         [Some(RunId(2)), Some(RunId(3))],
         "{:?}",
-        told(&world, "sync")
+        recorded(&world, "sync")
     );
     exactly_once(&world);
 }

@@ -2,7 +2,7 @@
 
 use jobctl::store::Act;
 
-use super::lab::{at, exactly_once, instant, planner, right, tick, told, world};
+use super::lab::{at, exactly_once, instant, planner, recorded, right, tick, world};
 use crate::world::World;
 
 fn act(at: &str, until: Option<&str>) -> Act<'static> {
@@ -48,7 +48,7 @@ fn a_paused_job_opens_no_period_and_records_the_pause() {
     resume(&world, "2026-11-04T12:00:00Z");
     tick(&mut planner, at("2026-11-05T06:00:00Z"));
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-02T06:00[UTC] to 2026-11-04T06:00[UTC] x3 skipped paused",
             "2026-11-05T06:00[UTC] opened",
@@ -69,7 +69,7 @@ fn periods_that_are_found_late_were_paused_or_not_at_their_own_instants() {
     let now = at("2026-11-07T12:00:00Z");
     tick(&mut planner(&world, now), now);
     assert_eq!(
-        told(&world, "report"),
+        recorded(&world, "report"),
         [
             "2026-11-02T06:00[UTC] caught_up",
             "2026-11-03T06:00[UTC] skipped paused",

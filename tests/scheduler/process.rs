@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::lab::{exactly_once, told, write};
+use super::lab::{exactly_once, recorded, write};
 use crate::invariants;
 use crate::shifted;
 use crate::systemd::Manager;
@@ -357,7 +357,7 @@ fn once_opens_what_is_due_and_exits() {
         let said = world.run("schedule --once --json").ok();
         said.contains("\"opened\":1") || said.contains("\"opened\": 1")
     });
-    assert!(!told(&world, "tick").is_empty());
+    assert!(!recorded(&world, "tick").is_empty());
     exactly_once(&world);
 }
 

@@ -7,7 +7,7 @@ use jobctl::policy::{ClockGuard, Reading};
 use jobctl::scheduler::{Action, Answer, Control, Event, Loaded, Reload, Work, perform};
 use jobctl::store::Opened;
 
-use super::lab::{BOOT, MINUTE, at, catalogue, planner, right, tick, told, world, write};
+use super::lab::{BOOT, MINUTE, at, catalogue, planner, recorded, right, tick, world, write};
 
 /// A scheduler that does one piece of work when the test wants it.
 struct Slow {
@@ -67,17 +67,17 @@ fn a_late_standby_with_older_files_restores_no_old_schedule() {
         while standby.step(now) {}
     }
     assert!(
-        told(&world, "old").is_empty(),
+        recorded(&world, "old").is_empty(),
         "it was taken out before its first period"
     );
-    let kept = told(&world, "kept");
+    let kept = recorded(&world, "kept");
     let starts = ["2026-11-01T01:30:00Z opened", "2026-11-01T02:30:00Z merged"];
     assert!(
         kept.iter()
             .zip(starts)
-            .all(|(told, start)| told.starts_with(start)),
+            .all(|(period, start)| period.starts_with(start)),
         "{kept:?}"
     );
     assert_eq!(kept.len(), 2, "{kept:?}");
-    assert_eq!(told(&world, "new").len(), 2);
+    assert_eq!(recorded(&world, "new").len(), 2);
 }

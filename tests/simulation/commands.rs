@@ -34,7 +34,7 @@ pub(super) fn script(host: &mut Host, claimed: &Claimed) -> (Script, i64) {
 }
 
 /// How it ended, and what it said.
-pub(super) fn told(script: Script) -> (Ending, Said) {
+pub(super) fn outcome(script: Script) -> (Ending, Said) {
     let mut said = Said::default();
     let ending = match script {
         Script::Exits(code) => Ending::Exited(code),

@@ -219,7 +219,7 @@ impl Host {
         }
     }
 
-    pub(super) fn told(&self) -> String {
+    pub(super) fn last_lines(&self) -> String {
         let lines = self.trace.iter().flatten().cloned();
         lines.collect::<Vec<_>>().join("\n")
     }

@@ -59,7 +59,7 @@ fn play(seed: u64, weather: Weather, traced: bool) -> Result<Tally, String> {
     );
     match played {
         Ok(()) => Ok(tally),
-        Err(_) => Err(story.host.told()),
+        Err(_) => Err(story.host.last_lines()),
     }
 }
 
@@ -105,8 +105,8 @@ fn play_all(seeds: std::ops::Range<u64>, weather: Weather) -> Tally {
 /// Plays a story with its trace: one that `failed`, or one that was requested.
 fn retell(seed: u64, weather: Weather, failed: bool) {
     match play(seed, weather, true) {
-        Err(told) => {
-            panic!("the last lines of seed {seed}:\n{told}\nSIM_SEED={seed} cargo test simulation")
+        Err(lines) => {
+            panic!("the last lines of seed {seed}:\n{lines}\nSIM_SEED={seed} cargo test simulation")
         }
         Ok(_) => assert!(!failed, "seed {seed} failed, and not when it was replayed"),
     }

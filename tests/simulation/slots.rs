@@ -12,7 +12,7 @@ use jobctl::worker::machine::Event;
 use jobctl::worker::{EndedAttempt, admit};
 
 use super::catalogues::{NO_OPTIONS, editions};
-use super::commands::{script, told};
+use super::commands::{outcome, script};
 use super::facts::Counted;
 use super::host::{Died, HOUR, Host, Life, SECOND};
 use super::processes::Script;
@@ -56,7 +56,7 @@ impl Worker {
             if script == Script::Exits(0) {
                 host.witness.fact(attempt.claimed.run).successes += 1;
             }
-            let (ending, said) = told(script);
+            let (ending, said) = outcome(script);
             self.end(host, slot, attempt, ending, said, false);
         }
         host.strike("after an exit, before its end is stored")

@@ -232,7 +232,7 @@ fn paper() -> String {
                     is_empty = false;
                 }
             }
-            assert!(!is_empty, "nothing stands under `{section}`");
+            assert!(!is_empty, "nothing is below `{section}`");
         }
     }
     text

@@ -328,7 +328,7 @@ fn sighup_loads_a_valid_catalogue_and_retains_the_old_one_if_it_is_invalid() {
 #[test]
 fn drain_ends_when_nothing_is_ready_and_drain_all_waits_for_what_is_due_later() {
     let world = world(&jobs(
-        "retry = { base = '300ms', attempts = 2 }",
+        "retry = { base = '3s', jitter = 'none', attempts = 2 }",
         &[
             ("ok", "true"),
             ("again", "[ $JOBCTL_RUN_ATTEMPT = 2 ]"),
@@ -337,7 +337,7 @@ fn drain_ends_when_nothing_is_ready_and_drain_all_waits_for_what_is_due_later() 
     ));
     assert_eq!(world.run("jobs pause paused").code, Some(0));
     let [ok, again, paused] = ["ok", "again", "paused"].map(|job| enqueue(&world, job));
-    let delayed = enqueue(&world, "ok --delay 400ms");
+    let delayed = enqueue(&world, "ok --delay 10s");
     let far = world.enqueue("unknown-job");
     let (code, log) = worker(&world, "--drain").end();
     assert_eq!(code, Some(0), "{log}");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::advice::Text;
 use crate::cli::Context;
 use crate::crontab::{Surroundings, import};
 use crate::error::{Error, Kind};
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let draft = import(
         &text,
         &Surroundings {
-            source: &super::name(&args.file),
+            heading: &heading(&super::name(&args.file)),
             timezone: &timezone,
             zones: &zones,
             system,
@@ -79,11 +80,26 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(u8::from(!draft.leftovers.is_empty()))
 }
 
+/// What a user of the draft must know.
+fn heading(source: &str) -> Vec<String> {
+    let about = format!("A draft, made by `jobctl import crontab` from {source}.");
+    let rest = [
+        "Review it before using it: `jobctl --catalogue FILE check`, and `jobctl --catalogue FILE next` shows when the jobs will run.",
+        "What is different from cron:",
+        "- a period that was missed, with the machine off, is caught up until the next one is due; `catch_up = \"none\"` skips it;",
+        "- while a run of a job continues, one more waits; cron starts a second beside it, as `overlap = \"allow\"` does;",
+        "- a command starts in a directory of its run; cron starts it in the home directory: set `cwd`;",
+        "- output is stored with the run (`jobctl runs logs`), not mailed.",
+    ];
+    let rest = rest.map(ToOwned::to_owned);
+    [about].into_iter().chain(rest).collect()
+}
+
 /// The zone that cron used, and whether it was found.
 fn timezone(args: &Args, zones: &Zones) -> Result<(String, bool), Error> {
     if let Some(name) = &args.timezone {
         zones.zone(name).map_err(|wrong| Error {
-            hint: wrong.hint,
+            hint: wrong.hint.map(Text::from),
             ..Error::new(Kind::Usage, wrong.message)
         })?;
         return Ok((name.clone(), true));

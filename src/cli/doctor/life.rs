@@ -1,6 +1,7 @@
 //! The state of the store in use: blocked writers, workers, the scheduler, refused enqueues, stuck runs.
 
 use super::Finding;
+use crate::cli::advice::hint_of;
 use crate::cli::pressure::Pressure;
 use crate::cli::scheduler::Outlook;
 use crate::cli::status::unknown_words;
@@ -22,7 +23,7 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
         dead(store),
     ];
     let failed = |error: crate::error::Error| {
-        let hint = error.hint.unwrap_or_else(|| "try again".to_owned());
+        let hint = hint_of(&error).unwrap_or_else(|| "try again".to_owned());
         Finding::error("store", error.message, hint)
     };
     all.into_iter()
@@ -34,11 +35,10 @@ pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
 fn turn(store: &Store) -> Finding {
     match store.blocking_writer(super::place::PATIENCE) {
         Ok(None) => Finding::ok("writers", "no process blocks the others"),
-        Ok(Some(error)) => {
-            let hint = error.hint.unwrap_or_default();
+        Ok(Some(error)) | Err(error) => {
+            let hint = hint_of(&error).unwrap_or_default();
             Finding::error("writers", error.message, hint)
         }
-        Err(error) => Finding::error("writers", error.message, error.hint.unwrap_or_default()),
     }
 }
 

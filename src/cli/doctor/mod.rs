@@ -10,6 +10,7 @@ mod trial;
 
 use serde_json::{Value, json};
 
+use super::advice::hint_of;
 use super::{Context, Paint};
 use crate::error::Kind;
 use crate::store::{Create, Store, is_begun};
@@ -127,7 +128,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         // The findings already name each reason.
         Err(error) if error.kind == Kind::Permission && is_refused => {}
         Err(error) => {
-            let hint = error.hint.clone().unwrap_or_else(|| "see above".to_owned());
+            let hint = hint_of(&error).unwrap_or_else(|| "see above".to_owned());
             findings.push(Finding::error("store", error.message, hint));
         }
     }

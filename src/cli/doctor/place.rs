@@ -9,6 +9,7 @@ use rustix::process::{DumpableBehavior, Resource, dumpable_behavior};
 use super::{Finding, rights};
 use crate::catalogue::{Catalogue, Level};
 use crate::cli::Context;
+use crate::cli::advice::hint_of;
 use crate::local::is_network;
 use crate::process::descriptors::{Room, room};
 use crate::schedule::Zones;
@@ -35,9 +36,7 @@ pub(super) fn look(context: &Context) -> Vec<Finding> {
             findings.push(disk(&dir, min_free));
         }
         Err(error) => {
-            let hint = error
-                .hint
-                .unwrap_or_else(|| "name it with `--store`".to_owned());
+            let hint = hint_of(&error).unwrap_or_else(|| "name it with `--store`".to_owned());
             findings.push(Finding::error("directory", error.message, hint));
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use crate::cli::advice;
 use crate::error::{Error, Hinted};
 use crate::local::{CHECKPOINTS, OUTPUT, WORK, WORKERS, as_owner};
 use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
@@ -120,7 +121,7 @@ impl Flaws {
             return false;
         }
         let hint = match (flaw, self.findings.is_empty(), wanted) {
-            (Flaw::Foreign(uid), true, Some(Wanted::Directory)) => as_owner(uid),
+            (Flaw::Foreign(uid), true, Some(Wanted::Directory)) => advice::words(&as_owner(uid)),
             _ => flaw.hint(path),
         };
         let message = format!("cannot use `{}`: {flaw}", path.display());

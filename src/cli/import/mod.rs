@@ -346,8 +346,11 @@ fn end(
             }
             // Repeating a refused request does not help.
             let resume = resume.filter(|_| error.kind != Kind::Refused);
-            let hints: Vec<String> = error.hint.take().into_iter().chain(resume).collect();
-            error.hint = (!hints.is_empty()).then(|| hints.join(", then "));
+            let resume = resume.map(crate::advice::Text::from);
+            error.hint = match (error.hint.take(), resume) {
+                (Some(hint), Some(resume)) => Some(hint.and(", then ").and(resume)),
+                (hint, resume) => hint.or(resume),
+            };
             error
         }
     };

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::calendar::Calendar;
 use super::{Context, Table};
+use crate::advice::Text;
 use crate::catalogue::{Catalogue, Schedule};
 use crate::cli::ids::unknown_job;
 use crate::document;
@@ -132,7 +133,7 @@ fn zone_of(catalogue: &Catalogue) -> Result<Option<Arc<Zone>>, Error> {
 
 fn zone(zones: &Zones, name: &str) -> Result<Arc<Zone>, Error> {
     zones.zone(name).map_err(|wrong| Error {
-        hint: wrong.hint,
+        hint: wrong.hint.map(Text::from),
         ..Error::new(Kind::Usage, wrong.message)
     })
 }

@@ -1,6 +1,7 @@
 //! `jobctl runs why`: every gate between a run and a slot.
 
 use crate::catalogue::Catalogue;
+use crate::cli::advice;
 use crate::cli::calendar::Calendar;
 use crate::cli::ids::{run_id, unknown_run};
 use crate::cli::jobs::check_job;
@@ -59,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         None => Calendar::default(),
     };
     if context.screen.json() {
-        let body = document::why(&facts.place, facts.run.as_ref(), &answer);
+        let body = document::why(&facts.place, facts.run.as_ref(), &answer, advice::words);
         let body = document::merged(body, calendar.document());
         context.screen.document("runs.why", body);
         return Ok(0);
@@ -122,7 +123,7 @@ fn show(answer: &Answer, waits: bool, context: &mut Context) {
         if let Some(hint) = &gate.hint {
             context
                 .screen
-                .painted(&format!("        -> {hint}"), Paint::Dim);
+                .painted(&format!("        -> {}", advice::words(hint)), Paint::Dim);
         }
     }
     if !answer.gates.is_empty() {
@@ -132,17 +133,20 @@ fn show(answer: &Answer, waits: bool, context: &mut Context) {
         context.screen.line(&start(answer, now_ms));
     }
     if let Some(hint) = &answer.hint {
-        context.screen.line(&format!("hint: {hint}"));
+        context
+            .screen
+            .line(&format!("hint: {}", advice::words(hint)));
     }
 }
 
 fn detail(gate: &Gate, now_ms: i64) -> String {
+    let detail = advice::words(&gate.detail);
     let until = gate
         .until_ms
         .map(|until_ms| format!("until {}", when::local_and_relative(until_ms, now_ms)));
     match until {
-        Some(until) => format!("{}; {until}", gate.detail),
-        None => gate.detail.clone(),
+        Some(until) => format!("{detail}; {until}"),
+        None => detail,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::run::WorkerId;
 use crate::store::{Create, Store};
 
 /// Ask workers to stop, as SIGTERM does: they let their runs finish for a while. A service manager may restart them, as it does with
-/// the units of jobctl: use `systemctl stop` to stop those for good
+/// the units of jobctl: use `systemctl stop` to stop those permanently
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Ids of the workers

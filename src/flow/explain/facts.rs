@@ -69,8 +69,6 @@ pub struct RunFacts {
     pub failures: i64,
     /// Failures that make it dead.
     pub max_attempts: i64,
-    /// The number of crashes.
-    pub crashes: i64,
     /// Whether the last attempt was rate limited.
     pub limited: bool,
     /// The worker that runs it, or that it is reserved for.

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 pub use facts::{AHEAD_MAX, Ahead, Facts, Head, HeldRun, NO_QUEUES, Place, RunFacts, Worker};
 
+use crate::advice::{Advice, Text};
 use crate::run::{State, WorkerId};
 
 /// A condition that a run must pass to start.
@@ -25,15 +26,15 @@ pub struct Gate {
     /// Whether the run may pass now.
     pub open: bool,
     /// The details, with numbers.
-    pub detail: String,
+    pub detail: Text,
     /// When a closed gate opens, or when an open one closes, if that is known; milliseconds.
     pub until_ms: Option<i64>,
     /// What to do about a closed gate.
-    pub hint: Option<String>,
+    pub hint: Option<Text>,
 }
 
 impl Gate {
-    fn open(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    fn open(name: impl Into<String>, detail: impl Into<Text>) -> Self {
         Self {
             name: name.into(),
             open: true,
@@ -43,7 +44,7 @@ impl Gate {
         }
     }
 
-    fn closed(name: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+    fn closed(name: impl Into<String>, detail: impl Into<Text>, hint: impl Into<Text>) -> Self {
         Self {
             open: false,
             hint: Some(hint.into()),
@@ -63,7 +64,7 @@ pub struct Answer {
     /// The summary, without a full stop.
     pub sentence: String,
     /// What to do, besides the hints of closed gates.
-    pub hint: Option<String>,
+    pub hint: Option<Text>,
     /// All gates; empty if the run does not wait.
     pub gates: Vec<Gate>,
     /// When it may start, milliseconds: now if every gate is open; the latest opening if that of each closed gate is known. Never a
@@ -154,24 +155,30 @@ fn sentence(facts: &Facts, gates: &[Gate]) -> String {
     }
 }
 
-fn hint(facts: &Facts, gates: &[Gate], keeper: Option<WorkerId>) -> Option<String> {
+fn hint(facts: &Facts, gates: &[Gate], keeper: Option<WorkerId>) -> Option<Text> {
     let run = facts.run.as_ref()?;
     if gates.iter().any(|gate| !gate.open) {
         return None;
     }
     if keeper.is_some() {
-        return Some("its `jobctl run` starts it now".to_owned());
+        let hint = Text::from("its ").and(Advice::RunHere);
+        return Some(hint.and(" starts it now"));
     }
     let ready_ms = facts.now_ms - run.due_ms;
     if ready_ms < OVERDUE_MS {
-        return Some("the next claim takes it".to_owned());
+        return Some("the next claim takes it".into());
     }
-    Some(format!(
-        "it is due for {} and should have started: `jobctl workers list` and `jobctl doctor` tell whether a worker hangs; one \
-         with an older catalogue that lacks `{}` leaves it alone, SIGHUP lets it read the new one",
-        words::span(ready_ms),
-        facts.place.job
-    ))
+    let late = words::span(ready_ms);
+    let hint = Text::from(format!("it is due for {late} and should have started: "))
+        .and(Advice::ListWorkers)
+        .and(" and ")
+        .and(Advice::Doctor)
+        .and(format!(
+            " tell whether a worker hangs; one with an older catalogue that lacks `{}` leaves it alone, SIGHUP lets it read \
+             the new one",
+            facts.place.job
+        ));
+    Some(hint)
 }
 
 #[cfg(test)]

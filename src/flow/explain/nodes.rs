@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::words::{paused, running, span};
 use super::{Facts, Gate, HeldRun};
+use crate::advice::{Advice, Text};
 use crate::flow::{BreakerRules, ClosedGate, ClosedReason, Node, Rate, Subject, limits_of};
 use crate::run::WorkerId;
 
@@ -70,14 +71,15 @@ impl NodeExplainer<'_> {
             Subject::Tenant(_) | Subject::Limit(_) => return None,
         };
         is_unknown.then(|| {
-            let run = self.facts.run.as_ref();
-            let cancel = run.map_or_else(String::new, |run| {
-                format!(", or `jobctl runs cancel {}`", run.run)
-            });
+            let add = format!("add a section `{section}` and send the workers SIGHUP");
+            let hint = match &self.facts.run {
+                Some(run) => Text::from(add + ", or ").and(Advice::CancelRun(run.run)),
+                None => add.into(),
+            };
             Gate::closed(
                 subject.to_string(),
                 "no loaded catalogue has it any more, so no worker takes it",
-                format!("add a section `{section}` and send the workers SIGHUP{cancel}"),
+                hint,
             )
         })
     }
@@ -108,17 +110,17 @@ impl NodeExplainer<'_> {
                     "its rate of {} allows the next start later",
                     rate(node.rate)
                 ),
-                "it opens without an operator".to_owned(),
+                "it opens without an operator".into(),
             ),
             ClosedReason::WaitRequested => (
                 "a rate-limited attempt asked for a wait".to_owned(),
-                format!("it opens without an operator; {errors_hint}"),
+                Text::from("it opens without an operator; ").and(errors_hint),
             ),
             ClosedReason::BreakerOpen => (
                 format!(
                     "its breaker is open for {since}, after {failures}; then one run may start"
                 ),
-                format!("fix what fails; {errors_hint}"),
+                Text::from("fix what fails; ").and(errors_hint),
             ),
             ClosedReason::BreakerProbes => {
                 let mut trying = self.held(&node.subject);
@@ -134,16 +136,22 @@ impl NodeExplainer<'_> {
     }
 
     /// The hint for a cap that is reached.
-    fn make_room(&self, held: &[&HeldRun]) -> String {
+    fn make_room(&self, held: &[&HeldRun]) -> Text {
         if held.iter().any(|held| self.gone.contains(&held.worker)) {
-            return "a worker or a scheduler of the same user gives back what a dead worker held: `jobctl run-worker`; if \
-                    one runs already, its log says what of the run cannot be ended (`event=worker_died`)"
-                .to_owned();
+            return Text::from(
+                "a worker or a scheduler of the same user gives back what a dead worker held: ",
+            )
+            .and(Advice::StartWorker(None))
+            .and("; if one runs already, its log says what of the run cannot be ended (`event=worker_died`)");
         }
-        let first = held.first().map_or_else(String::new, |held| {
-            format!("; `jobctl runs logs -f {}` follows the first", held.run)
-        });
-        format!("it opens when one of them ends{first}")
+        let ends = Text::from("it opens when one of them ends");
+        match held.first() {
+            Some(held) => ends
+                .and("; ")
+                .and(Advice::FollowLogs(held.run))
+                .and(" follows the first"),
+            None => ends,
+        }
     }
 
     fn breaker(&self, subject: &Subject) -> Option<BreakerRules> {
@@ -170,26 +178,28 @@ impl NodeExplainer<'_> {
     }
 
     /// The details of an open gate.
-    fn numbers(&self, node: &Node) -> String {
+    fn numbers(&self, node: &Node) -> Text {
         let held = self.held(&node.subject).len();
-        let mut parts = vec![match node.cap {
+        let mut numbers = Text::from(match node.cap {
             Some(cap) => format!("{held} of {cap} running"),
             None => format!("{held} running"),
-        }];
+        });
         if node.rate.is_some() {
-            parts.push(format!("rate {}", rate(node.rate)));
+            numbers = numbers.and(format!("; rate {}", rate(node.rate)));
         }
         if node.has_breaker && node.throttle.breaker.is_half_open(self.facts.now_ms) {
-            parts.push("its breaker is half open: one run may start".to_owned());
+            numbers = numbers.and("; its breaker is half open: one run may start");
         }
         if let Some(pause) = &node.paused {
             let pause = paused("paused", pause);
-            parts.push(format!("{pause}, which does not stop `jobctl run`"));
+            numbers = numbers
+                .and(format!("; {pause}, which does not stop "))
+                .and(Advice::RunHere);
         }
         if self.facts.job_known.is_none() && matches!(node.subject, Subject::Job(_)) {
-            parts.push("no catalogue was loaded yet".to_owned());
+            numbers = numbers.and("; no catalogue was loaded yet");
         }
-        parts.join("; ")
+        numbers
     }
 }
 
@@ -198,25 +208,23 @@ fn rate(rate: Option<Rate>) -> String {
 }
 
 /// The details of a pause, and how to resume.
-fn paused_words(node: &Node) -> (String, String) {
-    let name = node.subject.name();
-    let Some(pause) = &node.paused else {
-        return ("paused".to_owned(), "resume it".to_owned());
-    };
+fn paused_words(node: &Node) -> (String, Text) {
+    let pause = node.paused.as_ref();
+    let detail = pause.map_or_else(String::new, |pause| paused("paused", pause));
+    let name = node.subject.name().to_owned();
     let hint = match &node.subject {
-        Subject::Limit(_) => format!("`jobctl limits resume {name}`"),
-        Subject::Queue(_) => format!("`jobctl queues resume {name}`"),
-        Subject::Job(_) | Subject::Tenant(_) => format!("`jobctl jobs resume {name}`"),
+        Subject::Limit(_) => Advice::ResumeLimit(name),
+        Subject::Queue(_) => Advice::ResumeQueue(name),
+        Subject::Job(_) | Subject::Tenant(_) => Advice::ResumeJob(name),
     };
-    (paused("paused", pause), hint)
+    (detail, hint.into())
 }
 
 /// The hint that shows the failures.
-fn errors_hint(subject: &Subject) -> String {
-    match subject {
-        Subject::Job(name) => {
-            format!("`jobctl runs list --job {name} --state retrying,dead` shows the errors")
-        }
-        _ => "`jobctl runs list --state retrying,dead` shows the errors".to_owned(),
-    }
+fn errors_hint(subject: &Subject) -> Text {
+    let job = match subject {
+        Subject::Job(name) => Some(name.clone()),
+        _ => None,
+    };
+    Text::from(Advice::ListFailed(job)).and(" shows the errors")
 }

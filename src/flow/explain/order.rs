@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::{at_least, names};
 use super::{AHEAD_MAX, Facts, Gate, Place, Worker};
+use crate::advice::{Advice, Text};
 use crate::run::WorkerId;
 use crate::units::counted;
 
@@ -75,11 +76,12 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
         return Gate::open(NAME, format!("no run is ahead of it{turns}"));
     }
     let hint = if before.is_empty() {
-        format!(
-            "it moves up as they start; `jobctl runs list --queue {queue} --state ready` shows them"
-        )
+        Text::from("it moves up as they start; ")
+            .and(Advice::ListReady(queue.clone()))
+            .and(" shows them")
     } else {
-        format!("`jobctl run-worker --queue {queue}` starts a worker that serves only this queue")
+        Text::from(Advice::StartWorker(Some(queue.clone())))
+            .and(" starts a worker that serves only this queue")
     };
     Gate::closed(NAME, closed.join("; ") + &turns, hint)
 }

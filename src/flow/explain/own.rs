@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::words::span;
 use super::{Gate, RunFacts};
+use crate::advice::{Advice, Text};
 use crate::run::{RunId, State, WorkerId};
 use crate::units::counted;
 
@@ -26,24 +27,25 @@ fn due(run: &RunFacts, now_ms: i64) -> Gate {
     }
     let error = run.last_error.as_ref();
     let error = error.map_or_else(String::new, |error| format!(": {error}"));
-    let logs = format!("`jobctl runs logs {}` shows what it printed", run.run);
+    let retried = Text::from("it is retried automatically; ")
+        .and(Advice::ShowLogs(run.run))
+        .and(" shows what it printed");
     let (detail, hint) = if run.limited {
         let detail = format!(
             "rate limited in attempt {}, which does not count as a failure{error}",
             run.attempts
         );
-        (detail, format!("it is retried automatically; {logs}"))
+        (detail, retried)
     } else if run.failures > 0 {
         let detail = format!(
             "retried after failure {} of {}{error}",
             run.failures, run.max_attempts
         );
-        (detail, format!("it is retried automatically; {logs}"))
+        (detail, retried)
     } else {
-        let hint = format!(
-            "it becomes ready at that time; `jobctl runs cancel {}` cancels it",
-            run.run
-        );
+        let hint = Text::from("it becomes ready at that time; ")
+            .and(Advice::CancelRun(run.run))
+            .and(" cancels it");
         ("not due yet".to_owned(), hint)
     };
     Gate::closed("due", detail, hint).until(Some(run.due_ms))
@@ -60,8 +62,10 @@ fn deadline(run: &RunFacts, now_ms: i64) -> Option<Gate> {
     Some(Gate::open(DEADLINE, "no attempt starts after it").until(Some(deadline_ms)))
 }
 
-fn after_its_death(run: RunId) -> String {
-    format!("once it is dead, `jobctl runs retry {run}` queues it again without a deadline")
+fn after_its_death(run: RunId) -> Text {
+    Text::from("once it is dead, ")
+        .and(Advice::RetryRun(run))
+        .and(" queues it again without a deadline")
 }
 
 /// The closed gate of a deadline that comes before the run can start; `None` if there is time.
@@ -89,21 +93,23 @@ fn predecessors(run: &RunFacts) -> Option<Gate> {
                 .collect();
             let detail = format!("{} must end first: {}", counted(n, "run"), named.join(", "));
             let (first, state) = first;
-            let hint = if state == State::Dead {
-                format!(
-                    "`jobctl dlq retry {first}`, or `jobctl dlq discard {first}` to continue without it"
+            let (help, remove) = if state == State::Dead {
+                (
+                    Advice::RetryDeadLetter(first),
+                    Advice::DiscardDeadLetter(first),
                 )
             } else {
-                format!(
-                    "`jobctl runs why {first}`, or `jobctl runs cancel {first}` to continue without it"
-                )
+                (Advice::WhyRun(first), Advice::CancelRun(first))
             };
+            let hint = Text::from(help)
+                .and(", or ")
+                .and(remove)
+                .and(" to continue without it");
             Some(Gate::closed("runs before it", detail, hint))
         }
         (n, None) => {
             let detail = format!("{} must end first", counted(n, "run"));
-            let hint =
-                "`jobctl runs list --state waiting,running` shows the runs that have not ended";
+            let hint = Text::from(Advice::ListUnended).and(" shows the runs that have not ended");
             Some(Gate::closed("runs before it", detail, hint))
         }
     }
@@ -111,13 +117,15 @@ fn predecessors(run: &RunFacts) -> Option<Gate> {
 
 /// The gate of a run that is reserved for a `jobctl run`.
 pub(super) fn reserved(keeper: WorkerId, gone: &BTreeSet<WorkerId>) -> Gate {
+    let reserved = Text::from("reserved for a ").and(Advice::RunHere);
     if gone.contains(&keeper) {
-        let detail = format!("reserved for a `jobctl run` that is gone (worker {keeper})");
-        let hint = "any worker or scheduler releases it within a second: `jobctl run-worker`";
+        let detail = reserved.and(format!(" that is gone (worker {keeper})"));
+        let hint = Text::from("any worker or scheduler releases it within a second: ")
+            .and(Advice::StartWorker(None));
         return Gate::closed("jobctl run", detail, hint);
     }
     Gate::open(
         "jobctl run",
-        format!("reserved for a `jobctl run` (worker {keeper}); no other worker starts it"),
+        reserved.and(format!(" (worker {keeper}); no other worker starts it")),
     )
 }

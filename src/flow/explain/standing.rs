@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::words::span;
 use super::{Answer, RunFacts};
+use crate::advice::{Advice, Text};
 use crate::run::{State, WorkerId};
 
 pub(super) fn of(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> Answer {
@@ -21,7 +22,7 @@ pub(super) fn of(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> Answ
     }
 }
 
-fn running(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> (String, String) {
+fn running(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> (String, Text) {
     let id = run.run;
     let place = run
         .worker
@@ -36,38 +37,44 @@ fn running(run: &RunFacts, gone: &BTreeSet<WorkerId>, now_ms: i64) -> (String, S
         let sentence = format!(
             "was running{place} ({attempt}), which is gone; it will be queued again once its processes are gone"
         );
-        let hint = "a worker or a scheduler of the same user does that within a second: `jobctl run-worker`; if one runs \
-                    already, something of the run cannot be ended, and its log says what (`event=worker_died`)";
-        return (sentence, hint.to_owned());
+        let hint =
+            Text::from("a worker or a scheduler of the same user does that within a second: ")
+                .and(Advice::StartWorker(None))
+                .and(
+                    "; if one runs already, something of the run cannot be ended, and its log says what (`event=worker_died`)",
+                );
+        return (sentence, hint);
     }
     if let Some((cancel_ms, by)) = &run.cancel {
         let by = by.as_deref().unwrap_or("somebody");
         let ago = span(now_ms - cancel_ms);
         let sentence = format!("is running{place} ({attempt}); {by} requested a cancel {ago} ago");
-        let hint = format!("`jobctl runs wait {id}` waits until its processes are gone");
+        let hint = Text::from(Advice::WaitForRun(id)).and(" waits until its processes are gone");
         return (sentence, hint);
     }
     let sentence = format!("is running{place} ({attempt})");
-    (sentence, format!("`jobctl runs logs -f {id}` follows it"))
+    let hint = Text::from(Advice::FollowLogs(id)).and(" follows it");
+    (sentence, hint)
 }
 
-fn ended(run: &RunFacts, now_ms: i64) -> (String, String) {
+fn ended(run: &RunFacts, now_ms: i64) -> (String, Text) {
     let id = run.run;
     let ago = run
         .ended_ms
         .map_or_else(String::new, |ms| format!(" {} ago", span(now_ms - ms)));
     let attempt = format!("attempt {}", run.attempts);
+    let again = " queues it again";
     match run.state {
         State::Succeeded => (
             format!("succeeded{ago} in {attempt}"),
-            format!("`jobctl runs retry {id}` queues it again"),
+            Text::from(Advice::RetryRun(id)).and(again),
         ),
         State::Cancelled => {
             let by = run.cancel.as_ref().and_then(|(_, by)| by.as_deref());
             let by = by.map_or_else(String::new, |by| format!(" by {by}"));
             (
                 format!("was cancelled{ago}{by}"),
-                format!("`jobctl runs retry {id}` queues it again"),
+                Text::from(Advice::RetryRun(id)).and(again),
             )
         }
         _ => {
@@ -76,7 +83,10 @@ fn ended(run: &RunFacts, now_ms: i64) -> (String, String) {
             let error = error.map_or_else(String::new, |error| format!(": {error}"));
             (
                 format!("died{ago}: {reason} after {attempt}{error}"),
-                format!("`jobctl dlq show {id}`; `jobctl dlq retry {id}` queues it again"),
+                Text::from(Advice::ShowDeadLetter(id))
+                    .and("; ")
+                    .and(Advice::RetryDeadLetter(id))
+                    .and(again),
             )
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::names;
 use super::{Facts, Gate, Worker};
+use crate::advice::{Advice, Text};
 use crate::run::WorkerId;
 use crate::units::counted;
 
@@ -36,7 +37,8 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
             0 => "no worker is alive".to_owned(),
             n => format!("no worker is alive; {} died", counted(n as i64, "worker")),
         };
-        return Gate::closed(NAME, detail, "`jobctl run-worker` starts one");
+        let hint = Text::from(Advice::StartWorker(None)).and(" starts one");
+        return Gate::closed(NAME, detail, hint);
     }
     let serving: Vec<&Worker> = alive
         .iter()
@@ -51,7 +53,7 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
             counted(alive.len() as i64, "worker"),
             names(&served)
         );
-        let hint = format!("`jobctl run-worker --queue {queue}` starts one");
+        let hint = start_for(queue).and(" starts one");
         return Gate::closed(NAME, detail, hint);
     }
     let slot_use = SlotUse::new(facts);
@@ -77,15 +79,12 @@ pub(super) fn gate(facts: &Facts, gone: &BTreeSet<WorkerId>) -> Gate {
 }
 
 /// Why no worker takes the run: one sentence if the reason is the same for all.
-fn refused(
-    refusals: &[(&Worker, Refusal)],
-    slots: i64,
-    over: &str,
-    queue: &str,
-) -> (String, String) {
+fn refused(refusals: &[(&Worker, Refusal)], slots: i64, over: &str, queue: &str) -> (String, Text) {
     let all = |is: fn(&Refusal) -> bool| refusals.iter().all(|(_, refusal)| is(refusal));
-    let another =
-        format!("`jobctl workers list`; `jobctl run-worker --queue {queue}` starts another");
+    let another = Text::from(Advice::ListWorkers)
+        .and("; ")
+        .and(start_for(queue))
+        .and(" starts another");
     if all(|refusal| *refusal == Refusal::Busy) {
         let detail = format!("{slots} of {slots} slots busy over {over}");
         return (detail, another);
@@ -93,10 +92,7 @@ fn refused(
     if all(|refusal| *refusal == Refusal::Stopping) {
         let ids: Vec<_> = refusals.iter().map(|(worker, _)| worker.worker).collect();
         let detail = format!("stopping, without further claims: worker {}", names(&ids));
-        return (
-            detail,
-            format!("`jobctl run-worker --queue {queue}` starts one"),
-        );
+        return (detail, start_for(queue).and(" starts one"));
     }
     let described: Vec<String> = refusals
         .iter()
@@ -109,11 +105,16 @@ fn refused(
     };
     let reserved = all(|refusal| matches!(refusal, Refusal::Reserved(..)));
     let hint = if reserved {
-        format!("lower `reserve` of the other queues in the catalogue; {another}")
+        Text::from("lower `reserve` of the other queues in the catalogue; ").and(another)
     } else {
         another
     };
     (described.join("; ") + &more, hint)
+}
+
+/// The advice to start a worker for this queue.
+fn start_for(queue: &str) -> Text {
+    Advice::StartWorker(Some(queue.to_owned())).into()
 }
 
 fn words(worker: &Worker, refusal: &Refusal) -> String {

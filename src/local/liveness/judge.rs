@@ -1,6 +1,6 @@
-//! Judges by what a worker's lock file tells whether the worker is alive.
+//! Judges from the state of a worker's lock file whether the worker is alive.
 //!
-//! Rule: pure. The kernel's lock says who is dead, never a clock; what cannot be known counts as life.
+//! Rule: pure. The kernel's lock decides, never a clock; a worker whose state is unknown counts as alive.
 
 /// The state of a worker's lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Life {
     Alive,
     /// Its process has ended and its lock is still held, by a child that has not executed its command yet.
     Dying,
-    /// It is dead, and it stays so while we hold its lock.
+    /// It is dead, and this process holds its lock, so no other process recovers it.
     Dead,
 }
 
@@ -51,7 +51,7 @@ mod tests {
         Lock::Unknown,
     ];
 
-    /// Proves (death): only a free lock or a process that is certainly gone proves a death; when in doubt a worker counts as
+    /// Proves (death): only a free lock or a process that is certainly gone proves a death; otherwise a worker counts as
     /// alive and a run as started.
     #[test]
     fn only_a_free_lock_or_an_ended_process_proves_a_death() {

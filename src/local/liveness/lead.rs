@@ -18,7 +18,7 @@ impl Local {
         self.dir().join("scheduler.lock")
     }
 
-    /// Whether some process leads; `None` where we may not look.
+    /// Whether a process leads; `None` if this user may not check.
     pub fn is_led(&self) -> Option<bool> {
         // Opened for reading, so that the check changes nothing.
         match open_read(&self.lead_path()) {
@@ -70,7 +70,7 @@ impl Candidate {
         Ok(Self { lock, wake, got })
     }
 
-    /// Whether the lock is ours.
+    /// Whether this process leads.
     pub fn leads(&self) -> bool {
         self.lock.is_some()
     }

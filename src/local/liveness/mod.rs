@@ -1,8 +1,9 @@
 //! Who is alive: workers, and the scheduler that leads, hold the locks on their files, and the kernel frees a lock when its
 //! process dies, however it dies.
 //!
-//! Rule: the lock decides and never a clock; only where it cannot be looked at does the process that registered. A look changes
-//! nothing, so that two who look do not take each other for a worker; who recovers a dead worker takes its lock first.
+//! Rule: the lock decides, never a clock; if the lock cannot be checked, the state of the registered process decides. A check
+//! changes nothing, so two processes that check at once do not take each other for a worker. Recovery of a dead worker takes its
+//! lock first.
 
 mod judge;
 mod lead;

@@ -1,4 +1,4 @@
-//! Processes that registered as workers: what of them is certain now. The start of a process proves who it is.
+//! Processes that registered as workers, and their state now. The pid and the start time together identify a process.
 //!
 //! Rule: a boot or a namespace that is unknown proves nothing.
 
@@ -85,7 +85,7 @@ impl Registration<'_> {
         }
     }
 
-    /// Whether the process has certainly ended, on this host; perhaps nobody has waited for it yet.
+    /// Whether the process has certainly ended, on this host; it may be a zombie.
     pub fn has_ended(&self) -> bool {
         let host = rustix::system::uname();
         host.nodename().to_bytes() == self.host.as_bytes()
@@ -95,24 +95,24 @@ impl Registration<'_> {
             )
     }
 
-    /// Whether it registered in this boot; `None` where that is unknown.
+    /// Whether it registered in this boot; `None` if that is unknown.
     pub fn is_of_this_boot(&self) -> Option<bool> {
         clock::same_boot(self.boot_id, &clock::boot_id())
     }
 
-    /// Whether the process id is a number of our namespace. What is unknown is not.
+    /// Whether the process id is a number of this process's namespace; `false` if that is unknown.
     fn is_in_our_namespace(&self) -> bool {
         self.pid_ns
             .is_none_or(|ns| ns != 0 && ns == pid_namespace())
     }
 
-    /// Whether its numbers are those that we see, or nobody's any more because the host was booted since.
+    /// Whether its numbers are valid in this namespace, or no longer used because the host was booted since.
     pub fn is_ours(&self) -> bool {
         self.is_of_this_boot() == Some(true) && self.is_in_our_namespace()
     }
 
-    /// Whether processes of a dead worker may live where nobody here sees them. The first process of a namespace takes all others
-    /// with it, and so does a boot.
+    /// Whether processes of a dead worker may be alive in a namespace that this process cannot see. The end of the first process
+    /// of a namespace ends all others in it, and so does a boot.
     pub fn may_leave_hidden_processes(&self) -> bool {
         match self.is_of_this_boot() {
             Some(true) => !self.is_in_our_namespace() && self.pid != 1,

@@ -1,7 +1,7 @@
-//! The register of workers: `workers/<id>.lock`, which a worker holds as long as it lives, and its start marks beside it.
+//! The register of workers: `workers/<id>.lock`, which a worker holds locked as long as it lives, and its start marks.
 //!
-//! Rule: a lock is held before its file has its name, and lock files are made and removed in a turn to write, so that nobody takes
-//! a newborn's file for that of a dead one.
+//! Rule: a lock file is locked before it gets its name, and lock files are created and removed under the write lock, so that the
+//! file of a new worker is never taken for that of a dead one.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -27,7 +27,7 @@ fn marks_name(worker: WorkerId) -> String {
 }
 
 impl Local {
-    /// Where a lock file is closed or removed when a worker ends; for those who wait for that.
+    /// The directory in which a lock file is closed or removed when a worker ends, to be watched.
     pub fn workers_dir(&self) -> PathBuf {
         self.dir().join(WORKERS)
     }
@@ -41,17 +41,17 @@ impl Local {
         self.workers_dir().join(marks_name(worker))
     }
 
-    /// Opens a worker's lock to look whether it is held. Not for writing: the close would wake every reaper, also the one that looks,
-    /// and two workers would look at each other for ever.
+    /// Opens a worker's lock file to check whether it is locked. Not for writing: the close would wake every reaper, also this one,
+    /// and two workers would check each other without end.
     fn open_lock(&self, worker: WorkerId) -> io::Result<File> {
         self.open()?.dir(WORKERS)?.open_read(lock_name(worker))
     }
 
-    /// Whether a worker lives; `None` where that cannot be seen now.
+    /// Whether a worker is alive; `None` if that cannot be checked now.
     pub fn is_alive(&self, registered: &Registration<'_>) -> Option<bool> {
         match self.open_lock(registered.worker) {
             Ok(file) => lock::is_locked(&file),
-            // Tampered with: the process itself tells.
+            // The file was tampered with: the process itself decides.
             Err(error) if is_missing(&error) => match registered.process_state() {
                 ProcessState::Exists(_) => Some(true),
                 ProcessState::Gone => Some(false),
@@ -67,12 +67,12 @@ impl Local {
         file.is_ok_and(|file| lock::is_locked(&file) == Some(true))
     }
 
-    /// Whether this process holds the lock of a worker, by what the kernel tells of its descriptors.
+    /// Whether this process holds the lock of a worker, by what the kernel shows of its descriptors.
     pub fn holds_lock(&self, pid: i32, worker: WorkerId) -> bool {
         lock::holds(pid, &self.lock_path(worker))
     }
 
-    /// Whether a worker lives; and its lock, where that is ours now: then nobody else recovers it.
+    /// Whether a worker is alive; and its lock, if this process holds it now: then no other process recovers it.
     pub fn seize(&self, registered: &Registration<'_>) -> (Life, Option<File>) {
         let (seen, lock) = self.look(registered.worker);
         let has_ended = || match seen {
@@ -82,7 +82,7 @@ impl Local {
         (life(seen, has_ended), lock)
     }
 
-    /// Looks at a worker's lock, and keeps it where it is ours now.
+    /// Tries to lock a worker's lock file, and keeps the lock if it was free.
     fn look(&self, worker: WorkerId) -> (Lock, Option<File>) {
         match self.open_lock(worker) {
             Ok(file) => {
@@ -102,12 +102,12 @@ impl Local {
                 }
             }
             Err(error) if is_missing(&error) => (Lock::Missing, None),
-            // For want of a descriptor, say: the next look will tell.
+            // For lack of a descriptor, for example: the next check decides.
             Err(_) => (Lock::Unknown, None),
         }
     }
 
-    /// Removes what a worker whose row is gone left in the state directory; its lock last, which keeps others away.
+    /// Removes the files of a worker whose row is gone; its lock file last, which keeps other processes away.
     pub fn forget_worker(&self, worker: WorkerId, slots: i64) {
         let Ok(state) = self.open() else {
             return;
@@ -124,8 +124,8 @@ impl Local {
         }
     }
 
-    /// Removes what a worker left that has no row, if it is dead; whether nothing is left. What is not ours to open is not ours to
-    /// remove, and does not count. To be called in a turn to write.
+    /// Removes the files of a dead worker that has no row. Returns whether nothing is left; files that this user may not open are
+    /// not removed and do not count. The caller holds the write lock.
     pub fn forget_unregisteredr(&self, worker: WorkerId) -> bool {
         let lock = self.open_lock(worker);
         let is_dead = match &lock {
@@ -138,7 +138,7 @@ impl Local {
         is_dead || lock.is_err()
     }
 
-    /// The workers named by files in the store directory.
+    /// The workers that have files in the state directory.
     pub fn workers_with_files(&self) -> Vec<WorkerId> {
         let mut workers: Vec<WorkerId> = Vec::new();
         for dir in [WORKERS, WORK] {
@@ -167,7 +167,7 @@ impl Local {
         names.filter_map(|name| name.into_string().ok())
     }
 
-    /// Opens the register, made if it is missing.
+    /// Opens the register; it is created if it is missing.
     ///
     /// # Errors
     /// Those of the file system.
@@ -220,12 +220,12 @@ pub struct WorkerLock {
 }
 
 impl WorkerLock {
-    /// The lock file, for what its worker has to say.
+    /// The lock file, in which its worker writes its last words.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -258,19 +258,19 @@ pub struct HeldFile {
 }
 
 impl HeldFile {
-    /// Whether the path still names the file that is held.
+    /// Whether the path still names the locked file.
     pub fn is_intact(&self) -> bool {
         let named = fs::symlink_metadata(&self.path);
         named.is_ok_and(|named| (named.dev(), named.ino()) == self.held)
     }
 }
 
-/// Whether the lock was free, and is ours now.
+/// Tries to take the lock. Returns whether it was free.
 fn is_taken(file: &File) -> bool {
     lock::try_lock(file, Mode::Exclusive).unwrap_or(false)
 }
 
-/// Whether there is no lock file, or something else lies there.
+/// Whether there is no lock file, or another kind of file in its place.
 fn is_missing(error: &io::Error) -> bool {
     matches!(
         error.kind(),

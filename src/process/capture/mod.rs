@@ -54,8 +54,6 @@ pub struct Captured {
     pub tail: Vec<u8>,
     /// Bytes printed in all.
     pub bytes: u64,
-    /// Bytes that are not in the log file.
-    pub dropped: u64,
 }
 
 /// The output of one attempt after another; one per slot, so that its buffer is allocated once.
@@ -166,15 +164,12 @@ impl Capture {
             self.store(&rest);
             self.redactor = Some(redactor);
         }
-        let dropped = match &mut self.log {
-            Some(log) => log.finish(&mut self.buffer),
-            None => 0,
-        };
-        self.log = None;
+        if let Some(mut log) = self.log.take() {
+            log.finish(&mut self.buffer);
+        }
         Captured {
             tail: std::mem::take(&mut self.tail),
             bytes: std::mem::take(&mut self.bytes),
-            dropped,
         }
     }
 }

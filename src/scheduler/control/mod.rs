@@ -19,8 +19,8 @@ use crate::records::PeriodRow;
 
 use super::accept::Accepted;
 use super::agenda::{Agenda, Due, Next};
-use super::book::ScheduleSet;
 use super::counts::Counts;
+use super::schedule_set::ScheduleSet;
 use super::work::{Answer, LastPoll, Loaded, Work};
 
 use load::{Load, Slice};

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_as_many_runs_as_the_weight_and_begins_anew_with_another_name() {
+    fn a_turn_is_as_many_runs_as_the_weight_and_restarts_with_another_name() {
         let mut turn = Turn {
             walked: Some("z".to_owned()),
             ..Turn::default()

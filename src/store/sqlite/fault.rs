@@ -2,6 +2,7 @@
 
 use rusqlite::ErrorCode;
 
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind, StoreFault};
 
 /// Whether SQLite found the database damaged.
@@ -39,7 +40,11 @@ impl From<rusqlite::Error> for Error {
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 Error::new(Kind::TryAgain, "the store is busy; nothing was stored")
-                    .hint("try again; `jobctl workers list` shows the workers")
+                    .hint(
+                        Text::from("try again; ")
+                            .and(Advice::ListWorkers)
+                            .and(" shows the workers"),
+                    )
                     .retry_after_ms(1000)
             }
             ErrorCode::DiskFull => Error::new(Kind::Io, "the disk is full; nothing was stored")

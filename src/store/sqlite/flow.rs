@@ -108,12 +108,12 @@ pub(super) fn gates<'r>(conn: &Connection, rules: &'r Rules, now_ms: i64) -> Res
 }
 
 impl super::Store {
-    /// Flow control as it stands; `told` are the rules of the catalogue's file, for a store that has none yet.
-    pub fn flow(&self, told: impl FnOnce() -> Option<Rules>, now_ms: i64) -> Result<FlowView> {
+    /// Flow control as it stands; `in_file` are the rules of the catalogue's file, for a store that has none yet.
+    pub fn flow(&self, in_file: impl FnOnce() -> Option<Rules>, now_ms: i64) -> Result<FlowView> {
         let snapshot = self.connection()?.unchecked_transaction()?;
         let kept = catalogue_rules(&snapshot)?;
         let catalogue = if kept.queues.is_empty() {
-            told().unwrap_or(kept)
+            in_file().unwrap_or(kept)
         } else {
             kept
         };
@@ -179,7 +179,7 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    /// The wall clock stepped back: what limits and jobs remember of later than now begins anew, with its own length.
+    /// The wall clock stepped back: what limits and jobs remember of later than now restarts with its own length.
     pub(super) fn rebase_throttles(&self, now_ms: i64) -> Result<()> {
         let in_force = self.rules(now_ms)?;
         for (subject, throttle) in throttles(self.conn)? {

@@ -88,7 +88,7 @@ pub struct Store {
 /// Name of the database.
 const DATABASE: &str = "jobctl.db";
 
-/// Name of the lock that is held shared by whoever has the store open, and alone by who makes or migrates it.
+/// Name of the lock that is held shared by every process that has the store open, and exclusively while it is created or migrated.
 const LOCK: &str = "store.lock";
 
 /// What SQLite has in the state directory.

@@ -15,6 +15,7 @@ use super::connect::{back_up, connect, version_of};
 use super::log::sync_log_name;
 use super::migrate::{VERSION, migrate};
 use super::{DATABASE, FileId, Files, LOCK, Store};
+use crate::advice::{Advice, Text};
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::local::lock::{self, Mode};
@@ -71,7 +72,11 @@ impl OpenOptions {
                         "`jobctl.db` has schema {version} and this jobctl needs {VERSION}; the file was not changed"
                     ),
                 )
-                .hint("run `jobctl migrate`, or restart the workers with this version"));
+                .hint(
+                    Text::from("run ")
+                        .and(Advice::Migrate)
+                        .and(", or restart the workers with this version"),
+                ));
             }
             drop(conn);
             drop(lock);

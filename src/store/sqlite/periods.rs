@@ -212,32 +212,4 @@ impl super::Store {
     pub fn period(&self, job: &str, key: &str) -> Result<Option<PeriodRow>> {
         period(self.connection()?, job, key)
     }
-
-    /// The next rows of a job after an (instant, key), in order, to read the whole history in pages.
-    pub fn periods_after(
-        &self,
-        job: &str,
-        (due_ms, key): (i64, &str),
-        limit: i64,
-    ) -> Result<Vec<PeriodRow>> {
-        // Rows of the same instant first, then later ones: one statement with a row value would read from the start.
-        let same = format!(
-            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms = ?2 AND period > ?3
-             ORDER BY period"
-        );
-        let behind = format!(
-            "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms > ?2
-             ORDER BY due_ms, period LIMIT ?3"
-        );
-        let conn = self.connection()?;
-        let mut statement = conn.prepare_cached(&same)?;
-        let mut rows: Vec<PeriodRow> = statement
-            .query_map(params![job, due_ms, key], period_row)?
-            .collect::<Result<_, _>>()?;
-        let mut statement = conn.prepare_cached(&behind)?;
-        for row in statement.query_map(params![job, due_ms, limit], period_row)? {
-            rows.push(row?);
-        }
-        Ok(rows)
-    }
 }

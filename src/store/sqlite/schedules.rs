@@ -59,16 +59,6 @@ impl Tx<'_> {
         schedule(self.conn, job)
     }
 
-    /// Jobs that have a schedule in force.
-    pub fn scheduled_jobs(&self) -> Result<Vec<String>> {
-        const SQL: &str = "SELECT job FROM schedule WHERE version IS NOT NULL ORDER BY job";
-        let mut statement = self.conn.prepare_cached(SQL)?;
-        let jobs = statement
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        Ok(jobs)
-    }
-
     /// One version of a schedule.
     pub fn version(&self, version: i64) -> Result<Option<VersionRow>> {
         let sql = format!("{VERSION} WHERE schedule_version.id = ?1");

@@ -99,7 +99,7 @@ impl super::Store {
 /// A run with its lane and its place in the order.
 fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFacts)>> {
     const SQL: &str = "
-        SELECT queue, tenant, job, order_key, state, due_ms, deadline_ms, attempts, failures, max_attempts, crashes,
+        SELECT queue, tenant, job, order_key, state, due_ms, deadline_ms, attempts, failures, max_attempts,
             limited_ms IS NOT NULL AS limited, worker, ended_ms, cancel_ms, cancel_by,
             reason, last_error, gates
         FROM run WHERE id = :run";
@@ -118,7 +118,6 @@ fn run_facts(conn: &Connection, run: RunId) -> Result<Option<(Place, i64, RunFac
             attempts: row.get("attempts")?,
             failures: row.get("failures")?,
             max_attempts: row.get("max_attempts")?,
-            crashes: row.get("crashes")?,
             limited: row.get("limited")?,
             worker: row.get::<_, Option<i64>>("worker")?.map(WorkerId),
             attempt: None,

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Engine;
-use super::tell::ManagerNotifier;
+use super::notifier::ManagerNotifier;
 use crate::catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ use crate::run::{RunId, WorkerId};
 use crate::store::{Ledger, NO_QUEUES, Opened, ServedQueue, Settings, Store};
 use crate::worker::alone::Starter;
 use crate::worker::batch::Only;
-use crate::worker::house::Housekeeper;
+use crate::worker::housekeeper::Housekeeper;
 use crate::worker::identity::Identity;
 use crate::worker::inbox::Inbox;
 use crate::worker::machine::{Machine, Now, Setup};

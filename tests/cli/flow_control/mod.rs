@@ -103,7 +103,7 @@ fn go(world: &World, run: i64) {
     std::fs::write(world.home().join(format!("go-{run}")), "").expect("written");
 }
 
-/// Starts a run of a job that shares nothing, and waits for its end: whoever works has looked at everything by then.
+/// Starts a run of a job that shares nothing, and waits for its end: the workers have looked at everything by then.
 fn let_it_look(world: &World) {
     let probe = enqueue(world, "probe --queue high");
     until("the probe has run", || state(world, probe) == "succeeded");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::told;
+use super::super::runs_of;
 use super::cycle::{Cycle, alone};
 use super::sweep::{CATALOGUE, nothing, number, one_run};
 use crate::invariants;
@@ -16,13 +16,13 @@ fn stored(world: &World, out: &str, before: i64) {
         .trim()
         .parse()
         .expect("an id");
-    let runs = told(&invariants::open(world));
+    let runs = runs_of(&invariants::open(world));
     let n = i64::try_from(runs.len()).expect("few");
     assert!(n == before + 1 || n == before + 2, "{runs:?}");
-    assert!(runs.iter().any(|told| told.run == next));
+    assert!(runs.iter().any(|run| run.id == next));
     if let Some(acknowledged) = out.lines().next() {
         let acknowledged: i64 = acknowledged.parse().expect("an id");
-        assert!(runs.iter().any(|told| told.run == acknowledged), "{runs:?}");
+        assert!(runs.iter().any(|run| run.id == acknowledged), "{runs:?}");
         assert_eq!(n, before + 2);
     }
 }

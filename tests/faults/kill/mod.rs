@@ -138,7 +138,7 @@ fn an_operator_who_is_killed_can_do_it_again() {
 
 /// Proves: as `a_scheduler_that_is_killed_opens_each_period_once`.
 #[test]
-fn a_period_worked_by_hand_is_worked_once_whoever_is_killed() {
+fn a_period_worked_by_hand_is_worked_once_although_workers_are_killed() {
     sweep_some(&[&PERIOD]);
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-use super::super::{attach, settle, told, trace};
+use super::super::{attach, runs_of, settle, trace};
 use super::points::{CALLS, Point, points, some};
 use super::sweep::{CATALOGUE, Swept, end_of, number, tidy};
 use crate::invariants;
@@ -85,13 +85,13 @@ impl Story {
         fs::write(world.root().join("go"), "").expect("a file");
         settle(world);
         tidy(world);
-        for told in told(&invariants::open(world)) {
+        for run in runs_of(&invariants::open(world)) {
             // The one whose worker was killed before this story began has a crash of its own.
-            let crashes = told.crashes - i64::from(told.job == "late");
-            let fits = crashes <= 0 || started.contains(&told.run);
-            assert!(fits, "{}: {told:?} was not started", self.name);
-            let lost = told.state == "dead" && !started.contains(&told.run);
-            assert!(!lost, "{}: {told:?} is dead", self.name);
+            let crashes = run.crashes - i64::from(run.job == "late");
+            let fits = crashes <= 0 || started.contains(&run.id);
+            assert!(fits, "{}: {run:?} was not started", self.name);
+            let lost = run.state == "dead" && !started.contains(&run.id);
+            assert!(!lost, "{}: {run:?} is dead", self.name);
         }
     }
 

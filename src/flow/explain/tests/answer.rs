@@ -26,15 +26,14 @@ fn everything_open_says_so_and_after_a_while_that_something_is_wrong() {
         (answer.expected_start_ms, answer.not_before_ms),
         (Some(NOW_MS), None)
     );
-    assert_eq!(answer.hint.unwrap(), "the next claim takes it");
+    assert_eq!(answer.hint, Some("the next claim takes it".into()));
     own(&mut facts).due_ms = NOW_MS - 60_000;
     let answer = explain(&facts, &BTreeSet::new());
-    let hint = answer.hint.clone().unwrap();
+    let hint = words(&answer.hint.unwrap());
     assert!(
         hint.starts_with("it is due for 1m and should have started: "),
         "{hint}"
     );
-    hints_are_commands(&answer);
 }
 
 /// Proves (operators): `runs why` promises no start, and reads a bounded number of rows.
@@ -145,13 +144,9 @@ fn a_run_that_does_not_wait_says_what_became_of_it() {
         change(&mut facts);
         let answer = explain(&facts, &BTreeSet::from([WorkerId(9)]));
         assert_eq!(answer.sentence, *sentence, "{what}");
-        assert!(
-            answer.hint.as_ref().unwrap().starts_with(hint),
-            "{what}: {:?}",
-            answer.hint
-        );
+        let given = words(&answer.hint.unwrap());
+        assert!(given.starts_with(hint), "{what}: {given}");
         assert!(answer.gates.is_empty(), "{what}");
-        hints_are_commands(&answer);
     }
 }
 

@@ -130,7 +130,7 @@ fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
             (row.due_ms, row.priority, row.queue.as_str(), row.created_ms),
             (first.due_ms, 7, "default", before.row.created_ms)
         );
-        // Whoever has seen the old key has seen other parameters.
+        // A command that saw the old key saw other parameters.
         assert_ne!(detail.idempotency_key, before.idempotency_key);
         lab.check();
     }

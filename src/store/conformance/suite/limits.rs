@@ -9,7 +9,7 @@ use crate::policy::Verdict;
 use crate::run::Reason;
 use crate::store::Claimed;
 
-/// Rules in which this job stands under the limit `api`.
+/// Rules in which this job has the limit `api`.
 fn rules_for(name: &str, limit: LimitRules) -> Rules {
     let mut rules = Rules::default();
     rules.limits.insert("api".into(), limit);
@@ -53,7 +53,7 @@ fn a_job_renamed_while_it_runs_still_counts_under_its_limit() {
         end(&mut lab, &running[0], Class::Success, Verdict::Succeed);
         let second = claims(&mut lab, 4);
         assert_eq!(second.len(), 1);
-        // Given back and claimed anew, it counts by what its job is under then.
+        // Given back and claimed again, it counts by what its job is under then.
         lab.write(|tx| tx.unclaim(second[0].run, second[0].fence));
         use_rules(&mut lab, &Rules::default());
         assert_eq!(claims(&mut lab, 4).len(), 2);

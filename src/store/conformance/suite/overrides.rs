@@ -310,7 +310,7 @@ fn a_paused_job_goes_on_when_its_time_is_over() {
     assert_eq!(lab.claim(1).len(), 1);
     assert!(
         run(&mut lab, &act(now_ms)).unwrap(),
-        "it can be paused anew"
+        "it can be paused again"
     );
     assert_eq!(lab.claim(1).len(), 0);
 }
@@ -396,8 +396,8 @@ fn rules_of_a_rolled_back_transaction_are_forgotten() {
 #[test]
 fn a_view_shows_the_rules_in_force_or_those_of_the_file_before_any_load() {
     let mut lab = Lab::new();
-    let told = || Some(rules(Some(3)));
-    let flow = lab.store.flow(told, lab.now_ms).unwrap();
+    let in_file = || Some(rules(Some(3)));
+    let flow = lab.store.flow(in_file, lab.now_ms).unwrap();
     assert_eq!(flow.queue("default").max_running, Some(3));
     let now_ms = lab.now_ms;
     set(
@@ -408,12 +408,12 @@ fn a_view_shows_the_rules_in_force_or_those_of_the_file_before_any_load() {
         &until(now_ms, now_ms + 10),
     );
     lab.store.write(|tx| tx.keep_rules(&rules(None))).unwrap();
-    let flow = lab.store.flow(told, now_ms).unwrap();
+    let flow = lab.store.flow(in_file, now_ms).unwrap();
     assert_eq!(flow.queue("default").max_running, None, "it is loaded");
     let smtp = flow.limit("smtp").unwrap();
     assert_eq!(smtp.rate, Some(Rate::parse("2/s").unwrap()));
     assert_eq!(smtp.overrides.len(), 1);
-    let flow = lab.store.flow(told, now_ms + 10).unwrap();
+    let flow = lab.store.flow(in_file, now_ms + 10).unwrap();
     assert_eq!(flow.limit("smtp").unwrap().rate, None);
     assert_eq!(flow.overrides, []);
 }

@@ -1,4 +1,4 @@
-//! Many retries at once: spread by their jitter, spaced by their limit, and in nobody's way.
+//! Many retries at once: spread by their jitter, spaced by their limit, and not in the way of other runs.
 
 use super::flow::{claim, end, job, use_rules};
 use super::{Lab, WORKER};

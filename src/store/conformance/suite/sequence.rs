@@ -375,6 +375,6 @@ fn runs_waiting_for_a_running_run_are_named_by_queue_and_job() {
     assert_eq!(
         behind(&lab),
         [],
-        "who waits for a dead run waits for an operator"
+        "a run behind a dead one waits for an operator"
     );
 }

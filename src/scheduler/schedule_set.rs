@@ -123,10 +123,7 @@ impl Entry {
 
 impl Plan {
     pub(super) fn stored(&self) -> StoredRule {
-        StoredRule {
-            rule: self.schedule.rule.normalised(),
-            zone: self.zone.to_string(),
-        }
+        self.schedule.rule.stored(&self.zone)
     }
 }
 

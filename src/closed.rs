@@ -1,0 +1,60 @@
+//! The program as one crate without a library: here the compiler sees what nothing uses.
+//!
+//! In the library everything is public, for rustdoc and the tests, and so counts as used. `.ci/run` checks this crate; it is never built.
+
+#![deny(dead_code)]
+#![allow(unreachable_pub, unused_imports, reason = "they are the library's")]
+
+extern crate self as jobctl;
+
+mod advice;
+mod attempt;
+mod catalogue;
+mod cli;
+mod clock;
+mod crontab;
+mod document;
+mod error;
+mod fail_point;
+mod flow;
+mod intake;
+mod local;
+mod observe;
+mod owned;
+mod policy;
+mod process;
+mod records;
+mod recovery;
+mod run;
+mod schedule;
+mod scheduler;
+mod store;
+mod units;
+mod worker;
+mod zone_files;
+
+#[path = "main.rs"]
+mod program;
+
+fn main() -> std::process::ExitCode {
+    program::main()
+}
+
+/// What only the tests of `tests/` use; all else without a user is dead.
+#[expect(dead_code, reason = "it names them, nobody calls it")]
+fn used_by_tests() {
+    let _ = catalogue::LoadError::render;
+    let _ = local::Local::unchecked;
+    let _ = observe::log::silence;
+    let _ = |burial: records::Burial| burial.reason;
+    let _ = scheduler::Answer::into_failure;
+    let _ = (scheduler::Planner::load, scheduler::Planner::accept_clock);
+    let _ = |ticked: scheduler::Ticked| ticked.next;
+    let _ = scheduler::Control::is_loaded;
+    let _ = store::Store::in_memory;
+    let _ = (
+        worker::machine::Machine::slots,
+        worker::machine::Machine::has_intents,
+    );
+    let _ = |machine: &worker::machine::Machine| machine.holds().count();
+}
