@@ -1,4 +1,4 @@
-//! The cached catalogue, the rules in force, and what both say about runs that nobody can take.
+//! The cached catalogue, the rules in force, and ready runs that no catalogue knows.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -143,7 +143,7 @@ fn two_rows_that_begin_at_one_instant_have_no_last_one() {
 }
 
 #[test]
-fn rows_after_an_instant_are_noticed_and_those_without_a_run_can_go() {
+fn rows_after_an_instant_are_found_and_removed_if_they_have_no_run() {
     let mut lab = Lab::new();
     add(
         &mut lab,
@@ -254,7 +254,7 @@ fn runs_of_a_schedule_that_have_not_ended_are_found_and_can_be_cancelled() {
 }
 
 #[test]
-fn a_waiting_run_of_a_late_period_is_told_as_caught_up() {
+fn a_waiting_run_of_a_late_period_is_shown_as_caught_up() {
     let mut lab = Lab::new();
     let run = opened(&mut lab, "a", "1", 100);
     let mut row = lab.store.period("a", "1").unwrap().unwrap();

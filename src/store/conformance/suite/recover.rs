@@ -47,7 +47,7 @@ fn runs_of_a_dead_worker_wait_again_and_only_started_ones_count_a_crash() {
         started_ms: lab.now_ms,
     };
     lab.write(|tx| tx.note_start(WORKER, &start));
-    // A mark on the host tells of one start, the store of another.
+    // One start is known by its mark on the host, another one by the store.
     let death = death(&[&held[0]]);
     assert_eq!(recover(&mut lab, &death), (1, 2, vec![]));
     let waits = |n| (State::Waiting, n, n, None);

@@ -150,7 +150,7 @@ fn the_agenda_is_of_schedules_in_force() {
 }
 
 #[test]
-fn schedules_whose_watermark_is_ahead_are_named() {
+fn schedules_with_a_watermark_ahead_are_listed() {
     let mut lab = Lab::new();
     for (job, watermark_ms) in [("a", 100), ("b", 200), ("c", 300), ("d", 400)] {
         begin(&mut lab, job, watermark_ms, None);
@@ -187,7 +187,7 @@ fn a_run_of_a_schedule_is_told_the_last_period_that_succeeded() {
 }
 
 #[test]
-fn the_scheduler_tells_who_it_is_and_what_it_knows_of_the_clock() {
+fn the_row_of_the_scheduler_has_its_process_and_its_view_of_the_clock() {
     let mut lab = Lab::new();
     assert_eq!(lab.store.scheduler().unwrap(), SchedulerRow::default());
     lab.write(|tx| tx.lead(7, "a", 100));

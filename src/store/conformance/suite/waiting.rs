@@ -1,4 +1,4 @@
-//! What waits, and for how long: what workers and operators ask without looking at each run.
+//! What waits, and until when, as workers and operators ask without looking at each run.
 
 use super::{Lab, WORKER};
 use crate::policy::Verdict;

@@ -114,7 +114,7 @@ fn only_the_named_worker_is_declared_gone() {
 }
 
 #[test]
-fn what_a_worker_lacks_is_told_until_it_lacks_nothing() {
+fn a_lacking_resource_is_shown_until_the_worker_has_it() {
     let mut lab = lab();
     let lacking = |words: &str| Lacking {
         words: words.into(),
