@@ -19,6 +19,7 @@ mod history;
 mod ids;
 mod import;
 mod jobs;
+mod labels;
 mod limits;
 mod migrate;
 mod next;
