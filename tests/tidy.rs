@@ -130,6 +130,7 @@ fn the_core_does_nothing() {
             "crate::clock",
             "crate::process",
             "crate::store",
+            "crate::operate",
             "crate::cli",
         ],
     );
@@ -149,6 +150,45 @@ fn the_core_does_nothing() {
 fn the_core_gives_no_advice_about_commands() {
     let silent = |file: &str| is_below(file, CORE) && !is_below(file, NAMES_COMMANDS);
     nowhere(source(silent), &["`jobctl "]);
+}
+
+/// A web page performs the same acts as a command.
+#[test]
+fn acts_of_operators_know_no_front_end_and_no_clock() {
+    let words = [
+        "crate::cli",
+        "crate::worker",
+        "crate::recovery",
+        "crate::process",
+        "crate::observe",
+        "crate::document",
+        "crate::clock",
+        "clap",
+        "`jobctl ",
+    ];
+    nowhere(source(|file| file.starts_with("operate/")), &words);
+    // The run of a period is a function of the scheduler.
+    let others = |file: &str| file.starts_with("operate/") && file != "operate/periods.rs";
+    nowhere(source(others), &["crate::scheduler"]);
+    let below = |file: &str| !file.starts_with("cli/") && !file.starts_with("operate/");
+    nowhere(source(below), &["crate::operate"]);
+}
+
+/// An act that a front end would perform by itself has no refusals that others can show.
+#[test]
+fn front_ends_perform_acts_through_one_module() {
+    let verbs = [
+        "tx.cancel(",
+        "tx.retry",
+        "tx.discard(",
+        "tx.pause_",
+        "tx.resume_",
+        "tx.reset(",
+        "tx.change_settings(",
+        "tx.ask_worker_to_stop(",
+        "work_period(",
+    ];
+    nowhere(source(|file| file.starts_with("cli/")), &verbs);
 }
 
 #[test]

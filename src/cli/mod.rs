@@ -44,6 +44,7 @@ mod standing;
 mod status;
 mod store_section;
 mod table;
+mod unknown;
 mod usage;
 mod wait;
 mod when;

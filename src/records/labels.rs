@@ -1,6 +1,6 @@
 //! What the caller of a run calls it: texts that jobctl stores, shows and hands to the command, and never decides by.
 //!
-//! Rule: a label is spelled where it enters or leaves the process (option, key of a line, column, variable), and nowhere between.
+//! Rule: labels travel as one value. One is spelled where it enters or leaves the process: as an option, a key of a line, a column.
 
 /// The labels of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub use labels::Labels;
 pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
 pub use rows::{
     Act, ActRow, Asked, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, ImportProgress,
-    Lacking, Pause, PruneRule, QueueRow, ResetLimit, RunDetail, RunFilter, RunRow, UnknownLane,
+    Lacking, Pause, PruneRule, QueueRow, Reset, RunDetail, RunFilter, RunRow, UnknownLane,
     Violation, Waiting, WorkerRow,
 };
 pub use schedule_rows::{

@@ -372,9 +372,9 @@ pub struct Violation {
     pub rows: Vec<String>,
 }
 
-/// What a reset of a limit ended.
+/// What a reset of a limit or a job ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ResetLimit {
+pub struct Reset {
     /// Whether its breaker was not closed.
     pub breaker: bool,
     /// Until when a service had asked to wait, milliseconds; `None` if there was no wait.

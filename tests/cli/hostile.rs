@@ -35,9 +35,7 @@ fn evil() -> World {
     });
     let buried = store.write(|tx| tx.expire(now_ms)).unwrap();
     assert_eq!(buried.len(), 1);
-    store
-        .write(|tx| tx.retry(run.run, EVIL, false, now_ms))
-        .unwrap();
+    store.write(|tx| tx.retry(run.run, EVIL, now_ms)).unwrap();
     store.write(|tx| tx.cancel(run.run, EVIL, now_ms)).unwrap();
     let act = Act {
         by: EVIL,

@@ -215,7 +215,7 @@ fn the_newest_parameters_start_last() {
         (third.0, Some("4"))
     );
     // An operator lets the dead one run again, beside it; the next parameters go to that one, behind the running one.
-    lab.write(|tx| tx.retry(first, "ann", true, now_ms));
+    lab.write(|tx| tx.retry_dead(first, "ann", now_ms));
     assert_eq!(answer(&mut lab, alike(how, "5")), (first, true, true));
     assert!(lab.claim(10).is_empty());
     lab.check();
