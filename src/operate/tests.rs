@@ -46,13 +46,7 @@ impl TestStore {
         let file = dir.path().join("jobs.toml");
         std::fs::write(&file, CATALOGUE_TEXT).unwrap();
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
-        let options = OpenOptions {
-            dir: dir.path().join("state"),
-            create: Create::IfMissing,
-            busy_wait: Duration::from_secs(20),
-            now_ms: 0,
-        };
-        let Opened { store, local, .. } = options.open().unwrap();
+        let Opened { store, local, .. } = open(&dir, Duration::from_secs(20));
         Self {
             store,
             local,
@@ -162,6 +156,16 @@ impl TestStore {
     }
 }
 
+fn open(dir: &tempfile::TempDir, busy_wait: Duration) -> Opened {
+    let options = OpenOptions {
+        dir: dir.path().join("state"),
+        create: Create::IfMissing,
+        busy_wait,
+        now_ms: 0,
+    };
+    options.open().unwrap()
+}
+
 /// Ann, for a reason.
 fn ann(now_ms: i64) -> Act<'static> {
     Act {
@@ -257,6 +261,23 @@ fn runs_are_acted_on_once_each_and_slice_by_slice() {
     assert_eq!(rest, [(last, Ok(RunDone::Moved(State::Cancelled)))]);
     assert!(!work.is_left());
     assert_eq!(work.next_slice(&mut lab.store, now_ms).unwrap(), []);
+}
+
+#[test]
+fn a_slice_that_fails_changes_nothing_and_can_be_tried_again() {
+    let mut lab = TestStore::new();
+    let runs = lab.enqueue("report", SLICE + 1);
+    let now_ms = lab.now_ms;
+    let mut impatient = open(&lab.dir, Duration::from_millis(1)).store;
+    let mut work = OnRuns::new(RunAct::Cancel, &runs, "ann");
+    let first = work.next_slice(&mut impatient, now_ms).unwrap();
+    assert_eq!(first.len(), SLICE);
+    let busy = lab.write(|_| Ok(work.next_slice(&mut impatient, now_ms)));
+    assert_eq!(busy.unwrap_err().kind, Kind::TryAgain);
+    assert_eq!(lab.state(runs[SLICE]), State::Waiting);
+    let rest = work.next_slice(&mut impatient, now_ms).unwrap();
+    assert_eq!(rest.len(), 1);
+    assert_eq!(lab.state(runs[SLICE]), State::Cancelled);
 }
 
 #[test]
