@@ -20,6 +20,7 @@ mod flow;
 mod intake;
 mod local;
 mod observe;
+mod operate;
 mod owned;
 mod policy;
 mod process;

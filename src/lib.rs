@@ -15,6 +15,7 @@ pub mod flow;
 pub mod intake;
 pub mod local;
 pub mod observe;
+pub mod operate;
 pub mod owned;
 pub mod policy;
 pub mod process;

@@ -143,6 +143,7 @@ fn the_core_does_nothing() {
             "crate::clock",
             "crate::process",
             "crate::store",
+            "crate::operate",
             "crate::cli",
         ],
     );
@@ -162,6 +163,45 @@ fn the_core_does_nothing() {
 fn only_the_command_line_names_commands() {
     let others = |file: &str| !file.starts_with("cli/") && file != "main.rs";
     nowhere(source(others), &["`jobctl "]);
+}
+
+/// A web page performs the same acts as a command.
+#[test]
+fn acts_of_operators_know_no_front_end_and_no_clock() {
+    let words = [
+        "crate::cli",
+        "crate::worker",
+        "crate::recovery",
+        "crate::process",
+        "crate::observe",
+        "crate::document",
+        "crate::clock",
+        "clap",
+        "`jobctl ",
+    ];
+    nowhere(source(|file| file.starts_with("operate/")), &words);
+    // The run of a period is a function of the scheduler.
+    let others = |file: &str| file.starts_with("operate/") && file != "operate/periods.rs";
+    nowhere(source(others), &["crate::scheduler"]);
+    let below = |file: &str| !file.starts_with("cli/") && !file.starts_with("operate/");
+    nowhere(source(below), &["crate::operate"]);
+}
+
+/// An act that a front end would perform by itself has no refusals that others can show.
+#[test]
+fn front_ends_perform_acts_through_one_module() {
+    let verbs = [
+        "tx.cancel(",
+        "tx.retry",
+        "tx.discard(",
+        "tx.pause_",
+        "tx.resume_",
+        "tx.reset(",
+        "tx.change_settings(",
+        "tx.ask_worker_to_stop(",
+        "work_period(",
+    ];
+    nowhere(source(|file| file.starts_with("cli/")), &verbs);
 }
 
 #[test]

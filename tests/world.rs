@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jobctl::local::Local;
+use jobctl::records::Labels;
 use jobctl::run::{Guarantee, RunId, Trigger};
 use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Opened, Store};
 
@@ -233,10 +234,7 @@ pub(crate) fn new_run(job: &str, now_ms: i64) -> NewRun {
         sequence: None,
         trigger: Trigger::Manual,
         parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
+        labels: Labels::default(),
         period: None,
         after: Vec::new(),
     }

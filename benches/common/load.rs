@@ -5,6 +5,7 @@ use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use jobctl::records::Labels;
 use jobctl::run::{Guarantee, Trigger, WorkerId};
 use jobctl::store::{ClaimRequest, Create, NewRun, OpenOptions, ServedQueue, Store, Turns};
 
@@ -39,10 +40,7 @@ pub(crate) fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {
         sequence: None,
         trigger: Trigger::Manual,
         parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
+        labels: Labels::default(),
         period: None,
         after: Vec::new(),
     }

@@ -1,8 +1,6 @@
-//! Applies one operation to many runs, one transaction for each slice of them.
+//! Acts on many runs, slice by slice, and says what became of each.
 //!
 //! Rule: a run that is refused does not stop the others; the exit code is 0 only if the operation succeeded for every run.
-
-use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
@@ -11,12 +9,10 @@ use super::signals::Signals;
 use super::{Context, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
+use crate::operate::{OnRuns, RunAct, RunDone, RunNow, RunRefusal};
 use crate::run::{RunId, State};
-use crate::store::{Handled, Store, Tx};
+use crate::store::Store;
 use crate::units::counted;
-
-/// Runs per transaction; one takes some milliseconds.
-const SLICE: usize = 100;
 
 /// Above this many runs a terminal is asked for confirmation, and only their number is reported.
 const MANY: usize = 10;
@@ -24,6 +20,8 @@ const MANY: usize = 10;
 /// An operation on runs, and the words of its messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verb {
+    /// What it does.
+    pub(super) act: RunAct,
     /// Name of the JSON document.
     pub(super) document: &'static str,
     /// `cancel`
@@ -65,39 +63,33 @@ pub(super) fn dry_run(context: &mut Context, verb: Verb, runs: &[RunId]) -> u8 {
     0
 }
 
-/// Applies `apply` to each run, each once, and reports the results.
+/// Acts on each run, each once, and reports the results.
 pub(super) fn on_each(
     context: &mut Context,
     store: &mut Store,
     verb: Verb,
     runs: &[RunId],
-    apply: impl Fn(&mut Tx<'_>, RunId, i64) -> Result<Handled>,
 ) -> anyhow::Result<u8> {
     let signals = Signals::new()?;
-    let mut seen = HashSet::new();
-    let runs: Vec<RunId> = runs
-        .iter()
-        .copied()
-        .filter(|run| seen.insert(*run))
-        .collect();
+    let actor = context.actor();
+    let mut work = OnRuns::new(verb.act, runs, &actor);
     let mut report = Report {
         verb,
-        all: runs.len(),
+        all: work.count(),
         items: Vec::new(),
         refusals: Vec::new(),
     };
-    for slice in runs.chunks(SLICE) {
+    while work.is_left() {
         if let Some(code) = signals.pending() {
             report.interrupted(context);
             return Ok(code);
         }
         let now_ms = context.now_ms();
-        let handled: Vec<Handled> = store
-            .write(|tx| slice.iter().map(|run| apply(tx, *run, now_ms)).collect())
+        let answers = work
+            .next_slice(store, now_ms)
             .map_err(|error| report.broken(error))?;
-        for (run, handled) in slice.iter().zip(handled) {
-            let refusal = refusal(store, verb, *run, handled, now_ms)?;
-            report.add(*run, handled, refusal, context);
+        for (run, answer) in answers {
+            report.add(run, answer, now_ms, context);
         }
         let n = report.items.len() - report.refusals.len();
         context
@@ -116,17 +108,27 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, run: RunId, handled: Handled, refusal: Option<Error>, context: &mut Context) {
-        let reason = match &refusal {
-            Some(error) => Some(error.message.as_str()),
-            None => note(handled),
+    fn add(
+        &mut self,
+        run: RunId,
+        answer: Result<RunDone, RunRefusal>,
+        now_ms: i64,
+        context: &mut Context,
+    ) {
+        let done = match answer {
+            Ok(done) => done,
+            Err(refusal) => {
+                let error = refused(self.verb, run, refusal, now_ms);
+                let item = document::handled(run, false, Some(&error.message));
+                self.items.push(item);
+                self.refusals.push(error);
+                return;
+            }
         };
-        self.items
-            .push(document::handled(run, refusal.is_none(), reason));
-        match refusal {
-            Some(error) => self.refusals.push(error),
-            None if context.screen.json() || self.all > MANY => {}
-            None => context.screen.line(&sentence(self.verb, run, handled)),
+        let note = (done == RunDone::Requested).then_some("its worker stops it");
+        self.items.push(document::handled(run, true, note));
+        if !context.screen.json() && self.all <= MANY {
+            context.screen.line(&sentence(self.verb, run, done));
         }
     }
 
@@ -198,70 +200,45 @@ impl Report {
     }
 }
 
-fn note(handled: Handled) -> Option<&'static str> {
-    (handled == Handled::Requested).then_some("its worker stops it")
-}
-
-fn sentence(verb: Verb, run: RunId, handled: Handled) -> String {
-    match handled {
-        Handled::Requested => format!("run {run} is running; its worker stops it"),
-        Handled::Moved(State::Waiting) => format!("run {run} is queued again"),
-        _ => format!("run {run} is {}", verb.done),
+fn sentence(verb: Verb, run: RunId, done: RunDone) -> String {
+    match done {
+        RunDone::Requested => format!("run {run} is running; its worker stops it"),
+        RunDone::Moved(State::Waiting) => format!("run {run} is queued again"),
+        RunDone::Moved(_) | RunDone::Discarded => format!("run {run} is {}", verb.done),
     }
 }
 
-/// Why this run was not changed; `None` if it was.
-fn refusal(
-    store: &Store,
-    verb: Verb,
-    run: RunId,
-    handled: Handled,
-    now_ms: i64,
-) -> Result<Option<Error>> {
-    let state = match handled {
-        Handled::Moved(_) | Handled::Requested | Handled::Discarded => return Ok(None),
-        Handled::Unknown => return Ok(Some(unknown_run(run))),
-        Handled::NoDeadLetter(state) | Handled::Forbidden(state) => state,
-    };
-    let state = in_words(store, run, state, now_ms)?;
+/// The error about a run that was not changed.
+fn refused(verb: Verb, run: RunId, refusal: RunRefusal, now_ms: i64) -> Error {
     let cannot = format!("cannot {} run {run}", verb.word);
-    Ok(Some(match handled {
-        Handled::NoDeadLetter(State::Dead) => Error::new(
+    match refusal {
+        RunRefusal::Unknown => unknown_run(run),
+        RunRefusal::NoDeadLetter(now) if now.state == State::Dead => Error::new(
             Kind::Refused,
             format!("{cannot}: its dead letter is already closed"),
         )
         .hint(format!("`jobctl runs retry {run}` queues it again")),
-        _ => Error::new(Kind::Refused, format!("{cannot}: {state}; {}", verb.needs)),
-    }))
+        RunRefusal::NoDeadLetter(now) | RunRefusal::Forbidden(now) => {
+            let state = in_words(now, now_ms);
+            Error::new(Kind::Refused, format!("{cannot}: {state}; {}", verb.needs))
+        }
+    }
 }
 
 /// `it is running (attempt 2 since 10:31:07)`
-fn in_words(store: &Store, run: RunId, state: State, now_ms: i64) -> Result<String> {
-    let detail = store.show_run(run, now_ms)?;
-    let since = |ms: Option<i64>| ms.map(|ms| format!("since {}", when::clock(ms, now_ms)));
-    let started = |detail: &crate::store::RunDetail| {
-        let last = detail
-            .attempts
-            .last()
-            .filter(|attempt| attempt.ended_ms.is_none())?;
-        Some(format!(
-            "attempt {} since {}",
-            last.number,
-            when::clock(last.started_ms, now_ms)
-        ))
+fn in_words(now: RunNow, now_ms: i64) -> String {
+    let words = match now.state {
+        State::Waiting => "it is waiting",
+        State::Running => "it is running",
+        State::Succeeded => "it has succeeded",
+        State::Dead => "it is dead",
+        State::Cancelled => "it is cancelled",
     };
-    let (words, more) = match state {
-        State::Waiting => ("it is waiting", None),
-        State::Running => ("it is running", detail.as_ref().and_then(started)),
-        State::Succeeded => ("it has succeeded", None),
-        State::Dead => (
-            "it is dead",
-            since(detail.and_then(|detail| detail.row.ended_ms)),
-        ),
-        State::Cancelled => (
-            "it is cancelled",
-            since(detail.and_then(|detail| detail.row.ended_ms)),
-        ),
-    };
-    Ok(more.map_or_else(|| words.to_owned(), |more| format!("{words} ({more})")))
+    let attempt = now
+        .attempt
+        .map_or_else(String::new, |number| format!("attempt {number} "));
+    now.since_ms.map_or_else(
+        || words.to_owned(),
+        |ms| format!("{words} ({attempt}since {})", when::clock(ms, now_ms)),
+    )
 }

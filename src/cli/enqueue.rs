@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::labels::LabelArgs;
 use super::request::{Order, RequestArgs};
 use super::{Context, import};
 use crate::clock;
@@ -36,8 +37,9 @@ pub struct Args {
         value_name = "FILE|-",
         conflicts_with_all = [
             "job", "params", "payload", "queue", "priority", "delay", "at", "deadline", "dedup_key", "dedup_window",
-            "tenant", "correlation_id", "initiator", "business_key", "wait",
-        ]
+            "tenant", "wait",
+        ],
+        conflicts_with_all = LabelArgs::IDS
     )]
     from: Option<String>,
 }

@@ -82,11 +82,8 @@ fn put(name: &str, value: &str, own: &mut enqueue::Args, global: &mut Global) ->
         "dedup-key" => &mut request.dedup_key,
         "dedup-window" => &mut request.dedup_window,
         "tenant" => &mut request.tenant,
-        "correlation-id" => &mut request.correlation_id,
-        "initiator" => &mut request.initiator,
-        "business-key" => &mut request.business_key,
         "request-id" => &mut own.request_id,
-        _ => return None,
+        label => request.labels.slot(label)?,
     };
     set(slot, value.to_owned())
 }

@@ -6,12 +6,14 @@ use std::io::Read;
 use std::path::Path;
 
 use super::Context;
+use super::labels::LabelArgs;
 use crate::catalogue::{self, Catalogue, Intake, PAYLOAD_MAX, Stamp};
 use crate::cli::ids::unknown_job;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::intake::{Request, payload_of, trace_context};
 use crate::local::Local;
+use crate::records::Labels;
 use crate::store::{Create, NO_QUEUES, NewRun, Settings, Store, Tx};
 use crate::units::{format_size, shown};
 use crate::zone_files;
@@ -52,15 +54,8 @@ pub(super) struct RequestArgs {
     /// Tenant of the run; the tenants of a queue take turns
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// Id that links the run to the caller's logs and traces
-    #[arg(long, value_name = "TEXT")]
-    pub correlation_id: Option<String>,
-    /// Who requested the run [default: the user's name]
-    #[arg(long, value_name = "TEXT")]
-    pub initiator: Option<String>,
-    /// The caller's id of the subject, for instance an order number
-    #[arg(long, value_name = "TEXT")]
-    pub business_key: Option<String>,
+    #[command(flatten)]
+    pub labels: LabelArgs,
 }
 
 /// A checked request and its store: only the write is left to do.
@@ -139,10 +134,12 @@ impl RequestArgs {
         context: &mut Context,
     ) -> anyhow::Result<Order> {
         let traceparent = std::env::var("TRACEPARENT").unwrap_or_default();
-        let initiator = self.initiator.clone().unwrap_or_else(|| context.actor());
+        let labels = Labels {
+            traceparent: trace_context(&traceparent).map(str::to_owned),
+            ..self.labels.labels(|| context.actor())
+        };
         let mut request = Request {
-            initiator: Some(&initiator),
-            traceparent: trace_context(&traceparent),
+            labels,
             ..self.request(job)?
         };
         let zones = (self.at.is_some() || self.deadline.is_some()).then(zone_files::zones);
@@ -203,8 +200,6 @@ impl RequestArgs {
             dedup_key: self.dedup_key.as_deref(),
             dedup_window: self.dedup_window.as_deref(),
             tenant: self.tenant.as_deref(),
-            correlation_id: self.correlation_id.as_deref(),
-            business_key: self.business_key.as_deref(),
             ..Request::default()
         })
     }

@@ -68,7 +68,7 @@ fn some_text(text: &str) -> Value {
 
 /// A run in a list.
 pub fn run(run: &RunRow) -> Value {
-    json!({
+    let body = json!({
         "run": run.run,
         "job": run.job,
         "queue": run.queue,
@@ -95,13 +95,15 @@ pub fn run(run: &RunRow) -> Value {
         "bulk": null,
         "dedup_key": run.dedup_key,
         "sequence_key": run.sequence_key,
-        "correlation_id": run.correlation_id,
-        "business_key": run.business_key,
-        "initiator": run.initiator,
+    });
+    let labels = run.labels.texts().into_iter();
+    let labels = labels.map(|(name, value)| (name.to_owned(), json!(value)));
+    let more = json!({
         "worker": run.worker,
         "cancel_requested": maybe_time(run.cancel_ms),
         "cancel_by": run.cancel_by,
-    })
+    });
+    merged(merged(body, labels.collect()), more)
 }
 
 /// A run with all details: the body of `runs.show`, and the payload of an `on_dead` run.
@@ -111,7 +113,7 @@ pub fn run_detail(detail: &RunDetail) -> Value {
         "guarantee": detail.guarantee,
         "trigger": detail.trigger,
         "parent": detail.parent,
-        "traceparent": detail.traceparent,
+        "traceparent": detail.row.labels.traceparent,
         "idempotency_key": hex(&detail.idempotency_key),
         "params": stored(detail.params.as_deref()),
         "payload_bytes": detail.payload_bytes,

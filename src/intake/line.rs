@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::Request;
 use crate::error::{Error, Kind, Result};
+use crate::records::Labels;
 
 /// Why a line is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,9 @@ impl<'a> Line<'a> {
         fn text<'t>(field: Option<&'t Text<'_>>) -> Option<&'t str> {
             field.map(|text| &*text.0)
         }
+        fn label(field: &mut Option<Text<'_>>) -> Option<String> {
+            field.take().map(|text| text.0.into_owned())
+        }
         Request {
             job: &self.job.0,
             params: std::mem::take(&mut self.params.0),
@@ -95,10 +99,12 @@ impl<'a> Line<'a> {
             dedup_key: text(self.dedup_key.as_ref()),
             dedup_window: text(self.dedup_window.as_ref()),
             tenant: text(self.tenant.as_ref()),
-            correlation_id: text(self.correlation_id.as_ref()),
-            initiator: text(self.initiator.as_ref()),
-            business_key: text(self.business_key.as_ref()),
-            traceparent: None,
+            labels: Labels {
+                correlation_id: label(&mut self.correlation_id),
+                initiator: label(&mut self.initiator),
+                business_key: label(&mut self.business_key),
+                traceparent: None,
+            },
             trigger: None,
             parent: None,
             zones: None,

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::advice::Text;
 use crate::catalogue::{Intake, check_dedup_key, check_sequence_key};
 use crate::error::{Error, Kind, Result, nearest};
-use crate::records::{NewDedup, NewRun, NewSequence, Settings};
+use crate::records::{Labels, NewDedup, NewRun, NewSequence, Settings};
 use crate::run::{RunId, Trigger};
 use crate::schedule::Zones;
 use crate::units::{format_utc, parse_duration, parse_time, shown};
@@ -49,14 +49,8 @@ pub struct Request<'a> {
     pub dedup_window: Option<&'a str>,
     /// Tenant; the tenants of a queue take turns.
     pub tenant: Option<&'a str>,
-    /// Id that links the run to the caller's logs and traces.
-    pub correlation_id: Option<&'a str>,
-    /// Who requested the run.
-    pub initiator: Option<&'a str>,
-    /// The caller's id of the subject.
-    pub business_key: Option<&'a str>,
-    /// W3C trace context, already checked by [`trace_context`].
-    pub traceparent: Option<&'a str>,
+    /// What the caller calls the run.
+    pub labels: Labels,
     /// What created the run; `None` is [`Trigger::Manual`].
     pub trigger: Option<Trigger>,
     /// The run that caused this one.
@@ -90,12 +84,10 @@ impl Request<'_> {
         if let Some(tenant) = self.tenant {
             text::check_name("tenant", tenant)?;
         }
-        for (what, value) in [
-            ("correlation id", self.correlation_id),
-            ("initiator", self.initiator),
-            ("business key", self.business_key),
-        ] {
-            value.map_or(Ok(()), |value| text::check_label(what, value))?;
+        for (name, value) in self.labels.texts() {
+            value.map_or(Ok(()), |value| {
+                text::check_label(&name.replace('_', " "), value)
+            })?;
         }
         if let Some(payload) = &self.payload {
             intake.check_payload(self.job, payload.len() as u64)?;
@@ -133,10 +125,7 @@ impl Request<'_> {
             sequence,
             trigger: self.trigger.unwrap_or(Trigger::Manual),
             parent: self.parent,
-            correlation_id: self.correlation_id.map(str::to_owned),
-            initiator: self.initiator.map(str::to_owned),
-            business_key: self.business_key.map(str::to_owned),
-            traceparent: self.traceparent.map(str::to_owned),
+            labels: self.labels,
             period: None,
             after: Vec::new(),
         })

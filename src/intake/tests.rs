@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalogue::{Coalesce, Dedup, Param, Sequence, SequenceOnDead, Template};
+use crate::records::Labels;
 use crate::run::Guarantee;
 
 const NOW: i64 = 1_900_000_000_000;
@@ -281,7 +282,10 @@ fn bad_values_are_refused_with_a_hint() {
         ),
         (
             Request {
-                business_key: Some(""),
+                labels: Labels {
+                    business_key: Some(String::new()),
+                    ..Labels::default()
+                },
                 ..request()
             },
             Kind::Usage,
@@ -289,7 +293,10 @@ fn bad_values_are_refused_with_a_hint() {
         ),
         (
             Request {
-                correlation_id: Some(&long),
+                labels: Labels {
+                    correlation_id: Some(long.clone()),
+                    ..Labels::default()
+                },
                 ..request()
             },
             Kind::Usage,
@@ -297,7 +304,10 @@ fn bad_values_are_refused_with_a_hint() {
         ),
         (
             Request {
-                initiator: Some("a\x1b[2J"),
+                labels: Labels {
+                    initiator: Some("a\x1b[2J".into()),
+                    ..Labels::default()
+                },
                 ..request()
             },
             Kind::Usage,
@@ -544,11 +554,8 @@ fn a_line_has_every_field_of_a_request() {
         (Some("k"), Some("1h"))
     );
     assert_eq!((request.deadline, request.tenant), (Some("2h"), Some("t")));
-    assert_eq!(
-        (request.correlation_id, request.initiator),
-        (Some("c"), Some("i"))
-    );
-    assert_eq!(request.business_key, Some("b"));
+    let labels = request.labels.texts().map(|(_, text)| text);
+    assert_eq!(labels, [Some("c"), Some("b"), Some("i")]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::attempt::{Ending, NotStarted};
 use crate::catalogue::{Job, Secret};
 use crate::clock;
 use crate::error::os_words;
+use crate::records::Labels;
 use crate::run::{Fence, RunId, RunPeriod, Trigger};
 use crate::units::hex;
 
@@ -81,15 +82,9 @@ pub struct RunFacts<'a> {
     /// Instant of the last period of the job that succeeded, milliseconds UTC.
     pub previous_success_ms: Option<i64>,
     /// Given at enqueue.
-    pub correlation_id: Option<&'a str>,
-    /// Given at enqueue.
-    pub initiator: Option<&'a str>,
-    /// Given at enqueue.
-    pub business_key: Option<&'a str>,
+    pub labels: &'a Labels,
     /// The run that this one was created by.
     pub parent: Option<RunId>,
-    /// `traceparent` of W3C Trace Context given at enqueue.
-    pub traceparent: Option<&'a str>,
     /// The run's directory.
     pub dir: &'a Path,
     /// File for what the command says itself.
@@ -256,14 +251,17 @@ fn own_variables(facts: &RunFacts<'_>) -> Result<Vec<CString>, Ending> {
             "JOBCTL_RUN_PREVIOUS_SUCCESS_AT",
             previous_success.as_deref(),
         ),
-        ("JOBCTL_RUN_CORRELATION_ID", facts.correlation_id),
-        ("JOBCTL_RUN_INITIATOR", facts.initiator),
-        ("JOBCTL_RUN_BUSINESS_KEY", facts.business_key),
         ("JOBCTL_RUN_LAST_ERROR", last_error.as_deref()),
     ];
     for (name, value) in texts {
         if let Some(value) = value {
             add(name, value.as_bytes())?;
+        }
+    }
+    for (name, value) in facts.labels.texts() {
+        if let Some(value) = value {
+            let name = format!("JOBCTL_RUN_{}", name.to_ascii_uppercase());
+            add(&name, value.as_bytes())?;
         }
     }
     let paths = [
@@ -279,7 +277,8 @@ fn own_variables(facts: &RunFacts<'_>) -> Result<Vec<CString>, Ending> {
             add(name, value.as_os_str().as_bytes())?;
         }
     }
-    add("TRACEPARENT", traceparent(facts.traceparent).as_bytes())?;
+    let given = facts.labels.traceparent.as_deref();
+    add("TRACEPARENT", traceparent(given).as_bytes())?;
     for (name, value) in facts.params {
         let name = format!("JOBCTL_PARAM_{}", name.to_ascii_uppercase());
         add(&name, value.as_bytes())?;

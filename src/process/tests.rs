@@ -23,6 +23,7 @@ use crate::attempt::{Class, Ending, Mark, NotStarted, Shortage, Spawned, StopCom
 use crate::catalogue::{self, Job, Leftovers};
 use crate::clock;
 use crate::local::{Local, SlotDir};
+use crate::records::Labels;
 use crate::run::{Fence, RunId, Trigger, WorkerId};
 
 fn subreaper() {
@@ -180,11 +181,8 @@ impl World {
             deadline_ms: Some(0),
             period: None,
             previous_success_ms: None,
-            correlation_id: None,
-            initiator: None,
-            business_key: None,
+            labels: &Labels::default(),
             parent: None,
-            traceparent: None,
             dir: self.slot.dir(),
             output: self.slot.output(),
             checkpoint: &checkpoint,
@@ -1530,11 +1528,8 @@ fn supervised_loop(number: usize, until: std::time::Instant) -> u64 {
             deadline_ms: None,
             period: None,
             previous_success_ms: None,
-            correlation_id: None,
-            initiator: None,
-            business_key: None,
+            labels: &Labels::default(),
             parent: None,
-            traceparent: None,
             dir: world.slot.dir(),
             output: world.slot.output(),
             checkpoint: &checkpoint,

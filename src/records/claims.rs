@@ -3,6 +3,7 @@
 use crate::run::{Fence, Guarantee, RunId, RunPeriod, State, Trigger, WorkerId};
 
 use super::deaths::Burial;
+use super::labels::Labels;
 
 /// A queue that a worker serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,14 +125,8 @@ pub struct Claimed {
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// Id that links the run to the caller's logs and traces.
-    pub correlation_id: Option<String>,
-    /// Who requested the run.
-    pub initiator: Option<String>,
-    /// The caller's id of the subject.
-    pub business_key: Option<String>,
-    /// W3C trace context of the caller.
-    pub traceparent: Option<String>,
+    /// What its caller calls it.
+    pub labels: Labels,
     /// Exit code of the previous attempt.
     pub last_exit_code: Option<i64>,
     /// Error of the previous attempt.

@@ -4,6 +4,7 @@
 
 mod claims;
 mod deaths;
+mod labels;
 mod new_run;
 mod rows;
 mod schedule_rows;
@@ -12,10 +13,11 @@ pub use claims::{
     ClaimRequest, Claimed, Claims, Handover, Holder, Outcome, PassedOver, ServedQueue, Start,
 };
 pub use deaths::{Burial, Cause, Death, Recovered};
+pub use labels::Labels;
 pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
 pub use rows::{
     Act, ActRow, Asked, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, ImportProgress,
-    Lacking, Pause, PruneRule, QueueRow, ResetLimit, RunDetail, RunFilter, RunRow, UnknownLane,
+    Lacking, Pause, PruneRule, QueueRow, Reset, RunDetail, RunFilter, RunRow, UnknownLane,
     Violation, Waiting, WorkerRow,
 };
 pub use schedule_rows::{

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::labels::Labels;
 use crate::catalogue::{Catalogue, Coalesce, SequenceOnDead};
 use crate::run::{Guarantee, RunId, RunPeriod, State, Trigger};
 
@@ -76,14 +77,8 @@ pub struct NewRun {
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// Id that links the run to the caller's logs and traces.
-    pub correlation_id: Option<String>,
-    /// Who requested the run.
-    pub initiator: Option<String>,
-    /// The caller's id of the subject.
-    pub business_key: Option<String>,
-    /// W3C trace context of the caller.
-    pub traceparent: Option<String>,
+    /// What its caller calls it.
+    pub labels: Labels,
     /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Runs that must end before this one may start.

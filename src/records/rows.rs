@@ -2,6 +2,7 @@
 //!
 //! Rule: plain data as stored; `document` and `cli` decide how it is shown.
 
+use super::labels::Labels;
 use crate::run::{Guarantee, Reason, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
 
 /// A run, as lists show it.
@@ -55,12 +56,8 @@ pub struct RunRow {
     pub exit_code: Option<i64>,
     /// Dedup key.
     pub dedup_key: Option<String>,
-    /// Id that links the run to the caller's logs and traces.
-    pub correlation_id: Option<String>,
-    /// The caller's id of the subject.
-    pub business_key: Option<String>,
-    /// Who requested the run.
-    pub initiator: Option<String>,
+    /// What its caller calls it.
+    pub labels: Labels,
     /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
     /// Runs of its job with this key run one after another.
@@ -78,8 +75,6 @@ pub struct RunDetail {
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// W3C trace context of the caller.
-    pub traceparent: Option<String>,
     /// The same for all attempts.
     pub idempotency_key: [u8; 16],
     /// JSON object of strings.
@@ -377,9 +372,9 @@ pub struct Violation {
     pub rows: Vec<String>,
 }
 
-/// What a reset of a limit ended.
+/// What a reset of a limit or a job ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ResetLimit {
+pub struct Reset {
     /// Whether its breaker was not closed.
     pub breaker: bool,
     /// Until when a service had asked to wait, milliseconds; `None` if there was no wait.

@@ -6,6 +6,7 @@ use crate::document::{document, run_detail};
 use crate::error::Result;
 use crate::intake::Request;
 use crate::observe::log::{self, Level};
+use crate::records::Labels;
 use crate::run::Trigger;
 use crate::store::{Burial, Settings, Tx};
 
@@ -37,7 +38,10 @@ pub fn follow_up(
     let request = Request {
         job: name,
         payload: Some(facts.to_string().into_bytes()),
-        correlation_id: detail.row.correlation_id.as_deref(),
+        labels: Labels {
+            correlation_id: detail.row.labels.correlation_id.clone(),
+            ..Labels::default()
+        },
         ..Request::default()
     };
     let key = clock::random_bytes();

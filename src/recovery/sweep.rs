@@ -30,7 +30,7 @@ pub fn sweep(
     write(Box::new(move |tx| {
         let mut clean = true;
         for worker in tx.without_row(&unregistered)? {
-            clean &= local.forget_unregisteredr(worker);
+            clean &= local.forget_unregistered(worker);
         }
         Ok(clean)
     }))

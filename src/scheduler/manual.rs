@@ -84,7 +84,7 @@ pub fn work_period(store: &mut Store, order: PeriodOrder<'_>, now_ms: i64) -> Re
             trigger: Trigger::Manual,
         };
         let mut new = period_run(wanted, order.settings, now_ms)?;
-        new.initiator = Some(order.initiator.to_owned());
+        new.labels.initiator = Some(order.initiator.to_owned());
         let run = tx.enqueue(&new, now_ms)?.run;
         let period = PeriodRow {
             result: PeriodResult::Opened,

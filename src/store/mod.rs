@@ -7,9 +7,9 @@ pub use crate::records::{
     Act, ActRow, Agenda, Asked, AttemptRow, Burial, Cause, ClaimRequest, Claimed, Claims, Closed,
     DeadFilter, DeadLetter, Death, Enqueued, ForeignRun, Handled, Handover, Holder, ImportProgress,
     Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver,
-    Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, ResetLimit, RunDetail,
-    RunFilter, RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane,
-    UnrecordedRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
+    Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, Reset, RunDetail, RunFilter,
+    RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane, UnrecordedRun,
+    VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ fn evil() -> World {
         new.queue = EVIL.into();
         new.tenant = EVIL.into();
         new.params = Some(serde_json::json!({ "a": EVIL }).to_string());
-        new.correlation_id = Some(EVIL.into());
-        new.business_key = Some(EVIL.into());
-        new.initiator = Some(EVIL.into());
+        new.labels.correlation_id = Some(EVIL.into());
+        new.labels.business_key = Some(EVIL.into());
+        new.labels.initiator = Some(EVIL.into());
         new.dedup = Some(NewDedup {
             key: EVIL.into(),
             window_ms: Some(1000),
@@ -35,9 +35,7 @@ fn evil() -> World {
     });
     let buried = store.write(|tx| tx.expire(now_ms)).unwrap();
     assert_eq!(buried.len(), 1);
-    store
-        .write(|tx| tx.retry(run.run, EVIL, false, now_ms))
-        .unwrap();
+    store.write(|tx| tx.retry(run.run, EVIL, now_ms)).unwrap();
     store.write(|tx| tx.cancel(run.run, EVIL, now_ms)).unwrap();
     let act = Act {
         by: EVIL,

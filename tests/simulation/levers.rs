@@ -1,7 +1,7 @@
 //! Operators that change queues and limits during a story.
 
-use jobctl::flow::{OverrideKey, Setting};
-use jobctl::store::{Act, ResetLimit, Store};
+use jobctl::flow::{OverrideKey, Setting, Subject};
+use jobctl::store::{Act, Reset, Store};
 
 use super::facts::Actor;
 use super::host::{Answer, HOUR, Host, MINUTE};
@@ -129,10 +129,12 @@ fn resume_limit(host: &mut Host, store: &mut Store, act: &Act<'_>) {
 }
 
 fn reset(host: &mut Host, store: &mut Store, act: &Act<'_>) {
-    let answer = host.write(Actor::Operator, store, |tx| tx.reset_limit("bank", act));
+    let answer = host.write(Actor::Operator, store, |tx| {
+        tx.reset(&Subject::Limit("bank".into()), act)
+    });
     host.note(|| format!("limit bank is reset: {answer:?}"));
     if let Answer::Stored(reset) | Answer::Unknown(reset) = answer
-        && reset != ResetLimit::default()
+        && reset != Reset::default()
     {
         host.witness.limits.bank.reset();
     }

@@ -20,8 +20,8 @@ pub(super) fn act(host: &mut Host, store: &mut Store) {
     let write = |host: &mut Host, store: &mut Store, what: &str| {
         let answer = host.write(Actor::Operator, store, |tx| match roll {
             1..=30 => tx.cancel(run, "ann", now_ms),
-            31..=50 => tx.retry(run, "ann", true, now_ms),
-            51..=60 => tx.retry(run, "ann", false, now_ms),
+            31..=50 => tx.retry_dead(run, "ann", now_ms),
+            51..=60 => tx.retry(run, "ann", now_ms),
             _ => tx.discard(run, "ann", now_ms),
         });
         host.note(|| format!("{what} run {run}: {answer:?}"));

@@ -417,7 +417,7 @@ fn a_dead_run_enqueues_its_on_dead_job_with_its_document_as_payload() {
     assert!(
         pages
             .iter()
-            .any(|page| page.correlation_id.as_deref() == Some("order-7"))
+            .any(|page| page.labels.correlation_id.as_deref() == Some("order-7"))
     );
 }
 

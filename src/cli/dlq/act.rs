@@ -2,19 +2,20 @@
 //!
 //! Rule: the runs are selected once, at the beginning: a run that dies again meanwhile is not touched a second time.
 
+use crate::cli::Context;
 use crate::cli::act::{Verb, confirmed, dry_run, on_each};
 use crate::cli::ids::run_id;
-use crate::cli::{Context, filters};
-use crate::error::{Error, Kind, Result};
+use crate::cli::rules::in_file;
+use crate::cli::unknown::not_done;
+use crate::error::{Error, Kind};
+use crate::operate::{self, RunAct};
 use crate::run::RunId;
-use crate::store::{Create, DeadFilter, Store};
+use crate::store::{Create, DeadFilter};
 
 use super::list::FilterArgs;
 
-/// Ids read at once.
-const PAGE: i64 = 10_000;
-
 const RETRY: Verb = Verb {
+    act: RunAct::RetryDead,
     document: "dlq.retry",
     word: "retry",
     done: "retried",
@@ -22,6 +23,7 @@ const RETRY: Verb = Verb {
 };
 
 const DISCARD: Verb = Verb {
+    act: RunAct::Discard,
     document: "dlq.discard",
     word: "discard",
     done: "discarded",
@@ -49,26 +51,15 @@ pub(super) struct Args {
 
 /// `dlq retry`
 pub(super) fn retry(args: Args, context: &mut Context) -> anyhow::Result<u8> {
-    let actor = context.actor();
-    act(args, RETRY, context, |tx, run, now_ms| {
-        tx.retry(run, &actor, true, now_ms)
-    })
+    act(args, RETRY, context)
 }
 
 /// `dlq discard`
 pub(super) fn discard(args: Args, context: &mut Context) -> anyhow::Result<u8> {
-    let actor = context.actor();
-    act(args, DISCARD, context, |tx, run, now_ms| {
-        tx.discard(run, &actor, now_ms)
-    })
+    act(args, DISCARD, context)
 }
 
-fn act(
-    args: Args,
-    verb: Verb,
-    context: &mut Context,
-    apply: impl Fn(&mut crate::store::Tx<'_>, RunId, i64) -> Result<crate::store::Handled>,
-) -> anyhow::Result<u8> {
+fn act(args: Args, verb: Verb, context: &mut Context) -> anyhow::Result<u8> {
     if args.runs.is_empty() && !args.all && !args.filter.any() {
         let message = format!(
             "no dead letters were selected to {}; nothing was done",
@@ -81,11 +72,7 @@ fn act(
     let mut store = context.open_store(Create::Never)?;
     let runs = if args.runs.is_empty() {
         let filter = DeadFilter::from(args.filter);
-        let runs = matching(&store, &filter)?;
-        if runs.is_empty() {
-            filters::check(filter.job.as_deref(), None, &store, context)?;
-        }
-        runs
+        operate::dead_runs(&store, &filter, &|| in_file(context)).map_err(not_done)?
     } else {
         args.runs
     };
@@ -99,19 +86,7 @@ fn act(
         context.screen.say("nothing was done");
         return Ok(Kind::Failed.exit_code());
     }
-    let code = on_each(context, &mut store, verb, &runs, apply)?;
+    let code = on_each(context, &mut store, verb, &runs)?;
     store.leave();
     Ok(code)
-}
-
-fn matching(store: &Store, filter: &DeadFilter) -> Result<Vec<RunId>> {
-    let mut runs: Vec<RunId> = Vec::new();
-    loop {
-        let after = runs.last().copied().unwrap_or(RunId(0));
-        let page = store.dead_runs(filter, after, PAGE)?;
-        if page.is_empty() {
-            return Ok(runs);
-        }
-        runs.extend(page);
-    }
 }

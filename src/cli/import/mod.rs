@@ -289,8 +289,11 @@ impl Checker {
             return Ok(None);
         };
         let mut request = line.request();
-        request.initiator = request.initiator.or(Some(&self.initiator));
-        request.traceparent = trace_context(&self.traceparent);
+        let labels = &mut request.labels;
+        labels
+            .initiator
+            .get_or_insert_with(|| self.initiator.clone());
+        labels.traceparent = trace_context(&self.traceparent).map(str::to_owned);
         request.zones = Some(&self.catalogue.zones);
         let intake = &find(&self.catalogue, request.job)?.intake;
         request

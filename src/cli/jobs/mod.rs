@@ -9,8 +9,11 @@ use clap::Subcommand;
 
 use super::Context;
 use super::history::{self, HistoryArgs};
-
-pub(super) use pause::check_job;
+use super::rules;
+use super::unknown::not_done;
+use crate::error::Result;
+use crate::operate;
+use crate::store::Store;
 
 /// Jobs of the catalogue
 #[derive(Debug, clap::Args)]
@@ -42,4 +45,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         Verb::Resume(args) => pause::resume(&args, context),
         Verb::History(args) => history::run("job", &args, check_job, context),
     }
+}
+
+/// Fails unless the store or the catalogue has this job: one that was removed from the catalogue may still have runs.
+pub(super) fn check_job(store: &Store, job: &str, context: &Context) -> Result<()> {
+    operate::check_job(store, job, &|| rules::in_file(context)).map_err(not_done)
 }

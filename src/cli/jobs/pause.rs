@@ -4,12 +4,12 @@
 
 use serde_json::json;
 
-use crate::catalogue::Catalogue;
 use crate::cli::Context;
 use crate::cli::given::{ActArgs, WhyArgs};
-use crate::cli::ids::unknown_job;
-use crate::error::Result;
-use crate::store::{Create, Store};
+use crate::cli::rules::in_file;
+use crate::cli::unknown::not_done;
+use crate::operate::{self, ResumedJob};
+use crate::store::Create;
 
 /// Stop starting runs of a job; running ones continue
 #[derive(Debug, clap::Args)]
@@ -34,8 +34,8 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let job = &args.job;
-    check_job(&store, job, context)?;
-    let done = store.write(|tx| tx.pause_job(job, &given.act()))?;
+    let act = given.act();
+    let done = operate::pause_job(&mut store, job, &act, &|| in_file(context)).map_err(not_done)?;
     context.screen.done(format!("job `{job}` is paused"));
     if context.screen.json() {
         let body = json!({ "job": job, "paused": true, "done": done });
@@ -59,19 +59,21 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     let given = args.why.given(context);
     let mut store = context.open_store(Create::IfMissing)?;
     let job = &args.job;
-    check_job(&store, job, context)?;
-    let (resumed, closed) = store.write(|tx| {
-        let act = given.act();
-        Ok((tx.resume_job(job, &act)?, tx.reset_job(job, &act)?))
-    })?;
+    let act = given.act();
+    let resumed = operate::resume_job(&mut store, job, &act, &|| in_file(context));
+    let ResumedJob {
+        was_paused,
+        breaker_closed,
+    } = resumed.map_err(not_done)?;
     context.screen.done(format!("job `{job}` is resumed"));
     if context.screen.json() {
-        let done = resumed || closed;
-        let body = json!({ "job": job, "paused": false, "breaker_closed": closed, "done": done });
+        let done = was_paused || breaker_closed;
+        let body =
+            json!({ "job": job, "paused": false, "breaker_closed": breaker_closed, "done": done });
         context.screen.document("jobs.resume", body);
         return Ok(0);
     }
-    let text = match (resumed, closed) {
+    let text = match (was_paused, breaker_closed) {
         (true, false) => format!("job `{job}` is resumed"),
         (true, true) => format!("job `{job}` is resumed, and its breaker is closed"),
         (false, true) => format!("job `{job}` was not paused; its breaker is closed"),
@@ -79,20 +81,4 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     };
     context.screen.line(&text);
     Ok(0)
-}
-
-/// Fails unless the store or the catalogue has this job: one that was removed from the catalogue may still have runs.
-pub(in crate::cli) fn check_job(store: &Store, job: &str, context: &Context) -> Result<()> {
-    let known = store.known_jobs()?;
-    if known.iter().any(|name| name == job) || store.has_runs_of(job)? {
-        return Ok(());
-    }
-    match Catalogue::load(&context.catalogue_path()) {
-        Ok(catalogue) if catalogue.jobs.contains_key(job) => Ok(()),
-        Ok(catalogue) => {
-            let names: Vec<&str> = catalogue.jobs.keys().map(String::as_str).collect();
-            Err(unknown_job(job, names.into_iter()))
-        }
-        Err(_) => Err(unknown_job(job, known.iter().map(String::as_str))),
-    }
 }

@@ -9,8 +9,9 @@ use clap::Subcommand;
 use super::Context;
 use super::history::{self, HistoryArgs};
 use super::rules;
+use super::unknown::not_done;
 use crate::error::Result;
-use crate::flow::{FlowView, Rules};
+use crate::operate;
 use crate::store::Store;
 
 /// Limits that jobs share
@@ -56,14 +57,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
 }
 
 /// Fails unless a catalogue has this limit or an operator changed it.
-fn check_limit(flow: &FlowView, limit: &str, context: &Context) -> Result<()> {
-    let mut known: Vec<String> = flow.rules.limits.keys().cloned().collect();
-    let changed = flow.overrides.iter().filter(|it| !it.key.is_of_queue());
-    known.extend(changed.map(|change| change.name.clone()));
-    let of_file = |rules: Rules| rules.limits.into_keys().collect();
-    rules::check_known("limit", limit, known, of_file, context)
-}
-
 fn known(store: &Store, limit: &str, context: &Context) -> Result<()> {
-    check_limit(&rules::flow(store, context)?, limit, context)
+    operate::check_limit(store, limit, &|| rules::in_file(context), context.now_ms())
+        .map_err(not_done)
 }

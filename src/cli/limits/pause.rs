@@ -4,13 +4,14 @@
 
 use serde_json::json;
 
-use super::check_limit;
 use crate::cli::Context;
 use crate::cli::change_words::{self, because};
 use crate::cli::given::{ActArgs, WhyArgs};
 use crate::cli::rules;
+use crate::cli::unknown::not_done;
 use crate::document;
-use crate::store::{Create, ResetLimit, Store};
+use crate::operate;
+use crate::store::{Create, Reset, Store};
 
 /// Stop starting runs under a limit; running ones continue
 #[derive(Debug, clap::Args)]
@@ -43,8 +44,9 @@ pub(super) struct ResetArgs {
 pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u8> {
     let given = args.act.given(context)?;
     let limit = &args.limit;
-    let mut store = open(limit, context)?;
-    let before = store.write(|tx| tx.pause_limit(limit, &given.act()))?;
+    let mut store = context.open_store(Create::IfMissing)?;
+    let read = || rules::in_file(context);
+    let before = operate::pause_limit(&mut store, limit, &given.act(), &read).map_err(not_done)?;
     context.screen.done(format!("limit `{limit}` is paused"));
     let text = match &before {
         None => format!(
@@ -67,8 +69,9 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
 pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result<u8> {
     let given = args.why.given(context);
     let limit = &args.limit;
-    let mut store = open(limit, context)?;
-    let ended = store.write(|tx| tx.resume_limit(limit, &given.act()))?;
+    let mut store = context.open_store(Create::IfMissing)?;
+    let read = || rules::in_file(context);
+    let ended = operate::resume_limit(&mut store, limit, &given.act(), &read).map_err(not_done)?;
     context.screen.done(format!("limit `{limit}` is resumed"));
     let text = match &ended {
         Some(pause) => format!(
@@ -92,8 +95,9 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
 pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u8> {
     let given = args.why.given(context);
     let limit = &args.limit;
-    let mut store = open(limit, context)?;
-    let ended = store.write(|tx| tx.reset_limit(limit, &given.act()))?;
+    let mut store = context.open_store(Create::IfMissing)?;
+    let read = || rules::in_file(context);
+    let ended = operate::reset_limit(&mut store, limit, &given.act(), &read).map_err(not_done)?;
     context.screen.done(format!("limit `{limit}` is reset"));
     let breaker = ended.breaker.then_some("its breaker is closed");
     let wait = ended
@@ -108,15 +112,8 @@ pub(super) fn reset(args: &ResetArgs, context: &mut Context) -> anyhow::Result<u
             format!("limit `{limit}` is reset: {}", what.join(", and "))
         }
     };
-    let done = ended != ResetLimit::default();
+    let done = ended != Reset::default();
     report(&store, "limits.reset", limit, done, &text, context)
-}
-
-/// Opens the store and checks that the limit is known.
-fn open(limit: &str, context: &mut Context) -> anyhow::Result<Store> {
-    let store = context.open_store(Create::IfMissing)?;
-    check_limit(&rules::flow(&store, context)?, limit, context)?;
-    Ok(store)
 }
 
 /// Prints the current state of the limit as a document, or what was done as text.

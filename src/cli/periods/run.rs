@@ -8,9 +8,10 @@ use crate::catalogue::Catalogue;
 use crate::cli::{Context, request, when};
 use crate::document;
 use crate::error::{Error, Kind, Result, nearest};
+use crate::operate::run_period;
 use crate::run::RunId;
 use crate::schedule::Period;
-use crate::scheduler::{PeriodOrder, Worked, work_period};
+use crate::scheduler::{PeriodOrder, Worked};
 use crate::store::{Create, PeriodFilter, PeriodRow, Settings, Store};
 use crate::units::shown;
 
@@ -33,9 +34,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let settings = Settings::of(&catalogue);
     let job = request::find(&catalogue, &args.job)?;
     let mut store = context.open_store(Create::Never)?;
-    if let Some(refusal) = store.guard(&settings)?.refusal(&job.intake.queue) {
-        return Err(refusal.into());
-    }
     let now_ms = context.now_ms();
     let order = PeriodOrder {
         job: &args.job,
@@ -45,7 +43,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         settings: &settings,
         initiator: &context.actor(),
     };
-    let (run, error) = match work_period(&mut store, order, now_ms)? {
+    let (run, error) = match run_period(&mut store, order, now_ms)? {
         Worked::Started(run) => {
             let done = format!("run {run} of period `{}` is stored", args.key);
             context.screen.done(done);

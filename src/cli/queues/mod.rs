@@ -9,8 +9,9 @@ use clap::Subcommand;
 use super::Context;
 use super::history::{self, HistoryArgs};
 use super::rules;
+use super::unknown::not_done;
 use crate::error::Result;
-use crate::flow::FlowView;
+use crate::operate;
 use crate::store::Store;
 
 pub(super) use list::{all, document, table};
@@ -51,14 +52,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
 }
 
 /// Fails unless a catalogue has this queue, runs are in it, or an operator changed it.
-fn check_queue(store: &Store, flow: &FlowView, queue: &str, context: &Context) -> Result<()> {
-    let rows = store.queues(context.now_ms())?;
-    let mut known: Vec<String> = rows.into_iter().map(|row| row.queue).collect();
-    known.extend(flow.rules.queues.keys().cloned());
-    let of_file = |rules: crate::flow::Rules| rules.queues.into_keys().collect();
-    rules::check_known("queue", queue, known, of_file, context)
-}
-
 fn known(store: &Store, queue: &str, context: &Context) -> Result<()> {
-    check_queue(store, &rules::flow(store, context)?, queue, context)
+    let checked = operate::check_queue(store, queue, &|| rules::in_file(context), context.now_ms());
+    checked.map(drop).map_err(not_done)
 }

@@ -4,13 +4,14 @@
 
 use serde_json::json;
 
-use super::check_queue;
 use crate::cli::Context;
 use crate::cli::change_words;
 use crate::cli::given::{ActArgs, WhyArgs};
 use crate::cli::rules;
+use crate::cli::unknown::not_done;
 use crate::document;
 use crate::flow::FlowView;
+use crate::operate::{self, ResumedQueue};
 use crate::store::Create;
 
 /// Stop starting runs of a queue; running ones continue
@@ -36,8 +37,9 @@ pub(super) fn pause(args: &PauseArgs, context: &mut Context) -> anyhow::Result<u
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let queue = &args.queue;
-    check_queue(&store, &rules::flow(&store, context)?, queue, context)?;
-    let before = store.write(|tx| tx.pause_queue(queue, &given.act()))?;
+    let act = given.act();
+    let read = || rules::in_file(context);
+    let before = operate::pause_queue(&mut store, queue, &act, &read).map_err(not_done)?;
     context.screen.done(format!("queue `{queue}` is paused"));
     if context.screen.json() {
         let flow = rules::flow(&store, context)?;
@@ -60,28 +62,19 @@ pub(super) fn resume(args: &ResumeArgs, context: &mut Context) -> anyhow::Result
     let given = args.why.given(context);
     let mut store = context.open_store(Create::IfMissing)?;
     let queue = &args.queue;
-    let flow = rules::flow(&store, context)?;
-    check_queue(&store, &flow, queue, context)?;
-    let catalogue_pauses = |rules: &crate::flow::Rules| {
-        let rules = rules.queues.get(queue);
-        rules.is_some_and(|queue| queue.paused.is_some())
-    };
-    let (done, over) = store.write(|tx| {
-        let kept = tx.catalogue_rules()?;
-        let over = if kept.queues.is_empty() {
-            catalogue_pauses(&flow.catalogue)
-        } else {
-            catalogue_pauses(&kept)
-        };
-        Ok((tx.resume_queue(queue, over, &given.act())?, over))
-    })?;
+    let act = given.act();
+    let resumed = operate::resume_queue(&mut store, queue, &act, &|| rules::in_file(context));
+    let ResumedQueue {
+        was_paused,
+        catalogue_pauses,
+    } = resumed.map_err(not_done)?;
     context.screen.done(format!("queue `{queue}` is resumed"));
     if context.screen.json() {
         let flow = rules::flow(&store, context)?;
-        report(context, "queues.resume", queue, &flow, done);
+        report(context, "queues.resume", queue, &flow, was_paused);
         return Ok(0);
     }
-    let text = match (done, over) {
+    let text = match (was_paused, catalogue_pauses) {
         (true, false) => format!("queue `{queue}` is resumed"),
         (true, true) => format!(
             "queue `{queue}` is resumed, although the catalogue pauses it, \

@@ -4,14 +4,15 @@
 
 use serde_json::json;
 
-use super::check_queue;
 use crate::cli::Context;
 use crate::cli::change_words;
 use crate::cli::given::ActArgs;
 use crate::cli::rules;
-use crate::cli::settings::{QUEUE_KEYS, parse_all};
+use crate::cli::settings::{bad_setting, pairs};
+use crate::cli::unknown::not_done;
 use crate::document;
 use crate::flow::Rules;
+use crate::operate::Changes;
 use crate::store::Create;
 
 /// Change settings of a queue, over the catalogue
@@ -28,12 +29,12 @@ pub(super) struct Args {
 
 /// Changes.
 pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
-    let settings = parse_all(&args.settings, QUEUE_KEYS)?;
+    let changes = Changes::of_queue(&args.queue, pairs(&args.settings)).map_err(bad_setting)?;
     let given = args.act.given(context)?;
     let mut store = context.open_store(Create::IfMissing)?;
     let queue = &args.queue;
-    check_queue(&store, &rules::flow(&store, context)?, queue, context)?;
-    let done = store.write(|tx| tx.change_settings(queue, &settings, &given.act()))?;
+    let done = changes.apply(&mut store, &given.act(), &|| rules::in_file(context));
+    let done = done.map_err(not_done)?;
     context.screen.done(format!("queue `{queue}` is set"));
     let flow = rules::flow(&store, context)?;
     if context.screen.json() {
@@ -44,7 +45,7 @@ pub(super) fn set(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     }
     let knows = |rules: &Rules| rules.queues.contains_key(queue);
     let catalogue = rules::about(flow, knows, context);
-    for (setting, changed) in settings.iter().zip(done) {
+    for (setting, changed) in changes.settings().iter().zip(done) {
         let words =
             change_words::setting_words(setting, changed, queue, &catalogue, &given.until());
         context.screen.line(&format!("queue `{queue}`: {words}"));

@@ -3,10 +3,12 @@
 use crate::cli::Context;
 use crate::cli::act::{Verb, confirmed, on_each};
 use crate::cli::ids::run_id;
+use crate::operate::RunAct;
 use crate::run::RunId;
 use crate::store::Create;
 
 const CANCEL: Verb = Verb {
+    act: RunAct::Cancel,
     document: "runs.cancel",
     word: "cancel",
     done: "cancelled",
@@ -14,6 +16,7 @@ const CANCEL: Verb = Verb {
 };
 
 const RETRY: Verb = Verb {
+    act: RunAct::Retry,
     document: "runs.retry",
     word: "retry",
     done: "retried",
@@ -48,14 +51,7 @@ pub(super) fn cancel(args: &CancelArgs, context: &mut Context) -> anyhow::Result
     if !confirmed(context, CANCEL, args.runs.len(), args.yes) {
         return Ok(1);
     }
-    let actor = context.actor();
-    let code = on_each(
-        context,
-        &mut store,
-        CANCEL,
-        &args.runs,
-        |tx, run, now_ms| tx.cancel(run, &actor, now_ms),
-    )?;
+    let code = on_each(context, &mut store, CANCEL, &args.runs)?;
     store.leave();
     Ok(code)
 }
@@ -66,10 +62,7 @@ pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> anyhow::Result<u
     if !confirmed(context, RETRY, args.runs.len(), args.yes) {
         return Ok(1);
     }
-    let actor = context.actor();
-    let code = on_each(context, &mut store, RETRY, &args.runs, |tx, run, now_ms| {
-        tx.retry(run, &actor, false, now_ms)
-    })?;
+    let code = on_each(context, &mut store, RETRY, &args.runs)?;
     store.leave();
     Ok(code)
 }

@@ -112,9 +112,9 @@ fn fields(
     add("results", detail.results.clone());
     add("dedup key", row.dedup_key.clone());
     add("sequence key", row.sequence_key.clone());
-    add("correlation", row.correlation_id.clone());
-    add("business key", row.business_key.clone());
-    add("initiator", row.initiator.clone());
+    add("correlation", row.labels.correlation_id.clone());
+    add("business key", row.labels.business_key.clone());
+    add("initiator", row.labels.initiator.clone());
     add(
         "parent",
         detail

@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use super::unknown_worker;
 use crate::cli::Context;
 use crate::cli::ids::worker_id;
-use crate::error::{Error, Kind, Result};
-use crate::local::Local;
+use crate::error::{Error, Kind};
+use crate::operate::{StopAnswer, living_workers, stop_worker};
 use crate::run::WorkerId;
-use crate::store::{Create, Store};
+use crate::store::Create;
 
 /// Ask workers to stop, as SIGTERM does: they let their runs finish for a while. A service manager may restart them, as it does with
 /// the units of jobctl: use `systemctl stop` to stop those permanently
@@ -27,11 +27,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let mut store = context.open_store(Create::Never)?;
     let local = context.local()?.clone();
     let workers = if args.all {
-        let rows = store.workers()?;
-        let alive = rows
-            .iter()
-            .filter(|row| local.is_alive(&row.registration()) != Some(false));
-        alive.map(|row| row.worker).collect()
+        living_workers(&store, &local)?
     } else {
         args.workers
     };
@@ -41,7 +37,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         .screen
         .done(format!("{} workers were asked to stop", workers.len()));
     for worker in workers {
-        let refusal = ask(&mut store, &local, worker, context.now_ms())?;
+        let answer = stop_worker(&mut store, &local, worker, context.now_ms())?;
+        let refusal = refusal(worker, answer);
         let reason = refusal.as_ref().map(|error| error.message.clone());
         items.push(json!({ "worker": worker, "done": refusal.is_none(), "reason": reason }));
         match refusal {
@@ -72,16 +69,13 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
 }
 
 /// Why the worker could not be asked to stop; `None` if it was.
-fn ask(store: &mut Store, local: &Local, worker: WorkerId, now_ms: i64) -> Result<Option<Error>> {
-    let Some(row) = store.worker(worker)? else {
-        return Ok(Some(unknown_worker(worker)));
-    };
-    if local.is_alive(&row.registration()) == Some(false) {
-        let message = format!("cannot stop worker {worker}: it is already gone");
-        return Ok(Some(
-            Error::new(Kind::Refused, message).hint("any other worker recovers its runs"),
-        ));
+fn refusal(worker: WorkerId, answer: StopAnswer) -> Option<Error> {
+    match answer {
+        StopAnswer::Asked => None,
+        StopAnswer::Unknown => Some(unknown_worker(worker)),
+        StopAnswer::Gone => {
+            let message = format!("cannot stop worker {worker}: it is already gone");
+            Some(Error::new(Kind::Refused, message).hint("any other worker recovers its runs"))
+        }
     }
-    let known = store.write(|tx| tx.ask_worker_to_stop(worker, now_ms))?;
-    Ok((!known).then(|| unknown_worker(worker)))
 }

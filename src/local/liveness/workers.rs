@@ -126,7 +126,7 @@ impl Local {
 
     /// Removes the files of a dead worker that has no row. Returns whether nothing is left; files that this user may not open are
     /// not removed and do not count. The caller holds the write lock.
-    pub fn forget_unregisteredr(&self, worker: WorkerId) -> bool {
+    pub fn forget_unregistered(&self, worker: WorkerId) -> bool {
         let lock = self.open_lock(worker);
         let is_dead = match &lock {
             Ok(file) => is_taken(file),

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::flow;
+use super::labels::{label_columns, labels_of};
 use super::writer::{Depth, Tx};
 use crate::error::Result;
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
@@ -27,10 +28,12 @@ pub(super) const REBASE_RELATIVE_DELAYS: &str = "
 /// The columns of [`claimed_row`].
 macro_rules! claimed_columns {
     () => {
-        " RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
+        concat!(
+            " RETURNING id, fence, job, queue, tenant, attempts, failures, crashes, max_attempts, max_crashes,
             guarantee, deadline_ms, limited_ms, params, has_payload, idempotency_key, trigger, parent,
-            correlation_id, initiator, business_key, traceparent, exit_code, last_error,
-            period, scheduled_ms, business_date, attempts > retried AS started_before"
+            exit_code, last_error, period, scheduled_ms, business_date, attempts > retried AS started_before, ",
+            label_columns!()
+        )
     };
 }
 
@@ -372,10 +375,7 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
         idempotency_key: row.get("idempotency_key")?,
         trigger: Trigger::from_word(&trigger).unwrap_or(Trigger::Manual),
         parent: row.get::<_, Option<i64>>("parent")?.map(RunId),
-        correlation_id: row.get("correlation_id")?,
-        initiator: row.get("initiator")?,
-        business_key: row.get("business_key")?,
-        traceparent: row.get("traceparent")?,
+        labels: labels_of(row)?,
         last_exit_code: row.get("exit_code")?,
         last_error: row.get("last_error")?,
         period: super::runs::period_of(row)?,

@@ -2,8 +2,9 @@
 //!
 //! Rule: `decide::coalesce` says which; here it is looked up and written.
 
-use rusqlite::params;
+use rusqlite::{params, params_from_iter};
 
+use super::labels::{label_columns, label_places, label_values};
 use super::writer::{Depth, Tx};
 use crate::catalogue::Coalesce;
 use crate::error::Result;
@@ -68,24 +69,27 @@ impl Tx<'_> {
     /// Gives a waiting run the parameters of an enqueue. Id, place, due time, deadline and history stay. The idempotency key is new,
     /// because the old one belongs to other parameters.
     fn replace(&mut self, run: RunId, new: &NewRun) -> Result<()> {
-        const SQL: &str = "
-            UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,
-                correlation_id = ?7, initiator = ?8, business_key = ?9, traceparent = ?10
-            WHERE id = ?1 AND state = 'waiting'";
+        const SQL: &str = concat!(
+            "UPDATE run SET params = ?2, has_payload = ?3, idempotency_key = ?4, trigger = ?5, parent = ?6,
+                (",
+            label_columns!(),
+            ") = (",
+            label_places!(),
+            ") WHERE id = ?1 AND state = 'waiting'"
+        );
         const FORGET: &str = "DELETE FROM payload WHERE run = ?1";
         const PAYLOAD: &str = "INSERT INTO payload (run, body) VALUES (?1, ?2)";
-        let changed = self.conn.prepare_cached(SQL)?.execute(params![
+        let own = params![
             run.0,
             new.params,
             new.payload.is_some(),
             new.idempotency_key,
             new.trigger.word(),
             new.parent.map(|parent| parent.0),
-            new.correlation_id,
-            new.initiator,
-            new.business_key,
-            new.traceparent,
-        ])?;
+        ];
+        let labels = label_values(&new.labels);
+        let values = params_from_iter(own.iter().chain(&labels));
+        let changed = self.conn.prepare_cached(SQL)?.execute(values)?;
         super::moves::exactly_one(changed, "replace a run")?;
         self.conn.prepare_cached(FORGET)?.execute([run.0])?;
         if let Some(payload) = &new.payload {

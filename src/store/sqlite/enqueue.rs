@@ -1,10 +1,11 @@
 //! Stores new runs, one for each dedup key.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 use sha2::{Digest, Sha256};
 
 use super::coalesce::Coalesced;
 use super::first_runs::FirstRuns;
+use super::labels::{label_columns, label_places, label_values};
 use super::late_statement::LateStatement;
 use super::room::Room;
 use super::sequence::Tails;
@@ -286,20 +287,22 @@ struct Rows<'c> {
 
 impl<'c> Rows<'c> {
     fn prepare(conn: &'c Connection) -> Result<Self> {
-        const SQL: &str = "
+        const SQL: &str = concat!(
+            "
             INSERT INTO run (
                 job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, wait_set_ms, deadline_ms,
                 max_attempts, max_crashes, guarantee, params, has_payload, idempotency_key, dedup_key,
-                trigger, parent, correlation_id, initiator, business_key, traceparent,
-                period, scheduled_ms, business_date, gates,
-                sequence_key, sequence_place, sequence_stops, dedup_live
-            ) VALUES (
+                trigger, parent, period, scheduled_ms, business_date, gates,
+                sequence_key, sequence_place, sequence_stops, dedup_live, ",
+            label_columns!(),
+            ") VALUES (
                 ?1, ?2, ?3, ?4, 'waiting', ?5, ?6, ?7, ?8, ?9, ?10,
                 ?11, ?12, ?13, ?14, ?15, ?16, ?17,
                 ?18, ?19, ?20, ?21, ?22, ?23,
-                ?24, ?25, ?26, ?27,
-                ?28, ?29, ?30, ?31
-            )";
+                ?24, ?25, ?26, ?27, ",
+            label_places!(),
+            ")"
+        );
         Ok(Self {
             conn,
             run: conn.prepare_cached(SQL)?,
@@ -331,7 +334,7 @@ impl<'c> Rows<'c> {
         let due_ms = run.due_ms.max(now_ms);
         let ready = due_ms <= now_ms && behind.runs.is_empty();
         let order_key = due_ms.saturating_add(run.priority.saturating_mul(PRIORITY_STEP_MS));
-        self.run.execute(params![
+        let own = params![
             run.job,
             run.queue,
             run.tenant,
@@ -351,10 +354,6 @@ impl<'c> Rows<'c> {
             run.dedup.as_ref().map(|dedup| &dedup.key),
             run.trigger.word(),
             run.parent.map(|parent| parent.0),
-            run.correlation_id,
-            run.initiator,
-            run.business_key,
-            run.traceparent,
             run.period.as_ref().map(|period| &period.key),
             run.period.as_ref().map(|period| period.scheduled_ms),
             run.period.as_ref().map(|period| &period.business_date),
@@ -367,7 +366,10 @@ impl<'c> Rows<'c> {
             run.dedup
                 .as_ref()
                 .is_some_and(|dedup| dedup.coalesce.is_some()),
-        ])?;
+        ];
+        let labels = label_values(&run.labels);
+        self.run
+            .execute(params_from_iter(own.iter().chain(&labels)))?;
         let id = self.conn.last_insert_rowid();
         self.first.note(id, run, now_ms)?;
         self.attach(id, run.payload.as_deref(), behind)?;

@@ -17,6 +17,7 @@ mod first_runs;
 mod flow;
 mod history;
 mod known_rules;
+mod labels;
 mod lane_walk;
 mod lanes;
 mod late_statement;

@@ -77,39 +77,57 @@ impl Tx<'_> {
     }
 
     /// Makes an ended run wait again, due now and without a deadline. Its history, number of attempts and idempotency key stay; an
-    /// open dead letter is closed. With `dead_only`, a run without an open dead letter is not changed.
-    pub fn retry(
+    /// open dead letter is closed.
+    pub fn retry(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
+        let Some(before) = self.before(run)? else {
+            return Ok(Handled::Unknown);
+        };
+        let Some(after) = before.state.after(Event::Retry) else {
+            return Ok(Handled::Forbidden(before.state));
+        };
+        self.close_letter_of(run, &before, actor, now_ms)?;
+        self.wait_again(run, &before, now_ms)?;
+        Ok(Handled::Moved(after))
+    }
+
+    /// As [`Tx::retry`], only for a run with an open dead letter.
+    pub fn retry_dead(&mut self, run: RunId, actor: &str, now_ms: i64) -> Result<Handled> {
+        let Some(before) = self.before(run)? else {
+            return Ok(Handled::Unknown);
+        };
+        match before.state.after(Event::Retry) {
+            Some(after) if self.close_letter_of(run, &before, actor, now_ms)? => {
+                self.wait_again(run, &before, now_ms)?;
+                Ok(Handled::Moved(after))
+            }
+            _ => Ok(Handled::NoDeadLetter(before.state)),
+        }
+    }
+
+    /// Closes the open dead letter of an ended run. Returns whether there was one.
+    fn close_letter_of(
         &mut self,
         run: RunId,
+        before: &Before,
         actor: &str,
-        dead_only: bool,
         now_ms: i64,
-    ) -> Result<Handled> {
+    ) -> Result<bool> {
+        let closed = self.close_letter(run, "retried", actor, now_ms)?;
+        if closed && before.state != State::Dead {
+            return Err(no_such_move(
+                "retry a run that has a dead letter and is not dead",
+            ));
+        }
+        Ok(closed)
+    }
+
+    fn wait_again(&mut self, run: RunId, before: &Before, now_ms: i64) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET state = 'waiting', ready = (gates = 0), worker = NULL, fence = ?3,
                 due_ms = ?4, order_key = ?4 + priority * ?5, wait_set_ms = NULL, deadline_ms = NULL,
                 failures = 0, crashes = 0, releases = 0, limited_ms = NULL, retried = attempts,
                 ended_ms = NULL, cancel_ms = NULL, cancel_by = NULL, reason = NULL, result = NULL
             WHERE id = ?1 AND state = ?2 RETURNING ready";
-        let Some(before) = self.before(run)? else {
-            return Ok(Handled::Unknown);
-        };
-        let Some(after) = before.state.after(Event::Retry) else {
-            return Ok(if dead_only {
-                Handled::NoDeadLetter(before.state)
-            } else {
-                Handled::Forbidden(before.state)
-            });
-        };
-        let closed = self.close_letter(run, "retried", actor, now_ms)?;
-        if dead_only && !closed {
-            return Ok(Handled::NoDeadLetter(before.state));
-        }
-        if closed && before.state != State::Dead {
-            return Err(no_such_move(
-                "retry a run that has a dead letter and is not dead",
-            ));
-        }
         self.rejoin_sequence(run)?;
         let fence = self.fences(1)?;
         let values = params![run.0, before.state.word(), fence, now_ms, PRIORITY_STEP_MS];
@@ -124,6 +142,6 @@ impl Tx<'_> {
             Depth::NONE,
             Depth::waiting(ready),
         );
-        Ok(Handled::Moved(after))
+        Ok(())
     }
 }

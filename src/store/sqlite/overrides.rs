@@ -9,7 +9,7 @@ use super::known_rules::override_row;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::flow::{OFF, ON, Override, OverrideKey, Setting, Subject};
-use crate::store::{Act, ResetLimit};
+use crate::store::{Act, Reset};
 
 impl Tx<'_> {
     /// Pauses a queue. If an operator has already paused it, nothing changes, and that pause is returned.
@@ -55,30 +55,19 @@ impl Tx<'_> {
         Ok(before)
     }
 
-    /// Closes the breaker of a limit and cancels the wait that a service asked for. A pause and the settings do not change.
-    pub fn reset_limit(&mut self, limit: &str, act: &Act<'_>) -> Result<ResetLimit> {
-        let subject = Subject::Limit(limit.to_owned());
-        let throttle = self.throttle(&subject)?;
-        let reset = ResetLimit {
+    /// Closes the breaker of a limit or a job, and cancels the wait that a service asked for. A pause and the settings do not change.
+    pub fn reset(&mut self, subject: &Subject, act: &Act<'_>) -> Result<Reset> {
+        let mut throttle = self.throttle(subject)?;
+        let reset = Reset {
             breaker: throttle.breaker.open.is_some(),
             waited_until_ms: throttle.waits_until_ms(act.now_ms),
         };
-        if reset != ResetLimit::default() {
-            self.reset_throttle(&subject)?;
-            self.note_act("limit", limit, "reset", act)?;
+        if reset != Reset::default() {
+            throttle.reset();
+            self.save_throttle(subject, &throttle)?;
+            self.note_act(subject.kind(), subject.name(), "reset", act)?;
         }
         Ok(reset)
-    }
-
-    /// Closes the open breaker of a job. Returns whether there was one.
-    pub fn reset_job(&mut self, job: &str, act: &Act<'_>) -> Result<bool> {
-        let subject = Subject::Job(job.to_owned());
-        let was_open = self.throttle(&subject)?.breaker.open.is_some();
-        if was_open {
-            self.reset_throttle(&subject)?;
-            self.note_act("job", job, "reset", act)?;
-        }
-        Ok(was_open)
     }
 
     /// Changes settings of a queue or a limit, or removes changes. Returns for each whether anything changed.
@@ -169,12 +158,6 @@ impl Tx<'_> {
         const SQL: &str = "UPDATE flow SET version = version + 1";
         self.conn.prepare_cached(SQL)?.execute([])?;
         Ok(())
-    }
-
-    fn reset_throttle(&self, subject: &Subject) -> Result<()> {
-        let mut throttle = self.throttle(subject)?;
-        throttle.reset();
-        self.save_throttle(subject, &throttle)
     }
 }
 

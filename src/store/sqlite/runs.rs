@@ -5,6 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::dead;
+use super::labels::{label_columns, labels_of};
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Guarantee, RunId, RunPeriod, Shown, State, Trigger, WorkerId};
@@ -13,10 +14,13 @@ use crate::store::{AttemptRow, RunDetail, RunRow};
 /// Largest number of attempts and dead letters that are read of one run, the newest: operators can retry any number of times.
 const PER_RUN_MAX: i64 = 1000;
 
-pub(super) const COLUMNS: &str = "
+pub(super) const COLUMNS: &str = concat!(
+    "
     run.id, job, queue, tenant, priority, state, attempts, failures, crashes, releases, created_ms, due_ms, started_ms,
-    ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key, correlation_id,
-    business_key, initiator, max_attempts, period, scheduled_ms, business_date, sequence_key";
+    ended_ms, deadline_ms, cancel_ms, cancel_by, worker, reason, last_error, exit_code, dedup_key,
+    max_attempts, period, scheduled_ms, business_date, sequence_key, ",
+    label_columns!()
+);
 
 /// The shown state of a run; `:now_ms` decides whether it is due.
 pub(super) const SHOWN: &str = "
@@ -72,9 +76,7 @@ pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         last_error: row.get("last_error")?,
         exit_code: row.get("exit_code")?,
         dedup_key: row.get("dedup_key")?,
-        correlation_id: row.get("correlation_id")?,
-        business_key: row.get("business_key")?,
-        initiator: row.get("initiator")?,
+        labels: labels_of(row)?,
         max_attempts: row.get("max_attempts")?,
         period: period_of(row)?,
         sequence_key: row.get("sequence_key")?,
@@ -84,7 +86,7 @@ pub(super) fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
 /// A run with its attempts and dead letters.
 fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail>> {
     let sql = format!(
-        "SELECT {COLUMNS}, {SHOWN} AS shown, guarantee, trigger, parent, traceparent, idempotency_key, params, result,
+        "SELECT {COLUMNS}, {SHOWN} AS shown, guarantee, trigger, parent, idempotency_key, params, result,
             (SELECT length(body) FROM payload WHERE payload.run = run.id) AS payload_bytes
          FROM run WHERE id = :run"
     );
@@ -98,7 +100,6 @@ fn detail(conn: &Connection, run: RunId, now_ms: i64) -> Result<Option<RunDetail
                 guarantee: Guarantee::from_word(&guarantee).unwrap_or(Guarantee::AtMostOnce),
                 trigger: Trigger::from_word(&trigger).unwrap_or(Trigger::Manual),
                 parent: row.get::<_, Option<i64>>("parent")?.map(RunId),
-                traceparent: row.get("traceparent")?,
                 idempotency_key: row.get("idempotency_key")?,
                 params: row.get("params")?,
                 results: row.get("result")?,

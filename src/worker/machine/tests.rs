@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::attempt::{Ending, Report, Said};
 use crate::error::Kind;
-use crate::records::{Claimed, Claims, Outcome};
+use crate::records::{Claimed, Claims, Labels, Outcome};
 use crate::run::{Guarantee, State, Trigger};
 use crate::worker::batch::{Batch, ClaimAnswer, Done, Write};
 use crate::worker::ended::Written;
@@ -153,10 +153,7 @@ fn claimed(number: i64, crashes: i64) -> Claimed {
         idempotency_key: [0; 16],
         trigger: Trigger::Manual,
         parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
+        labels: Labels::default(),
         last_exit_code: None,
         last_error: None,
         period: None,

@@ -103,7 +103,7 @@ fn any_start_since_the_last_retry_counts_as_started_before() {
         assert!(second.started_before);
         lab.end(&second, bury());
         let now_ms = lab.now_ms;
-        lab.write(|tx| tx.retry(run, "ann", false, now_ms));
+        lab.write(|tx| tx.retry(run, "ann", now_ms));
         let third = lab.claim_one();
         assert!(!third.started_before && third.attempt == 3);
     }

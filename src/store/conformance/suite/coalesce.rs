@@ -91,7 +91,7 @@ fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
     let first = enqueue(&mut lab, |new| {
         alike(how, "1")(new);
         new.payload = Some(b"1".to_vec());
-        new.correlation_id = Some("c1".into());
+        new.labels.correlation_id = Some("c1".into());
         new.due_ms += 50;
         new.priority = 7;
     });
@@ -102,8 +102,8 @@ fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
         let again = enqueue(&mut lab, |new| {
             alike(how, "2")(new);
             new.payload.clone_from(&payload);
-            new.initiator = Some("bob".into());
-            new.business_key = Some("b2".into());
+            new.labels.initiator = Some("bob".into());
+            new.labels.business_key = Some("b2".into());
             new.due_ms += 5000;
             new.priority = 900;
             new.queue = "low".into();
@@ -120,9 +120,9 @@ fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
         let row = &detail.row;
         assert_eq!(
             (
-                row.correlation_id.as_deref(),
-                row.initiator.as_deref(),
-                row.business_key.as_deref()
+                row.labels.correlation_id.as_deref(),
+                row.labels.initiator.as_deref(),
+                row.labels.business_key.as_deref()
             ),
             (None, Some("bob"), Some("b2"))
         );
@@ -215,7 +215,7 @@ fn the_newest_parameters_start_last() {
         (third.0, Some("4"))
     );
     // An operator lets the dead one run again, beside it; the next parameters go to that one, behind the running one.
-    lab.write(|tx| tx.retry(first, "ann", true, now_ms));
+    lab.write(|tx| tx.retry_dead(first, "ann", now_ms));
     assert_eq!(answer(&mut lab, alike(how, "5")), (first, true, true));
     assert!(lab.claim(10).is_empty());
     lab.check();

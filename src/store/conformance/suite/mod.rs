@@ -248,10 +248,7 @@ pub(in crate::store) fn new_run(job: &str, now_ms: i64) -> NewRun {
         sequence: None,
         trigger: Trigger::Manual,
         parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
+        labels: crate::records::Labels::default(),
         period: None,
         after: Vec::new(),
     }

@@ -313,7 +313,13 @@ impl Model {
             }
             Step::Retry(n, dead_only) => {
                 let Some(id) = self.pick(n) else { return };
-                let handled = lab.write(|tx| tx.retry(id, "ann", dead_only, now_ms));
+                let handled = lab.write(|tx| {
+                    if dead_only {
+                        tx.retry_dead(id, "ann", now_ms)
+                    } else {
+                        tx.retry(id, "ann", now_ms)
+                    }
+                });
                 let run = self.run(id);
                 let state = run.state.unwrap();
                 if state.is_final() && (run.open_letter || !dead_only) {

@@ -105,7 +105,7 @@ fn a_retried_run_starts_again_and_keeps_its_history() {
     lab.now_ms += 1000;
     let now_ms = lab.now_ms;
     assert_eq!(
-        lab.write(|tx| tx.retry(run, "ann", false, now_ms)),
+        lab.write(|tx| tx.retry(run, "ann", now_ms)),
         Handled::Moved(State::Waiting)
     );
     lab.check();
@@ -145,7 +145,7 @@ fn a_stale_attempt_cannot_finish_a_run_that_was_retried() {
     let first = lab.claim_one();
     lab.end(&first, bury());
     let now_ms = lab.now_ms;
-    lab.write(|tx| tx.retry(run, "ann", false, now_ms));
+    lab.write(|tx| tx.retry(run, "ann", now_ms));
     let second = lab.claim_one();
     assert_eq!(second.run, run);
     let stale = super::Claimed {
@@ -170,11 +170,11 @@ fn only_ended_runs_are_retried() {
     let now_ms = lab.now_ms;
     for (run, state) in [(waiting, State::Waiting), (running, State::Running)] {
         assert_eq!(
-            lab.write(|tx| tx.retry(run, "ann", false, now_ms)),
+            lab.write(|tx| tx.retry(run, "ann", now_ms)),
             Handled::Forbidden(state)
         );
         assert_eq!(
-            lab.write(|tx| tx.retry(run, "ann", true, now_ms)),
+            lab.write(|tx| tx.retry_dead(run, "ann", now_ms)),
             Handled::NoDeadLetter(state)
         );
     }
@@ -190,7 +190,7 @@ fn a_succeeded_run_loses_its_result_when_it_is_retried() {
     let show = |lab: &Lab| lab.store.show_run(run, lab.now_ms).unwrap().unwrap();
     assert_eq!(show(&lab).results.as_deref(), Some("[1]"));
     let now_ms = lab.now_ms;
-    lab.write(|tx| tx.retry(run, "ann", false, now_ms));
+    lab.write(|tx| tx.retry(run, "ann", now_ms));
     assert_eq!(show(&lab).results, None);
     lab.check();
 }
@@ -206,7 +206,7 @@ fn a_discarded_letter_is_closed_and_its_run_stays_dead() {
     );
     let again = Handled::NoDeadLetter(State::Dead);
     assert_eq!(lab.write(|tx| tx.discard(run, "ann", now_ms)), again);
-    assert_eq!(lab.write(|tx| tx.retry(run, "ann", true, now_ms)), again);
+    assert_eq!(lab.write(|tx| tx.retry_dead(run, "ann", now_ms)), again);
     assert_eq!(lab.state(run), State::Dead);
     let open = lab
         .store
@@ -217,7 +217,7 @@ fn a_discarded_letter_is_closed_and_its_run_stays_dead() {
         [other]
     );
     assert_eq!(
-        lab.write(|tx| tx.retry(run, "ann", false, now_ms)),
+        lab.write(|tx| tx.retry(run, "ann", now_ms)),
         Handled::Moved(State::Waiting)
     );
     lab.check();

@@ -7,7 +7,7 @@ use crate::flow::{
     Rules, Setting, Subject,
 };
 use crate::policy::Verdict;
-use crate::store::{Act, ClaimRequest, ResetLimit, Turns};
+use crate::store::{Act, ClaimRequest, Reset, Turns};
 
 fn rules(max_running: Option<i64>) -> Rules {
     let mut rules = Rules::default();
@@ -248,13 +248,17 @@ fn a_paused_limit_starts_nothing_and_a_reset_ends_its_breaker_and_its_wait() {
     let until_ms = lab.now_ms + 60_000;
     assert_eq!(failed, [smtp(FlowChange::Opened { until_ms })]);
     assert_eq!(limited, [smtp(FlowChange::Waits { until_ms: due_ms })]);
-    let reset = |lab: &mut Lab| lab.store.write(|tx| tx.reset_limit("smtp", &act)).unwrap();
-    let ended = ResetLimit {
+    let reset = |lab: &mut Lab| {
+        lab.store
+            .write(|tx| tx.reset(&Subject::Limit("smtp".into()), &act))
+            .unwrap()
+    };
+    let ended = Reset {
         breaker: true,
         waited_until_ms: Some(due_ms),
     };
     assert_eq!(reset(&mut lab), ended);
-    assert_eq!(reset(&mut lab), ResetLimit::default());
+    assert_eq!(reset(&mut lab), Reset::default());
     assert_eq!(lab.claim(1).len(), 0, "it is still paused");
     let resume = |lab: &mut Lab| lab.store.write(|tx| tx.resume_limit("smtp", &act)).unwrap();
     assert_eq!(resume(&mut lab).unwrap().by, "ann");
@@ -282,8 +286,18 @@ fn the_breaker_of_a_job_can_be_closed() {
     assert_eq!(lab.claim(1).len(), 0);
     let flow = lab.store.flow(|| None, lab.now_ms).unwrap();
     assert_eq!(flow.breakers.keys().collect::<Vec<_>>(), ["job"]);
-    assert!(lab.store.write(|tx| tx.reset_job("job", &act)).unwrap());
-    assert!(!lab.store.write(|tx| tx.reset_job("job", &act)).unwrap());
+    assert!(
+        lab.store
+            .write(|tx| tx.reset(&Subject::Job("job".into()), &act))
+            .unwrap()
+            .breaker
+    );
+    assert!(
+        !lab.store
+            .write(|tx| tx.reset(&Subject::Job("job".into()), &act))
+            .unwrap()
+            .breaker
+    );
     assert_eq!(lab.claim(1).len(), 1);
 }
 

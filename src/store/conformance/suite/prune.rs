@@ -133,7 +133,7 @@ fn a_dead_run_that_is_retried_between_two_slices_is_not_lost() {
     }
     let pruned = lab.write(|tx| tx.prune(&ALL, &Pruning::default(), 1, now_ms));
     assert_eq!(pruned.runs, [first]);
-    lab.write(|tx| tx.retry(second, "ann", false, now_ms));
+    lab.write(|tx| tx.retry(second, "ann", now_ms));
     let pruned = lab.write(|tx| tx.prune(&ALL, &pruned.next.unwrap(), 1, now_ms));
     assert_eq!(pruned.runs, []);
     let claimed = lab.claim_one();

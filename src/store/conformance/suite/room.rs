@@ -221,7 +221,7 @@ fn periods_retries_and_on_dead_runs_are_never_refused() {
     assert!(!try_one(&mut lab, &by_hand).unwrap().duplicate);
     let retried = lab
         .store
-        .write(|tx| tx.retry(dead, "ann", true, now_ms))
+        .write(|tx| tx.retry_dead(dead, "ann", now_ms))
         .unwrap();
     assert_eq!(retried, Handled::Moved(State::Waiting));
     assert_eq!(waiting(&lab), 8);

@@ -237,13 +237,13 @@ fn a_dead_run_stops_its_sequence_until_it_is_retried_and_ends() {
     let now_ms = lab.now_ms;
     for _ in 0..2 {
         // It takes its place again, in front of those that came later; and may die again.
-        lab.write(|tx| tx.retry(first, "ann", true, now_ms));
+        lab.write(|tx| tx.retry_dead(first, "ann", now_ms));
         let claimed = only(&mut lab, first);
         lab.end(&claimed, bury());
         nothing(&mut lab);
         holds(&lab);
     }
-    lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+    lab.write(|tx| tx.retry(first, "ann", now_ms));
     let claimed = only(&mut lab, first);
     lab.end(&claimed, Verdict::Succeed);
     let claimed = only(&mut lab, second);
@@ -266,7 +266,7 @@ fn discarding_a_dead_letter_continues_the_sequence() {
     only(&mut lab, second);
     holds(&lab);
     // It has lost its place: retried, it stands at the end.
-    lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+    lab.write(|tx| tx.retry(first, "ann", now_ms));
     nothing(&mut lab);
     holds(&lab);
 }
@@ -292,7 +292,7 @@ fn a_retried_run_goes_to_the_end_of_its_sequence() {
         lab.end(&claimed, end);
         let running = only(&mut lab, second);
         let now_ms = lab.now_ms;
-        lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+        lab.write(|tx| tx.retry(first, "ann", now_ms));
         let third = continuing(&mut lab, "a");
         assert_eq!(gates(&lab, first), [second]);
         assert_eq!(gates(&lab, third), [first]);
@@ -313,7 +313,7 @@ fn a_retried_run_of_an_empty_sequence_starts_at_once() {
     let claimed = only(&mut lab, first);
     lab.end(&claimed, Verdict::Succeed);
     let now_ms = lab.now_ms;
-    lab.write(|tx| tx.retry(first, "ann", false, now_ms));
+    lab.write(|tx| tx.retry(first, "ann", now_ms));
     only(&mut lab, first);
     holds(&lab);
 }

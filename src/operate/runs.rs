@@ -1,0 +1,196 @@
+//! One act on many runs, one transaction for each slice of them.
+//!
+//! Rule: a run that is refused does not stop the others. Between two slices the caller may stop; what was answered is stored, and
+//! nothing else.
+
+use std::collections::HashSet;
+
+use super::ActError;
+use super::names::{ReadCatalogue, check_job};
+use crate::error::Result;
+use crate::run::{RunId, State};
+use crate::store::{DeadFilter, Handled, Store, Tx};
+
+/// Runs per transaction; one takes some milliseconds.
+pub const SLICE: usize = 100;
+
+/// Ids of dead runs that are read at once.
+const PAGE: i64 = 10_000;
+
+/// What an operator does to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunAct {
+    /// Cancels a waiting run at once; a running one is stopped by its worker.
+    Cancel,
+    /// Makes an ended run wait again.
+    Retry,
+    /// The same, only if its dead letter is open.
+    RetryDead,
+    /// Closes its open dead letter; the run stays dead.
+    Discard,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunDone {
+    /// It is now in this state.
+    Moved(State),
+    /// It is running; its worker stops it.
+    Requested,
+    /// Its dead letter is closed.
+    Discarded,
+}
+
+/// Why a run was not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunRefusal {
+    /// There is no such run.
+    Unknown,
+    /// The act is not allowed in its state.
+    Forbidden(RunNow),
+    /// It has no open dead letter.
+    NoDeadLetter(RunNow),
+}
+
+/// What a refused run does instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunNow {
+    /// Its state.
+    pub state: State,
+    /// Number of the attempt that runs now.
+    pub attempt: Option<i64>,
+    /// Start of that attempt, or the time at which the run died or was cancelled, milliseconds.
+    pub since_ms: Option<i64>,
+}
+
+/// What the act did to one run.
+pub type RunAnswer = (RunId, Result<RunDone, RunRefusal>);
+
+/// An act on many runs, which [`OnRuns::next_slice`] performs step by step.
+#[derive(Debug)]
+pub struct OnRuns<'a> {
+    act: RunAct,
+    by: &'a str,
+    runs: Vec<RunId>,
+    done: usize,
+}
+
+impl<'a> OnRuns<'a> {
+    /// An act of this operator on each of these runs, once.
+    pub fn new(act: RunAct, runs: &[RunId], by: &'a str) -> Self {
+        let mut seen = HashSet::new();
+        let runs = runs.iter().copied().filter(|run| seen.insert(*run));
+        Self {
+            act,
+            by,
+            runs: runs.collect(),
+            done: 0,
+        }
+    }
+
+    /// Number of runs.
+    pub fn count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether runs are left.
+    pub fn is_left(&self) -> bool {
+        self.done < self.runs.len()
+    }
+
+    /// Performs the act on the next [`SLICE`] runs in one transaction. Returns what became of each; empty at the end.
+    ///
+    /// # Errors
+    /// Those of the store: then nothing is known to be done to this slice, and the next call tries it again.
+    pub fn next_slice(&mut self, store: &mut Store, now_ms: i64) -> Result<Vec<RunAnswer>> {
+        let left = &self.runs[self.done..];
+        let slice = &left[..left.len().min(SLICE)];
+        if slice.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (act, by) = (self.act, self.by);
+        let one = |tx: &mut Tx<'_>, run: RunId| {
+            let handled = handle(tx, act, run, by, now_ms)?;
+            Ok((run, answer(tx, run, handled, now_ms)?))
+        };
+        let answers: Vec<RunAnswer> =
+            store.write(|tx| slice.iter().map(|run| one(tx, *run)).collect())?;
+        self.done += answers.len();
+        Ok(answers)
+    }
+}
+
+/// Runs with a matching open dead letter, in the order of their ids.
+///
+/// # Errors
+/// [`ActError::Unknown`] if none matches and the job of the filter is unknown; those of the store.
+pub fn dead_runs(
+    store: &Store,
+    filter: &DeadFilter,
+    read: ReadCatalogue<'_>,
+) -> Result<Vec<RunId>, ActError> {
+    let mut runs: Vec<RunId> = Vec::new();
+    loop {
+        let after = runs.last().copied().unwrap_or(RunId(0));
+        let page = store.dead_runs(filter, after, PAGE)?;
+        if page.is_empty() {
+            break;
+        }
+        runs.extend(page);
+    }
+    if let (true, Some(job)) = (runs.is_empty(), &filter.job) {
+        check_job(store, job, read)?;
+    }
+    Ok(runs)
+}
+
+fn handle(tx: &mut Tx<'_>, act: RunAct, run: RunId, by: &str, now_ms: i64) -> Result<Handled> {
+    match act {
+        RunAct::Cancel => tx.cancel(run, by, now_ms),
+        RunAct::Retry => tx.retry(run, by, now_ms),
+        RunAct::RetryDead => tx.retry_dead(run, by, now_ms),
+        RunAct::Discard => tx.discard(run, by, now_ms),
+    }
+}
+
+fn answer(
+    tx: &Tx<'_>,
+    run: RunId,
+    handled: Handled,
+    now_ms: i64,
+) -> Result<Result<RunDone, RunRefusal>> {
+    Ok(match handled {
+        Handled::Moved(state) => Ok(RunDone::Moved(state)),
+        Handled::Requested => Ok(RunDone::Requested),
+        Handled::Discarded => Ok(RunDone::Discarded),
+        Handled::Unknown => Err(RunRefusal::Unknown),
+        Handled::Forbidden(state) => Err(RunRefusal::Forbidden(now(tx, run, state, now_ms)?)),
+        Handled::NoDeadLetter(state) => Err(RunRefusal::NoDeadLetter(now(tx, run, state, now_ms)?)),
+    })
+}
+
+fn now(tx: &Tx<'_>, run: RunId, state: State, now_ms: i64) -> Result<RunNow> {
+    let bare = RunNow {
+        state,
+        attempt: None,
+        since_ms: None,
+    };
+    let detail = match state {
+        State::Waiting | State::Succeeded => None,
+        State::Running | State::Dead | State::Cancelled => tx.show_run(run, now_ms)?,
+    };
+    let Some(detail) = detail else {
+        return Ok(bare);
+    };
+    if state != State::Running {
+        let since_ms = detail.row.ended_ms;
+        return Ok(RunNow { since_ms, ..bare });
+    }
+    let last = detail.attempts.last();
+    let attempt = last.filter(|attempt| attempt.ended_ms.is_none());
+    Ok(RunNow {
+        attempt: attempt.map(|attempt| attempt.number),
+        since_ms: attempt.map(|attempt| attempt.started_ms),
+        ..bare
+    })
+}
