@@ -5,14 +5,18 @@
 mod claims;
 mod deaths;
 mod new_run;
+mod pruning;
 mod rows;
 mod schedule_rows;
 
 pub use claims::{
-    ClaimRequest, Claimed, Claims, Handover, Holder, Outcome, PassedOver, ServedQueue, Start,
+    ClaimRequest, Claimed, Claims, Finished, Handover, Holder, Outcome, PassedOver, ServedQueue,
+    Start,
 };
 pub use deaths::{Burial, Cause, Death, Recovered};
 pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
+pub(crate) use pruning::Phase;
+pub use pruning::{Pruned, Pruning};
 pub use rows::{
     Act, ActRow, Asked, AttemptRow, Closed, DeadFilter, DeadLetter, Handled, ImportProgress,
     Lacking, Pause, PruneRule, QueueRow, ResetLimit, RunDetail, RunFilter, RunRow, UnknownLane,

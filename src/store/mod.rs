@@ -5,11 +5,11 @@
 pub use crate::flow::explain::NO_QUEUES;
 pub use crate::records::{
     Act, ActRow, Agenda, Asked, AttemptRow, Burial, Cause, ClaimRequest, Claimed, Claims, Closed,
-    DeadFilter, DeadLetter, Death, Enqueued, ForeignRun, Handled, Handover, Holder, ImportProgress,
-    Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver,
-    Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, ResetLimit, RunDetail,
-    RunFilter, RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane,
-    UnrecordedRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
+    DeadFilter, DeadLetter, Death, Enqueued, Finished, ForeignRun, Handled, Handover, Holder,
+    ImportProgress, Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS,
+    PassedOver, Pause, PeriodFilter, PeriodRow, PruneRule, Pruned, Pruning, QueueRow, Recovered,
+    ResetLimit, RunDetail, RunFilter, RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings,
+    Start, UnknownLane, UnrecordedRun, VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
 
 pub mod decide;
@@ -20,6 +20,4 @@ mod sqlite;
 pub use decide::Turns;
 pub use ledger::{Done, Entry, Ledger, Write};
 pub use opening::{Create, OpenOptions, Opened};
-pub use sqlite::{
-    Body, Finished, Pruned, Pruning, SCHEMA_VERSION, Store, Tx, Watch, is_begun, sqlite_version,
-};
+pub use sqlite::{Body, SCHEMA_VERSION, Store, Tx, Watch, is_begun, sqlite_version};
