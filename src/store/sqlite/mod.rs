@@ -63,7 +63,7 @@ pub use connect::sqlite_version;
 pub use migrate::VERSION as SCHEMA_VERSION;
 pub use open::is_begun;
 pub use watch::Watch;
-pub use writer::{Body, Tx};
+pub use writer::Tx;
 
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
