@@ -12,10 +12,13 @@ use crate::records::Answer;
 /// Number of orders from which on a transaction takes no further batch.
 const GROUP_MAX: usize = 256;
 
+/// What follows from an answer, in its transaction and at the present time.
+type Then = Box<dyn FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send>;
+
 /// Orders that share a transaction.
 struct Batch {
     orders: Vec<Order>,
-    then: Box<dyn FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send>,
+    then: Then,
     done: Box<dyn FnOnce(Vec<Result<Answer>>) + Send>,
 }
 

@@ -433,12 +433,11 @@ impl World {
                     ..ClaimAnswer::default()
                 }))
             }
-            Write::Start(_) => DONE,
             Write::Rebase => {
                 self.rebased += 1;
                 DONE
             }
-            Write::Lacks(_) => DONE,
+            Write::Start(_) | Write::Lacks(_) => DONE,
             Write::Rules => {
                 self.rules_saved += 1;
                 DONE

@@ -8,6 +8,7 @@ mod limits;
 mod model;
 mod operate;
 mod order;
+mod orders;
 mod overrides;
 mod prune;
 mod read;
