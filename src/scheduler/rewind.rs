@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{PeriodRow, ScheduleRow, Store, Tx};
 
-use super::open::next_of;
+use super::agenda::next_of;
 use super::told::defect;
 
 /// A watermark that is less ahead than this may come from a clock that was set back a little.
