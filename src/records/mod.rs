@@ -2,16 +2,15 @@
 //!
 //! Rule: nothing here knows the store. Who decides about runs, or shows them, needs these and no store.
 
-mod answers;
 mod claims;
 mod deaths;
 mod ended;
 mod new_run;
+mod orders;
 mod pruning;
 mod rows;
 mod schedule_rows;
 
-pub use answers::{Answer, ClaimAnswer, ClaimOrder, ForegroundRun, Only, RunLocation};
 pub use claims::{
     ClaimRequest, Claimed, Claims, Finished, Handover, Holder, Outcome, PassedOver, ServedQueue,
     Start,
@@ -19,6 +18,7 @@ pub use claims::{
 pub use deaths::{Burial, Cause, Death, Recovered};
 pub use ended::EndedAttempt;
 pub use new_run::{Enqueued, NewDedup, NewRun, NewSequence, PRIORITY_STEP_MS, Settings};
+pub use orders::{Answer, ClaimAnswer, ClaimOrder, ForegroundRun, Only, RunLocation};
 pub(crate) use pruning::Phase;
 pub use pruning::{Pruned, Pruning};
 pub use rows::{

@@ -13,12 +13,12 @@ use crate::records::Answer;
 const GROUP_MAX: usize = 256;
 
 /// What follows from an answer, in its transaction and at the present time.
-type Then = Box<dyn FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send>;
+type FollowUp = Box<dyn FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send>;
 
 /// Orders that share a transaction.
 struct Batch {
     orders: Vec<Order>,
-    then: Then,
+    then: FollowUp,
     done: Box<dyn FnOnce(Vec<Result<Answer>>) + Send>,
 }
 
@@ -130,5 +130,70 @@ fn work(mut store: Store, batches: &Receiver<Batch>, clock: fn() -> i64) {
             done(answers.by_ref().take(end - begin).collect());
             begin = end;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Create, OpenOptions};
+
+    /// Reads of the clock: one for each transaction.
+    static READS: AtomicI64 = AtomicI64::new(0);
+
+    fn done() -> Result<Answer> {
+        Ok(Answer::Done { more: false })
+    }
+
+    #[test]
+    fn batches_share_a_transaction_and_each_gets_what_its_own_orders_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions {
+            dir: dir.path().join("state"),
+            create: Create::IfMissing,
+            busy_wait: Duration::from_secs(5),
+            now_ms: 0,
+        };
+        let clock = || READS.fetch_add(1, Ordering::SeqCst);
+        let ledger = Ledger::start(options.open().unwrap().store, clock).unwrap();
+        let (begun, begins) = channel();
+        let (go, waits) = channel();
+        let slow = Order::other(move |_, _| {
+            begun.send(()).unwrap();
+            waits.recv().unwrap();
+            done()
+        });
+        ledger.submit(vec![slow], |_, _, _| Ok(()), drop);
+        begins.recv().unwrap();
+        // These wait for the first, and so for one another.
+        let (sender, receiver) = channel();
+        for n in [2, 1, 3] {
+            let orders = (0..n).map(|_| Order::other(|_, _| done()));
+            let then = move |_: &mut Tx<'_>, _: &Answer, read| match n {
+                1 => Err(Error::new(Kind::Refused, "no")),
+                _ if read == 1 => Ok(()),
+                _ => Err(Error::new(Kind::Failed, "not the second transaction")),
+            };
+            let sender = sender.clone();
+            let answer = move |answers: Vec<Result<Answer>>| {
+                let kinds = answers
+                    .into_iter()
+                    .map(|it| it.err().map(|error| error.kind));
+                sender.send(kinds.collect::<Vec<_>>()).unwrap();
+            };
+            ledger.submit(orders.collect(), then, answer);
+        }
+        go.send(()).unwrap();
+        let answers: Vec<_> = receiver.iter().take(3).collect();
+        assert_eq!(
+            answers,
+            [vec![None; 2], vec![Some(Kind::Refused)], vec![None; 3]]
+        );
+        assert_eq!(ledger.call(|_| Ok(5)).unwrap(), 5);
+        assert_eq!(READS.load(Ordering::SeqCst), 3);
     }
 }

@@ -9,14 +9,14 @@ use super::{Store, Turns, Tx};
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::records::{
-    Answer, ClaimAnswer, ClaimOrder, ClaimRequest, Claims, EndedAttempt, ForegroundRun, Holder,
-    Only, Outcome, RunLocation, Start,
+    Answer, ClaimAnswer, ClaimOrder, ClaimRequest, EndedAttempt, ForegroundRun, Holder, Only,
+    Outcome, RunLocation, Start,
 };
 use crate::run::{Fence, RunId, State, WorkerId};
 
 /// One write of a group.
 pub enum Order {
-    /// End an attempt whose command may have run. What the end means is decided when it is stored.
+    /// End an attempt. What the end means is decided when it is stored.
     Finish {
         /// The attempt.
         ended: Arc<EndedAttempt>,
@@ -207,7 +207,7 @@ impl Tx<'_> {
             self.reserve_for(run, request.worker)?;
         }
         let expired = self.expire_reserved(run, request.worker, now_ms)?;
-        let mut claims: Claims = self.claim_reserved(run, request, now_ms)?;
+        let mut claims = self.claim_reserved(run, request, now_ms)?;
         claims.buried.extend(expired);
         let location = match self.run_location(run)? {
             Some((State::Waiting, due_ms, Some(by))) if by == request.worker => {
