@@ -145,9 +145,7 @@ mod tests {
     /// Reads of the clock: one for each transaction.
     static READS: AtomicI64 = AtomicI64::new(0);
 
-    fn done() -> Result<Answer> {
-        Ok(Answer::Done { more: false })
-    }
+    const DONE: Answer = Answer::Done { more: false };
 
     #[test]
     fn batches_share_a_transaction_and_each_gets_what_its_own_orders_answer() {
@@ -165,14 +163,14 @@ mod tests {
         let slow = Order::other(move |_, _| {
             begun.send(()).unwrap();
             waits.recv().unwrap();
-            done()
+            Ok(DONE)
         });
         ledger.submit(vec![slow], |_, _, _| Ok(()), drop);
         begins.recv().unwrap();
         // These wait for the first, and so for one another.
         let (sender, receiver) = channel();
         for n in [2, 1, 3] {
-            let orders = (0..n).map(|_| Order::other(|_, _| done()));
+            let orders = (0..n).map(|_| Order::other(|_, _| Ok(DONE)));
             let then = move |_: &mut Tx<'_>, _: &Answer, read| match n {
                 1 => Err(Error::new(Kind::Refused, "no")),
                 _ if read == 1 => Ok(()),
