@@ -1,5 +1,6 @@
 //! Claims: what a worker asks for, what it gets, and how its writes name a run that it holds.
 
+use crate::flow::FlowEvent;
 use crate::run::{Fence, Guarantee, RunId, RunPeriod, State, Trigger, WorkerId};
 
 use super::deaths::Burial;
@@ -177,6 +178,28 @@ pub enum Outcome {
     Moved(State),
     /// The claim is no longer valid; nothing was changed.
     Fenced,
+}
+
+/// Result of a stored end of an attempt.
+#[derive(Debug)]
+pub struct Finished {
+    /// The state of the run, or that the claim was not valid.
+    pub outcome: Outcome,
+    /// The death of the run, which may enqueue an `on_dead` run.
+    pub burial: Option<Burial>,
+    /// Changes of limits and breakers.
+    pub flow: Vec<FlowEvent>,
+}
+
+impl Finished {
+    /// The end of a run that did not die.
+    pub fn of(outcome: Outcome, flow: Vec<FlowEvent>) -> Self {
+        Self {
+            outcome,
+            burial: None,
+            flow,
+        }
+    }
 }
 
 /// A claimed run that its worker hands over to a child worker, which executes only this run.

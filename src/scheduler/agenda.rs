@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::policy::{Reading, Times};
+use crate::schedule::{PeriodsError, Rule};
 
 /// The next instant of a schedule, milliseconds, and the index of the schedule.
 pub(super) type Due = (i64, usize);
@@ -125,6 +126,16 @@ impl Agenda {
             wall_ms: times.calendar_ms.and_then(|_| first(&self.calendar)),
             boot_ms: elapsed_ms.into_iter().chain(failed_ms).min(),
         }
+    }
+}
+
+/// The first instant after `after_ms` that has a period; `None` if there is none.
+pub(super) fn next_of(rule: &Rule, after_ms: i64) -> Result<Option<i64>, PeriodsError> {
+    match rule.periods(after_ms, i64::MAX, 1) {
+        Ok(periods) => Ok(periods.first().map(|period| period.instant_ms)),
+        // The schedule ends with the calendar, in 2100.
+        Err(PeriodsError::BeyondCalendar) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,37 +12,13 @@ use crate::policy::Backlog;
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{NewVersion, PeriodRow, Store, Tx};
 
-use super::open::{
-    Now, Opened, PeriodPolicy, TransactionBudget, next_of, open_missed, open_version,
-};
+use super::agenda::next_of;
+use super::open::{Now, PeriodPolicy, TransactionBudget, open_missed, open_version};
 use super::schedule_set::Entry;
 use super::stretch::split;
+use super::work::{Applied, Opened};
 
 const DAY_MS: i64 = 86_400_000;
-
-/// The result of putting one schedule in force.
-#[derive(Debug)]
-pub(super) enum Applied {
-    /// It was in force already, or its rule did not change.
-    Kept {
-        watermark_ms: i64,
-        next_ms: Option<i64>,
-    },
-    /// It is in force from now on.
-    Begun {
-        next_ms: Option<i64>,
-        /// It replaces another rule.
-        changed: bool,
-        /// Periods that the old rule decided last, and periods that the change would have lost.
-        rows: Vec<PeriodRow>,
-    },
-    /// The old rule has more due periods than fit into one transaction; repeat the work.
-    Unfinished(Vec<PeriodRow>),
-    /// A rule cannot be evaluated, for this reason.
-    Failed(String),
-    /// The leader has not put it in force yet.
-    NotInForce,
-}
 
 #[expect(clippy::needless_pass_by_value, reason = "used in `map_err`")]
 fn bug(error: PeriodsError) -> Error {

@@ -1,7 +1,7 @@
 //! Counts of decided periods.
 
 use crate::policy::PeriodResult;
-use crate::store::PeriodRow;
+use crate::records::PeriodRow;
 
 /// Decided periods by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! that works (`hands`); `planner` does all of it at once.
 
 mod accept;
+mod accepted;
 mod agenda;
 mod audit;
 mod change;
@@ -33,9 +34,8 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 
-pub use accept::{
-    Acceptance, Accepted, CalendarHold, accept, accept_clock, calendar_hold, jump_words,
-};
+pub use accept::{Acceptance, CalendarHold, accept, accept_clock, calendar_hold};
+pub use accepted::{Accepted, jump_words};
 pub use agenda::Next;
 pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Line, Wait};

@@ -17,8 +17,10 @@ use crate::run::{RunId, RunPeriod, Trigger};
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{PeriodRow, ScheduleRow, Settings, Tx};
 
+use super::agenda::next_of;
 use super::rows::Rows;
 use super::schedule_set::Entry;
+use super::work::Opened;
 
 /// Most rows that one transaction writes, and most periods that it decides: most periods share a row.
 const ROWS_MAX: usize = 500;
@@ -29,26 +31,6 @@ const PERIODS_MIN: usize = 50;
 
 /// The actor that is recorded when a later period replaces runs.
 const ACTOR: &str = "schedule";
-
-/// The result of opening one schedule.
-#[derive(Debug)]
-pub(super) enum Opened {
-    /// All due periods are decided, or as many as fit into the transaction.
-    Done {
-        /// More periods are due.
-        more: bool,
-        /// The next instant; `None` if there is none.
-        next_ms: Option<i64>,
-        /// The decided periods, for the log.
-        rows: Vec<PeriodRow>,
-    },
-    /// Not due any more: the clock was set back while the process waited for the write lock.
-    NotDue,
-    /// The store has another schedule in force for this job.
-    Stale,
-    /// The rule or a run of the job is invalid, for this reason.
-    Failed(String),
-}
 
 /// Times and settings that opening needs besides the entry.
 #[derive(Clone, Copy)]
@@ -184,16 +166,6 @@ pub(super) fn open_version(
         next_ms,
         rows,
     })
-}
-
-/// The first instant after `after_ms` that has a period; `None` if there is none.
-pub(super) fn next_of(rule: &Rule, after_ms: i64) -> Result<Option<i64>, PeriodsError> {
-    match rule.periods(after_ms, i64::MAX, 1) {
-        Ok(periods) => Ok(periods.first().map(|period| period.instant_ms)),
-        // The schedule ends with the calendar, in 2100.
-        Err(PeriodsError::BeyondCalendar) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Decides a period that would be lost by a change of the rule: for the new rule it is past, for the old one it was still to come.

@@ -4,24 +4,40 @@
 
 use std::sync::Arc;
 
+use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
 use crate::observe::log::{self, Level};
 use crate::policy::{ClockGuard, Reading, Times};
+use crate::process::memory::in_separate_arena;
 use crate::store::{Store, Tx};
 
 use super::Reload;
 use super::agenda::Due;
-use super::change::{Applied, apply, follow, remove};
-use super::open::{Now, Opened, TransactionBudget, open};
+use super::change::{apply, follow, remove};
+use super::open::{Now, TransactionBudget, open};
 use super::schedule_set::ScheduleSet;
 use super::work::{
-    Answer, ApplyResult, Failure, LastPoll, Loaded, OpenResult, PollResult, RemoveResult,
-    StoreChanges, Work,
+    Answer, Applied, ApplyResult, Failure, LastPoll, Loaded, OpenResult, Opened, PollResult,
+    RemoveResult, StoreChanges, Work,
 };
 
 /// From this size the log is copied into the database.
 const CHECKPOINT_BYTES: u64 = 4 << 20;
+
+impl Loaded {
+    /// Prepares the schedules of a catalogue.
+    ///
+    /// # Errors
+    /// [`Kind::Bug`](crate::error::Kind::Bug) if a schedule cannot be written as JSON.
+    pub fn of(catalogue: Catalogue) -> Result<Self> {
+        let schedules = Arc::new(in_separate_arena(|| ScheduleSet::of(&catalogue))?);
+        Ok(Self {
+            catalogue,
+            schedules,
+        })
+    }
+}
 
 /// Does a piece of work.
 pub fn perform(

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::schedule::{Period, PeriodsError, Rule};
 use crate::store::{PeriodRow, ScheduleRow, Store, Tx};
 
+use super::agenda::next_of;
 use super::coverage::defect;
-use super::open::next_of;
 
 /// A watermark that is less ahead than this may come from a clock that was set back a little.
 const SLACK_MS: i64 = 60_000;

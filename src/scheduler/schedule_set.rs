@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::catalogue::{Catalogue, Intake, Schedule};
 use crate::error::{Error, Kind, Result};
+use crate::records::Settings;
 use crate::schedule::{Rule, StoredRule};
-use crate::store::Settings;
 use crate::units::hex;
 
 /// All schedules of one load.

@@ -91,7 +91,7 @@ fn held_error(jump_ms: i64) -> Error {
         Kind::TryAgain,
         format!(
             "the wall clock jumped {}; schedules by the calendar are held",
-            super::accept::jump_words(jump_ms)
+            super::accepted::jump_words(jump_ms)
         ),
     )
     .hint(

@@ -5,33 +5,17 @@
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::policy::ClockGuard;
-use crate::process::memory::in_separate_arena;
+use crate::records::PeriodRow;
 
 use super::agenda::Due;
-use super::change::Applied;
-use super::open::Opened;
 use super::schedule_set::ScheduleSet;
 
 /// A catalogue and its schedules.
 pub struct Loaded {
     pub(super) catalogue: Catalogue,
     pub(super) schedules: Arc<ScheduleSet>,
-}
-
-impl Loaded {
-    /// Prepares the schedules of a catalogue.
-    ///
-    /// # Errors
-    /// [`Kind::Bug`](crate::error::Kind::Bug) if a schedule cannot be written as JSON.
-    pub fn of(catalogue: Catalogue) -> Result<Self> {
-        let schedules = Arc::new(in_separate_arena(|| ScheduleSet::of(&catalogue))?);
-        Ok(Self {
-            catalogue,
-            schedules,
-        })
-    }
 }
 
 /// A piece of work.
@@ -167,6 +151,30 @@ impl Answer {
     }
 }
 
+/// What became of one schedule that was to be put in force.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// It was in force already, or its rule did not change.
+    Kept {
+        watermark_ms: i64,
+        next_ms: Option<i64>,
+    },
+    /// It is in force from now on.
+    Begun {
+        next_ms: Option<i64>,
+        /// It replaces another rule.
+        changed: bool,
+        /// Periods that the old rule decided last, and periods that the change would have lost.
+        rows: Vec<PeriodRow>,
+    },
+    /// The old rule has more due periods than fit into one transaction; repeat the work.
+    Unfinished(Vec<PeriodRow>),
+    /// A rule cannot be evaluated, for this reason.
+    Failed(String),
+    /// The leader has not put it in force yet.
+    NotInForce,
+}
+
 /// The result of putting one schedule in force, or of following it.
 #[derive(Debug)]
 pub struct ApplyResult(pub(super) Applied);
@@ -179,6 +187,26 @@ pub enum RemoveResult {
     /// More periods are left to decide; repeat the work.
     Unfinished,
     /// It failed, for this reason.
+    Failed(String),
+}
+
+/// What became of one schedule that was to be opened.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// All due periods are decided, or as many as fit into the transaction.
+    Done {
+        /// More periods are due.
+        more: bool,
+        /// The next instant; `None` if there is none.
+        next_ms: Option<i64>,
+        /// The decided periods, for the log.
+        rows: Vec<PeriodRow>,
+    },
+    /// Not due any more: the clock was set back while the process waited for the write lock.
+    NotDue,
+    /// The store has another schedule in force for this job.
+    Stale,
+    /// The rule or a run of the job is invalid, for this reason.
     Failed(String),
 }
 

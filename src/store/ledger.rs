@@ -1,43 +1,43 @@
-//! The writer thread of a worker: closures in, one transaction for all waiting ones, answers after COMMIT.
+//! The writer thread of a worker: orders in, one transaction for all waiting ones, answers after COMMIT.
 //!
-//! Rule: `done` runs on this thread after the transaction; it must only pass the answer on.
+//! Rule: answers are given on this thread after the transaction; who gets them must only pass them on.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::{Body, Store, Tx};
+use super::{Order, Store, Turns, Tx};
 use crate::error::{Error, Kind, Result};
+use crate::records::Answer;
 
-/// Number of entries from which on a transaction takes no further batch.
+/// Number of orders from which on a transaction takes no further batch.
 const GROUP_MAX: usize = 256;
 
-/// The write of an [`Entry`].
-pub type Write = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + Send>;
+/// What follows from an answer, in its transaction and at the present time.
+type FollowUp = Box<dyn FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send>;
 
-/// The receiver of the answer to an [`Entry`].
-pub type Done = Box<dyn FnOnce(Result<()>) + Send>;
-
-/// A write and the receiver of its answer.
-pub struct Entry {
-    /// The write.
-    pub body: Write,
-    /// Called with the answer once it is durable.
-    pub done: Done,
+/// Orders that share a transaction.
+struct Batch {
+    orders: Vec<Order>,
+    then: FollowUp,
+    done: Box<dyn FnOnce(Vec<Result<Answer>>) + Send>,
 }
 
-/// Handle of the writer thread. Dropping it ends the thread after all submitted entries.
+/// Handle of the writer thread. Dropping it ends the thread after all submitted orders.
 pub struct Ledger {
-    inbox: Option<SyncSender<Vec<Entry>>>,
+    inbox: Option<SyncSender<Batch>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ledger {
-    /// Starts the thread, which owns the store from now on.
-    pub fn start(store: Store) -> Result<Self> {
+    /// Starts the thread, which owns the store from now on. `clock` gives the present time, milliseconds.
+    ///
+    /// # Errors
+    /// [`Kind::Failed`] if the thread cannot be started.
+    pub fn start(store: Store, clock: fn() -> i64) -> Result<Self> {
         let (inbox, batches) = sync_channel(1024);
         let thread = std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || work(store, &batches))
+            .spawn(move || work(store, &batches, clock))
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
         Ok(Self {
             inbox: Some(inbox),
@@ -45,33 +45,46 @@ impl Ledger {
         })
     }
 
-    /// Submits entries for one transaction; the `done` of each is always called.
-    pub fn submit(&self, entries: Vec<Entry>) {
-        let lost = match &self.inbox {
-            Some(inbox) => inbox.send(entries).err().map(|error| error.0),
-            None => Some(entries),
+    /// Submits orders for one transaction. `then` does what follows from each answer, in the transaction and at the present time in
+    /// milliseconds. `done` is always called, with one answer for each order, once they are durable.
+    pub fn submit(
+        &self,
+        orders: Vec<Order>,
+        then: impl FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send + 'static,
+        done: impl FnOnce(Vec<Result<Answer>>) + Send + 'static,
+    ) {
+        let batch = Batch {
+            orders,
+            then: Box::new(then),
+            done: Box::new(done),
         };
-        for entry in lost.into_iter().flatten() {
-            (entry.done)(Err(Error::new(Kind::Bug, "the writer thread is gone")));
+        let lost = match &self.inbox {
+            Some(inbox) => inbox.send(batch).err().map(|error| error.0),
+            None => Some(batch),
+        };
+        if let Some(Batch { orders, done, .. }) = lost {
+            done(orders.iter().map(|_| Err(gone())).collect());
         }
     }
 
     /// Writes and waits for the answer.
+    ///
+    /// # Errors
+    /// Those of `body` and of [`Store::write`].
     pub fn call<T: Send + 'static>(
         &self,
         body: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, receiver) = sync_channel(1);
         let (value_sender, value_receiver) = sync_channel(1);
-        self.submit(vec![Entry {
-            body: Box::new(move |tx| {
-                drop(value_sender.send(body(tx)?));
-                Ok(())
-            }),
-            done: Box::new(move |answer| drop(sender.send(answer))),
-        }]);
-        let gone = || Error::new(Kind::Bug, "the writer thread is gone");
-        receiver.recv().map_err(|_| gone())??;
+        let order = Order::other(move |tx, _| {
+            drop(value_sender.send(body(tx)?));
+            Ok(Answer::Done { more: false })
+        });
+        let answer = move |answers| drop(sender.send(answers));
+        self.submit(vec![order], |_, _, _| Ok(()), answer);
+        let answers = receiver.recv().map_err(|_| gone())?;
+        answers.into_iter().collect::<Result<Vec<Answer>>>()?;
         value_receiver.recv().map_err(|_| gone())
     }
 }
@@ -85,25 +98,100 @@ impl Drop for Ledger {
     }
 }
 
-fn work(mut store: Store, batches: &Receiver<Vec<Entry>>) {
+fn gone() -> Error {
+    Error::new(Kind::Bug, "the writer thread is gone")
+}
+
+fn work(mut store: Store, batches: &Receiver<Batch>, clock: fn() -> i64) {
+    let mut turns = Turns::default();
     while let Ok(first) = batches.recv() {
-        let mut bodies: Vec<Body<'_>> = Vec::new();
-        let mut waiting = Vec::new();
+        let mut orders = Vec::new();
+        // Where the orders of each batch end, what follows from their answers, and who gets them.
+        let (mut ends, mut thens, mut dones) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(batch) = next {
-            for entry in batch {
-                bodies.push(entry.body);
-                waiting.push(entry.done);
-            }
-            next = if bodies.len() < GROUP_MAX {
+            orders.extend(batch.orders);
+            ends.push(orders.len());
+            thens.push(batch.then);
+            dones.push(batch.done);
+            next = if orders.len() < GROUP_MAX {
                 batches.try_recv().ok()
             } else {
                 None
             };
         }
-        let answers = store.write_group(bodies);
-        for (done, answer) in waiting.into_iter().zip(answers) {
-            done(answer);
+        let mut then = |tx: &mut Tx<'_>, place, answer: &Answer, now_ms| {
+            let batch = ends.partition_point(|end| *end <= place);
+            thens[batch](tx, answer, now_ms)
+        };
+        let answers = store.perform(orders, &mut turns, &clock, &mut then);
+        let (mut answers, mut begin) = (answers.into_iter(), 0);
+        for (done, end) in dones.into_iter().zip(ends) {
+            done(answers.by_ref().take(end - begin).collect());
+            begin = end;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Create, OpenOptions};
+
+    /// Reads of the clock: one for each transaction.
+    static READS: AtomicI64 = AtomicI64::new(0);
+
+    const DONE: Answer = Answer::Done { more: false };
+
+    #[test]
+    fn batches_share_a_transaction_and_each_gets_what_its_own_orders_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions {
+            dir: dir.path().join("state"),
+            create: Create::IfMissing,
+            busy_wait: Duration::from_secs(5),
+            now_ms: 0,
+        };
+        let clock = || READS.fetch_add(1, Ordering::SeqCst);
+        let ledger = Ledger::start(options.open().unwrap().store, clock).unwrap();
+        let (begun, begins) = channel();
+        let (go, waits) = channel();
+        let slow = Order::other(move |_, _| {
+            begun.send(()).unwrap();
+            waits.recv().unwrap();
+            Ok(DONE)
+        });
+        ledger.submit(vec![slow], |_, _, _| Ok(()), drop);
+        begins.recv().unwrap();
+        // These wait for the first, and so for one another.
+        let (sender, receiver) = channel();
+        for n in [2, 1, 3] {
+            let orders = (0..n).map(|_| Order::other(|_, _| Ok(DONE)));
+            let then = move |_: &mut Tx<'_>, _: &Answer, read| match n {
+                1 => Err(Error::new(Kind::Refused, "no")),
+                _ if read == 1 => Ok(()),
+                _ => Err(Error::new(Kind::Failed, "not the second transaction")),
+            };
+            let sender = sender.clone();
+            let answer = move |answers: Vec<Result<Answer>>| {
+                let kinds = answers
+                    .into_iter()
+                    .map(|it| it.err().map(|error| error.kind));
+                sender.send(kinds.collect::<Vec<_>>()).unwrap();
+            };
+            ledger.submit(orders.collect(), then, answer);
+        }
+        go.send(()).unwrap();
+        let answers: Vec<_> = receiver.iter().take(3).collect();
+        assert_eq!(
+            answers,
+            [vec![None; 2], vec![Some(Kind::Refused)], vec![None; 3]]
+        );
+        assert_eq!(ledger.call(|_| Ok(5)).unwrap(), 5);
+        assert_eq!(READS.load(Ordering::SeqCst), 3);
     }
 }

@@ -4,10 +4,11 @@
 
 pub use crate::flow::explain::NO_QUEUES;
 pub use crate::records::{
-    Act, ActRow, Agenda, Asked, AttemptRow, Burial, Cause, ClaimRequest, Claimed, Claims, Closed,
-    DeadFilter, DeadLetter, Death, Enqueued, ForeignRun, Handled, Handover, Holder, ImportProgress,
-    Lacking, NewDedup, NewRun, NewSequence, NewVersion, Outcome, PRIORITY_STEP_MS, PassedOver,
-    Pause, PeriodFilter, PeriodRow, PruneRule, QueueRow, Recovered, Reset, RunDetail, RunFilter,
+    Act, ActRow, Agenda, Answer, Asked, AttemptRow, Burial, Cause, ClaimAnswer, ClaimOrder,
+    ClaimRequest, Claimed, Claims, Closed, DeadFilter, DeadLetter, Death, EndedAttempt, Enqueued,
+    Finished, ForeignRun, Handled, Handover, Holder, ImportProgress, Lacking, NewDedup, NewRun,
+    NewSequence, NewVersion, Only, Outcome, PRIORITY_STEP_MS, PassedOver, Pause, PeriodFilter,
+    PeriodRow, PruneRule, Pruned, Pruning, QueueRow, Recovered, Reset, RunDetail, RunFilter,
     RunRow, ScheduleRow, SchedulerRow, ServedQueue, Settings, Start, UnknownLane, UnrecordedRun,
     VersionRow, VersionRows, Violation, Waiting, WorkerRow,
 };
@@ -17,11 +18,11 @@ mod conformance;
 pub mod decide;
 mod ledger;
 mod opening;
+mod order;
 mod sqlite;
 
 pub use decide::Turns;
-pub use ledger::{Done, Entry, Ledger, Write};
+pub use ledger::Ledger;
 pub use opening::{Create, OpenOptions, Opened};
-pub use sqlite::{
-    Body, Finished, Pruned, Pruning, SCHEMA_VERSION, Store, Tx, Watch, is_begun, sqlite_version,
-};
+pub use order::{Order, Then};
+pub use sqlite::{SCHEMA_VERSION, Store, Tx, Watch, is_begun, sqlite_version};

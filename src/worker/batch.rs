@@ -1,13 +1,11 @@
-//! What a worker stores in one transaction and the answers to it, as plain values; `write` performs it.
+//! What a worker stores in one transaction, as plain values; `write` turns it into orders of the store.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalogue::Catalogue;
-use crate::records::{Claims, Handover, Lacking, Outcome, ServedQueue, Start};
+use crate::records::{ClaimOrder, EndedAttempt, Lacking, Start};
 use crate::run::{Fence, RunId, WorkerId};
-
-use super::ended::{EndedAttempt, Written};
 
 /// Writes that share a transaction.
 #[derive(Debug)]
@@ -59,113 +57,7 @@ pub enum Write {
         reserve: Option<RunId>,
     },
     /// Claim runs.
-    Claim(ClaimOrder),
-}
-
-/// The parameters of a claim.
-#[derive(Debug)]
-pub struct ClaimOrder {
-    /// Queues to claim from.
-    pub queues: Arc<Vec<ServedQueue>>,
-    /// The most runs to claim.
-    pub max: usize,
-    /// Runs beyond this number must be of a short job.
-    pub free: usize,
-    /// Jobs whose runs may be claimed ahead of a free slot.
-    pub short: Arc<HashSet<String>>,
-    /// Jobs whose runs must not be claimed because the host lacks what their start needs.
-    pub held_back: HashSet<String>,
-    /// Claim this run and no other.
-    pub only: Option<Only>,
-}
-
-/// The only run that a worker serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
-    /// `jobctl run`: the run is reserved for the worker until it has ended.
-    Foreground(RunId),
-    /// One attempt of a run that another worker claimed for this one; afterwards any worker may claim it.
-    HandedOver(Handover),
-}
-
-impl Only {
-    /// The run.
-    pub fn run(&self) -> RunId {
-        match self {
-            Only::Foreground(run) | Only::HandedOver(Handover { run, .. }) => *run,
-        }
-    }
-}
-
-/// The result of a write.
-#[derive(Debug)]
-pub enum Done {
-    /// The end is stored, unless the claim was no longer ours.
-    Ended(Written),
-    /// The claim is given back, unless it was no longer ours.
-    Returned(Outcome),
-    /// The start is stored.
-    Noted,
-    /// Delays were rebased.
-    Rebased {
-        /// Delays are left; the write must be repeated.
-        more: bool,
-    },
-    /// The rules are in force.
-    RulesSaved,
-    /// The shortage is stored.
-    LacksNoted,
-    /// Unknown claims are given back.
-    GaveBack,
-    /// Runs were claimed, or none could be.
-    Claimed(Box<ClaimAnswer>),
-}
-
-/// The result of a claim.
-#[derive(Debug, Default)]
-pub struct ClaimAnswer {
-    /// The claimed runs, and what the claim passed over.
-    pub claims: Claims,
-    /// When the next run becomes due, milliseconds UTC; `None` if another claim follows at once.
-    pub next_due_ms: Option<i64>,
-    /// The state of the run of `jobctl run`.
-    pub foreground: Option<ForegroundRun>,
-}
-
-/// The run of `jobctl run`, after a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ForegroundRun {
-    /// It was a duplicate that any worker could claim; this claim reserved it for this worker.
-    pub adopted: bool,
-    /// Where it is now.
-    pub location: RunLocation,
-}
-
-/// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunLocation {
-    /// It waits and is reserved for this worker.
-    ReservedHere {
-        /// When it becomes due, milliseconds UTC.
-        due_ms: i64,
-    },
-    /// It runs at this worker.
-    Running(Option<WorkerId>),
-    /// It waits and is reserved for the worker of another `jobctl run`.
-    ReservedFor(WorkerId),
-    /// It has ended, or does not exist.
-    Ended,
-}
-
-impl RunLocation {
-    /// The worker that has it, if that is not `own`.
-    pub fn other_worker(self, own: WorkerId) -> Option<WorkerId> {
-        match self {
-            Self::Running(worker) => worker.filter(|&it| it != own),
-            Self::ReservedFor(worker) => Some(worker),
-            Self::ReservedHere { .. } | Self::Ended => None,
-        }
-    }
+    Claim(Arc<ClaimOrder>),
 }
 
 impl Write {

@@ -9,7 +9,7 @@ mod start;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -19,9 +19,8 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::observe::log::{Level, event, number};
 use crate::process::signals::SignalPipe;
-use crate::store::{Ledger, Turns};
+use crate::store::Ledger;
 
-use super::ended::EndedAttempt;
 use super::housekeeper::Housekeeper;
 use super::identity::Identity;
 use super::machine::{Event, Machine, Now, TakeBack, View};
@@ -56,7 +55,6 @@ struct Engine {
     identity: Identity,
     shared: Arc<Shared>,
     ledger: Arc<Ledger>,
-    turns: Arc<Mutex<Turns>>,
     reader: Reader,
     /// `None` in a worker for one run, whose parent does the housekeeping.
     housekeeper: Option<Housekeeper>,
@@ -69,12 +67,6 @@ struct Engine {
     notifier: ManagerNotifier,
     /// Whether the worker serves one run and no other.
     serves_one: bool,
-    /// Ended attempts whose processes could not be ended.
-    #[expect(
-        clippy::vec_box,
-        reason = "they come and go as events, which are boxed"
-    )]
-    stuck: Vec<Box<EndedAttempt>>,
 }
 
 impl Engine {
@@ -120,7 +112,7 @@ impl Engine {
         loop {
             let now = Now::read();
             for event in self.shared.inbox.take() {
-                self.on_event(event, now);
+                self.machine.on_event(event, now);
             }
             for _ in 0..self.signals.take() {
                 self.machine.on_event(Event::Terminate, now);

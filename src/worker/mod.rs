@@ -18,6 +18,7 @@ mod prepared;
 mod pruner;
 mod reader;
 mod slot;
+mod stuck;
 mod write;
 
 use std::ffi::OsString;
@@ -27,23 +28,13 @@ use std::time::Duration;
 use crate::catalogue::Catalogue;
 use crate::error::Result;
 use crate::observe::notify::Notify;
-use crate::run::RunId;
-use crate::store::{Handover, NewRun, OpenOptions, ServedQueue, Waiting};
+use crate::store::{Handover, NewRun, OpenOptions, ServedQueue};
 
 pub use admit::admit;
 pub use alone::{alone_end, read_handover};
-pub use ended::{EndedAttempt, Written, decide};
 pub use engine::run;
+pub use machine::{Drain, Summary};
 pub use pool::{InLine, Line};
-
-/// When a worker started with `--drain` ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drain {
-    /// When its slots are empty and nothing can be claimed now.
-    Now,
-    /// When no waiting run will become claimable without an operator.
-    All,
-}
 
 /// The configuration of a worker.
 pub struct Options {
@@ -77,21 +68,6 @@ pub struct Foreground {
     pub new: NewRun,
     /// Whether to copy its output to standard output.
     pub show_output: bool,
-}
-
-/// How a worker ended.
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// Attempts that ended.
-    pub attempts: u64,
-    /// The run that `jobctl run` enqueued.
-    pub foreground: Option<RunId>,
-    /// An attempt could not start because the host lacked something.
-    pub lacks: bool,
-    /// Whether a signal ended it.
-    pub interrupted: bool,
-    /// Runs that were still waiting when `--drain` ended the worker.
-    pub left: Vec<Waiting>,
 }
 
 /// Reloads the catalogue; supplied by the caller, which knows its path.

@@ -16,21 +16,22 @@ use crate::local::{Local, SlotDir, remove_checkpoint};
 use crate::policy;
 use crate::process::capture::{Capture, LogTarget, Tee};
 use crate::process::environment::RunFacts;
-use crate::process::{Launch, Limits, Outcome, contract, leftovers, supervise};
-use crate::store::Claimed;
+use crate::process::{Launch, Limits, Outcome, Stuck, contract, leftovers, supervise};
+use crate::store::{Claimed, EndedAttempt};
 use crate::units::hex;
 
 use super::admit::admit;
 use super::alone::Starter;
-use super::ended::EndedAttempt;
 use super::inbox::Inbox;
 use super::machine::Event;
 use super::pool::{Pool, Work};
+use super::stuck::StuckAttempts;
 
 /// State shared by all threads of a worker.
 pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) inbox: Inbox<Event>,
+    pub(super) stuck: StuckAttempts,
     pub(super) marks: StartMarks,
     pub(super) local: Local,
     pub(super) uuid: String,
@@ -64,16 +65,30 @@ impl Slot {
         let shared = Arc::clone(&self.shared);
         let _panic = ReportPanic(Arc::clone(&shared), "a slot");
         while let Some(work) = shared.pool.next(self.index) {
-            let event = if work.alone {
+            let (event, stuck) = if work.alone {
                 let starter = &shared.starter;
-                starter.hand_over(&work.claimed, shared.pool.control(self.index))
+                let control = shared.pool.control(self.index);
+                (starter.hand_over(&work.claimed, control), None)
             } else {
-                Event::Ended(Box::new(self.attempt(work)))
+                let (ended, stuck) = self.attempt(work);
+                let ended = Box::new(ended);
+                match stuck {
+                    None => (Event::Ended(ended), None),
+                    Some(stuck) => {
+                        let (run, fence) = (ended.claimed.run, ended.claimed.fence);
+                        let pids = stuck.pids();
+                        (Event::Stuck { run, fence, pids }, Some((ended, stuck)))
+                    }
+                }
             };
             shared.pool.clear(self.index, |queued| {
                 let urgent = queued < shared.pool.slots();
                 shared.inbox.leave(event, urgent);
             });
+            // Only now, so that its end comes after the event that says that it is stuck.
+            if let Some((ended, stuck)) = stuck {
+                shared.stuck.hold(ended, stuck);
+            }
         }
         if let Some(tee) = self.capture.take_tee() {
             tee.finish();
@@ -81,7 +96,7 @@ impl Slot {
         self.dir.remove();
     }
 
-    fn attempt(&mut self, work: Work) -> EndedAttempt {
+    fn attempt(&mut self, work: Work) -> (EndedAttempt, Option<Stuck>) {
         let Work { claimed, job, .. } = work;
         let (mut started, mut stuck, mut shortage) = (false, None, None);
         let report = match self.run(&claimed, &job.launch, &job.job) {
@@ -107,15 +122,15 @@ impl Slot {
                 )
             }
         };
-        EndedAttempt {
+        let ended = EndedAttempt {
             claimed,
             job: Arc::clone(&job.job),
             report,
             started,
             shortage,
-            stuck,
             unit: clock::random_unit(),
-        }
+        };
+        (ended, stuck)
     }
 
     fn run(

@@ -10,8 +10,9 @@ use jobctl::catalogue::Catalogue;
 use jobctl::error::{Error, Kind, Result};
 use jobctl::policy::Reading;
 use jobctl::run::{Fence, RunId, WorkerId};
-use jobctl::store::{Body, Handover, Store, Tx};
+use jobctl::store::{self, Handover, Store, Turns, Tx};
 use jobctl::worker::Drain;
+use jobctl::worker::batch::{Batch, Write};
 
 use super::calendar::Calendar;
 use super::catalogues::editions;
@@ -314,18 +315,18 @@ impl Host {
         Answer::NotStored
     }
 
-    /// Several bodies in one transaction, as a ledger writes them: what each is answered, and whether it may be stored. One
-    /// alone may be refused, and ends of attempts are for a while.
-    pub(super) fn write_all(
+    /// A batch in one transaction, as a ledger writes it: what each write is answered, and whether it may be stored. One alone may
+    /// be refused, and ends of attempts are for a while.
+    pub(super) fn write_batch(
         &mut self,
-        actor: Actor,
         store: &mut Store,
-        bodies: Vec<Body<'_>>,
-        is_end: &dyn Fn(usize) -> bool,
-    ) -> (Vec<Result<()>>, Vec<bool>) {
-        let n = bodies.len();
+        batch: &Batch,
+        turns: &mut Turns,
+    ) -> (Vec<Result<store::Answer>>, Vec<bool>) {
+        let actor = Actor::Worker;
+        let n = batch.writes.len();
         let fault = self.fault();
-        let refused = |kind| -> Result<()> { Err(Error::new(kind, "injected")) };
+        let refused = |kind| Error::new(kind, "injected");
         let ends_are_refused = self.true_ms < self.refuses_ends_until_ms;
         // What refuses ends refuses other writes too, now and then.
         let one = if self.fails() || (ends_are_refused && self.dice.percent(15)) {
@@ -333,28 +334,27 @@ impl Host {
         } else {
             None
         };
-        let fails = |index: usize| match fault {
+        let is_end = |place: usize| matches!(batch.writes[place], Write::End { .. });
+        let fails = |place| match fault {
             Fault::RolledBack(kind) => Some(kind),
-            _ if one == Some(index) || (ends_are_refused && is_end(index)) => Some(Kind::Bug),
+            _ if one == Some(place) || (ends_are_refused && is_end(place)) => Some(Kind::Bug),
             _ => None,
         };
-        let numbered = bodies.into_iter().enumerate();
-        let bodies: Vec<Body<'_>> = numbered
-            .map(|(index, body)| -> Body<'_> {
-                let kind = fails(index);
-                Box::new(move |tx| {
-                    body(tx)?;
-                    kind.map_or(Ok(()), refused)
-                })
-            })
-            .collect();
+        let now_ms = self.wall_ms();
+        let mut write = || {
+            let mut then = |tx: &mut Tx<'_>, place, answer: &store::Answer, now_ms| {
+                batch.follow_up(tx, answer, now_ms)?;
+                fails(place).map_or(Ok(()), |kind| Err(refused(kind)))
+            };
+            store.perform(batch.orders(), turns, &|| now_ms, &mut then)
+        };
         let mut answers = Vec::new();
         if fault == Fault::Busy {
             self.note(|| format!("{actor:?}: the store is busy"));
-            self.while_busy(|| answers = store.write_group(bodies));
+            self.while_busy(|| answers = write());
             assert!(answers.iter().all(Result::is_err));
         } else {
-            answers = store.write_group(bodies);
+            answers = write();
         }
         for answer in answers.iter().filter_map(|answer| answer.as_ref().err()) {
             let known = answer.message == "injected" || fault == Fault::Busy;
@@ -366,7 +366,7 @@ impl Host {
         self.witness.look(who, &self.processes);
         if fault == Fault::Unknown {
             self.note(|| format!("{actor:?}: committed, but the outcome is unknown"));
-            answers = (0..n).map(|_| refused(Kind::Unknown)).collect();
+            answers = (0..n).map(|_| Err(refused(Kind::Unknown))).collect();
         } else if !any {
             self.note(|| format!("{actor:?}: nothing was stored"));
         }

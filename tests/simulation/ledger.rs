@@ -1,14 +1,10 @@
 //! The ledger of a worker: the batch under way in one transaction, held against what must hold of it.
 
-use std::sync::Arc;
-
-use jobctl::error::Result;
 use jobctl::run::Guarantee;
-use jobctl::store::{Body, Outcome};
-use jobctl::worker::batch::{Batch, ClaimAnswer, ClaimOrder, Done, Write};
+use jobctl::store::{Answer, ClaimAnswer, ClaimOrder, Outcome};
+use jobctl::worker::batch::{Batch, Write};
 use jobctl::worker::machine::Event;
 
-use super::facts::Actor;
 use super::host::{Host, Life};
 use super::worker::{SLOTS, Worker};
 
@@ -19,27 +15,7 @@ impl Worker {
             return Ok(());
         };
         let now_ms = host.wall_ms();
-        let turns = &self.turns;
-        let dones: Vec<_> = batch
-            .writes
-            .iter()
-            .map(|_| std::cell::Cell::new(None))
-            .collect();
-        let bodies: Vec<Body<'_>> = batch
-            .writes
-            .iter()
-            .zip(&dones)
-            .map(|(write, done)| -> Body<'_> {
-                let batch = &batch;
-                Box::new(move |tx| {
-                    done.set(Some(write.perform(tx, batch, turns, now_ms)?));
-                    Ok(())
-                })
-            })
-            .collect();
-        let is_end = |index: usize| matches!(batch.writes[index], Write::End { .. });
-        let (answers, may_be_stored) =
-            host.write_all(Actor::Worker, &mut self.store, bodies, &is_end);
+        let (answers, may_be_stored) = host.write_batch(&mut self.store, &batch, &mut self.turns);
         let rebases = batch.writes.iter().zip(&may_be_stored);
         let mut rebases =
             rebases.filter(|(write, stored)| matches!(write, Write::Rebase) && **stored);
@@ -47,14 +23,9 @@ impl Worker {
             host.witness.waits(now_ms);
         }
         host.strike("after a transaction")?;
-        let answers: Vec<Result<Done>> = answers
-            .into_iter()
-            .zip(dones)
-            .map(|(answer, done)| answer.map(|()| done.into_inner().expect("it was done")))
-            .collect();
         for (write, answer) in batch.writes.iter().zip(&answers) {
-            if let Ok(done) = answer {
-                self.judge(&batch, write, done, now_ms, host);
+            if let Ok(answer) = answer {
+                self.judge(&batch, write, answer, now_ms, host);
             }
         }
         if answers.iter().all(Result::is_ok) {
@@ -79,16 +50,20 @@ impl Worker {
         }
     }
 
-    fn judge(&self, batch: &Arc<Batch>, write: &Write, done: &Done, now_ms: i64, host: &mut Host) {
-        match (write, done) {
-            (Write::End { ended, .. }, Done::Ended(written)) => {
+    fn judge(&self, batch: &Batch, write: &Write, answer: &Answer, now_ms: i64, host: &mut Host) {
+        match (write, answer) {
+            // Of an unstarted run only a claim that is given back may be stale: by a write with an unknown outcome.
+            (Write::End { ended, .. }, Answer::Finished { finished, .. }) => {
                 let run = ended.claimed.run;
-                // An unstarted run may have been given back before, by a write with an unknown outcome.
-                let fenced = ended.started && written.outcome == Outcome::Fenced;
+                let fenced = ended.started && finished.outcome == Outcome::Fenced;
                 let lost = fenced && !host.witness.fact(run).gone;
                 assert!(!lost, "worker {} lost run {run} while it lived", self.id);
             }
-            (Write::Claim(order), Done::Claimed(answer)) => {
+            (Write::End { ended, .. }, answer) => {
+                let given_back = matches!(answer, Answer::Unclaimed(_)) && !ended.started;
+                assert!(given_back, "{ended:?} got {answer:?}");
+            }
+            (Write::Claim(order), Answer::Claimed(answer)) => {
                 self.judge_claim(batch, order, answer, now_ms, host);
             }
             _ => {}

@@ -7,9 +7,9 @@ use jobctl::attempt::{
     Class, Ending, NotStarted, Report, RetryAfter, Said, Shortage, ShortageScope,
 };
 use jobctl::run::RunId;
-use jobctl::store::Claimed;
+use jobctl::store::{Claimed, EndedAttempt};
+use jobctl::worker::admit;
 use jobctl::worker::machine::Event;
-use jobctl::worker::{EndedAttempt, admit};
 
 use super::catalogues::{NO_OPTIONS, editions};
 use super::commands::{outcome, script};
@@ -101,7 +101,6 @@ impl Worker {
             report,
             started: true,
             shortage: None,
-            stuck: None,
             unit: host.dice.unit(),
         });
         if stuck {
@@ -218,7 +217,6 @@ impl Worker {
             report: Report::not_started(ending, host.wall_ms()),
             started: false,
             shortage,
-            stuck: None,
             unit: host.dice.unit(),
         })));
     }

@@ -4,17 +4,15 @@
 //! Rule: nothing is decided here. What it remembers dies with it; what stays is the store, its start marks and its processes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobctl::error::{Error, Kind, Result};
 use jobctl::run::{Fence, RunId, WorkerId};
-use jobctl::store::Handover;
-use jobctl::store::{Claimed, Store, Turns, WorkerRow};
-use jobctl::worker::Summary;
-use jobctl::worker::batch::{Batch, Only, Write};
+use jobctl::store::{Claimed, EndedAttempt, Handover, Only, Store, Turns, WorkerRow};
+use jobctl::worker::batch::{Batch, Write};
 use jobctl::worker::machine::{Action, Event, Machine, Note, Now, Remaining, Setup, Stop};
-use jobctl::worker::{EndedAttempt, Line};
+use jobctl::worker::{Line, Summary};
 
 use super::children::Child;
 use super::facts::Actor;
@@ -45,7 +43,7 @@ pub(super) struct Worker {
     pub(super) stuck: Vec<Box<EndedAttempt>>,
     /// What the main loop has not heard yet.
     pub(super) inbox: Vec<Event>,
-    pub(super) turns: Mutex<Turns>,
+    pub(super) turns: Turns,
     /// What the ledger has not written yet.
     pub(super) submitted: Option<Arc<Batch>>,
     /// When that was, by the true time.
@@ -132,7 +130,7 @@ impl Worker {
             children: [None, None],
             stuck: Vec::new(),
             inbox: Vec::new(),
-            turns: Mutex::default(),
+            turns: Turns::default(),
             submitted: None,
             submitted_ms: 0,
             ticked_ms: 0,

@@ -1,10 +1,13 @@
 //! The wall clock steps while a command runs: durations and waits are those of a clock that does not.
 
+use std::sync::Arc;
+
 use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said};
 use jobctl::catalogue::Catalogue;
 use jobctl::run::{RunId, State, WorkerId};
-use jobctl::store::{ClaimRequest, Claimed, Holder, Start, Store, Turns, WorkerRow};
-use jobctl::worker::decide;
+use jobctl::store::{
+    Answer, ClaimRequest, Claimed, EndedAttempt, Order, Start, Store, Turns, Tx, WorkerRow,
+};
 
 use crate::shifted;
 use crate::world::{World, new_run, until};
@@ -97,18 +100,23 @@ impl Lab {
             leaked: 0,
             said,
         };
-        let job = &self.catalogue.jobs["call"];
-        let (judged, verdict) = decide(claimed, job, &report, 0.5, now_ms);
-        let holder = Holder {
-            run: claimed.run,
-            fence: claimed.fence,
-            worker: WORKER,
-            attempt: claimed.attempt,
+        let ended = EndedAttempt {
+            claimed: claimed.clone(),
+            job: Arc::clone(&self.catalogue.jobs["call"]),
+            report,
+            started: true,
+            shortage: None,
+            unit: 0.5,
         };
-        let ended = self
-            .store
-            .write(|tx| tx.finish(holder, &report, &judged, verdict, false, now_ms));
-        ended.expect("it is stored");
+        let order = Order::Finish {
+            ended: Arc::new(ended),
+            worker: WORKER,
+            reserve: false,
+        };
+        let (mut turns, clock) = (Turns::default(), || now_ms);
+        let then = &mut |_: &mut Tx<'_>, _, _: &Answer, _| Ok(());
+        let answers = self.store.perform(vec![order], &mut turns, &clock, then);
+        assert!(answers[0].is_ok(), "{answers:?}");
     }
 
     /// No run and no attempt ended before it started; how long the only attempt took.

@@ -3,8 +3,7 @@
 //! Rule: work that was not done stays pending; work that was done is recorded even if other work of the same piece failed.
 
 use super::super::agenda::Due;
-use super::super::open::Opened;
-use super::super::work::{Answer, Failure, OpenResult, PollResult, StoreChanges};
+use super::super::work::{Answer, Failure, OpenResult, Opened, PollResult, StoreChanges};
 use super::choose::jump;
 use super::{Control, SLOW_RETRY_MS};
 

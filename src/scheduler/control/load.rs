@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 
-use super::super::agenda::Agenda;
-use super::super::change::Applied;
-use super::super::open::next_of;
-use super::super::work::{ApplyResult, Failure, Loaded, RemoveResult};
+use super::super::agenda::{Agenda, next_of};
+use super::super::work::{Applied, ApplyResult, Failure, Loaded, RemoveResult};
 use super::{Action, Control, SLOW_RETRY_MS, STORE_RETRY_MS};
 
 /// A failed step about one schedule.

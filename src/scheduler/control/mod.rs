@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::policy::{ClockGuard, PeriodResult, Reading, SkipReason, Times};
 use crate::records::PeriodRow;
 
-use super::accept::Accepted;
+use super::accepted::Accepted;
 use super::agenda::{Agenda, Due, Next};
 use super::counts::Counts;
 use super::schedule_set::ScheduleSet;

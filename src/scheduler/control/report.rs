@@ -6,7 +6,7 @@ use crate::policy::PeriodResult;
 use crate::records::PeriodRow;
 use crate::units::format_utc;
 
-use super::super::accept::{held_words, jump_words};
+use super::super::accepted::{held_words, jump_words};
 use super::{Action, Control, SLOW_RETRY_MS};
 
 /// A line for the log.

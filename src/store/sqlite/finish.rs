@@ -9,10 +9,10 @@ use super::moves::{exactly_one, no_such_move};
 use super::writer::{Depth, Tx};
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
-use crate::flow::{FlowEvent, LimitOutcome};
+use crate::flow::LimitOutcome;
 use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
-use crate::store::{Burial, Holder, Outcome, Start};
+use crate::store::{Burial, Finished, Holder, Outcome, Start};
 
 /// Longest pause of a limit by a run that is buried or cancelled, milliseconds.
 const PAUSE_MAX_MS: i64 = 86_400_000;
@@ -38,27 +38,6 @@ fn effect_on_limits(
         (_, Verdict::Cancel | Verdict::Release) => None,
         (Class::Transient, _) => Some(LimitOutcome::Transient),
         _ => None,
-    }
-}
-
-/// Result of [`Tx::finish`].
-#[derive(Debug)]
-pub struct Finished {
-    /// The state of the run, or that the claim was not valid.
-    pub outcome: Outcome,
-    /// The death of the run, which may enqueue an `on_dead` run.
-    pub burial: Option<Burial>,
-    /// Changes of limits and breakers.
-    pub flow: Vec<FlowEvent>,
-}
-
-impl Finished {
-    fn of(outcome: Outcome, flow: Vec<FlowEvent>) -> Self {
-        Self {
-            outcome,
-            burial: None,
-            flow,
-        }
     }
 }
 

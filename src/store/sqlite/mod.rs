@@ -61,12 +61,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use connect::sqlite_version;
-pub use finish::Finished;
 pub use migrate::VERSION as SCHEMA_VERSION;
 pub use open::is_begun;
-pub use prune::{Pruned, Pruning};
 pub use watch::Watch;
-pub use writer::{Body, Tx};
+pub use writer::Tx;
 
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;

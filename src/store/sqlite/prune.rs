@@ -4,7 +4,6 @@
 //! first, and the caller removes the log files after COMMIT: an interrupted prune leaves files without a run, never the reverse.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rusqlite::{OptionalExtension, named_params, params};
 
@@ -12,64 +11,9 @@ use super::enqueue::dedup_hash;
 use super::first_runs::FirstRun;
 use super::writer::Tx;
 use crate::error::Result;
+use crate::records::{Phase, Pruned, Pruning};
 use crate::run::RunId;
 use crate::store::PruneRule;
-
-/// Longest duration of a slice, during which other writers wait.
-const SLICE_TIME: Duration = Duration::from_millis(10);
-
-/// Position of a prune. Begin with `default()`, and pass each slice the position that the previous slice returned.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pruning(Phase);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
-    /// Id of the last checked run.
-    Runs(i64),
-    /// Key of the last checked row of `first_run`.
-    FirstRuns(FirstRun),
-    /// The last checked dedup key.
-    Dedup(i64, String, String),
-    /// The last checked request id.
-    Requests(String),
-    /// The last checked row of periods.
-    Periods(i64),
-}
-
-impl Pruning {
-    /// Number of rows of the next slice, after one of `page` rows that took this long, so that it holds the write lock for 10 ms.
-    pub fn next_page(page: i64, took: Duration) -> i64 {
-        let next = if took > SLICE_TIME {
-            page / 2
-        } else {
-            page * 2
-        };
-        next.clamp(20, 20_000)
-    }
-}
-
-impl Phase {
-    fn dedup() -> Self {
-        Self::Dedup(i64::MIN, String::new(), String::new())
-    }
-}
-
-impl Default for Phase {
-    fn default() -> Self {
-        Phase::Runs(0)
-    }
-}
-
-/// What a slice removed.
-#[derive(Debug)]
-pub struct Pruned {
-    /// The removed runs, whose log files the caller must remove after COMMIT.
-    pub runs: Vec<RunId>,
-    /// The idempotency key of each of them, which is part of the names of their checkpoints.
-    pub keys: Vec<[u8; 16]>,
-    /// Position of the next slice; `None` at the end.
-    pub next: Option<Pruning>,
-}
 
 /// A removed run and its idempotency key.
 type Gone = (RunId, [u8; 16]);

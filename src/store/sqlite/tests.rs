@@ -1,5 +1,6 @@
 //! What only SQL can do or see: rows that nobody here wrote, plans of statements, and what is left in the tables.
 
+mod orders;
 mod plans;
 mod tables;
 mod unusable;

@@ -1,7 +1,7 @@
-//! The only way to write: the write lock, BEGIN IMMEDIATE, a savepoint for each body, COMMIT, then the answers.
+//! The only way to write: the write lock, BEGIN IMMEDIATE, a savepoint for each write, COMMIT, then the answers.
 //!
-//! Rule: no answer before COMMIT has returned and the file is still the one at its path. After each body the connection must still
-//! be inside the transaction, else no further body runs and nothing counts as stored.
+//! Rule: no answer before COMMIT has returned and the file is still the one at its path. After each write the connection must still
+//! be inside the transaction, else no further write is performed and nothing counts as stored.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,9 +16,6 @@ use super::lock::WriteTurn;
 use super::log::sync_log_name;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
-
-/// One unit of work inside a transaction: stored completely or not at all.
-pub type Body<'a> = Box<dyn FnOnce(&mut Tx<'_>) -> Result<()> + 'a>;
 
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
@@ -152,45 +149,44 @@ impl Store {
     /// Those of `body`; [`Kind::TryAgain`] if the store was busy; [`Kind::Unknown`] if COMMIT failed in a way that may have stored
     /// it; [`Kind::Io`] for other errors of the disk.
     pub fn write<T>(&mut self, body: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut value = None;
-        let mut answers = self.write_group(vec![Box::new(|tx: &mut Tx<'_>| {
-            value = Some(body(tx)?);
-            Ok(())
-        })]);
+        let mut answers = self.write_group(vec![body], |tx, body| body(tx));
         let answer = answers.pop();
         match answer.unwrap_or_else(|| Err(bug("a transaction gave no answer"))) {
             Err(error) if is_damaged(&error) && error.kind == Kind::Io => {
                 self.ensure_recoverable(&error)?;
-                return Err(unreadable());
+                Err(unreadable())
             }
-            answer => answer?,
+            answer => answer,
         }
-        value.ok_or_else(|| bug("a transaction gave no value"))
     }
 
-    /// Runs all bodies in one transaction. Returns their answers in order; they are durable once this returns.
-    #[doc(hidden)]
-    pub fn write_group(&mut self, bodies: Vec<Body<'_>>) -> Vec<Result<()>> {
-        let mut answers = Vec::with_capacity(bodies.len());
-        let n = bodies.len();
-        let result = catch_unwind(AssertUnwindSafe(|| self.try_group(bodies, &mut answers)));
+    /// Performs writes in one transaction, each in its own savepoint. Returns their answers in order; they are durable once this
+    /// returns.
+    pub(in crate::store) fn write_group<W, A>(
+        &mut self,
+        writes: Vec<W>,
+        perform: impl FnMut(&mut Tx<'_>, W) -> Result<A>,
+    ) -> Vec<Result<A>> {
+        let n = writes.len();
+        let mut answers = Vec::with_capacity(n);
+        let try_group = || self.try_group(writes, perform, &mut answers);
+        let result = catch_unwind(AssertUnwindSafe(try_group));
         let result = result.unwrap_or_else(|_| {
             self.drop_connection();
             Err(bug(
                 "the store panicked; it is unknown whether it was stored",
             ))
         });
-        match result {
-            Ok(()) => answers,
-            // A body that failed by itself keeps its error; the others get that of the transaction.
-            Err(error) => {
-                answers.resize_with(n, || Ok(()));
-                answers
-                    .into_iter()
-                    .map(|answer| answer.and_then(|()| Err(error.clone())))
-                    .collect()
-            }
-        }
+        let Err(error) = result else {
+            return answers;
+        };
+        // A write that failed by itself keeps its error; the others get that of the transaction.
+        let mut answers: Vec<Result<A>> = answers
+            .into_iter()
+            .map(|answer| answer.and_then(|_| Err(error.clone())))
+            .collect();
+        answers.resize_with(n, || Err(error.clone()));
+        answers
     }
 
     /// Waits for the write lock; `None` for a store in memory.
@@ -202,7 +198,12 @@ impl Store {
         WriteTurn::take(path, self.busy_wait).map(Some)
     }
 
-    fn try_group(&mut self, bodies: Vec<Body<'_>>, answers: &mut Vec<Result<()>>) -> Result<()> {
+    fn try_group<W, A>(
+        &mut self,
+        writes: Vec<W>,
+        perform: impl FnMut(&mut Tx<'_>, W) -> Result<A>,
+        answers: &mut Vec<Result<A>>,
+    ) -> Result<()> {
         let turn = self.take_turn()?;
         self.check_identity()?;
         let conn = self.connection()?;
@@ -212,7 +213,7 @@ impl Store {
             Some(_) => sync_log_name(&self.files),
             None => Ok(()),
         }
-        .and_then(|()| run_bodies(conn, &self.rules, bodies, answers));
+        .and_then(|()| perform_each(conn, &self.rules, writes, perform, answers));
         if let Err(error) = result {
             if !conn.is_autocommit() {
                 drop(conn.execute_batch("ROLLBACK"));
@@ -251,47 +252,48 @@ impl Store {
     }
 }
 
-fn run_bodies(
+fn perform_each<W, A>(
     conn: &Connection,
     known_rules: &RefCell<KnownRules>,
-    bodies: Vec<Body<'_>>,
-    answers: &mut Vec<Result<()>>,
+    writes: Vec<W>,
+    mut perform: impl FnMut(&mut Tx<'_>, W) -> Result<A>,
+    answers: &mut Vec<Result<A>>,
 ) -> Result<()> {
     super::connect::check_version(conn)?;
-    let single = bodies.len() == 1;
+    let single = writes.len() == 1;
     let mut tx = Tx {
         conn,
         known_rules,
         depth: BTreeMap::new(),
     };
-    for body in bodies {
+    for write in writes {
         let depth_before = tx.depth.clone();
         if !single {
-            conn.prepare_cached("SAVEPOINT body")?.execute([])?;
+            conn.prepare_cached("SAVEPOINT one")?.execute([])?;
         }
-        let result = catch_unwind(AssertUnwindSafe(|| body(&mut tx)))
+        let answer = catch_unwind(AssertUnwindSafe(|| perform(&mut tx, write)))
             .unwrap_or_else(|_| Err(bug("a write panicked; it was not stored")));
         // Some errors (FULL, IOERR) end the whole transaction; a further savepoint would then be a transaction of its own.
         if conn.is_autocommit() {
-            return Err(result
+            return Err(answer
                 .err()
                 .unwrap_or_else(|| bug("the transaction ended early")));
         }
-        match result {
-            Ok(()) if single => {}
-            Ok(()) => {
-                conn.prepare_cached("RELEASE body")?.execute([])?;
+        match answer {
+            Ok(_) if single => {}
+            Ok(_) => {
+                conn.prepare_cached("RELEASE one")?.execute([])?;
             }
             Err(error) if single => return Err(error),
-            Err(error) => {
-                conn.execute_batch("ROLLBACK TO body; RELEASE body")?;
+            Err(_) => {
+                conn.execute_batch("ROLLBACK TO one; RELEASE one")?;
                 known_rules.borrow_mut().forget();
                 tx.depth = depth_before;
-                answers.push(Err(error));
+                answers.push(answer);
                 continue;
             }
         }
-        answers.push(Ok(()));
+        answers.push(answer);
         fail_point::reach("in_transaction");
     }
     tx.write_depth()
@@ -318,12 +320,10 @@ mod tests {
         options.open().unwrap().store
     }
 
-    fn pause(job: &'static str) -> Body<'static> {
-        Box::new(move |tx| {
-            let sql = "INSERT INTO pause (job, paused_ms, paused_by) VALUES (?1, 0, 'test')";
-            tx.conn.execute(sql, [job])?;
-            Ok(())
-        })
+    fn pause(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+        let sql = "INSERT INTO pause (job, paused_ms, paused_by) VALUES (?1, 0, 'test')";
+        tx.conn.execute(sql, [job])?;
+        Ok(())
     }
 
     fn paused(store: &Store) -> Vec<String> {
@@ -336,17 +336,21 @@ mod tests {
     fn one_failure_in_a_group_costs_the_others_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
-        let refused: Body<'_> = Box::new(|tx| {
-            pause("half")(tx)?;
-            Err(Error::new(Kind::Refused, "no"))
+        let answers = store.write_group(vec!["a", "half", "b", "a", "panics"], |tx, job| {
+            pause(tx, job)?;
+            match job {
+                "half" => Err(Error::new(Kind::Refused, "no")),
+                "panics" => panic!("a defect"),
+                job => Ok(job),
+            }
         });
-        let answers = store.write_group(vec![pause("a"), refused, pause("b"), pause("a")]);
-        let kinds: Vec<Option<Kind>> = answers
-            .iter()
-            .map(|answer| answer.as_ref().err().map(|error| error.kind))
-            .collect();
-        // The last breaks the primary key.
-        assert_eq!(kinds, [None, Some(Kind::Refused), None, Some(Kind::Bug)]);
+        let kinds = answers.into_iter().map(|it| it.map_err(|error| error.kind));
+        // The second `a` breaks the primary key.
+        let (refused, bug) = (Err(Kind::Refused), Err(Kind::Bug));
+        assert_eq!(
+            kinds.collect::<Vec<_>>(),
+            [Ok("a"), refused, Ok("b"), bug, bug]
+        );
         assert_eq!(paused(&store), ["a", "b"]);
     }
 
@@ -354,12 +358,15 @@ mod tests {
     fn after_a_rollback_inside_a_group_nothing_is_stored_and_nothing_is_acknowledged() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
-        // What SQLite itself does on FULL, IOERR and NOMEM.
-        let rolls_back: Body<'_> = Box::new(|tx| Ok(tx.conn.execute_batch("ROLLBACK")?));
-        let answers = store.write_group(vec![pause("a"), rolls_back, pause("b")]);
+        let answers = store.write_group(vec!["a", "rolls back", "b"], |tx, job| match job {
+            // What SQLite itself does on FULL, IOERR and NOMEM.
+            "rolls back" => Ok(tx.conn.execute_batch("ROLLBACK")?),
+            job => pause(tx, job),
+        });
+        assert_eq!(answers.len(), 3);
         assert!(answers.iter().all(Result::is_err));
         assert_eq!(paused(&store), [""; 0]);
-        assert!(store.write_group(vec![pause("c")])[0].is_ok());
+        store.write(|tx| pause(tx, "c")).unwrap();
         assert_eq!(paused(&store), ["c"]);
     }
 
@@ -370,7 +377,7 @@ mod tests {
         let mut store = store(&dir);
         let error = store.write::<()>(|_| panic!("a defect")).unwrap_err();
         assert_eq!(error.kind, Kind::Bug);
-        store.write(|tx| pause("a")(tx)).unwrap();
+        store.write(|tx| pause(tx, "a")).unwrap();
         assert_eq!(paused(&store), ["a"]);
     }
 
@@ -378,16 +385,16 @@ mod tests {
     fn after_an_error_of_the_disk_the_store_is_read_and_written_as_before() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
-        store.write(|tx| pause("a")(tx)).unwrap();
+        store.write(|tx| pause(tx, "a")).unwrap();
         for job in ["b", "c"] {
             let failed = store.write::<()>(|tx| {
-                pause(job)(tx)?;
+                pause(tx, job)?;
                 Err(Error::new(Kind::Io, "the disk failed"))
             });
             assert_eq!(failed.unwrap_err().kind, Kind::Io);
             assert_eq!(paused(&store), ["a"]);
         }
-        store.write(|tx| pause("b")(tx)).unwrap();
+        store.write(|tx| pause(tx, "b")).unwrap();
         assert_eq!(paused(&store), ["a", "b"]);
     }
 
@@ -400,7 +407,7 @@ mod tests {
             .unwrap()
             .pragma_update(None, "user_version", 99)
             .unwrap();
-        let error = store.write(|tx| pause("a")(tx)).unwrap_err();
+        let error = store.write(|tx| pause(tx, "a")).unwrap_err();
         assert_eq!(error.kind, Kind::TryAgain);
         assert_eq!(paused(&store), [""; 0]);
     }

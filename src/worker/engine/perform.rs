@@ -1,13 +1,12 @@
 //! Performs the machine's actions.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Engine;
-use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::process::{spawn, wrapper};
-use crate::store::{Claimed, Entry};
-use crate::worker::batch::{Batch, Done};
+use crate::store::Claimed;
+use crate::worker::batch::Batch;
 use crate::worker::machine::{Action, Event, Now};
 use crate::worker::prepared::Prepared;
 use crate::worker::reader::Question;
@@ -15,7 +14,7 @@ use crate::worker::reader::Question;
 impl Engine {
     pub(super) fn perform(&mut self, action: Action, now: Now) {
         match action {
-            Action::Submit(batch) => self.submit(&batch),
+            Action::Submit(batch) => self.submit(batch),
             Action::Offer(runs) => self.offer(runs, false, now),
             Action::OfferAlone(runs) => self.offer(runs, true, now),
             Action::Noted(fences) => self.shared.pool.note(&fences),
@@ -50,11 +49,9 @@ impl Engine {
                 if let Some(housekeeper) = &self.housekeeper {
                     housekeeper.set_busy(busy);
                 }
-                for ended in self
-                    .stuck
-                    .extract_if(.., |it| it.stuck_processes_are_gone())
-                {
-                    self.machine.on_event(Event::Ended(ended), now);
+                for ended in self.shared.stuck.take_gone() {
+                    // After all that its slot said of it.
+                    self.shared.inbox.push(Event::Ended(ended));
                 }
             }
             Action::NotifyReloading => self.notifier.reloading(),
@@ -65,20 +62,6 @@ impl Engine {
             Action::NotifyStop => self.notifier.stopping(self.machine.stop(), now),
             Action::Log(note) => note.log(),
         }
-    }
-
-    /// Passes an event of a thread on to the machine. A stuck attempt is held back until [`Action::Tick`] finds its processes gone.
-    pub(super) fn on_event(&mut self, event: Event, now: Now) {
-        let Event::Ended(ended) = event else {
-            return self.machine.on_event(event, now);
-        };
-        let Some(stuck) = &ended.stuck else {
-            return self.machine.on_event(Event::Ended(ended), now);
-        };
-        let (run, fence, pids) = (ended.claimed.run, ended.claimed.fence, stuck.pids());
-        self.machine
-            .on_event(Event::Stuck { run, fence, pids }, now);
-        self.stuck.push(ended);
     }
 
     fn offer(&mut self, runs: Vec<Claimed>, alone: bool, now: Now) {
@@ -122,39 +105,12 @@ impl Engine {
         }
     }
 
-    fn submit(&self, batch: &Arc<Batch>) {
-        let n = batch.writes.len();
-        let answers = Arc::new(Mutex::new(Vec::with_capacity(n)));
-        let entries = (0..n).map(|index| self.entry(batch, index, &answers));
-        self.ledger.submit(entries.collect());
-    }
-
-    /// One write of a batch. Writes are answered in order; the last sends all answers to the main loop.
-    fn entry(&self, batch: &Arc<Batch>, index: usize, answers: &Answers) -> Entry {
-        let (batch, answers) = (Arc::clone(batch), Arc::clone(answers));
-        let (turns, shared) = (Arc::clone(&self.turns), Arc::clone(&self.shared));
-        let n = batch.writes.len();
-        let value = Arc::new(Mutex::new(None));
-        let place = Arc::clone(&value);
-        Entry {
-            body: Box::new(move |tx| {
-                let done = batch.writes[index].perform(tx, &batch, &turns, clock::wall_ms())?;
-                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-                Ok(())
-            }),
-            done: Box::new(move |result| {
-                let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let no_value = || Error::new(Kind::Bug, "a write gave no answer");
-                let answer = result.and_then(|()| value.ok_or_else(no_value));
-                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-                answers.push(answer);
-                if answers.len() == n {
-                    let answers = std::mem::take(&mut *answers);
-                    shared.inbox.push(Event::Answered(answers));
-                }
-            }),
-        }
+    fn submit(&self, batch: Arc<Batch>) {
+        let (orders, shared) = (batch.orders(), Arc::clone(&self.shared));
+        self.ledger.submit(
+            orders,
+            move |tx, answer, now_ms| batch.follow_up(tx, answer, now_ms),
+            move |answers| shared.inbox.push(Event::Answered(answers)),
+        );
     }
 }
-
-type Answers = Arc<Mutex<Vec<Result<Done>>>>;

@@ -21,9 +21,8 @@ use crate::process::signals::SignalPipe;
 use crate::process::{descriptors, spawn};
 use crate::recovery::refuse_foreign;
 use crate::run::{RunId, WorkerId};
-use crate::store::{Ledger, NO_QUEUES, Opened, ServedQueue, Settings, Store};
+use crate::store::{Ledger, NO_QUEUES, Only, Opened, ServedQueue, Settings, Store};
 use crate::worker::alone::Starter;
-use crate::worker::batch::Only;
 use crate::worker::housekeeper::Housekeeper;
 use crate::worker::identity::Identity;
 use crate::worker::inbox::Inbox;
@@ -31,6 +30,7 @@ use crate::worker::machine::{Machine, Now, Setup};
 use crate::worker::pool::Pool;
 use crate::worker::reader::Reader;
 use crate::worker::slot::{Shared, Slot};
+use crate::worker::stuck::StuckAttempts;
 use crate::worker::{Options, Reload};
 
 impl Engine {
@@ -51,6 +51,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             pool: Pool::new(options.slots as usize).map_err(|error| failed(&error))?,
             inbox: Inbox::new().map_err(|error| failed(&error))?,
+            stuck: StuckAttempts::default(),
             marks: StartMarks::create(local.marks_path(worker)).map_err(|error| failed(&error))?,
             local,
             uuid: store.uuid().to_owned(),
@@ -74,7 +75,7 @@ impl Engine {
         let reader = options.open.open()?.store;
         let lock = identity.lock.held_file()?;
         let reader = Reader::start(reader, worker, lock, Arc::clone(&shared))?;
-        let ledger = Arc::new(Ledger::start(store)?);
+        let ledger = Arc::new(Ledger::start(store, clock::wall_ms)?);
         let start_housekeeper = || {
             Housekeeper::start(
                 &options.open,
@@ -103,7 +104,6 @@ impl Engine {
             identity,
             shared,
             ledger,
-            turns: Arc::default(),
             reader,
             housekeeper,
             reload,
@@ -113,7 +113,6 @@ impl Engine {
             prepared: HashMap::new(),
             notifier,
             serves_one: only.is_some(),
-            stuck: Vec::new(),
         };
         if only.is_none() {
             engine.log_start();

@@ -6,10 +6,11 @@ use super::durations::Durations;
 use super::{Action, Machine, Note, Now, Stop, View};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind};
-use crate::records::{PassedOver, ServedQueue};
+use crate::records::{
+    ClaimAnswer, ClaimOrder, EndedAttempt, ForegroundRun, Only, PassedOver, RunLocation,
+    ServedQueue,
+};
 use crate::run::{Fence, RunId};
-use crate::worker::batch::{ClaimAnswer, ClaimOrder, ForegroundRun, Only, RunLocation};
-use crate::worker::ended::EndedAttempt;
 
 /// After this many consecutive claims that fail with an internal error the worker ends.
 const REFUSED_MAX: u32 = 5;

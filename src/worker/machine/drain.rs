@@ -1,8 +1,7 @@
 //! When a worker ends: after a stop, after its number of attempts, or when it drains and nothing is left to wait for.
 
-use super::{Action, Machine, Remaining, Stop};
+use super::{Action, Drain, Machine, Remaining, Stop};
 use crate::error::Result;
-use crate::worker::Drain;
 
 /// How far the question is what is left.
 #[derive(Debug)]

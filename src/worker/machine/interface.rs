@@ -8,11 +8,9 @@ use super::{Note, WaitingRuns};
 use crate::attempt::{Shortage, StopCommand};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::records::{Claimed, ServedQueue, Start};
+use crate::records::{Answer, Claimed, EndedAttempt, Only, ServedQueue, Start, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
-use crate::worker::Drain;
-use crate::worker::batch::{Batch, Done, Only};
-use crate::worker::ended::EndedAttempt;
+use crate::worker::batch::Batch;
 
 /// The clocks, read once for each turn of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +44,7 @@ pub enum Event {
     /// An attempt has ended.
     Ended(Box<EndedAttempt>),
     /// The results of the batch under way, one for each write.
-    Answered(Vec<Result<Done>>),
+    Answered(Vec<Result<Answer>>),
     /// The answer to [`Action::TakeBack`]: the runs taken back from the queue of the slots.
     TakenBack(Vec<(RunId, Fence)>),
     /// An attempt has ended and its processes survived SIGKILL: its run stays claimed until [`Event::Ended`] comes.
@@ -199,4 +197,28 @@ pub struct Setup {
     pub only: Option<Only>,
     /// How long a stopping worker lets its attempts continue; replaced by the value of each newly loaded catalogue.
     pub stop_after: Duration,
+}
+
+/// When a worker started with `--drain` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// When its slots are empty and nothing can be claimed now.
+    Now,
+    /// When no waiting run will become claimable without an operator.
+    All,
+}
+
+/// How a worker ended.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// The run that `jobctl run` enqueued.
+    pub foreground: Option<RunId>,
+    /// An attempt could not start because the host lacked something.
+    pub lacks: bool,
+    /// Whether a signal ended it.
+    pub interrupted: bool,
+    /// Runs that were still waiting when `--drain` ended the worker.
+    pub left: Vec<Waiting>,
 }

@@ -25,15 +25,13 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::records::{ServedQueue, Waiting};
+use crate::records::{EndedAttempt, Only, ServedQueue, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
 
-use super::Summary;
-use super::batch::Only;
-use super::ended::EndedAttempt;
-
-pub use interface::{Action, AloneEnd, Event, Now, Remaining, Setup, TakeBack, View};
-pub use note::Note;
+pub use interface::{
+    Action, AloneEnd, Drain, Event, Now, Remaining, Setup, Summary, TakeBack, View,
+};
+pub use note::{Note, Written};
 pub use stages::Stop;
 pub use status::{NOTHING_RUNS, longest_grace, stop_end};
 

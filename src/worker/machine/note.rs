@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::Stop;
 use crate::error::Error;
+use crate::flow::FlowEvent;
+use crate::policy::{Judged, Verdict};
+use crate::records::{EndedAttempt, Outcome};
 use crate::run::{RunId, WorkerId};
-use crate::worker::ended::{EndedAttempt, Written};
 
 /// One thing to log.
 #[derive(Debug)]
@@ -68,4 +70,15 @@ pub enum Note {
     RulesSaved,
     /// The catalogue cannot be loaded; the old one stays in use.
     Refused(Error),
+}
+
+/// What was stored about the end of an attempt.
+#[derive(Debug)]
+pub struct Written {
+    /// The state of the run afterwards.
+    pub outcome: Outcome,
+    /// The class and the verdict; `None` if the claim was given back.
+    pub meaning: Option<(Judged, Verdict)>,
+    /// Changes of limits and breakers.
+    pub flow: Vec<FlowEvent>,
 }

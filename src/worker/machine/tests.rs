@@ -8,10 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::attempt::{Ending, Report, Said};
 use crate::error::Kind;
-use crate::records::{Claimed, Claims, Labels, Outcome};
+use crate::records::{self, ClaimAnswer, Claimed, Claims, Finished, Labels, Outcome};
 use crate::run::{Guarantee, State, Trigger};
-use crate::worker::batch::{Batch, ClaimAnswer, Done, Write};
-use crate::worker::ended::Written;
+use crate::worker::batch::{Batch, Write};
 use crate::worker::pool::Line;
 
 /// The state of a claim in the store.
@@ -94,6 +93,8 @@ const EVENTS: &[&str] = &[
 ];
 
 const SLOTS: usize = 2;
+
+const DONE: records::Answer = records::Answer::Done { more: false };
 
 struct World {
     machine: Machine,
@@ -338,7 +339,6 @@ impl World {
             report,
             started: true,
             shortage: None,
-            stuck: None,
             unit: 0.0,
         });
         if self.stuck {
@@ -379,7 +379,7 @@ impl World {
         self.event(Event::Answered(answers));
     }
 
-    fn store(&mut self, write: &Write) -> Done {
+    fn store(&mut self, write: &Write) -> records::Answer {
         match write {
             Write::End { ended, reserve, .. } => {
                 self.reserved |= *reserve;
@@ -390,14 +390,19 @@ impl World {
                     "an end of what was given back"
                 );
                 self.fates.insert(fence, Fate::Ended);
-                Done::Ended(Written::of(Outcome::Moved(State::Succeeded)))
+                let (judged, verdict) = ended.decide(self.now.wall_ms);
+                records::Answer::Finished {
+                    finished: Finished::of(Outcome::Moved(State::Succeeded), Vec::new()),
+                    judged,
+                    verdict,
+                }
             }
             Write::Return { fence, .. } => {
                 if self.fates[&fence.0] == Fate::HandedOver {
-                    return Done::Returned(Outcome::Fenced);
+                    return records::Answer::Unclaimed(Outcome::Fenced);
                 }
                 self.give_back(fence.0);
-                Done::Returned(Outcome::Moved(State::Waiting))
+                records::Answer::Unclaimed(Outcome::Moved(State::Waiting))
             }
             Write::GiveBackUnknown { known, .. } => {
                 let ours: Vec<i64> = self.fates.keys().copied().collect();
@@ -406,7 +411,7 @@ impl World {
                         self.give_back(fence);
                     }
                 }
-                Done::GaveBack
+                DONE
             }
             Write::Claim(order) => {
                 let n = self.ready.min(order.max);
@@ -420,20 +425,19 @@ impl World {
                     runs: fences.map(|fence| claimed(fence, self.crashes)).collect(),
                     ..Claims::default()
                 };
-                Done::Claimed(Box::new(ClaimAnswer {
+                records::Answer::Claimed(Box::new(ClaimAnswer {
                     claims,
                     ..ClaimAnswer::default()
                 }))
             }
-            Write::Start(_) => Done::Noted,
             Write::Rebase => {
                 self.rebased += 1;
-                Done::Rebased { more: false }
+                DONE
             }
-            Write::Lacks(_) => Done::LacksNoted,
+            Write::Start(_) | Write::Lacks(_) => DONE,
             Write::Rules => {
                 self.rules_saved += 1;
-                Done::RulesSaved
+                DONE
             }
         }
     }

@@ -7,12 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Action, LINGER, Machine, NOTE_AFTER, Note, Now, View};
+use super::{Action, LINGER, Machine, NOTE_AFTER, Note, Now, View, Written};
 use crate::error::{Error, Kind, Result};
-use crate::records::Outcome;
+use crate::records::{Answer, EndedAttempt, Outcome};
 use crate::run::{Fence, RunId, State};
-use crate::worker::batch::{Batch, Done, Write};
-use crate::worker::ended::{EndedAttempt, Written};
+use crate::worker::batch::{Batch, Write};
 
 /// Delay before failed writes are retried.
 const RETRY_WRITE: Duration = Duration::from_millis(500);
@@ -190,7 +189,7 @@ impl Machine {
         if lacking != self.shortages.stored.as_ref() {
             list.push(Write::Lacks(lacking.cloned()));
         }
-        list.extend(claim.map(Write::Claim));
+        list.extend(claim.map(|claim| Write::Claim(Arc::new(claim))));
         let batch = Arc::new(Batch {
             worker: self.worker,
             catalogue: Arc::clone(&self.catalogue),
@@ -205,7 +204,7 @@ impl Machine {
         self.stop == super::Stop::No && self.foreground_run() == Some(run)
     }
 
-    pub(super) fn on_answers(&mut self, answers: Vec<Result<Done>>, now: Now) {
+    pub(super) fn on_answers(&mut self, answers: Vec<Result<Answer>>, now: Now) {
         let Some(batch) = self.writes.under_way.take() else {
             return;
         };
@@ -213,11 +212,11 @@ impl Machine {
         let mut failure = None;
         for (write, answer) in batch.writes.iter().zip(answers) {
             match answer {
-                Ok(done) => {
+                Ok(answer) => {
                     if let Write::Start(start) = write {
                         noted.push(start.fence);
                     } else {
-                        self.on_stored(write, done, now);
+                        self.on_stored(write, answer, now);
                     }
                 }
                 Err(error) => {
@@ -238,25 +237,42 @@ impl Machine {
         }
     }
 
-    fn on_stored(&mut self, write: &Write, done: Done, now: Now) {
-        match (write, done) {
-            (Write::End { ended, .. }, Done::Ended(written)) => self.on_end_stored(ended, written),
-            (Write::Return { fence, .. }, Done::Returned(outcome)) => {
+    fn on_stored(&mut self, write: &Write, answer: Answer, now: Now) {
+        match (write, answer) {
+            (Write::End { ended, .. }, answer) => self.on_end_stored(ended, answer),
+            (Write::Return { fence, .. }, Answer::Unclaimed(outcome)) => {
                 self.on_returned(*fence, outcome, now);
             }
-            (Write::Rebase, Done::Rebased { more }) => self.writes.rebase |= more,
+            (Write::Rebase, Answer::Done { more }) => self.writes.rebase |= more,
             (Write::Rules, _) => self.on_rules_saved(),
             (Write::Lacks(lacking), _) => self.shortages.stored.clone_from(lacking),
             (Write::GiveBackUnknown { .. }, _) => {
                 self.writes.reconcile_refused = 0;
                 self.claiming.should_claim = true;
             }
-            (Write::Claim(_), Done::Claimed(answer)) => self.on_claimed(*answer, now),
+            (Write::Claim(_), Answer::Claimed(answer)) => self.on_claimed(*answer, now),
             _ => {}
         }
     }
 
-    fn on_end_stored(&mut self, ended: &Arc<EndedAttempt>, written: Written) {
+    fn on_end_stored(&mut self, ended: &Arc<EndedAttempt>, answer: Answer) {
+        let written = match answer {
+            Answer::Finished {
+                finished,
+                judged,
+                verdict,
+            } => Written {
+                outcome: finished.outcome,
+                meaning: Some((judged, verdict)),
+                flow: finished.flow,
+            },
+            Answer::Unclaimed(outcome) => Written {
+                outcome,
+                meaning: None,
+                flow: Vec::new(),
+            },
+            Answer::Claimed(_) | Answer::Done { .. } => return,
+        };
         let outcome = written.outcome;
         self.held.remove(&ended.claimed.fence);
         self.actions.push(Action::Forget(ended.claimed.fence));

@@ -8,10 +8,8 @@ use super::*;
 use crate::catalogue::Catalogue;
 use crate::error::Kind;
 use crate::observe::log::Level::{Debug, Info};
-use crate::scheduler::change::Applied;
-use crate::scheduler::open::Opened;
 use crate::scheduler::work::{
-    ApplyResult, Failure, OpenResult, PollResult, RemoveResult, StoreChanges,
+    Applied, ApplyResult, Failure, OpenResult, Opened, PollResult, RemoveResult, StoreChanges,
 };
 
 const MINUTE: i64 = 60_000;

@@ -10,6 +10,7 @@ mod limits;
 mod model;
 mod operate;
 mod order;
+mod orders;
 mod overrides;
 mod pauses;
 mod periods;

@@ -5,7 +5,7 @@ use crate::policy::Verdict;
 use crate::run::{Reason, RunId, Shown};
 use crate::store::{DeadFilter, QueueRow, RunFilter};
 
-fn list(lab: &Lab, change: impl FnOnce(&mut RunFilter)) -> Vec<(i64, Shown)> {
+pub(super) fn list(lab: &Lab, change: impl FnOnce(&mut RunFilter)) -> Vec<(i64, Shown)> {
     let mut filter = RunFilter {
         limit: 100,
         ..RunFilter::default()

@@ -3,24 +3,32 @@
 use super::{Lab, act, new_run};
 use crate::error::{Error, Kind, Result};
 use crate::run::State;
-use crate::store::{Body, SCHEMA_VERSION, Tx};
+use crate::store::{Answer, Order, SCHEMA_VERSION, Turns, Tx};
 
 fn no() -> Error {
     Error::new(Kind::Refused, "no")
 }
 
 #[test]
-fn a_body_that_fails_is_undone_alone() {
+fn an_order_that_fails_is_undone_alone() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
-    let body = |job: &'static str, ends: Result<()>| -> Body<'static> {
-        Box::new(move |tx: &mut Tx<'_>| {
+    let order = |job: &'static str, ends: Result<Answer>| {
+        Order::other(move |tx, now_ms| {
             tx.enqueue(&new_run(job, now_ms), now_ms)?;
             ends
         })
     };
-    let bodies = vec![body("a", Ok(())), body("b", Err(no())), body("c", Ok(()))];
-    let answers = lab.store.write_group(bodies);
+    let done = || Ok(Answer::Done { more: false });
+    let orders = vec![
+        order("a", done()),
+        order("b", Err(no())),
+        order("c", done()),
+    ];
+    let then = &mut |_: &mut Tx<'_>, _, _: &Answer, _| Ok(());
+    let answers = lab
+        .store
+        .perform(orders, &mut Turns::default(), &|| now_ms, then);
     let kinds: Vec<Option<Kind>> = answers
         .into_iter()
         .map(|answer| answer.err().map(|error| error.kind))
