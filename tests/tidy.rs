@@ -51,10 +51,7 @@ const NAMES_COMMANDS: &[&str] = &[
 const LINES_MAX: usize = 450;
 
 /// Longer for a reason.
-const LONG: &[(&str, &str)] = &[(
-    "store/sqlite/claim.rs",
-    "the claim and what it needs to know of lanes",
-)];
+const LONG: &[(&str, &str)] = &[];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -5,12 +5,17 @@
 
 mod claim_in_progress;
 mod coalesce;
+mod ready_runs;
 mod recovery;
 mod reserves;
+mod ring;
 mod turns;
+mod walk;
 
 pub use claim_in_progress::ClaimInProgress;
 pub use coalesce::{CoalesceOutcome, Live, coalesce};
+pub use ready_runs::{Head, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted};
 pub use recovery::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
 pub use reserves::Reserves;
 pub use turns::{Turn, Turns};
+pub use walk::take_runs;

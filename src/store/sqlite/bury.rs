@@ -8,6 +8,7 @@ use super::moves::exactly_one;
 use super::writer::{Depth, Tx};
 use crate::error::Result;
 use crate::run::{Reason, RunId};
+use crate::store::decide::LaneName;
 use crate::store::{Burial, Holder};
 use crate::units::hex;
 
@@ -72,13 +73,14 @@ impl Tx<'_> {
     pub(super) fn bury_unusable(
         &mut self,
         run: RunId,
-        (queue, tenant, job): (&str, &str, &str),
+        lane: LaneName<'_>,
         why: &str,
         now_ms: i64,
     ) -> Result<Burial> {
         const SQL: &str = "
             UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, last_error = ?3, reason = 'permanent'
             WHERE id = ?1 AND state = 'running'";
+        let LaneName { queue, tenant, job } = lane;
         let error = format!("its row in the store is invalid: {why}; it was not started");
         let values = params![run.0, now_ms, error];
         let changed = self.conn.prepare_cached(SQL)?.execute(values)?;

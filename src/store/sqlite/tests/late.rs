@@ -112,7 +112,7 @@ fn a_claimed_reserved_run_does_not_wait_again_when_the_clock_moves() {
 fn waits_to_rebase_after_a_clock_step_are_found_by_one_seek() {
     let lab = Lab::new();
     let conn = lab.store.connection().unwrap();
-    let sql = super::super::claim::REBASE_RELATIVE_DELAYS;
+    let sql = super::super::waiting::REBASE_RELATIVE_DELAYS;
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let rows = statement.query_map(params![0, 0], |row| row.get::<_, String>(3));
     let plan: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
