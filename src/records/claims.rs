@@ -68,8 +68,6 @@ pub struct Claims {
     pub passed: PassedOver,
     /// Runs that could not be used, now dead.
     pub buried: Vec<Burial>,
-    /// The fence of the next claimed run; 0 before the first.
-    pub(crate) fence: i64,
 }
 
 /// Summary of the ready runs that a claim could not take.

@@ -1,5 +1,7 @@
 //! A claim in progress: what it may take, and what it passed over.
 
+use std::ops::Range;
+
 use super::reserves::Reserves;
 use crate::flow::{ClosedReason, Gates, LaneGates};
 use crate::records::{ClaimRequest, Claims};
@@ -21,6 +23,8 @@ pub struct ClaimInProgress<'a> {
     pub may_skip: bool,
     /// Whether any lane was skipped that way.
     pub skipped: bool,
+    /// Fences that were allocated for it and have no run yet.
+    pub fences: Range<i64>,
     /// What it has so far.
     pub claims: Claims,
 }
@@ -40,6 +44,7 @@ impl<'a> ClaimInProgress<'a> {
             changes_ms,
             may_skip: true,
             skipped: false,
+            fences: 0..0,
             claims: Claims::default(),
         }
     }

@@ -189,27 +189,29 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
     /// Takes a run. Returns whether it could be taken.
     fn take(&mut self, wanted: &Wanted<'_>) -> Result<bool> {
         let request = self.claim.request;
-        let claims = &mut self.claim.claims;
-        if claims.fence == 0 {
-            // A fence for each run that may be taken; the rest is never used. Not earlier: a claim without runs must
-            // write nothing, so that it wakes no worker.
-            claims.fence = self.runs.allocate_fences(request.max as i64)?;
+        let fences = &mut self.claim.fences;
+        if fences.is_empty() {
+            // One for each run that may be taken; the rest is never used, and runs that are buried need some more. Not earlier: a claim
+            // without runs must write nothing, so that it wakes no worker.
+            let count = request.max as i64;
+            let first = self.runs.allocate_fences(count)?;
+            *fences = first..first + count;
         }
         let now_ms = self.claim.gates.now_ms();
-        match self.runs.take(wanted, request, claims.fence, now_ms)? {
+        match self.runs.take(wanted, request, fences.start, now_ms)? {
             Taken::Claimed(claimed) => {
-                claims.fence += 1;
-                claims.runs.push(*claimed);
+                fences.next();
+                self.claim.claims.runs.push(*claimed);
                 return Ok(true);
             }
             Taken::Late => {}
             Taken::Buried(burial) => {
-                claims.fence += 1;
-                claims.buried.push(burial);
+                fences.next();
+                self.claim.claims.buried.push(burial);
             }
         }
         // The caller should claim again.
-        claims.full = true;
+        self.claim.claims.full = true;
         Ok(false)
     }
 }
@@ -226,3 +228,6 @@ impl ClaimInProgress<'_> {
         End::Claim
     }
 }
+
+#[cfg(test)]
+mod tests;
