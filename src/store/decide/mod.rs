@@ -5,17 +5,21 @@
 
 mod claim_in_progress;
 mod coalesce;
+mod depth;
 mod ready_runs;
 mod recovery;
 mod reserves;
 mod ring;
+mod room;
 mod turns;
 mod walk;
 
 pub use claim_in_progress::ClaimInProgress;
 pub use coalesce::{CoalesceOutcome, Live, coalesce};
+pub use depth::Depth;
 pub use ready_runs::{Head, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted};
 pub use recovery::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
 pub use reserves::Reserves;
+pub use room::Room;
 pub use turns::{Turn, Turns};
 pub use walk::take_runs;

@@ -5,10 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::leave::Last;
 use super::moves::exactly_one;
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Reason, RunId};
-use crate::store::decide::LaneName;
+use crate::store::decide::{Depth, LaneName};
 use crate::store::{Burial, Holder};
 use crate::units::hex;
 

@@ -6,11 +6,11 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::flow;
 use super::lanes::{self, Lanes};
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
 use crate::store::decide::{
-    ClaimInProgress, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted, take_runs,
+    ClaimInProgress, Depth, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted, take_runs,
 };
 use crate::store::{ClaimRequest, Claimed, Claims, Handover, Turns};
 

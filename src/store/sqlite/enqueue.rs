@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 use super::coalesce::Coalesced;
 use super::first_runs::FirstRuns;
 use super::late_statement::LateStatement;
-use super::room::Room;
 use super::sequence::Tails;
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::catalogue::SequenceOnDead;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Guard;
 use crate::run::{RunId, State};
+use crate::store::decide::Depth;
 use crate::store::{Enqueued, NewRun, PRIORITY_STEP_MS};
 
 /// The row of the dedup table for a key with a window.
@@ -134,14 +134,14 @@ impl Tx<'_> {
         let mut answers: Vec<Enqueued> = Vec::with_capacity(new.len());
         let mut rows = Rows::prepare(self.conn)?;
         let mut tails = Tails::default();
-        let mut room = Room::new(self, guard, now_ms)?;
+        let mut room = self.room(guard, now_ms)?;
         let mut refusal = None;
         for (index, run) in new.iter().enumerate() {
             let answer = match fates.get_mut(index).map(std::mem::take) {
                 None | Some(Fate::New) => match self.look_for(run, now_ms)? {
                     Found::Existing(existing) => existing,
                     Found::New(behind, key) => {
-                        refusal = room.refuse(self, run)?;
+                        refusal = room.refuse(run, |subject| self.depth_of(subject))?;
                         if refusal.is_some() {
                             break;
                         }

@@ -6,12 +6,13 @@ use rusqlite::{OptionalExtension, params};
 
 use super::leave::{Counted, Held, Lane, Last};
 use super::moves::{exactly_one, no_such_move};
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::attempt::{Class, EndingKind, Report};
 use crate::error::Result;
 use crate::flow::{FlowEvent, LimitOutcome};
 use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
+use crate::store::decide::Depth;
 use crate::store::{Burial, Holder, Outcome, Start};
 
 /// Longest pause of a limit by a run that is buried or cancelled, milliseconds.

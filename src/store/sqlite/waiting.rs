@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{RunId, State, WorkerId};
+use crate::store::decide::Depth;
 use crate::store::{Burial, Waiting};
 
 /// Delayed runs that are made ready per transaction.
