@@ -11,6 +11,7 @@ mod recovery;
 mod reserves;
 mod ring;
 mod room;
+mod run_end;
 mod turns;
 mod walk;
 
@@ -21,5 +22,6 @@ pub use ready_runs::{Head, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, W
 pub use recovery::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
 pub use reserves::Reserves;
 pub use room::Room;
+pub use run_end::{EndWrites, RunEnd, StoredFacts, WaitsAgain, end_of_attempt, end_of_lost};
 pub use turns::{Turn, Turns};
 pub use walk::take_runs;

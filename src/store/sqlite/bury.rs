@@ -17,24 +17,25 @@ impl Tx<'_> {
         &self,
         holder: Holder,
         reason: Reason,
-        failure: bool,
+        (failures, crashes): (i64, i64),
         last: Last<'_>,
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
-            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4,
+            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4, crashes = crashes + ?10,
                 ended_ms = max(?5, coalesce(started_ms, ?9)), exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let changed = self.conn.prepare_cached(SQL)?.execute(params![
             holder.run.0,
             holder.fence.0,
             holder.attempt,
-            failure,
+            failures,
             now_ms,
             last.exit_code,
             last.error,
             reason.word(),
-            last.started_ms
+            last.started_ms,
+            crashes
         ])?;
         exactly_one(changed, "bury a run")
     }
