@@ -88,3 +88,78 @@ impl<'g> Room<'g> {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::samples::new_run;
+    use super::*;
+    use crate::flow::{QueueRules, Quota, Rules};
+
+    fn rules() -> Option<Arc<Overridden>> {
+        let mut rules = Rules::default();
+        let queue = QueueRules {
+            max_waiting: Some(5),
+            ..QueueRules::default()
+        };
+        rules.queues.insert("default".to_owned(), queue);
+        rules.tenants.each = Quota {
+            max_waiting: Some(2),
+            ..Quota::default()
+        };
+        Some(Arc::new(Overridden::new(rules, &[], 0)))
+    }
+
+    fn of(tenant: &str) -> NewRun {
+        NewRun {
+            tenant: tenant.to_owned(),
+            ..new_run("job")
+        }
+    }
+
+    #[test]
+    fn a_batch_fills_the_room_that_was_counted_once() {
+        let asked = RefCell::new(Vec::new());
+        let depth_of = |subject: &Subject| {
+            asked.borrow_mut().push(subject.name().to_owned());
+            // One run waits in the queue, and it has no tenant; what runs takes no room.
+            let depths = [Depth::READY, Depth::RUNNING, Depth::RUNNING];
+            let is_queue = matches!(subject, Subject::Queue(_));
+            Ok(Depth::sum(depths[usize::from(!is_queue)..].iter()))
+        };
+        let mut room = Room::new(None, rules(), 0);
+        let mut refused = |tenant: &str| {
+            let refusal = room.refuse(&of(tenant), depth_of).unwrap();
+            refusal.map(|error| error.message)
+        };
+        for (tenant, full) in [
+            ("a", None),
+            ("a", None),
+            ("a", Some("tenant `a` is full: 2 of 2")),
+            ("b", None),
+            ("", None),
+            ("b", Some("queue `default` is full: 5 of 5")),
+            ("", Some("queue `default` is full: 5 of 5")),
+        ] {
+            let refusal = refused(tenant);
+            assert_eq!(refusal.is_some(), full.is_some(), "{refusal:?}");
+            let full = full.unwrap_or_default();
+            assert!(refusal.unwrap_or_default().starts_with(full));
+        }
+        assert_eq!(asked.into_inner(), ["default", "a", "b"]);
+    }
+
+    #[test]
+    fn nothing_is_counted_for_runs_that_are_never_refused() {
+        let depth_of = |subject: &Subject| panic!("{subject:?}");
+        let on_dead = NewRun {
+            trigger: Trigger::OnDead,
+            ..of("a")
+        };
+        let mut room = Room::new(None, rules(), 0);
+        assert!(room.refuse(&on_dead, depth_of).unwrap().is_none());
+        let mut unbounded = Room::new(None, None, 0);
+        assert!(unbounded.refuse(&of("a"), depth_of).unwrap().is_none());
+    }
+}

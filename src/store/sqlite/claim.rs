@@ -10,7 +10,8 @@ use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
 use crate::store::decide::{
-    ClaimInProgress, Depth, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted, take_runs,
+    ClaimInProgress, Depth, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted,
+    apply_terms, invalid_counts, take_runs,
 };
 use crate::store::{ClaimRequest, Claimed, Claims, Handover, Turns};
 
@@ -39,9 +40,6 @@ const TAKE_OVER: &str = concat!(
         AND (deadline_ms IS NULL OR deadline_ms > ?6)",
     claimed_columns!()
 );
-
-/// Bound of valid numbers of attempts and failures.
-const COUNT_MAX: i64 = 1_000_000_000_000;
 
 impl ReadyRuns for Tx<'_> {
     fn lanes<'s>(&'s self, queue: &'s str) -> Result<impl LanesOfQueue + 's> {
@@ -131,10 +129,7 @@ impl Tx<'_> {
         mut claimed: Claimed,
         has_payload: bool,
     ) -> Result<std::result::Result<Claimed, String>> {
-        let counts = [claimed.attempt - 1, claimed.failures, claimed.crashes];
-        if counts.iter().any(|count| !(0..COUNT_MAX).contains(count)) {
-            let [attempts, failures, crashes] = counts;
-            let why = format!("{attempts} attempts, {failures} failures, {crashes} crashes");
+        if let Some(why) = invalid_counts(&claimed) {
             return Ok(Err(why));
         }
         if has_payload {
@@ -155,29 +150,13 @@ impl Tx<'_> {
         let Some((guarantee, attempts)) = (request.terms)(&claimed.job) else {
             return Ok(());
         };
-        let once = [claimed.guarantee, guarantee].contains(&Guarantee::AtMostOnce);
-        // A run that already has that many failures still gets this attempt.
-        let attempts = if once { 1 } else { attempts };
-        let attempts = attempts
-            .max(claimed.failures.saturating_add(1))
-            .min(claimed.max_attempts);
-        let is_stricter =
-            (once && claimed.guarantee != Guarantee::AtMostOnce) || attempts < claimed.max_attempts;
-        if !is_stricter {
+        if !apply_terms(claimed, guarantee, attempts) {
             return Ok(());
         }
-        if once {
-            claimed.guarantee = Guarantee::AtMostOnce;
-        }
-        if once && claimed.started_before {
-            // The slot refuses to start it again; its earlier attempts had other terms.
-            return Ok(());
-        }
-        claimed.max_attempts = attempts;
         self.conn.prepare_cached(SQL)?.execute(params![
             claimed.run.0,
             claimed.guarantee.word(),
-            attempts
+            claimed.max_attempts
         ])?;
         Ok(())
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, named_params, params};
 
-use super::enqueue::dedup_hash;
 use super::first_runs::FirstRun;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::RunId;
 use crate::store::PruneRule;
+use crate::store::decide::dedup_hash;
 
 /// Longest duration of a slice, during which other writers wait.
 const SLICE_TIME: Duration = Duration::from_millis(10);

@@ -9,10 +9,11 @@ use proptest::prelude::*;
 use super::super::ready_runs::{Head, LanesOfQueue, Position};
 use super::super::reserves::Reserves;
 use super::super::ring::{PASSED_OVER_MAX, TENANTS_MAX};
+use super::super::samples;
 use super::*;
 use crate::flow::{ClosedReason, Gates, JobRules, Paused, QueueRules, Rules, Running, TenantRules};
 use crate::records::{Burial, ClaimRequest, Claimed, Claims};
-use crate::run::{Fence, Guarantee, Reason, RunId, Trigger, WorkerId};
+use crate::run::{Fence, Reason, RunId, WorkerId};
 
 /// The runs of a tenant, by job.
 type Jobs = BTreeMap<String, BTreeSet<Position>>;
@@ -161,35 +162,13 @@ impl Memory {
     }
 }
 
-fn claimed(run: RunId, fence: i64, [queue, tenant, job]: [&str; 3]) -> Claimed {
+fn claimed(run: RunId, fence: i64, names: [&str; 3]) -> Claimed {
+    let [queue, tenant, job] = names.map(str::to_owned);
     Claimed {
-        run,
-        fence: Fence(fence),
-        job: job.to_owned(),
-        queue: queue.to_owned(),
-        tenant: tenant.to_owned(),
-        attempt: 1,
-        started_before: false,
-        failures: 0,
-        crashes: 0,
-        max_attempts: 1,
-        max_crashes: 1,
-        guarantee: Guarantee::AtLeastOnce,
-        deadline_ms: None,
-        limited_ms: None,
-        params: None,
-        payload: None,
-        idempotency_key: [0; 16],
-        trigger: Trigger::Manual,
-        parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
-        last_exit_code: None,
-        last_error: None,
-        period: None,
-        previous_success_ms: None,
+        queue,
+        tenant,
+        job,
+        ..samples::claimed(run, Fence(fence))
     }
 }
 

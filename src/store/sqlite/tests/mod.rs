@@ -25,7 +25,8 @@ use super::Store;
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
-use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
+use crate::run::{Reason, RunId, State, WorkerId};
+use crate::store::decide::samples;
 use crate::store::{
     Act, ClaimRequest, Claimed, Create, Holder, NewDedup, NewRun, OpenOptions, Outcome,
     ServedQueue, Turns,
@@ -239,28 +240,8 @@ fn window(key: &str, window_ms: i64) -> NewDedup {
 
 pub(super) fn new_run(job: &str, now_ms: i64) -> NewRun {
     NewRun {
-        job: job.into(),
-        queue: "default".into(),
-        tenant: String::new(),
-        priority: 100,
         due_ms: now_ms,
-        wait_set_ms: None,
-        deadline_ms: None,
-        max_attempts: 3,
-        max_crashes: 3,
-        guarantee: Guarantee::AtLeastOnce,
-        params: None,
-        payload: None,
         idempotency_key: crate::clock::random_bytes(),
-        dedup: None,
-        sequence: None,
-        trigger: Trigger::Manual,
-        parent: None,
-        correlation_id: None,
-        initiator: None,
-        business_key: None,
-        traceparent: None,
-        period: None,
-        after: Vec::new(),
+        ..samples::new_run(job)
     }
 }
