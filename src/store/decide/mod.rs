@@ -33,5 +33,5 @@ pub use room::Room;
 pub use run_end::{EndWrites, RunEnd, StoredFacts, WaitsAgain, end_of_attempt, end_of_lost};
 pub use sequence::{SequencePlace, Tail, Tails};
 pub use terms::{apply_terms, invalid_counts};
-pub use turns::{Turn, Turns};
+pub use turns::Turns;
 pub use walk::take_runs;
