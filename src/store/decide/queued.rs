@@ -33,8 +33,8 @@ mod tests {
     #[test]
     fn a_run_is_ready_if_it_is_due_and_waits_for_no_other() {
         let run = |due_ms, priority| NewRun {
-            due_ms,
             priority,
+            due_ms,
             ..new_run("job")
         };
         let past = Queued::of(&run(10, 2), false, 50);

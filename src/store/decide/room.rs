@@ -60,13 +60,12 @@ impl<'g> Room<'g> {
             of_tenant.map(|max| (Subject::Tenant(run.tenant.clone()), max)),
         ];
         for (subject, max) in bounds.iter().flatten() {
-            let depth = match self.depths.get(subject) {
-                Some(depth) => *depth,
-                None => {
-                    let depth = depth_of(subject)?;
-                    self.depths.insert(subject.clone(), depth);
-                    depth
-                }
+            let depth = if let Some(depth) = self.depths.get(subject) {
+                *depth
+            } else {
+                let depth = depth_of(subject)?;
+                self.depths.insert(subject.clone(), depth);
+                depth
             };
             if depth.waiting_runs() >= *max {
                 let paused = queue.and_then(|queue| queue.paused.as_ref());
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
     use crate::flow::{QueueRules, Quota, Rules};
 
-    fn rules() -> Option<Arc<Overridden>> {
+    fn rules() -> Arc<Overridden> {
         let mut rules = Rules::default();
         let queue = QueueRules {
             max_waiting: Some(5),
@@ -108,7 +107,7 @@ mod tests {
             max_waiting: Some(2),
             ..Quota::default()
         };
-        Some(Arc::new(Overridden::new(rules, &[], 0)))
+        Arc::new(Overridden::new(rules, &[], 0))
     }
 
     fn of(tenant: &str) -> NewRun {
@@ -128,7 +127,7 @@ mod tests {
             let is_queue = matches!(subject, Subject::Queue(_));
             Ok(Depth::sum(depths[usize::from(!is_queue)..].iter()))
         };
-        let mut room = Room::new(None, rules(), 0);
+        let mut room = Room::new(None, Some(rules()), 0);
         let mut refused = |tenant: &str| {
             let refusal = room.refuse(&of(tenant), depth_of).unwrap();
             refusal.map(|error| error.message)
@@ -157,7 +156,7 @@ mod tests {
             trigger: Trigger::OnDead,
             ..of("a")
         };
-        let mut room = Room::new(None, rules(), 0);
+        let mut room = Room::new(None, Some(rules()), 0);
         assert!(room.refuse(&on_dead, depth_of).unwrap().is_none());
         let mut unbounded = Room::new(None, None, 0);
         assert!(unbounded.refuse(&of("a"), depth_of).unwrap().is_none());

@@ -53,9 +53,9 @@ mod tests {
 
     fn with(guarantee: Guarantee, failures: i64, max_attempts: i64) -> Claimed {
         Claimed {
-            guarantee,
             failures,
             max_attempts,
+            guarantee,
             ..claimed(RunId(1), Fence(1))
         }
     }

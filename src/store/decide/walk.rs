@@ -35,31 +35,31 @@ pub fn take_runs(
     let mut queues: Vec<&ServedQueue> = claim.request.queues.iter().collect();
     let rules = claim.gates.rules();
     queues.sort_by_key(|queue| (rules.rank(&queue.name), &queue.name));
-    let mut walk = Claim { runs, claim, turns };
-    walk.queues(&queues)?;
-    if walk.claim.skipped && !walk.claim.claims.full {
+    let mut selection = Selection { runs, claim, turns };
+    selection.take_from_queues(&queues)?;
+    if selection.claim.skipped && !selection.claim.claims.full {
         // The worker has free slots, so it must know when the skipped lanes may open: visit them too.
-        walk.claim.may_skip = false;
-        walk.queues(&queues)?;
+        selection.claim.may_skip = false;
+        selection.take_from_queues(&queues)?;
     }
     Ok(())
 }
 
 /// What all steps of a claim use.
-struct Claim<'s, 'a, R> {
+struct Selection<'s, 'a, R> {
     runs: &'s mut R,
     claim: &'s mut ClaimInProgress<'a>,
     turns: &'s mut Turns,
 }
 
-impl<R: ReadyRuns> Claim<'_, '_, R> {
+impl<R: ReadyRuns> Selection<'_, '_, R> {
     /// Takes runs from the queues in order.
-    fn queues(&mut self, queues: &[&ServedQueue]) -> Result<()> {
+    fn take_from_queues(&mut self, queues: &[&ServedQueue]) -> Result<()> {
         if queues.iter().any(|queue| queue.weight.is_some()) {
-            return self.queues_by_weight(queues);
+            return self.take_by_weight(queues);
         }
         for queue in queues {
-            if self.queue(&queue.name, self.claim.request.max)? == End::Claim {
+            if self.take_from_queue(&queue.name, self.claim.request.max)? == End::Claim {
                 break;
             }
         }
@@ -67,7 +67,7 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
     }
 
     /// Takes runs in rounds: each queue gets as many runs as its weight, and other queues get the unused share.
-    fn queues_by_weight(&mut self, queues: &[&ServedQueue]) -> Result<()> {
+    fn take_by_weight(&mut self, queues: &[&ServedQueue]) -> Result<()> {
         let weight = |queue: &ServedQueue| queue.weight.unwrap_or(1);
         let mut ring: VecDeque<&ServedQueue> = queues.iter().copied().collect();
         let turn = &self.turns.queues;
@@ -80,7 +80,7 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
             let goes_on = turn.name == queue.name && turn.left > 0;
             let share = if goes_on { turn.left } else { weight(queue) };
             let before = self.taken();
-            let end = self.queue(&queue.name, share as usize)?;
+            let end = self.take_from_queue(&queue.name, share as usize)?;
             let turn = &mut self.turns.queues;
             for _ in before..self.claim.claims.runs.len() {
                 turn.take(&queue.name, weight(queue));
@@ -104,13 +104,13 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
     }
 
     /// Takes up to `share` runs from one queue.
-    fn queue(&mut self, queue: &str, share: usize) -> Result<End> {
+    fn take_from_queue(&mut self, queue: &str, share: usize) -> Result<End> {
         let before = self.taken();
         let wanted = share.min(self.claim.request.max - before);
         let mut turn = self.turns.tenants.remove(queue).unwrap_or_default();
         let mut walk = Walk::new(queue, &turn);
         let tenants = walk.tenants(self.runs, self.claim, wanted)?;
-        let mut end = self.tenants(queue, tenants, &mut turn, wanted)?;
+        let mut end = self.take_from_tenants(queue, tenants, &mut turn, wanted)?;
         let took_none = self.taken() == before;
         if end == End::NothingClaimable && walk.is_partial && !took_none {
             // The taken runs closed the lanes of the other tenants that were found; the next claim visits further ones.
@@ -134,7 +134,7 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
     }
 
     /// Takes up to `wanted` runs from these tenants in turn.
-    fn tenants(
+    fn take_from_tenants(
         &mut self,
         queue: &str,
         mut tenants: VecDeque<Tenant>,
@@ -159,7 +159,7 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
             if !self.claim.has_room(queue, &tenant.name, &of_lane.job) {
                 return Ok(self.claim.end_without_room(queue));
             }
-            if !self.take(&wanted_run)? {
+            if !self.take_run(&wanted_run)? {
                 tenant.pass_over(lane);
                 tenants.push_front(tenant);
                 continue;
@@ -187,7 +187,7 @@ impl<R: ReadyRuns> Claim<'_, '_, R> {
     }
 
     /// Takes a run. Returns whether it could be taken.
-    fn take(&mut self, wanted: &Wanted<'_>) -> Result<bool> {
+    fn take_run(&mut self, wanted: &Wanted<'_>) -> Result<bool> {
         let request = self.claim.request;
         let fences = &mut self.claim.fences;
         if fences.is_empty() {

@@ -165,9 +165,9 @@ impl Memory {
 fn claimed(run: RunId, fence: i64, names: [&str; 3]) -> Claimed {
     let [queue, tenant, job] = names.map(str::to_owned);
     Claimed {
+        job,
         queue,
         tenant,
-        job,
         ..samples::claimed(run, Fence(fence))
     }
 }
