@@ -81,6 +81,16 @@ pub struct PassedOver {
     pub opens_ms: Option<i64>,
 }
 
+impl PassedOver {
+    /// Adds what another claim could not take.
+    pub fn add(&mut self, other: Self) {
+        self.gated |= other.gated;
+        self.comes |= other.comes;
+        let opens_ms = [self.opens_ms, other.opens_ms];
+        self.opens_ms = opens_ms.into_iter().flatten().min();
+    }
+}
+
 /// A run that a worker has claimed.
 #[derive(Debug, Clone)]
 pub struct Claimed {

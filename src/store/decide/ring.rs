@@ -41,7 +41,11 @@ impl<'w> Walk<'w> {
             queue,
             begin: turn.name.clone(),
             with_begin: turn.left > 0,
-            end: turn.walked.clone().unwrap_or_else(|| turn.name.clone()),
+            end: turn
+                .walked
+                .as_ref()
+                .map_or(&turn.name, |walked| &walked.begin)
+                .clone(),
             cut: None,
             is_partial: false,
         }

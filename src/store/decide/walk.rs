@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::claim_in_progress::ClaimInProgress;
 use super::ready_runs::{LaneName, ReadyRuns, Taken, Wanted};
 use super::ring::{Tenant, Walk};
-use super::turns::{Turn, Turns};
+use super::turns::{Turn, Turns, Walked};
 use crate::error::Result;
 use crate::records::ServedQueue;
 
@@ -108,6 +108,10 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
         let before = self.taken();
         let wanted = share.min(self.claim.request.max - before);
         let mut turn = self.turns.tenants.remove(queue).unwrap_or_default();
+        if let Some(walked) = &turn.walked {
+            // The worker goes by the last of these answers.
+            self.claim.claims.passed.add(walked.passed);
+        }
         let mut walk = Walk::new(queue, &turn);
         let tenants = walk.tenants(self.runs, self.claim, wanted)?;
         let mut end = self.take_from_tenants(queue, tenants, &mut turn, wanted)?;
@@ -120,7 +124,10 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
         if let (End::NothingClaimable, Some(last)) = (end, walk.cut) {
             // Too many tenants without an open lane: the next claims continue, up to once around the ring.
             if took_none {
-                turn.walked.get_or_insert(walk.end);
+                turn.walked = Some(Walked {
+                    begin: walk.end,
+                    passed: self.claim.claims.passed,
+                });
             }
             turn.name = last;
             turn.left = 0;

@@ -559,3 +559,30 @@ fn a_lane_whose_front_cannot_be_taken_is_left_for_the_other_lanes() {
     assert_eq!(next.len(), 61 - PASSED_OVER_MAX / 2);
     assert_eq!(next.last(), Some(&last));
 }
+
+#[test]
+fn the_last_part_of_a_walk_answers_for_all_of_it() {
+    let mut lab = Lab::new();
+    for (job, until_ms) in [("soon", 700), ("late", 9_000)] {
+        lab.pause(job);
+        lab.paused.get_mut(job).unwrap().until_ms = Some(until_ms);
+    }
+    for n in 0..TENANTS_MAX + 10 {
+        let job = if n < TENANTS_MAX { "soon" } else { "late" };
+        lab.memory.add(["p", &format!("t{n:03}"), job], 1);
+    }
+    let opens_ms = |claims: &Claims| (claims.full, claims.passed.opens_ms);
+    assert_eq!(opens_ms(&lab.claim(2)), (true, Some(700)));
+    assert_eq!(opens_ms(&lab.claim(2)), (false, Some(700)));
+    // Also if the last part found a run.
+    lab.turns = Turns::default();
+    lab.memory.add(["p", "t260", "open"], 1);
+    assert_eq!(opens_ms(&lab.claim(2)), (true, Some(700)));
+    let last = lab.claim(2);
+    assert_eq!((last.runs.len(), opens_ms(&last)), (1, (false, Some(700))));
+    // The next walk begins without what this one passed over.
+    lab.paused.remove("soon");
+    lab.cap_job("soon", 0);
+    while lab.claim(2).full {}
+    assert_eq!(lab.claim(2).passed.opens_ms, Some(9_000));
+}
