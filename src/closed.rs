@@ -48,6 +48,7 @@ fn used_by_tests() {
     let _ = local::Local::unchecked;
     let _ = observe::log::silence;
     let _ = |burial: records::Burial| burial.reason;
+    let _ = (records::samples::new_run, records::samples::claimed);
     let _ = scheduler::Answer::into_failure;
     let _ = (scheduler::Planner::load, scheduler::Planner::accept_clock);
     let _ = |ticked: scheduler::Ticked| ticked.next;

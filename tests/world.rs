@@ -16,8 +16,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jobctl::local::Local;
-use jobctl::records::Labels;
-use jobctl::run::{Guarantee, RunId, Trigger};
+use jobctl::run::RunId;
 use jobctl::store::{Create, Enqueued, NewRun, OpenOptions, Opened, Store};
 
 /// Longest wait for anything; far more than it takes.
@@ -217,26 +216,9 @@ impl World {
 /// A run of `job` in queue `default`, due now, with three attempts.
 pub(crate) fn new_run(job: &str, now_ms: i64) -> NewRun {
     NewRun {
-        job: job.into(),
-        queue: "default".into(),
-        tenant: String::new(),
-        priority: 100,
         due_ms: now_ms,
-        wait_set_ms: None,
-        deadline_ms: None,
-        max_attempts: 3,
-        max_crashes: 3,
-        guarantee: Guarantee::AtLeastOnce,
-        params: None,
-        payload: None,
         idempotency_key: jobctl::clock::random_bytes(),
-        dedup: None,
-        sequence: None,
-        trigger: Trigger::Manual,
-        parent: None,
-        labels: Labels::default(),
-        period: None,
-        after: Vec::new(),
+        ..jobctl::records::samples::new_run(job)
     }
 }
 

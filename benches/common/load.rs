@@ -5,8 +5,7 @@ use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use jobctl::records::Labels;
-use jobctl::run::{Guarantee, Trigger, WorkerId};
+use jobctl::run::WorkerId;
 use jobctl::store::{ClaimRequest, Create, NewRun, OpenOptions, ServedQueue, Store, Turns};
 
 use super::{Program, Times, World};
@@ -23,26 +22,10 @@ pub(crate) fn store(world: &World) -> Store {
 
 pub(crate) fn new_run(job: &str, tenant: &str, due_ms: i64) -> NewRun {
     NewRun {
-        job: job.into(),
-        queue: "default".into(),
         tenant: tenant.into(),
-        priority: 100,
         due_ms,
-        wait_set_ms: None,
-        deadline_ms: None,
-        max_attempts: 3,
-        max_crashes: 3,
-        guarantee: Guarantee::AtLeastOnce,
-        params: None,
-        payload: None,
         idempotency_key: jobctl::clock::random_bytes(),
-        dedup: None,
-        sequence: None,
-        trigger: Trigger::Manual,
-        parent: None,
-        labels: Labels::default(),
-        period: None,
-        after: Vec::new(),
+        ..jobctl::records::samples::new_run(job)
     }
 }
 

@@ -70,8 +70,6 @@ pub struct Claims {
     pub passed: PassedOver,
     /// Runs that could not be used, now dead.
     pub buried: Vec<Burial>,
-    /// The fence of the next claimed run; 0 before the first.
-    pub(crate) fence: i64,
 }
 
 /// Summary of the ready runs that a claim could not take.
@@ -83,6 +81,16 @@ pub struct PassedOver {
     pub comes: bool,
     /// When time alone may allow one of them to start, milliseconds.
     pub opens_ms: Option<i64>,
+}
+
+impl PassedOver {
+    /// Adds what another claim could not take.
+    pub fn add(&mut self, other: Self) {
+        self.gated |= other.gated;
+        self.comes |= other.comes;
+        let opens_ms = [self.opens_ms, other.opens_ms];
+        self.opens_ms = opens_ms.into_iter().flatten().min();
+    }
 }
 
 /// A run that a worker has claimed.

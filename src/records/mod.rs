@@ -10,6 +10,8 @@ mod new_run;
 mod orders;
 mod pruning;
 mod rows;
+#[doc(hidden)]
+pub mod samples;
 mod schedule_rows;
 
 pub use claims::{

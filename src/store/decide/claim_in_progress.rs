@@ -1,5 +1,7 @@
 //! A claim in progress: what it may take, and what it passed over.
 
+use std::ops::Range;
+
 use super::reserves::Reserves;
 use crate::flow::{ClosedReason, Gates, LaneGates};
 use crate::records::{ClaimRequest, Claims};
@@ -21,11 +23,32 @@ pub struct ClaimInProgress<'a> {
     pub may_skip: bool,
     /// Whether any lane was skipped that way.
     pub skipped: bool,
+    /// Fences that were allocated for it and have no run yet.
+    pub fences: Range<i64>,
     /// What it has so far.
     pub claims: Claims,
 }
 
-impl ClaimInProgress<'_> {
+impl<'a> ClaimInProgress<'a> {
+    /// A claim that has nothing so far.
+    pub fn new(
+        request: &'a ClaimRequest<'a>,
+        gates: Gates<'a>,
+        reserves: Reserves<'a>,
+        changes_ms: Option<i64>,
+    ) -> Self {
+        Self {
+            request,
+            gates,
+            reserves,
+            changes_ms,
+            may_skip: true,
+            skipped: false,
+            fences: 0..0,
+            claims: Claims::default(),
+        }
+    }
+
     /// The gates of a lane, if it is open and this worker can run its job; otherwise records when it may open.
     pub fn open(&mut self, queue: &str, tenant: &str, job: &str) -> Option<LaneGates> {
         if !(self.request.knows)(job) {
@@ -115,15 +138,9 @@ mod tests {
             until_ms: Some(700),
         };
         let paused = ["a", "b", "d"].map(|job| (job.to_owned(), paused.clone()));
-        let mut claim = ClaimInProgress {
-            request: &request,
-            gates: Gates::new(rules, &[], BTreeMap::new(), paused.into(), 0),
-            reserves: Reserves::of(&queues, rules, |_| Ok(0)).unwrap(),
-            changes_ms: Some(900),
-            may_skip: true,
-            skipped: false,
-            claims: Claims::default(),
-        };
+        let gates = Gates::new(rules, &[], BTreeMap::new(), paused.into(), 0);
+        let reserves = Reserves::of(&queues, rules, |_| Ok(0)).unwrap();
+        let mut claim = ClaimInProgress::new(&request, gates, reserves, Some(900));
         act(&mut claim)
     }
 

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use crate::records::PassedOver;
+
 /// The present turns, which a worker keeps between claims.
 #[derive(Debug, Default)]
 pub struct Turns {
@@ -20,8 +22,17 @@ pub struct Turn {
     pub name: String,
     /// So many.
     pub left: i64,
-    /// Where a walk began that has found nothing so far; the next walks end there.
-    pub walked: Option<String>,
+    /// The walk that has found nothing so far and that the next claims continue.
+    pub walked: Option<Walked>,
+}
+
+/// The part of a walk around the ring of tenants that earlier claims made.
+#[derive(Debug, Clone)]
+pub struct Walked {
+    /// Where it began, and so where the next claims end it.
+    pub begin: String,
+    /// What these claims could not take.
+    pub passed: PassedOver,
 }
 
 impl Turn {
@@ -44,11 +55,14 @@ mod tests {
     #[test]
     fn a_turn_is_as_many_runs_as_the_weight_and_restarts_with_another_name() {
         let mut turn = Turn {
-            walked: Some("z".to_owned()),
+            walked: Some(Walked {
+                begin: "z".to_owned(),
+                passed: PassedOver::default(),
+            }),
             ..Turn::default()
         };
         assert!(turn.take("a", 2));
-        assert_eq!(turn.walked, None, "a walk that found something");
+        assert!(turn.walked.is_none(), "a walk that found something");
         assert!(!turn.take("a", 2));
         assert!(turn.take("a", 2), "its next turn");
         assert!(!turn.take("b", 1), "what another one left is not saved");

@@ -5,9 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::leave::Last;
 use super::moves::exactly_one;
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Reason, RunId};
+use crate::store::decide::{Depth, LaneName};
 use crate::store::{Burial, Holder};
 use crate::units::hex;
 
@@ -16,24 +17,25 @@ impl Tx<'_> {
         &self,
         holder: Holder,
         reason: Reason,
-        failure: bool,
+        (failures, crashes): (i64, i64),
         last: Last<'_>,
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
-            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4,
+            UPDATE run SET state = 'dead', worker = NULL, attempts = ?3, failures = failures + ?4, crashes = crashes + ?10,
                 ended_ms = max(?5, coalesce(started_ms, ?9)), exit_code = ?6, last_error = ?7, reason = ?8, started_ms = coalesce(started_ms, ?9)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let changed = self.conn.prepare_cached(SQL)?.execute(params![
             holder.run.0,
             holder.fence.0,
             holder.attempt,
-            failure,
+            failures,
             now_ms,
             last.exit_code,
             last.error,
             reason.word(),
-            last.started_ms
+            last.started_ms,
+            crashes
         ])?;
         exactly_one(changed, "bury a run")
     }
@@ -72,13 +74,14 @@ impl Tx<'_> {
     pub(super) fn bury_unusable(
         &mut self,
         run: RunId,
-        (queue, tenant, job): (&str, &str, &str),
+        lane: LaneName<'_>,
         why: &str,
         now_ms: i64,
     ) -> Result<Burial> {
         const SQL: &str = "
             UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = ?2, last_error = ?3, reason = 'permanent'
             WHERE id = ?1 AND state = 'running'";
+        let LaneName { queue, tenant, job } = lane;
         let error = format!("its row in the store is invalid: {why}; it was not started");
         let values = params![run.0, now_ms, error];
         let changed = self.conn.prepare_cached(SQL)?.execute(values)?;

@@ -1,29 +1,20 @@
-//! Transitions of waiting runs by a worker: promote, expire, take, reserve; `lane_walk` selects the runs.
+//! Claims: ready runs become those of a worker; `decide::take_runs` selects them.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::flow;
 use super::labels::{label_columns, labels_of};
-use super::writer::{Depth, Tx};
+use super::lanes::{self, Lanes};
+use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Event, Fence, Guarantee, RunId, State, Trigger, WorkerId};
-use crate::store::{Burial, ClaimRequest, Claimed, Claims, Handover, Waiting};
-
-/// Delayed runs that are made ready per transaction.
-const PROMOTE_MAX: i64 = 1000;
-
-/// Expired runs that are buried per transaction.
-const EXPIRE_MAX: i64 = 100;
-
-/// Restarts relative waits that began later than now. The bound of a hundred years is for rows of other programs: a sum beyond 64
-/// bits would make every attempt fail.
-pub(super) const REBASE_RELATIVE_DELAYS: &str = "
-    UPDATE run SET wait_set_ms = ?1,
-        due_ms = iif(due_ms > ?1, ?1 + min(max(due_ms - wait_set_ms, -3155760000000), 3155760000000), due_ms)
-    WHERE id IN (
-        SELECT id FROM run INDEXED BY run_wait WHERE state = 'waiting' AND wait_set_ms > ?1 LIMIT ?2)";
+use crate::store::decide::{
+    ClaimInProgress, Depth, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted,
+    apply_terms, invalid_counts, take_runs,
+};
+use crate::store::{ClaimRequest, Claimed, Claims, Handover, Turns};
 
 /// The columns of [`claimed_row`].
 macro_rules! claimed_columns {
@@ -53,89 +44,26 @@ const TAKE_OVER: &str = concat!(
     claimed_columns!()
 );
 
-/// Bound of valid numbers of attempts and failures.
-const COUNT_MAX: i64 = 1_000_000_000_000;
-
-/// Result of taking one run.
-pub(super) enum Taken {
-    /// It is running now.
-    Claimed(Box<Claimed>),
-    /// Its deadline has passed; it waits for its burial.
-    Late,
-    /// Its row was invalid.
-    Buried(Burial),
-}
-
-/// A run to be taken.
-pub(super) struct Wanted<'a> {
-    pub(super) run: i64,
-    /// Queue, tenant, job.
-    pub(super) lane: (&'a str, &'a str, &'a str),
-    /// The limits of its job.
-    pub(super) limits: Option<&'a str>,
-}
-
-impl Tx<'_> {
-    /// Makes due runs ready. Returns whether more may be due.
-    pub fn promote(&mut self, now_ms: i64) -> Result<bool> {
-        const SQL: &str = "
-            UPDATE run SET ready = 1, wait_set_ms = NULL
-            WHERE id IN (
-                SELECT id FROM run INDEXED BY run_due
-                WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 AND due_ms <= ?1
-                ORDER BY due_ms LIMIT ?2)
-            RETURNING queue, tenant";
-        let mut statement = self.conn.prepare_cached(SQL)?;
-        let rows: Vec<(String, String)> = statement
-            .query_map([now_ms, PROMOTE_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        for (queue, tenant) in &rows {
-            self.count(queue, tenant, Depth::DELAYED, Depth::READY);
-        }
-        Ok(rows.len() as i64 == PROMOTE_MAX)
+impl ReadyRuns for Tx<'_> {
+    fn lanes<'s>(&'s self, queue: &'s str) -> Result<impl LanesOfQueue + 's> {
+        Lanes::of(self.conn, queue)
     }
 
-    /// To be called after the wall clock stepped back: relative waits that began later than now restart now with their full length,
-    /// including those of limits. Returns whether more may be left.
-    pub fn rebase_relative_delays(&mut self, now_ms: i64) -> Result<bool> {
-        self.rebase_throttles(now_ms)?;
-        let mut statement = self.conn.prepare_cached(REBASE_RELATIVE_DELAYS)?;
-        Ok(statement.execute([now_ms, PROMOTE_MAX])? as i64 == PROMOTE_MAX)
+    fn runs_behind(
+        &self,
+        lane: LaneName<'_>,
+        last: Position,
+        max: usize,
+        found: &mut VecDeque<Position>,
+    ) -> Result<()> {
+        lanes::runs_behind(self.conn, lane, last, max, found)
     }
 
-    /// Buries waiting runs whose deadline has passed.
-    pub fn expire(&mut self, now_ms: i64) -> Result<Vec<Burial>> {
-        const SQL: &str = "
-            SELECT id FROM run INDEXED BY run_deadline
-            WHERE state = 'waiting' AND deadline_ms IS NOT NULL AND deadline_ms <= ?1
-            ORDER BY deadline_ms LIMIT ?2";
-        let runs: Vec<i64> = self
-            .conn
-            .prepare_cached(SQL)?
-            .query_map([now_ms, EXPIRE_MAX], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        runs.into_iter()
-            .map(|run| self.bury_expired(RunId(run), now_ms))
-            .collect()
+    fn allocate_fences(&mut self, count: i64) -> Result<i64> {
+        self.fences(count)
     }
 
-    /// Buries the run that is reserved for this worker, if its deadline has passed.
-    pub fn expire_reserved(
-        &mut self,
-        run: RunId,
-        worker: WorkerId,
-        now_ms: i64,
-    ) -> Result<Option<Burial>> {
-        const SQL: &str = "
-            SELECT 1 FROM run WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND deadline_ms <= ?3";
-        let mut statement = self.conn.prepare_cached(SQL)?;
-        let expired = statement.exists(params![run.0, worker.0, now_ms])?;
-        drop(statement);
-        expired.then(|| self.bury_expired(run, now_ms)).transpose()
-    }
-
-    /// Takes a run, unless its deadline has passed or its row is invalid.
-    pub(super) fn take(
+    fn take(
         &mut self,
         wanted: &Wanted<'_>,
         request: &ClaimRequest<'_>,
@@ -143,7 +71,7 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Taken> {
         debug_assert_eq!(State::Waiting.after(Event::Claim), Some(State::Running));
-        let values = params![wanted.run, request.worker.0, fence, wanted.limits, now_ms];
+        let values = params![wanted.run.0, request.worker.0, fence, wanted.limits, now_ms];
         let row = self
             .conn
             .prepare_cached(TAKE)?
@@ -158,7 +86,7 @@ impl Tx<'_> {
         let mut claimed = match claimed {
             Ok(claimed) => claimed,
             Err(why) => {
-                let burial = self.bury_unusable(RunId(wanted.run), wanted.lane, &why, now_ms)?;
+                let burial = self.bury_unusable(wanted.run, wanted.lane, &why, now_ms)?;
                 return Ok(Taken::Buried(burial));
             }
         };
@@ -171,6 +99,32 @@ impl Tx<'_> {
         );
         Ok(Taken::Claimed(Box::new(claimed)))
     }
+}
+
+impl Tx<'_> {
+    /// Takes up to `max` runs for a worker.
+    pub fn claim(
+        &mut self,
+        request: &ClaimRequest<'_>,
+        turns: &mut Turns,
+        now_ms: i64,
+    ) -> Result<Claims> {
+        if request.max == 0 {
+            return Ok(Claims {
+                full: true,
+                ..Claims::default()
+            });
+        }
+        let rules = self.rules(now_ms)?;
+        let gates = flow::gates(self.conn, &rules.rules, now_ms)?;
+        let reserves = self.reserves(request, &rules.rules)?;
+        let mut claim = ClaimInProgress::new(request, gates, reserves, rules.until_ms);
+        take_runs(self, &mut claim, turns)?;
+        for (subject, throttle) in claim.gates.changed() {
+            self.save_throttle(subject, throttle)?;
+        }
+        Ok(claim.claims)
+    }
 
     /// Completes a claimed run with data of other tables; the inner error says why its row is invalid.
     fn complete(
@@ -178,10 +132,7 @@ impl Tx<'_> {
         mut claimed: Claimed,
         has_payload: bool,
     ) -> Result<std::result::Result<Claimed, String>> {
-        let counts = [claimed.attempt - 1, claimed.failures, claimed.crashes];
-        if counts.iter().any(|count| !(0..COUNT_MAX).contains(count)) {
-            let [attempts, failures, crashes] = counts;
-            let why = format!("{attempts} attempts, {failures} failures, {crashes} crashes");
+        if let Some(why) = invalid_counts(&claimed) {
             return Ok(Err(why));
         }
         if has_payload {
@@ -202,29 +153,13 @@ impl Tx<'_> {
         let Some((guarantee, attempts)) = (request.terms)(&claimed.job) else {
             return Ok(());
         };
-        let once = [claimed.guarantee, guarantee].contains(&Guarantee::AtMostOnce);
-        // A run that already has that many failures still gets this attempt.
-        let attempts = if once { 1 } else { attempts };
-        let attempts = attempts
-            .max(claimed.failures.saturating_add(1))
-            .min(claimed.max_attempts);
-        let is_stricter =
-            (once && claimed.guarantee != Guarantee::AtMostOnce) || attempts < claimed.max_attempts;
-        if !is_stricter {
+        if !apply_terms(claimed, guarantee, attempts) {
             return Ok(());
         }
-        if once {
-            claimed.guarantee = Guarantee::AtMostOnce;
-        }
-        if once && claimed.started_before {
-            // The slot refuses to start it again; its earlier attempts had other terms.
-            return Ok(());
-        }
-        claimed.max_attempts = attempts;
         self.conn.prepare_cached(SQL)?.execute(params![
             claimed.run.0,
             claimed.guarantee.word(),
-            attempts
+            claimed.max_attempts
         ])?;
         Ok(())
     }
@@ -293,8 +228,12 @@ impl Tx<'_> {
         let fence = self.fences(1)?;
         let limits = gates.limits_of_claim(&job);
         let wanted = Wanted {
-            run: run.0,
-            lane: (&queue, &tenant, &job),
+            run,
+            lane: LaneName {
+                queue: &queue,
+                tenant: &tenant,
+                job: &job,
+            },
             limits: limits.as_deref(),
         };
         match self.take(&wanted, request, fence, now_ms)? {
@@ -382,85 +321,4 @@ fn claimed_row(row: &Row<'_>) -> rusqlite::Result<(Claimed, bool)> {
         previous_success_ms: None,
     };
     Ok((claimed, row.get("has_payload")?))
-}
-
-impl super::Store {
-    /// Waiting runs by queue and job: how many, and the earliest due time of those not yet due.
-    pub fn waiting(&self) -> Result<Vec<Waiting>> {
-        const SQL: &str = "
-            SELECT queue, job, count(*), NULL FROM run INDEXED BY run_ready WHERE ready = 1
-            GROUP BY queue, job
-            UNION ALL
-            SELECT queue, job, count(*), NULL FROM run INDEXED BY run_gated
-            WHERE gates > 0 AND state = 'waiting' AND worker IS NULL GROUP BY queue, job
-            UNION ALL
-            SELECT queue, job, count(*), min(due_ms) FROM run INDEXED BY run_due
-            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 GROUP BY queue, job";
-        let mut statement = self.connection()?.prepare_cached(SQL)?;
-        let rows = statement
-            .query_map([], |row| {
-                Ok(Waiting {
-                    queue: row.get(0)?,
-                    job: row.get(1)?,
-                    runs: row.get(2)?,
-                    due_ms: row.get(3)?,
-                })
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(rows)
-    }
-
-    /// State of a run, its due time, and the worker that runs it or for which it is reserved.
-    pub fn run_location(&self, run: RunId) -> Result<Option<RunLocation>> {
-        run_location(self.connection()?, run)
-    }
-
-    /// Names of the paused jobs.
-    pub fn paused_jobs(&self, now_ms: i64) -> Result<HashSet<String>> {
-        let pauses = self.pauses(now_ms)?.into_iter();
-        Ok(pauses.map(|pause| pause.job).collect())
-    }
-}
-
-/// State of a run, its due time in milliseconds, and the worker that runs it or for which it is reserved.
-type RunLocation = (State, i64, Option<WorkerId>);
-
-fn run_location(conn: &Connection, run: RunId) -> Result<Option<RunLocation>> {
-    const SQL: &str = "SELECT state, due_ms, worker FROM run WHERE id = ?1";
-    let row: Option<(String, i64, Option<i64>)> = conn
-        .prepare_cached(SQL)?
-        .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    Ok(row.and_then(|(state, due_ms, worker)| {
-        Some((State::from_word(&state)?, due_ms, worker.map(WorkerId)))
-    }))
-}
-
-impl Tx<'_> {
-    /// As [`super::Store::run_location`], within the transaction.
-    pub fn run_location(&self, run: RunId) -> Result<Option<RunLocation>> {
-        run_location(self.conn, run)
-    }
-
-    /// When the next delayed run becomes due or a waiting one expires, milliseconds. Ready runs do not count: after a claim without
-    /// runs they wait for something other than time.
-    pub fn next_due(&self) -> Result<Option<i64>> {
-        const DUE: &str = "
-            SELECT due_ms FROM run INDEXED BY run_due
-            WHERE state = 'waiting' AND ready = 0 AND worker IS NULL AND gates = 0 ORDER BY due_ms LIMIT 1";
-        const DEADLINE: &str = "
-            SELECT deadline_ms FROM run INDEXED BY run_deadline
-            WHERE state = 'waiting' AND deadline_ms IS NOT NULL ORDER BY deadline_ms LIMIT 1";
-        let due: Option<i64> = self
-            .conn
-            .prepare_cached(DUE)?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        let deadline: Option<i64> = self
-            .conn
-            .prepare_cached(DEADLINE)?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        Ok([due, deadline].into_iter().flatten().min())
-    }
 }

@@ -5,11 +5,11 @@
 use rusqlite::{params, params_from_iter};
 
 use super::labels::{label_columns, label_places, label_values};
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::catalogue::Coalesce;
 use crate::error::Result;
 use crate::run::RunId;
-use crate::store::decide::{CoalesceOutcome, Live, coalesce};
+use crate::store::decide::{CoalesceOutcome, Depth, Live, coalesce};
 use crate::store::{Enqueued, NewRun};
 
 /// What an enqueue does because of runs with its key that have not ended.

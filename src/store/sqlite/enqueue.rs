@@ -1,48 +1,19 @@
 //! Stores new runs, one for each dedup key.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
-use sha2::{Digest, Sha256};
 
 use super::coalesce::Coalesced;
 use super::first_runs::FirstRuns;
 use super::labels::{label_columns, label_places, label_values};
 use super::late_statement::LateStatement;
-use super::room::Room;
-use super::sequence::Tails;
-use super::writer::{Depth, Tx};
+use super::sequence::tail_of;
+use super::writer::Tx;
 use crate::catalogue::SequenceOnDead;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Guard;
 use crate::run::{RunId, State};
-use crate::store::{Enqueued, NewRun, PRIORITY_STEP_MS};
-
-/// The row of the dedup table for a key with a window.
-struct DedupKey<'a> {
-    hash: i64,
-    job: &'a str,
-    key: &'a str,
-    window_ms: i64,
-    /// Place in the batch.
-    index: usize,
-}
-
-impl DedupKey<'_> {
-    fn is(&self, other: &DedupKey<'_>) -> bool {
-        (self.hash, self.job, self.key) == (other.hash, other.job, other.key)
-    }
-}
-
-/// Result of the lookup by dedup window for a run of a batch.
-#[derive(Default)]
-enum Fate {
-    /// It is new.
-    #[default]
-    New,
-    /// It duplicates a stored run.
-    Existing(Enqueued),
-    /// It duplicates the run with this index in the batch.
-    Twin(usize),
-}
+use crate::store::decide::{DedupKey, Depth, Fate, KeyHolder, Queued, Tails, fates};
+use crate::store::{Enqueued, NewRun};
 
 /// Result of the lookup for a single run.
 enum Found<'n> {
@@ -50,41 +21,6 @@ enum Found<'n> {
     Existing(Enqueued),
     /// It is new, waits for other runs, and holds this key.
     New(Behind, Option<DedupKey<'n>>),
-}
-
-/// The dedup key of a run that has a window.
-fn window(run: &NewRun, index: usize) -> Option<DedupKey<'_>> {
-    let dedup = run.dedup.as_ref()?;
-    Some(DedupKey {
-        window_ms: dedup.window_ms?,
-        hash: dedup_hash(&run.job, &dedup.key),
-        job: &run.job,
-        key: &dedup.key,
-        index,
-    })
-}
-
-/// The keys of the runs in a batch that only have a window, in hash order, so that a large batch walks the table once. Runs that
-/// coalesce are looked up one by one, because each changes the result of the next lookup.
-fn keys_in_hash_order(new: &[NewRun]) -> Vec<DedupKey<'_>> {
-    let mut keys: Vec<DedupKey<'_>> = new
-        .iter()
-        .enumerate()
-        .filter(|(_, run)| run.dedup.as_ref().is_some_and(|it| it.coalesce.is_none()))
-        .filter_map(|(index, run)| window(run, index))
-        .collect();
-    keys.sort_unstable_by_key(|key| (key.hash, key.job, key.key, key.index));
-    keys
-}
-
-/// First 64 bits of SHA-256, for the order of the rows; the key itself is compared too.
-pub(super) fn dedup_hash(job: &str, key: &str) -> i64 {
-    let mut hasher = Sha256::new();
-    hasher.update((job.len() as u64).to_le_bytes());
-    hasher.update(job);
-    hasher.update(key);
-    let digest = hasher.finalize();
-    i64::from_le_bytes(digest[..8].try_into().unwrap_or_default())
 }
 
 impl Tx<'_> {
@@ -116,33 +52,19 @@ impl Tx<'_> {
         guard: Option<&Guard<'_>>,
         now_ms: i64,
     ) -> Result<(Vec<Enqueued>, Option<Error>)> {
-        let keys = keys_in_hash_order(new);
-        let mut fates: Vec<Fate> = Vec::new();
-        fates.resize_with(if keys.is_empty() { 0 } else { new.len() }, Fate::default);
-        let mut before: Option<&DedupKey<'_>> = None;
-        for key in &keys {
-            match before {
-                // Equal keys are adjacent, in the order of the batch.
-                Some(twin) if twin.is(key) => fates[key.index] = Fate::Twin(twin.index),
-                _ => {
-                    before = Some(key);
-                    if let Some(existing) = self.duplicate_of(key, now_ms)? {
-                        fates[key.index] = Fate::Existing(existing);
-                    }
-                }
-            }
-        }
+        let keys = DedupKey::in_hash_order(new);
+        let mut fates = fates(&keys, new.len(), |key| self.duplicate_of(key, now_ms))?;
         let mut answers: Vec<Enqueued> = Vec::with_capacity(new.len());
         let mut rows = Rows::prepare(self.conn)?;
         let mut tails = Tails::default();
-        let mut room = Room::new(self, guard, now_ms)?;
+        let mut room = self.room(guard, now_ms)?;
         let mut refusal = None;
         for (index, run) in new.iter().enumerate() {
             let answer = match fates.get_mut(index).map(std::mem::take) {
                 None | Some(Fate::New) => match self.look_for(run, now_ms)? {
                     Found::Existing(existing) => existing,
                     Found::New(behind, key) => {
-                        refusal = room.refuse(self, run)?;
+                        refusal = room.refuse(run, |subject| self.depth_of(subject))?;
                         if refusal.is_some() {
                             break;
                         }
@@ -176,7 +98,7 @@ impl Tx<'_> {
             && let Some(how) = dedup.coalesce
         {
             let found = self.coalesce(run, (&dedup.key, how), now_ms)?;
-            let key = window(run, 0);
+            let key = DedupKey::of(run, 0);
             match (found, &key) {
                 (Coalesced::Existing(existing), _) => return Ok(Found::Existing(existing)),
                 (Coalesced::Behind(runs), _) if !runs.is_empty() => behind.runs.extend(runs),
@@ -201,15 +123,16 @@ impl Tx<'_> {
         tails: &mut Tails<'n>,
         now_ms: i64,
     ) -> Result<Enqueued> {
-        if run.sequence.is_some() {
-            let (place, before) = tails.place(self.conn, run)?;
-            behind.place = place;
-            behind.runs.extend(before);
+        if let Some(place) = tails.place(run, |job, key| tail_of(self.conn, job, key))? {
+            behind.place = Some(place.number);
+            behind.runs.extend(place.before);
         }
         behind.runs.sort_unstable();
         behind.runs.dedup();
         let (answer, ready) = rows.insert(run, &behind, now_ms)?;
-        tails.note(run, answer.run, behind.place);
+        if let Some(place) = behind.place {
+            tails.note(run, answer.run, place);
+        }
         self.count(&run.queue, &run.tenant, Depth::NONE, Depth::waiting(ready));
         if let Some(key) = held {
             self.hold_key(&key, answer.run, now_ms)?;
@@ -217,53 +140,32 @@ impl Tx<'_> {
         Ok(answer)
     }
 
-    /// The run that holds the key: until the window is over and the run has started; not if it is dead or cancelled.
+    /// The run that holds the key.
     fn duplicate_of(&self, key: &DedupKey<'_>, now_ms: i64) -> Result<Option<Enqueued>> {
         const SQL: &str = "
             SELECT dedup.run AS run, until_ms, state, attempts, due_ms
             FROM dedup LEFT JOIN run ON run.id = dedup.run
             WHERE dedup.hash = ?1 AND dedup.job = ?2 AND dedup.key = ?3";
-        let row = self
-            .conn
-            .prepare_cached(SQL)?
-            .query_row(params![key.hash, key.job, key.key], |row| {
-                Ok((
-                    RunId(row.get("run")?),
-                    row.get::<_, i64>("until_ms")?,
-                    row.get::<_, Option<String>>("state")?,
-                    row.get::<_, Option<i64>>("attempts")?,
-                    row.get::<_, Option<i64>>("due_ms")?,
-                ))
+        let mut statement = self.conn.prepare_cached(SQL)?;
+        let holder = statement.query_row(params![key.hash, key.job, key.key], |row| {
+            let state: Option<String> = row.get("state")?;
+            Ok(KeyHolder {
+                run: RunId(row.get("run")?),
+                until_ms: row.get("until_ms")?,
+                state: state.as_deref().and_then(State::from_word),
+                attempts: row.get("attempts")?,
+                due_ms: row.get("due_ms")?,
             })
-            .optional()?;
-        let Some((run, until_ms, state, attempts, due_ms)) = row else {
-            return Ok(None);
-        };
-        // A run without a row was pruned, so it had ended.
-        let state = state
-            .as_deref()
-            .and_then(State::from_word)
-            .unwrap_or(State::Succeeded);
-        let started = state.is_final() || attempts.unwrap_or(1) > 0;
-        let free =
-            matches!(state, State::Dead | State::Cancelled) || (until_ms <= now_ms && started);
-        Ok((!free).then_some(Enqueued {
-            run,
-            duplicate: true,
-            replaced: false,
-            state,
-            due_ms: due_ms.unwrap_or(now_ms),
-        }))
+        });
+        Ok(holder.optional()?.and_then(|it| it.duplicate(now_ms)))
     }
 
     fn hold_key(&self, key: &DedupKey<'_>, run: RunId, now_ms: i64) -> Result<()> {
         const SQL: &str = "
             INSERT INTO dedup (hash, job, key, run, until_ms) VALUES (?1, ?2, ?3, ?4, ?5)
             ON CONFLICT (hash, job, key) DO UPDATE SET run = excluded.run, until_ms = excluded.until_ms";
-        let until_ms = now_ms.saturating_add(key.window_ms);
-        self.conn
-            .prepare_cached(SQL)?
-            .execute(params![key.hash, key.job, key.key, run.0, until_ms])?;
+        let values = params![key.hash, key.job, key.key, run.0, key.until_ms(now_ms)];
+        self.conn.prepare_cached(SQL)?.execute(values)?;
         Ok(())
     }
 }
@@ -331,9 +233,11 @@ impl<'c> Rows<'c> {
 
     /// Stores the row of a run. Returns the answer, and whether the run is ready.
     fn insert(&mut self, run: &NewRun, behind: &Behind, now_ms: i64) -> Result<(Enqueued, bool)> {
-        let due_ms = run.due_ms.max(now_ms);
-        let ready = due_ms <= now_ms && behind.runs.is_empty();
-        let order_key = due_ms.saturating_add(run.priority.saturating_mul(PRIORITY_STEP_MS));
+        let Queued {
+            due_ms,
+            ready,
+            order_key,
+        } = Queued::of(run, !behind.runs.is_empty(), now_ms);
         let own = params![
             run.job,
             run.queue,

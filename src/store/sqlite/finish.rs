@@ -4,42 +4,17 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::leave::{Counted, Held, Lane, Last};
+use super::leave::{Lane, Last};
 use super::moves::{exactly_one, no_such_move};
-use super::writer::{Depth, Tx};
-use crate::attempt::{Class, EndingKind, Report};
+use super::writer::Tx;
+use crate::attempt::{EndingKind, Report};
 use crate::error::Result;
-use crate::flow::LimitOutcome;
-use crate::policy::{Judged, Verdict, rate_limited_until_ms};
-use crate::run::{Event, Fence, Reason, RunId, State, WorkerId};
+use crate::policy::{Judged, Verdict};
+use crate::run::{Fence, RunId, State, WorkerId};
+use crate::store::decide::{
+    Depth, EndWrites, Loss, RunEnd, StoredFacts, end_of_attempt, end_of_lost,
+};
 use crate::store::{Burial, Finished, Holder, Outcome, Start};
-
-/// Longest pause of a limit by a run that is buried or cancelled, milliseconds.
-const PAUSE_MAX_MS: i64 = 86_400_000;
-
-/// The effect of an ending on limits and breakers; `None` if it has none. A wait that a service asked for counts even if the run is
-/// dead: other runs under the limit would be refused too.
-fn effect_on_limits(
-    judged: &Judged,
-    verdict: Verdict,
-    limited_ms: Option<i64>,
-    now_ms: i64,
-) -> Option<LimitOutcome> {
-    match (judged.class, verdict) {
-        (Class::RateLimited, Verdict::Defer { due_ms, .. }) => {
-            Some(LimitOutcome::RateLimited { until_ms: due_ms })
-        }
-        (Class::RateLimited, _) => {
-            let until_ms = rate_limited_until_ms(judged, limited_ms, now_ms);
-            let until_ms = until_ms.min(now_ms.saturating_add(PAUSE_MAX_MS));
-            Some(LimitOutcome::RateLimited { until_ms })
-        }
-        // It was stopped, so its own ending is unknown.
-        (_, Verdict::Cancel | Verdict::Release) => None,
-        (Class::Transient, _) => Some(LimitOutcome::Transient),
-        _ => None,
-    }
-}
 
 impl Tx<'_> {
     /// Records that an attempt has started, so that readers see it while it runs.
@@ -81,86 +56,75 @@ impl Tx<'_> {
         keep: bool,
         now_ms: i64,
     ) -> Result<Finished> {
-        if verdict == Verdict::Succeed {
-            let Some(lane) = self.succeed(holder, report, now_ms)? else {
-                return Ok(Finished::of(self.already_ended(holder)?, Vec::new()));
-            };
-            self.end_attempt(holder, report, judged)?;
-            self.count(&lane.queue, &lane.tenant, Depth::RUNNING, Depth::NONE);
-            let flow = self.note_ending(&lane, holder.fence, LimitOutcome::Success, now_ms)?;
-            return Ok(Finished::of(Outcome::Moved(State::Succeeded), flow));
-        }
-        let Some(held) = self.held(holder)? else {
+        let held = if verdict == Verdict::Succeed {
+            // One statement less for the most frequent end, about which the row decides nothing.
+            let lane = self.succeed(holder, report, now_ms)?;
+            lane.map(|lane| (lane, StoredFacts::default()))
+        } else {
+            self.held(holder)?
+        };
+        let Some((lane, facts)) = held else {
             return Ok(Finished::of(self.already_ended(holder)?, Vec::new()));
         };
-        let Held {
-            lane,
-            cancel,
-            limited_ms,
-        } = held;
-        let verdict = if cancel { Verdict::Cancel } else { verdict };
-        let flow = match effect_on_limits(judged, verdict, limited_ms, now_ms) {
-            Some(ended) => self.note_ending(&lane, holder.fence, ended, now_ms)?,
+        let end = end_of_attempt(verdict, judged, facts, keep, now_ms);
+        let flow = match end.limits {
+            Some(learnt) => self.note_ending(&lane, holder.fence, learnt, now_ms)?,
             None => Vec::new(),
         };
-        let Lane {
-            queue, tenant, job, ..
-        } = lane;
         self.end_attempt(holder, report, judged)?;
-        let error = judged.error.as_deref();
         let last = Last {
             started_ms: report.started_ms,
             exit_code: report.ending.exit_code(),
-            error,
+            error: judged.error.as_deref(),
         };
+        if end.writes == EndWrites::Cancelled {
+            self.cancel_running(holder, last, now_ms)?;
+        }
+        let (outcome, burial) =
+            self.leave_running(holder, lane, &end, last, &report.output_tail, now_ms)?;
+        Ok(Finished {
+            outcome,
+            burial,
+            flow,
+        })
+    }
+
+    /// Writes how a run waits again or died, and counts it. What succeeded or is cancelled was written by a statement of its own.
+    fn leave_running(
+        &mut self,
+        holder: Holder,
+        lane: Lane,
+        end: &RunEnd,
+        last: Last<'_>,
+        tail: &[u8],
+        now_ms: i64,
+    ) -> Result<(Outcome, Option<Burial>)> {
+        let Lane {
+            queue, tenant, job, ..
+        } = lane;
         let mut burial = None;
-        let (event, waiting) = match verdict {
-            Verdict::Succeed => return Err(no_such_move("end a run twice")),
-            Verdict::Cancel => {
-                self.cancel_running(holder, report, error, now_ms)?;
-                (Event::Cancel, None)
-            }
-            Verdict::Defer { due_ms, failure } => {
-                let counted = Counted {
-                    failures: i64::from(failure),
-                    releases: 0,
-                    crashes: 0,
-                    limited_ms: (!failure).then(|| limited_ms.unwrap_or(now_ms)),
-                };
-                self.back_to_waiting(holder, &counted, due_ms, Some(now_ms), last, keep)?;
-                (Event::Defer, Some(false))
-            }
-            Verdict::Release => {
-                let counted = Counted {
-                    failures: 0,
-                    releases: 1,
-                    crashes: 0,
-                    limited_ms,
-                };
-                self.back_to_waiting(holder, &counted, now_ms, None, last, false)?;
-                (Event::Release, Some(true))
-            }
-            Verdict::Bury { reason, failure } => {
-                self.bury_running(holder, reason, failure, last, now_ms)?;
-                self.dead_letter(holder.run, &job, reason, error, &report.output_tail, now_ms)?;
+        match end.writes {
+            EndWrites::Succeeded | EndWrites::Cancelled => {}
+            EndWrites::Waiting(waits) => self.back_to_waiting(holder, &waits, last)?,
+            EndWrites::Dead {
+                reason,
+                failures,
+                crashes,
+            } => {
+                self.bury_running(holder, reason, (failures, crashes), last, now_ms)?;
+                self.dead_letter(holder.run, &job, reason, last.error, tail, now_ms)?;
                 burial = Some(Burial {
                     run: holder.run,
                     job,
                     reason,
                 });
-                (Event::Bury, None)
             }
-        };
-        let to = waiting.map_or(Depth::NONE, Depth::waiting);
-        self.count(&queue, &tenant, Depth::RUNNING, to);
+        }
+        self.count(&queue, &tenant, Depth::RUNNING, end.writes.depth());
         let state = State::Running
-            .after(event)
+            .after(end.event)
             .ok_or_else(|| no_such_move("end a run"))?;
-        Ok(Finished {
-            outcome: Outcome::Moved(state),
-            burial,
-            flow,
-        })
+        Ok((Outcome::Moved(state), burial))
     }
 
     /// The outcome if this attempt has already ended, for a call that is repeated after an unknown COMMIT; else `Fenced`.
@@ -259,14 +223,11 @@ impl Tx<'_> {
         Ok(Outcome::Fenced)
     }
 
-    /// Ends an attempt whose worker died after the start mark: the run waits again, or is dead if there is a `reason`.
+    /// Ends an attempt whose worker died after the start mark.
     pub(super) fn lose(
         &mut self,
         holder: Holder,
-        started_ms: i64,
-        reason: Option<Reason>,
-        counts: bool,
-        error: &str,
+        loss: &Loss,
         now_ms: i64,
     ) -> Result<(Outcome, Option<Burial>)> {
         const ATTEMPT: &str = "
@@ -279,33 +240,27 @@ impl Tx<'_> {
             ON CONFLICT (run, number) DO UPDATE SET
                 ended_ms = max(excluded.ended_ms, attempt.started_ms), ending = excluded.ending,
                 class = excluded.class, error = excluded.error";
-        const CRASHES: &str = "UPDATE run SET crashes = crashes + ?2 WHERE id = ?1";
         const CANCEL: &str = "
             UPDATE run SET state = 'cancelled', worker = NULL, fence = ?3, attempts = ?4,
                 ended_ms = max(?5, coalesce(started_ms, ?5)),
                 last_error = ?6, reason = 'cancelled'
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-        let Some(held) = self.held(holder)? else {
+        let Some((lane, facts)) = self.held(holder)? else {
             return Ok((Outcome::Fenced, None));
         };
-        let Held {
-            lane: Lane {
-                queue, tenant, job, ..
-            },
-            cancel,
-            limited_ms,
-        } = held;
+        let error = loss.error.as_str();
         self.conn.prepare_cached(ATTEMPT)?.execute(params![
             holder.run.0,
             holder.attempt,
             holder.fence.0,
             holder.worker.0,
-            started_ms,
+            loss.started_ms,
             now_ms,
             EndingKind::Lost.word(),
             error
         ])?;
-        if cancel {
+        let end = end_of_lost(loss, facts, now_ms);
+        if end.writes == EndWrites::Cancelled {
             let fence = self.fences(1)?;
             let changed = self.conn.prepare_cached(CANCEL)?.execute(params![
                 holder.run.0,
@@ -316,37 +271,12 @@ impl Tx<'_> {
                 error
             ])?;
             exactly_one(changed, "cancel a run")?;
-            self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
-            return Ok((Outcome::Moved(State::Cancelled), None));
         }
-        let crashes = i64::from(counts);
         let last = Last {
-            started_ms,
+            started_ms: loss.started_ms,
             exit_code: None,
             error: Some(error),
         };
-        if let Some(reason) = reason {
-            self.conn
-                .prepare_cached(CRASHES)?
-                .execute([holder.run.0, crashes])?;
-            self.bury_running(holder, reason, false, last, now_ms)?;
-            self.dead_letter(holder.run, &job, reason, Some(error), &[], now_ms)?;
-            self.count(&queue, &tenant, Depth::RUNNING, Depth::NONE);
-            let burial = Burial {
-                run: holder.run,
-                job,
-                reason,
-            };
-            return Ok((Outcome::Moved(State::Dead), Some(burial)));
-        }
-        let counted = Counted {
-            failures: 0,
-            releases: 0,
-            crashes,
-            limited_ms,
-        };
-        self.back_to_waiting(holder, &counted, now_ms, None, last, false)?;
-        self.count(&queue, &tenant, Depth::RUNNING, Depth::READY);
-        Ok((Outcome::Moved(State::Waiting), None))
+        self.leave_running(holder, lane, &end, last, &[], now_ms)
     }
 }

@@ -7,6 +7,7 @@ use super::writer::Tx;
 use crate::attempt::Report;
 use crate::error::Result;
 use crate::store::Holder;
+use crate::store::decide::{StoredFacts, WaitsAgain};
 
 /// The columns of a run about its last attempt.
 #[derive(Clone, Copy)]
@@ -22,21 +23,6 @@ pub(super) struct Lane {
     pub(super) tenant: String,
     pub(super) job: String,
     pub(super) limits: Option<String>,
-}
-
-/// The columns of a running run that transitions need.
-pub(super) struct Held {
-    pub(super) lane: Lane,
-    pub(super) cancel: bool,
-    pub(super) limited_ms: Option<i64>,
-}
-
-/// Increments of the counters, and the start of rate limiting.
-pub(super) struct Counted {
-    pub(super) failures: i64,
-    pub(super) releases: i64,
-    pub(super) crashes: i64,
-    pub(super) limited_ms: Option<i64>,
 }
 
 impl Tx<'_> {
@@ -68,17 +54,17 @@ impl Tx<'_> {
     }
 
     /// The run of a claim; `None` if the claim is no longer valid.
-    pub(super) fn held(&self, holder: Holder) -> Result<Option<Held>> {
+    pub(super) fn held(&self, holder: Holder) -> Result<Option<(Lane, StoredFacts)>> {
         const SQL: &str = "
             SELECT queue, tenant, job, limits, cancel_ms IS NOT NULL AS cancel, limited_ms FROM run
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let mut statement = self.conn.prepare_cached(SQL)?;
         let held = statement.query_row([holder.run.0, holder.fence.0], |row| {
-            Ok(Held {
-                lane: lane_of(row)?,
+            let facts = StoredFacts {
                 cancel: row.get("cancel")?,
                 limited_ms: row.get("limited_ms")?,
-            })
+            };
+            Ok((lane_of(row)?, facts))
         });
         Ok(held.optional()?)
     }
@@ -86,8 +72,7 @@ impl Tx<'_> {
     pub(super) fn cancel_running(
         &mut self,
         holder: Holder,
-        report: &Report,
-        error: Option<&str>,
+        last: Last<'_>,
         now_ms: i64,
     ) -> Result<()> {
         const SQL: &str = "
@@ -101,22 +86,19 @@ impl Tx<'_> {
             fence,
             holder.attempt,
             now_ms,
-            report.started_ms,
-            report.ending.exit_code(),
-            error
+            last.started_ms,
+            last.exit_code,
+            last.error
         ])?;
         exactly_one(changed, "cancel a run")
     }
 
-    /// Defer, release and lose: the run waits again, and `counted` is added to its counters.
+    /// Defer, release and lose: the run waits again.
     pub(super) fn back_to_waiting(
         &mut self,
         holder: Holder,
-        counted: &Counted,
-        due_ms: i64,
-        wait_set_ms: Option<i64>,
+        waits: &WaitsAgain,
         last: Last<'_>,
-        keep: bool,
     ) -> Result<()> {
         const SQL: &str = "
             UPDATE run SET state = 'waiting', ready = ?3, worker = ?4, fence = ?5, due_ms = ?6, wait_set_ms = ?7,
@@ -124,21 +106,20 @@ impl Tx<'_> {
                 limited_ms = ?12, exit_code = ?13, last_error = ?14, started_ms = coalesce(started_ms, ?15)
             WHERE id = ?1 AND fence = ?2 AND state = 'running'";
         let fence = self.fences(1)?;
-        let ready = wait_set_ms.is_none();
-        let keeper = keep.then_some(holder.worker.0);
+        let keeper = waits.reserved.then_some(holder.worker.0);
         let changed = self.conn.prepare_cached(SQL)?.execute(params![
             holder.run.0,
             holder.fence.0,
-            ready,
+            waits.is_ready(),
             keeper,
             fence,
-            due_ms,
-            wait_set_ms,
+            waits.due_ms,
+            waits.wait_set_ms,
             holder.attempt,
-            counted.failures,
-            counted.releases,
-            counted.crashes,
-            counted.limited_ms,
+            waits.failures,
+            waits.releases,
+            waits.crashes,
+            waits.limited_ms,
             last.exit_code,
             last.error,
             last.started_ms

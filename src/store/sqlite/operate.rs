@@ -5,9 +5,10 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::moves::{exactly_one, no_such_move};
-use super::writer::{Depth, Tx};
+use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Event, RunId, State};
+use crate::store::decide::Depth;
 use crate::store::{Handled, PRIORITY_STEP_MS};
 
 /// The columns of a run that a transition needs.

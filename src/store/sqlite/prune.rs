@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, named_params, params};
 
-use super::enqueue::dedup_hash;
 use super::first_runs::FirstRun;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::records::{Phase, Pruned, Pruning};
 use crate::run::RunId;
 use crate::store::PruneRule;
+use crate::store::decide::dedup_hash;
 
 /// A removed run and its idempotency key.
 type Gone = (RunId, [u8; 16]);

@@ -110,7 +110,7 @@ fn oldest_head(conn: &Connection, queue: &str) -> Result<(Option<i64>, bool)> {
     let (mut tenant, mut job) = (String::new(), String::new());
     for _ in 0..SEEKS_MAX {
         if let Some(head) = lanes.behind(&tenant, &job)? {
-            let due_ms: i64 = statement.query_row([head.run], |row| row.get(0))?;
+            let due_ms: i64 = statement.query_row([head.first.run.0], |row| row.get(0))?;
             oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
             job = head.job;
         } else if let Some(next) = lanes.tenant_behind(&tenant)? {

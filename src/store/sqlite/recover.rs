@@ -8,7 +8,7 @@ use rusqlite::params;
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::{Fence, Guarantee, RunId};
-use crate::store::decide::{DeadClaim, DeadClaimOutcome, Loss, outcomes};
+use crate::store::decide::{DeadClaim, DeadClaimOutcome, outcomes};
 use crate::store::{Death, Holder, Recovered};
 
 impl Tx<'_> {
@@ -51,14 +51,7 @@ impl Tx<'_> {
                 worker: death.worker,
                 attempt: loss.attempt,
             };
-            let Loss {
-                started_ms,
-                reason,
-                counts,
-                error,
-                ..
-            } = loss;
-            let (_, burial) = self.lose(holder, started_ms, reason, counts, &error, now_ms)?;
+            let (_, burial) = self.lose(holder, &loss, now_ms)?;
             match burial {
                 Some(burial) => recovered.buried.push(burial),
                 None => recovered.lost += 1,

@@ -1,58 +1,23 @@
-//! Places in sequences: each run of a sequence waits, by a gate, for the one that has the place before it.
+//! Stores places in sequences: a gate lets each run of a sequence wait for the one that has the place before it.
 //!
-//! Rule: a run gets the last place, and loses it by a trigger of the schema or by a discard, so the order needs no comparison of keys
+//! Rule: a run gets the last place (`decide::SequencePlace`), and loses it by a trigger of the schema or by a discard, so the order needs no comparison of keys
 //! when runs are claimed.
-
-use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::writer::Tx;
 use crate::error::Result;
 use crate::run::RunId;
-use crate::store::NewRun;
+use crate::store::decide::{SequencePlace, Tail};
 
-/// The last run of a sequence, and its place.
-type Last = Option<(RunId, i64)>;
-
-fn last_of(conn: &Connection, job: &str, key: &str) -> Result<Last> {
+/// The last run of a sequence.
+pub(super) fn tail_of(conn: &Connection, job: &str, key: &str) -> Result<Tail> {
     const SQL: &str = "
         SELECT id, sequence_place FROM run INDEXED BY run_sequence
         WHERE job = ?1 AND sequence_key = ?2 AND sequence_place IS NOT NULL ORDER BY sequence_place DESC LIMIT 1";
     let mut statement = conn.prepare_cached(SQL)?;
     let last = statement.query_row([job, key], |row| Ok((RunId(row.get(0)?), row.get(1)?)));
     Ok(last.optional()?)
-}
-
-/// The last runs of the sequences of a batch; each is looked up once.
-#[derive(Default)]
-pub(super) struct Tails<'n>(HashMap<(&'n str, &'n str), Last>);
-
-impl<'n> Tails<'n> {
-    /// The place of a new run in its sequence, and the run before it.
-    pub(super) fn place(
-        &mut self,
-        conn: &Connection,
-        new: &'n NewRun,
-    ) -> Result<(Option<i64>, Option<RunId>)> {
-        let Some(sequence) = &new.sequence else {
-            return Ok((None, None));
-        };
-        let key = (new.job.as_str(), sequence.key.as_str());
-        let last = match self.0.get(&key) {
-            Some(last) => *last,
-            None => last_of(conn, key.0, key.1)?,
-        };
-        let (before, place) = last.unzip();
-        Ok((Some(place.unwrap_or(0) + 1), before))
-    }
-
-    /// Records a stored run: the next one goes behind it.
-    pub(super) fn note(&mut self, new: &'n NewRun, run: RunId, place: Option<i64>) {
-        if let (Some(sequence), Some(place)) = (&new.sequence, place) {
-            self.0.insert((&new.job, &sequence.key), Some((run, place)));
-        }
-    }
 }
 
 impl Tx<'_> {
@@ -66,12 +31,12 @@ impl Tx<'_> {
         let Some((job, key)): Option<(String, String)> = found.optional()? else {
             return Ok(());
         };
-        let (before, place) = last_of(self.conn, &job, &key)?.unzip();
-        let gates = match before {
+        let place = SequencePlace::behind(tail_of(self.conn, &job, &key)?);
+        let gates = match place.before {
             Some(before) => self.add_gate(before, run)?,
             None => 0,
         };
-        let values = (run.0, place.unwrap_or(0) + 1, gates);
+        let values = (run.0, place.number, gates);
         let changed = self.conn.prepare_cached(PLACE)?.execute(values)?;
         super::moves::exactly_one(changed, "place a run")
     }

@@ -232,8 +232,8 @@ fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
                     tenant: tenant.clone(),
                     job: head.job,
                 },
-                run: RunId(head.run),
-                order_key: head.order_key,
+                run: head.first.run,
+                order_key: head.first.order_key,
             });
         }
         next = lanes.tenant_behind(&tenant)?;

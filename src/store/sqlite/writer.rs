@@ -16,6 +16,7 @@ use super::lock::WriteTurn;
 use super::log::sync_log_name;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
+use crate::store::decide::Depth;
 
 /// An open write transaction; the verbs that change the store are its methods.
 pub struct Tx<'c> {
@@ -23,50 +24,6 @@ pub struct Tx<'c> {
     pub(super) known_rules: &'c RefCell<KnownRules>,
     /// Changes of the depth counters in this transaction, by queue, then tenant.
     pub(super) depth: BTreeMap<String, BTreeMap<String, Depth>>,
-}
-
-/// Change of the depth counters of one (queue, tenant).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Depth {
-    pub(super) ready: i64,
-    pub(super) delayed: i64,
-    pub(super) running: i64,
-}
-
-impl Depth {
-    pub(super) const READY: Depth = Depth {
-        ready: 1,
-        delayed: 0,
-        running: 0,
-    };
-    pub(super) const DELAYED: Depth = Depth {
-        ready: 0,
-        delayed: 1,
-        running: 0,
-    };
-    pub(super) const RUNNING: Depth = Depth {
-        ready: 0,
-        delayed: 0,
-        running: 1,
-    };
-    pub(super) const NONE: Depth = Depth {
-        ready: 0,
-        delayed: 0,
-        running: 0,
-    };
-
-    pub(super) fn sum<'a>(depths: impl Iterator<Item = &'a Depth>) -> Depth {
-        depths.fold(Depth::NONE, |sum, depth| Depth {
-            ready: sum.ready + depth.ready,
-            delayed: sum.delayed + depth.delayed,
-            running: sum.running + depth.running,
-        })
-    }
-
-    /// The counter of a waiting run.
-    pub(super) fn waiting(ready: bool) -> Depth {
-        if ready { Depth::READY } else { Depth::DELAYED }
-    }
 }
 
 impl Tx<'_> {

@@ -31,7 +31,8 @@ use super::Kind;
 use crate::attempt::{Class, Ending, Report, Said};
 use crate::error::Result;
 use crate::policy::{Judged, Verdict};
-use crate::run::{Guarantee, Reason, RunId, State, Trigger, WorkerId};
+use crate::records::samples;
+use crate::run::{Reason, RunId, State, WorkerId};
 use crate::store::conformance::make::Make;
 use crate::store::{
     Act, ClaimRequest, Claimed, Holder, NewDedup, NewRun, Outcome, ServedQueue, Store, Turns, Tx,
@@ -232,25 +233,8 @@ fn window(key: &str, window_ms: i64) -> NewDedup {
 
 pub(in crate::store) fn new_run(job: &str, now_ms: i64) -> NewRun {
     NewRun {
-        job: job.into(),
-        queue: "default".into(),
-        tenant: String::new(),
-        priority: 100,
         due_ms: now_ms,
-        wait_set_ms: None,
-        deadline_ms: None,
-        max_attempts: 3,
-        max_crashes: 3,
-        guarantee: Guarantee::AtLeastOnce,
-        params: None,
-        payload: None,
         idempotency_key: crate::clock::random_bytes(),
-        dedup: None,
-        sequence: None,
-        trigger: Trigger::Manual,
-        parent: None,
-        labels: crate::records::Labels::default(),
-        period: None,
-        after: Vec::new(),
+        ..samples::new_run(job)
     }
 }

@@ -15,7 +15,7 @@ fn running_runs_are_counted_by_an_index_only() {
 
 #[test]
 fn waits_to_rebase_after_a_clock_step_are_found_by_one_seek() {
-    let sql = super::super::claim::REBASE_RELATIVE_DELAYS;
+    let sql = super::super::waiting::REBASE_RELATIVE_DELAYS;
     let found = plan(&Lab::new(), sql, params![0, 0]);
     assert!(
         found.contains("USING COVERING INDEX run_wait (wait_set_ms>?)"),

@@ -1,23 +1,25 @@
-//! A walk around the ring of a queue's tenants, and the first rows of their lanes.
+//! A walk around the ring of a queue's tenants, and the first runs of their lanes.
 //!
-//! Rule: of a lane with closed gates only the first row is read, which the seek for the lane returns.
+//! Rule: of a lane with closed gates only the first run is read, which the seek for the lane returns.
 
 use std::collections::VecDeque;
 
-use rusqlite::{Row, params};
-
-use super::lanes::Lanes;
-use super::writer::Tx;
+use super::claim_in_progress::ClaimInProgress;
+use super::ready_runs::{LaneName, LanesOfQueue, Position, ReadyRuns};
+use super::turns::Turn;
 use crate::error::Result;
 use crate::flow::LaneGates;
-use crate::store::decide::{ClaimInProgress, Turn};
+use crate::run::RunId;
 
 /// Tenants that are visited per queue and claim; the next claim continues after them.
-const TENANTS_MAX: usize = 256;
+pub(super) const TENANTS_MAX: usize = 256;
 
 /// Runs at the front of a lane that a claim passes over because their deadline has passed or their row is invalid. Each claim buries
 /// some of them.
-const PASSED_OVER_MAX: u32 = 16;
+pub(super) const PASSED_OVER_MAX: usize = 16;
+
+/// Runs of a lane that are read at once.
+const PAGE_MAX: usize = 64;
 
 /// A walk around the ring of a queue's tenants, from the tenant whose turn it is.
 pub(super) struct Walk<'w> {
@@ -39,7 +41,11 @@ impl<'w> Walk<'w> {
             queue,
             begin: turn.name.clone(),
             with_begin: turn.left > 0,
-            end: turn.walked.clone().unwrap_or_else(|| turn.name.clone()),
+            end: turn
+                .walked
+                .as_ref()
+                .map_or(&turn.name, |walked| &walked.begin)
+                .clone(),
             cut: None,
             is_partial: false,
         }
@@ -48,11 +54,11 @@ impl<'w> Walk<'w> {
     /// Up to `max` tenants that have an open lane.
     pub(super) fn tenants(
         &mut self,
-        tx: &Tx<'_>,
+        runs: &impl ReadyRuns,
         claim: &mut ClaimInProgress<'_>,
         max: usize,
     ) -> Result<VecDeque<Tenant>> {
-        let mut lanes = Lanes::of(tx.conn, self.queue)?;
+        let mut lanes = runs.lanes(self.queue)?;
         let mut seen = Seen {
             tenants: VecDeque::new(),
             visited: 0,
@@ -83,7 +89,7 @@ impl<'w> Walk<'w> {
 
     fn pass(
         &mut self,
-        lanes: &mut Lanes<'_>,
+        lanes: &mut impl LanesOfQueue,
         claim: &mut ClaimInProgress<'_>,
         mut next: Option<String>,
         upto: Option<&str>,
@@ -127,21 +133,21 @@ struct Seen {
 }
 
 fn open_lanes(
-    lanes: &mut Lanes<'_>,
+    lanes: &mut impl LanesOfQueue,
     claim: &mut ClaimInProgress<'_>,
     queue: &str,
     tenant: &str,
 ) -> Result<Vec<Lane>> {
     let mut open = Vec::new();
     let mut at = String::new();
-    while let Some(head) = lanes.behind(tenant, &at)? {
+    while let Some(head) = lanes.lane_behind(tenant, &at)? {
         at = match claim.open(queue, tenant, &head.job) {
             Some(gates) => {
                 open.push(Lane {
                     job: head.job.clone(),
                     gates,
-                    rows: VecDeque::from([(head.order_key, head.run)]),
-                    last: (head.order_key, head.run),
+                    runs: VecDeque::from([head.first]),
+                    last: head.first,
                     ended: false,
                     limits: claim.gates.limits_of_claim(&head.job),
                     passed_over: 0,
@@ -160,59 +166,57 @@ pub(super) struct Tenant {
     pub(super) lanes: Vec<Lane>,
 }
 
-/// The front rows of one (queue, tenant, job).
+/// The front runs of one (queue, tenant, job).
 pub(super) struct Lane {
     pub(super) job: String,
     pub(super) gates: LaneGates,
-    /// (order key, run), not yet taken.
-    pub(super) rows: VecDeque<(i64, i64)>,
+    /// Runs that are not yet taken.
+    pub(super) runs: VecDeque<Position>,
     /// The limits under which its runs are claimed.
     pub(super) limits: Option<String>,
-    /// The last row read.
-    last: (i64, i64),
+    /// The last run read.
+    last: Position,
     ended: bool,
-    passed_over: u32,
+    passed_over: usize,
 }
 
 impl Tenant {
     /// The lane and run that are next: the smallest order key over all open lanes, then the smallest id.
     pub(super) fn front(
         &mut self,
-        tx: &Tx<'_>,
+        runs: &impl ReadyRuns,
         queue: &str,
         wanted: usize,
         claim: &mut ClaimInProgress<'_>,
-    ) -> Result<Option<(usize, i64)>> {
-        // A tenant with many lanes gives few rows from each.
-        let page = (wanted / self.lanes.len().max(1)).clamp(1, 64);
+    ) -> Result<Option<(usize, RunId)>> {
+        // A tenant with many lanes gives few runs from each.
+        let page = (wanted / self.lanes.len().max(1)).clamp(1, PAGE_MAX);
         loop {
             for lane in &mut self.lanes {
                 // Runs that were taken since may have closed it.
-                if lane.rows.is_empty() && !lane.ended && claim.is_open(&lane.gates) {
-                    lane.fill(tx, queue, &self.name, page)?;
+                if lane.runs.is_empty() && !lane.ended && claim.is_open(&lane.gates) {
+                    lane.fill(runs, queue, &self.name, page)?;
                 }
             }
             let heads = self.lanes.iter().enumerate();
             let best = heads
-                .filter_map(|(index, lane)| Some((*lane.rows.front()?, index)))
+                .filter_map(|(index, lane)| Some((*lane.runs.front()?, index)))
                 .min();
-            let Some(((_, run), index)) = best else {
+            let Some((first, index)) = best else {
                 return Ok(None);
             };
             if claim.is_open(&self.lanes[index].gates) {
-                return Ok(Some((index, run)));
+                return Ok(Some((index, first.run)));
             }
             // A closed lane does not open again within this claim.
             self.lanes.swap_remove(index);
         }
     }
-}
 
-impl Tenant {
     /// Notes that the first run of this lane could not be taken.
     pub(super) fn pass_over(&mut self, lane: usize) {
         let it = &mut self.lanes[lane];
-        it.rows.pop_front();
+        it.runs.pop_front();
         it.passed_over += 1;
         if it.passed_over >= PASSED_OVER_MAX {
             self.lanes.swap_remove(lane);
@@ -221,34 +225,21 @@ impl Tenant {
 }
 
 impl Lane {
-    fn fill(&mut self, tx: &Tx<'_>, queue: &str, tenant: &str, page: usize) -> Result<()> {
-        const EQUAL: &str = "
-            SELECT order_key, id FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key = ?4 AND id > ?5
-            ORDER BY id LIMIT ?6";
-        const BEHIND: &str = "
-            SELECT order_key, id FROM run INDEXED BY run_ready
-            WHERE ready = 1 AND queue = ?1 AND tenant = ?2 AND job = ?3 AND order_key > ?4
-            ORDER BY order_key, id LIMIT ?5";
-        let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let (key, run) = self.last;
-        // Runs that were enqueued together have the same order key: among them the id decides. Two statements, for the reason
-        // given in `lanes`.
-        let mut statement = tx.conn.prepare_cached(EQUAL)?;
-        let values = params![queue, tenant, self.job, key, run, page as i64];
-        for row in statement.query_map(values, pair)? {
-            self.rows.push_back(row?);
-        }
-        let missing = page - self.rows.len();
-        if missing > 0 {
-            let mut statement = tx.conn.prepare_cached(BEHIND)?;
-            let values = params![queue, tenant, self.job, key, missing as i64];
-            for row in statement.query_map(values, pair)? {
-                self.rows.push_back(row?);
-            }
-        }
-        self.last = self.rows.back().copied().unwrap_or(self.last);
-        self.ended = self.rows.len() < page;
+    fn fill(
+        &mut self,
+        runs: &impl ReadyRuns,
+        queue: &str,
+        tenant: &str,
+        page: usize,
+    ) -> Result<()> {
+        let lane = LaneName {
+            queue,
+            tenant,
+            job: &self.job,
+        };
+        runs.runs_behind(lane, self.last, page, &mut self.runs)?;
+        self.last = self.runs.back().copied().unwrap_or(self.last);
+        self.ended = self.runs.len() < page;
         Ok(())
     }
 }
