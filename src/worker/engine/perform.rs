@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Engine;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::observe::log;
 use crate::process::{spawn, wrapper};
 use crate::store::{Claimed, Entry};
 use crate::worker::batch::{Batch, Done};
@@ -63,7 +64,11 @@ impl Engine {
                 self.notifier.ready(&status);
             }
             Action::NotifyStop => self.notifier.stopping(self.machine.stop(), now),
-            Action::Log(note) => note.log(),
+            Action::Log(event) => log::write(&event),
+            Action::LogEnd(ended, written) => {
+                ended.log(&written);
+                written.log();
+            }
         }
     }
 

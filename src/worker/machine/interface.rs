@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Note, WaitingRuns};
+use super::WaitingRuns;
 use crate::attempt::{Shortage, StopCommand};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
+use crate::observe::event::LogEvent;
 use crate::records::{Claimed, ServedQueue, Start};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::worker::Drain;
 use crate::worker::batch::{Batch, Done, Only};
-use crate::worker::ended::EndedAttempt;
+use crate::worker::ended::{EndedAttempt, Written};
 
 /// The clocks, read once for each turn of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -177,7 +178,9 @@ pub enum Action {
     /// Notify the service manager that a stop has begun or has reached its next stage.
     NotifyStop,
     /// Log this.
-    Log(Note),
+    Log(LogEvent<'static>),
+    /// Log that the end of this attempt is stored, and what that changed.
+    LogEnd(Arc<EndedAttempt>, Written),
 }
 
 /// The configuration of the machine.

@@ -8,7 +8,6 @@ mod claims;
 mod drain;
 mod durations;
 mod interface;
-mod note;
 mod reload;
 mod requests;
 mod shortages;
@@ -25,6 +24,7 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
+use crate::observe::event::LogEvent;
 use crate::records::{ServedQueue, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
 
@@ -33,7 +33,6 @@ use super::batch::Only;
 use super::ended::EndedAttempt;
 
 pub use interface::{Action, AloneEnd, Event, Now, Remaining, Setup, TakeBack, View};
-pub use note::Note;
 pub use stages::Stop;
 pub use status::{NOTHING_RUNS, longest_grace, stop_end};
 
@@ -135,7 +134,7 @@ impl Machine {
             Event::TakenBack(runs) => self.give_back(runs),
             Event::Stuck { run, fence, pids } => {
                 self.stuck.insert(fence);
-                self.log(Note::Blocked { run, pids });
+                self.log(LogEvent::RunBlockedByProcesses { run, pids });
             }
             Event::AloneEnded {
                 run,
@@ -273,7 +272,7 @@ impl Machine {
         let offset_ms = now.wall_ms - now.boot_ms;
         if offset_ms < self.offset_ms - 500 {
             let by_ms = self.offset_ms - offset_ms;
-            self.log(Note::ClockSteppedBack { by_ms });
+            self.log(LogEvent::ClockSteppedBack { by_ms });
             self.writes.rebase = true;
             self.claiming.should_claim = true;
         }
@@ -317,7 +316,8 @@ impl Machine {
 
     /// The store failed; the reader checks whether it can recover.
     fn on_store_error(&mut self, error: &Error) {
-        self.log(Note::StoreFailed(error.clone()));
+        let message = error.message.clone().into();
+        self.log(LogEvent::StoreFailed { error: message });
         self.trouble = Some(error.to_string());
         self.actions.push(Action::Examine(error.clone()));
     }
@@ -335,8 +335,8 @@ impl Machine {
         }
     }
 
-    fn log(&mut self, note: Note) {
-        self.actions.push(Action::Log(note));
+    fn log(&mut self, event: LogEvent<'static>) {
+        self.actions.push(Action::Log(event));
     }
 }
 
