@@ -35,7 +35,7 @@ pub fn silence() {
     LEAST.store(u8::MAX, Ordering::Relaxed);
 }
 
-/// Writes an event if its level is shown.
+/// Writes an event if its level is shown. Every event passes here, also one that is not shown.
 pub fn write(event: &LogEvent<'_>) {
     let level = event.level();
     if (level as u8) < LEAST.load(Ordering::Relaxed) {

@@ -62,7 +62,7 @@ pub const FIELD_MEANINGS: &[(&str, &str)] = &[
     ),
     ("pid", "the process id"),
     ("pids", "the ids of the surviving processes"),
-    ("processes", "how many processes were ended"),
+    ("processes", "how many processes outlived the command"),
     (
         "processes_ended",
         "how many processes of the runs were ended",

@@ -113,7 +113,7 @@ log_events! {
     WorkerStopping = Info "worker_stopping" { how: &'static str }
     /// The worker has stopped.
     WorkerStopped = Info "worker_stopped" { worker: WorkerId, attempts: u64 }
-    /// The served queues reserve every slot of the worker: a run of a queue without a reserve may not start.
+    /// The served queues reserve every slot of the worker: a run of a queue without a reserve may find none.
     NoSlotWithoutReserve = Warn "no_slot_without_reserve" { reserved: i64, slots: u32 }
     /// Commands may get descriptors that the worker inherited.
     DescriptorsNotSealed = Warn "descriptors_not_sealed" { error: Text<'a> }
@@ -136,19 +136,19 @@ log_events! {
     RunReleased = Info "run_released" { attempt: LoggedAttempt<'a> }
     /// The run was cancelled, as an operator requested.
     RunCancelled = Info "run_cancelled" { attempt: LoggedAttempt<'a> }
-    /// The attempt was stopped before its command started: the run goes back to its queue, and no attempt is counted.
+    /// The attempt was stopped before its command started: the claim is given back, and no attempt is counted.
     RunUnclaimed = Info "run_unclaimed" { attempt: LoggedAttempt<'a> }
-    /// The host lacks what a start needs: the run goes back to its queue, and no attempt is counted.
+    /// The host lacks what a start needs: the claim is given back, and no attempt is counted.
     RunNotStarted = Warn "run_not_started" {
         run: RunId, job: Text<'a>, attempt: Option<i64>, ran_ms: Option<i64>, shortage: Text<'a>
     }
     /// The end of the attempt was not stored: the run belongs to somebody else by now.
     AttemptFenced = Warn "attempt_fenced" { attempt: LoggedAttempt<'a> }
-    /// Processes of the attempt were left when its command had ended, and were ended.
+    /// Processes of the attempt outlived its command; they were ended, or left alone as the job says.
     Leftovers = Warn "leftovers" { attempt: LoggedAttempt<'a>, processes: u32 }
     /// Processes of the attempt survived SIGKILL: the run waits until they are gone.
     RunBlockedByProcesses = Error "run_blocked_by_processes" { run: RunId, pids: Vec<i32> }
-    /// The store refused the end of the attempt several times; it is retried every ten seconds.
+    /// The store refused the end of an attempt several times; it is retried every ten seconds, or the run is recovered later.
     RunGivenUp = Error "run_given_up" { run: RunId, error: Text<'a> }
     /// The run is executed by a worker of its own.
     RunHandedOver = Info "run_handed_over" { run: RunId, job: Text<'a> }
