@@ -94,7 +94,7 @@ fn examine_failure<T>(
         match store.ensure_recoverable(&error) {
             Ok(()) => {
                 if local.release_reserve(&error) {
-                    log::write(&LogEvent::DiskReserveReleased {});
+                    log::write(&LogEvent::DiskReserveReleased);
                 }
                 error.into()
             }

@@ -284,7 +284,7 @@ impl HousekeeperThread {
             }
         }
         if refused.is_empty() {
-            log::write(&LogEvent::EnqueueAccepted {});
+            log::write(&LogEvent::EnqueueAccepted);
         }
         self.refused = refused;
         Ok(())

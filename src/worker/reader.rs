@@ -228,7 +228,7 @@ impl Reading {
         if let Err(lost) = self.store.ensure_recoverable(error) {
             self.push(Event::Lost(lost));
         } else if self.shared.local.release_reserve(error) {
-            log::write(&LogEvent::DiskReserveReleased {});
+            log::write(&LogEvent::DiskReserveReleased);
         }
     }
 }

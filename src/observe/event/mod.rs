@@ -59,13 +59,13 @@ pub struct Description {
 macro_rules! log_events {
     ($(
         $(#[doc = $meaning:literal])+
-        $variant:ident = $level:ident $name:literal { $($part:ident: $type:ty),* $(,)? }
+        $variant:ident = $level:ident $name:literal $({ $($part:ident: $type:ty),+ })?
     )+) => {
         /// Something that the log tells.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[expect(missing_docs, reason = "`FIELD_MEANINGS` says of each field what it means")]
         pub enum LogEvent<'a> {
-            $($(#[doc = $meaning])+ $variant { $($part: $type),* },)+
+            $($(#[doc = $meaning])+ $variant $({ $($part: $type),+ })?,)+
         }
 
         impl<'a> LogEvent<'a> {
@@ -86,8 +86,8 @@ macro_rules! log_events {
             pub fn fields(&self) -> Vec<Field<'_>> {
                 let mut fields = Vec::new();
                 match self {
-                    $(Self::$variant { $($part),* } => {
-                        $($part.add(stringify!($part), &mut fields);)*
+                    $(Self::$variant $({ $($part),+ })? => {
+                        $($($part.add(stringify!($part), &mut fields);)+)?
                     })+
                 }
                 fields
@@ -98,7 +98,7 @@ macro_rules! log_events {
                 vec![$(Description {
                     name: $name,
                     level: Level::$level,
-                    fields: <[Vec<FieldName>]>::concat(&[$(<$type as Part>::names(stringify!($part))),*]),
+                    fields: <[Vec<FieldName>]>::concat(&[$($(<$type as Part>::names(stringify!($part))),+)?]),
                     meaning: concat!($($meaning),+).trim_start(),
                 }),+]
             }
@@ -176,11 +176,11 @@ log_events! {
     /// A write or a read failed; it is retried.
     StoreFailed = Warn "store_failed" { error: Text<'a> }
     /// The disk is full; the reserve of the store was released so that ends can be stored.
-    DiskReserveReleased = Warn "disk_reserve_released" {}
+    DiskReserveReleased = Warn "disk_reserve_released"
     /// Enqueues to these queues are refused because space is short.
     EnqueueRefused = Warn "enqueue_refused" { queues: Text<'a>, why: Text<'a> }
     /// Enqueues are no longer refused for want of space.
-    EnqueueAccepted = Info "enqueue_accepted" {}
+    EnqueueAccepted = Info "enqueue_accepted"
     /// The upkeep failed, such as the recovery of dead workers; it is repeated.
     HousekeepingFailed = Warn "housekeeping_failed" { error: Text<'a> }
     /// Ended runs beyond the retention could not be removed; it is repeated.
@@ -195,16 +195,16 @@ log_events! {
     /// The store refused the rules of the catalogue: the old rules stay in force, and the new ones are retried.
     RulesNotInForce = Warn "rules_not_in_force" { error: Text<'a> }
     /// The rules that the store had refused are in force now.
-    RulesInForce = Info "rules_in_force" {}
+    RulesInForce = Info "rules_in_force"
     /// The rules of a newer catalogue cannot be put in force: the old schedules stay in use, and it is retried each minute.
     ReloadFailed = Error "reload_failed" { error: Text<'a> }
 
     /// The scheduler has started: its first catalogue is in force.
     SchedulerStarted = Info "scheduler_started" { schedules: usize, role: &'static str }
     /// The standby has become the leader.
-    SchedulerLeads = Info "scheduler_leads" {}
+    SchedulerLeads = Info "scheduler_leads"
     /// The scheduler has stopped.
-    SchedulerStopped = Info "scheduler_stopped" {}
+    SchedulerStopped = Info "scheduler_stopped"
     /// A schedule is new and in force.
     ScheduleAdded = Debug "schedule_added" { job: Text<'a> }
     /// The new version of a schedule is in force.
@@ -218,9 +218,9 @@ log_events! {
     /// The wall clock jumped: calendar rules are held.
     ClockJumped = Warn "clock_jumped" { jump: Text<'a>, held: &'static str, hint: &'static str }
     /// An operator accepted the clock.
-    ClockAccepted = Info "clock_accepted" {}
+    ClockAccepted = Info "clock_accepted"
     /// Calendar rules are no longer held.
-    CalendarRulesResumed = Info "calendar_rules_resumed" {}
+    CalendarRulesResumed = Info "calendar_rules_resumed"
     /// A period has its run.
     PeriodOpened = Debug "period_opened" { period: Box<LoggedPeriod> }
     /// A period was late and has its run.

@@ -57,11 +57,11 @@ impl Control {
 
     pub(super) fn log_stop(&mut self) {
         self.log_unlogged();
-        self.log(LogEvent::SchedulerStopped {});
+        self.log(LogEvent::SchedulerStopped);
     }
 
     pub(super) fn log_lead(&mut self) {
-        self.log(LogEvent::SchedulerLeads {});
+        self.log(LogEvent::SchedulerLeads);
     }
 
     pub(super) fn log_loaded(&mut self) {
@@ -116,7 +116,7 @@ impl Control {
     }
 
     pub(super) fn log_accepted(&mut self) {
-        self.log(LogEvent::ClockAccepted {});
+        self.log(LogEvent::ClockAccepted);
     }
 
     /// Logs when calendar rules begin to be held, and when they resume.
@@ -131,7 +131,7 @@ impl Control {
                     hint: "jobctl schedule --accept-clock",
                 });
             }
-            None if was_held => self.log(LogEvent::CalendarRulesResumed {}),
+            None if was_held => self.log(LogEvent::CalendarRulesResumed),
             _ => {}
         }
     }

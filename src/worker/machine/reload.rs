@@ -75,7 +75,7 @@ impl Machine {
         }
         self.reloading.unsaved = false;
         if self.reloading.not_saved.take().is_some() {
-            self.log(LogEvent::RulesInForce {});
+            self.log(LogEvent::RulesInForce);
         }
         self.notify_ready();
     }
