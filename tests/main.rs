@@ -18,6 +18,7 @@ mod flow;
 mod idle;
 mod invariants;
 mod left_out;
+mod log_events;
 mod man;
 mod needs;
 mod readme;

@@ -8,7 +8,8 @@ use super::Context;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, nearest};
 use crate::flow::WEIGHT_MAX;
-use crate::observe::log::{self, Format, Level};
+use crate::observe::event::{Level, LogEvent};
+use crate::observe::log::{self, Format};
 use crate::observe::notify::Notify;
 use crate::store::{Create, Handover, ServedQueue};
 use crate::units::shown;
@@ -205,11 +206,7 @@ fn warn_of_reserves(queues: &[ServedQueue], slots: u32, catalogue: &Catalogue) {
         .map(|(_, queue)| queue.reserve)
         .sum();
     if reserved >= i64::from(slots) {
-        let fields = [
-            log::number("reserved", reserved),
-            log::number("slots", slots),
-        ];
-        log::event(Level::Warn, "no_slot_without_reserve", &fields);
+        log::write(&LogEvent::NoSlotWithoutReserve { reserved, slots });
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::event::{Field, Level, LogEvent, Value};
 use crate::clock;
 use crate::units::format_utc;
 
@@ -17,19 +18,6 @@ pub enum Format {
     Words = 0,
     /// One JSON object per line.
     Json = 1,
-}
-
-/// The severity of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Each attempt; shown with `-v`.
-    Debug,
-    /// An event that an operator may want to find later.
-    Info,
-    /// An operator should check.
-    Warn,
-    /// Something is lost or stopped.
-    Error,
 }
 
 static FORMAT: AtomicU8 = AtomicU8::new(0);
@@ -47,57 +35,24 @@ pub fn silence() {
     LEAST.store(u8::MAX, Ordering::Relaxed);
 }
 
-/// The value of a field; a number is a number in JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// A count, an id, milliseconds.
-    Number(i64),
-    /// Any other value; escaped when it is written.
-    Text(String),
-}
-
-/// A named value of an event.
-pub type Field = (&'static str, Value);
-
-/// A field that is a number.
-pub fn number(name: &'static str, value: impl TryInto<i64>) -> Field {
-    (name, Value::Number(value.try_into().unwrap_or(i64::MAX)))
-}
-
-/// A field that is text.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the value is often built for this call"
-)]
-pub fn text(name: &'static str, value: impl ToString) -> Field {
-    (name, Value::Text(value.to_string()))
-}
-
-/// Writes one event.
-pub fn event(level: Level, name: &str, fields: &[Field]) {
+/// Writes an event if its level is shown. Every event passes here, also one that is not shown.
+pub fn write(event: &LogEvent<'_>) {
+    let level = event.level();
     if (level as u8) < LEAST.load(Ordering::Relaxed) {
         return;
     }
+    let (now_ms, name, fields) = (clock::wall_ms(), event.name(), event.fields());
     let line = if FORMAT.load(Ordering::Relaxed) == Format::Json as u8 {
-        as_json(clock::wall_ms(), level, name, fields)
+        as_json(now_ms, level, name, &fields)
     } else {
-        as_words(clock::wall_ms(), level, name, fields)
+        as_words(now_ms, level, name, &fields)
     };
     // One write per line, so that lines of several threads do not mix.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-fn level_word(level: Level) -> &'static str {
-    match level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
-    }
-}
-
-fn as_words(now_ms: i64, level: Level, name: &str, fields: &[Field]) -> String {
-    let mut line = format!("{} {} event={name}", format_utc(now_ms), level_word(level));
+fn as_words(now_ms: i64, level: Level, name: &str, fields: &[Field<'_>]) -> String {
+    let mut line = format!("{} {} event={name}", format_utc(now_ms), level.word());
     for (key, value) in fields {
         let value = match value {
             Value::Number(number) => {
@@ -123,11 +78,11 @@ fn as_words(now_ms: i64, level: Level, name: &str, fields: &[Field]) -> String {
     line
 }
 
-fn as_json(now_ms: i64, level: Level, name: &str, fields: &[Field]) -> String {
+fn as_json(now_ms: i64, level: Level, name: &str, fields: &[Field<'_>]) -> String {
     let mut line = format!(
         "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":\"{name}\"",
         format_utc(now_ms),
-        level_word(level)
+        level.word()
     );
     for (key, value) in fields {
         match value {
@@ -174,17 +129,15 @@ mod tests {
     #[test]
     fn hostile_text_stays_on_its_line() {
         let error = "bad\x1b[31m\n\u{202e}\"x\"";
-        let words = as_words(
-            0,
-            Level::Warn,
-            "run_dead",
-            &[number("run", 7), text("error", error)],
-        );
+        let fields = [
+            ("run", Value::Number(7)),
+            ("error", Value::Text(error.into())),
+        ];
+        let words = as_words(0, Level::Warn, "run_dead", &fields);
         assert_eq!(
             words,
             "1970-01-01T00:00:00.000Z warn event=run_dead run=7 error=\"bad\\u001b[31m\\n\\u202e\\\"x\\\"\"\n"
         );
-        let fields = [number("run", 7), text("error", error)];
         let json = as_json(0, Level::Warn, "run_dead", &fields);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["error"], error);

@@ -11,7 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use super::log::{self, Level};
+use super::event::LogEvent;
+use super::log;
 use crate::clock;
 use crate::units::visible;
 
@@ -50,9 +51,10 @@ impl Notify {
             std::process::id(),
         );
         Self::open(&name, interval).unwrap_or_else(|error| {
-            let socket = name.to_string_lossy();
-            let fields = [log::text("socket", socket), log::text("error", error)];
-            log::event(Level::Warn, "service_manager_unreachable", &fields);
+            log::write(&LogEvent::ServiceManagerUnreachable {
+                socket: name.to_string_lossy(),
+                error: error.to_string().into(),
+            });
             Self::default()
         })
     }

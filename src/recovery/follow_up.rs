@@ -5,7 +5,8 @@ use crate::clock;
 use crate::document::{document, run_detail};
 use crate::error::Result;
 use crate::intake::Request;
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::records::Labels;
 use crate::run::Trigger;
 use crate::store::{Burial, Settings, Tx};
@@ -48,8 +49,10 @@ pub fn follow_up(
     let mut new = match request.prepare(&job.intake, &Settings::of(catalogue), now_ms, key) {
         Ok(new) => new,
         Err(error) => {
-            let fields = [log::number("run", burial.run.0), log::text("error", error)];
-            log::event(Level::Error, "on_dead_refused", &fields);
+            log::write(&LogEvent::OnDeadRefused {
+                run: burial.run,
+                error: error.message.into(),
+            });
             return Ok(());
         }
     };

@@ -15,7 +15,8 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::fail_point;
 use crate::local::{Life, Local, marks};
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::process::{last_words, leftovers};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::store::{Cause, Recovered, Store, Tx, WorkerRow};
@@ -158,22 +159,17 @@ impl Reaper<'_> {
             let cannot_end = left.remaining.iter();
             let cannot_end = cannot_end.map(|(run, pid)| format!("{pid} of run {run}"));
             let cannot_end = cannot_end.collect::<Vec<_>>().join(", ");
-            let (dead, ended) = (recovered.buried.len(), left.ended.len());
-            let cause = cause.word();
-            let mut fields = vec![
-                log::number("worker", worker.0),
-                log::number("pid", row.pid),
-                log::text("cause", cause),
-                log::number("unclaimed", recovered.unclaimed),
-                log::number("lost", recovered.lost),
-                log::number("dead", dead),
-                log::number("blocked", n_blocked),
-                log::number("processes_ended", ended),
-            ];
-            if !cannot_end.is_empty() {
-                fields.push(log::text("cannot_end", cannot_end));
-            }
-            log::event(Level::Warn, "worker_died", &fields);
+            log::write(&LogEvent::WorkerDied {
+                worker,
+                pid: row.pid,
+                cause,
+                unclaimed: recovered.unclaimed,
+                lost: recovered.lost,
+                dead: recovered.buried.len(),
+                blocked: n_blocked,
+                processes_ended: left.ended.len(),
+                cannot_end: (!cannot_end.is_empty()).then(|| cannot_end.into()),
+            });
         }
         if n_blocked == 0 {
             self.local.forget_worker(worker, row.slots);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::recovery::{LoggedLeftovers, Reaper};
 use crate::store::{OpenOptions, Opened, Store};
 
@@ -49,11 +50,8 @@ fn work(store: &Store, local: &Local, mut second: Store, load: &Reload, end: &Re
             write: &mut |body| second.write(body),
         };
         if let Err(error) = reaper.reap() {
-            log::event(
-                Level::Warn,
-                "housekeeping_failed",
-                &[log::text("error", error)],
-            );
+            let error = error.message.into();
+            log::write(&LogEvent::HousekeepingFailed { error });
         }
         if end.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
             return;

@@ -38,7 +38,7 @@ pub use accept::{Acceptance, CalendarHold, accept, accept_clock, calendar_hold};
 pub use accepted::{Accepted, jump_words};
 pub use agenda::Next;
 pub use audit::{Audited, audit};
-pub use control::{Action, Control, Event, Line, Wait};
+pub use control::{Action, Control, Event, Wait};
 pub use counts::Counts;
 pub use findings::{Finding, Trouble};
 pub use manual::{PeriodOrder, Worked, work_period};

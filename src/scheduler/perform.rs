@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::policy::{ClockGuard, Reading, Times};
 use crate::process::memory::in_separate_arena;
 use crate::store::{Store, Tx};
@@ -109,7 +110,7 @@ fn examine_failure<T>(
         match store.ensure_recoverable(&error) {
             Ok(()) => {
                 if local.release_reserve(&error) {
-                    log::event(Level::Warn, "disk_reserve_released", &[]);
+                    log::write(&LogEvent::DiskReserveReleased);
                 }
                 error.into()
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, Result};
 use crate::local::Local;
+use crate::observe::log;
 use crate::policy::{ClockGuard, Reading};
 use crate::store::{Opened, Store};
 
@@ -113,7 +114,7 @@ impl Planner {
             for action in self.control.next(now) {
                 match action {
                     Action::Do(given) => work = Some(given),
-                    Action::Log(line) => line.write(),
+                    Action::Log(event) => log::write(&event),
                     Action::End(result) => return result,
                     _ => {}
                 }

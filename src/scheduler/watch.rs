@@ -15,6 +15,7 @@ use crate::catalogue::Catalogue;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::local::Candidate;
+use crate::observe::log;
 use crate::observe::notify::Notify;
 use crate::process::memory;
 use crate::process::signals::SignalPipe;
@@ -108,7 +109,7 @@ impl Scheduler {
             for action in self.control.next(clock::reading()) {
                 match action {
                     Action::Do(work) => self.store_thread.give(work)?,
-                    Action::Log(line) | Action::Started(line) => line.write(),
+                    Action::Log(event) | Action::Started(event) => log::write(&event),
                     Action::Ready => self.notify.ready(&self.control.status()),
                     Action::Reloading => self.notify.reloading(),
                     Action::Stopping => self.notify.stopping(),

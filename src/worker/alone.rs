@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use crate::attempt::{Shortage, ShortageScope};
 use crate::error::os_words;
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::process::alone::run_own_binary;
 use crate::process::{Control, wrapper};
 use crate::run::{Fence, RunId, WorkerId};
@@ -50,13 +51,20 @@ impl Starter {
     /// Hands a claimed run over and waits for the end of the worker that it was given to; `control` can end it.
     pub(super) fn hand_over(&self, claimed: &Claimed, control: &Control) -> Event {
         let (run, job) = (claimed.run, &claimed.job);
-        let mut fields = vec![log::number("run", run.0), log::text("job", job)];
-        log::event(Level::Info, "run_handed_over", &fields);
+        log::write(&LogEvent::RunHandedOver {
+            run,
+            job: job.into(),
+        });
         let ended = run_own_binary(&self.own_binary, &self.arguments(claimed), control);
         let end = alone_end(ended);
         if let AloneEnd::Lacks(shortage) = &end {
-            fields.push(log::text("shortage", &shortage.message));
-            log::event(Level::Warn, "run_not_started", &fields);
+            log::write(&LogEvent::RunNotStarted {
+                run,
+                job: job.into(),
+                attempt: None,
+                ran_ms: None,
+                shortage: (&shortage.message).into(),
+            });
         }
         Event::AloneEnded {
             run,

@@ -2,7 +2,6 @@
 //!
 //! Rule: nothing here blocks but the poll, no store is read here, and nothing is decided here.
 
-mod log;
 mod notifier;
 mod perform;
 mod start;
@@ -17,7 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::attempt::StopCommand;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::observe::log::{Level, event, number};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::process::signals::SignalPipe;
 use crate::store::Ledger;
 
@@ -95,11 +95,7 @@ impl Engine {
         let removed = self.ledger.call(move |tx| tx.remove_worker(worker))?;
         if !self.serves_one {
             let attempts = summary.attempts;
-            event(
-                Level::Info,
-                "worker_stopped",
-                &[number("worker", worker.0), number("attempts", attempts)],
-            );
+            log::write(&LogEvent::WorkerStopped { worker, attempts });
         }
         // If ends could not be stored, the row stays for recovery, which needs the start marks.
         if removed {

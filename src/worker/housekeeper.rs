@@ -16,7 +16,8 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fail_point;
 use crate::flow::SpaceShortage;
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::recovery::{LoggedLeftovers, Reaper, sweep};
 use crate::run::WorkerId;
 use crate::store::{Ledger, OpenOptions, PruneRule, Settings, Store};
@@ -167,16 +168,14 @@ impl HousekeeperThread {
                 if error.kind == Kind::Io && self.store.ensure_recoverable(&error).is_err() {
                     return self.shared.inbox.push(Event::Lost(error));
                 }
-                log::event(
-                    Level::Warn,
-                    "housekeeping_failed",
-                    &[log::text("error", error)],
-                );
+                let error = error.message.into();
+                log::write(&LogEvent::HousekeepingFailed { error });
             }
             if !self.foreground
                 && let Err(error) = self.prune()
             {
-                log::event(Level::Warn, "prune_failed", &[log::text("error", error)]);
+                let error = error.message.into();
+                log::write(&LogEvent::PruneFailed { error });
             }
             // While no command runs, pruning continues without a pause.
             let goes_on = self.pruner.is_under_way() && !self.busy.load(Ordering::Relaxed);
@@ -278,13 +277,14 @@ impl HousekeeperThread {
             let queues = refused.iter().filter(|(_, shortage)| **shortage == why);
             let queues: Vec<&str> = queues.map(|(name, _)| name.as_str()).collect();
             if !queues.is_empty() {
-                let queues = log::text("queues", queues.join(","));
-                let fields = [queues, log::text("why", space.words(why))];
-                log::event(Level::Warn, "enqueue_refused", &fields);
+                log::write(&LogEvent::EnqueueRefused {
+                    queues: queues.join(",").into(),
+                    why: space.words(why).into(),
+                });
             }
         }
         if refused.is_empty() {
-            log::event(Level::Info, "enqueue_accepted", &[]);
+            log::write(&LogEvent::EnqueueAccepted);
         }
         self.refused = refused;
         Ok(())
@@ -320,9 +320,7 @@ impl HousekeeperThread {
                 Ok(pruned)
             })?;
         match progress {
-            Progress::Ended(removed) if removed > 0 => {
-                log::event(Level::Info, "pruned", &[log::number("runs", removed)]);
-            }
+            Progress::Ended(runs) if runs > 0 => log::write(&LogEvent::Pruned { runs }),
             _ => {}
         }
         Ok(())

@@ -14,7 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::local::HeldFile;
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::run::WorkerId;
 use crate::store::{Store, Watch};
 
@@ -227,7 +228,7 @@ impl Reading {
         if let Err(lost) = self.store.ensure_recoverable(error) {
             self.push(Event::Lost(lost));
         } else if self.shared.local.release_reserve(error) {
-            log::event(Level::Warn, "disk_reserve_released", &[]);
+            log::write(&LogEvent::DiskReserveReleased);
         }
     }
 }

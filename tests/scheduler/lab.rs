@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jobctl::catalogue::Catalogue;
-use jobctl::observe::log::{self, Format, Level};
+use jobctl::observe::event::Level;
+use jobctl::observe::log::{self, Format};
 use jobctl::policy::Reading;
 use jobctl::schedule::Rule;
 use jobctl::scheduler::{Planner, Ticked};

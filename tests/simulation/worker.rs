@@ -11,7 +11,7 @@ use jobctl::error::{Error, Kind, Result};
 use jobctl::run::{Fence, RunId, WorkerId};
 use jobctl::store::{Claimed, EndedAttempt, Handover, Only, Store, Turns, WorkerRow};
 use jobctl::worker::batch::{Batch, Write};
-use jobctl::worker::machine::{Action, Event, Machine, Note, Now, Remaining, Setup, Stop};
+use jobctl::worker::machine::{Action, Event, Machine, Now, Remaining, Setup, Stop};
 use jobctl::worker::{Line, Summary};
 
 use super::children::Child;
@@ -324,7 +324,14 @@ impl Worker {
                     self.machine.on_event(Event::Ended(ended), now);
                 }
             }
-            Action::Log(note) => self.tell(&note, host),
+            Action::Log(event) => {
+                let id = self.id;
+                host.note(|| format!("worker {id}: {event:?}"));
+            }
+            Action::LogEnd(ended, _) => {
+                let (id, run) = (self.id, ended.claimed.run);
+                host.note(|| format!("worker {id}: the end of run {run} is stored"));
+            }
             // Files, clocks and the service manager.
             Action::Forget(_)
             | Action::Use(_)
@@ -339,17 +346,6 @@ impl Worker {
         for claimed in runs {
             self.claims.insert(claimed.fence, claimed.clone());
             self.line.add(claimed, (), alone, now);
-        }
-    }
-
-    fn tell(&self, note: &Note, host: &mut Host) {
-        let id = self.id;
-        match note {
-            Note::Stored(ended, _) => {
-                let run = ended.claimed.run;
-                host.note(|| format!("worker {id}: the end of run {run} is stored"));
-            }
-            note => host.note(|| format!("worker {id}: {note:?}")),
         }
     }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::observe::event::LogEvent;
 use crate::policy::{ClockGuard, PeriodResult, Reading, SkipReason, Times};
 use crate::records::PeriodRow;
 
@@ -24,7 +25,6 @@ use super::schedule_set::ScheduleSet;
 use super::work::{Answer, LastPoll, Loaded, Work};
 
 use load::{Load, Slice};
-pub use report::Line;
 
 /// How often the scheduler polls the store for changes by other processes.
 const POLL_MS: i64 = 1000;
@@ -61,10 +61,10 @@ pub enum Event {
 pub enum Action {
     /// Do this work. No other work is given out until its answer has come.
     Do(Work),
-    /// Log this line.
-    Log(Line),
-    /// Log this line, unless the process ends after one pass: the first catalogue is in force.
-    Started(Line),
+    /// Log this.
+    Log(LogEvent<'static>),
+    /// Log this, unless the process ends after one pass: the first catalogue is in force.
+    Started(LogEvent<'static>),
     /// Notify the service manager that the start or a reload is complete.
     Ready,
     /// Notify the service manager that a reload begins.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::error::{Error, Kind};
+use crate::observe::log;
 use crate::process::{spawn, wrapper};
 use crate::store::Claimed;
 use crate::worker::batch::Batch;
@@ -60,7 +61,11 @@ impl Engine {
                 self.notifier.ready(&status);
             }
             Action::NotifyStop => self.notifier.stopping(self.machine.stop(), now),
-            Action::Log(note) => note.log(),
+            Action::Log(event) => log::write(&event),
+            Action::LogEnd(ended, written) => {
+                ended.log(&written);
+                written.log();
+            }
         }
     }
 

@@ -15,7 +15,8 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::local::marks::StartMarks;
 use crate::local::{Local, SlotDir};
-use crate::observe::log::{self, Level};
+use crate::observe::event::LogEvent;
+use crate::observe::log;
 use crate::process::capture::Tee;
 use crate::process::signals::SignalPipe;
 use crate::process::{descriptors, spawn};
@@ -121,13 +122,11 @@ impl Engine {
     }
 
     fn log_start(&self) {
-        let queues = ServedQueue::list(self.machine.queues());
-        let fields = [
-            log::number("worker", self.identity.worker.0),
-            log::text("queues", queues),
-            log::number("slots", self.slots.len()),
-        ];
-        log::event(Level::Info, "worker_started", &fields);
+        log::write(&LogEvent::WorkerStarted {
+            worker: self.identity.worker,
+            queues: ServedQueue::list(self.machine.queues()).into(),
+            slots: self.slots.len(),
+        });
     }
 }
 
@@ -150,14 +149,12 @@ fn prepare_process(slots: u32) -> Result<()> {
     descriptors::make_room(slots)?;
     // Commands must not get descriptors that we inherited.
     if let Err(error) = spawn::seal_descriptors() {
-        log::event(
-            Level::Warn,
-            "descriptors_not_sealed",
-            &[log::text("error", &error)],
-        );
+        let error = error.to_string().into();
+        log::write(&LogEvent::DescriptorsNotSealed { error });
     }
     if let Err(error) = spawn::become_subreaper() {
-        log::event(Level::Warn, "no_subreaper", &[log::text("error", &error)]);
+        let error = error.to_string().into();
+        log::write(&LogEvent::NoSubreaper { error });
     }
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::durations::Durations;
-use super::{Action, Machine, Note, Now, Stop, View};
+use super::{Action, Machine, Now, Stop, View};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind};
+use crate::observe::event::LogEvent;
 use crate::records::{
     ClaimAnswer, ClaimOrder, EndedAttempt, ForegroundRun, Only, PassedOver, RunLocation,
     ServedQueue,
@@ -216,9 +217,9 @@ impl Machine {
         }
         let elsewhere = answer.location.other_worker(self.worker);
         if answer.adopted {
-            self.log(Note::DuplicateAdopted { run });
+            self.log(LogEvent::DuplicateIsWorkedHere { run });
         } else if let (Some(worker), true) = (elsewhere, self.elsewhere != elsewhere) {
-            self.log(Note::DuplicateElsewhere { run, worker });
+            self.log(LogEvent::DuplicateIsWorkedElsewhere { run, worker });
         }
         self.elsewhere = elsewhere;
     }

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Note, WaitingRuns};
+use super::WaitingRuns;
 use crate::attempt::{Shortage, StopCommand};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
-use crate::records::{Answer, Claimed, EndedAttempt, Only, ServedQueue, Start, Waiting};
+use crate::flow::FlowEvent;
+use crate::observe::event::LogEvent;
+use crate::policy::{Judged, Verdict};
+use crate::records::{Answer, Claimed, EndedAttempt, Only, Outcome, ServedQueue, Start, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
 use crate::worker::batch::Batch;
 
@@ -175,7 +178,9 @@ pub enum Action {
     /// Notify the service manager that a stop has begun or has reached its next stage.
     NotifyStop,
     /// Log this.
-    Log(Note),
+    Log(LogEvent<'static>),
+    /// Log that the end of this attempt is stored, and what that changed.
+    LogEnd(Arc<EndedAttempt>, Written),
 }
 
 /// The configuration of the machine.
@@ -221,4 +226,15 @@ pub struct Summary {
     pub interrupted: bool,
     /// Runs that were still waiting when `--drain` ended the worker.
     pub left: Vec<Waiting>,
+}
+
+/// What was stored about the end of an attempt.
+#[derive(Debug)]
+pub struct Written {
+    /// The state of the run afterwards.
+    pub outcome: Outcome,
+    /// The class and the verdict; `None` if the claim was given back.
+    pub meaning: Option<(Judged, Verdict)>,
+    /// Changes of limits and breakers.
+    pub flow: Vec<FlowEvent>,
 }

@@ -8,7 +8,6 @@ mod claims;
 mod drain;
 mod durations;
 mod interface;
-mod note;
 mod reload;
 mod requests;
 mod shortages;
@@ -25,13 +24,13 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
+use crate::observe::event::LogEvent;
 use crate::records::{EndedAttempt, Only, ServedQueue, Waiting};
 use crate::run::{Fence, RunId, WorkerId};
 
 pub use interface::{
-    Action, AloneEnd, Drain, Event, Now, Remaining, Setup, Summary, TakeBack, View,
+    Action, AloneEnd, Drain, Event, Now, Remaining, Setup, Summary, TakeBack, View, Written,
 };
-pub use note::{Note, Written};
 pub use stages::Stop;
 pub use status::{NOTHING_RUNS, longest_grace, stop_end};
 
@@ -133,7 +132,7 @@ impl Machine {
             Event::TakenBack(runs) => self.give_back(runs),
             Event::Stuck { run, fence, pids } => {
                 self.stuck.insert(fence);
-                self.log(Note::Blocked { run, pids });
+                self.log(LogEvent::RunBlockedByProcesses { run, pids });
             }
             Event::AloneEnded {
                 run,
@@ -271,7 +270,7 @@ impl Machine {
         let offset_ms = now.wall_ms - now.boot_ms;
         if offset_ms < self.offset_ms - 500 {
             let by_ms = self.offset_ms - offset_ms;
-            self.log(Note::ClockSteppedBack { by_ms });
+            self.log(LogEvent::ClockSteppedBack { by_ms });
             self.writes.rebase = true;
             self.claiming.should_claim = true;
         }
@@ -315,7 +314,8 @@ impl Machine {
 
     /// The store failed; the reader checks whether it can recover.
     fn on_store_error(&mut self, error: &Error) {
-        self.log(Note::StoreFailed(error.clone()));
+        let message = error.message.clone().into();
+        self.log(LogEvent::StoreFailed { error: message });
         self.trouble = Some(error.to_string());
         self.actions.push(Action::Examine(error.clone()));
     }
@@ -333,8 +333,8 @@ impl Machine {
         }
     }
 
-    fn log(&mut self, note: Note) {
-        self.actions.push(Action::Log(note));
+    fn log(&mut self, event: LogEvent<'static>) {
+        self.actions.push(Action::Log(event));
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use super::{Action, Machine, Note, Stop, millis};
+use super::{Action, Machine, Stop, millis};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Result};
+use crate::observe::event::{CatalogueSize, LogEvent};
 
 #[derive(Debug, Default)]
 pub(super) struct Reloading {
@@ -39,8 +40,8 @@ impl Machine {
         self.reloading.loading = false;
         match answer {
             Ok(catalogue) => {
-                let jobs = catalogue.jobs.len();
-                self.log(Note::Loaded { jobs });
+                let size = CatalogueSize::Jobs(catalogue.jobs.len());
+                self.log(LogEvent::CatalogueLoaded { size });
                 self.stop_after = millis(catalogue.worker.stop_after_ms);
                 self.claiming.use_catalogue(&catalogue);
                 self.actions.push(Action::Use(Arc::clone(&catalogue)));
@@ -56,7 +57,8 @@ impl Machine {
             }
             Err(error) => {
                 self.reloading.refused = Some(error.to_string());
-                self.log(Note::Refused(error));
+                let error = error.message.into();
+                self.log(LogEvent::CatalogueRefused { error });
                 self.notify_ready();
             }
         }
@@ -73,7 +75,7 @@ impl Machine {
         }
         self.reloading.unsaved = false;
         if self.reloading.not_saved.take().is_some() {
-            self.log(Note::RulesSaved);
+            self.log(LogEvent::RulesInForce);
         }
         self.notify_ready();
     }
@@ -81,7 +83,8 @@ impl Machine {
     pub(super) fn on_rules_refused(&mut self, error: &Error) {
         self.writes.rules = true;
         if self.reloading.not_saved.is_none() {
-            self.log(Note::RulesNotSaved(error.clone()));
+            let error = error.message.clone().into();
+            self.log(LogEvent::RulesNotInForce { error });
         }
         self.reloading.not_saved = Some(error.to_string());
     }

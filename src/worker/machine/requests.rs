@@ -1,7 +1,8 @@
 //! Requests that operators make through the store: cancels and a stop.
 
-use super::{Action, Machine, Note, Now, Stop};
+use super::{Action, Machine, Now, Stop};
 use crate::error::{Error, Kind};
+use crate::observe::event::LogEvent;
 use crate::run::{Fence, RunId};
 
 impl Machine {
@@ -12,7 +13,7 @@ impl Machine {
                 continue;
             };
             if !std::mem::replace(&mut held.cancelled, true) {
-                self.log(Note::CancelRequested { run });
+                self.log(LogEvent::CancelRequested { run });
             }
             self.actions.push(Action::Cancel(fence));
         }

@@ -26,6 +26,15 @@ impl Stop {
         }
     }
 
+    /// As it is logged.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Stop::No | Stop::Graceful(_) => "drain",
+            Stop::Term => "terminate",
+            Stop::Kill => "kill",
+        }
+    }
+
     /// Whether attempts were signalled to end. From then on a write that keeps failing is given up.
     pub(super) fn is_forced(self) -> bool {
         matches!(self, Stop::Term | Stop::Kill)

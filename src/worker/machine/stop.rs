@@ -1,8 +1,9 @@
 //! Takes a stop from one stage to the next: by signals, by time, or because the worker lost its lock.
 
 use crate::attempt::StopCommand;
+use crate::observe::event::LogEvent;
 
-use super::{Action, Machine, Note, Now, Stop, TakeBack};
+use super::{Action, Machine, Now, Stop, TakeBack};
 
 impl Machine {
     /// Each signal moves the stop to its next stage.
@@ -26,7 +27,7 @@ impl Machine {
         }
         self.stop = stop;
         if self.only.is_none() {
-            self.log(Note::Stopping(stop));
+            self.log(LogEvent::WorkerStopping { how: stop.word() });
         }
         self.actions.push(Action::NotifyStop);
         match stop {
@@ -48,7 +49,7 @@ impl Machine {
     pub(super) fn on_lock_tampered(&mut self, now: Now) {
         let worker = self.worker;
         if self.stop == Stop::No {
-            self.log(Note::LockTampered { worker });
+            self.log(LogEvent::LockFileTampered { worker });
         }
         self.stop_gracefully(now);
     }

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Action, LINGER, Machine, NOTE_AFTER, Note, Now, View, Written};
+use super::{Action, LINGER, Machine, NOTE_AFTER, Now, View, Written};
 use crate::error::{Error, Kind, Result};
+use crate::observe::event::LogEvent;
 use crate::records::{Answer, EndedAttempt, Outcome};
 use crate::run::{Fence, RunId, State};
 use crate::worker::batch::{Batch, Write};
@@ -278,7 +279,8 @@ impl Machine {
         self.actions.push(Action::Forget(ended.claimed.fence));
         self.claiming.should_claim |= outcome == Outcome::Moved(State::Waiting)
             || self.foreground_run() == Some(ended.claimed.run);
-        self.log(Note::Stored(Arc::clone(ended), written));
+        self.actions
+            .push(Action::LogEnd(Arc::clone(ended), written));
     }
 
     /// Puts the intent of a failed write back to where it was.
@@ -349,8 +351,8 @@ impl Machine {
             _ => return,
         };
         if let (Some(run), true) = (again.run(), refused < REFUSED_MAX) {
-            let error = error.clone();
-            self.log(Note::GivenUp { run, error });
+            let error = error.message.clone().into();
+            self.log(LogEvent::RunGivenUp { run, error });
         }
         self.writes.given_up.push(again);
         self.writes.retry_given_up_at = now.steady + RETRY_GIVEN_UP;

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::catalogue::Catalogue;
 use crate::error::Kind;
-use crate::observe::log::Level::{Debug, Info};
+use crate::observe::event::Level::{Debug, Info};
 use crate::scheduler::work::{
     Applied, ApplyResult, Failure, OpenResult, Opened, PollResult, RemoveResult, StoreChanges,
 };
@@ -120,7 +120,7 @@ impl World {
                     assert!(work.is_none(), "one at a time");
                     work = Some(given);
                 }
-                Action::Log(line) => self.logged.push(line.event),
+                Action::Log(event) => self.logged.push(event.name()),
                 Action::Ready => self.ready += 1,
                 Action::End(result) => self.ended = Some(result),
                 _ => {}
@@ -499,10 +499,10 @@ fn periods_with_equal_outcomes_are_logged_once_a_minute() {
         world.pass(wait_ms);
         world.control.now = world.now;
         world.control.log_rows(0, vec![skipped(reason)], false);
-        let Some(Action::Log(line)) = world.control.out.pop() else {
-            panic!("a line");
+        let Some(Action::Log(event)) = world.control.out.pop() else {
+            panic!("an event");
         };
-        levels.push(line.level);
+        levels.push(event.level());
     }
     assert_eq!(levels, [Info, Debug, Info, Debug, Info, Info]);
 }
