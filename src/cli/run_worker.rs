@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Context;
+use super::{Context, advice};
 use crate::catalogue::Catalogue;
 use crate::error::{Error, Kind, nearest};
 use crate::flow::WEIGHT_MAX;
@@ -227,6 +227,6 @@ impl Context {
             (_, true) => Level::Debug,
             _ => Level::Info,
         };
-        log::configure(format, least);
+        log::configure(format, least, advice::command);
     }
 }

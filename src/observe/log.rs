@@ -2,11 +2,14 @@
 //!
 //! Rule: no byte of a job or user reaches the log unescaped; an error of the log is ignored.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::event::{Field, Level, LogEvent, Value};
+use crate::advice::Advice;
 use crate::clock;
 use crate::units::format_utc;
 
@@ -23,10 +26,16 @@ pub enum Format {
 static FORMAT: AtomicU8 = AtomicU8::new(0);
 static LEAST: AtomicU8 = AtomicU8::new(Level::Info as u8);
 
-/// Sets format and least level for this process.
-pub fn configure(format: Format, least: Level) {
+static ADVICE_WORDS: OnceLock<AdviceWords> = OnceLock::new();
+
+/// The words of an interface for advice.
+type AdviceWords = fn(&Advice) -> String;
+
+/// Sets format, least level and the words for advice for this process. Without these words a field of advice is left out.
+pub fn configure(format: Format, least: Level, advice_words: AdviceWords) {
     FORMAT.store(format as u8, Ordering::Relaxed);
     LEAST.store(least as u8, Ordering::Relaxed);
+    let _ = ADVICE_WORDS.set(advice_words);
 }
 
 /// Turns the log off: for simulations, in which things fail on purpose.
@@ -51,26 +60,31 @@ pub fn write(event: &LogEvent<'_>) {
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
+/// The text of a value; `None` for advice in a process without words for it.
+fn text_of<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
+    match value {
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Advice(advice) => ADVICE_WORDS.get().map(|words| words(advice).into()),
+    }
+}
+
 fn as_words(now_ms: i64, level: Level, name: &str, fields: &[Field<'_>]) -> String {
     let mut line = format!("{} {} event={name}", format_utc(now_ms), level.word());
     for (key, value) in fields {
-        let value = match value {
-            Value::Number(number) => {
-                let _ = write!(line, " {key}={number}");
-                continue;
-            }
-            Value::Text(text) => text,
+        let Some(text) = text_of(value) else {
+            continue;
         };
-        let plain = !value.is_empty()
-            && value
+        let is_plain = !text.is_empty()
+            && text
                 .chars()
                 .all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '='));
-        if plain {
-            let _ = write!(line, " {key}={value}");
+        if is_plain {
+            let _ = write!(line, " {key}={text}");
         } else {
             // JSON's escapes, plus all control characters for terminals.
             let _ = write!(line, " {key}=\"");
-            escape(&mut line, value);
+            escape(&mut line, &text);
             line.push('"');
         }
     }
@@ -85,15 +99,15 @@ fn as_json(now_ms: i64, level: Level, name: &str, fields: &[Field<'_>]) -> Strin
         level.word()
     );
     for (key, value) in fields {
-        match value {
-            Value::Number(number) => {
-                let _ = write!(line, ",\"{key}\":{number}");
-            }
-            Value::Text(text) => {
-                let _ = write!(line, ",\"{key}\":\"");
-                escape(&mut line, text);
-                line.push('"');
-            }
+        let Some(text) = text_of(value) else {
+            continue;
+        };
+        if let Value::Number(_) = value {
+            let _ = write!(line, ",\"{key}\":{text}");
+        } else {
+            let _ = write!(line, ",\"{key}\":\"");
+            escape(&mut line, &text);
+            line.push('"');
         }
     }
     line.push_str("}\n");

@@ -68,7 +68,7 @@ pub(crate) fn catalogue(world: &World) -> Catalogue {
 
 /// A scheduler that starts at this moment.
 pub(crate) fn planner(world: &World, now: Reading) -> Planner {
-    log::configure(Format::Words, Level::Error);
+    log::configure(Format::Words, Level::Error, |advice| format!("{advice:?}"));
     Planner::start(world.opened(), &catalogue(world), BOOT, now).expect("it starts")
 }
 

@@ -533,6 +533,10 @@ fn a_jump_of_the_clock_holds_the_calendar_until_it_is_accepted() {
         log.contains("event=clock_jumped jump=\"forwards by 2d\""),
         "{log}"
     );
+    assert!(
+        log.contains(" hint=\"jobctl schedule --accept-clock\"\n"),
+        "{log}"
+    );
     assert!(log.contains("event=clock_accepted"), "{log}");
     exactly_once(&world);
 }

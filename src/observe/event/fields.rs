@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use crate::advice::Advice;
 use crate::attempt::Class;
 use crate::flow::Subject;
 use crate::records::{Cause, PeriodRow};
@@ -23,6 +24,8 @@ pub enum Value<'a> {
     Number(i64),
     /// Any other value; escaped when it is written.
     Text(Text<'a>),
+    /// What to do, in the words of the interface that started this process.
+    Advice(&'a Advice),
 }
 
 /// The name of a field, for the list of events.
@@ -100,6 +103,12 @@ impl<T: Single> Part for Option<T> {
 
     fn add<'s>(&'s self, name: &'static str, to: &mut Vec<Field<'s>>) {
         to.extend(self.as_ref().map(|it| (name, it.value())));
+    }
+}
+
+impl Single for Advice {
+    fn value(&self) -> Value<'_> {
+        Value::Advice(self)
     }
 }
 

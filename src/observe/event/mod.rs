@@ -6,6 +6,7 @@
 mod fields;
 mod meanings;
 
+use crate::advice::Advice;
 use crate::attempt::Class;
 use crate::flow::Subject;
 use crate::records::Cause;
@@ -216,7 +217,7 @@ log_events! {
     /// Schedules of another catalogue, or of another version of jobctl, are in force.
     SchedulesOverruled = Warn "schedules_overruled" { job: Option<Text<'a>>, catalogue: Text<'a>, by: Option<Text<'a>> }
     /// The wall clock jumped: calendar rules are held.
-    ClockJumped = Warn "clock_jumped" { jump: Text<'a>, held: &'static str, hint: &'static str }
+    ClockJumped = Warn "clock_jumped" { jump: Text<'a>, held: &'static str, hint: Advice }
     /// An operator accepted the clock.
     ClockAccepted = Info "clock_accepted"
     /// Calendar rules are no longer held.

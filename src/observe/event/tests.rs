@@ -33,6 +33,7 @@ fn words(event: &LogEvent) -> String {
     let words = event.fields().into_iter().map(|(name, value)| match value {
         Value::Number(number) => format!("{name}={number}"),
         Value::Text(text) => format!("{name}={text}"),
+        Value::Advice(advice) => format!("{name}={advice:?}"),
     });
     words.collect::<Vec<_>>().join(" ")
 }

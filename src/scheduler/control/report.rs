@@ -1,5 +1,6 @@
 //! The log events of the loop, and its status line for the service manager.
 
+use crate::advice::Advice;
 use crate::error::Error;
 use crate::observe::event::{CatalogueSize, LogEvent, LoggedPeriod, Text};
 use crate::policy::PeriodResult;
@@ -128,7 +129,7 @@ impl Control {
                 self.log(LogEvent::ClockJumped {
                     jump: jump_words(suspicion.jump_ms).into(),
                     held: held_words(&self.guard),
-                    hint: "jobctl schedule --accept-clock",
+                    hint: Advice::AcceptClock,
                 });
             }
             None if was_held => self.log(LogEvent::CalendarRulesResumed),
