@@ -47,6 +47,14 @@ fn used_by_tests() {
     let _ = catalogue::LoadError::render;
     let _ = local::Local::unchecked;
     let _ = observe::log::silence;
+    // `docs/log.md` is made from these.
+    for description in observe::event::LogEvent::descriptions() {
+        let _ = (description.name, description.level, description.meaning);
+        for field in description.fields {
+            let _ = (field.name, field.is_optional);
+        }
+    }
+    let _ = observe::event::FIELD_MEANINGS;
     let _ = |burial: records::Burial| burial.reason;
     let _ = (records::samples::new_run, records::samples::claimed);
     let _ = scheduler::Answer::into_failure;

@@ -64,7 +64,7 @@ macro_rules! log_events {
     )+) => {
         /// Something that the log tells.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "`FIELD_MEANINGS` says of each field what it means")]
+        #[allow(missing_docs, reason = "`FIELD_MEANINGS` says of each field what it means")]
         pub enum LogEvent<'a> {
             $($(#[doc = $meaning])+ $variant $({ $($part: $type),+ })?,)+
         }
