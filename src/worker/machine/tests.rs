@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::attempt::{Ending, Report, Said};
 use crate::error::Kind;
-use crate::records::{self, ClaimAnswer, Claimed, Claims, Finished, Labels, Outcome};
-use crate::run::{Guarantee, State, Trigger};
+use crate::records::{self, ClaimAnswer, Claimed, Claims, Finished, Outcome, samples};
+use crate::run::{Guarantee, State};
 use crate::worker::batch::{Batch, Write};
 use crate::worker::pool::Line;
 
@@ -135,30 +135,10 @@ fn catalogue() -> Arc<Catalogue> {
 
 fn claimed(number: i64, crashes: i64) -> Claimed {
     Claimed {
-        run: RunId(number),
-        fence: Fence(number),
         job: "a".into(),
-        queue: "default".into(),
-        tenant: String::new(),
-        attempt: 1,
-        started_before: false,
-        failures: 0,
         crashes,
-        max_attempts: 3,
-        max_crashes: 3,
         guarantee: Guarantee::AtMostOnce,
-        deadline_ms: None,
-        limited_ms: None,
-        params: None,
-        payload: None,
-        idempotency_key: [0; 16],
-        trigger: Trigger::Manual,
-        parent: None,
-        labels: Labels::default(),
-        last_exit_code: None,
-        last_error: None,
-        period: None,
-        previous_success_ms: None,
+        ..samples::claimed(RunId(number), Fence(number))
     }
 }
 
