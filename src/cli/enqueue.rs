@@ -118,7 +118,7 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         let new = std::slice::from_ref(&*new);
         let (mut answers, refusal) = tx.enqueue_fitting(new, Some(&guard), *now_ms)?;
         if let Some(refusal) = refusal {
-            // The catalogue is saved all the same: its rules are the reason of the refusal.
+            // The catalogue is saved nevertheless: its rules are the reason for the refusal.
             refused = Some(refusal.clone());
             return Ok(Err(refusal));
         }

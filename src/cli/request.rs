@@ -62,7 +62,7 @@ pub(super) struct RequestArgs {
 pub(super) struct Order {
     /// The store to write to.
     pub(super) store: Store,
-    /// What this host has beside it.
+    /// The state directory of this host.
     pub(super) local: Local,
     /// The run to store.
     pub(super) new: NewRun,

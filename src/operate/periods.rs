@@ -1,4 +1,4 @@
-//! The run of a period that has none.
+//! Runs a period that has no run.
 //!
 //! Rule: like every new run, it is refused while the disk or the database has no room for its queue.
 
