@@ -13,7 +13,7 @@ use crate::intake::Request;
 use crate::local::{Local, pid_namespace, start_ticks};
 use crate::records::{Settings, Start, WorkerRow};
 use crate::run::{RunId, State, WorkerId};
-use crate::scheduler::{PeriodOrder, Worked};
+use crate::scheduler::{PeriodRequest, PeriodRunAnswer};
 use crate::store::{
     Act, ClaimRequest, Create, DeadFilter, OpenOptions, Opened, Reset, ServedQueue, Store, Turns,
     Tx,
@@ -474,7 +474,7 @@ fn a_period_is_not_run_while_the_disk_is_nearly_full() {
             min_free,
             ..Settings::of(&catalogue)
         };
-        let order = PeriodOrder {
+        let request = PeriodRequest {
             job: "letter",
             key: "2031-01-01T00:00Z",
             intake: &catalogue.jobs["letter"].intake,
@@ -482,8 +482,11 @@ fn a_period_is_not_run_while_the_disk_is_nearly_full() {
             settings: &settings,
             initiator: "ann",
         };
-        let worked = run_period(&mut lab.store, order, now_ms);
+        let worked = run_period(&mut lab.store, request, now_ms);
         assert_eq!(worked.as_ref().err().map(|error| error.kind), refusal);
-        assert!(matches!(worked, Ok(Worked::Unknown) | Err(_)), "{worked:?}");
+        assert!(
+            matches!(worked, Ok(PeriodRunAnswer::Unknown) | Err(_)),
+            "{worked:?}"
+        );
     }
 }

@@ -41,7 +41,7 @@ pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Wait};
 pub use counts::Counts;
 pub use findings::{Finding, Trouble};
-pub use manual::{PeriodOrder, Worked, work_period};
+pub use manual::{PeriodRequest, PeriodRunAnswer, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};
 pub use rewind::{Ahead, ahead, follows_calendar};
