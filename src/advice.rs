@@ -1,12 +1,12 @@
-//! What somebody can do next, as data, and texts that contain such advice.
+//! Advice about the next step as data, and texts that contain such advice.
 //!
-//! Rule: nothing here knows how advice is followed; each interface has its own words for it, as `cli/advice.rs` names commands.
+//! Rule: no commands here; each front end has its own words for an advice, as `cli/advice.rs` has commands.
 
 use std::path::PathBuf;
 
 use crate::run::{RunId, WorkerId};
 
-/// One thing that somebody can do.
+/// An action that the reader of a message can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
     /// Enqueue a run of some job.
@@ -15,9 +15,9 @@ pub enum Advice {
     RunHere,
     /// Ask why a run does not start.
     WhyRun(RunId),
-    /// Read what a run printed.
+    /// Show the output of a run.
     ShowLogs(RunId),
-    /// Read what a run prints until it ends.
+    /// Follow the output of a run until it ends.
     FollowLogs(RunId),
     /// Wait until a run has ended and its processes are gone.
     WaitForRun(RunId),
@@ -35,7 +35,7 @@ pub enum Advice {
     ShowDeadLetter(RunId),
     /// Queue a dead run again.
     RetryDeadLetter(RunId),
-    /// Give up a dead run.
+    /// Close a dead letter without a retry.
     DiscardDeadLetter(RunId),
     /// End the pause of this job.
     ResumeJob(String),
@@ -80,14 +80,14 @@ enum Part {
 }
 
 impl Text {
-    /// This text and more of it.
+    /// This text, followed by another one.
     #[must_use]
     pub fn and(mut self, more: impl Into<Self>) -> Self {
         self.parts.extend(more.into().parts);
         self
     }
 
-    /// The whole text, with these words for its advice.
+    /// The whole text; `of_advice` returns the words for each advice.
     pub fn words(&self, of_advice: impl Fn(&Advice) -> String) -> String {
         let words = |part: &Part| match part {
             Part::Words(words) => words.clone(),

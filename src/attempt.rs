@@ -132,7 +132,7 @@ impl Ending {
 /// and nothing is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
-    /// Who else meets it.
+    /// Which other runs meet the same shortage.
     pub scope: ShortageScope,
     /// What failed, and the operating system's words.
     pub message: String,
@@ -247,7 +247,7 @@ impl Report {
         }
     }
 
-    /// End, in the wall clock of its start, milliseconds: never before it, whatever became of the clock meanwhile.
+    /// End, in the wall clock of its start, milliseconds: never before it, even if the clock was set back meanwhile.
     pub fn ended_ms(&self) -> i64 {
         self.started_ms.saturating_add(self.ran_ms.max(0))
     }

@@ -1,9 +1,14 @@
-//! The program as one crate without a library: here the compiler sees what nothing uses.
+//! The program as one crate without a library, in which the compiler finds dead code.
 //!
-//! In the library everything is public, for rustdoc and the tests, and so counts as used. `.ci/run` checks this crate; it is never built.
+//! In the library everything is public, for rustdoc and the tests, so the compiler takes all of it as used. `.ci/run` checks this
+//! crate; it is never built.
 
 #![deny(dead_code)]
-#![allow(unreachable_pub, unused_imports, reason = "they are the library's")]
+#![allow(
+    unreachable_pub,
+    unused_imports,
+    reason = "the modules are written for the library"
+)]
 
 extern crate self as jobctl;
 
@@ -41,8 +46,8 @@ fn main() -> std::process::ExitCode {
     program::main()
 }
 
-/// What only the tests of `tests/` use; all else without a user is dead.
-#[expect(dead_code, reason = "it names them, nobody calls it")]
+/// Items that only the tests in `tests/` use. Any other unused item is dead code.
+#[expect(dead_code, reason = "it only names items")]
 fn used_by_tests() {
     let _ = catalogue::LoadError::render;
     let _ = local::Local::unchecked;

@@ -1,4 +1,4 @@
-//! `docs/log.md` lists the events of the log, made from the events themselves.
+//! `docs/log.md` lists the events of the log; this test generates it from their definitions.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,13 +18,14 @@ keeps in its journal:
 2026-11-05T06:00:00.000Z warn event=run_dead run=7 job=mail attempt=3 ran_ms=41 reason=exhausted error="exit 75: busy"
 ```
 
-The time is UTC. Text that has blanks, quotes, `=` or other than printable ASCII characters stands in quotes, with the escapes
-of JSON; no text of a job or a user can begin a new line. With `--json` each line is an object with `time`, `level`, `event` and
-the fields; there a number is a number.
+The time is UTC. A text with blanks, quotes, `=` or characters outside printable ASCII is quoted, with the escapes of JSON, so no
+text of a job or a user can begin a new line. With `--json` each line is a JSON object with `time`, `level`, `event` and the
+fields; numbers are JSON numbers.
 
-Events of the level `debug` are written with `-v` only. With `-q` only `warn` and `error` are: an operator should check them.
+Events of the level `debug` are only written with `-v`. With `-q` only events of the levels `warn` and `error` are written, which an
+operator should check.
 
-This file is made from `src/observe/event/` (`tests/log_events.rs`): do not edit it. To write it again:
+This file is generated from `src/observe/event/` (`tests/log_events.rs`): do not edit it. To write it again:
 
     {REWRITE}
 "#;
@@ -41,7 +42,7 @@ fn shown(field: &FieldName) -> String {
 
 fn paper() -> String {
     let mut text = HEAD.replace("{REWRITE}", REWRITE);
-    text.push_str("\n## Events\n\nA field in brackets is not in every line of its event.\n\n");
+    text.push_str("\n## Events\n\nA field in brackets is missing in some lines of its event.\n\n");
     text.push_str("| event | level | fields | meaning |\n| --- | --- | --- | --- |\n");
     for event in LogEvent::descriptions() {
         let fields: Vec<String> = event.fields.iter().map(shown).collect();

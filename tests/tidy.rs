@@ -1,6 +1,6 @@
-//! Style that the machine keeps: arrows between layers, what each file begins with, what must not be left over.
+//! Checks of style and structure: dependencies between layers, headers of files, forbidden words.
 //!
-//! Rule: every exception is named here with its reason; a new one is a decision, not a repair.
+//! Rule: every exception is listed here with its reason; a new one needs a decision, and is no quick fix for a failed test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,13 +43,13 @@ const CORE: &[&str] = &[
     "worker/pool/line.rs",
 ];
 
-/// Of the core, what touches the file system: a catalogue is judged by who can write it.
+/// Core files that use the file system: a catalogue is only trusted if no other user can write it.
 const READS_FILES: &[&str] = &["catalogue/file.rs", "catalogue/trust.rs"];
 
-/// Longest file without its tests; a longer one is asking to be split.
+/// Most lines of a file without its tests; a longer file must be split.
 const LINES_MAX: usize = 450;
 
-/// Longer for a reason.
+/// Longer files, each with its reason.
 const LONG: &[(&str, &str)] = &[];
 
 fn root() -> &'static Path {
@@ -99,7 +99,7 @@ fn is_below(file: &str, places: &[&str]) -> bool {
         .any(|place| file == *place || (place.ends_with('/') && file.starts_with(place)))
 }
 
-/// Complains about every line of code in these files that holds one of the words.
+/// Panics if a line of code in these files contains one of the words.
 #[track_caller]
 fn nowhere(files: impl Iterator<Item = (String, String)>, words: &[&str]) {
     let mut found = Vec::new();
@@ -136,7 +136,7 @@ fn dead_code_is_looked_for_in_every_module() {
 }
 
 #[test]
-fn the_core_does_nothing() {
+fn the_core_has_no_side_effects() {
     nowhere(
         source(|file| is_below(file, CORE)),
         &[
@@ -147,7 +147,7 @@ fn the_core_does_nothing() {
             "observe::log",
         ],
     );
-    // The loops of worker and scheduler are values whose own types stand beside them.
+    // The loops of worker and scheduler are core, but their types are beside them in the shell's directory.
     for shell in ["worker", "scheduler"] {
         let outside = |file: &str| is_below(file, CORE) && !file.starts_with(shell);
         nowhere(source(outside), &[&format!("crate::{shell}")]);
@@ -165,7 +165,7 @@ fn only_the_command_line_names_commands() {
     nowhere(source(others), &["`jobctl "]);
 }
 
-/// A web page performs the same acts as a command.
+/// Another front end, such as a web page, must be able to perform the same acts as a command.
 #[test]
 fn acts_of_operators_know_no_front_end_and_no_clock() {
     let words = [
@@ -187,7 +187,7 @@ fn acts_of_operators_know_no_front_end_and_no_clock() {
     nowhere(source(below), &["crate::operate"]);
 }
 
-/// An act that a front end would perform by itself has no refusals that others can show.
+/// If a front end called the verbs itself, other front ends could not use its refusals.
 #[test]
 fn front_ends_perform_acts_through_one_module() {
     let verbs = [
@@ -213,7 +213,7 @@ fn only_the_store_knows_sqlite() {
 }
 
 #[test]
-fn what_the_store_decides_knows_no_backend() {
+fn decisions_of_the_store_use_no_backend() {
     nowhere(
         source(|file| file.starts_with("store/decide/")),
         &["sqlite", "Tx<", "crate::local"],
@@ -221,7 +221,7 @@ fn what_the_store_decides_knows_no_backend() {
 }
 
 #[test]
-fn the_store_knows_nobody_above_it_and_no_clock() {
+fn the_store_uses_no_layer_above_it_and_no_clock() {
     let words = [
         "crate::cli",
         "crate::worker",
@@ -235,7 +235,7 @@ fn the_store_knows_nobody_above_it_and_no_clock() {
 }
 
 #[test]
-fn layers_know_only_those_below() {
+fn layers_use_only_layers_below() {
     nowhere(
         source(|file| file.starts_with("process/")),
         &["crate::cli", "crate::worker", "crate::store"],
@@ -331,8 +331,8 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn nothing_is_left_to_do() {
-    // In two pieces, so that this file does not name them.
+fn no_todo_or_stub_is_left() {
+    // In two pieces, so that this file does not contain them.
     let words = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
@@ -384,7 +384,7 @@ fn files_are_short_enough_to_read() {
     }
 }
 
-/// Every job of the example, with what it needs and how it ends.
+/// Runs every job of the example with its parameters, and checks how it ends.
 #[test]
 fn the_jobs_of_the_example_run() {
     let example = fs::read_to_string(root().join("jobs.toml.example")).expect("the example");

@@ -1,4 +1,4 @@
-//! Claims about whole catalogues: what is accepted, what is complained about, and where.
+//! Whole catalogues: accepted ones, and complaints with their places.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;

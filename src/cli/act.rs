@@ -1,4 +1,4 @@
-//! Acts on many runs, slice by slice, and says what became of each.
+//! Acts on many runs, slice by slice, and prints the result for each.
 //!
 //! Rule: a run that is refused does not stop the others; the exit code is 0 only if the operation succeeded for every run.
 
@@ -9,7 +9,7 @@ use super::signals::Signals;
 use super::{Context, when};
 use crate::document;
 use crate::error::{Error, Kind, Result};
-use crate::operate::{OnRuns, RunAct, RunDone, RunNow, RunRefusal};
+use crate::operate::{CurrentState, OnRuns, RunAct, RunDone, RunRefusal};
 use crate::run::{RunId, State};
 use crate::store::Store;
 use crate::units::counted;
@@ -226,7 +226,7 @@ fn refused(verb: Verb, run: RunId, refusal: RunRefusal, now_ms: i64) -> Error {
 }
 
 /// `it is running (attempt 2 since 10:31:07)`
-fn in_words(now: RunNow, now_ms: i64) -> String {
+fn in_words(now: CurrentState, now_ms: i64) -> String {
     let words = match now.state {
         State::Waiting => "it is waiting",
         State::Running => "it is running",

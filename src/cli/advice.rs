@@ -1,6 +1,6 @@
-//! The commands that follow the advice of the core.
+//! The commands for the advice of the core.
 //!
-//! Rule: each of them is one that the parser accepts; the test asks it about every kind of advice.
+//! Rule: the parser accepts each command; a test parses one command for each kind of advice.
 
 use crate::advice::{Advice, Text};
 use crate::error::Error;
@@ -15,7 +15,7 @@ pub fn hint_of(error: &Error) -> Option<String> {
     error.hint.as_ref().map(words)
 }
 
-/// The command for an advice, as it is typed.
+/// The command for an advice, as the user types it.
 pub fn command(advice: &Advice) -> String {
     match advice {
         Advice::Enqueue => "jobctl enqueue".to_owned(),
@@ -60,7 +60,7 @@ mod tests {
     use crate::run::{RunId, WorkerId};
     use clap::Parser;
 
-    /// One example of each kind, each after another: the compiler asks for the place of a new one.
+    /// The example after this one; the examples cover each kind, because a new kind does not compile without an arm here.
     fn after(advice: &Advice) -> Option<Advice> {
         let run = RunId(7);
         let name = || "low".to_owned();
@@ -98,7 +98,7 @@ mod tests {
         })
     }
 
-    /// What the parser is asked about: names of commands get their arguments.
+    /// The command with the arguments that the parser needs.
     fn whole(advice: &Advice) -> String {
         let command = command(advice);
         match advice {

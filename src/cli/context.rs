@@ -121,7 +121,7 @@ impl Context {
         })
     }
 
-    /// Opens the store, waiting so long for other writers.
+    /// Opens the store with this longest wait for other writers.
     pub(super) fn open(&self, create: Create, busy_wait: Duration) -> Result<Opened> {
         let opened = self.open_options(create, busy_wait)?.open()?;
         self.local.get_or_init(|| opened.local.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::labels::LabelArgs;
-use super::request::{Order, RequestArgs};
+use super::request::{PreparedRun, RequestArgs};
 use super::{Context, import};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
@@ -57,8 +57,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
     let wait = args.wait.as_deref().map(limit).transpose()?;
     let made = args.request_id.as_deref().and_then(MadeId::parse);
     let key = made.map_or_else(clock::random_bytes, |made| made.key);
-    let mut order = args.request.order(&job, key, context)?;
-    let answer = store(&mut order, args.request_id.as_deref(), made)?;
+    let mut prepared = args.request.prepare(&job, key, context)?;
+    let answer = store(&mut prepared, args.request_id.as_deref(), made)?;
     let run = answer.run;
     // An existing run has another key.
     let made = || (!answer.duplicate).then(|| made_id(run, key));
@@ -82,9 +82,9 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<u8> {
         context.screen.line(&answer.run.to_string());
     }
     if let Some(limit) = wait {
-        return super::wait::wait(&order.store, answer.run, limit, context);
+        return super::wait::wait(&prepared.store, answer.run, limit, context);
     }
-    order.store.leave();
+    prepared.store.leave();
     Ok(0)
 }
 
@@ -96,17 +96,21 @@ fn limit(text: &str) -> Result<Option<Duration>> {
     }
 }
 
-/// Stores the order in one transaction and returns its answer once it is durable.
-fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> Result<Enqueued> {
+/// Stores the run in one transaction and returns its answer once it is durable.
+fn store(
+    prepared: &mut PreparedRun,
+    request_id: Option<&str>,
+    made: Option<MadeId>,
+) -> Result<Enqueued> {
     let (mut expected, mut refused) = (None, None);
-    let Order {
+    let PreparedRun {
         store,
         local,
         new,
         now_ms,
         settings,
         read,
-    } = order;
+    } = prepared;
     let guard = store.guard(settings)?;
     let result = store.write(|tx: &mut Tx<'_>| {
         if let Some(read) = read {
@@ -118,7 +122,7 @@ fn store(order: &mut Order, request_id: Option<&str>, made: Option<MadeId>) -> R
         let new = std::slice::from_ref(&*new);
         let (mut answers, refusal) = tx.enqueue_fitting(new, Some(&guard), *now_ms)?;
         if let Some(refusal) = refusal {
-            // The catalogue is saved all the same: its rules are the reason of the refusal.
+            // The catalogue is saved nevertheless: its rules are the reason for the refusal.
             refused = Some(refusal.clone());
             return Ok(Err(refusal));
         }

@@ -20,7 +20,7 @@ impl LabelArgs {
     /// Ids of the options.
     pub(super) const IDS: [&str; 3] = ["correlation_id", "initiator", "business_key"];
 
-    /// The place of an option's value, by the name of the option.
+    /// The field of an option, by the name of the option.
     pub(super) fn slot(&mut self, option: &str) -> Option<&mut Option<String>> {
         match option {
             "correlation-id" => Some(&mut self.correlation_id),
@@ -30,7 +30,7 @@ impl LabelArgs {
         }
     }
 
-    /// The labels; the initiator is this one if none is given.
+    /// The labels; without the option, `initiator` is called for the initiator.
     pub(super) fn labels(&self, initiator: impl FnOnce() -> String) -> Labels {
         Labels {
             correlation_id: self.correlation_id.clone(),

@@ -1,4 +1,4 @@
-//! The options that describe one run, for `enqueue` and `run JOB`, and how they become a checked [`Order`].
+//! The options that describe one run, for `enqueue` and `run JOB`, and how they become a checked [`PreparedRun`].
 //!
 //! Rule: everything is checked before anything is created: a refused enqueue creates no store.
 
@@ -59,10 +59,10 @@ pub(super) struct RequestArgs {
 }
 
 /// A checked request and its store: only the write is left to do.
-pub(super) struct Order {
+pub(super) struct PreparedRun {
     /// The store to write to.
     pub(super) store: Store,
-    /// What this host has beside it.
+    /// The state directory of this host.
     pub(super) local: Local,
     /// The run to store.
     pub(super) new: NewRun,
@@ -127,12 +127,12 @@ enum Rules {
 
 impl RequestArgs {
     /// Checks the request and opens the store for it.
-    pub(super) fn order(
+    pub(super) fn prepare(
         &self,
         job: &str,
         idempotency_key: [u8; 16],
         context: &mut Context,
-    ) -> anyhow::Result<Order> {
+    ) -> anyhow::Result<PreparedRun> {
         let traceparent = std::env::var("TRACEPARENT").unwrap_or_default();
         let labels = Labels {
             traceparent: trace_context(&traceparent).map(str::to_owned),
@@ -174,7 +174,7 @@ impl RequestArgs {
             Some(store) => store,
             None => context.open_store(Create::IfMissing)?,
         };
-        Ok(Order {
+        Ok(PreparedRun {
             store,
             local: context.local()?.clone(),
             new,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::request::{Order, RequestArgs};
+use super::request::{PreparedRun, RequestArgs};
 use super::{Context, wait};
 use crate::catalogue::Catalogue;
 use crate::clock;
@@ -32,7 +32,7 @@ pub struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     context.log_to_stderr();
     let catalogue = Arc::new(Catalogue::load(&context.catalogue_path()).map_err(Error::from)?);
-    let Order {
+    let PreparedRun {
         mut store,
         local,
         new,
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         ..
     } = args
         .request
-        .order(&args.job, clock::random_bytes(), context)?;
+        .prepare(&args.job, clock::random_bytes(), context)?;
     if let Some(read) = read {
         store.write(|tx| read.save(tx, &local))?;
     }

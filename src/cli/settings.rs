@@ -1,4 +1,4 @@
-//! Settings of queues and limits as arguments: `KEY=VALUE`, and what is said of those that are wrong.
+//! Settings of queues and limits as arguments `KEY=VALUE`, and the errors about bad ones.
 
 use crate::error::{Error, Kind, nearest};
 use crate::flow::OverrideKey;
@@ -16,7 +16,7 @@ pub(super) fn pairs(texts: &[String]) -> impl Iterator<Item = (&str, Option<&str
 /// The error about a setting that was not accepted.
 pub(super) fn bad_setting(bad: BadSetting) -> Error {
     let (message, hint) = match bad {
-        BadSetting::NoRate(error) => return error,
+        BadSetting::NotARate(error) => return error,
         BadSetting::NoValue { given, keys } => (
             format!("bad setting `{}`: it has no `=`", shown(&given)),
             format!("write for instance `{}={CATALOGUE}`", keys[0]),
@@ -38,7 +38,7 @@ pub(super) fn bad_setting(bad: BadSetting) -> Error {
             format!("`{key}` can only be set to `{CATALOGUE}`"),
             "use `jobctl queues pause` and `jobctl queues resume`".to_owned(),
         ),
-        BadSetting::NoCount { key, given, max } => {
+        BadSetting::NotACount { key, given, max } => {
             let hint = match (given.parse(), key) {
                 (Ok(0), OverrideKey::Concurrency) => "`jobctl limits pause` lets nothing start",
                 (Ok(0), OverrideKey::MaxRunning) => "`jobctl queues pause` lets nothing start",
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_reported() {
+    fn each_bad_setting_has_its_message_and_hint() {
         for (text, of, message, hint) in [
             (
                 "max_running",

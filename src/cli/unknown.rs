@@ -1,4 +1,4 @@
-//! Errors about names and ids that do not exist, with the nearest one that does.
+//! Errors about names and ids that do not exist, with the nearest existing one as a hint.
 
 use super::ids::unknown_job;
 use crate::error::{Error, Kind, nearest};
@@ -6,7 +6,7 @@ use crate::flow::Subject;
 use crate::operate::ActError;
 use crate::units::shown;
 
-/// The error about an act on a name that was not done.
+/// The error message for an act that was not performed.
 pub(super) fn not_done(error: ActError) -> Error {
     match error {
         ActError::Failed(error) => error,

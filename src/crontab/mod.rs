@@ -16,7 +16,7 @@ pub use draft::{Draft, Leftover};
 /// Context of a crontab that its text does not contain.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
-    /// Lines that the draft begins with, as comments: where it comes from, and how to go on with it.
+    /// Comments at the beginning of the draft: its source, and the next steps.
     pub heading: &'a [String],
     /// Time zone of the machine that runs the crontab, which cron uses implicitly.
     pub timezone: &'a str,

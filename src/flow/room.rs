@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_to_try_again_follows_what_makes_room() {
+    fn the_retry_time_depends_on_how_room_is_made() {
         assert_eq!(full(1, None).retry_after_ms(5_000), 1_000);
         assert_eq!(full(0, None).retry_after_ms(5_000), 30_000);
         assert_eq!(full(1, Some(65_000)).retry_after_ms(5_000), 60_000);

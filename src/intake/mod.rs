@@ -49,7 +49,7 @@ pub struct Request<'a> {
     pub dedup_window: Option<&'a str>,
     /// Tenant; the tenants of a queue take turns.
     pub tenant: Option<&'a str>,
-    /// What the caller calls the run.
+    /// Labels that the caller gives the run.
     pub labels: Labels,
     /// What created the run; `None` is [`Trigger::Manual`].
     pub trigger: Option<Trigger>,

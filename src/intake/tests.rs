@@ -1,4 +1,4 @@
-//! Claims about requests: what becomes of them, and what is refused in which words.
+//! Requests: the runs that they become, and the messages of refusals.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ fn missing_fields_come_from_the_job() {
 }
 
 #[test]
-fn parameters_become_json_whatever_is_in_them() {
+fn parameters_with_any_content_become_json() {
     for value in [
         "",
         "a\"b\\c",

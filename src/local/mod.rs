@@ -1,4 +1,4 @@
-//! What belongs to this host and not to the database: the state directory with its locks, the space on its disk, and everything
+//! The state of this host outside the database: the state directory with its locks, the space on its disk, and everything
 //! that workers and commands have in it.
 //!
 //! Rule: nothing here knows a store or a command; every path below the state directory comes from here, except those of SQLite.

@@ -1,4 +1,4 @@
-//! What runs leave behind: the logs of their attempts, `output/<thousand>/<run>.<attempt>.log`, and their checkpoints,
+//! Files that runs leave behind: the logs of their attempts, `output/<thousand>/<run>.<attempt>.log`, and their checkpoints,
 //! `checkpoints/<run>-<key>`.
 //!
 //! Rule: a command may have put anything in their place. What is removed is never what a link points to, and what cannot be

@@ -1,6 +1,6 @@
-//! What operators do to runs, jobs, queues, limits, periods and workers, as functions of plain values that any front end can call.
+//! The acts of operators on runs, jobs, queues, limits, periods and workers, as functions of plain values that any front end can call.
 //!
-//! Rule: no clock, no words about commands, and nothing is printed. Who acts, why and when are parameters; a refusal is a value
+//! Rule: no clock, no text about commands, and no output. The operator, the reason and the time are parameters; a refusal is a value
 //! with the facts that its message needs. Each function writes in one transaction, except [`OnRuns`], which writes in slices.
 
 mod names;
@@ -18,21 +18,21 @@ pub use pauses::{
     resume_limit, resume_queue,
 };
 pub use periods::run_period;
-pub use runs::{OnRuns, RunAct, RunAnswer, RunDone, RunNow, RunRefusal, SLICE, dead_runs};
+pub use runs::{CurrentState, OnRuns, RunAct, RunAnswer, RunDone, RunRefusal, SLICE, dead_runs};
 pub use settings::{BadSetting, CATALOGUE, Changes};
 pub use workers::{StopAnswer, living_workers, stop_worker};
 
 use crate::error::Error;
 use crate::flow::Subject;
 
-/// Why an act on a name was not done; nothing was changed.
+/// Why an act on a named job, queue or limit was not performed; nothing was changed.
 #[derive(Debug, Clone)]
 pub enum ActError {
     /// Neither the store nor the catalogue's file has this name.
     Unknown {
-        /// What was named.
+        /// The subject with the unknown name.
         subject: Subject,
-        /// The names of this kind that exist.
+        /// All existing names of this kind.
         known: Vec<String>,
     },
     /// The store failed, or refused.

@@ -1,6 +1,6 @@
-//! Whether a job, a queue or a limit exists, so that a mistyped name changes nothing.
+//! Checks that a job, a queue or a limit exists, so that a mistyped name changes nothing.
 //!
-//! Rule: what the store knows counts as much as the catalogue's file: what was removed from the file can still be paused or changed.
+//! Rule: a name exists if the store or the catalogue's file has it, so a job that was removed from the file can still be paused.
 
 use super::ActError;
 use crate::catalogue::Catalogue;
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::flow::{FlowView, Rules, Subject};
 use crate::store::Store;
 
-/// Reads the catalogue's file; `None` if it cannot be loaded. It is called only for what the store does not answer.
+/// Reads the catalogue's file; `None` if it cannot be loaded. It is called only for names that the store does not have.
 pub type ReadCatalogue<'a> = &'a dyn Fn() -> Option<Catalogue>;
 
 /// The current flow control; with the rules of the catalogue's file if no process has loaded a catalogue yet.

@@ -1,4 +1,4 @@
-//! Pauses of jobs, queues and limits, their ends, and resets of breakers.
+//! Pauses and resumes jobs, queues and limits, and resets breakers.
 //!
 //! Rule: a pause stops starts, not running commands. Repeating an act is not an error: the answer says that nothing was changed.
 
@@ -7,7 +7,7 @@ use super::names::{ReadCatalogue, check_job, check_limit, check_queue};
 use crate::flow::{Override, Rules, Subject};
 use crate::store::{Act, Reset, Store};
 
-/// What resuming a job changed.
+/// The changes made by resuming a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumedJob {
     /// Whether it was paused.
@@ -16,7 +16,7 @@ pub struct ResumedJob {
     pub breaker_closed: bool,
 }
 
-/// What resuming a queue changed.
+/// The changes made by resuming a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResumedQueue {
     /// Whether it was paused.
@@ -90,7 +90,7 @@ pub fn resume_queue(
     };
     Ok(store.write(|tx| {
         let loaded = tx.catalogue_rules()?;
-        // Before the first catalogue is loaded, its file counts.
+        // Before any catalogue is loaded, the file decides.
         let catalogue_pauses = if loaded.queues.is_empty() {
             pauses(&flow.catalogue)
         } else {

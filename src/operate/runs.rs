@@ -1,7 +1,6 @@
-//! One act on many runs, one transaction for each slice of them.
+//! Performs one act on many runs, with one transaction for each slice of runs.
 //!
-//! Rule: a run that is refused does not stop the others. Between two slices the caller may stop; what was answered is stored, and
-//! nothing else.
+//! Rule: a refused run does not stop the others. The caller may stop between two slices; then exactly the answered acts are stored.
 
 use std::collections::HashSet;
 
@@ -24,13 +23,13 @@ pub enum RunAct {
     Cancel,
     /// Makes an ended run wait again.
     Retry,
-    /// The same, only if its dead letter is open.
+    /// As `Retry`, but only if the run has an open dead letter.
     RetryDead,
     /// Closes its open dead letter; the run stays dead.
     Discard,
 }
 
-/// What became of a run.
+/// The effect of an act on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunDone {
     /// It is now in this state.
@@ -47,14 +46,14 @@ pub enum RunRefusal {
     /// There is no such run.
     Unknown,
     /// The act is not allowed in its state.
-    Forbidden(RunNow),
+    Forbidden(CurrentState),
     /// It has no open dead letter.
-    NoDeadLetter(RunNow),
+    NoDeadLetter(CurrentState),
 }
 
-/// What a refused run does instead.
+/// The current state of a refused run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunNow {
+pub struct CurrentState {
     /// Its state.
     pub state: State,
     /// Number of the attempt that runs now.
@@ -63,7 +62,7 @@ pub struct RunNow {
     pub since_ms: Option<i64>,
 }
 
-/// What the act did to one run.
+/// The answer about one run.
 pub type RunAnswer = (RunId, Result<RunDone, RunRefusal>);
 
 /// An act on many runs, which [`OnRuns::next_slice`] performs step by step.
@@ -76,7 +75,7 @@ pub struct OnRuns<'a> {
 }
 
 impl<'a> OnRuns<'a> {
-    /// An act of this operator on each of these runs, once.
+    /// An act of this operator on these runs; a run that is given twice is acted on once.
     pub fn new(act: RunAct, runs: &[RunId], by: &'a str) -> Self {
         let mut seen = HashSet::new();
         let runs = runs.iter().copied().filter(|run| seen.insert(*run));
@@ -98,10 +97,10 @@ impl<'a> OnRuns<'a> {
         self.done < self.runs.len()
     }
 
-    /// Performs the act on the next [`SLICE`] runs in one transaction. Returns what became of each; empty at the end.
+    /// Performs the act on the next [`SLICE`] runs in one transaction. Returns an answer for each; none at the end.
     ///
     /// # Errors
-    /// Those of the store: then nothing is known to be done to this slice, and the next call tries it again.
+    /// Those of the store. Then no run of this slice is known to have changed, and the next call retries the slice.
     pub fn next_slice(&mut self, store: &mut Store, now_ms: i64) -> Result<Vec<RunAnswer>> {
         let left = &self.runs[self.done..];
         let slice = &left[..left.len().min(SLICE)];
@@ -169,8 +168,8 @@ fn answer(
     })
 }
 
-fn now(tx: &Tx<'_>, run: RunId, state: State, now_ms: i64) -> Result<RunNow> {
-    let bare = RunNow {
+fn now(tx: &Tx<'_>, run: RunId, state: State, now_ms: i64) -> Result<CurrentState> {
+    let bare = CurrentState {
         state,
         attempt: None,
         since_ms: None,
@@ -184,11 +183,11 @@ fn now(tx: &Tx<'_>, run: RunId, state: State, now_ms: i64) -> Result<RunNow> {
     };
     if state != State::Running {
         let since_ms = detail.row.ended_ms;
-        return Ok(RunNow { since_ms, ..bare });
+        return Ok(CurrentState { since_ms, ..bare });
     }
     let last = detail.attempts.last();
     let attempt = last.filter(|attempt| attempt.ended_ms.is_none());
-    Ok(RunNow {
+    Ok(CurrentState {
         attempt: attempt.map(|attempt| attempt.number),
         since_ms: attempt.map(|attempt| attempt.started_ms),
         ..bare

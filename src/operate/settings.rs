@@ -1,7 +1,7 @@
-//! Settings of queues and limits over those of the catalogue.
+//! Settings of queues and limits that override the catalogue.
 //!
-//! Rule: all settings of one request are read before any is changed, and all are changed in one transaction; [`CATALOGUE`] takes a
-//! change back.
+//! Rule: all settings of one request are checked before any is changed, and all are changed in one transaction. The value
+//! [`CATALOGUE`] removes a change.
 
 use super::ActError;
 use super::names::{ReadCatalogue, check_limit, check_queue};
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::flow::{COUNT_MAX, OverrideKey, Rate, Setting, WAITING_MAX};
 use crate::store::{Act, Store};
 
-/// The value that takes a change back.
+/// The value that removes a change, so that the setting of the catalogue applies again.
 pub const CATALOGUE: &str = "catalogue";
 
 const QUEUE_KEYS: &[OverrideKey] = &[
@@ -20,7 +20,7 @@ const QUEUE_KEYS: &[OverrideKey] = &[
 
 const LIMIT_KEYS: &[OverrideKey] = &[OverrideKey::Concurrency, OverrideKey::Rate];
 
-/// Settings of one queue or limit, checked.
+/// Checked settings of one queue or limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     of: Of,
@@ -38,24 +38,24 @@ enum Of {
 pub enum BadSetting {
     /// A key without a value.
     NoValue {
-        /// What was given instead.
+        /// The argument that is not `KEY=VALUE`.
         given: String,
         /// The keys that may be set.
         keys: &'static [OverrideKey],
     },
     /// There is no such key.
     UnknownKey {
-        /// What was given.
+        /// The given key.
         given: String,
         /// The keys that may be set.
         keys: &'static [OverrideKey],
     },
     /// A key was given twice.
     Twice(OverrideKey),
-    /// A switch, which can only be taken back: pausing and resuming are acts of their own.
+    /// The key is a switch. Its change can only be removed: pausing and resuming are separate acts.
     Switch(OverrideKey),
     /// The value is not a number from 1 to the maximum.
-    NoCount {
+    NotACount {
         /// The key.
         key: OverrideKey,
         /// The value.
@@ -63,8 +63,8 @@ pub enum BadSetting {
         /// The largest number.
         max: i64,
     },
-    /// The value is not a rate.
-    NoRate(Error),
+    /// The value is not a rate, for this reason.
+    NotARate(Error),
 }
 
 impl Changes {
@@ -157,7 +157,7 @@ fn setting(
         (_, switch) if switch.is_switch() => return Err(BadSetting::Switch(key)),
         ("none", _) => Some(value.to_owned()),
         (_, OverrideKey::Rate) => {
-            let rate = Rate::parse(value).map_err(BadSetting::NoRate)?;
+            let rate = Rate::parse(value).map_err(BadSetting::NotARate)?;
             Some(rate.per_time())
         }
         _ => Some(count(key, value)?.to_string()),
@@ -172,7 +172,7 @@ fn count(key: OverrideKey, text: &str) -> Result<i64, BadSetting> {
     };
     match text.parse() {
         Ok(n) if (1..=max).contains(&n) => Ok(n),
-        _ => Err(BadSetting::NoCount {
+        _ => Err(BadSetting::NotACount {
             key,
             given: text.to_owned(),
             max,

@@ -1,4 +1,4 @@
-//! Claims about acts of operators without any front end: a real store, a catalogue's file, and plain answers.
+//! Acts of operators without a front end: a real store, a catalogue's file, and answers as plain values.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::intake::Request;
 use crate::local::{Local, pid_namespace, start_ticks};
 use crate::records::{Settings, Start, WorkerRow};
 use crate::run::{RunId, State, WorkerId};
-use crate::scheduler::{PeriodOrder, Worked};
+use crate::scheduler::{PeriodRequest, PeriodRunAnswer};
 use crate::store::{
     Act, ClaimRequest, Create, DeadFilter, OpenOptions, Opened, Reset, ServedQueue, Store, Turns,
     Tx,
@@ -166,7 +166,7 @@ fn open(dir: &tempfile::TempDir, busy_wait: Duration) -> Opened {
     options.open().unwrap()
 }
 
-/// Ann, for a reason.
+/// An act by `ann`, with a reason.
 fn ann(now_ms: i64) -> Act<'static> {
     Act {
         by: "ann",
@@ -184,7 +184,7 @@ fn unknown<T: std::fmt::Debug>(result: Result<T, ActError>) -> (String, Vec<Stri
 }
 
 #[test]
-fn each_act_on_a_run_answers_what_it_did() {
+fn each_act_on_a_run_returns_its_effect() {
     let mut lab = TestStore::new();
     let running = lab.running();
     let waiting = lab.enqueue("report", 1)[0];
@@ -206,7 +206,7 @@ fn each_act_on_a_run_answers_what_it_did() {
 }
 
 #[test]
-fn a_refused_run_is_named_with_its_state_and_since_when() {
+fn a_refusal_has_the_state_of_the_run_and_when_it_began() {
     let mut lab = TestStore::new();
     let running = lab.running();
     let started_ms = lab.now_ms;
@@ -216,7 +216,7 @@ fn a_refused_run_is_named_with_its_state_and_since_when() {
     let cancelled_ms = lab.now_ms;
     let dead = lab.dead("report", 1)[0];
     lab.act_on(RunAct::Discard, &[dead]);
-    let now = |state, attempt, since_ms| RunNow {
+    let now = |state, attempt, since_ms| CurrentState {
         state,
         attempt,
         since_ms,
@@ -252,7 +252,7 @@ fn runs_are_acted_on_once_each_and_slice_by_slice() {
     assert_eq!(work.count(), SLICE + 1);
     let first = work.next_slice(&mut lab.store, now_ms).unwrap();
     assert_eq!(first.len(), SLICE);
-    // A caller that stops here has changed these and no others.
+    // If the caller stops here, exactly the answered runs have changed.
     let last = runs[SLICE];
     assert_eq!(lab.state(runs[SLICE - 1]), State::Cancelled);
     assert_eq!(lab.state(last), State::Waiting);
@@ -312,7 +312,7 @@ fn a_job_is_paused_and_resumed_once() {
         };
         assert_eq!(resume_job(store, "report", &act, &read).unwrap(), resumed);
     }
-    // Without the file only jobs that the store knows can be named.
+    // Without the file only jobs in the store exist.
     let none = || None;
     let (subject, known) = unknown(pause_job(store, "report", &act, &none));
     assert_eq!((subject.as_str(), known.len()), ("job report", 0));
@@ -321,7 +321,7 @@ fn a_job_is_paused_and_resumed_once() {
 }
 
 #[test]
-fn a_queue_is_resumed_over_a_catalogue_that_pauses_it() {
+fn resuming_a_queue_overrides_a_pause_by_the_catalogue() {
     let mut lab = TestStore::new();
     let (read, act) = (lab.read(), ann(lab.now_ms));
     let store = &mut lab.store;
@@ -410,11 +410,13 @@ fn each_bad_setting_has_its_own_refusal() {
     let paused = of_queue(&[("paused", Some("yes"))]);
     assert!(matches!(paused, BadSetting::Switch(OverrideKey::Paused)));
     let count = of_queue(&[("max_waiting", Some("0"))]);
-    assert!(matches!(count, BadSetting::NoCount { max: 1_000_000_000, given, .. } if given == "0"));
+    assert!(
+        matches!(count, BadSetting::NotACount { max: 1_000_000_000, given, .. } if given == "0")
+    );
     let twice = of_queue(&[("max_running", Some("1")), ("max_running", Some("none"))]);
     assert!(matches!(twice, BadSetting::Twice(OverrideKey::MaxRunning)));
     let rate = Changes::of_limit("smtp", [("rate", Some("fast"))]).unwrap_err();
-    assert!(matches!(rate, BadSetting::NoRate(_)));
+    assert!(matches!(rate, BadSetting::NotARate(_)));
 }
 
 #[test]
@@ -472,7 +474,7 @@ fn a_period_is_not_run_while_the_disk_is_nearly_full() {
             min_free,
             ..Settings::of(&catalogue)
         };
-        let order = PeriodOrder {
+        let request = PeriodRequest {
             job: "letter",
             key: "2031-01-01T00:00Z",
             intake: &catalogue.jobs["letter"].intake,
@@ -480,8 +482,11 @@ fn a_period_is_not_run_while_the_disk_is_nearly_full() {
             settings: &settings,
             initiator: "ann",
         };
-        let worked = run_period(&mut lab.store, order, now_ms);
+        let worked = run_period(&mut lab.store, request, now_ms);
         assert_eq!(worked.as_ref().err().map(|error| error.kind), refusal);
-        assert!(matches!(worked, Ok(Worked::Unknown) | Err(_)), "{worked:?}");
+        assert!(
+            matches!(worked, Ok(PeriodRunAnswer::Unknown) | Err(_)),
+            "{worked:?}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to workers to stop.
+//! Requests a worker to stop.
 //!
 //! Rule: a request is only stored; the worker stops once it has read it and its runs have ended.
 
@@ -7,14 +7,14 @@ use crate::local::Local;
 use crate::run::WorkerId;
 use crate::store::Store;
 
-/// What became of a request to stop.
+/// The result of a request to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopAnswer {
-    /// It is stored.
+    /// The request is stored.
     Asked,
     /// There is no such worker; nothing was changed.
     Unknown,
-    /// The worker is gone already; nothing was changed.
+    /// The worker has ended already; nothing was changed.
     Gone,
 }
 

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_command_reports_overrides_lists_and_patterns() {
+    fn the_report_of_a_command_overrides_lists_and_patterns() {
         let rules = ExitRules {
             permanent: vec![3],
             ..ExitRules::default()

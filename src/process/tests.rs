@@ -1049,7 +1049,7 @@ fn the_slot_directory_is_emptied_of_everything_that_a_command_left() {
 }
 
 #[test]
-fn what_a_command_says_is_read() {
+fn the_report_of_a_command_is_read() {
     let mut world = World::new();
     world.run(&shell("echo error_class=permanent > $JOBCTL_RUN_OUTPUT; echo 'result={\"n\":1}' >> $JOBCTL_RUN_OUTPUT"));
     let said = said_in(&world.slot, None);

@@ -1,4 +1,4 @@
-//! Claims: what a worker asks for, what it gets, and how its writes name a run that it holds.
+//! Claims: the request of a worker, the result, and the proof of a claim that its later writes contain.
 
 use crate::flow::FlowEvent;
 use crate::run::{Fence, Guarantee, RunId, RunPeriod, State, Trigger, WorkerId};
@@ -93,7 +93,7 @@ impl PassedOver {
     }
 }
 
-/// A run that a worker has claimed.
+/// A run that a worker has claimed, with everything that an attempt needs.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// Which run.
@@ -134,7 +134,7 @@ pub struct Claimed {
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// What its caller calls it.
+    /// Labels that the caller gave it.
     pub labels: Labels,
     /// Exit code of the previous attempt.
     pub last_exit_code: Option<i64>,
@@ -153,14 +153,14 @@ impl Claimed {
     }
 }
 
-/// A claim, which every write about a running run names.
+/// The claim of a running run, which every write about the run must contain.
 #[derive(Debug, Clone, Copy)]
 pub struct Holder {
     /// Which run.
     pub run: RunId,
     /// Proof of the claim.
     pub fence: Fence,
-    /// Who holds it.
+    /// The worker that holds it.
     pub worker: WorkerId,
     /// Number of the attempt.
     pub attempt: i64,

@@ -16,7 +16,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// As it stands in the log.
+    /// The words for the log.
     pub fn word(self) -> &'static str {
         match self {
             Cause::Unknown => "unknown",

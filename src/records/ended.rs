@@ -1,4 +1,4 @@
-//! An attempt that ended, and what its end means for its run.
+//! An attempt that ended, and the verdict on its run.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::policy::{self, Budget, Judged, Verdict};
 
 use super::claims::Claimed;
 
-/// An ended attempt.
+/// An attempt that ended and is not stored yet.
 #[derive(Debug)]
 pub struct EndedAttempt {
     /// The claim of the attempt.
@@ -19,7 +19,7 @@ pub struct EndedAttempt {
     pub report: Report,
     /// Whether the command may have run; `false` proves that it did not.
     pub started: bool,
-    /// What the host lacked to start the command: the claim is given back and no attempt is counted.
+    /// A resource that the host lacked to start the command: the claim is given back and no attempt is counted.
     pub shortage: Option<Shortage>,
     /// Random number in `[0, 1)` for the backoff, drawn once so that a retried write stores the same delay.
     pub unit: f64,

@@ -1,6 +1,7 @@
-//! What the caller of a run calls it: texts that jobctl stores, shows and hands to the command, and never decides by.
+//! Labels: texts from the caller of a run that jobctl stores, shows and passes to the command, but never uses for a decision.
 //!
-//! Rule: labels travel as one value. One is spelled where it enters or leaves the process: as an option, a key of a line, a column.
+//! Rule: labels are passed around as one value. Only code that reads or writes them names single labels: options, keys of lines,
+//! columns.
 
 /// The labels of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

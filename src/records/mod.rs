@@ -1,6 +1,6 @@
-//! What goes into the store and comes out of it, as plain data: runs, claims, deaths, rows of lists, schedules.
+//! The parameters and results of the store's verbs, as plain data: runs, claims, deaths, rows of lists, schedules.
 //!
-//! Rule: nothing here knows the store. Who decides about runs, or shows them, needs these and no store.
+//! Rule: nothing here uses the store, so code that decides about runs, or shows them, needs no store.
 
 mod claims;
 mod deaths;

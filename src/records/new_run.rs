@@ -1,4 +1,4 @@
-//! What is stored of a new run, the settings that decide about it, and the answer to its enqueue.
+//! A new run as it is stored, the settings that an enqueue needs, and the answer to the enqueue.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use super::labels::Labels;
 use crate::catalogue::{Catalogue, Coalesce, SequenceOnDead};
 use crate::run::{Guarantee, RunId, RunPeriod, State, Trigger};
 
-/// What `enqueue` needs besides the job.
+/// The settings of a catalogue that an enqueue needs besides the job.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
     /// Zone of times without an offset.
     pub timezone: Option<chrono_tz::Tz>,
-    /// `[store] min_free`
+    /// `[store] min_free`, bytes.
     pub min_free: u64,
-    /// `[store] max_size`
+    /// `[store] max_size`, bytes.
     pub max_size: Option<u64>,
     /// Rank of each queue.
     pub ranks: BTreeMap<String, i64>,
 }
 
 impl Settings {
-    /// Those of a catalogue.
+    /// The settings of a catalogue.
     pub fn of(catalogue: &Catalogue) -> Self {
         Self {
             timezone: catalogue.timezone,
@@ -35,7 +35,7 @@ impl Settings {
     }
 }
 
-/// The order of runs is due time plus priority times this, milliseconds: one step of priority equals a wait of a minute. So a run
+/// Runs are ordered by due time plus priority times this, milliseconds: one step of priority equals a wait of a minute. So a run
 /// of priority 1000 waits for later runs of priority 0 at most 1000 minutes.
 pub const PRIORITY_STEP_MS: i64 = 60_000;
 
@@ -52,7 +52,7 @@ pub struct NewRun {
     pub priority: i64,
     /// Earliest start, milliseconds.
     pub due_ms: i64,
-    /// If the wait until `due_ms` is relative: the time from which it counts, milliseconds. When the wall clock steps back, the wait
+    /// If the wait until `due_ms` is relative: the time at which it began, milliseconds. When the wall clock steps back, the wait
     /// starts again.
     pub wait_set_ms: Option<i64>,
     /// Latest start, milliseconds.
@@ -77,7 +77,7 @@ pub struct NewRun {
     pub trigger: Trigger,
     /// The run that caused this one.
     pub parent: Option<RunId>,
-    /// What its caller calls it.
+    /// Labels that the caller gave it.
     pub labels: Labels,
     /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
@@ -90,18 +90,18 @@ pub struct NewRun {
 pub struct NewDedup {
     /// The key, unique per job.
     pub key: String,
-    /// How long from now an equal key is a duplicate, milliseconds.
+    /// How long after the enqueue an equal key is a duplicate, milliseconds.
     pub window_ms: Option<i64>,
     /// What happens to an enqueue with an equal key while this run has not ended.
     pub coalesce: Option<Coalesce>,
 }
 
-/// The sequence of a new run, which goes behind all runs of its job with this key.
+/// The sequence of a new run, which waits for all earlier runs of its job with this key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSequence {
     /// The key, unique per job.
     pub key: String,
-    /// What its death does to those behind it.
+    /// The effect of its death on later runs of the sequence.
     pub on_dead: SequenceOnDead,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker asks for with a claim, and what the store answers to the orders of a worker.
+//! The parameters of a worker's claim, and the answers of the store to the orders of a worker.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -49,20 +49,20 @@ impl Only {
 pub enum Answer {
     /// The attempt has ended, unless the claim was no longer valid.
     Finished {
-        /// What was stored.
+        /// The stored end.
         finished: Finished,
-        /// The class that was decided.
+        /// The class of the attempt.
         judged: Judged,
-        /// The verdict that was decided; a cancel that was requested meanwhile overrides every verdict but success.
+        /// The verdict. A cancel that was requested meanwhile overrides every verdict but success; see `finished` for the result.
         verdict: Verdict,
     },
-    /// The claim is given back, unless it was no longer valid.
+    /// The claim was given back, unless it was no longer valid.
     Unclaimed(Outcome),
     /// Runs were claimed, or none could be.
     Claimed(Box<ClaimAnswer>),
-    /// Anything else is stored.
+    /// Any other write is stored.
     Done {
-        /// Some of it is left; the order must be repeated.
+        /// The write is not complete; the order must be repeated.
         more: bool,
     },
 }
@@ -81,7 +81,7 @@ impl Answer {
 /// The result of a claim.
 #[derive(Debug, Default)]
 pub struct ClaimAnswer {
-    /// The claimed runs, those that died instead, and what the claim passed over.
+    /// The claimed and the buried runs, and a summary of those passed over.
     pub claims: Claims,
     /// When the next run becomes due, milliseconds UTC; `None` if another claim follows at once.
     pub next_due_ms: Option<i64>,
@@ -92,7 +92,7 @@ pub struct ClaimAnswer {
 /// The run of `jobctl run`, after a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForegroundRun {
-    /// It was a duplicate that any worker could claim; this claim reserved it for this worker.
+    /// Whether it was an existing run that any worker could claim, and that this claim reserved for this worker.
     pub adopted: bool,
     /// Where it is now.
     pub location: RunLocation,

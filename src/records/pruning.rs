@@ -11,7 +11,7 @@ const SLICE_TIME: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruning(pub(crate) Phase);
 
-/// What a prune works through, in this order, and the last row that it checked.
+/// The tables that a prune checks, in this order, each with the last row that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Id of the last checked run.
@@ -39,7 +39,7 @@ impl Pruning {
 }
 
 impl Phase {
-    /// The beginning of the dedup keys.
+    /// The position before the first dedup key.
     pub(crate) fn dedup() -> Self {
         Self::Dedup(i64::MIN, String::new(), String::new())
     }
@@ -51,7 +51,7 @@ impl Default for Phase {
     }
 }
 
-/// What a slice removed.
+/// The result of one slice.
 #[derive(Debug)]
 pub struct Pruned {
     /// The removed runs, whose log files the caller must remove after COMMIT.

@@ -50,17 +50,17 @@ pub struct RunRow {
     pub worker: Option<WorkerId>,
     /// Why it is dead or cancelled.
     pub reason: Option<String>,
-    /// Error of the last attempt that ended badly.
+    /// Error of the last attempt that failed.
     pub last_error: Option<String>,
     /// Exit code of the last attempt.
     pub exit_code: Option<i64>,
     /// Dedup key.
     pub dedup_key: Option<String>,
-    /// What its caller calls it.
+    /// Labels that the caller gave it.
     pub labels: Labels,
     /// The period of its schedule, if a schedule created it.
     pub period: Option<RunPeriod>,
-    /// Runs of its job with this key run one after another.
+    /// Key of its sequence: runs of its job with the same key run one after another.
     pub sequence_key: Option<String>,
 }
 
@@ -133,7 +133,7 @@ pub struct DeadLetter {
     pub error: Option<String>,
     /// Equal for similar deaths: same job, reason and error, apart from numbers.
     pub fingerprint: String,
-    /// Number of starts until then.
+    /// Number of starts before the death.
     pub attempts: i64,
     /// End of the output of the last attempt.
     pub output_tail: Option<Vec<u8>>,
@@ -248,7 +248,7 @@ pub struct Pause {
     pub paused_by: String,
     /// Reason, as free text.
     pub reason: Option<String>,
-    /// When it ends by itself, milliseconds.
+    /// When it expires, milliseconds.
     pub until_ms: Option<i64>,
 }
 
@@ -259,7 +259,7 @@ pub struct ActRow {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// What was done: `pause`, `resume`, `open`, `close`, or a setting.
+    /// The change: `pause`, `resume`, `open`, `close`, or a setting.
     pub what: String,
     /// Time, milliseconds.
     pub at_ms: i64,
@@ -306,7 +306,7 @@ pub struct Act<'a> {
     pub reason: Option<&'a str>,
     /// Time of the change, milliseconds.
     pub now_ms: i64,
-    /// When it ends by itself, milliseconds.
+    /// When it expires, milliseconds; `None` if it does not expire.
     pub until_ms: Option<i64>,
 }
 
@@ -317,7 +317,7 @@ pub struct Waiting {
     pub queue: String,
     /// Their job.
     pub job: String,
-    /// How many.
+    /// Number of runs.
     pub runs: i64,
     /// Earliest due time, milliseconds; `None` if they are due.
     pub due_ms: Option<i64>,
@@ -372,7 +372,7 @@ pub struct Violation {
     pub rows: Vec<String>,
 }
 
-/// What a reset of a limit or a job ended.
+/// The effect of a reset of a limit or a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reset {
     /// Whether its breaker was not closed.

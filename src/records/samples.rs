@@ -1,4 +1,4 @@
-//! Plain runs for tests and benches, which change the fields that they are about.
+//! Sample runs for tests and benches; each test changes only the fields that matter to it.
 
 use super::{Claimed, Labels, NewRun};
 use crate::run::{Fence, Guarantee, RunId, Trigger};

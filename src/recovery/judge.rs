@@ -1,6 +1,6 @@
-//! What is decided about a dead worker and its runs.
+//! Decides about a dead worker and its runs: why the worker died, and which runs had started.
 //!
-//! Rule: pure. What cannot be known counts as a start.
+//! Rule: pure. A run that may have started counts as started.
 
 use crate::attempt::Mark;
 use crate::records::{Cause, Death};

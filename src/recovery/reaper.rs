@@ -65,7 +65,7 @@ pub struct Reaper<'a> {
     pub own: Option<WorkerId>,
     /// Loads the catalogue, for `on_dead`; called only when a worker died.
     pub catalogue: &'a dyn Fn() -> Option<Arc<Catalogue>>,
-    /// What earlier checks logged.
+    /// The processes that earlier checks logged.
     pub logged: &'a mut LoggedLeftovers,
     /// Performs a write in its own transaction.
     pub write: &'a mut dyn FnMut(Body) -> Result<Recovered>,

@@ -196,7 +196,7 @@ mod tests {
         "a field is `*`, numbers from 0 to 59, ranges `a-b`, steps `a-b/n`, joined by commas";
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn a_missing_number_is_reported_with_its_field() {
         for (text, message) in [
             (
                 "1- 0 * * *",

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_the_rule_is_not_found() {
+    fn keys_that_the_rule_does_not_have_are_not_found() {
         let rules = [
             cron("30 2 * * *", "Europe/Berlin"),
             cron("*/15 * * * *", "Europe/Berlin"),

@@ -1,4 +1,4 @@
-//! A period: its key, the instant it is due, its business date, and what became of its nominal time.
+//! A period: its key, the instant it is due, its business date, and the adjustment of its nominal time.
 //!
 //! Rule: a key is computed from the rule alone and is never changed by "now", by other keys of the job or by a
 //! holiday that is added later. Its form is stored in every database: never change it.

@@ -194,7 +194,7 @@ impl Rule {
 
 fn cron_source(line: &Line) -> Result<Source, RuleError> {
     let schedule = walker(&line.times_for_cron()).map_err(|error| {
-        // Cannot happen: the line was checked. An error message all the same, not a panic.
+        // Cannot happen: the line was checked. Still an error message, not a panic.
         RuleError::new(
             Field::Cron,
             format!("the times of this line cannot be walked: {error}"),

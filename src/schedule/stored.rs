@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_zone_is_refused() {
+    fn invalid_text_of_zone_offsets_is_refused() {
         for text in ["", "x", "0 3600\n7 0\n7 7200", "0"] {
             assert_eq!(Zone::from_offsets_text("UTC", text), None, "{text:?}");
         }

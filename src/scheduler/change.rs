@@ -62,7 +62,7 @@ pub(super) fn apply(
         .version(version)?
         .ok_or_else(|| Error::new(Kind::Bug, format!("schedule version {version} is gone")))?;
     if old.stored == stored {
-        tx.keep_digest(&entry.job, &entry.plan.digest)?;
+        tx.save_digest(&entry.job, &entry.plan.digest)?;
         return Ok(Applied::Kept {
             watermark_ms: row.watermark_ms,
             next_ms: row.next_ms,

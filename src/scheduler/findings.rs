@@ -5,7 +5,7 @@ use crate::schedule::Period;
 use crate::units::format_utc;
 
 words!(
-    /// What is wrong with a period.
+    /// The kind of an error in the history of a schedule.
     Trouble {
         /// The rule has it, and no row covers it.
         Missing = "missing",
@@ -22,16 +22,16 @@ words!(
     }
 );
 
-/// Something that an audit found.
+/// An error that an audit found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The job.
     pub job: String,
     /// The period, or the first of several; `None` if a whole version is meant.
     pub period: Option<String>,
-    /// What is wrong.
+    /// The kind of error.
     pub trouble: Trouble,
-    /// The details, for people.
+    /// Details for people, not for programs.
     pub detail: String,
 }
 

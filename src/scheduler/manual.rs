@@ -19,7 +19,7 @@ use super::stretch::{Split, split};
 
 /// A request to run a period.
 #[derive(Debug, Clone, Copy)]
-pub struct PeriodOrder<'a> {
+pub struct PeriodRequest<'a> {
     /// The job.
     pub job: &'a str,
     /// The key of the period.
@@ -36,7 +36,7 @@ pub struct PeriodOrder<'a> {
 
 /// The result of a request.
 #[derive(Debug)]
-pub enum Worked {
+pub enum PeriodRunAnswer {
     /// The period has this run now.
     Started(RunId),
     /// It has a run already; its row.
@@ -53,28 +53,32 @@ pub enum Worked {
 ///
 /// # Errors
 /// Those of the store; [`Kind::Usage`] when the job needs parameters that its schedule does not give.
-pub fn work_period(store: &mut Store, order: PeriodOrder<'_>, now_ms: i64) -> Result<Worked> {
-    let versions = versions(store, order.job)?;
+pub fn work_period(
+    store: &mut Store,
+    request: PeriodRequest<'_>,
+    now_ms: i64,
+) -> Result<PeriodRunAnswer> {
+    let versions = versions(store, request.job)?;
     let worked = store.write(|tx| {
         // Newest version first: the request means that one.
-        let rows = covering_rows(tx, versions.iter().rev(), order.job, order.key)?;
+        let rows = covering_rows(tx, versions.iter().rev(), request.job, request.key)?;
         let Some(row) = rows.into_iter().next() else {
             return Ok(None);
         };
         if row.run.is_some() || matches!(row.result, PeriodResult::Opened | PeriodResult::CaughtUp)
         {
-            return Ok(Some(Worked::Has(row)));
+            return Ok(Some(PeriodRunAnswer::Has(row)));
         }
         let Split {
             before,
             period,
             behind,
-        } = isolate(&row, &versions, order.key)?;
+        } = isolate(&row, &versions, request.key)?;
         let none = BTreeMap::new();
         let wanted = Wanted {
-            job: order.job,
-            intake: order.intake,
-            params: order.schedule.map_or(&none, |schedule| &schedule.params),
+            job: request.job,
+            intake: request.intake,
+            params: request.schedule.map_or(&none, |schedule| &schedule.params),
             period: RunPeriod {
                 key: period.period.clone(),
                 scheduled_ms: period.due_ms,
@@ -83,8 +87,8 @@ pub fn work_period(store: &mut Store, order: PeriodOrder<'_>, now_ms: i64) -> Re
             delay_ms: 0,
             trigger: Trigger::Manual,
         };
-        let mut new = period_run(wanted, order.settings, now_ms)?;
-        new.labels.initiator = Some(order.initiator.to_owned());
+        let mut new = period_run(wanted, request.settings, now_ms)?;
+        new.labels.initiator = Some(request.initiator.to_owned());
         let run = tx.enqueue(&new, now_ms)?.run;
         let period = PeriodRow {
             result: PeriodResult::Opened,
@@ -95,11 +99,11 @@ pub fn work_period(store: &mut Store, order: PeriodOrder<'_>, now_ms: i64) -> Re
             ..period
         };
         replace(tx, &row, [before, Some(period), behind])?;
-        Ok(Some(Worked::Started(run)))
+        Ok(Some(PeriodRunAnswer::Started(run)))
     })?;
     match worked {
         Some(worked) => Ok(worked),
-        None => why_not(store, order, &versions, now_ms),
+        None => why_not(store, request, &versions, now_ms),
     }
 }
 
@@ -131,35 +135,35 @@ fn isolate(row: &PeriodRow, versions: &[Version], key: &str) -> Result<Split> {
 /// Why a period has no row.
 fn why_not(
     store: &Store,
-    order: PeriodOrder<'_>,
+    request: PeriodRequest<'_>,
     versions: &[Version],
     now_ms: i64,
-) -> Result<Worked> {
-    let Some(in_force) = store.schedule(order.job)? else {
-        let rule = order.schedule.map(|schedule| schedule.rule.as_ref());
+) -> Result<PeriodRunAnswer> {
+    let Some(in_force) = store.schedule(request.job)? else {
+        let rule = request.schedule.map(|schedule| schedule.rule.as_ref());
         let period = rule
-            .map(|rule| rule.period_named(order.key))
+            .map(|rule| rule.period_named(request.key))
             .transpose()
             .map_err(defect)?;
         return Ok(match period.flatten() {
-            Some(period) if period.instant_ms > now_ms => Worked::NotDue(period),
-            _ => Worked::Unknown,
+            Some(period) if period.instant_ms > now_ms => PeriodRunAnswer::NotDue(period),
+            _ => PeriodRunAnswer::Unknown,
         });
     };
     let in_use = versions
         .iter()
         .filter(|version| Some(version.number) == in_force.version)
         .filter_map(|version| version.rule.as_ref().ok());
-    let rules = in_use.chain(order.schedule.map(|schedule| schedule.rule.as_ref()));
+    let rules = in_use.chain(request.schedule.map(|schedule| schedule.rule.as_ref()));
     for rule in rules {
-        if let Some(period) = rule.period_named(order.key).map_err(defect)? {
+        if let Some(period) = rule.period_named(request.key).map_err(defect)? {
             if period.instant_ms > now_ms {
-                return Ok(Worked::NotDue(period));
+                return Ok(PeriodRunAnswer::NotDue(period));
             }
             if period.instant_ms > in_force.watermark_ms {
-                return Ok(Worked::NotOpened(period));
+                return Ok(PeriodRunAnswer::NotOpened(period));
             }
         }
     }
-    Ok(Worked::Unknown)
+    Ok(PeriodRunAnswer::Unknown)
 }

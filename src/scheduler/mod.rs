@@ -1,8 +1,8 @@
 //! The scheduler: opens every period of every schedule exactly once.
 //!
-//! `control` is the loop as a value: what is due, what is wanted, what is next. `perform` does that (`work`) by the store: `open` opens what is
-//! due, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership (`local::Candidate`), and a thread
-//! that works (`hands`); `planner` does all of it at once.
+//! `control` is the loop as a value: it decides which piece of work is next. `perform` performs a piece (`work`) with the store: `open`
+//! opens due periods, `change` puts a catalogue in force. `watch` is the process around them: signals, timer, leadership
+//! (`local::Candidate`), and a thread that performs work (`store_thread`). `planner` does the same within one call, without a thread.
 
 mod accept;
 mod accepted;
@@ -41,7 +41,7 @@ pub use audit::{Audited, audit};
 pub use control::{Action, Control, Event, Wait};
 pub use counts::Counts;
 pub use findings::{Finding, Trouble};
-pub use manual::{PeriodOrder, Worked, work_period};
+pub use manual::{PeriodRequest, PeriodRunAnswer, work_period};
 pub use perform::perform;
 pub use planner::{Planner, Ticked};
 pub use rewind::{Ahead, ahead, follows_calendar};

@@ -22,7 +22,7 @@ use super::rows::Rows;
 use super::schedule_set::Entry;
 use super::work::Opened;
 
-/// Most rows that one transaction writes, and most periods that it decides: most periods share a row.
+/// Bounds of one transaction: the rows that it writes, and the periods that it decides. Most periods share a row.
 const ROWS_MAX: usize = 500;
 const PERIODS_MAX: usize = 20_000;
 

@@ -87,7 +87,7 @@ pub fn perform(
         }
         Work::SaveClock(guard) => {
             let text = guard_text(&guard);
-            let saved = text.and_then(|text| store.write(|tx| tx.keep_clock(&text)));
+            let saved = text.and_then(|text| store.write(|tx| tx.save_clock(&text)));
             Answer::ClockSaved(guard, examine_failure(store, local, saved))
         }
         Work::Poll(last_poll) => {
@@ -249,7 +249,7 @@ fn open_all(
         let now = clock();
         let mut guard = guard.clone();
         let times = guard.update(now);
-        tx.keep_clock(&guard_text(&guard)?)?;
+        tx.save_clock(&guard_text(&guard)?)?;
         let mut budget = TransactionBudget::for_schedules(due.len());
         let mut outcomes = Vec::with_capacity(due.len());
         for &(at_ms, index) in due {

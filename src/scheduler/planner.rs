@@ -90,7 +90,7 @@ impl Planner {
     }
 
     /// Opens all due periods and returns when the next one is due. `lag_ms` is 0 for a leader; a standby opens only periods that have
-    /// been due for so long.
+    /// been due for that long.
     ///
     /// # Errors
     /// Those of the store; periods that were not opened stay due.

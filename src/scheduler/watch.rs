@@ -45,7 +45,7 @@ struct Scheduler {
 /// Opens periods until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`Kind::Io`] when the database was removed or replaced; what stopped it otherwise.
+/// [`Kind::Io`] when the database was removed or replaced; any other error that stopped the scheduler.
 pub fn run(open: &OpenOptions, catalogue: Catalogue, reload: Reload) -> Result<()> {
     let stops = SignalPipe::new(&[SIGTERM, SIGINT])?;
     let hangups = SignalPipe::new(&[SIGHUP])?;

@@ -77,7 +77,7 @@ pub struct StoreChanges {
     pub accepted: Option<String>,
 }
 
-/// Why a piece of work was not done.
+/// The error of a piece of work that was not done.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// The error.
@@ -151,7 +151,7 @@ impl Answer {
     }
 }
 
-/// What became of one schedule that was to be put in force.
+/// The result for one schedule that was to be put in force.
 #[derive(Debug)]
 pub(super) enum Applied {
     /// It was in force already, or its rule did not change.
@@ -190,7 +190,7 @@ pub enum RemoveResult {
     Failed(String),
 }
 
-/// What became of one schedule that was to be opened.
+/// The result for one schedule whose periods were to be opened.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// All due periods are decided, or as many as fit into the transaction.

@@ -1,6 +1,6 @@
 //! The writer thread of a worker: orders in, one transaction for all waiting ones, answers after COMMIT.
 //!
-//! Rule: answers are given on this thread after the transaction; who gets them must only pass them on.
+//! Rule: answers are delivered on this thread after the transaction, so their receivers must only pass them on.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use crate::records::Answer;
 /// Number of orders from which on a transaction takes no further batch.
 const GROUP_MAX: usize = 256;
 
-/// What follows from an answer, in its transaction and at the present time.
+/// Writes that follow from an answer, in its transaction. The last parameter is the present time, milliseconds.
 type FollowUp = Box<dyn FnMut(&mut Tx<'_>, &Answer, i64) -> Result<()> + Send>;
 
 /// Orders that share a transaction.
@@ -45,7 +45,7 @@ impl Ledger {
         })
     }
 
-    /// Submits orders for one transaction. `then` does what follows from each answer, in the transaction and at the present time in
+    /// Submits orders for one transaction. `then` is called inside the transaction with each answer and the present time in
     /// milliseconds. `done` is always called, with one answer for each order, once they are durable.
     pub fn submit(
         &self,
@@ -106,7 +106,7 @@ fn work(mut store: Store, batches: &Receiver<Batch>, clock: fn() -> i64) {
     let mut turns = Turns::default();
     while let Ok(first) = batches.recv() {
         let mut orders = Vec::new();
-        // Where the orders of each batch end, what follows from their answers, and who gets them.
+        // For each batch: the end of its orders in the group, the writes that follow from its answers, and the receiver of the answers.
         let (mut ends, mut thens, mut dones) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(batch) = next {
@@ -148,7 +148,7 @@ mod tests {
     const DONE: Answer = Answer::Done { more: false };
 
     #[test]
-    fn batches_share_a_transaction_and_each_gets_what_its_own_orders_answer() {
+    fn batches_share_a_transaction_and_each_gets_its_own_answers() {
         let dir = tempfile::tempdir().unwrap();
         let options = OpenOptions {
             dir: dir.path().join("state"),
@@ -167,7 +167,7 @@ mod tests {
         });
         ledger.submit(vec![slow], |_, _, _| Ok(()), drop);
         begins.recv().unwrap();
-        // These wait for the first, and so for one another.
+        // These batches wait while the first one is written, so they share the next transaction.
         let (sender, receiver) = channel();
         for n in [2, 1, 3] {
             let orders = (0..n).map(|_| Order::other(|_, _| Ok(DONE)));

@@ -34,7 +34,7 @@ pub struct OpenOptions {
 pub struct Opened {
     /// It.
     pub store: Store,
-    /// What this host has beside it.
+    /// The state directory of this host.
     pub local: Local,
     /// Whether it was made just now.
     pub is_new: bool,

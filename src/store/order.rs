@@ -1,7 +1,7 @@
-//! Orders: what a worker writes, as data, so that a store may do many of one kind at once.
+//! Orders: the writes of a worker as data, so that a store may perform many of one kind at once.
 //!
-//! Rule: an order is stored completely or not at all, with all that follows from its answer, and costs the others of its group
-//! nothing if it fails. No SQL here: an order is made of verbs.
+//! Rule: an order is stored completely or not at all, together with its follow-up; a failed order does not affect the others of its
+//! group. No SQL here: an order is composed of verbs.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::run::{Fence, RunId, State, WorkerId};
 
 /// One write of a group.
 pub enum Order {
-    /// End an attempt. What the end means is decided when it is stored.
+    /// End an attempt. The verdict is decided when the order is performed, because delays begin then.
     Finish {
         /// The attempt.
         ended: Arc<EndedAttempt>,
@@ -33,7 +33,7 @@ pub enum Order {
         run: RunId,
         /// The claim.
         fence: Fence,
-        /// The run stays reserved for this worker.
+        /// The worker for which the run stays reserved.
         reserve_for: Option<WorkerId>,
     },
     /// Claim runs.
@@ -42,18 +42,18 @@ pub enum Order {
         worker: WorkerId,
         /// Its catalogue.
         catalogue: Arc<Catalogue>,
-        /// What it wants.
+        /// The parameters of the claim.
         claim: Arc<ClaimOrder>,
     },
     /// Any other write.
     Other(Other),
 }
 
-/// A write that is no verb of the hot path; it gets the present time, milliseconds.
+/// Any write off the hot path; the closure gets the present time, milliseconds.
 type Other = Box<dyn FnOnce(&mut Tx<'_>, i64) -> Result<Answer> + Send>;
 
-/// What follows from an answer, such as the follow-up runs of the deaths that it names. It gets the place of the order in its group
-/// and the present time, milliseconds. If it fails, so does the order.
+/// Writes that follow from an answer, such as the `on_dead` runs of dead runs. Its parameters are the place of the order in its group,
+/// the answer, and the present time in milliseconds. If it fails, so does the order.
 pub type Then<'a> = dyn FnMut(&mut Tx<'_>, usize, &Answer, i64) -> Result<()> + 'a;
 
 impl Order {
@@ -64,8 +64,8 @@ impl Order {
 }
 
 impl Store {
-    /// Performs orders in one transaction, in this order. `turns` are those of the worker that claims; `clock` is read when the
-    /// transaction has begun. Returns the answers in order; they are durable once this returns.
+    /// Performs orders one after another in one transaction. `turns` are those of the claiming worker; `clock` is read once, when the
+    /// transaction has begun. Returns one answer for each order, in the same order; they are durable once this returns.
     pub fn perform(
         &mut self,
         orders: Vec<Order>,
@@ -133,7 +133,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Gives a claim back whose command was not started, and reserves its run for a worker.
+    /// Gives back a claim whose command was not started, and reserves its run for a worker if one is given.
     pub fn give_back(
         &mut self,
         run: RunId,
@@ -185,7 +185,7 @@ impl Tx<'_> {
         let expired = self.expire(now_ms)?;
         let mut claims = self.claim(request, turns, now_ms)?;
         claims.buried.extend(expired);
-        // Another claim follows at once, also for the follow-up runs of the dead. Then the next due time is not needed.
+        // The worker claims again at once, also to find the `on_dead` runs of buried runs; then it does not need the next due time.
         claims.full |= more || !claims.buried.is_empty();
         Ok(ClaimAnswer {
             next_due_ms: if claims.full { None } else { self.next_due()? },
@@ -194,7 +194,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Claims the run of `jobctl run`. A duplicate that is reserved for no worker is reserved for this one: perhaps no other worker
+    /// Claims the run of `jobctl run`. An existing run that is not reserved yet is reserved for this worker: perhaps no other worker
     /// runs.
     fn claim_foreground(
         &mut self,

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_always_read_again() {
+    fn every_written_value_can_be_read_again() {
         for (ms, text) in [
             (i64::MIN, "0000-01-01T00:00:00.000Z"),
             (0, "1970-01-01T00:00:00.000Z"),

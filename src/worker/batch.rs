@@ -1,4 +1,4 @@
-//! What a worker stores in one transaction, as plain values; `write` turns it into orders of the store.
+//! The writes of a worker in one transaction, as plain values; `write` turns them into orders of the store.
 
 use std::collections::HashSet;
 use std::sync::Arc;

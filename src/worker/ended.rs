@@ -11,7 +11,7 @@ use crate::store::Outcome;
 use super::machine::Written;
 
 impl Written {
-    /// Logs the changes of limits and breakers, once they are stored.
+    /// Logs the changes of limits and breakers; to be called once they are stored.
     pub(super) fn log(&self) {
         for FlowEvent { subject, change } in &self.flow {
             log::write(&match *change {
@@ -30,7 +30,7 @@ impl Written {
 }
 
 impl EndedAttempt {
-    /// Logs the end once it is stored.
+    /// Logs the end; to be called once it is stored.
     pub(super) fn log(&self, written: &Written) {
         let claimed = &self.claimed;
         let attempt = LoggedAttempt {

@@ -45,7 +45,7 @@ impl Now {
 /// Runs a worker to its end.
 ///
 /// # Errors
-/// [`Kind::Io`] when the database was removed or replaced; what stopped it otherwise.
+/// [`Kind::Io`] when the database was removed or replaced; any other error that stopped the worker.
 pub fn run(options: Options, reload: Reload) -> Result<Summary> {
     Engine::start(options, reload)?.work()
 }

@@ -1,7 +1,7 @@
 //! The worker: claims runs for its slots, runs them, and reports how they ended.
 //!
 //! The state machine `machine` makes all decisions. Threads: the main thread feeds it (`engine`), each slot runs one attempt at a
-//! time (`slot`), the ledger writes, one thread reads (`reader`), and the housekeeper (`house`) recovers dead workers, checkpoints
+//! time (`slot`), the ledger writes, one thread reads (`reader`), and the housekeeper (`housekeeper`) recovers dead workers, checkpoints
 //! and prunes.
 
 mod admit;
@@ -54,9 +54,9 @@ pub struct Options {
     pub stop_after: Duration,
     /// The service manager that gets the status and the signs of life.
     pub notify: Notify,
-    /// Enqueues and works this run, and nothing else (`jobctl run`).
+    /// Enqueues and executes this run, and nothing else (`jobctl run`).
     pub foreground: Option<Foreground>,
-    /// Works one attempt of this run, which another worker has claimed, and nothing else.
+    /// Makes one attempt of this run, which another worker has claimed, and nothing else.
     pub handed_over: Option<Handover>,
     /// Arguments of our own binary that start a worker for one run that must be alone; those of a [`Handover`] are added.
     pub own_arguments: Vec<OsString>,

@@ -60,7 +60,7 @@ impl Slot {
         }
     }
 
-    /// Works until the pool closes.
+    /// Executes runs until the pool closes.
     pub(super) fn work(mut self) {
         let shared = Arc::clone(&self.shared);
         let _panic = ReportPanic(Arc::clone(&shared), "a slot");

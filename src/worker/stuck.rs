@@ -1,4 +1,4 @@
-//! Ended attempts with processes that survived SIGKILL: they are held back until those are gone.
+//! Ended attempts whose processes survived SIGKILL: they are held back until these processes are gone.
 
 use std::sync::{Mutex, PoisonError};
 

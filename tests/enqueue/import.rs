@@ -186,7 +186,7 @@ fn a_stream_stops_before_the_bad_line() {
         )
     );
     each_line_once(&world, 499);
-    // The mended input under the same id goes on behind what is stored.
+    // The corrected input under the same id continues after the stored lines.
     let id = document["request_id"].as_str().unwrap();
     lines[499] = numbered(500).pop().unwrap();
     let document = world.run_with_input(

@@ -170,7 +170,7 @@ fn refused(world: &World, said: &Said, codes: &[i32]) {
 
 /// Fault (storage): a read-only file; a limit on the size of files (`RLIMIT_FSIZE`).
 #[test]
-fn what_is_read_only_is_exit_74_or_77_and_nothing_is_stored() {
+fn a_read_only_file_of_the_store_gives_exit_74_or_77_and_stores_nothing() {
     if !needs::tracing() {
         return;
     }
@@ -196,7 +196,7 @@ fn what_is_read_only_is_exit_74_or_77_and_nothing_is_stored() {
     settle(&world);
 }
 
-/// Fault: as `what_is_read_only_is_exit_74_or_77_and_nothing_is_stored`.
+/// Fault: as `a_read_only_file_of_the_store_gives_exit_74_or_77_and_stores_nothing`.
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_and_no_signal() {
     let world = World::with_catalogue(CATALOGUE);

@@ -557,7 +557,7 @@ impl Image {
     }
 }
 
-/// What came of many images.
+/// The results for many images.
 #[derive(Debug, Default)]
 struct Replayed {
     images: u64,

@@ -9,7 +9,7 @@ pub(super) struct Call {
     /// Thread.
     pub(super) tid: u32,
     pub(super) name: String,
-    /// Its arguments as they stand there.
+    /// Its arguments, unparsed.
     pub(super) args: String,
     /// What it returned; `None` if it never did.
     pub(super) result: Option<i64>,
@@ -123,7 +123,7 @@ fn string_of(text: &str) -> String {
     String::from_utf8_lossy(&unescaped(text)).into_owned()
 }
 
-/// `\x2f\x74` as bytes; anything else as it stands.
+/// `\x2f\x74` as bytes; anything else unchanged.
 fn unescaped(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len() / 4);

@@ -1,4 +1,4 @@
-//! Clock changes and `clock = "utc"`: what becomes of nominal times, and the keys of second passes.
+//! Clock changes and `clock = "utc"`: the adjusted nominal times, and the keys of second passes.
 
 use jobctl::schedule::{PeriodKind, Reading, RuleSpec};
 

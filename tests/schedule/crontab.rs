@@ -151,7 +151,7 @@ fn users_of_a_system_crontab_become_queues() {
 }
 
 #[test]
-fn what_cannot_be_taken_over_is_said_line_by_line() {
+fn lines_that_cannot_be_converted_are_reported_one_by_one() {
     let draft = draft(&corpus("hostile.cron"), None);
     let catalogue = load(&draft);
     let left: Vec<usize> = draft.leftovers.iter().map(|left| left.line).collect();

@@ -152,7 +152,7 @@ fn every_counts_elapsed_time_from_start_or_the_epoch() {
         (first.key.as_str(), first.business_date.to_string().as_str()),
         ("2026-06-30T22:00:00Z", "2026-07-01")
     );
-    // Midnight of 1970-01-01 in Berlin is before the epoch: the steps are counted from it all the same.
+    // Midnight of 1970-01-01 in Berlin is before the epoch: the steps are still counted from it.
     assert_eq!(
         keys(
             &every(86_400_000, Some("1970-01-01")),

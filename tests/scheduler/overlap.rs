@@ -1,4 +1,4 @@
-//! What becomes of a period while earlier runs of its schedule have not ended.
+//! Periods that are due while earlier runs of their schedule have not ended.
 
 use jobctl::run::{RunId, State};
 use jobctl::scheduler::Planner;

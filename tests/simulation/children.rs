@@ -81,7 +81,7 @@ impl Worker {
             let process = host.children.remove(&child.key());
             let ended = process.and_then(|it| it.ended).unwrap_or(Ok(None));
             self.line.clear(slot);
-            self.hears(Event::AloneEnded {
+            self.on_event(Event::AloneEnded {
                 run: child.from.run,
                 fence: child.from.fence,
                 job: child.job,

@@ -1,4 +1,4 @@
-//! The end of a story: the faults stop, everybody reads another catalogue, and everything comes to its end.
+//! The end of a story: the faults stop, all processes read another catalogue, and all runs end.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl Story {
         for worker in self.workers.iter_mut().flatten() {
             worker.frozen_until_ms = 0;
             if who != 2 {
-                worker.hears(Event::Reload);
+                worker.on_event(Event::Reload);
             }
         }
         host.outages.at_changes = 25;
@@ -91,7 +91,7 @@ impl Story {
         }
         for worker in self.workers.iter_mut().flatten() {
             // A process that is notified late reads it too.
-            worker.hears(Event::Reload);
+            worker.on_event(Event::Reload);
         }
     }
 

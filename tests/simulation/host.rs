@@ -35,7 +35,7 @@ pub(super) struct Died;
 /// The result of a step, unless the process dies in it.
 pub(super) type Life<T> = Result<T, Died>;
 
-/// What a process hears of its transaction.
+/// The answer that a process gets about its transaction.
 #[derive(Debug)]
 pub(super) enum Answer<T> {
     Stored(T),

@@ -2,7 +2,7 @@
 
 use jobctl::policy::PeriodResult;
 use jobctl::run::RunId;
-use jobctl::scheduler::{PeriodOrder, work_period};
+use jobctl::scheduler::{PeriodRequest, work_period};
 use jobctl::store::{Act, Handled, PeriodFilter, Settings, Store};
 
 use super::catalogues::{JOBS, SCHEDULED};
@@ -133,7 +133,7 @@ fn work_skipped(host: &mut Host, store: &mut Store) {
     };
     let catalogue = host.catalogue();
     let job = &catalogue.jobs[&row.job];
-    let order = PeriodOrder {
+    let request = PeriodRequest {
         job: &row.job,
         key: if host.dice.percent(50) {
             &row.period
@@ -145,8 +145,8 @@ fn work_skipped(host: &mut Host, store: &mut Store) {
         settings: &Settings::of(&catalogue),
         initiator: "ann",
     };
-    let worked = work_period(store, order, now_ms);
+    let worked = work_period(store, request, now_ms);
     host.witness.look(Actor::Operator, &host.processes);
-    host.note(|| format!("works period {} of `{}`: {worked:?}", order.key, row.job));
+    host.note(|| format!("works period {} of `{}`: {worked:?}", request.key, row.job));
     worked.expect("it is worked, or was");
 }

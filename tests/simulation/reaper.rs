@@ -39,7 +39,7 @@ pub(super) fn reap(worker: &mut Worker, host: &mut Host) -> Life<()> {
     }
     let lives = |row: &WorkerRow| host.locks.contains(&row.worker);
     let all_recovered = worker.store.workers().expect("workers").iter().all(lives);
-    worker.hears(Event::OthersChecked {
+    worker.on_event(Event::OthersChecked {
         freed: false,
         all_recovered,
         check: worker.check,
@@ -100,7 +100,7 @@ fn recover(worker: &mut Worker, host: &mut Host, row: &WorkerRow) -> Life<()> {
             assert!(enough, "{burial:?}, and its parent died too");
         }
         host.note(|| format!("worker {} is recovered: {recovered:?}", row.worker));
-        worker.hears(Event::OthersChecked {
+        worker.on_event(Event::OthersChecked {
             freed: true,
             all_recovered: false,
             check: worker.check,

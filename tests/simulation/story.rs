@@ -227,12 +227,12 @@ impl Story {
         match host.dice.between(1, 200) {
             1..=4 => {
                 host.changes();
-                worker.hears(Event::Reload);
+                worker.on_event(Event::Reload);
             }
             5 if host.faults > 0 => {
                 host.changes();
                 for _ in 0..host.dice.between(1, 3) {
-                    worker.hears(Event::Terminate);
+                    worker.on_event(Event::Terminate);
                 }
             }
             _ => {}
@@ -281,7 +281,7 @@ impl Story {
         if let Some(process) = self.host.children.get_mut(&(from.run, from.fence)) {
             while process.heard < process.sent {
                 process.heard += 1;
-                child.hears(Event::Terminate);
+                child.on_event(Event::Terminate);
             }
         }
         match child.step(&mut self.host) {

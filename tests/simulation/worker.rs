@@ -240,11 +240,11 @@ impl Worker {
     }
 
     /// A signal, or news of another process.
-    pub(super) fn hears(&mut self, event: Event) {
+    pub(super) fn on_event(&mut self, event: Event) {
         self.inbox.push(event);
     }
 
-    /// It has ended by itself: what came of it.
+    /// The result, if it has ended by itself.
     pub(super) fn sign_off(self, host: &mut Host) -> Summary {
         host.locks.remove(&self.id);
         host.close(self.store);

@@ -13,7 +13,7 @@ use crate::world::{Said, World};
 const CATALOGUE: &str =
     "[job.a]\ncommand = \"echo hello\"\n[job.b]\ncommand = \"exit 1\"\nretry.attempts = 1\n";
 
-/// What a store may be used for; each in its turn.
+/// Every kind of use of a store; the test tries one after another.
 const COMMANDS: &[&str] = &[
     "enqueue a",
     "status",
@@ -42,7 +42,7 @@ impl Victim {
             world,
             dir: tempfile::tempdir().unwrap(),
         };
-        // Names as they stand in the directories of a store.
+        // Names of entries in the directories of a store.
         for name in [
             "0/1.1.log",
             "1.0/dir/file",

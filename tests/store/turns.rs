@@ -97,7 +97,7 @@ fn a_long_reader_does_not_block_writers() {
     invariants::hold(&world);
 }
 
-/// A foreign program, such as `sqlite3` on the command line, holds the database for so long beside a worker and one who
+/// A foreign program, such as `sqlite3` on the command line, holds the database this long, beside a worker and a process that
 /// enqueues.
 fn beside_a_foreign_writer(seconds: u64) {
     let world = World::with_catalogue("[job.a]\ncommand = [\"/bin/true\"]\n");

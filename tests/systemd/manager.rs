@@ -112,9 +112,9 @@ impl Manager {
         self.socket.set_nonblocking(false).expect("set");
     }
 
-    /// Nobody says anything for so long.
+    /// Fails if a message arrives within this time.
     #[track_caller]
-    pub(crate) fn hears_nothing(&self, during: Duration) {
+    pub(crate) fn expect_silence(&self, during: Duration) {
         let heard = self.next(during);
         assert!(heard.is_none(), "{heard:?}");
     }

@@ -64,7 +64,7 @@ fn a_stopped_scheduler_falls_silent() {
     }
     scheduler.signal("STOP");
     manager.forget();
-    manager.hears_nothing(3 * WATCHDOG);
+    manager.expect_silence(3 * WATCHDOG);
     scheduler.signal("CONT");
     manager.until("WATCHDOG");
     stop(&manager, scheduler);

@@ -131,7 +131,7 @@ fn the_units_promise_what_the_papers_say() {
 }
 
 #[test]
-fn what_would_take_rights_from_commands_is_not_in_the_unit_of_the_worker() {
+fn the_unit_of_the_worker_takes_no_rights_from_commands() {
     // Each of these hides files or devices, or implies that nobody gains rights by `sudo`.
     let sandbox = [
         "Protect", "Private", "Restrict", "System", "NoNew", "Capab", "Memory",

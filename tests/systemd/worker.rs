@@ -138,7 +138,7 @@ fn signs_of_life_for_another_process_are_not_ours() {
         command
     });
     manager.until("READY");
-    manager.hears_nothing(WATCHDOG * 4);
+    manager.expect_silence(WATCHDOG * 4);
     stop(&manager, worker);
 }
 
@@ -154,7 +154,7 @@ fn a_stopped_worker_gives_no_sign_of_life() {
         fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T "))
     });
     manager.forget();
-    manager.hears_nothing(WATCHDOG * 4);
+    manager.expect_silence(WATCHDOG * 4);
     worker.signal("CONT");
     manager.until("WATCHDOG");
     stop(&manager, worker);
@@ -191,7 +191,7 @@ fn a_worker_whose_main_thread_hangs_gives_no_sign_of_life() {
     while ours.write(b"x").is_ok() {}
     worker.signal("HUP");
     manager.until("RELOADING");
-    manager.hears_nothing(WATCHDOG * 4);
+    manager.expect_silence(WATCHDOG * 4);
     // The other threads live: the command is watched to its end.
     let_go(&world);
     let mut log = [0; 4096];
@@ -346,5 +346,5 @@ fn a_run_in_the_foreground_does_not_speak_for_the_service_that_it_is_part_of() {
     let manager = Manager::new(&world).with_watchdog(WATCHDOG);
     let said = manager.start(&world, "run long").end();
     assert_eq!(said.code, Some(0), "{}", said.err);
-    manager.hears_nothing(Duration::from_millis(1));
+    manager.expect_silence(Duration::from_millis(1));
 }

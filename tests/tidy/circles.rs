@@ -1,4 +1,4 @@
-//! No two source files import each other in a circle: each can be read and changed without those that use it. The core imports only
+//! No source files import each other in a circle, so each can be read and changed without its users. The core imports only
 //! the core.
 //!
 //! Rule: parent and child modules may name each other, since they are one module in several files. A name that a module
@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 
 use super::{CORE, code, is_below, source};
 
-/// What files of the core import besides the core.
+/// Imports of core files from outside the core.
 const BESIDES: &[(&str, &str)] = &[
-    // A catalogue is judged by who can write it, and needs the zones of the system.
+    // A catalogue is only trusted if no other user can write it, and needs the zones of the system.
     ("catalogue/trust.rs", "owned/"),
     ("catalogue/load.rs", "zone_files.rs"),
-    // The loop says what to log, in fields; the shell writes it.
+    // The loop builds the fields of events; the shell writes them.
     ("scheduler/control/report.rs", "observe/log.rs"),
 ];
 
-/// What a line begins with that imports something.
+/// Beginnings of lines that import something.
 const USE: [&str; 4] = ["use ", "pub use ", "pub(crate) use ", "pub(super) use "];
 
-/// What a module names: every path that it imports or that stands in its code, and the names of what it imports.
+/// The names that a module uses: all paths in its imports and its code, and its imported names with their paths.
 #[derive(Default)]
 struct Named {
     paths: Vec<String>,
@@ -71,7 +71,7 @@ impl Named {
     }
 }
 
-/// From the root, a path that is written in this module.
+/// The path from the root of the crate for a path that is written in this module.
 fn absolute(module: &str, path: &str) -> String {
     if let Some(path) = path.strip_prefix("crate::") {
         return path.to_owned();
@@ -98,7 +98,7 @@ fn resolve(mut path: String, modules: &BTreeMap<String, Named>) -> Option<String
             .next()
             .and_then(|name| modules[module].imported.get(name));
         match target {
-            // But not a macro, which is exported by its own name.
+            // Not for a macro, which is exported under its own name.
             Some(target) if *target != path => {
                 path = rest.fold(target.clone(), |path, rest| path + "::" + rest);
             }
@@ -127,8 +127,8 @@ fn imports(modules: &BTreeMap<String, Named>) -> Imports {
     imports
 }
 
-/// A circle, line by line, if there is one: takes away what imports nothing else, again and again, so that all that is left
-/// leads round.
+/// A circle, one import per line; empty if there is none. Modules whose imports are all removed are removed, again and again, so
+/// that the imports of the remaining modules form circles.
 fn circle(mut imports: Imports) -> Vec<String> {
     loop {
         let modules: Vec<String> = imports.keys().cloned().collect();
@@ -140,7 +140,7 @@ fn circle(mut imports: Imports) -> Vec<String> {
     let mut way: Vec<String> = imports.keys().take(1).cloned().collect();
     while let Some(last) = way.last() {
         let mut next = imports[last].keys().filter(|to| imports.contains_key(*to));
-        let next = next.next().expect("one that is left").clone();
+        let next = next.next().expect("a remaining module").clone();
         let met = way.iter().position(|module| *module == next);
         way.push(next);
         if let Some(begin) = met {
@@ -172,7 +172,7 @@ fn no_files_import_each_other_in_a_circle() {
     assert!(circle.is_empty(), "{circle:#?}");
 }
 
-/// Whatever path leads there: a name that a module re-exports counts for the file that has it.
+/// Re-exports are followed: a name counts for the file that defines it.
 #[test]
 fn the_core_imports_only_the_core() {
     let (modules, files) = modules();

@@ -2,10 +2,10 @@
 
 use super::files;
 
-/// Positions that stand beside their statement, in a pair or two.
+/// Columns that a file may read by position, since one or two pairs are easy to check beside their statement.
 const POSITIONS: usize = 4;
 
-/// A column that is added in the middle shifts every position behind it, and nothing fails.
+/// A column added in the middle would shift all later positions, and no test would fail.
 #[test]
 fn columns_are_read_by_name_where_there_are_many() {
     for (name, text) in files("src/store", ".rs") {

@@ -1,11 +1,11 @@
-//! The suite of the store knows no backend, and calls every verb.
+//! The conformance suite of the store uses no backend, and calls every verb.
 
 use super::{code, files, nowhere};
 
 const SUITE: &str = "src/store/conformance";
 
-/// What is about files, which only a store on a disk has; how a store in memory is opened; and a number that tells about the
-/// program alone.
+/// Verbs that the suite cannot call: those about files, which only a store on disk has; the one that opens a store in memory; and
+/// the number of invariants, which is a constant of the program.
 const NOT_IN_THE_SUITE: &[&str] = &[
     "store.blocking_writer",
     "store.check_identity",

@@ -1,10 +1,10 @@
-//! The papers beside the code are true where a machine can see it: what they name exists, and what must be short is short.
+//! The documents beside the code agree with it where a test can check: the files and tests that they name exist, and sizes are kept.
 
 use std::fs;
 
 use super::{files, root};
 
-/// The architecture is read from its first line to its last: what grows belongs to `docs/`.
+/// Contributors read the whole architecture, so details belong in `docs/`.
 const ARCHITECTURE_LINES_MAX: usize = 250;
 
 /// Headings of a decision, in this order.
@@ -20,7 +20,7 @@ fn section<'a>(paper: &'a str, heading: &str) -> Option<&'a str> {
     section.split("\n## ").next()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -36,7 +36,7 @@ fn tests() -> Vec<(String, String)> {
     all
 }
 
-/// Complains about a quoted name of a test that is no function, and returns how many there are. A command ends with the
+/// Panics if a quoted name of a test is no function; returns the number of quoted names. The last word of a command is the
 /// beginning of a name.
 fn check_tests(paper: &str, text: &str, code: &[(String, String)]) -> usize {
     let names = quoted(text).filter(|name| name.matches('_').count() > 2);

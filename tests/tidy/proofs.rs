@@ -1,4 +1,4 @@
-//! `docs/proofs.md` is made of comments at the tests: each promise and each fault with the tests that show it.
+//! `docs/proofs.md` is generated from comments at the tests: each promise and each fault with the tests that show it.
 //!
 //! The comment at a test ends with lines of the form `/// Proves (death): SENTENCE.` or `/// Fault (time): SENTENCE.`, the word
 //! in parentheses being one of `SECTIONS`. Other tests of the same row end with ``/// Proves: as `NAME`.``, where NAME is a test
@@ -14,7 +14,7 @@ const REWRITE: &str = "JOBCTL_WRITE_PROOFS=1 cargo test --test tests -- proofs";
 
 const HEAD: &str = "# Proofs
 
-What jobctl promises, and what the tests do to it, each with the tests that show it. The file is made of the comments at
+What jobctl promises, and what the tests do to it, each with the tests that show it. The file is generated from the comments at
 the tests (`tests/tidy/proofs.rs`): do not edit it. To write it again:
 
     {REWRITE}
@@ -65,12 +65,12 @@ impl Kind {
     }
 }
 
-/// One line of a comment, joined from as many as it takes.
+/// One claim of a comment, joined from its lines.
 struct Claim {
     kind: Kind,
-    /// What follows the word: `(SECTION): SENTENCE.` or ``: as `NAME`.``
+    /// The text after the keyword: `(SECTION): SENTENCE.` or ``: as `NAME`.``
     text: String,
-    /// The test, or the file or directory whose tests it speaks for.
+    /// The test, or the file or directory whose tests it applies to.
     shown_by: String,
     is_soak: bool,
 }

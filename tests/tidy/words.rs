@@ -1,19 +1,28 @@
-//! Plain words: phrases that readers stumbled over, each with better words.
+//! Plain words: phrases that readers had to read twice, each with a replacement.
 //!
 //! Rule: a phrase is listed only if no use of it is good. Phrases with both good and bad uses are for reviewers.
 
 use super::files;
 
-/// Phrases, and better ones.
+/// Phrases with their replacements.
 const BANNED: &[(&str, &str)] = &[
+    ("all the same", "nevertheless; anyway"),
     ("anew", "again, or a verb with re-"),
     ("as far as anybody knows", "as far as is known"),
+    ("as it stands", "unchanged; current"),
+    ("as they stand", "unchanged; current"),
+    ("became of", "the result; the state of"),
+    ("becomes of", "the result; the state of"),
     ("by no clock", "at no known time"),
+    ("came of", "the result"),
     ("for aught", "as far as"),
+    ("hears", "receives; handles"),
+    ("in its turn", "one after another"),
     ("is no unit", "unknown unit"),
     ("its patience", "a forced stop; a timeout"),
     ("keeps house", "does the housekeeping"),
     ("makes the names last", "fsyncs the directory"),
+    ("mended", "fixed; corrected"),
     ("nobody's", "no process has it; unused"),
     ("of the very", "of the same"),
     ("stand under", "apply to; have"),

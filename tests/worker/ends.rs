@@ -1,4 +1,4 @@
-//! What becomes of a run by the way its command ended.
+//! The state of a run after each way in which its command can end.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn letter(world: &World, run: RunId) -> DeadLetter {
 }
 
 /// `(state, reason, class of the last attempt)`
-fn fate(detail: &RunDetail) -> (State, &str, &str) {
+fn end_of(detail: &RunDetail) -> (State, &str, &str) {
     let class = detail.attempts.last().and_then(|it| it.class.as_deref());
     let reason = detail.row.reason.as_deref();
     (detail.row.state, reason.unwrap_or(""), class.unwrap_or(""))
@@ -101,7 +101,7 @@ fn the_first_rule_that_matches_decides_the_class_of_an_ending() {
     drain(&world);
     for (run, (text, expected)) in runs.into_iter().zip(cases) {
         let detail = show(&world, run);
-        assert_eq!(fate(&detail), expected, "{text}");
+        assert_eq!(end_of(&detail), expected, "{text}");
         assert_eq!(detail.row.attempts, 1, "{text}");
     }
 }
@@ -115,7 +115,7 @@ fn transient_endings_are_retried_after_their_backoff_until_one_succeeds() {
     let run = enqueue(&world, "third");
     drain(&world);
     let detail = show(&world, run);
-    assert_eq!(fate(&detail), (State::Succeeded, "", "success"));
+    assert_eq!(end_of(&detail), (State::Succeeded, "", "success"));
     assert_eq!((detail.row.attempts, detail.row.failures), (3, 2));
     assert_eq!(detail.row.last_error.as_deref(), Some("exit 75"));
     let numbers: Vec<i64> = detail.attempts.iter().map(|it| it.number).collect();
@@ -131,7 +131,7 @@ fn failures_that_never_stop_make_the_run_dead_as_exhausted() {
     let run = enqueue(&world, "never");
     drain(&world);
     let detail = show(&world, run);
-    assert_eq!(fate(&detail), (State::Dead, "exhausted", "transient"));
+    assert_eq!(end_of(&detail), (State::Dead, "exhausted", "transient"));
     assert_eq!((detail.row.attempts, detail.row.failures), (3, 3));
     let letter = letter(&world, run);
     assert_eq!(letter.error.as_deref(), Some("exit 75: attempt 3"));
@@ -188,7 +188,7 @@ fn a_rate_limited_ending_waits_and_is_no_failure() {
     drain(&world);
     for (run, wait) in [(seconds, 1000), (date, 1)] {
         let detail = show(&world, run);
-        assert_eq!(fate(&detail), (State::Succeeded, "", "success"));
+        assert_eq!(end_of(&detail), (State::Succeeded, "", "success"));
         assert_eq!((detail.row.attempts, detail.row.failures), (2, 0));
         assert_eq!(detail.attempts[0].class.as_deref(), Some("rate_limited"));
         assert!(detail.attempts[1].started_ms >= detail.attempts[0].ended_ms.unwrap() + wait);
@@ -197,16 +197,16 @@ fn a_rate_limited_ending_waits_and_is_no_failure() {
     // A date has whole seconds: it is met exactly or later.
     assert!(dated.attempts[1].started_ms / 1000 > dated.attempts[0].started_ms / 1000);
     let detail = show(&world, pattern);
-    assert_eq!(fate(&detail), (State::Succeeded, "", "success"));
+    assert_eq!(end_of(&detail), (State::Succeeded, "", "success"));
     assert_eq!((detail.row.attempts, detail.row.failures), (3, 0));
     // Short waits are a second at least: services count in seconds.
     assert!(detail.attempts[1].started_ms >= detail.attempts[0].ended_ms.unwrap() + 1_000);
     let detail = show(&world, forever);
-    assert_eq!(fate(&detail), (State::Dead, "exhausted", "rate_limited"));
+    assert_eq!(end_of(&detail), (State::Dead, "exhausted", "rate_limited"));
     assert_eq!(detail.row.failures, 0);
     assert_eq!(detail.row.attempts, 2);
     let detail = show(&world, hasty);
-    assert_eq!(fate(&detail), (State::Succeeded, "", "success"));
+    assert_eq!(end_of(&detail), (State::Succeeded, "", "success"));
     assert_eq!((detail.row.attempts, detail.row.failures), (2, 1));
 }
 
@@ -273,7 +273,7 @@ fn nothing_starts_at_or_after_its_deadline() {
     until("the deadline", || jobctl::clock::wall_ms() > deadline_ms);
     drain(&world);
     let detail = show(&world, late);
-    assert_eq!(fate(&detail), (State::Dead, "deadline", ""));
+    assert_eq!(end_of(&detail), (State::Dead, "deadline", ""));
     assert_eq!(detail.row.attempts, 0);
     assert!(!exists(&world, "late"));
     let unstarted = letter(&world, late);
@@ -283,7 +283,7 @@ fn nothing_starts_at_or_after_its_deadline() {
     );
     // No retry is possible before the deadline: that is said at once, not an hour later.
     let detail = show(&world, slow);
-    assert_eq!(fate(&detail), (State::Dead, "deadline", "transient"));
+    assert_eq!(end_of(&detail), (State::Dead, "deadline", "transient"));
     assert_eq!(letter(&world, slow).error.as_deref(), Some("exit 75"));
     // A running attempt is not ended by it.
     let worker = worker(&world, "");
@@ -344,7 +344,7 @@ fn a_timeout_sends_sigterm_and_then_sigkill_to_the_whole_group() {
     drain(&world);
     let ends = runs.map(|run| {
         let detail = show(&world, run);
-        assert_eq!(fate(&detail), (State::Dead, "exhausted", "transient"));
+        assert_eq!(end_of(&detail), (State::Dead, "exhausted", "transient"));
         let attempt = &detail.attempts[0];
         assert_eq!(attempt.ending.as_deref(), Some("timed_out"));
         assert!(
@@ -428,7 +428,7 @@ fn a_checkpoint_comes_back_until_the_run_has_succeeded() {
         "[job.fails]\ncommand = '{step}; [ $JOBCTL_RUN_ATTEMPT = 3 ] || exit 75'\n\
          [job.says]\ncommand = '{step}; [ $JOBCTL_RUN_ATTEMPT = 3 ] || echo error_class=transient > $JOBCTL_RUN_OUTPUT'\n\
          [job.other]\ncommand = '{step}; [ $JOBCTL_RUN_ATTEMPT = 3 ] || exit 75; exit 24'\nexit.success = [24]\n\
-         [job.dies]\ncommand = '{step}; [ -e $HOME/mended ] || exit 65'\n"
+         [job.dies]\ncommand = '{step}; [ -e $HOME/repaired ] || exit 65'\n"
     ));
     for job in ["fails", "says", "other"] {
         let run = enqueue(&world, job);
@@ -449,7 +449,7 @@ fn a_checkpoint_comes_back_until_the_run_has_succeeded() {
     let run = enqueue(&world, "dies");
     drain(&world);
     assert_eq!((state(&world, run), left()), (State::Dead, 1));
-    make(&world, "mended");
+    make(&world, "repaired");
     assert_eq!(world.run(&format!("dlq retry {run}")).code, Some(0));
     drain(&world);
     assert_eq!((state(&world, run), left()), (State::Succeeded, 0));

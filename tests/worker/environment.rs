@@ -473,8 +473,8 @@ fn each_attempt_is_checked_against_the_catalogue_of_its_worker() {
     drain(&world);
     for run in runs.into_iter().chain([large]) {
         let detail = show(&world, run);
-        let fate = (detail.row.state, detail.row.reason.as_deref());
-        assert_eq!(fate, (State::Dead, Some("permanent")));
+        let end = (detail.row.state, detail.row.reason.as_deref());
+        assert_eq!(end, (State::Dead, Some("permanent")));
         let error = detail.row.last_error.unwrap();
         let expected = if run == large {
             "cannot start: the payload is too large: "

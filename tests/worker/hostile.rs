@@ -107,7 +107,7 @@ fn every_signal_is_reported_by_its_number() {
 
 /// Fault: as `every_exit_code_is_kept_and_has_its_class`.
 #[test]
-fn what_cannot_start_says_why_and_is_permanent() {
+fn a_command_that_cannot_start_says_why_and_fails_permanently() {
     let world = world("");
     let file = |name: &str, text: &str, mode| {
         let path = world.home().join(name);
@@ -306,7 +306,7 @@ fn no_control_bytes(log: &str) {
 
 /// Fault: as `no_text_of_the_database_acts_on_a_terminal`.
 #[test]
-fn what_a_command_says_cannot_forge_the_log() {
+fn the_message_of_a_command_cannot_forge_lines_of_the_log() {
     let world = world(&jobs(
         "",
         &[(

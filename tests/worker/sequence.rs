@@ -33,7 +33,7 @@ command = "touch $HOME/begun-$JOBCTL_RUN_ID; while ! [ -e $HOME/go-$JOBCTL_RUN_I
 sequence = "all"
 
 [job.shaky]
-command = "[ -e $HOME/mended ] || exit 65; echo $JOBCTL_RUN_ID >> $HOME/shaky"
+command = "[ -e $HOME/repaired ] || exit 65; echo $JOBCTL_RUN_ID >> $HOME/shaky"
 sequence = "all"
 "#;
 
@@ -152,7 +152,7 @@ fn a_dead_run_blocks_its_successors_until_an_operator_acts() {
     assert_eq!(shown["shown"], "blocked");
     assert_eq!(shown["sequence_key"], "all");
     assert_eq!(shown["waits_for"], serde_json::json!([2]));
-    make(&world, "mended");
+    make(&world, "repaired");
     world.run("-q dlq retry 1").ok();
     drain(&world);
     assert_eq!(trace(&world, "shaky"), "1\n2\n3\n");
@@ -168,7 +168,7 @@ fn a_discarded_dead_letter_wakes_the_worker_for_the_next_run() {
     let first = enqueue(&world, "shaky");
     let at_work = worker(&world, "");
     until("the first is dead", || state(&world, first) == State::Dead);
-    make(&world, "mended");
+    make(&world, "repaired");
     let second = enqueue(&world, "shaky");
     world.run("-q dlq discard 1").ok();
     until("the second has ended", || {

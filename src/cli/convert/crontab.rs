@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     Ok(u8::from(!draft.leftovers.is_empty()))
 }
 
-/// What a user of the draft must know.
+/// The comments at the top of the draft: its source, and the differences from cron.
 fn heading(source: &str) -> Vec<String> {
     let about = format!("A draft, made by `jobctl import crontab` from {source}.");
     let rest = [

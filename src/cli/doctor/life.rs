@@ -12,7 +12,7 @@ use crate::units::counted;
 /// Size of the write-ahead log from which on checkpoints seem to fail, bytes.
 const LOG_BYTES: u64 = 256 << 20;
 
-pub(super) fn look(store: &Store, context: &Context) -> Vec<Finding> {
+pub(super) fn check(store: &Store, context: &Context) -> Vec<Finding> {
     let all = [
         Ok(turn(store)),
         Ok(log(store)),

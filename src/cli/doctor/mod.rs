@@ -115,11 +115,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         let findings = selftest::run(context)?;
         return Ok(show("doctor.selftest", &findings, context));
     }
-    let mut findings = place::look(context);
+    let mut findings = place::check(context);
     let is_refused = findings.iter().any(Finding::refuses_directory);
     match open(context) {
         Ok(Some(store)) => {
-            findings.extend(life::look(&store, context));
+            findings.extend(life::check(&store, context));
             if args.verify {
                 findings.extend(verify(&store));
             }

@@ -25,12 +25,12 @@ const YEAR_MS: i64 = 366 * 86_400_000;
 /// A clock before 2024-01-01 was never set, milliseconds.
 const SET_MS: i64 = 1_704_067_200_000;
 
-pub(super) fn look(context: &Context) -> Vec<Finding> {
+pub(super) fn check(context: &Context) -> Vec<Finding> {
     let mut findings = Vec::new();
     let catalogue = catalogue(context, &mut findings);
     match context.store_dir() {
         Ok(dir) => {
-            findings.extend(rights::look(&dir));
+            findings.extend(rights::check(&dir));
             let min_free = catalogue.as_ref().map_or(1 << 30, |it| it.store.min_free);
             findings.push(file_system(&dir));
             findings.push(disk(&dir, min_free));

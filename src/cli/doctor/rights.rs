@@ -12,7 +12,7 @@ use crate::owned::{Dir, Facts, Flaw, Wanted, is_private_group, judge, resolve};
 const FINDINGS_MAX: usize = 20;
 
 /// Checks the directory, its entries and the way to it.
-pub(super) fn look(dir: &Path) -> Vec<Finding> {
+pub(super) fn check(dir: &Path) -> Vec<Finding> {
     let us = rustix::process::geteuid().as_raw();
     let way = match resolve(dir, us) {
         Ok(way) => way,

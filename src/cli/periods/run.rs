@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result, nearest};
 use crate::operate::run_period;
 use crate::run::RunId;
 use crate::schedule::Period;
-use crate::scheduler::{PeriodOrder, Worked};
+use crate::scheduler::{PeriodRequest, PeriodRunAnswer};
 use crate::store::{Create, PeriodFilter, PeriodRow, Settings, Store};
 use crate::units::shown;
 
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
     let job = request::find(&catalogue, &args.job)?;
     let mut store = context.open_store(Create::Never)?;
     let now_ms = context.now_ms();
-    let order = PeriodOrder {
+    let request = PeriodRequest {
         job: &args.job,
         key: &args.key,
         intake: &job.intake,
@@ -43,17 +43,17 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         settings: &settings,
         initiator: &context.actor(),
     };
-    let (run, error) = match run_period(&mut store, order, now_ms)? {
-        Worked::Started(run) => {
+    let (run, error) = match run_period(&mut store, request, now_ms)? {
+        PeriodRunAnswer::Started(run) => {
             let done = format!("run {run} of period `{}` is stored", args.key);
             context.screen.done(done);
             report(args, run, context);
             return Ok(0);
         }
-        Worked::Has(row) => (row.run, has_run(&store, args, &row, now_ms)?),
-        Worked::NotDue(period) => (None, not_due(args, &period, order, now_ms)),
-        Worked::NotOpened(period) => (None, not_opened(args, &period, now_ms)),
-        Worked::Unknown => (None, unknown(&store, args)?),
+        PeriodRunAnswer::Has(row) => (row.run, has_run(&store, args, &row, now_ms)?),
+        PeriodRunAnswer::NotDue(period) => (None, not_due(args, &period, request, now_ms)),
+        PeriodRunAnswer::NotOpened(period) => (None, not_opened(args, &period, now_ms)),
+        PeriodRunAnswer::Unknown => (None, unknown(&store, args)?),
     };
     let item = document::worked(&args.job, &args.key, run, Some(&error.message));
     let details = Map::from_iter([("items".to_owned(), Value::Array(vec![item]))]);
@@ -96,9 +96,9 @@ fn has_run(store: &Store, args: &Args, row: &PeriodRow, now_ms: i64) -> Result<E
     })
 }
 
-fn not_due(args: &Args, period: &Period, order: PeriodOrder<'_>, now_ms: i64) -> Error {
+fn not_due(args: &Args, period: &Period, request: PeriodRequest<'_>, now_ms: i64) -> Error {
     let at_ms = period.instant_ms;
-    let local = match order.schedule {
+    let local = match request.schedule {
         Some(schedule) => schedule.rule.zone().local_text(at_ms),
         None => crate::units::format_utc(at_ms),
     };

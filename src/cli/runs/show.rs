@@ -28,7 +28,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let gone = match (detail.row.state, detail.row.worker) {
-        (State::Running, Some(worker)) => workers::fate(&store, context.local()?, worker)?,
+        (State::Running, Some(worker)) => {
+            workers::unrecovered_message(&store, context.local()?, worker)?
+        }
         _ => None,
     };
     let paused = store.paused_jobs(now_ms)?.contains(&detail.row.job);

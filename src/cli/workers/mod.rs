@@ -98,7 +98,11 @@ impl Seen {
 }
 
 /// A message if this worker is gone and its runs were not recovered yet.
-pub(super) fn fate(store: &Store, local: &Local, worker: WorkerId) -> Result<Option<String>> {
+pub(super) fn unrecovered_message(
+    store: &Store,
+    local: &Local,
+    worker: WorkerId,
+) -> Result<Option<String>> {
     let Some(row) = store.worker(worker)? else {
         return Ok(None);
     };

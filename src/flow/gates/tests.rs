@@ -72,7 +72,7 @@ fn starts(gates: &mut Gates<'_>, tenant: &str, job: &str) -> (usize, Option<Clos
 
 /// Proves: as `caps_hold_at_every_instant_while_workers_are_killed`.
 #[test]
-fn each_cap_counts_what_runs_and_what_was_just_taken() {
+fn each_cap_counts_running_and_just_taken_runs() {
     let rules = rules();
     let full = |until_ms| {
         Some(ClosedGate {

@@ -1,4 +1,4 @@
-//! Who is alive: workers, and the scheduler that leads, hold the locks on their files, and the kernel frees a lock when its
+//! Detects which workers are alive and which scheduler leads: each holds a lock on a file, and the kernel frees a lock when its
 //! process dies, however it dies.
 //!
 //! Rule: the lock decides, never a clock; if the lock cannot be checked, the state of the registered process decides. A check

@@ -72,9 +72,9 @@ impl Local {
         lock::holds(pid, &self.lock_path(worker))
     }
 
-    /// Whether a worker is alive; and its lock, if this process holds it now: then no other process recovers it.
+    /// Whether a worker is alive. If it is dead, also its lock, which this process holds now: then no other process recovers it.
     pub fn seize(&self, registered: &Registration<'_>) -> (Life, Option<File>) {
-        let (seen, lock) = self.look(registered.worker);
+        let (seen, lock) = self.try_lock(registered.worker);
         let has_ended = || match seen {
             Lock::Missing => registered.process_state() == ProcessState::Gone,
             _ => registered.has_ended(),
@@ -82,8 +82,8 @@ impl Local {
         (life(seen, has_ended), lock)
     }
 
-    /// Tries to lock a worker's lock file, and keeps the lock if it was free.
-    fn look(&self, worker: WorkerId) -> (Lock, Option<File>) {
+    /// Tries to lock a worker's lock file. Returns the locked file if it was free.
+    fn try_lock(&self, worker: WorkerId) -> (Lock, Option<File>) {
         match self.open_lock(worker) {
             Ok(file) => {
                 if !is_taken(&file) {

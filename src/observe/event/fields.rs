@@ -1,4 +1,4 @@
-//! What the fields of events are made of: single values, values that may be missing, fields that occur together.
+//! The parts from which fields of events are made: single values, values that may be missing, fields that occur together.
 //!
 //! Rule: nothing is formatted before [`Part::add`] is called; an event whose level is not shown costs no allocation.
 
@@ -41,16 +41,16 @@ pub struct FieldName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UtcMs(pub i64);
 
-/// The number of things that a catalogue was loaded for.
+/// The size of a loaded catalogue, in the unit that matters to the process that loaded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatalogueSize {
-    /// A worker has loaded it for its jobs.
+    /// Loaded by a worker: number of jobs.
     Jobs(usize),
-    /// A scheduler has loaded it for its schedules.
+    /// Loaded by a scheduler: number of schedules.
     Schedules(usize),
 }
 
-/// An attempt that ended.
+/// The fields about an ended attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoggedAttempt<'a> {
     /// Its run.
@@ -63,7 +63,7 @@ pub struct LoggedAttempt<'a> {
     pub ran_ms: i64,
 }
 
-/// Consecutive periods that were decided.
+/// The fields about consecutive decided periods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedPeriod {
     /// Their row.
@@ -72,7 +72,7 @@ pub struct LoggedPeriod {
     pub is_repeated: bool,
 }
 
-/// A part of an event, which becomes no, one or several fields.
+/// A part of an event: zero, one or several fields.
 pub(super) trait Part {
     /// The names of all fields that the part may have; `name` is that of the part.
     fn names(name: &'static str) -> Vec<FieldName>;
@@ -199,7 +199,7 @@ fn text(value: &str) -> Value<'_> {
     Value::Text(value.into())
 }
 
-/// The value of a type: what makes it from `self`, which is copied or borrowed.
+/// Implements [`Single`] for a type: an expression makes the value from `self`, which is copied or borrowed.
 macro_rules! single {
     ($($type:ty: |$it:ident| $value:expr;)+) => {
         $(impl Single for $type {

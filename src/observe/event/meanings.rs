@@ -1,6 +1,6 @@
-//! What each field of the log means, for the list of events in the documentation.
+//! The meaning of each field of the log, for the list of events in the documentation.
 
-/// Every name of a field that an event has, in the order of the alphabet, and what it means.
+/// The names of all fields of events, in alphabetical order, each with its meaning.
 pub const FIELD_MEANINGS: &[(&str, &str)] = &[
     ("attempt", "the number of the attempt"),
     ("attempts", "how many attempts the worker made"),
@@ -20,7 +20,7 @@ pub const FIELD_MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "cause",
-        "why the worker died: `unknown`, `reboot`, or `parent` for a service manager that ended it",
+        "why the worker died: `unknown`, `reboot`, or `parent` if its parent process, such as a service manager, ended it",
     ),
     (
         "class",
@@ -28,7 +28,7 @@ pub const FIELD_MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "count",
-        "how many consecutive periods the line stands for, if more than one",
+        "how many consecutive periods the line describes, if more than one",
     ),
     (
         "dead",
@@ -40,7 +40,7 @@ pub const FIELD_MEANINGS: &[(&str, &str)] = &[
     ("hint", "the command to use if the clock is right"),
     (
         "how",
-        "`drain`: attempts go on; `terminate`: they got SIGTERM; `kill`: they got SIGKILL",
+        "`drain`: attempts continue; `terminate`: they got SIGTERM; `kill`: they got SIGKILL",
     ),
     ("into", "the period whose run replaces this one"),
     ("job", "the name of the job"),
@@ -87,11 +87,8 @@ pub const FIELD_MEANINGS: &[(&str, &str)] = &[
     ),
     (
         "until",
-        "when it ends or, for a breaker, when one run may probe",
+        "when the pause ends or, for a breaker, when one run may probe",
     ),
-    (
-        "why",
-        "the space that is left, and the setting that it is below",
-    ),
+    ("why", "the free space, and the setting that it is below"),
     ("worker", "the id of the worker"),
 ];

@@ -1,7 +1,7 @@
-//! Every event of the log, as plain data: its name, its level, its fields and what it means.
+//! Every event of the log, as plain data: its name, level, fields and meaning.
 //!
-//! Rule: pure; [`super::log`] writes events. Names, fields and levels are read by the scripts of operators: a change is announced.
-//! `docs/log.md` is made from this file by `tests/log_events.rs`.
+//! Rule: pure; [`super::log`] writes events. Scripts of operators read names, fields and levels, so a change must be announced.
+//! `tests/log_events.rs` generates `docs/log.md` from this file.
 
 mod fields;
 mod meanings;
@@ -21,13 +21,13 @@ pub use meanings::FIELD_MEANINGS;
 /// The severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Each attempt; shown with `-v`.
+    /// Frequent, such as each attempt; shown with `-v`.
     Debug,
     /// An event that an operator may want to find later.
     Info,
-    /// An operator should check.
+    /// An event that an operator should check.
     Warn,
-    /// Something is lost or stopped.
+    /// Something is lost, or has stopped.
     Error,
 }
 
@@ -43,7 +43,7 @@ impl Level {
     }
 }
 
-/// What the documentation says of an event.
+/// The entry of an event in the documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// Its name.
@@ -52,17 +52,17 @@ pub struct Description {
     pub level: Level,
     /// Its fields, in their order.
     pub fields: Vec<FieldName>,
-    /// What it means.
+    /// Its meaning.
     pub meaning: &'static str,
 }
 
-/// Makes the enum. An event is written as: what it means, its variant, level and name, its parts in the order of its fields.
+/// Makes the enum. An event is written as: its meaning, variant, level and name, and its parts in the order of its fields.
 macro_rules! log_events {
     ($(
         $(#[doc = $meaning:literal])+
         $variant:ident = $level:ident $name:literal $({ $($part:ident: $type:ty),+ })?
     )+) => {
-        /// Something that the log tells.
+        /// An event of the log.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[allow(missing_docs, reason = "`FIELD_MEANINGS` says of each field what it means")]
         pub enum LogEvent<'a> {
@@ -114,7 +114,7 @@ log_events! {
     WorkerStopping = Info "worker_stopping" { how: &'static str }
     /// The worker has stopped.
     WorkerStopped = Info "worker_stopped" { worker: WorkerId, attempts: u64 }
-    /// The served queues reserve every slot of the worker: a run of a queue without a reserve may find none.
+    /// The served queues reserve every slot of the worker: runs of queues without a reserve may get none.
     NoSlotWithoutReserve = Warn "no_slot_without_reserve" { reserved: i64, slots: u32 }
     /// Commands may get descriptors that the worker inherited.
     DescriptorsNotSealed = Warn "descriptors_not_sealed" { error: Text<'a> }
@@ -143,9 +143,9 @@ log_events! {
     RunNotStarted = Warn "run_not_started" {
         run: RunId, job: Text<'a>, attempt: Option<i64>, ran_ms: Option<i64>, shortage: Text<'a>
     }
-    /// The end of the attempt was not stored: the run belongs to somebody else by now.
+    /// The end of the attempt was not stored: its claim is no longer valid, for instance because another worker recovered the run.
     AttemptFenced = Warn "attempt_fenced" { attempt: LoggedAttempt<'a> }
-    /// Processes of the attempt outlived its command; they were ended, or left alone as the job says.
+    /// Processes of the attempt outlived its command; they were ended, or left running, as the job sets.
     Leftovers = Warn "leftovers" { attempt: LoggedAttempt<'a>, processes: u32 }
     /// Processes of the attempt survived SIGKILL: the run waits until they are gone.
     RunBlockedByProcesses = Error "run_blocked_by_processes" { run: RunId, pids: Vec<i32> }
@@ -153,7 +153,7 @@ log_events! {
     RunGivenUp = Error "run_given_up" { run: RunId, error: Text<'a> }
     /// The run is executed by a worker of its own.
     RunHandedOver = Info "run_handed_over" { run: RunId, job: Text<'a> }
-    /// An operator requested to cancel a running run.
+    /// An operator requested the cancellation of a running run.
     CancelRequested = Info "cancel_requested" { run: RunId }
     /// `jobctl run` executes a run that was already waiting under the same key.
     DuplicateIsWorkedHere = Info "duplicate_is_worked_here" { run: RunId }
@@ -174,17 +174,17 @@ log_events! {
     /// A service asked to wait: runs of the limit or job wait.
     LimitPaused = Info "limit_paused" { subject: &'a Subject, until: UtcMs }
 
-    /// A write or a read failed; it is retried.
+    /// A write to the store or a read from it failed; it is retried.
     StoreFailed = Warn "store_failed" { error: Text<'a> }
     /// The disk is full; the reserve of the store was released so that ends can be stored.
     DiskReserveReleased = Warn "disk_reserve_released"
     /// Enqueues to these queues are refused because space is short.
     EnqueueRefused = Warn "enqueue_refused" { queues: Text<'a>, why: Text<'a> }
-    /// Enqueues are no longer refused for want of space.
+    /// Enqueues are no longer refused because of space.
     EnqueueAccepted = Info "enqueue_accepted"
-    /// The upkeep failed, such as the recovery of dead workers; it is repeated.
+    /// The housekeeping failed, such as the recovery of dead workers; it is retried.
     HousekeepingFailed = Warn "housekeeping_failed" { error: Text<'a> }
-    /// Ended runs beyond the retention could not be removed; it is repeated.
+    /// Ended runs beyond the retention could not be removed; the prune is retried.
     PruneFailed = Warn "prune_failed" { error: Text<'a> }
     /// Ended runs beyond the retention were removed.
     Pruned = Info "pruned" { runs: usize }
@@ -197,7 +197,7 @@ log_events! {
     RulesNotInForce = Warn "rules_not_in_force" { error: Text<'a> }
     /// The rules that the store had refused are in force now.
     RulesInForce = Info "rules_in_force"
-    /// The rules of a newer catalogue cannot be put in force: the old schedules stay in use, and it is retried each minute.
+    /// The rules of a newer catalogue cannot be put in force: the old schedules stay in use, and the reload is retried each minute.
     ReloadFailed = Error "reload_failed" { error: Text<'a> }
 
     /// The scheduler has started: its first catalogue is in force.
@@ -212,15 +212,15 @@ log_events! {
     ScheduleChanged = Debug "schedule_changed" { job: Text<'a> }
     /// The job has no schedule any more.
     ScheduleRemoved = Info "schedule_removed" { job: Text<'a> }
-    /// A schedule cannot be put in force or opened; it is retried each minute.
+    /// A schedule cannot be put in force, or its periods cannot be opened; this is retried each minute.
     ScheduleFailed = Error "schedule_failed" { job: Text<'a>, error: Text<'a> }
     /// Schedules of another catalogue, or of another version of jobctl, are in force.
     SchedulesOverruled = Warn "schedules_overruled" { job: Option<Text<'a>>, catalogue: Text<'a>, by: Option<Text<'a>> }
-    /// The wall clock jumped: calendar rules are held.
+    /// The wall clock jumped: no periods of calendar rules are opened until the clock is accepted.
     ClockJumped = Warn "clock_jumped" { jump: Text<'a>, held: &'static str, hint: Advice }
     /// An operator accepted the clock.
     ClockAccepted = Info "clock_accepted"
-    /// Calendar rules are no longer held.
+    /// Periods of calendar rules are opened again.
     CalendarRulesResumed = Info "calendar_rules_resumed"
     /// A period has its run.
     PeriodOpened = Debug "period_opened" { period: Box<LoggedPeriod> }

@@ -1,4 +1,4 @@
-//! The list of events says what events have.
+//! The list of events agrees with the events.
 
 use super::*;
 use crate::policy::{PeriodResult, SkipReason};

@@ -57,7 +57,7 @@ pub enum Event {
     Answer(Answer),
 }
 
-/// An output of the loop: what the process must do.
+/// An output of the loop, which the process must perform.
 pub enum Action {
     /// Do this work. No other work is given out until its answer has come.
     Do(Work),

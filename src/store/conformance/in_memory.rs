@@ -1,4 +1,4 @@
-//! The suite over stores in memory.
+//! The suite, run with stores in memory.
 
 use super::make::InMemory as Kind;
 

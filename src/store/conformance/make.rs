@@ -1,15 +1,15 @@
-//! The kinds of stores that the suite runs over.
+//! The kinds of stores that the suite tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::store::{Create, OpenOptions, Store};
 
-/// A place for one store of its own, which is gone with this value.
+/// A place for one separate store, which is removed when this value is dropped.
 pub(in crate::store) trait Make {
     fn make() -> Self;
 
-    /// Opens the store, as each process does for itself; the first one finds it empty.
+    /// Opens the store once more, as another process would; the first call creates it.
     fn open(&self) -> Store;
 }
 

@@ -1,7 +1,7 @@
-//! What every store must do, however it keeps its rows: one suite, compiled once for each kind of store, so that the name of a
-//! failed test tells the kind.
+//! The test suite that every kind of store must pass. It is compiled once for each kind, so that the name of a
+//! failed test shows the kind.
 //!
-//! Rule: the suite calls verbs of the store only. What needs SQL is tested beside the statements.
+//! Rule: the suite only calls verbs of the store. Tests that need SQL are beside the statements.
 
 #![expect(
     clippy::duplicate_mod,

@@ -1,4 +1,4 @@
-//! The suite over stores on a disk.
+//! The suite, run with stores on disk.
 
 use super::make::OnDisk as Kind;
 

@@ -1,4 +1,4 @@
-//! A claim in progress: what it may take, and what it passed over.
+//! The state of a claim while it selects runs: open lanes, free slots, and the runs that it took or passed over.
 
 use std::ops::Range;
 
@@ -6,31 +6,31 @@ use super::reserves::Reserves;
 use crate::flow::{ClosedReason, Gates, LaneGates};
 use crate::records::{ClaimRequest, Claims};
 
-/// Closed jobs that are skipped for one seek: checking the gates of a job costs a tenth of a seek.
+/// Most closed jobs that are skipped at once: checking the gates of a job costs a tenth of the seek that is saved.
 const SKIP_MAX: usize = 16;
 
-/// A claim in progress.
+/// A claim that is selecting runs.
 pub struct ClaimInProgress<'a> {
-    /// What the worker asks for.
+    /// The request of the worker.
     pub request: &'a ClaimRequest<'a>,
     /// Which lanes are open.
     pub gates: Gates<'a>,
     /// Slots that are reserved for other queues.
     pub reserves: Reserves<'a>,
-    /// When the next change of an operator ends by itself, milliseconds.
+    /// When the next change by an operator expires, milliseconds.
     pub changes_ms: Option<i64>,
     /// Whether closed lanes may be skipped without checking whether they have runs.
     pub may_skip: bool,
-    /// Whether any lane was skipped that way.
+    /// Whether `may_skip` has had any effect.
     pub skipped: bool,
-    /// Fences that were allocated for it and have no run yet.
+    /// Fences that were allocated for this claim and have no run yet.
     pub fences: Range<i64>,
-    /// What it has so far.
+    /// The result so far.
     pub claims: Claims,
 }
 
 impl<'a> ClaimInProgress<'a> {
-    /// A claim that has nothing so far.
+    /// A claim without runs.
     pub fn new(
         request: &'a ClaimRequest<'a>,
         gates: Gates<'a>,
@@ -58,7 +58,7 @@ impl<'a> ClaimInProgress<'a> {
         self.is_open(&lane).then_some(lane)
     }
 
-    /// After a closed lane: the last of the known jobs that follow it and are closed too. Their lanes need no seek.
+    /// Returns the last job of the closed ones that directly follow this closed job. Their lanes need no seek.
     pub fn skip_closed(&mut self, queue: &str, tenant: &str, closed: String) -> String {
         let mut at = closed;
         for _ in 0..if self.may_skip { SKIP_MAX } else { 0 } {
@@ -75,12 +75,12 @@ impl<'a> ClaimInProgress<'a> {
         at
     }
 
-    /// Whether the gates of a lane are open; else notes what would open it.
+    /// Whether the gates of a lane are open; otherwise records when they may open.
     pub fn is_open(&mut self, lane: &LaneGates) -> bool {
         let Some(closed) = self.gates.closed(lane) else {
             return true;
         };
-        // A pause ends by an operator, every other gate by itself.
+        // Only an operator ends a pause; every other gate opens by itself.
         let passed = &mut self.claims.passed;
         passed.comes |= closed.why != ClosedReason::Paused;
         passed.gated |= closed.until_ms.is_none() && closed.why != ClosedReason::Paused;
@@ -89,7 +89,7 @@ impl<'a> ClaimInProgress<'a> {
         false
     }
 
-    /// Whether a run of this lane may be taken: for a free slot, or before one is free if the run is short and under no limit. Other
+    /// Whether a run of this lane may be taken: for a free slot, or before one is free if the run is short and has no limit. Other
     /// runs would wait here while another worker is idle, or occupy a limit that others could use.
     pub fn has_room(&self, queue: &str, tenant: &str, job: &str) -> bool {
         let taken = self.claims.runs.len();
@@ -114,7 +114,7 @@ mod tests {
 
     const JOBS: [&str; 4] = ["a", "b", "c", "d"];
 
-    /// Does something with the claim of a worker that knows `JOBS`, of which `a`, `b` and `d` are paused, with `free` slots.
+    /// Calls a function with the claim of a worker that knows `JOBS` and has `free` slots; `a`, `b` and `d` are paused.
     fn with_claim<T>(
         rules: &Rules,
         free: usize,
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_lane_is_noted_with_the_first_time_that_may_open_it() {
+    fn a_claim_records_when_the_first_closed_lane_may_open() {
         with_claim(&Rules::default(), 1, |claim| {
             assert!(claim.open("q", "", "unknown").is_none(), "not its job");
             assert!(claim.open("q", "", "c").is_some());
@@ -153,12 +153,15 @@ mod tests {
             assert!(claim.open("q", "", "a").is_none());
             let passed = claim.claims.passed;
             assert_eq!(passed.opens_ms, Some(700));
-            assert!(!passed.comes && !passed.gated, "somebody has to say so");
+            assert!(
+                !passed.comes && !passed.gated,
+                "only an operator ends a pause"
+            );
         });
     }
 
     #[test]
-    fn closed_jobs_in_a_row_are_passed_over_at_once_up_to_one_that_is_open() {
+    fn consecutive_closed_jobs_are_skipped_up_to_the_first_open_one() {
         with_claim(&Rules::default(), 1, |claim| {
             assert_eq!(claim.skip_closed("q", "", "a".to_owned()), "b");
             assert!(claim.skipped);
@@ -170,7 +173,7 @@ mod tests {
             assert_eq!(
                 claim.skip_closed("q", "", "d".to_owned()),
                 "d",
-                "the last one"
+                "no job follows"
             );
             claim.may_skip = false;
             assert_eq!(claim.skip_closed("q", "", "a".to_owned()), "a");
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_short_runs_that_share_nothing_are_taken_ahead_of_a_free_slot() {
+    fn only_short_runs_without_limits_are_taken_before_a_slot_is_free() {
         let room =
             |claim: &mut ClaimInProgress<'_>| ["a", "c"].map(|job| claim.has_room("q", "", job));
         let mut rules = Rules::default();

@@ -1,4 +1,4 @@
-//! Decides what an enqueue does because of runs with its dedup key that have not ended.
+//! Decides how an enqueue coalesces with runs of its dedup key that have not ended.
 //!
 //! Rule: of the runs with one key, the one that starts last has the newest parameters; with `rerun` it starts after the others
 //! have ended.
@@ -13,9 +13,9 @@ use crate::run::{RunId, State};
 pub struct Live {
     /// Its id.
     pub run: RunId,
-    /// Whether it runs; else it waits.
+    /// Whether it is running; otherwise it is waiting.
     pub is_running: bool,
-    /// Whether it waits for others.
+    /// Whether it waits for other runs to end.
     pub is_gated: bool,
     /// Its earliest start, milliseconds.
     pub due_ms: i64,
@@ -24,7 +24,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// The answer to an enqueue that came to this run.
+    /// The answer to an enqueue that duplicates this run.
     pub fn answer(&self, replaced: bool) -> Enqueued {
         Enqueued {
             run: self.run,
@@ -39,7 +39,7 @@ impl Live {
         }
     }
 
-    /// Refuses that a run of another sequence takes its place.
+    /// Refuses an enqueue of another sequence, which would move this run out of its sequence.
     ///
     /// # Errors
     /// [`Kind::Refused`].
@@ -57,22 +57,22 @@ impl Live {
     }
 }
 
-/// What becomes of an enqueue.
+/// How an enqueue is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoalesceOutcome<'a> {
-    /// There is no such run, or it does not matter.
+    /// As a new run: no other run matters.
     New,
-    /// It is a duplicate of this one.
+    /// Not at all: it duplicates this run.
     Duplicate(&'a Live),
-    /// This one, which waits, takes over what is enqueued, and waits for the end of these.
+    /// This waiting run gets the parameters of the enqueue, and also waits for the end of these runs.
     TakenOver(&'a Live, Vec<RunId>),
-    /// The enqueue becomes a new run that waits for the end of these.
+    /// As a new run that waits for the end of these runs.
     Behind(Vec<RunId>),
 }
 
-/// Decides by the runs with the key, the newest first, and by what the job says of equal keys.
+/// Decides by the runs with the key, the newest first, and by the mode that the job sets.
 pub fn coalesce(live: &[Live], how: Coalesce) -> CoalesceOutcome<'_> {
-    // A run that waits for others with the key is the last one, whatever its id.
+    // A run that waits for others with the key starts last, whatever its id.
     let waiting = live.iter().filter(|it| !it.is_running);
     let last = waiting.max_by_key(|it| (it.is_gated, it.run));
     let running = || live.iter().filter(|it| it.is_running);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_coalesce_has_its_answer_to_what_waits_and_what_runs() {
+    fn each_coalesce_mode_decides_by_the_waiting_and_running_runs() {
         use Coalesce::{DropActive, DropWaiting, Replace, Rerun};
         let (waits, runs) = (live(2, false, false), live(1, true, false));
         let both = [waits.clone(), runs.clone()];
@@ -144,18 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn of_those_that_wait_the_one_behind_others_takes_over() {
+    fn of_several_waiting_runs_the_one_behind_the_others_gets_the_parameters() {
         let live = [
             live(3, false, false),
             live(2, false, true),
             live(1, false, false),
         ];
-        let fate = coalesce(&live, Coalesce::Replace);
-        assert_eq!(fate, CoalesceOutcome::TakenOver(&live[1], vec![]));
+        let outcome = coalesce(&live, Coalesce::Replace);
+        assert_eq!(outcome, CoalesceOutcome::TakenOver(&live[1], vec![]));
     }
 
     #[test]
-    fn an_answer_tells_the_state_of_the_run_that_it_came_to() {
+    fn the_answer_to_a_duplicate_has_the_state_of_the_existing_run() {
         let answer = live(4, true, false).answer(false);
         assert_eq!((answer.run, answer.state), (RunId(4), State::Running));
         assert!(answer.duplicate && !answer.replaced);

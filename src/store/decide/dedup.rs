@@ -1,6 +1,6 @@
-//! Which runs of a batch duplicate another one by their dedup key and its window.
+//! Decides which runs of a batch duplicate another run with the same dedup key within its window.
 //!
-//! Rule: a key is held until its window is over and its run has started; not by a run that is dead or cancelled.
+//! Rule: a run holds its key until the window is over and the run has started; a dead or cancelled run holds no key.
 
 use sha2::{Digest, Sha256};
 
@@ -11,20 +11,20 @@ use crate::run::{RunId, State};
 /// A dedup key that has a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DedupKey<'a> {
-    /// Decides the order in which keys are stored; the job and the key are compared too.
+    /// The keys are stored in the order of their hashes. Equal hashes do not imply equal keys.
     pub hash: i64,
     /// Its job.
     pub job: &'a str,
     /// The key, unique per job.
     pub key: &'a str,
-    /// How long from now it is held, milliseconds.
+    /// How long it is held from its enqueue on, milliseconds.
     pub window_ms: i64,
     /// Place of its run in the batch.
     pub index: usize,
 }
 
 impl<'a> DedupKey<'a> {
-    /// The key of a run that has a window, and this place in its batch.
+    /// The key of the run at this place in its batch; `None` if it has no key with a window.
     pub fn of(run: &'a NewRun, index: usize) -> Option<Self> {
         let dedup = run.dedup.as_ref()?;
         Some(Self {
@@ -40,7 +40,7 @@ impl<'a> DedupKey<'a> {
         (self.hash, self.job, self.key) == (other.hash, other.job, other.key)
     }
 
-    /// The keys of the runs in a batch that only have a window, in hash order, so that a large batch walks the stored keys once.
+    /// The keys of a batch that have a window and do not coalesce, in hash order, so that a large batch walks the stored keys once.
     /// Runs that coalesce are looked up one by one, because each changes the result of the next lookup.
     pub fn in_hash_order(new: &'a [NewRun]) -> Vec<Self> {
         let mut keys: Vec<Self> = new
@@ -59,7 +59,7 @@ impl<'a> DedupKey<'a> {
     }
 }
 
-/// First 64 bits of SHA-256.
+/// First 64 bits of the SHA-256 of the job and the key.
 pub fn dedup_hash(job: &str, key: &str) -> i64 {
     let mut hasher = Sha256::new();
     hasher.update((job.len() as u64).to_le_bytes());
@@ -69,16 +69,16 @@ pub fn dedup_hash(job: &str, key: &str) -> i64 {
     i64::from_le_bytes(digest[..8].try_into().unwrap_or_default())
 }
 
-/// The stored run of a key.
+/// The run that is stored with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyHolder {
     /// Its id.
     pub run: RunId,
     /// The end of the window, milliseconds.
     pub until_ms: i64,
-    /// Its state; `None` if the run was pruned, so it had ended.
+    /// Its state; `None` if it had ended and was pruned.
     pub state: Option<State>,
-    /// Starts that are stored.
+    /// Number of starts; `None` if it was pruned.
     pub attempts: Option<i64>,
     /// Its earliest start, milliseconds.
     pub due_ms: Option<i64>,
@@ -101,42 +101,43 @@ impl KeyHolder {
     }
 }
 
-/// What becomes of a run of a batch by its key.
+/// Whether a run of a batch is new, judged by its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Fate {
+pub enum DedupOutcome {
     /// It is new, or its key has no window.
     #[default]
     New,
     /// It duplicates a stored run.
     Existing(Enqueued),
-    /// It duplicates the run at this place in the batch.
-    Twin(usize),
+    /// It duplicates an earlier run of the batch, at this place.
+    InBatch(usize),
 }
 
-/// The fates of so many runs with these keys, which are in hash order. `duplicate_of` is asked once for each key.
+/// The outcome for each run of a batch of `runs` runs with these keys, which are in hash order. `duplicate_of` is called once for each
+/// key.
 ///
 /// # Errors
 /// Those of `duplicate_of`.
-pub fn fates(
+pub fn dedup_outcomes(
     keys: &[DedupKey<'_>],
     runs: usize,
     mut duplicate_of: impl FnMut(&DedupKey<'_>) -> Result<Option<Enqueued>>,
-) -> Result<Vec<Fate>> {
-    let mut fates = vec![Fate::New; if keys.is_empty() { 0 } else { runs }];
+) -> Result<Vec<DedupOutcome>> {
+    let mut outcomes = vec![DedupOutcome::New; if keys.is_empty() { 0 } else { runs }];
     let mut before: Option<&DedupKey<'_>> = None;
     for key in keys {
         match before {
             // Equal keys are adjacent, in the order of the batch.
-            Some(twin) if twin.is(key) => fates[key.index] = Fate::Twin(twin.index),
+            Some(twin) if twin.is(key) => outcomes[key.index] = DedupOutcome::InBatch(twin.index),
             _ => {
                 before = Some(key);
                 if let Some(existing) = duplicate_of(key)? {
-                    fates[key.index] = Fate::Existing(existing);
+                    outcomes[key.index] = DedupOutcome::Existing(existing);
                 }
             }
         }
     }
-    Ok(fates)
+    Ok(outcomes)
 }
 
 #[cfg(test)]
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_run_of_a_batch_with_a_key_is_looked_up_and_the_others_are_its_twins() {
+    fn each_key_of_a_batch_is_looked_up_once_and_later_runs_duplicate_the_first() {
         let window = |key| with_key(key, Some(60), None);
         let batch = [
             window("b"),
@@ -172,7 +173,7 @@ mod tests {
             window("a"),
         ];
         let keys = DedupKey::in_hash_order(&batch);
-        assert_eq!(keys.len(), 4, "who coalesces is looked up later");
+        assert_eq!(keys.len(), 4, "runs that coalesce are looked up later");
         assert!(keys.is_sorted_by_key(|key| key.hash));
         let stored = Enqueued {
             run: RunId(7),
@@ -182,19 +183,19 @@ mod tests {
             due_ms: 5,
         };
         let mut asked = Vec::new();
-        let found = fates(&keys, batch.len(), |key| {
+        let found = dedup_outcomes(&keys, batch.len(), |key| {
             asked.push(key.index);
             Ok((key.key == "b").then(|| stored.clone()))
         });
         asked.sort_unstable();
         assert_eq!(asked, [0, 2]);
         let want = [
-            Fate::Existing(stored),
-            Fate::New,
-            Fate::New,
-            Fate::New,
-            Fate::Twin(0),
-            Fate::Twin(2),
+            DedupOutcome::Existing(stored),
+            DedupOutcome::New,
+            DedupOutcome::New,
+            DedupOutcome::New,
+            DedupOutcome::InBatch(0),
+            DedupOutcome::InBatch(2),
         ];
         assert_eq!(found.unwrap(), want);
     }
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_tells_where_the_job_ends_and_the_key_begins() {
+    fn dedup_hashes_depend_on_where_the_job_ends_and_the_key_begins() {
         assert_ne!(dedup_hash("ab", "c"), dedup_hash("a", "bc"));
         let run = with_key("key", Some(i64::MAX), None);
         let key = DedupKey::of(&run, 4).unwrap();

@@ -1,6 +1,6 @@
-//! Counts of runs by what they do: the depth of a queue or a tenant.
+//! The depth of a queue or a tenant: how many of its runs are ready, delayed and running.
 
-/// Numbers of runs that wait and run, or changes of these numbers.
+/// Numbers of runs, or changes of these numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
     /// Waiting runs that may be claimed.
@@ -37,7 +37,7 @@ impl Depth {
         running: 0,
     };
 
-    /// All of these together.
+    /// The sum of all depths.
     pub fn sum<'a>(depths: impl Iterator<Item = &'a Depth>) -> Depth {
         depths.fold(Depth::NONE, |sum, depth| Depth {
             ready: sum.ready + depth.ready,
@@ -46,12 +46,12 @@ impl Depth {
         })
     }
 
-    /// A waiting run.
+    /// One waiting run.
     pub fn waiting(ready: bool) -> Depth {
         if ready { Depth::READY } else { Depth::DELAYED }
     }
 
-    /// Those that wait.
+    /// Number of waiting runs.
     pub fn waiting_runs(self) -> i64 {
         self.ready + self.delayed
     }

@@ -1,5 +1,5 @@
-//! What a store decides apart from how it is stored: values in, a decision out. The backend reads what is asked for here, and writes
-//! what is answered.
+//! The decisions of a store, apart from how rows are stored: values in, a decision out. The backend reads the values and writes
+//! the decision.
 //!
 //! Rule: no SQL, no connection, no clock.
 
@@ -21,7 +21,7 @@ mod walk;
 
 pub use claim_in_progress::ClaimInProgress;
 pub use coalesce::{CoalesceOutcome, Live, coalesce};
-pub use dedup::{DedupKey, Fate, KeyHolder, dedup_hash, fates};
+pub use dedup::{DedupKey, DedupOutcome, KeyHolder, dedup_hash, dedup_outcomes};
 pub use depth::Depth;
 pub use queued::Queued;
 pub use ready_runs::{Head, LaneName, LanesOfQueue, Position, ReadyRuns, Taken, Wanted};

@@ -1,4 +1,4 @@
-//! When a new run may start, and where it is in its lane.
+//! When a new run may start, and its place in its lane.
 
 use crate::records::{NewRun, PRIORITY_STEP_MS};
 
@@ -14,7 +14,7 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// Of a run that waits for others or not.
+    /// How a run is queued that does, or does not, wait for other runs to end.
     pub fn of(run: &NewRun, is_behind_others: bool, now_ms: i64) -> Self {
         let due_ms = run.due_ms.max(now_ms);
         Self {

@@ -1,6 +1,6 @@
-//! The ready runs of a store, as a claim sees them: lane by lane, and one run taken at a time.
+//! The interface to the ready runs of a store that a claim uses: it reads them lane by lane and takes one at a time.
 //!
-//! Rule: each call is one or two seeks, so a claim asks only for what it needs next.
+//! Rule: each call costs one or two seeks, so a claim reads only the rows that it needs next.
 
 use std::collections::VecDeque;
 
@@ -37,14 +37,14 @@ pub struct LaneName<'a> {
     pub job: &'a str,
 }
 
-/// A run that a claim wants to take.
+/// A run to take.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// Its id.
     pub run: RunId,
     /// Its lane.
     pub lane: LaneName<'a>,
-    /// The limits under which it is claimed, comma separated.
+    /// The limits that count it while it is claimed, comma separated.
     pub limits: Option<&'a str>,
 }
 
@@ -53,9 +53,9 @@ pub struct Wanted<'a> {
 pub enum Taken {
     /// It is running now.
     Claimed(Box<Claimed>),
-    /// Its deadline has passed; it waits for its burial.
+    /// Its deadline has passed; `Tx::expire` will bury it.
     Late,
-    /// Its row was invalid, so it is dead; its row has the fence.
+    /// Its row was invalid, so it is dead now. The fence is used up.
     Buried(Burial),
 }
 
@@ -65,13 +65,13 @@ pub trait LanesOfQueue {
     ///
     /// # Errors
     /// Those of the store.
-    fn lane_behind(&mut self, tenant: &str, job: &str) -> Result<Option<Head>>;
+    fn lane_after(&mut self, tenant: &str, job: &str) -> Result<Option<Head>>;
 
-    /// The first tenant with lanes after this one. No tenant is the empty text, which is before every other.
+    /// The first tenant with lanes after this one. Runs without a tenant have the empty text, which is before every other.
     ///
     /// # Errors
     /// Those of the store.
-    fn tenant_behind(&mut self, tenant: &str) -> Result<Option<String>>;
+    fn tenant_after(&mut self, tenant: &str) -> Result<Option<String>>;
 }
 
 /// The ready runs of a store, inside the transaction of a claim.
@@ -86,7 +86,7 @@ pub trait ReadyRuns {
     ///
     /// # Errors
     /// Those of the store.
-    fn runs_behind(
+    fn runs_after(
         &self,
         lane: LaneName<'_>,
         last: Position,
@@ -94,7 +94,7 @@ pub trait ReadyRuns {
         found: &mut VecDeque<Position>,
     ) -> Result<()>;
 
-    /// Allocates so many new fences and returns the first.
+    /// Allocates `count` consecutive new fences and returns the first.
     ///
     /// # Errors
     /// Those of the store.

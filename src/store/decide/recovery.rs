@@ -1,14 +1,14 @@
-//! What becomes of the runs that a dead worker held.
+//! Decides the outcome of each run that a dead worker held.
 //!
 //! Rule: a run that was perhaps started is never given back as one that was not.
 
 use crate::records::{Cause, Death};
 use crate::run::{Fence, Reason, RunId, WorkerId};
 
-/// Factor for the number of deaths that make a run poison if the deaths do not prove that it is the cause.
+/// A run needs this many times `max_crashes` deaths to be poison if no death proves that the run is the cause.
 const UNPROVED: i64 = 2;
 
-/// A run that the worker held.
+/// A run that the dead worker held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadClaim {
     /// Its id.
@@ -23,14 +23,14 @@ pub struct DeadClaim {
     pub max_crashes: i64,
     /// Whether its command may be started only once.
     pub at_most_once: bool,
-    /// Whether the start of this claim is stored.
+    /// Whether the start of this claim is already stored.
     pub is_noted: bool,
 }
 
 /// The outcome of a run that the worker held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadClaimOutcome {
-    /// It stays claimed, because something of it cannot be ended.
+    /// It stays claimed, because processes of it cannot be ended.
     Blocked,
     /// It was not started, and is queued again.
     Unclaimed,
@@ -49,18 +49,18 @@ pub struct Loss {
     pub reason: Option<Reason>,
     /// Whether it counts as a crash.
     pub counts: bool,
-    /// What happened, for people.
+    /// Message about the death, for people.
     pub error: String,
 }
 
-/// Decides for each of the runs, in their order. Without a start mark the start is now.
+/// Decides for each run, in the given order. A run without a start mark counts as started now.
 pub fn outcomes(death: &Death, held: &[DeadClaim], now_ms: i64) -> Vec<DeadClaimOutcome> {
     let was_started = |held: &DeadClaim| {
         death.cause == Cause::Reboot
             || held.is_noted
             || death.started.contains_key(&(held.run, held.fence))
     };
-    // Only a death with a single run proves the cause. A run that always ends the parent too needs a bound as well.
+    // Only a death with a single started run proves the cause. A run that always kills the parent worker too needs a bound as well.
     let alone = held.iter().filter(|held| was_started(held)).count() == 1;
     let outcome = |held: &DeadClaim| {
         if death.blocked.contains(&held.run) {
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// What becomes of each, in a word.
+    /// Each outcome as a word.
     fn words_of(death: &Death, held: &[DeadClaim]) -> Vec<&'static str> {
         let all = outcomes(death, held, NOW_MS);
         let word = |outcome: &DeadClaimOutcome| match outcome {
@@ -146,22 +146,22 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_certainly_not_started_is_given_back() {
+    fn only_claims_that_certainly_never_started_are_given_back() {
         let noted = DeadClaim {
             is_noted: true,
             ..held(2)
         };
         let all = [held(1), noted, held(3)];
         let found = outcomes(&death(Cause::Unknown, &[1]), &all, NOW_MS);
-        let attempts = found.iter().map(|fate| match fate {
+        let attempts = found.iter().map(|outcome| match outcome {
             DeadClaimOutcome::Lost(loss) => Some((loss.attempt, loss.started_ms)),
             DeadClaimOutcome::Blocked | DeadClaimOutcome::Unclaimed => None,
         });
-        // The start that is stored counts already.
+        // A stored start is counted already.
         let want = [Some((2, 1)), Some((1, NOW_MS)), None];
         assert!(attempts.eq(want), "{found:?}");
         assert_eq!(found[2], DeadClaimOutcome::Unclaimed);
-        // A boot takes the marks with it.
+        // A reboot removes the start marks.
         let found = outcomes(&death(Cause::Reboot, &[]), &all, NOW_MS);
         assert!(
             found
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_ended_stays_whatever_else_is_known() {
+    fn runs_with_processes_that_cannot_be_ended_stay_claimed() {
         let mut death = death(Cause::Unknown, &[1]);
         death.blocked.push(RunId(1));
         let found = outcomes(&death, &[held(1), held(2)], NOW_MS);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_run_that_was_alone_is_poison_and_twice_as_late_without_proof() {
+    fn only_a_lone_run_becomes_poison_and_twice_as_late_without_proof() {
         let unknown = death(Cause::Unknown, &[1, 2]);
         assert_eq!(words_of(&unknown, &[held(1)]), ["poison"]);
         assert_eq!(words_of(&unknown, &[held(1), held(2)]), ["waits"; 2]);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_may_start_once_is_dead_whatever_ended_its_worker() {
+    fn a_started_at_most_once_run_is_dead_after_any_death_of_its_worker() {
         let once = DeadClaim {
             at_most_once: true,
             ..held(1)

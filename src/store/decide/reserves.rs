@@ -9,7 +9,7 @@ use crate::records::ServedQueue;
 pub struct Reserves<'a>(Vec<(&'a str, usize)>);
 
 impl<'a> Reserves<'a> {
-    /// What is left of the reserves of these queues; `held` tells how many of its runs the worker has, and is asked only where there is
+    /// The unused reserves of these queues. `held` returns how many runs of a queue the worker holds; it is called only for queues with
     /// a reserve.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl<'a> Reserves<'a> {
         others.map(|(_, slots)| *slots)
     }
 
-    /// Whether other queues have a reserve: then no run is claimed before a slot is free, since it could take theirs.
+    /// Whether other queues have a reserve. Then no run is claimed before a slot is free, because it could use a reserved slot.
     pub fn bind(&self, queue: &str) -> bool {
         self.0.iter().any(|(name, _)| *name != queue)
     }
@@ -48,7 +48,7 @@ impl<'a> Reserves<'a> {
         free.saturating_sub(self.others(queue).sum())
     }
 
-    /// A run of this queue was taken.
+    /// Counts a run of this queue that was taken.
     pub fn take(&mut self, queue: &str) {
         if let Some((_, slots)) = self.0.iter_mut().find(|(name, _)| *name == queue) {
             *slots = slots.saturating_sub(1);
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserve_binds_the_other_queues_for_what_is_left_of_it() {
+    fn the_unused_part_of_a_reserve_is_closed_to_other_queues() {
         let mut rules = Rules::default();
         for (name, reserve) in [("urgent", 3), ("batch", 0)] {
             let queue = QueueRules {
@@ -72,7 +72,7 @@ mod tests {
         }
         let queues = ["urgent", "batch", "unknown"].map(ServedQueue::from);
         let held = |queue: &str| {
-            assert_eq!(queue, "urgent", "nobody else is asked about");
+            assert_eq!(queue, "urgent", "no other queue has a reserve");
             Ok(1)
         };
         let mut reserves = Reserves::of(&queues, &rules, held).unwrap();

@@ -1,6 +1,6 @@
-//! A walk around the ring of a queue's tenants, and the first runs of their lanes.
+//! A walk around the ring of a queue's tenants, which reads the first runs of their lanes.
 //!
-//! Rule: of a lane with closed gates only the first run is read, which the seek for the lane returns.
+//! Rule: only the first run of a lane with closed gates is read; the seek for the lane returns it anyway.
 
 use std::collections::VecDeque;
 
@@ -11,27 +11,27 @@ use crate::error::Result;
 use crate::flow::LaneGates;
 use crate::run::RunId;
 
-/// Tenants that are visited per queue and claim; the next claim continues after them.
+/// Most tenants that are visited per queue and claim; the next claim continues after them.
 pub(super) const TENANTS_MAX: usize = 256;
 
-/// Runs at the front of a lane that a claim passes over because their deadline has passed or their row is invalid. Each claim buries
+/// Most runs at the front of a lane that a claim passes over because their deadline has passed or their row is invalid. Each claim buries
 /// some of them.
 pub(super) const PASSED_OVER_MAX: usize = 16;
 
-/// Runs of a lane that are read at once.
+/// Most runs of a lane that are read at once.
 const PAGE_MAX: usize = 64;
 
 /// A walk around the ring of a queue's tenants, from the tenant whose turn it is.
 pub(super) struct Walk<'w> {
     queue: &'w str,
     begin: String,
-    /// Whether its turn is not over: then the walk begins with it, else after it.
+    /// Whether the walk begins with the tenant `begin`, because its turn is not over; otherwise it begins after it.
     with_begin: bool,
-    /// Where it ends.
+    /// The tenant at which it ends.
     pub(super) end: String,
-    /// The last visited tenant, if there were too many.
+    /// The last visited tenant, if the walk stopped at [`TENANTS_MAX`].
     pub(super) cut: Option<String>,
-    /// Whether it ended because it had found enough tenants, so that the following ones were not visited.
+    /// Whether it stopped because it had found enough tenants, so that the following ones were not visited.
     pub(super) is_partial: bool,
 }
 
@@ -67,39 +67,39 @@ impl<'w> Walk<'w> {
         let first = if self.with_begin {
             Some(self.begin.clone())
         } else {
-            lanes.tenant_behind(&self.begin)?
+            lanes.tenant_after(&self.begin)?
         };
-        let short = self.end > self.begin;
-        let upto = short.then(|| self.end.clone());
-        self.pass(&mut lanes, claim, first, upto.as_deref(), &mut seen)?;
-        self.is_partial |= !short && seen.tenants.len() >= max;
-        if !short && self.cut.is_none() && seen.tenants.len() < max {
+        let ends_before_wrap = self.end > self.begin;
+        let up_to = ends_before_wrap.then(|| self.end.clone());
+        self.visit(&mut lanes, claim, first, up_to.as_deref(), &mut seen)?;
+        self.is_partial |= !ends_before_wrap && seen.tenants.len() >= max;
+        if !ends_before_wrap && self.cut.is_none() && seen.tenants.len() < max {
             // Continue at the beginning of the ring.
-            let upto = self.end.clone();
-            self.pass(
+            let up_to = self.end.clone();
+            self.visit(
                 &mut lanes,
                 claim,
                 Some(String::new()),
-                Some(&upto),
+                Some(&up_to),
                 &mut seen,
             )?;
         }
         Ok(seen.tenants)
     }
 
-    fn pass(
+    fn visit(
         &mut self,
         lanes: &mut impl LanesOfQueue,
         claim: &mut ClaimInProgress<'_>,
         mut next: Option<String>,
-        upto: Option<&str>,
+        up_to: Option<&str>,
         seen: &mut Seen,
     ) -> Result<()> {
         let mut last: Option<String> = None;
         while let Some(name) = next {
             // The first tenant of the walk is not visited again at its end.
-            let again = self.with_begin && upto == Some(&self.begin) && name == self.begin;
-            if again || upto.is_some_and(|upto| name.as_str() > upto) {
+            let again = self.with_begin && up_to == Some(&self.begin) && name == self.begin;
+            if again || up_to.is_some_and(|up_to| name.as_str() > up_to) {
                 break;
             }
             if seen.tenants.len() >= seen.max {
@@ -111,7 +111,7 @@ impl<'w> Walk<'w> {
                 break;
             }
             let open = open_lanes(lanes, claim, self.queue, &name)?;
-            next = lanes.tenant_behind(&name)?;
+            next = lanes.tenant_after(&name)?;
             seen.visited += 1;
             last = Some(name.clone());
             if !open.is_empty() {
@@ -128,7 +128,7 @@ struct Seen {
     tenants: VecDeque<Tenant>,
     /// Number of all visited tenants.
     visited: usize,
-    /// Number of tenants with an open lane that is enough.
+    /// The walk stops after this many tenants with an open lane.
     max: usize,
 }
 
@@ -140,7 +140,7 @@ fn open_lanes(
 ) -> Result<Vec<Lane>> {
     let mut open = Vec::new();
     let mut at = String::new();
-    while let Some(head) = lanes.lane_behind(tenant, &at)? {
+    while let Some(head) = lanes.lane_after(tenant, &at)? {
         at = match claim.open(queue, tenant, &head.job) {
             Some(gates) => {
                 open.push(Lane {
@@ -166,11 +166,11 @@ pub(super) struct Tenant {
     pub(super) lanes: Vec<Lane>,
 }
 
-/// The front runs of one (queue, tenant, job).
+/// The first runs of one (queue, tenant, job).
 pub(super) struct Lane {
     pub(super) job: String,
     pub(super) gates: LaneGates,
-    /// Runs that are not yet taken.
+    /// Runs that were read and not yet taken.
     pub(super) runs: VecDeque<Position>,
     /// The limits under which its runs are claimed.
     pub(super) limits: Option<String>,
@@ -181,7 +181,7 @@ pub(super) struct Lane {
 }
 
 impl Tenant {
-    /// The lane and run that are next: the smallest order key over all open lanes, then the smallest id.
+    /// The next run and the index of its lane: the smallest order key over all open lanes, then the smallest id.
     pub(super) fn front(
         &mut self,
         runs: &impl ReadyRuns,
@@ -193,7 +193,7 @@ impl Tenant {
         let page = (wanted / self.lanes.len().max(1)).clamp(1, PAGE_MAX);
         loop {
             for lane in &mut self.lanes {
-                // Runs that were taken since may have closed it.
+                // Runs taken in the meantime may have closed the lane.
                 if lane.runs.is_empty() && !lane.ended && claim.is_open(&lane.gates) {
                     lane.fill(runs, queue, &self.name, page)?;
                 }
@@ -213,7 +213,7 @@ impl Tenant {
         }
     }
 
-    /// Notes that the first run of this lane could not be taken.
+    /// Records that the first run of this lane could not be taken.
     pub(super) fn pass_over(&mut self, lane: usize) {
         let it = &mut self.lanes[lane];
         it.runs.pop_front();
@@ -237,7 +237,7 @@ impl Lane {
             tenant,
             job: &self.job,
         };
-        runs.runs_behind(lane, self.last, page, &mut self.runs)?;
+        runs.runs_after(lane, self.last, page, &mut self.runs)?;
         self.last = self.runs.back().copied().unwrap_or(self.last);
         self.ended = self.runs.len() < page;
         Ok(())

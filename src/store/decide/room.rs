@@ -17,13 +17,13 @@ pub struct Room<'g> {
     guard: Option<&'g Guard<'g>>,
     /// `None` if no queue and no tenant has a `max_waiting`.
     rules: Option<Arc<Overridden>>,
-    /// Of the queues and tenants of the batch that have a `max_waiting`.
+    /// Runs of the queues and tenants of the batch that have a `max_waiting`.
     depths: HashMap<Subject, Depth>,
     now_ms: i64,
 }
 
 impl<'g> Room<'g> {
-    /// The room under these rules, `None` if none of them bounds what waits; disk space is only checked with a `guard`.
+    /// The room by these rules; `None` if no rule bounds the number of waiting runs. Disk space is only checked with a `guard`.
     pub fn new(guard: Option<&'g Guard<'g>>, rules: Option<Arc<Overridden>>, now_ms: i64) -> Self {
         Self {
             guard,
@@ -33,8 +33,8 @@ impl<'g> Room<'g> {
         }
     }
 
-    /// Why there is no room for this run; `None` if there is, and the run is then counted. `depth_of` counts the runs of a queue or a
-    /// tenant before this batch, and is asked once for each that has a bound.
+    /// The refusal of this run if there is no room for it; otherwise counts it and returns `None`. `depth_of` counts the runs of a queue or
+    /// tenant before this batch; it is called once for each that has a bound.
     ///
     /// # Errors
     /// Those of `depth_of`.
@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_fills_the_room_that_was_counted_once() {
+    fn the_depth_is_read_once_per_batch_and_each_run_of_it_counts() {
         let asked = RefCell::new(Vec::new());
         let depth_of = |subject: &Subject| {
             asked.borrow_mut().push(subject.name().to_owned());
-            // One run waits in the queue, and it has no tenant; what runs takes no room.
+            // One run without a tenant waits in the queue; running runs take no room.
             let depths = [Depth::READY, Depth::RUNNING, Depth::RUNNING];
             let is_queue = matches!(subject, Subject::Queue(_));
             Ok(Depth::sum(depths[usize::from(!is_queue)..].iter()))

@@ -1,4 +1,4 @@
-//! What the end of an attempt writes about its run, and what the limits of its job learn from it.
+//! Decides how the end of an attempt changes its run, and its effect on the limits of its job.
 //!
 //! Rule: a cancel that was requested meanwhile overrides every verdict but success.
 
@@ -9,10 +9,10 @@ use crate::flow::LimitOutcome;
 use crate::policy::{Judged, Verdict, rate_limited_until_ms};
 use crate::run::{Event, Reason};
 
-/// Longest pause of a limit by a run that is buried or cancelled, milliseconds.
+/// Longest pause of a limit after the end of a run that is dead or cancelled, milliseconds.
 const PAUSE_MAX_MS: i64 = 86_400_000;
 
-/// What is stored of a running run and decides about its end.
+/// The stored facts about a running run on which its end depends.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StoredFacts {
     /// Whether a cancel was requested.
@@ -21,25 +21,25 @@ pub struct StoredFacts {
     pub limited_ms: Option<i64>,
 }
 
-/// The end of an attempt.
+/// The changes that the end of an attempt makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunEnd {
-    /// The move of the run.
+    /// The transition of the run.
     pub event: Event,
-    /// What is written about it.
+    /// The new state of the run, with its details.
     pub writes: EndWrites,
-    /// What limits and breakers learn; `None` for nothing.
+    /// The effect on limits and breakers; `None` if there is none.
     pub limits: Option<LimitOutcome>,
 }
 
-/// What an end writes about the run, apart from what is known of the attempt.
+/// The new state of a run after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndWrites {
-    /// The run has succeeded.
+    /// It has succeeded.
     Succeeded,
     /// It is cancelled.
     Cancelled,
-    /// It waits again.
+    /// It waits for another attempt.
     Waiting(WaitsAgain),
     /// It is dead, and gets a dead letter.
     Dead {
@@ -52,12 +52,12 @@ pub enum EndWrites {
     },
 }
 
-/// How a run waits again.
+/// How a run waits for another attempt. The counts are added to those of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitsAgain {
     /// Earliest start, milliseconds.
     pub due_ms: i64,
-    /// The time from which a wait until then counts, milliseconds; `None` if it is ready at once.
+    /// The time at which the wait until `due_ms` begins, milliseconds; `None` if the run is ready at once.
     pub wait_set_ms: Option<i64>,
     /// Whether it stays reserved for its worker.
     pub reserved: bool,
@@ -77,7 +77,7 @@ impl WaitsAgain {
         self.wait_set_ms.is_none()
     }
 
-    /// It is ready at once, and nothing is counted.
+    /// Ready at once, with nothing counted.
     fn now(now_ms: i64, limited_ms: Option<i64>) -> Self {
         Self {
             due_ms: now_ms,
@@ -92,7 +92,7 @@ impl WaitsAgain {
 }
 
 impl EndWrites {
-    /// How the run counts from now on.
+    /// The depth counter that counts the run from now on.
     pub fn depth(&self) -> Depth {
         match self {
             Self::Waiting(waits) => Depth::waiting(waits.is_ready()),
@@ -101,7 +101,7 @@ impl EndWrites {
     }
 }
 
-/// The end of an attempt with this verdict; `reserved` keeps a run that waits for its retry for its worker.
+/// The end of an attempt with this verdict; with `reserved`, a run that waits for a retry stays reserved for its worker.
 pub fn end_of_attempt(
     verdict: Verdict,
     judged: &Judged,
@@ -153,7 +153,7 @@ pub fn end_of_attempt(
     }
 }
 
-/// The end of an attempt whose worker died after the start mark. Limits learn nothing from it.
+/// The end of an attempt whose worker died after the start mark. It has no effect on limits.
 pub fn end_of_lost(loss: &Loss, facts: StoredFacts, now_ms: i64) -> RunEnd {
     let crashes = i64::from(loss.counts);
     let (event, writes) = if facts.cancel {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verdict_has_its_move_and_counts_one_thing() {
+    fn each_verdict_has_one_transition_and_raises_at_most_one_count() {
         for (verdict, event, failures, releases, limited_ms) in [
             (DEFER, Event::Defer, 1, 0, None),
             (
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_asks_for_a_wait_pauses_its_limits_whatever_becomes_of_the_run() {
+    fn a_wait_that_a_service_asks_for_pauses_its_limits_after_any_verdict() {
         let mut judged = judged(Class::RateLimited);
         judged.retry_after = Some(RetryAfter::In(10 * PAUSE_MAX_MS));
         let facts = StoredFacts::default();

@@ -1,6 +1,6 @@
-//! Places in sequences: each run of a sequence waits for the one that has the place before it.
+//! Places in sequences: each run of a sequence waits for the run in the place before it.
 //!
-//! Rule: a run that is enqueued or waits again gets the place behind the last one.
+//! Rule: a run that is enqueued or waits again gets the place after the last one.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::records::NewRun;
 use crate::run::RunId;
 
-/// The last run of a sequence, and its place; `None` for an empty sequence.
+/// The last run of a sequence and its place; `None` if the sequence is empty.
 pub type Tail = Option<(RunId, i64)>;
 
 /// A place at the end of a sequence.
@@ -16,12 +16,12 @@ pub type Tail = Option<(RunId, i64)>;
 pub struct SequencePlace {
     /// Its number, from 1.
     pub number: i64,
-    /// The run that has the place before it.
+    /// The run in the place before it.
     pub before: Option<RunId>,
 }
 
 impl SequencePlace {
-    /// The place behind the last run.
+    /// The place after the last run.
     pub fn behind(tail: Tail) -> Self {
         let (before, number) = tail.unzip();
         Self {
@@ -36,8 +36,8 @@ impl SequencePlace {
 pub struct Tails<'n>(HashMap<(&'n str, &'n str), Tail>);
 
 impl<'n> Tails<'n> {
-    /// The place of a new run, if it has a sequence. `tail_of` finds the last stored run of a sequence by its job and key, and is
-    /// not asked once a run of the batch has a place in it.
+    /// The place of a new run, if it has a sequence. `tail_of` finds the last stored run of a sequence by job and key; it is
+    /// not called once a run of the batch has a place in that sequence.
     ///
     /// # Errors
     /// Those of `tail_of`.
@@ -57,7 +57,7 @@ impl<'n> Tails<'n> {
         Ok(Some(SequencePlace::behind(tail)))
     }
 
-    /// Records a stored run: the next one of its sequence goes behind it.
+    /// Records a stored run, so that the next run of its sequence gets the place after it.
     pub fn note(&mut self, new: &'n NewRun, run: RunId, place: i64) {
         if let Some(sequence) = &new.sequence {
             self.0.insert((&new.job, &sequence.key), Some((run, place)));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_a_batch_go_behind_each_other_and_behind_what_is_stored() {
+    fn runs_of_a_batch_get_places_after_the_stored_runs_of_their_sequence() {
         let stored = |job: &str, key: &str| Ok((job == "a" && key == "x").then_some((RunId(5), 9)));
         let batch = [("a", "x"), ("a", "x"), ("a", "y"), ("b", "x"), ("a", "y")];
         let batch = batch.map(|(job, key)| of_sequence(job, key));

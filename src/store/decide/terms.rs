@@ -1,4 +1,4 @@
-//! Under which terms a claimed run is started, and whether its row can be used at all.
+//! The guarantee and the number of attempts of a claimed run, and whether the counts in its row are valid.
 
 use crate::records::Claimed;
 use crate::run::Guarantee;
@@ -6,7 +6,7 @@ use crate::run::Guarantee;
 /// Bound of valid numbers of attempts and failures.
 const COUNT_MAX: i64 = 1_000_000_000_000;
 
-/// What is wrong with the counts of a claimed run; `None` for nothing.
+/// A message about invalid counts of a claimed run; `None` if they are valid.
 pub fn invalid_counts(claimed: &Claimed) -> Option<String> {
     let counts = [claimed.attempt - 1, claimed.failures, claimed.crashes];
     if counts.iter().all(|count| (0..COUNT_MAX).contains(count)) {
@@ -18,7 +18,7 @@ pub fn invalid_counts(claimed: &Claimed) -> Option<String> {
     ))
 }
 
-/// Gives a claimed run the stricter of its stored terms and these of the worker's catalogue. Returns whether they differ from the
+/// Gives a claimed run the stricter of its stored terms and those of the worker's catalogue. Returns whether they differ from the
 /// stored ones, and so have to be stored with the claim for recovery.
 pub fn apply_terms(claimed: &mut Claimed, guarantee: Guarantee, attempts: i64) -> bool {
     let once = [claimed.guarantee, guarantee].contains(&Guarantee::AtMostOnce);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stricter_of_both_terms_is_stored_if_it_is_not_the_stored_one() {
+    fn stricter_terms_of_the_catalogue_replace_the_stored_ones() {
         for (stored, of_catalogue, is_stored, want) in [
             (
                 (AtLeastOnce, 0, 5),
@@ -81,7 +81,7 @@ mod tests {
                 true,
                 (AtLeastOnce, 2),
             ),
-            // This attempt is still made.
+            // The fourth attempt has begun and still counts.
             (
                 (AtLeastOnce, 3, 5),
                 (AtLeastOnce, 2),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_started_keeps_its_attempts_but_learns_that_it_may_start_once() {
+    fn a_started_run_keeps_its_attempts_and_becomes_at_most_once() {
         let mut started = Claimed {
             started_before: true,
             ..with(AtLeastOnce, 1, 5)
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_no_history_can_have_make_a_row_invalid() {
+    fn impossible_counts_make_a_row_invalid() {
         let run = |attempt, failures| Claimed {
             attempt,
             ..with(AtLeastOnce, failures, 5)

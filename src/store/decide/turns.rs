@@ -1,6 +1,6 @@
 //! Turns of queues with weights, and of the tenants of a queue.
 //!
-//! Rule: a turn is a number of runs, so shares do not depend on the size of a claim; a tenant without runs saves nothing up.
+//! Rule: a turn is a number of runs, so shares do not depend on the size of a claim; a tenant without runs accumulates no turns.
 
 use std::collections::HashMap;
 
@@ -20,18 +20,18 @@ pub struct Turns {
 pub struct Turn {
     /// Its name.
     pub name: String,
-    /// So many.
+    /// Number of runs left in the turn.
     pub left: i64,
-    /// The walk that has found nothing so far and that the next claims continue.
+    /// An unfinished walk that has found no run so far; the next claim continues it.
     pub walked: Option<Walked>,
 }
 
 /// The part of a walk around the ring of tenants that earlier claims made.
 #[derive(Debug, Clone)]
 pub struct Walked {
-    /// Where it began, and so where the next claims end it.
+    /// The tenant at which it began, and at which it ends.
     pub begin: String,
-    /// What these claims could not take.
+    /// The runs that these claims could not take.
     pub passed: PassedOver,
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_as_many_runs_as_the_weight_and_restarts_with_another_name() {
+    fn a_turn_has_as_many_runs_as_the_weight_and_ends_at_another_name() {
         let mut turn = Turn {
             walked: Some(Walked {
                 begin: "z".to_owned(),
@@ -65,7 +65,7 @@ mod tests {
         assert!(turn.walked.is_none(), "a walk that found something");
         assert!(!turn.take("a", 2));
         assert!(turn.take("a", 2), "its next turn");
-        assert!(!turn.take("b", 1), "what another one left is not saved");
+        assert!(!turn.take("b", 1), "the rest of a turn is not saved");
         assert_eq!((turn.name.as_str(), turn.left), ("b", 0));
     }
 }

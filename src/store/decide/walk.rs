@@ -45,7 +45,7 @@ pub fn take_runs(
     Ok(())
 }
 
-/// What all steps of a claim use.
+/// The parameters that all steps of a claim share.
 struct Selection<'s, 'a, R> {
     runs: &'s mut R,
     claim: &'s mut ClaimInProgress<'a>,
@@ -77,8 +77,12 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
         }
         while let Some(queue) = ring.pop_front() {
             let turn = &self.turns.queues;
-            let goes_on = turn.name == queue.name && turn.left > 0;
-            let share = if goes_on { turn.left } else { weight(queue) };
+            let is_continued = turn.name == queue.name && turn.left > 0;
+            let share = if is_continued {
+                turn.left
+            } else {
+                weight(queue)
+            };
             let before = self.taken();
             let end = self.take_from_queue(&queue.name, share as usize)?;
             let turn = &mut self.turns.queues;
@@ -109,7 +113,7 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
         let wanted = share.min(self.claim.request.max - before);
         let mut turn = self.turns.tenants.remove(queue).unwrap_or_default();
         if let Some(walked) = &turn.walked {
-            // The worker goes by the last of these answers.
+            // The answer of the last claim must cover the whole walk, because the worker uses only that one.
             self.claim.claims.passed.add(walked.passed);
         }
         let mut walk = Walk::new(queue, &turn);
@@ -117,12 +121,12 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
         let mut end = self.take_from_tenants(queue, tenants, &mut turn, wanted)?;
         let took_none = self.taken() == before;
         if end == End::NothingClaimable && walk.is_partial && !took_none {
-            // The taken runs closed the lanes of the other tenants that were found; the next claim visits further ones.
+            // The taken runs closed the lanes of the other tenants that were found; the next claim must visit the following tenants.
             self.claim.claims.full = true;
             end = End::Claim;
         }
         if let (End::NothingClaimable, Some(last)) = (end, walk.cut) {
-            // Too many tenants without an open lane: the next claims continue, up to once around the ring.
+            // Too many tenants without an open lane: the next claims continue the walk, at most once around the ring.
             if took_none {
                 turn.walked = Some(Walked {
                     begin: walk.end,
@@ -175,7 +179,7 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
             self.claim.gates.take(&of_lane.gates);
             self.claim.reserves.take(queue);
             let weight = self.claim.gates.rules().weight(&tenant.name);
-            let goes_on = turn.take(&tenant.name, weight);
+            let is_continued = turn.take(&tenant.name, weight);
             left -= 1;
             if self.taken() >= self.claim.request.max {
                 self.claim.claims.full = true;
@@ -184,7 +188,7 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
             if left == 0 {
                 return Ok(End::Share);
             }
-            if goes_on {
+            if is_continued {
                 tenants.push_front(tenant);
             } else {
                 tenants.push_back(tenant);
@@ -198,7 +202,7 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
         let request = self.claim.request;
         let fences = &mut self.claim.fences;
         if fences.is_empty() {
-            // One for each run that may be taken; the rest is never used, and runs that are buried need some more. Not earlier: a claim
+            // One for each run that may be taken; unused ones are lost, and buried runs may need more. Not allocated earlier: a claim
             // without runs must write nothing, so that it wakes no worker.
             let count = request.max as i64;
             let first = self.runs.allocate_fences(count)?;
@@ -224,7 +228,7 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
 }
 
 impl ClaimInProgress<'_> {
-    /// Why the walk ends if a lane has no room: no run is taken any more, unless the free slots are only reserved for other queues.
+    /// The end of a walk that found no slot for a lane: the claim is over, unless the free slots are reserved for other queues.
     fn end_without_room(&mut self, queue: &str) -> End {
         if self.reserves.bind(queue) && self.claims.runs.len() < self.request.free {
             self.claims.passed.gated = true;

@@ -43,13 +43,13 @@ impl Tx<'_> {
     /// Buries a waiting run whose deadline has passed.
     pub(super) fn bury_expired(&mut self, run: RunId, now_ms: i64) -> Result<Burial> {
         // `ready` is read before the update: a RETURNING clause only sees the new row.
-        const LOOK: &str = "SELECT job, queue, tenant, ready, last_error FROM run WHERE id = ?1";
+        const READ: &str = "SELECT job, queue, tenant, ready, last_error FROM run WHERE id = ?1";
         const SQL: &str = "
             UPDATE run SET state = 'dead', ready = 0, worker = NULL, ended_ms = max(?2, coalesce(started_ms, ?2)),
                 reason = 'deadline'
             WHERE id = ?1 AND state = 'waiting'";
         let (job, queue, tenant, ready, error): (String, String, String, bool, Option<String>) =
-            self.conn.prepare_cached(LOOK)?.query_row([run.0], |row| {
+            self.conn.prepare_cached(READ)?.query_row([run.0], |row| {
                 Ok((
                     row.get("job")?,
                     row.get("queue")?,
@@ -122,7 +122,7 @@ impl Tx<'_> {
     }
 }
 
-/// Equal for similar deaths: words with digits in the error are ignored, except the exit code or signal at its beginning.
+/// A text that is equal for similar deaths: words with digits in the error are ignored, except the exit code or signal at its beginning.
 fn fingerprint(job: &str, reason: Reason, error: &str) -> String {
     let mut normal = String::with_capacity(error.len());
     let code_at = ["exit ", "ended by signal "]

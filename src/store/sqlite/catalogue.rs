@@ -25,12 +25,12 @@ impl Tx<'_> {
 
     /// Puts a catalogue in force and caches it. Returns its generation, which does not change for the same files.
     pub fn apply_catalogue(&mut self, catalogue: &Catalogue, now_ms: i64) -> Result<i64> {
-        const LOOK: &str = "SELECT generation, stamp FROM catalogue WHERE path = ?1";
+        const READ: &str = "SELECT generation, stamp FROM catalogue WHERE path = ?1";
         self.put_in_force(catalogue)?;
         let path = catalogue.path.to_string_lossy();
         let known: Option<(i64, String)> = self
             .conn
-            .prepare_cached(LOOK)?
+            .prepare_cached(READ)?
             .query_row([&path], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         match known {
@@ -69,13 +69,13 @@ impl Tx<'_> {
         settled: bool,
         now_ms: i64,
     ) -> Result<()> {
-        const LOOK: &str = "SELECT 1 FROM catalogue WHERE path = ?1 AND stamp = ?2";
+        const READ: &str = "SELECT 1 FROM catalogue WHERE path = ?1 AND stamp = ?2";
         let path = catalogue.path.to_string_lossy();
         let is_theirs = self.in_force()?.0.as_deref() == Some(&*path);
         let known = settled
             && self
                 .conn
-                .prepare_cached(LOOK)?
+                .prepare_cached(READ)?
                 .exists([&*path, &catalogue.stamp])?;
         if !known && (settled || is_theirs) {
             let stamp = if settled { &*catalogue.stamp } else { "" };

@@ -1,4 +1,4 @@
-//! Claims: ready runs become those of a worker; `decide::take_runs` selects them.
+//! Claims: moves ready runs to `running` for a worker; `decide::take_runs` selects them.
 
 use std::collections::VecDeque;
 
@@ -49,14 +49,14 @@ impl ReadyRuns for Tx<'_> {
         Lanes::of(self.conn, queue)
     }
 
-    fn runs_behind(
+    fn runs_after(
         &self,
         lane: LaneName<'_>,
         last: Position,
         max: usize,
         found: &mut VecDeque<Position>,
     ) -> Result<()> {
-        lanes::runs_behind(self.conn, lane, last, max, found)
+        lanes::runs_after(self.conn, lane, last, max, found)
     }
 
     fn allocate_fences(&mut self, count: i64) -> Result<i64> {
@@ -166,13 +166,13 @@ impl Tx<'_> {
 
     /// Reserves a waiting run for one worker (`run JOB`): no other worker can claim it.
     pub fn reserve_for(&mut self, run: RunId, worker: WorkerId) -> Result<()> {
-        const LOOK: &str =
+        const READ: &str =
             "SELECT queue, tenant, ready FROM run WHERE id = ?1 AND state = 'waiting'";
         const SQL: &str =
             "UPDATE run SET ready = 0, worker = ?2 WHERE id = ?1 AND state = 'waiting'";
         let (queue, tenant, ready): (String, String, bool) = self
             .conn
-            .prepare_cached(LOOK)?
+            .prepare_cached(READ)?
             .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         self.conn.prepare_cached(SQL)?.execute([run.0, worker.0])?;
         self.count(&queue, &tenant, Depth::waiting(ready), Depth::DELAYED);
@@ -187,7 +187,7 @@ impl Tx<'_> {
         request: &ClaimRequest<'_>,
         now_ms: i64,
     ) -> Result<Claims> {
-        const LOOK: &str = "
+        const READ: &str = "
             SELECT queue, tenant, job, deadline_ms FROM run
             WHERE id = ?1 AND state = 'waiting' AND worker = ?2 AND due_ms <= ?3 AND gates = 0
                 AND (deadline_ms IS NULL OR deadline_ms > ?3)";
@@ -198,7 +198,7 @@ impl Tx<'_> {
         let values = params![run.0, request.worker.0, now_ms];
         let row: Option<(String, String, String, Option<i64>)> = self
             .conn
-            .prepare_cached(LOOK)?
+            .prepare_cached(READ)?
             .query_row(values, |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
@@ -210,7 +210,7 @@ impl Tx<'_> {
         let mut gates = flow::gates(self.conn, &rules.rules, now_ms)?;
         let lane = gates.lane(&queue, &tenant, &job);
         if let Some(closed) = gates.closed_to_operator(&lane) {
-            // A change of an operator may end before, and so may the deadline pass.
+            // A change by an operator may expire earlier, or the deadline may pass earlier.
             let opens_ms = [closed.until_ms, rules.until_ms, deadline_ms];
             claims.passed.opens_ms = opens_ms.into_iter().flatten().min();
             claims.passed.gated = closed.until_ms.is_none();

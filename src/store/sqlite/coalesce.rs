@@ -1,6 +1,6 @@
 //! Finds the run that an enqueue coalesces with, and gives a waiting one the parameters of the enqueue.
 //!
-//! Rule: `decide::coalesce` says which; here it is looked up and written.
+//! Rule: `decide::coalesce` decides; this file reads the runs with the key and writes the result.
 
 use rusqlite::{params, params_from_iter};
 
@@ -12,9 +12,9 @@ use crate::run::RunId;
 use crate::store::decide::{CoalesceOutcome, Depth, Live, coalesce};
 use crate::store::{Enqueued, NewRun};
 
-/// What an enqueue does because of runs with its key that have not ended.
+/// The effect on an enqueue of runs with its key that have not ended.
 pub(super) enum Coalesced {
-    /// There is no such run, or it does not matter.
+    /// None: the enqueue becomes a new run.
     None,
     /// The enqueue is a duplicate of this run.
     Existing(Enqueued),
@@ -23,7 +23,7 @@ pub(super) enum Coalesced {
 }
 
 impl Tx<'_> {
-    /// Looks for runs with this key; if the job says so, a waiting one gets the parameters of the enqueue.
+    /// Searches for runs with this key. If the job has that mode, a waiting run gets the parameters of the enqueue.
     pub(super) fn coalesce(
         &mut self,
         new: &NewRun,
@@ -101,7 +101,7 @@ impl Tx<'_> {
 
     /// Lets a waiting run also wait for these running ones.
     fn put_behind(&mut self, run: RunId, before: &[RunId]) -> Result<()> {
-        const LOOK: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1";
+        const READ: &str = "SELECT queue, tenant, ready FROM run WHERE id = ?1";
         const SQL: &str = "
             UPDATE run SET ready = 0, gates = gates + ?2 WHERE id = ?1 AND state = 'waiting'";
         let mut gates = 0;
@@ -113,7 +113,7 @@ impl Tx<'_> {
         }
         let (queue, tenant, ready): (String, String, bool) = self
             .conn
-            .prepare_cached(LOOK)?
+            .prepare_cached(READ)?
             .query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let changed = self.conn.prepare_cached(SQL)?.execute((run.0, gates))?;
         super::moves::exactly_one(changed, "let a run wait")?;

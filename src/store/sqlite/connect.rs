@@ -35,10 +35,10 @@ pub(super) fn connect(path: &Path, busy_wait: Duration) -> Result<Connection> {
 /// Settings of every connection.
 pub(super) fn set_up(conn: &Connection, busy_wait: Duration) -> Result<()> {
     conn.busy_timeout(busy_wait)?;
-    // Else the last process to close would run a checkpoint.
+    // Otherwise the last process that closes the database would run a checkpoint.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // Plans do not depend on values: otherwise a statement that compares a parameter is prepared again for each value, to check
+    // Plans must not depend on values: otherwise a statement that compares a parameter is prepared again for each value, to check
     // whether a partial index fits.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(128);

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_dead_letters_goes_on_behind_a_run_that_was_listed() {
+    fn a_page_of_dead_letters_continues_after_a_listed_run() {
         let mut lab = Lab::new();
         let runs = [1, 2, 3].map(|_| lab.dead(|_| {}));
         let page = |lab: &Lab, before| -> Vec<RunId> {

@@ -12,7 +12,9 @@ use crate::catalogue::SequenceOnDead;
 use crate::error::{Error, Kind, Result};
 use crate::flow::Guard;
 use crate::run::{RunId, State};
-use crate::store::decide::{DedupKey, Depth, Fate, KeyHolder, Queued, Tails, fates};
+use crate::store::decide::{
+    DedupKey, DedupOutcome, Depth, KeyHolder, Queued, Tails, dedup_outcomes,
+};
 use crate::store::{Enqueued, NewRun};
 
 /// Result of the lookup for a single run.
@@ -53,15 +55,15 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<(Vec<Enqueued>, Option<Error>)> {
         let keys = DedupKey::in_hash_order(new);
-        let mut fates = fates(&keys, new.len(), |key| self.duplicate_of(key, now_ms))?;
+        let mut outcomes = dedup_outcomes(&keys, new.len(), |key| self.duplicate_of(key, now_ms))?;
         let mut answers: Vec<Enqueued> = Vec::with_capacity(new.len());
         let mut rows = Rows::prepare(self.conn)?;
         let mut tails = Tails::default();
         let mut room = self.room(guard, now_ms)?;
         let mut refusal = None;
         for (index, run) in new.iter().enumerate() {
-            let answer = match fates.get_mut(index).map(std::mem::take) {
-                None | Some(Fate::New) => match self.look_for(run, now_ms)? {
+            let answer = match outcomes.get_mut(index).map(std::mem::take) {
+                None | Some(DedupOutcome::New) => match self.look_for(run, now_ms)? {
                     Found::Existing(existing) => existing,
                     Found::New(behind, key) => {
                         refusal = room.refuse(run, |subject| self.depth_of(subject))?;
@@ -71,8 +73,8 @@ impl Tx<'_> {
                         self.store(run, (behind, key), &mut rows, &mut tails, now_ms)?
                     }
                 },
-                Some(Fate::Existing(existing)) => existing,
-                Some(Fate::Twin(earlier)) => Enqueued {
+                Some(DedupOutcome::Existing(existing)) => existing,
+                Some(DedupOutcome::InBatch(earlier)) => Enqueued {
                     duplicate: true,
                     ..answers[earlier].clone()
                 },

@@ -57,7 +57,7 @@ impl Tx<'_> {
         now_ms: i64,
     ) -> Result<Finished> {
         let held = if verdict == Verdict::Succeed {
-            // One statement less for the most frequent end, about which the row decides nothing.
+            // Saves a read at the most frequent end: success does not depend on the stored row.
             let lane = self.succeed(holder, report, now_ms)?;
             lane.map(|lane| (lane, StoredFacts::default()))
         } else {
@@ -89,7 +89,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Writes how a run waits again or died, and counts it. What succeeded or is cancelled was written by a statement of its own.
+    /// Writes a run that waits again or is dead, and counts it. Other statements write succeeded and cancelled runs.
     fn leave_running(
         &mut self,
         holder: Holder,

@@ -119,12 +119,12 @@ impl Tx<'_> {
         (kind, name, part): &FirstRun,
         limit: i64,
     ) -> Result<Option<FirstRun>> {
-        const LOOK: &str = "
+        const READ: &str = "
             SELECT kind, name, part, kind <> 'quarter'
                 AND NOT EXISTS (SELECT 1 FROM run WHERE id >= part * ?5 AND id < (part + 1) * ?5)
             FROM first_run WHERE (kind, name, part) > (?1, ?2, ?3) ORDER BY kind, name, part LIMIT ?4";
         const DELETE: &str = "DELETE FROM first_run WHERE kind = ?1 AND name = ?2 AND part = ?3";
-        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let mut statement = self.conn.prepare_cached(READ)?;
         let rows: Vec<(FirstRun, bool)> = statement
             .query_map(params![kind, name, part, limit, BLOCK], |row| {
                 Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?))
@@ -170,7 +170,7 @@ mod tests {
             new.tenant = ["", "t"][usize::from(n == 300 || n == 301)].into();
             new
         };
-        // One batch, then others: what a batch does not repeat, the store refuses.
+        // One large batch, then others. A batch omits rows that it has written itself; rows of earlier batches are ignored on conflict.
         let batch: Vec<_> = (1..=400).map(new).collect();
         lab.write(|tx| tx.enqueue_all(&batch, now_ms));
         for n in 401..=403 {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prune_removes_the_rows_of_blocks_without_runs_and_lists_go_on() {
+    fn a_prune_removes_the_rows_of_blocks_without_runs_and_lists_still_work() {
         let mut lab = Lab::new();
         let now_ms = lab.now_ms;
         let batch: Vec<_> = (0..600)
@@ -210,7 +210,7 @@ mod tests {
             lab.write(|tx| tx.cancel(run, "ann", now_ms));
         }
         prune_all(&mut lab);
-        // Run 512 stood in the last block, which has others.
+        // The row of run 512 was in the last block, which still has other runs.
         assert_eq!(rows(&lab), [row("queue", "default", 2, 512)]);
         let filter = RunFilter {
             queue: Some("default".into()),
@@ -219,7 +219,7 @@ mod tests {
         };
         let listed = lab.store.list_runs(&filter, now_ms).unwrap();
         assert_eq!(listed.len(), 88);
-        // Where the run before is gone, nothing is known of its block.
+        // If the previous run was pruned, the rows of its block may be missing.
         for run in (513..=600).map(crate::run::RunId) {
             lab.write(|tx| tx.cancel(run, "ann", now_ms));
         }

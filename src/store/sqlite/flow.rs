@@ -1,4 +1,4 @@
-//! Flow control in the store: the gates as they stand, what limits remember, and the rules that a catalogue puts in force.
+//! Flow control in the store: the current gates, the stored state of limits, and the rules that a catalogue puts in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,12 +52,12 @@ pub(super) fn throttles(conn: &Connection) -> Result<BTreeMap<Subject, Throttle>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Everything that runs, with all that gates count.
+/// All running runs, with the columns that gates count.
 pub(super) const RUNNING: &str = "
     SELECT queue, tenant, job, limits, fence FROM run INDEXED BY run_worker
     WHERE worker IS NOT NULL AND state = 'running'";
 
-/// Counts everything that runs.
+/// Adds all running runs to the gates.
 fn count_running(conn: &Connection, gates: &mut Gates<'_>) -> Result<()> {
     let mut statement = conn.prepare_cached(RUNNING)?;
     let mut rows = statement.query([])?;
@@ -92,7 +92,7 @@ pub(super) fn paused_jobs(conn: &Connection, now_ms: i64) -> Result<BTreeMap<Str
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The gates as they stand now.
+/// The current gates.
 pub(super) fn gates<'r>(conn: &Connection, rules: &'r Rules, now_ms: i64) -> Result<Gates<'r>> {
     let throttles = if rules.limits.is_empty() && rules.jobs.is_empty() {
         BTreeMap::new()
@@ -108,7 +108,7 @@ pub(super) fn gates<'r>(conn: &Connection, rules: &'r Rules, now_ms: i64) -> Res
 }
 
 impl super::Store {
-    /// Flow control as it stands; `in_file` are the rules of the catalogue's file, for a store that has none yet.
+    /// The current flow control; `in_file` reads the rules of the catalogue's file, for a store that has no rules yet.
     pub fn flow(&self, in_file: impl FnOnce() -> Option<Rules>, now_ms: i64) -> Result<FlowView> {
         let snapshot = self.connection()?.unchecked_transaction()?;
         let kept = catalogue_rules(&snapshot)?;
@@ -129,17 +129,17 @@ impl super::Store {
 }
 
 impl Tx<'_> {
-    /// The rules in force, with what operators changed.
+    /// The rules in force, with the changes by operators.
     pub(super) fn rules(&self, now_ms: i64) -> Result<Arc<Overridden>> {
         self.known_rules.borrow_mut().in_force(self.conn, now_ms)
     }
 
-    /// The rules of the catalogue that was loaded last; none have queues before the first was.
+    /// The rules of the catalogue that was loaded last; rules without queues if none was loaded.
     pub fn catalogue_rules(&self) -> Result<Rules> {
         catalogue_rules(self.conn)
     }
 
-    /// Lets the limits of a job, and the job itself, learn from an ending; what that changed for others.
+    /// Updates the limits of a job, and the breaker of the job itself, after an ending. Returns the changes.
     pub(super) fn note_ending(
         &self,
         lane: &Lane,
@@ -179,7 +179,7 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    /// The wall clock stepped back: what limits and jobs remember of later than now restarts with its own length.
+    /// After the wall clock stepped back: waits of limits and jobs that began later than now restart with their full length.
     pub(super) fn rebase_throttles(&self, now_ms: i64) -> Result<()> {
         let in_force = self.rules(now_ms)?;
         for (subject, throttle) in throttles(self.conn)? {
@@ -195,13 +195,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts rules of no catalogue in force.
+    /// Puts rules in force that belong to no catalogue, for tests.
     #[cfg(test)]
-    pub(in crate::store) fn keep_rules(&self, rules: &Rules) -> Result<()> {
+    pub(in crate::store) fn save_rules(&self, rules: &Rules) -> Result<()> {
         self.put_rules(rules, None).map(drop)
     }
 
-    /// Puts the rules of a catalogue in force; whether they are those of another one than before.
+    /// Puts the rules of a catalogue in force. Returns whether rules of another catalogue were in force.
     pub(super) fn put_rules_in_force(&self, catalogue: &Catalogue) -> Result<bool> {
         let path = catalogue.path.to_string_lossy();
         self.put_rules(&catalogue.flow_rules(), Some((&path, &catalogue.stamp)))
@@ -218,7 +218,7 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached(SQL)?.execute(values)? > 0)
     }
 
-    /// Stores what a limit or a job remembers.
+    /// Stores the state of a limit or a job.
     pub(super) fn save_throttle(&self, subject: &Subject, throttle: &Throttle) -> Result<()> {
         const SQL: &str = "
             INSERT INTO throttle (
@@ -248,7 +248,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What a limit or a job remembers.
+    /// The stored state of a limit or a job.
     pub(super) fn throttle(&self, subject: &Subject) -> Result<Throttle> {
         const SQL: &str = "
             SELECT arrival_us, wait_set_ms, wait_until_ms, failures, opened_ms, closes_ms, opened_fence

@@ -1,6 +1,6 @@
 //! Reads the history of a schedule as an audit and an operator need it: by version, by instant, and with the runs.
 //!
-//! Rule: nothing is changed here; what is read inside one snapshot fits together.
+//! Rule: reads only; all reads inside one snapshot are consistent.
 
 use rusqlite::{Connection, params};
 
@@ -11,7 +11,7 @@ use crate::run::RunId;
 use crate::store::{ForeignRun, PeriodRow, UnrecordedRun, VersionRows};
 
 fn stretches(conn: &Connection, job: &str, version: i64, at_ms: i64) -> Result<Vec<PeriodRow>> {
-    // Rows of one version follow each other: what begins at the instant, and the last that begins before.
+    // Rows of one version do not overlap: only the rows that begin at the instant, and the last row that begins before it, can cover it.
     let sql = format!(
         "SELECT {COLUMNS} FROM period INDEXED BY period_job WHERE job = ?1 AND due_ms = ?3 AND version = ?2
          UNION ALL SELECT * FROM (
@@ -37,11 +37,11 @@ impl Tx<'_> {
 }
 
 impl super::Store {
-    /// Answers of one moment: whatever others commit meanwhile is not seen.
+    /// Calls `read` inside one snapshot: later commits of other processes are not visible.
     pub fn snapshot<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let transaction = self.connection()?.unchecked_transaction()?;
         let answer = read(self);
-        // Nothing was written: there is nothing to lose.
+        // Nothing was written, so the rollback loses nothing.
         drop(transaction);
         answer
     }
@@ -51,7 +51,7 @@ impl super::Store {
         stretches(self.connection()?, job, version, at_ms)
     }
 
-    /// Which versions the rows of a job are from.
+    /// The versions to which the rows of a job belong.
     pub fn row_versions(&self, job: &str) -> Result<Vec<VersionRows>> {
         const SQL: &str = "
             SELECT version, count(*) AS rows, min(due_ms) AS first_due_ms FROM period INDEXED BY period_job WHERE job = ?1
@@ -69,7 +69,7 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// The next rows of one version behind an (instant, key), in order; at most `limit` and the rest of the last instant.
+    /// The next rows of one version after an (instant, key), in order; at most `limit` and the rest of the last instant.
     pub fn version_rows_after(
         &self,
         job: &str,
@@ -98,7 +98,7 @@ impl super::Store {
         Ok(rows)
     }
 
-    /// Runs that rows of a job name and that work something else.
+    /// Runs that rows of a job name but that belong to another job or period.
     pub fn foreign_runs(&self, job: &str) -> Result<Vec<ForeignRun>> {
         const SQL: &str = "
             SELECT period.period, run.id, run.job, run.period AS run_period
@@ -119,7 +119,7 @@ impl super::Store {
         Ok(runs)
     }
 
-    /// Runs of the calendar that no row names which begins with their period.
+    /// Runs of a schedule that the row of their period does not name.
     pub fn unrecorded_runs(&self, job: &str) -> Result<Vec<UnrecordedRun>> {
         const SQL: &str = "
             SELECT run.period, run.id, run.scheduled_ms, period.id IS NOT NULL AS has_row, period.run AS row_run

@@ -1,6 +1,6 @@
-//! The rules of the flow in force: those of the catalogue that was loaded last, with what operators changed.
+//! The flow control rules in force: those of the catalogue that was loaded last, with the changes by operators.
 //!
-//! Rule: they are parsed once per version; everything that changes them changes the version in the same transaction.
+//! Rule: they are parsed once per version; every write that changes them changes the version in the same transaction.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 use crate::error::{Error, Kind, Result};
 use crate::flow::{Overridden, Override, OverrideKey, Rules};
 
-/// The rules that a process knows, and of which version they are.
+/// The rules that this process read last, with their version.
 #[derive(Debug, Default)]
 pub(super) struct KnownRules {
     version: Option<i64>,
@@ -18,8 +18,8 @@ pub(super) struct KnownRules {
 }
 
 impl KnownRules {
-    /// The rules in force; read again where they changed or an override ended. And when the clock was set back: what had ended
-    /// holds again for every process that looks for the first time, so it does here.
+    /// The rules in force. They are read again if they changed, if an override expired, or if the clock was set back: an expired
+    /// override then applies again in every process that starts, so it must apply here too.
     pub(super) fn in_force(&mut self, conn: &Connection, now_ms: i64) -> Result<Arc<Overridden>> {
         const VERSION: &str = "SELECT version FROM flow";
         let version: i64 = conn
@@ -37,7 +37,7 @@ impl KnownRules {
         Ok(Arc::clone(&self.overridden))
     }
 
-    /// Forgets what was read inside a transaction that came to nothing: its version may be given again.
+    /// Forgets the rules that were read inside a transaction that was rolled back: its version number may be used again.
     pub(super) fn forget(&mut self) {
         self.version = None;
     }
@@ -80,7 +80,7 @@ pub(super) fn override_row(row: &Row<'_>, key: OverrideKey) -> rusqlite::Result<
     })
 }
 
-/// What operators changed, also what has ended.
+/// The changes by operators, including expired ones.
 pub(super) fn overrides(conn: &Connection) -> Result<Vec<Override>> {
     const SQL: &str = "
         SELECT name, key, value, set_by, reason, set_ms, until_ms FROM override ORDER BY kind, name, key";

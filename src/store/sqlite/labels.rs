@@ -1,6 +1,6 @@
 //! The labels of a run as columns.
 //!
-//! Rule: names, places and values are in one order, which only this file knows.
+//! Rule: column names, placeholders and values are in the same order, which only this file defines.
 
 use rusqlite::{Row, ToSql};
 
@@ -14,7 +14,7 @@ macro_rules! label_columns {
 }
 pub(super) use label_columns;
 
-/// The places of [`label_values`]; they are numbered on from the greatest number before them.
+/// The placeholders for [`label_values`]; SQLite numbers them after the largest number before them.
 macro_rules! label_places {
     () => {
         "?, ?, ?, ?"

@@ -1,4 +1,4 @@
-//! Walks the lanes of a queue: from one (tenant, job) with ready runs to the next, with one seek for each, whatever its length.
+//! Walks the lanes of a queue: from one (tenant, job) with ready runs to the next, with one seek for each lane, however long it is.
 //!
 //! Rule: no row-value comparison here. SQLite seeks `(tenant, job) > (?, ?)` to the *first* row of that lane and filters from
 //! there: after a lane of a million runs that takes 300 ms instead of 20 us (measured).
@@ -52,7 +52,7 @@ impl<'c> Lanes<'c> {
     }
 
     /// The first tenant with lanes after this one. Runs without a tenant have the empty text, which is before every other.
-    pub(super) fn tenant_behind(&mut self, tenant: &str) -> Result<Option<String>> {
+    pub(super) fn tenant_after(&mut self, tenant: &str) -> Result<Option<String>> {
         let behind = self
             .tenant
             .query_row([self.queue, tenant], |row| row.get(0));
@@ -61,17 +61,17 @@ impl<'c> Lanes<'c> {
 }
 
 impl LanesOfQueue for Lanes<'_> {
-    fn lane_behind(&mut self, tenant: &str, job: &str) -> Result<Option<Head>> {
+    fn lane_after(&mut self, tenant: &str, job: &str) -> Result<Option<Head>> {
         self.behind(tenant, job)
     }
 
-    fn tenant_behind(&mut self, tenant: &str) -> Result<Option<String>> {
-        Lanes::tenant_behind(self, tenant)
+    fn tenant_after(&mut self, tenant: &str) -> Result<Option<String>> {
+        Lanes::tenant_after(self, tenant)
     }
 }
 
 /// Appends up to `max` runs of a lane that come after this position.
-pub(super) fn runs_behind(
+pub(super) fn runs_after(
     conn: &Connection,
     lane: LaneName<'_>,
     last: Position,
@@ -95,7 +95,7 @@ pub(super) fn runs_behind(
     let LaneName { queue, tenant, job } = lane;
     let Position { order_key, run } = last;
     let mut missing = max;
-    // Runs that were enqueued together have the same order key: among them the id decides. Two statements, for the reason above.
+    // Runs that were enqueued together have the same order key and are ordered by id. Two statements, for the reason above.
     let mut statement = conn.prepare_cached(EQUAL)?;
     let values = params![queue, tenant, job, order_key, run.0, max as i64];
     for row in statement.query_map(values, position)? {
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// A lane of so many runs, and lanes of one run around it.
+    /// A lane of `long` runs, between lanes of one run.
     fn store(long: usize) -> Connection {
         let conn = Connection::open_in_memory().unwrap();
         conn.execute_batch(&format!(
@@ -146,7 +146,7 @@ mod tests {
                 all.push(format!("{tenant}.{}", head.job));
                 job = head.job;
             }
-            next = lanes.tenant_behind(&tenant).unwrap();
+            next = lanes.tenant_after(&tenant).unwrap();
         }
         let steps = [&lanes.lane, &lanes.tenant].map(|sql| sql.get_status(StatementStatus::VmStep));
         (all, steps)
@@ -159,6 +159,6 @@ mod tests {
         assert_eq!(short, [".b", "t.last", "t.long", "t.z", "u.a"]);
         let (long, steps) = walk(&store(5_000));
         assert_eq!(long, short);
-        assert_eq!(steps, few, "no seek reads its way through a lane");
+        assert_eq!(steps, few, "no seek scans a lane");
     }
 }

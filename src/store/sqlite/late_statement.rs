@@ -1,4 +1,4 @@
-//! A statement that few runs of a batch need: prepared at its first use, then kept for the batch.
+//! A statement that few runs of a batch need: prepared at its first use, then reused for the batch.
 
 use rusqlite::{CachedStatement, Connection};
 

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::store::Holder;
 use crate::store::decide::{StoredFacts, WaitsAgain};
 
-/// The columns of a run about its last attempt.
+/// The columns of a run that describe its last attempt.
 #[derive(Clone, Copy)]
 pub(super) struct Last<'a> {
     pub(super) started_ms: i64,

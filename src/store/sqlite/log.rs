@@ -48,7 +48,7 @@ impl Store {
     pub fn leave(mut self) {
         let bytes = self.wal_bytes();
         if bytes >= LONG {
-            // Nothing that was stored depends on it.
+            // An error is ignored: everything that was stored is durable without it.
             drop(self.shorten_log(bytes));
         }
         // The end of the process closes it, in a tenth of the time.
@@ -58,7 +58,7 @@ impl Store {
     fn shorten_log(&mut self, bytes: u64) -> Result<()> {
         self.check_identity()?;
         if bytes < TOO_LONG {
-            // The lock is let go for an instant, in which a migration may begin; then it is not ours again.
+            // The lock is released for an instant, in which a migration may take it; then this process does not get it back.
             let Some(lock) = self.schema_lock.take() else {
                 return Ok(());
             };

@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::local::Local;
 
 impl Store {
-    /// Opens the store of this name in the memory of this process, and makes it where there is none. It is gone with the last
-    /// one that has it open. Nobody waits for a transaction of another: it answers at once that the store is busy.
+    /// Opens the store of this name in the memory of this process, and creates it if there is none. It is removed when the last user
+    /// closes it. A user does not wait for the transaction of another: it gets the error that the store is busy at once.
     #[doc(hidden)]
     pub fn in_memory(name: &str, now_ms: i64) -> Result<Self> {
         let files = Files {

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn gates_of_an_older_schema_go_on_and_are_inherited() {
+    fn gates_of_an_older_schema_stay_closed_and_are_inherited() {
         const ROWS: &str = "
             INSERT INTO run (id, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
                 max_crashes, guarantee, idempotency_key, trigger, gates)
@@ -142,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_an_operator_let_start_again_may_still_start_after_the_migration() {
-        // Numbers of the rows: waiting after a retry by an operator; waiting after a failure; claimed after such a retry, and before its
-        // first attempt; claimed with a failure behind it, at least once.
+    fn a_run_that_an_operator_retried_may_still_start_after_the_migration() {
+        // The rows in order: waiting after a retry by an operator; waiting after a failure; claimed after such a retry and before its
+        // first attempt; claimed after a failure, with the guarantee `at_least_once`.
         const ROWS: &str = "
             INSERT INTO run (id, job, queue, tenant, priority, state, ready, order_key, created_ms, due_ms, max_attempts,
                 max_crashes, guarantee, idempotency_key, trigger, attempts, failures)

@@ -77,7 +77,7 @@ pub struct Store {
     identity: Option<FileId>,
     uuid: String,
     busy_wait: Duration,
-    /// The flow control rules, as read last.
+    /// The flow control rules that were read last.
     rules: RefCell<known_rules::KnownRules>,
     /// Held shared as long as the store is open: a migration waits for it.
     schema_lock: Option<File>,
@@ -89,7 +89,7 @@ const DATABASE: &str = "jobctl.db";
 /// Name of the lock that is held shared by every process that has the store open, and exclusively while it is created or migrated.
 const LOCK: &str = "store.lock";
 
-/// What SQLite has in the state directory.
+/// The paths of the store's files in the state directory.
 #[derive(Debug, Clone)]
 struct Files {
     local: Local,
@@ -98,7 +98,7 @@ struct Files {
 }
 
 impl Files {
-    /// What SQLite keeps beside the database under its name with this suffix.
+    /// The path of a file that SQLite creates beside the database, with this suffix.
     fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.database.clone().into_os_string();
         path.push(suffix);

@@ -1,4 +1,4 @@
-//! What every transition of a run is held to: it moves one row, or it is a defect.
+//! Checks that every transition of a run changes exactly one row; anything else is a defect.
 
 use crate::error::{Error, Kind, Result};
 
@@ -11,7 +11,7 @@ pub(super) fn exactly_one(changed: usize, what: &str) -> Result<()> {
     }
 }
 
-/// What a bad transition answers.
+/// The error for a transition that changed no row, or several.
 pub(super) fn no_such_move(what: &str) -> Error {
     Error::new(Kind::Bug, format!("the store refused to {what}"))
 }

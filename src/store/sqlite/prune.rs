@@ -126,7 +126,7 @@ impl Tx<'_> {
 
     /// Whether the dedup key of the run is not active any more; then its row is removed too.
     fn free_key(&self, candidate: &Candidate, now_ms: i64) -> Result<bool> {
-        const LOOK: &str =
+        const READ: &str =
             "SELECT run, until_ms FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
         const DELETE: &str = "DELETE FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
         let Some(key) = &candidate.dedup_key else {
@@ -135,7 +135,7 @@ impl Tx<'_> {
         let hash = dedup_hash(&candidate.job, key);
         let holder: Option<(i64, i64)> = self
             .conn
-            .prepare_cached(LOOK)?
+            .prepare_cached(READ)?
             .query_row(params![hash, candidate.job, key], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
@@ -177,14 +177,14 @@ impl Tx<'_> {
         limit: i64,
         now_ms: i64,
     ) -> Result<Phase> {
-        const LOOK: &str = "
+        const READ: &str = "
             SELECT dedup.hash, dedup.job, dedup.key,
                 until_ms <= ?4 AND (run.id IS NULL OR run.state IN ('succeeded', 'dead', 'cancelled'))
             FROM dedup LEFT JOIN run ON run.id = dedup.run
             WHERE (dedup.hash, dedup.job, dedup.key) > (?1, ?2, ?3)
             ORDER BY dedup.hash, dedup.job, dedup.key LIMIT ?5";
         const DELETE: &str = "DELETE FROM dedup WHERE hash = ?1 AND job = ?2 AND key = ?3";
-        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let mut statement = self.conn.prepare_cached(READ)?;
         let rows: Vec<(i64, String, String, bool)> = statement
             .query_map(params![hash, job, key, now_ms, limit], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -205,7 +205,7 @@ impl Tx<'_> {
 
     /// Request ids older than the age, unless their run has not ended: repeating the request must still find it.
     fn prune_requests(&self, rule: &PruneRule, after: &str, limit: i64) -> Result<Option<Phase>> {
-        const LOOK: &str = "
+        const READ: &str = "
             SELECT request.id,
                 request.created_ms < ?3 AND (run.id IS NULL OR run.state IN ('succeeded', 'dead', 'cancelled'))
             FROM request LEFT JOIN run ON run.id = request.run
@@ -214,7 +214,7 @@ impl Tx<'_> {
         let Some(before_ms) = rule.ended_before_ms else {
             return Ok(Some(Phase::Periods(0)));
         };
-        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let mut statement = self.conn.prepare_cached(READ)?;
         let rows: Vec<(String, bool)> = statement
             .query_map(params![after, limit, before_ms], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -234,7 +234,7 @@ impl Tx<'_> {
     /// Rows of periods older than the age whose run was removed, except the last one of a schedule. The versions record where an audit
     /// must begin.
     fn prune_periods(&mut self, rule: &PruneRule, after: i64, limit: i64) -> Result<Option<Phase>> {
-        const LOOK: &str = "
+        const READ: &str = "
             SELECT id, job, last_due_ms,
                 last_due_ms < ?3 AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = period.run)
                     AND EXISTS (SELECT 1 FROM period AS later INDEXED BY period_job
@@ -249,7 +249,7 @@ impl Tx<'_> {
         let Some(before_ms) = rule.ended_before_ms else {
             return Ok(None);
         };
-        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let mut statement = self.conn.prepare_cached(READ)?;
         let rows: Vec<(i64, String, i64, bool)> = statement
             .query_map(params![after, limit, before_ms], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))

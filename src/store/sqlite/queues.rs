@@ -113,7 +113,7 @@ fn oldest_head(conn: &Connection, queue: &str) -> Result<(Option<i64>, bool)> {
             let due_ms: i64 = statement.query_row([head.first.run.0], |row| row.get(0))?;
             oldest = Some(oldest.map_or(due_ms, |oldest| oldest.min(due_ms)));
             job = head.job;
-        } else if let Some(next) = lanes.tenant_behind(&tenant)? {
+        } else if let Some(next) = lanes.tenant_after(&tenant)? {
             (tenant, job) = (next, String::new());
         } else {
             return Ok((oldest, false));

@@ -1,4 +1,4 @@
-//! What a worker holds of the queues with a reserve.
+//! Counts the runs that a worker holds from queues with a reserve.
 
 use rusqlite::params;
 
@@ -10,7 +10,7 @@ use crate::store::ClaimRequest;
 use crate::store::decide::Reserves;
 
 impl Tx<'_> {
-    /// The slots of a worker that are kept for queues with a reserve.
+    /// The free slots of a worker that are reserved for queues.
     pub(super) fn reserves<'a>(
         &self,
         request: &'a ClaimRequest<'_>,

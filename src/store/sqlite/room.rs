@@ -1,4 +1,4 @@
-//! Counts what waits in queues and of tenants, in the transaction that stores the next run; `decide::Room` says whether it has room.
+//! Counts the waiting runs of queues and tenants, in the transaction that stores the next run; `decide::Room` decides about room.
 
 use rusqlite::OptionalExtension;
 
@@ -19,7 +19,7 @@ impl Tx<'_> {
         Ok(Room::new(guard, rules, now_ms))
     }
 
-    /// Runs of a queue or a tenant, with the changes of this transaction.
+    /// The depth of a queue or a tenant, including the changes of this transaction.
     pub(super) fn depth_of(&self, subject: &Subject) -> Result<Depth> {
         match subject {
             Subject::Tenant(tenant) => self.depth_of_tenant(tenant),

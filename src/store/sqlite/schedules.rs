@@ -115,7 +115,7 @@ impl Tx<'_> {
     }
 
     /// Stores a new digest: the rule is the same, but something else has changed that opening a period depends on.
-    pub fn keep_digest(&mut self, job: &str, digest: &str) -> Result<()> {
+    pub fn save_digest(&mut self, job: &str, digest: &str) -> Result<()> {
         const SQL: &str = "UPDATE schedule SET digest = ?2 WHERE job = ?1";
         self.conn.prepare_cached(SQL)?.execute([job, digest])?;
         Ok(())
@@ -157,7 +157,7 @@ impl Tx<'_> {
     }
 
     /// Stores the state of the clock guard.
-    pub fn keep_clock(&mut self, clock: &str) -> Result<()> {
+    pub fn save_clock(&mut self, clock: &str) -> Result<()> {
         const SQL: &str = "UPDATE scheduler SET clock = ?1";
         self.conn.prepare_cached(SQL)?.execute([clock])?;
         Ok(())

@@ -23,10 +23,10 @@ pub(super) fn tail_of(conn: &Connection, job: &str, key: &str) -> Result<Tail> {
 impl Tx<'_> {
     /// Puts a run that will wait again at the end of its sequence, unless it still has its place.
     pub(super) fn rejoin_sequence(&mut self, run: RunId) -> Result<()> {
-        const LOOK: &str = "
+        const READ: &str = "
             SELECT job, sequence_key FROM run WHERE id = ?1 AND sequence_key IS NOT NULL AND sequence_place IS NULL";
         const PLACE: &str = "UPDATE run SET sequence_place = ?2, gates = gates + ?3 WHERE id = ?1";
-        let mut statement = self.conn.prepare_cached(LOOK)?;
+        let mut statement = self.conn.prepare_cached(READ)?;
         let found = statement.query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?)));
         let Some((job, key)): Option<(String, String)> = found.optional()? else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! How much space there is for the store, and what is refused before there is none.
+//! Measures the space for the store; enqueues are refused before it is used up.
 
 use super::Store;
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::flow::{Guard, Space};
 use crate::store::Settings;
 
 impl Store {
-    /// How much space there is; the size of the database only where it is bounded.
+    /// The available space, and the size of the database if that is bounded.
     pub fn space(&self, settings: &Settings) -> Result<Space> {
         let local = &self.files.local;
         let free = local.free_bytes()?;
@@ -19,7 +19,7 @@ impl Store {
         })
     }
 
-    /// Bytes of the database's pages that hold something.
+    /// Bytes of the database's pages that are in use.
     fn used_bytes(&self) -> Result<u64> {
         const SQL: &str = "
             SELECT (page_count - freelist_count) * page_size
@@ -29,7 +29,7 @@ impl Store {
         Ok(used as u64)
     }
 
-    /// Who refuses an enqueue when the disk is nearly full or the database nearly too large for it.
+    /// The guard that refuses an enqueue when the disk is nearly full or the database has nearly reached its maximum size.
     pub fn guard<'a>(&self, settings: &'a Settings) -> Result<Guard<'a>> {
         Ok(Guard {
             space: self.space(settings)?,

@@ -1,4 +1,4 @@
-//! What only SQL can do or see: rows that nobody here wrote, plans of statements, and what is left in the tables.
+//! Tests that need SQL: rows of other programs, plans of statements, and rows that remain in tables.
 
 mod orders;
 mod plans;
@@ -10,7 +10,7 @@ pub(super) use crate::store::conformance::on_disk::suite::{Lab, bury, new_run};
 
 use rusqlite::ToSql;
 
-/// What SQLite does for a statement, one step after another.
+/// The query plan of a statement, one line for each step.
 fn plan(lab: &Lab, sql: &str, values: &[&dyn ToSql]) -> String {
     let conn = lab.store.connection().unwrap();
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

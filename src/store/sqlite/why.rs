@@ -236,7 +236,7 @@ fn heads(conn: &Connection, queue: &str, facts: &mut Facts) -> Result<()> {
                 order_key: head.first.order_key,
             });
         }
-        next = lanes.tenant_behind(&tenant)?;
+        next = lanes.tenant_after(&tenant)?;
     }
     Ok(())
 }

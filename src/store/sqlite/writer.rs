@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_in_a_group_costs_the_others_nothing() {
+    fn one_failure_in_a_group_does_not_affect_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
         let answers = store.write_group(vec!["a", "half", "b", "a", "panics"], |tx, job| {
@@ -302,7 +302,7 @@ mod tests {
             }
         });
         let kinds = answers.into_iter().map(|it| it.map_err(|error| error.kind));
-        // The second `a` breaks the primary key.
+        // The second `a` violates the primary key.
         let (refused, bug) = (Err(Kind::Refused), Err(Kind::Bug));
         assert_eq!(
             kinds.collect::<Vec<_>>(),
@@ -316,7 +316,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
         let answers = store.write_group(vec!["a", "rolls back", "b"], |tx, job| match job {
-            // What SQLite itself does on FULL, IOERR and NOMEM.
+            // SQLite itself does this on FULL, IOERR and NOMEM.
             "rolls back" => Ok(tx.conn.execute_batch("ROLLBACK")?),
             job => pause(tx, job),
         });
@@ -329,7 +329,7 @@ mod tests {
 
     /// Fault: as `a_panicking_thread_loses_no_run_and_hangs_no_process`.
     #[test]
-    fn a_panic_is_an_answer() {
+    fn a_panic_in_a_write_is_returned_as_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
         let error = store.write::<()>(|_| panic!("a defect")).unwrap_err();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_error_of_the_disk_the_store_is_read_and_written_as_before() {
+    fn the_store_can_be_read_and_written_again_after_a_disk_error() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir);
         store.write(|tx| pause(tx, "a")).unwrap();

@@ -51,7 +51,7 @@ impl Engine {
                     housekeeper.set_busy(busy);
                 }
                 for ended in self.shared.stuck.take_gone() {
-                    // After all that its slot said of it.
+                    // Pushed last: the slot has sent all other events about this attempt.
                     self.shared.inbox.push(Event::Ended(ended));
                 }
             }

@@ -193,7 +193,7 @@ impl Machine {
         }
         let was_taken_away = matches!(self.only, Some(Only::HandedOver(_))) && found_nothing;
         if was_taken_away || (!back.is_empty() && self.only.is_some()) {
-            // This worker cannot work its only run any more.
+            // This worker cannot execute its only run any more.
             self.begin_stop(Stop::Graceful(now.steady));
         }
         self.give_back(back);
@@ -226,7 +226,7 @@ impl Machine {
 
     pub(super) fn on_claim_refused(&mut self, error: &Error) {
         self.claiming.should_claim = true;
-        // The claim may have been stored all the same: give back claims that the store calls ours and that we do not know.
+        // The claim may have been stored despite the error: give back claims that the store calls ours and that we do not know.
         self.writes.reconcile = true;
         self.claiming.refused += u32::from(error.kind == Kind::Bug);
         if self.claiming.refused >= REFUSED_MAX {

@@ -3,7 +3,7 @@
 use super::{Action, Drain, Machine, Remaining, Stop};
 use crate::error::Result;
 
-/// How far the question is what is left.
+/// The progress of the query for runs that are left.
 #[derive(Debug)]
 enum Query {
     NotAsked,

@@ -137,7 +137,7 @@ pub enum TakeBack {
     Overdue,
 }
 
-/// An output of the machine: what the loop must do.
+/// An output of the machine, which the loop must perform.
 #[derive(Debug)]
 pub enum Action {
     /// Store this batch in one transaction and answer with [`Event::Answered`].
@@ -228,7 +228,7 @@ pub struct Summary {
     pub left: Vec<Waiting>,
 }
 
-/// What was stored about the end of an attempt.
+/// The stored end of an attempt.
 #[derive(Debug)]
 pub struct Written {
     /// The state of the run afterwards.

@@ -15,7 +15,7 @@ use crate::worker::pool::Line;
 
 /// The state of a claim in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum ClaimState {
     Running,
     Ended,
     GivenBack,
@@ -109,7 +109,7 @@ struct World {
     now: Now,
     /// Runs that the next claim gets.
     ready: usize,
-    fates: BTreeMap<i64, Fate>,
+    claim_states: BTreeMap<i64, ClaimState>,
     started: BTreeSet<i64>,
     batch: Option<Arc<Batch>>,
     /// Whether processes of ended attempts survive.
@@ -178,7 +178,7 @@ impl World {
             check_number: 0,
             now,
             ready: 0,
-            fates: BTreeMap::new(),
+            claim_states: BTreeMap::new(),
             started: BTreeSet::new(),
             batch: None,
             stuck: false,
@@ -262,8 +262,8 @@ impl World {
             Action::Tick { .. } if !self.stuck => self.let_go(),
             Action::Forget(fence) => {
                 assert_eq!(
-                    self.fates[&fence.0],
-                    Fate::Ended,
+                    self.claim_states[&fence.0],
+                    ClaimState::Ended,
                     "a mark is removed too early"
                 );
             }
@@ -365,11 +365,11 @@ impl World {
                 self.reserved |= *reserve;
                 let fence = ended.claimed.fence.0;
                 assert_ne!(
-                    self.fates[&fence],
-                    Fate::GivenBack,
+                    self.claim_states[&fence],
+                    ClaimState::GivenBack,
                     "an end of what was given back"
                 );
-                self.fates.insert(fence, Fate::Ended);
+                self.claim_states.insert(fence, ClaimState::Ended);
                 let (judged, verdict) = ended.decide(self.now.wall_ms);
                 records::Answer::Finished {
                     finished: Finished::of(Outcome::Moved(State::Succeeded), Vec::new()),
@@ -378,16 +378,18 @@ impl World {
                 }
             }
             Write::Return { fence, .. } => {
-                if self.fates[&fence.0] == Fate::HandedOver {
+                if self.claim_states[&fence.0] == ClaimState::HandedOver {
                     return records::Answer::Unclaimed(Outcome::Fenced);
                 }
                 self.give_back(fence.0);
                 records::Answer::Unclaimed(Outcome::Moved(State::Waiting))
             }
             Write::GiveBackUnknown { known, .. } => {
-                let ours: Vec<i64> = self.fates.keys().copied().collect();
+                let ours: Vec<i64> = self.claim_states.keys().copied().collect();
                 for fence in ours {
-                    if self.fates[&fence] == Fate::Running && !known.contains(&Fence(fence)) {
+                    if self.claim_states[&fence] == ClaimState::Running
+                        && !known.contains(&Fence(fence))
+                    {
                         self.give_back(fence);
                     }
                 }
@@ -396,10 +398,10 @@ impl World {
             Write::Claim(order) => {
                 let n = self.ready.min(order.max);
                 self.ready -= n;
-                let next = self.fates.len() as i64 + 1;
+                let next = self.claim_states.len() as i64 + 1;
                 let fences = next..next + n as i64;
                 fences.clone().for_each(|fence| {
-                    self.fates.insert(fence, Fate::Running);
+                    self.claim_states.insert(fence, ClaimState::Running);
                 });
                 let claims = Claims {
                     runs: fences.map(|fence| claimed(fence, self.crashes)).collect(),
@@ -428,7 +430,7 @@ impl World {
             !started,
             "run {fence} was started, and is given back as if it were not"
         );
-        self.fates.insert(fence, Fate::GivenBack);
+        self.claim_states.insert(fence, ClaimState::GivenBack);
     }
 
     /// The machine holds each claim that was started or waits until its end is stored.
@@ -440,7 +442,7 @@ impl World {
             assert!(held.contains(&fence), "run {fence} runs and is not known");
         }
         for fence in &self.started {
-            let known = held.contains(fence) || self.fates[fence] == Fate::Ended;
+            let known = held.contains(fence) || self.claim_states[fence] == ClaimState::Ended;
             assert!(known, "run {fence} was started and is forgotten");
         }
     }
@@ -469,7 +471,8 @@ impl World {
                 self.start();
                 let child = self.children[0].as_ref().expect("a worker of its own");
                 if situation == Situation::HandedOver {
-                    self.fates.insert(child.fence.0, Fate::HandedOver);
+                    self.claim_states
+                        .insert(child.fence.0, ClaimState::HandedOver);
                 }
             }
             Situation::EndWaits => {
@@ -568,8 +571,8 @@ impl World {
 
     /// Claims whose end is not stored.
     fn open(&self) -> Vec<i64> {
-        let open = self.fates.iter();
-        let open = open.filter(|(_, fate)| **fate == Fate::Running);
+        let open = self.claim_states.iter();
+        let open = open.filter(|(_, state)| **state == ClaimState::Running);
         open.map(|(fence, _)| *fence).collect()
     }
 
@@ -669,7 +672,11 @@ fn play(case: (Situation, usize, &str, Answer), catalogue: &Arc<Catalogue>) {
         );
         // A stop leaves to recovery what cannot be ended or stored.
         let is_left = matches!(situation, Situation::Stuck | Situation::GivenUp);
-        assert!(is_left || world.open().is_empty(), "{:?}", world.fates);
+        assert!(
+            is_left || world.open().is_empty(),
+            "{:?}",
+            world.claim_states
+        );
         return;
     }
     assert_eq!(world.open(), [0i64; 0], "claims whose end is not stored");

@@ -67,7 +67,7 @@ fn a_lowered_concurrency_holds_at_the_next_claim_and_ends_nothing_that_runs() {
     assert!(runs.iter().all(|&run| show(&world, run)["attempts"] == 1));
 }
 
-/// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
+/// Proves: as `a_setting_applies_to_the_next_claim_and_stops_no_running_run`.
 #[test]
 fn an_override_expires_while_a_worker_sleeps() {
     let world = world();

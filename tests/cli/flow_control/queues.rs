@@ -182,7 +182,7 @@ fn settings_override_the_catalogue_over_reloads_and_restarts_until_removed() {
 }
 
 #[test]
-fn a_paused_job_goes_on_when_its_time_is_over() {
+fn a_paused_job_continues_when_its_pause_expires() {
     let world = world();
     let run = enqueue(&world, "probe");
     says(

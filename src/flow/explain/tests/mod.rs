@@ -1,4 +1,4 @@
-//! Each gate, open and closed: what it says, until when, and what to do about it.
+//! Each gate, open and closed: its text, the end of the closure, and the hint.
 //!
 //! Proves: as `the_answer_and_the_claim_agree`.
 

@@ -96,7 +96,7 @@ fn a_run_that_is_not_due_is_in_no_order_yet() {
 }
 
 #[test]
-fn a_run_that_somebody_keeps_is_stopped_by_what_is_shared_alone() {
+fn a_reserved_run_is_only_stopped_by_shared_limits() {
     check(&[
         (
             "kept",

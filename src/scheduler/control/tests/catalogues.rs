@@ -187,7 +187,7 @@ fn a_new_leader_puts_its_catalogue_in_force() {
 
 /// Proves (periods): only the leader puts schedules in force; a standby opens the periods of those that are in force.
 #[test]
-fn a_standby_puts_nothing_in_force_and_follows_what_is() {
+fn a_standby_puts_no_schedule_in_force_and_follows_the_leader() {
     let mut world = World::new();
     let mut done = Vec::new();
     while let Some(work) = world.work() {

@@ -113,7 +113,7 @@ fn a_catalogue_that_is_only_cached_changes_no_rule_in_force() {
     assert_eq!(cache(&elsewhere, false), (false, generation));
     assert_eq!(cache(&elsewhere, true), (true, generation));
     assert_eq!(cache(&ours, true), (true, generation), "it is known");
-    // Those who work by the rules in force notice a newer version of them.
+    // Workers that use the rules in force must notice the newer version.
     let (cached, unsettled) = cache(&newer, false);
     assert!(!cached && unsettled > generation);
     let (cached, settled) = cache(&newer, true);

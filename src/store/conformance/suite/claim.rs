@@ -1,4 +1,4 @@
-//! What a claim takes beyond the free slots.
+//! Terms of claimed runs, claims beyond the free slots, and waits after a step of the clock.
 
 use super::{Lab, WORKER, bury};
 use crate::flow::{JobRules, Rules};
@@ -79,7 +79,7 @@ fn the_stricter_of_stored_and_catalogue_terms_applies() {
         });
         let claimed = claims.unwrap().runs.remove(0);
         assert_eq!((claimed.guarantee, claimed.max_attempts), expected);
-        // Recovery goes by what is stored.
+        // Recovery uses the stored terms.
         let seen = lab.store.show_run(run, now_ms).unwrap().unwrap();
         assert_eq!((seen.guarantee, seen.row.max_attempts), expected);
     }
@@ -118,7 +118,7 @@ fn only_short_work_is_claimed_beyond_the_free_slots() {
     }
     let first = claim(&mut lab, 1);
     assert_eq!(first.runs.len(), 1);
-    // There is more: it is looked for again when a slot is free.
+    // More runs are ready: the worker claims again when a slot is free.
     assert!(first.full);
     let jobs: Vec<String> = claim(&mut lab, 1)
         .runs
@@ -137,7 +137,7 @@ fn runs_under_a_limit_are_not_claimed_beyond_the_free_slots() {
         ..JobRules::default()
     };
     rules.jobs.insert("short".into(), limited);
-    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    lab.store.write(|tx| tx.save_rules(&rules)).unwrap();
     for _ in 0..4 {
         lab.enqueue(|run| "short".clone_into(&mut run.job));
     }
@@ -161,7 +161,7 @@ fn no_step_of_the_clock_makes_a_wait_longer_than_it_was_set_for() {
         lab.now_ms = to_ms;
         lab.write(|tx| tx.rebase_relative_delays(to_ms).map(drop));
         let claimed: Vec<_> = lab.claim(9).iter().map(|it| it.run).collect();
-        // A time of the calendar is one, wherever the clock is.
+        // An absolute time does not move with the clock.
         let due = |run| {
             if to_ms > now_ms {
                 vec![run]

@@ -1,4 +1,4 @@
-//! Dedup keys that count while a run has not ended.
+//! Dedup keys of jobs that coalesce: they are active while their run has not ended.
 
 use super::{Lab, bury, new_run};
 use crate::catalogue::{Coalesce, SequenceOnDead};
@@ -26,7 +26,7 @@ fn enqueue(lab: &mut Lab, change: impl Fn(&mut NewRun)) -> Enqueued {
     lab.write(|tx| tx.enqueue(&new, now_ms))
 }
 
-/// Id, whether it is a duplicate, and whether that took the new parameters.
+/// Id, whether it is a duplicate, and whether the existing run got the new parameters.
 fn answer(lab: &mut Lab, change: impl Fn(&mut NewRun)) -> (RunId, bool, bool) {
     let answer = enqueue(lab, change);
     (answer.run, answer.duplicate, answer.replaced)
@@ -58,10 +58,10 @@ fn an_equal_enqueue_is_dropped_only_while_the_run_waits() {
     assert_eq!(params(&lab, first), "1");
     let claimed = lab.claim(2).swap_remove(0);
     assert_eq!(claimed.run, first);
-    // It may have read its data: what changed since then needs a run of its own.
+    // The running one may have read its data already: later changes need another run.
     let second = answer(&mut lab, alike(how, "3"));
     assert!(!second.1);
-    // One that waits for its next attempt waits.
+    // A run that waits for its next attempt counts as waiting.
     let due = defer(&lab);
     lab.end(&claimed, due);
     assert_eq!(answer(&mut lab, alike(how, "4")), (second.0, true, false));
@@ -130,7 +130,7 @@ fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
             (row.due_ms, row.priority, row.queue.as_str(), row.created_ms),
             (first.due_ms, 7, "default", before.row.created_ms)
         );
-        // A command that saw the old key saw other parameters.
+        // The old idempotency key belongs to the old parameters.
         assert_ne!(detail.idempotency_key, before.idempotency_key);
         lab.check();
     }
@@ -139,7 +139,7 @@ fn a_replaced_run_gets_the_newest_parameters_and_keeps_its_place() {
     let claimed = lab.claim(2);
     let claimed = claimed.iter().find(|it| it.run == first.run).unwrap();
     assert_eq!(claimed.payload.as_deref(), Some(&b"two"[..]));
-    // It runs: the next one is a run of its own.
+    // It is running now: the next enqueue stores another run.
     assert!(!enqueue(&mut lab, alike(how, "3")).duplicate);
 }
 
@@ -174,7 +174,7 @@ fn any_number_of_enqueues_adds_one_run_after_the_running_one() {
         let again = answer(&mut lab, alike(how, &n.to_string()));
         assert_eq!(again, (second, true, true));
     }
-    assert!(lab.claim(10).is_empty(), "it waits for the running one");
+    assert!(lab.claim(10).is_empty(), "it waits for the running run");
     lab.check();
     lab.end(&running, Verdict::Succeed);
     let running = lab.claim_one();
@@ -195,14 +195,14 @@ fn the_newest_parameters_start_last() {
     let first = enqueue(&mut lab, alike(how, "1")).run;
     let running = lab.claim_one();
     let second = enqueue(&mut lab, alike(how, "2")).run;
-    // The first one fails and waits as well: the one behind it is the newest.
+    // The first one fails and waits as well: the run behind it still has the newest parameters.
     let due = defer(&lab);
     lab.end(&running, due);
     assert_eq!(answer(&mut lab, alike(how, "3")), (second, true, true));
     lab.now_ms += 1000;
     let running = lab.claim_one();
     assert_eq!((running.run, running.params.as_deref()), (first, Some("1")));
-    // A cancelled follower frees nothing: the running one is still there.
+    // Cancelling the follower does not free the key: the first run is still running.
     let now_ms = lab.now_ms;
     lab.write(|tx| tx.cancel(second, "ann", now_ms));
     let third = answer(&mut lab, alike(how, "4"));
@@ -214,12 +214,12 @@ fn the_newest_parameters_start_last() {
         (running.run, running.params.as_deref()),
         (third.0, Some("4"))
     );
-    // An operator lets the dead one run again, beside it; the next parameters go to that one, behind the running one.
+    // An operator retries the dead run beside it; it gets the next parameters and waits for the running one.
     lab.write(|tx| tx.retry_dead(first, "ann", now_ms));
     assert_eq!(answer(&mut lab, alike(how, "5")), (first, true, true));
     assert!(lab.claim(10).is_empty());
     lab.check();
-    // Now the one with the smaller id is the last.
+    // Now the run with the smaller id starts last.
     let due = defer(&lab);
     lab.end(&running, due);
     assert_eq!(answer(&mut lab, alike(how, "6")), (first, true, true));
@@ -231,7 +231,7 @@ fn the_newest_parameters_start_last() {
 }
 
 #[test]
-fn equal_keys_of_one_batch_come_to_the_newest() {
+fn equal_keys_of_one_batch_become_one_run_with_the_newest_parameters() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let batch: Vec<NewRun> = (0..5)
@@ -262,13 +262,13 @@ fn a_window_and_while_each_make_a_duplicate() {
     assert_eq!(answer(&mut lab, both("2")), (first, true, true));
     let running = lab.claim_one();
     lab.end(&running, Verdict::Succeed);
-    // It has ended, and the window is open: the parameters of what is dropped are lost, as a window says.
+    // It has ended and its window is not over: the duplicate is dropped with its parameters, as a window promises.
     assert_eq!(answer(&mut lab, both("3")), (first, true, false));
     lab.now_ms += 1000;
     let second = answer(&mut lab, both("4"));
     assert!(!second.1);
     let running = lab.claim_one();
-    // It runs, within the window: one more runs after it.
+    // It is running within its window: one more run follows it.
     assert!(!enqueue(&mut lab, both("5")).duplicate);
     lab.end(&running, bury());
     lab.check();

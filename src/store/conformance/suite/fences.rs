@@ -1,11 +1,11 @@
-//! Writes about a claim that is not, or no more, the one of the run.
+//! Writes with a claim that is not, or no longer, the claim of the run.
 
 use super::{Lab, WORKER, bury};
 use crate::policy::Verdict;
 use crate::run::{Fence, RunId, State};
 use crate::store::{Claimed, Outcome, Start};
 
-/// Claims that are no claim of this run's worker: another fence, and a run that does not exist.
+/// Two invalid claims: one with another fence, and one of a run that does not exist.
 fn wrong(claimed: &Claimed) -> [Claimed; 2] {
     let fence = Claimed {
         fence: Fence(claimed.fence.0 + 1),
@@ -29,7 +29,7 @@ fn note_start(lab: &mut Lab, claimed: &Claimed) -> Outcome {
 }
 
 #[test]
-fn a_claim_of_nobody_starts_ends_and_returns_nothing() {
+fn an_invalid_claim_cannot_start_end_or_return_a_run() {
     let mut lab = Lab::new();
     let (run, other) = (lab.enqueue(|_| {}), lab.enqueue(|_| {}));
     let held = lab.claim(2);
@@ -49,7 +49,7 @@ fn a_claim_of_nobody_starts_ends_and_returns_nothing() {
 }
 
 #[test]
-fn an_end_or_a_start_that_is_written_twice_is_one() {
+fn writing_a_start_or_an_end_twice_has_the_effect_of_one() {
     let mut lab = Lab::new();
     let later = Verdict::Defer {
         due_ms: lab.now_ms + 1_000,
@@ -77,7 +77,7 @@ fn an_end_or_a_start_that_is_written_twice_is_one() {
 }
 
 #[test]
-fn a_claim_that_was_given_back_ends_nothing() {
+fn a_claim_that_was_given_back_cannot_end_its_run() {
     let mut lab = Lab::new();
     let run = lab.enqueue(|_| {});
     let first = lab.claim_one();

@@ -1,4 +1,4 @@
-//! Gates, turns, reserves and breakers, through the claim.
+//! Gates, turns, reserves and breakers, as claims apply them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -13,14 +13,14 @@ use crate::policy::{Judged, Verdict};
 use crate::store::{ClaimRequest, Claimed, Claims, Holder, PassedOver, ServedQueue};
 
 pub(super) fn use_rules(lab: &mut Lab, rules: &Rules) {
-    lab.store.write(|tx| tx.keep_rules(rules)).unwrap();
+    lab.store.write(|tx| tx.save_rules(rules)).unwrap();
 }
 
 pub(in crate::store) fn claim(lab: &mut Lab, queues: &[ServedQueue], max: usize) -> Claims {
     claim_knowing(lab, queues, max, &|_| None)
 }
 
-/// As [`claim`], by a worker that can tell which job it knows behind a name.
+/// As [`claim`], by a worker with `known_after`, so that closed lanes can be skipped.
 fn claim_knowing(
     lab: &mut Lab,
     queues: &[ServedQueue],
@@ -71,7 +71,7 @@ pub(super) fn job(limits: &[&str], concurrency: Option<i64>) -> JobRules {
     }
 }
 
-/// The tenants found first may all wait for one another; what is behind them is not left without another claim.
+/// The first tenants may all wait for the same limit; the claim must not forget the tenants after them.
 /// Proves (flow): a claim that leaves ready runs behind says that there may be more.
 #[test]
 fn a_claim_that_stops_early_says_that_more_may_be_ready() {
@@ -87,7 +87,7 @@ fn a_claim_that_stops_early_says_that_more_may_be_ready() {
     assert_eq!(first.runs.len(), 1);
     assert!(
         first.full,
-        "a claim that leaves a ready run calls for another"
+        "a claim that leaves a ready run requests another claim"
     );
     let second = claim(&mut lab, &queues, 1);
     assert_eq!(
@@ -97,7 +97,7 @@ fn a_claim_that_stops_early_says_that_more_may_be_ready() {
     lab.check();
 }
 
-/// A lab in which so many runs of `call` wait under the limit `api`.
+/// A lab in which this many runs of `call`, which has the limit `api`, wait.
 fn under_limit(limit: LimitRules, runs: usize) -> Lab {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
@@ -110,7 +110,7 @@ fn under_limit(limit: LimitRules, runs: usize) -> Lab {
     lab
 }
 
-/// Ends an attempt; what that changed for others.
+/// Ends an attempt. Returns the changes of limits and breakers.
 pub(super) fn end(
     lab: &mut Lab,
     claimed: &Claimed,
@@ -177,13 +177,13 @@ fn caps_of_queue_tenant_job_and_limit_hold_over_claims() {
     assert_eq!(count(&|run| run.tenant == "acme"), 3, "turns are fair");
     assert!(second.passed.gated && !second.full);
     assert_eq!(claim(&mut lab, &queues, 100).runs.len(), 0);
-    // What ends makes room, in the same moment.
+    // An end makes room at once.
     end(&mut lab, all[0], Class::Success, Verdict::Succeed);
     assert_eq!(claim(&mut lab, &queues, 100).runs.len(), 1);
 }
 
 #[test]
-fn a_rate_lets_one_through_at_its_time() {
+fn a_rate_allows_one_start_per_interval() {
     let limit = LimitRules {
         rate: Some(Rate::parse("2/s").unwrap()),
         ..LimitRules::default()
@@ -201,7 +201,7 @@ fn a_rate_lets_one_through_at_its_time() {
 
 /// Proves: as `two_tenants_share_by_weight_over_many_workers`.
 #[test]
-fn tenants_get_shares_by_weight_however_much_one_has() {
+fn tenants_share_by_weight_however_many_runs_one_has() {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
     let heavy = TenantRules {
@@ -215,7 +215,7 @@ fn tenants_get_shares_by_weight_however_much_one_has() {
     let queues = ["default".into()];
     let mut got = BTreeMap::new();
     for n in 0..100 {
-        // Small and large claims alike.
+        // Small and large claims.
         let claims = claim(&mut lab, &queues, [1, 2, 3, 7][n % 4]);
         for run in claims.runs {
             *got.entry(run.tenant).or_insert(0) += 1;
@@ -223,7 +223,7 @@ fn tenants_get_shares_by_weight_however_much_one_has() {
     }
     let share = f64::from(got["a"]) / f64::from(got["b"]);
     assert!((2.95..=3.05).contains(&share), "{got:?}");
-    // A lone tenant uses everything.
+    // A tenant that is alone uses all slots.
     let rest = claim(&mut lab, &queues, 1_000);
     assert_eq!(rest.runs.len(), 800 - (got["a"] + got["b"]) as usize);
 }
@@ -302,7 +302,7 @@ fn a_reserve_is_kept_free_and_used_by_its_queue_only() {
         counts(&second, |run| &run.queue),
         BTreeMap::from([("high", 1)])
     );
-    // One is still kept; what high holds counts for it.
+    // One slot is still reserved: the run that `high` holds counts for its reserve.
     assert_eq!(claim(&mut lab, &queues, 1).runs.len(), 0);
     end(&mut lab, &first.runs[0], Class::Success, Verdict::Succeed);
     assert_eq!(claim(&mut lab, &queues, 2).runs.len(), 1);
@@ -362,7 +362,7 @@ fn a_breaker_opens_lets_one_try_and_closes() {
         (closed.runs.len(), closed.passed.opens_ms),
         (0, Some(lab.now_ms + 5_000))
     );
-    // What had begun before ends meanwhile, and decides nothing.
+    // A run from before the opening ends and does not affect the breaker.
     end(&mut lab, &first.runs[3], Class::Success, Verdict::Succeed);
     fails(&mut lab, &first.runs[4..]);
     lab.now_ms += 5_000;
@@ -381,7 +381,7 @@ fn a_breaker_opens_lets_one_try_and_closes() {
 
 /// Proves: as `a_clock_that_steps_back_lengthens_no_wait`.
 #[test]
-fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
+fn setting_the_clock_back_does_not_lengthen_the_wait_of_a_limit() {
     let limit = LimitRules {
         rate: Some(Rate::parse("1/s").unwrap()),
         breaker: Some(BreakerRules {
@@ -400,7 +400,7 @@ fn a_clock_that_is_set_back_makes_a_limit_wait_no_longer() {
         failure: true,
     };
     end(&mut lab, &first.runs[0], Class::Transient, verdict);
-    // Yesterday again: a worker sees it, or starts.
+    // A day back: a worker notices the step, or starts.
     lab.now_ms -= 86_400_000;
     let now_ms = lab.now_ms;
     lab.store
@@ -462,7 +462,7 @@ fn a_walk_over_many_closed_tenants_ends_and_finds_the_open_one() {
             if !claims.full || !claims.runs.is_empty() {
                 return (round, claims.runs.len());
             }
-            assert!(round < 10, "it goes around for ever");
+            assert!(round < 10, "the walk never ends");
         }
         unreachable!()
     };
@@ -472,8 +472,9 @@ fn a_walk_over_many_closed_tenants_ends_and_finds_the_open_one() {
     assert_eq!(rounds(&mut lab).1, 1);
 }
 
-/// Claims and ends by turns in a store with many lanes under caps and rates, of which most are closed at any time; what each
-/// claim got and passed over.
+/// Claims and ends in turn in a store with many lanes with caps and rates, of which most are closed at any time. Returns the runs of
+/// each
+/// claim and its summary of those passed over.
 fn results_of_claims(known_after: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i64>, PassedOver)> {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
@@ -490,7 +491,7 @@ fn results_of_claims(known_after: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i
     }
     use_rules(&mut lab, &rules);
     for n in 0..600 {
-        // Some jobs have no runs, and some are in no catalogue.
+        // Some jobs have no runs, and some are not in the catalogue.
         let (job, tenant) = (n * 7 % 45, ["", "a", "b"][n / 45 % 3]);
         if job % 5 != 3 {
             fill(&mut lab, 1, "default", tenant, &format!("j{job:02}"));
@@ -501,7 +502,7 @@ fn results_of_claims(known_after: &dyn Fn(&str) -> Option<String>) -> Vec<(Vec<i
     let mut results = Vec::new();
     for n in 0..120 {
         let claims = claim_knowing(&mut lab, &queues, [1, 4, 40][n % 3], known_after);
-        // A worker that reached its maximum asks again, whatever was passed over.
+        // A worker that reached its maximum claims again anyway, so the summary does not matter.
         let passed = if claims.full {
             PassedOver::default()
         } else {

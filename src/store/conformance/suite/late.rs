@@ -1,11 +1,11 @@
-//! Runs whose deadline has passed, and waits by a clock that was set back: what a claim does about many of them.
+//! Claims over many runs whose deadline has passed, or whose waits restart because the clock was set back.
 
 use super::flow::claim;
 use super::{Lab, WORKER};
 use crate::run::{RunId, State};
 use crate::store::{ClaimRequest, Claims};
 
-/// Expires and claims until nothing is left to claim, as a worker does; what it got, and how often it asked.
+/// Expires and claims until no run is left, as a worker does. Returns the claimed runs and the number of claims.
 fn drain(lab: &mut Lab) -> (Vec<RunId>, usize) {
     let (mut got, mut asked) = (Vec::new(), 0);
     loop {
@@ -16,7 +16,7 @@ fn drain(lab: &mut Lab) -> (Vec<RunId>, usize) {
         asked += 1;
         got.extend(claims.runs.iter().map(|claimed| claimed.run));
         if buried == 0 && claims.runs.is_empty() {
-            assert!(!claims.full, "it would ask for ever");
+            assert!(!claims.full, "it would claim for ever");
             return (got, asked);
         }
     }
@@ -24,20 +24,24 @@ fn drain(lab: &mut Lab) -> (Vec<RunId>, usize) {
 
 /// Proves: as `no_attempt_starts_at_or_after_the_deadline`.
 #[test]
-fn no_claim_takes_a_run_whose_deadline_has_passed_however_many_have() {
+fn no_claim_takes_an_expired_run_however_many_have_expired() {
     let mut lab = Lab::new();
     let deadline_ms = lab.now_ms + 1_000;
     let late: Vec<RunId> = (0..1_000)
         .map(|_| lab.enqueue(|run| run.deadline_ms = Some(deadline_ms)))
         .collect();
-    // Behind them in their lane, in another lane, and of another tenant.
+    // Three runs that are not late: behind them in their lane, in another lane, and of another tenant.
     let behind = lab.enqueue(|_| {});
     let beside = lab.enqueue(|run| run.job = "other".into());
     let tenant = lab.enqueue(|run| run.tenant = "acme".into());
     lab.now_ms = deadline_ms;
     let first = claim(&mut lab, &["default".into()], 8);
     let first: Vec<RunId> = first.runs.iter().map(|claimed| claimed.run).collect();
-    assert_eq!(first, [tenant, beside], "others do not wait for them");
+    assert_eq!(
+        first,
+        [tenant, beside],
+        "other runs do not wait for expired ones"
+    );
     let (got, asked) = drain(&mut lab);
     assert_eq!(got, [behind]);
     assert!(asked <= 13, "{asked}");
@@ -54,7 +58,7 @@ fn one_millisecond_before_its_deadline_a_run_is_claimed() {
     assert_eq!(lab.claim_one().run, run);
 }
 
-/// Claims the run that this worker keeps.
+/// Claims the run that is reserved for this worker.
 fn claim_reserved(lab: &mut Lab, run: RunId) -> Claims {
     let now_ms = lab.now_ms;
     lab.write(|tx| {
@@ -100,7 +104,7 @@ fn a_claimed_reserved_run_does_not_wait_again_when_the_clock_moves() {
     lab.now_ms += 1_000;
     let claimed = claim_reserved(&mut lab, run).runs.remove(0);
     lab.write(|tx| tx.unclaim(run, claimed.fence));
-    // Ready is ready, whatever the clock shows; and no wait is left that would begin again.
+    // A ready run stays ready after a clock step, and no wait is left that could restart.
     lab.now_ms = set_ms - 500_000;
     let now_ms = lab.now_ms;
     lab.write(|tx| tx.rebase_relative_delays(now_ms));

@@ -1,5 +1,5 @@
-//! Limits beside changes of the catalogue and beside endings: a run counts under the limits of its claim, a wait that a service
-//! asked for stops its limits whatever becomes of the run, and a half-open breaker asks nobody from before.
+//! Limits across changes of the catalogue and ends of runs: a run counts under the limits of its claim, a wait that a service
+//! asked for pauses its limits after every verdict, and a half-open breaker ignores runs from before its opening.
 
 use super::flow::{claim, end, job, use_rules};
 use super::{Lab, bury};
@@ -9,7 +9,7 @@ use crate::policy::Verdict;
 use crate::run::Reason;
 use crate::store::Claimed;
 
-/// Rules in which this job has the limit `api`.
+/// Rules by which this job has the limit `api`.
 fn rules_for(name: &str, limit: LimitRules) -> Rules {
     let mut rules = Rules::default();
     rules.limits.insert("api".into(), limit);
@@ -53,7 +53,7 @@ fn a_job_renamed_while_it_runs_still_counts_under_its_limit() {
         end(&mut lab, &running[0], Class::Success, Verdict::Succeed);
         let second = claims(&mut lab, 4);
         assert_eq!(second.len(), 1);
-        // Given back and claimed again, it counts by what its job is under then.
+        // Given back and claimed again, it counts under the limits that its job has then.
         lab.write(|tx| tx.unclaim(second[0].run, second[0].fence));
         use_rules(&mut lab, &Rules::default());
         assert_eq!(claims(&mut lab, 4).len(), 2);
@@ -98,7 +98,7 @@ fn a_rate_limited_ending_pauses_its_limit_even_if_the_run_dies() {
         reason: Reason::Deadline,
         failure: false,
     };
-    // `bury()` is what an at-most-once run gets.
+    // An at-most-once run gets `bury()`.
     for verdict in [exhausted, too_late, bury(), Verdict::Cancel] {
         let mut lab = Lab::new();
         use_rules(&mut lab, &rules_for("call", LimitRules::default()));
@@ -139,11 +139,11 @@ fn a_half_open_breaker_does_not_wait_for_a_run_from_before_its_opening() {
     lab.now_ms += 5_000;
     let probe = claims(&mut lab, 3);
     assert_eq!(probe.len(), 1, "two from before still run");
-    // What these come to decides nothing.
+    // The ends of these runs do not affect the breaker.
     let events = end(&mut lab, &first[1], Class::Success, Verdict::Succeed);
     assert_eq!(events, []);
     assert_eq!(end(&mut lab, &first[2], Class::Transient, fails), []);
-    assert_eq!(claims(&mut lab, 3).len(), 0, "the one that tries decides");
+    assert_eq!(claims(&mut lab, 3).len(), 0, "only the probe decides");
     let events = end(&mut lab, &probe[0], Class::Success, Verdict::Succeed);
     assert_eq!(events[0].change, FlowChange::Closed);
     assert_eq!(claims(&mut lab, 3).len(), 2);

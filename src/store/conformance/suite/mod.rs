@@ -1,4 +1,4 @@
-//! What the verbs promise; each with two runs at least, because a statement without WHERE passes with one.
+//! Tests of the promises of all verbs. Each uses at least two runs, because a statement without WHERE passes with one.
 
 mod catalogue;
 mod claim;
@@ -42,13 +42,13 @@ use crate::store::{
 /// The worker that tests claim for.
 pub(in crate::store) const WORKER: WorkerId = WorkerId(1);
 
-/// A store of its own at a time of its own, with the row of [`WORKER`]. When the test ends, every invariant must hold.
+/// A separate store with its own clock and the row of [`WORKER`]. When the test ends, every invariant must hold.
 pub(in crate::store) struct Lab {
     pub(in crate::store) store: Store,
     pub(in crate::store) now_ms: i64,
     turns: Turns,
     place: Kind,
-    /// Whether the rows are those of verbs alone.
+    /// Whether only verbs wrote the rows, so that the invariants must hold.
     pub(in crate::store) is_sound: bool,
 }
 
@@ -60,7 +60,7 @@ impl Drop for Lab {
     }
 }
 
-/// Somebody, at this time.
+/// A change by some operator at this time.
 pub(in crate::store) fn act(now_ms: i64) -> Act<'static> {
     Act {
         by: "ann",
@@ -182,13 +182,13 @@ impl Lab {
             .state
     }
 
-    /// Every invariant of a store holds.
+    /// Panics if an invariant does not hold.
     #[track_caller]
     pub(in crate::store) fn check(&self) {
         assert_eq!(self.store.verify().unwrap(), []);
     }
 
-    /// Opens the store once more, as another process does.
+    /// Opens the store once more, as another process would.
     pub(in crate::store) fn open(&self) -> Store {
         self.place.open()
     }
@@ -222,7 +222,7 @@ pub(in crate::store) fn bury() -> Verdict {
     }
 }
 
-/// A dedup key that counts for a time.
+/// A dedup key with a window.
 fn window(key: &str, window_ms: i64) -> NewDedup {
     NewDedup {
         key: key.into(),

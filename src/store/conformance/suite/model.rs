@@ -1,4 +1,4 @@
-//! Random operations on the store, against a model that is a map.
+//! Random operations on a store and on a model that is a map; both must agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::policy::Verdict;
 use crate::run::{RunId, State};
 use crate::store::{Claimed, Handled, Outcome, PruneRule, Pruning};
 
-/// One step; numbers choose among what there is.
+/// One step. A number selects one of the runs that the step can apply to.
 #[derive(Debug, Clone)]
 enum Step {
     Enqueue {
@@ -20,9 +20,9 @@ enum Step {
         tenant: usize,
         delay_ms: i64,
     },
-    /// In one of two sequences; a death in the first stops it.
+    /// Enqueue in one of two sequences; a dead run in the first blocks it.
     Sequence(usize),
-    /// With a dedup key and `rerun`.
+    /// Enqueue with a dedup key and `rerun`.
     Rerun,
     Claim(usize),
     Succeed(usize),
@@ -69,9 +69,9 @@ struct Run {
     cancel: bool,
     open_letter: bool,
     sequence: Option<usize>,
-    /// Parameters of a run with the dedup key.
+    /// Parameters of the run, if it has the dedup key.
     alike: Option<i64>,
-    /// Those that it was put behind by `rerun`.
+    /// The runs that it waits for because of `rerun`.
     behind: BTreeSet<RunId>,
 }
 
@@ -80,7 +80,7 @@ struct Model {
     runs: BTreeMap<RunId, Run>,
     held: Vec<Claimed>,
     past: Vec<Claimed>,
-    /// Who has a place in each sequence, the first one in front.
+    /// The runs with a place in each sequence, in order.
     sequences: [Vec<RunId>; 2],
     newest: i64,
 }
@@ -106,7 +106,7 @@ impl Model {
         }
     }
 
-    /// What follows when a run has ended.
+    /// Updates the runs that waited for a run that has ended.
     fn ended(&mut self, run: RunId) {
         for other in self.runs.values_mut() {
             other.behind.remove(&run);
@@ -141,7 +141,7 @@ impl Model {
         let running: BTreeSet<RunId> = of(State::Running).map(|(_, id)| id).collect();
         let last = of(State::Waiting).max();
         match last {
-            Some((_, last)) => assert_eq!(run, last, "the last of those that wait takes it over"),
+            Some((_, last)) => assert_eq!(run, last, "the last waiting run gets the parameters"),
             None => self.enqueued(
                 run,
                 Run {
@@ -165,7 +165,7 @@ impl Model {
         let Some(claimed) = self.take_held(n) else {
             return;
         };
-        // As a worker: the last failure buries.
+        // As a worker decides: the last failure buries the run.
         let is_last = claimed.failures + 1 >= claimed.max_attempts;
         let verdict = match verdict {
             Verdict::Defer { .. } if is_last => bury(),
@@ -372,7 +372,7 @@ impl Model {
                     at = pruned.next;
                 }
                 let left = |run: &Run| run.state.unwrap().is_final() && !run.open_letter;
-                assert!(!self.runs.values().any(left), "something was left behind");
+                assert!(!self.runs.values().any(left), "a run was left over");
             }
             Step::Wait(ms) => lab.now_ms += ms,
         }

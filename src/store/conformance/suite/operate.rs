@@ -1,4 +1,4 @@
-//! Cancel, retry, discard.
+//! Cancels, retries and discards by operators.
 
 use super::{Lab, bury};
 use crate::policy::Verdict;
@@ -126,7 +126,7 @@ fn a_retried_run_starts_again_and_keeps_its_history() {
     );
     assert_eq!(lab.state(other), State::Dead);
     assert_eq!(lab.store.count_dead(&DeadFilter::default()).unwrap(), 1);
-    // Its place is by its priority and the time of the retry.
+    // Its place in the lane follows from its priority and the time of the retry.
     let before = lab.enqueue(|new| {
         new.priority = 6;
         new.due_ms -= 1;

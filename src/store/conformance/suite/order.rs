@@ -1,4 +1,4 @@
-//! The order inside a tenant of a queue: priority is so much time, so no run is overtaken for ever.
+//! The order inside a tenant of a queue: a step of priority equals a minute, so no run is overtaken for ever.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ struct New {
     tenant: usize,
     job: usize,
     priority: i64,
-    /// It is due so much later.
+    /// Delay of its due time, milliseconds.
     delay_ms: i64,
 }
 
@@ -28,7 +28,7 @@ enum Step {
     Wait(i64),
 }
 
-/// A run as the test knows it.
+/// A waiting run, as the test expects it.
 #[derive(Debug)]
 struct Known {
     id: RunId,
@@ -45,7 +45,7 @@ impl Known {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // Ties are wanted: of the due time, of the priority and of what they come to.
+    // Ties are frequent on purpose: of due times, of priorities and of order keys.
     let delay_ms = prop_oneof![2 => Just(0), 1 => (0..6i64).prop_map(|n| n * PRIORITY_STEP_MS), 1 => 0..400_000i64];
     let priority = prop_oneof![2 => 0..6i64, 1 => Just(100)];
     let new = (0..2usize, 0..2usize, 0..3usize, priority, delay_ms).prop_map(
@@ -87,8 +87,12 @@ fn enqueue(lab: &mut Lab, all: &[New]) -> Vec<Known> {
     known.collect()
 }
 
-/// Looks at each claimed run beside those of its queue and tenant that were due and had to wait.
-fn look(lab: &mut Lab, max: usize, waiting: &mut Vec<Known>) -> Result<(), TestCaseError> {
+/// Claims, and compares each claimed run with the due runs of its queue and tenant that it overtook.
+fn claim_and_compare(
+    lab: &mut Lab,
+    max: usize,
+    waiting: &mut Vec<Known>,
+) -> Result<(), TestCaseError> {
     let queues = QUEUES.map(ServedQueue::from);
     let claims = claim(lab, &queues, max);
     for claimed in claims.runs {
@@ -99,7 +103,7 @@ fn look(lab: &mut Lab, max: usize, waiting: &mut Vec<Known>) -> Result<(), TestC
             .iter()
             .filter(|it| first.is_beside(it) && it.due_ms <= lab.now_ms)
         {
-            // The later one may be so much later, and no more.
+            // The overtaking run may be due at most this much later.
             let lead_ms = (other.priority - first.priority) * PRIORITY_STEP_MS;
             let later_ms = first.due_ms - other.due_ms;
             prop_assert!(later_ms <= lead_ms, "{first:?} overtook {other:?}");
@@ -126,12 +130,12 @@ proptest! {
         for step in steps {
             match step {
                 Step::Enqueue(all) => waiting.extend(enqueue(&mut lab, &all)),
-                Step::Claim(max) => look(&mut lab, max, &mut waiting)?,
+                Step::Claim(max) => claim_and_compare(&mut lab, max, &mut waiting)?,
                 Step::Wait(ms) => lab.now_ms += ms,
             }
         }
         lab.now_ms += 1_000_000;
-        look(&mut lab, 1_000, &mut waiting)?;
+        claim_and_compare(&mut lab, 1_000, &mut waiting)?;
         prop_assert!(waiting.is_empty(), "{waiting:?} were forgotten");
     }
 }
@@ -142,7 +146,7 @@ fn urgent_runs_overtake_a_waiting_run_only_as_long_as_their_priorities_differ() 
     let mut lab = Lab::new();
     let begun_ms = lab.now_ms;
     let patient = lab.enqueue(|run| run.priority = 10);
-    // More than is ever worked, and each of them more urgent.
+    // More urgent runs arrive than can ever be executed.
     for minute in 0.. {
         lab.now_ms = begun_ms + minute * PRIORITY_STEP_MS;
         lab.enqueue(|run| run.priority = 0);
@@ -152,6 +156,6 @@ fn urgent_runs_overtake_a_waiting_run_only_as_long_as_their_priorities_differ() 
         }
         assert!(minute < 100, "it waits for ever");
     }
-    // Those of ten minutes came before it.
+    // Only the runs of the first ten minutes started before it.
     assert_eq!(lab.store.held_by(WORKER).unwrap().len(), 20 + 1);
 }

@@ -1,4 +1,4 @@
-//! Orders in a group: each is stored with what follows from its answer, or not at all.
+//! Orders in a group: each is stored together with its follow-up, or not at all.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn catalogue() -> Arc<Catalogue> {
     Arc::new(Catalogue::load(&path).unwrap())
 }
 
-/// A failure of an attempt, which is the last that its run has.
+/// The failure of the last attempt that a run has.
 fn failure(claimed: &Claimed, catalogue: &Catalogue) -> Order {
     let ended = EndedAttempt {
         claimed: Claimed {
@@ -93,7 +93,7 @@ impl Lab {
         super::read::list(self, |_| ()).len()
     }
 
-    /// Claims this many runs that are enqueued for it.
+    /// Enqueues and claims this many runs.
     fn running(&mut self, n: usize) -> Vec<Claimed> {
         for _ in 0..n {
             self.enqueue(|_| ());
@@ -105,7 +105,7 @@ impl Lab {
 }
 
 #[test]
-fn a_group_ends_starts_gives_back_and_claims_in_this_order() {
+fn a_group_performs_its_orders_one_after_another() {
     let (mut lab, catalogue) = (Lab::new(), catalogue());
     let [a, b, c] = lab.running(3).try_into().unwrap();
     let start = Start {
@@ -136,7 +136,7 @@ fn a_group_ends_starts_gives_back_and_claims_in_this_order() {
     };
     assert_eq!(finished.outcome, Outcome::Moved(State::Dead));
     let runs: Vec<RunId> = claimed.claims.runs.iter().map(|it| it.run).collect();
-    assert_eq!(runs, [c.run], "what was given back before the claim");
+    assert_eq!(runs, [c.run], "the claim that was given back before");
     let started = lab.store.show_run(b.run, 0).unwrap().unwrap();
     assert_eq!(started.attempts[0].started_ms, 7);
     assert_eq!(places, [0, 1, 2, 3]);
@@ -144,7 +144,7 @@ fn a_group_ends_starts_gives_back_and_claims_in_this_order() {
 }
 
 #[test]
-fn orders_that_fail_cost_the_others_of_their_group_nothing() {
+fn failed_orders_do_not_affect_the_others_of_their_group() {
     let (mut lab, catalogue) = (Lab::new(), catalogue());
     let [a, b, c] = lab.running(3).try_into().unwrap();
     let d = lab.enqueue(|_| ());
@@ -158,7 +158,7 @@ fn orders_that_fail_cost_the_others_of_their_group_nothing() {
             tx.enqueue(&new_run("job", now_ms), now_ms)?;
             panic!("a defect")
         }),
-        // What follows from these two fails.
+        // The follow-ups of these two fail.
         failure(&b, &catalogue),
         claim(&catalogue, 1),
         failure(&c, &catalogue),
@@ -182,7 +182,7 @@ fn orders_that_fail_cost_the_others_of_their_group_nothing() {
 }
 
 #[test]
-fn what_follows_from_a_death_is_stored_with_it_or_neither_is() {
+fn a_death_and_its_follow_up_are_stored_together_or_not_at_all() {
     let (mut lab, catalogue) = (Lab::new(), catalogue());
     let [a, b] = lab.running(2).try_into().unwrap();
     lab.now_ms += 1;
@@ -210,11 +210,11 @@ fn what_follows_from_a_death_is_stored_with_it_or_neither_is() {
         (lab.state(a.run), lab.state(b.run)),
         (State::Dead, State::Running)
     );
-    assert_eq!(lab.runs(), 3 + 2, "two dead runs are followed");
+    assert_eq!(lab.runs(), 3 + 2, "two dead runs have follow-up runs");
     let Ok(Answer::Claimed(claim)) = &answers[2] else {
         panic!("{answers:?}")
     };
-    // The follow-up runs were not there yet when it claimed.
+    // The follow-up runs were enqueued after its claim, so it must claim again.
     assert!(claim.claims.full && claim.next_due_ms.is_none());
     lab.check();
 }

@@ -1,4 +1,4 @@
-//! What operators change over the catalogue: from the next claim on, until its time is over or it is taken back.
+//! Changes by operators that override the catalogue, from the next claim until they expire or are removed.
 
 use super::{Lab, act, bury};
 use crate::attempt::Class;
@@ -39,7 +39,7 @@ fn rules(max_running: Option<i64>) -> Rules {
 fn lab(max_running: Option<i64>) -> Lab {
     let mut lab = Lab::new();
     lab.store
-        .write(|tx| tx.keep_rules(&rules(max_running)))
+        .write(|tx| tx.save_rules(&rules(max_running)))
         .unwrap();
     for _ in 0..10 {
         lab.enqueue(|_| {});
@@ -65,7 +65,7 @@ fn until(now_ms: i64, until_ms: i64) -> Act<'static> {
     }
 }
 
-/// When the next claim would be worth a look, by a claim that takes nothing.
+/// When time alone may open a gate, as reported by a claim that finds no run.
 fn opens_ms(lab: &mut Lab) -> Option<i64> {
     let claims = super::flow::claim(lab, &["default".into()], 10);
     assert_eq!(claims.runs.len(), 0);
@@ -75,7 +75,7 @@ fn opens_ms(lab: &mut Lab) -> Option<i64> {
 /// Proves (operators): a change by an operator applies at the next claim and beats later catalogues until it ends;
 /// running attempts are not touched.
 #[test]
-fn a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs() {
+fn a_setting_applies_to_the_next_claim_and_stops_no_running_run() {
     let mut lab = lab(None);
     assert_eq!(lab.claim(4).len(), 4);
     let act = act(lab.now_ms);
@@ -120,7 +120,7 @@ fn a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs() {
     lab.check();
 }
 
-/// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
+/// Proves: as `a_setting_applies_to_the_next_claim_and_stops_no_running_run`.
 #[test]
 fn a_change_overrides_every_later_catalogue_until_removed() {
     let mut lab = lab(None);
@@ -133,14 +133,14 @@ fn a_change_overrides_every_later_catalogue_until_removed() {
         &act,
     );
     lab.store
-        .write(|tx| tx.keep_rules(&rules(Some(3))))
+        .write(|tx| tx.save_rules(&rules(Some(3))))
         .unwrap();
     assert_eq!(lab.claim(10).len(), 1);
     set(&mut lab, "default", OverrideKey::MaxRunning, None, &act);
     assert_eq!(lab.claim(10).len(), 2);
 }
 
-/// Proves: as `a_setting_holds_at_the_next_claim_and_ends_nothing_that_runs`.
+/// Proves: as `a_setting_applies_to_the_next_claim_and_stops_no_running_run`.
 #[test]
 fn an_override_expires_and_the_claim_reports_when() {
     let mut lab = lab(None);
@@ -164,13 +164,13 @@ fn expired_overrides_reapply_after_the_clock_moves_back() {
     set(&mut lab, "smtp", OverrideKey::Concurrency, Some("1"), &act);
     lab.now_ms = now_ms + 5_000;
     assert_eq!(lab.claim(2).len(), 2);
-    // A process that starts now knows of no time after this.
+    // A process that starts now has not seen a later time.
     lab.now_ms = now_ms + 4_000;
     assert_eq!(lab.claim(1).len(), 0);
 }
 
 #[test]
-fn a_paused_queue_starts_nothing_until_it_is_resumed_or_its_time_is_over() {
+fn a_paused_queue_starts_nothing_until_it_is_resumed_or_the_pause_expires() {
     let mut lab = lab(None);
     let now_ms = lab.now_ms;
     let pause = until(now_ms, now_ms + 5_000);
@@ -188,7 +188,7 @@ fn a_paused_queue_starts_nothing_until_it_is_resumed_or_its_time_is_over() {
     let resumed = lab
         .store
         .write(|tx| tx.resume_queue("default", false, &act));
-    assert!(!resumed.unwrap(), "its time is over");
+    assert!(!resumed.unwrap(), "the pause has expired");
     let again = lab.store.write(|tx| tx.pause_queue("default", &act));
     assert_eq!(again.unwrap(), None);
     assert_eq!(lab.claim(1).len(), 0);
@@ -200,7 +200,7 @@ fn a_paused_queue_starts_nothing_until_it_is_resumed_or_its_time_is_over() {
 }
 
 #[test]
-fn a_queue_that_the_catalogue_pauses_is_resumed_over_it() {
+fn a_queue_paused_by_the_catalogue_can_be_resumed() {
     let mut lab = lab(None);
     let act = act(lab.now_ms);
     let mut paused = rules(None);
@@ -210,7 +210,7 @@ fn a_queue_that_the_catalogue_pauses_is_resumed_over_it() {
         reason: None,
         until_ms: None,
     });
-    lab.store.write(|tx| tx.keep_rules(&paused)).unwrap();
+    lab.store.write(|tx| tx.save_rules(&paused)).unwrap();
     assert_eq!(lab.claim(1).len(), 0);
     let resume = |lab: &mut Lab| lab.store.write(|tx| tx.resume_queue("default", true, &act));
     assert!(resume(&mut lab).unwrap());
@@ -276,7 +276,7 @@ fn the_breaker_of_a_job_can_be_closed() {
         breaker: rules.limits["smtp"].breaker,
     };
     rules.jobs.insert("job".into(), job);
-    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    lab.store.write(|tx| tx.save_rules(&rules)).unwrap();
     for _ in 0..3 {
         lab.enqueue(|_| {});
     }
@@ -302,7 +302,7 @@ fn the_breaker_of_a_job_can_be_closed() {
 }
 
 #[test]
-fn a_paused_job_goes_on_when_its_time_is_over() {
+fn a_paused_job_continues_when_its_pause_expires() {
     let mut lab = lab(None);
     let now_ms = lab.now_ms;
     let pause = until(now_ms, now_ms + 5_000);
@@ -355,7 +355,7 @@ fn the_history_keeps_the_newest_changes_with_user_and_reason() {
         .unwrap();
     let acts = lab.store.acts("limit", None, 10).unwrap();
     let whats: Vec<&str> = acts.iter().map(|act| act.what.as_str()).collect();
-    // What changed nothing is no act.
+    // A request that changes nothing is not recorded.
     assert_eq!(whats, ["resume", "pause", "rate=5/s"]);
     assert_eq!(acts[2].until_ms, Some(now_ms + 1));
     assert_eq!((acts[0].by.as_str(), acts[0].at_ms), ("ann", now_ms));
@@ -378,7 +378,7 @@ fn rules_of_a_rolled_back_transaction_are_forgotten() {
     let mut lab = lab(None);
     let act = act(lab.now_ms);
     let now_ms = lab.now_ms;
-    // The rolled back version was read, and the next change gets its number.
+    // This process read the rolled back version, and the next change gets the same number.
     let failed = lab.store.write::<()>(|tx| {
         tx.pause_queue("default", &act)?;
         let request = ClaimRequest {
@@ -404,7 +404,7 @@ fn rules_of_a_rolled_back_transaction_are_forgotten() {
     other
         .write(|tx| tx.change_settings("default", &[setting], &act))
         .unwrap();
-    assert_eq!(lab.claim(10).len(), 5, "as many as the limit lets through");
+    assert_eq!(lab.claim(10).len(), 5, "as many as the limit allows");
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn a_view_shows_the_rules_in_force_or_those_of_the_file_before_any_load() {
         Some("2/s"),
         &until(now_ms, now_ms + 10),
     );
-    lab.store.write(|tx| tx.keep_rules(&rules(None))).unwrap();
+    lab.store.write(|tx| tx.save_rules(&rules(None))).unwrap();
     let flow = lab.store.flow(in_file, now_ms).unwrap();
     assert_eq!(flow.queue("default").max_running, None, "it is loaded");
     let smtp = flow.limit("smtp").unwrap();

@@ -1,4 +1,4 @@
-//! Pauses of jobs, also those that are over as long as a schedule has to know them.
+//! Pauses of jobs; ended pauses are stored as long as periods of a schedule depend on them.
 
 use super::schedules::begin;
 use super::{Lab, act};
@@ -29,11 +29,15 @@ fn a_job_is_resumed_once_and_only_that_one() {
     assert_eq!(lab.claim(1).len(), 1);
     let acts = lab.store.acts("job", Some("a"), 10).unwrap();
     let whats: Vec<&str> = acts.iter().map(|act| act.what.as_str()).collect();
-    assert_eq!(whats, ["resume", "pause"], "what changed nothing is no act");
+    assert_eq!(
+        whats,
+        ["resume", "pause"],
+        "a request that changes nothing is not recorded"
+    );
 }
 
 #[test]
-fn a_pause_that_is_over_is_known_until_the_periods_of_its_time_are_decided() {
+fn an_ended_pause_is_stored_until_the_periods_in_it_are_decided() {
     let mut lab = Lab::new();
     for job in ["a", "b"] {
         begin(&mut lab, job, 0, None);

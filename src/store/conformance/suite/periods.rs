@@ -1,4 +1,4 @@
-//! Rows of periods: each is decided once, and found by its key, its instant and its version.
+//! Rows of periods: each period is decided once, and found by its key, its instant and its version.
 
 use super::{Lab, new_run};
 use crate::policy::{PeriodResult, Unfinished, Verdict, Waiting};
@@ -125,7 +125,7 @@ fn one_row_is_changed_or_removed_and_no_other() {
 }
 
 #[test]
-fn two_rows_that_begin_at_one_instant_have_no_last_one() {
+fn two_rows_that_begin_at_the_last_instant_make_the_last_row_unknown() {
     let mut lab = Lab::new();
     let mut last_after = |period: &str, due_ms| {
         let row = skipped("job", period, due_ms);
@@ -136,7 +136,7 @@ fn two_rows_that_begin_at_one_instant_have_no_last_one() {
         last.map(|row| row.period)
     };
     assert_eq!(last_after("01:30", 1).as_deref(), Some("01:30"));
-    // A clock change skips both times. What is left of a row that was taken apart comes later than its neighbour.
+    // A clock change skips both times. The remaining part of a row that was split has a larger id than its neighbour.
     assert_eq!(last_after("02:30", 2).as_deref(), Some("02:30"));
     assert_eq!(last_after("02:00", 2), None);
     assert_eq!(last_after("03:00", 3).as_deref(), Some("03:00"));
@@ -214,7 +214,7 @@ fn runs_of_a_schedule_that_have_not_ended_are_found_and_can_be_cancelled() {
     let held = lab.claim(2);
     lab.end(&held[1], Verdict::Succeed);
     let [newest, older] = [400, 300].map(|at_ms| opened(&mut lab, "a", &at_ms.to_string(), at_ms));
-    // Of another job, by hand, and too late to start.
+    // Not counted: a run of another job, a manual run, and a run whose deadline has passed.
     let other = opened(&mut lab, "b", "1", 100);
     let by_hand = lab.enqueue(|run| run.job = "a".into());
     let late = NewRun {
@@ -303,7 +303,7 @@ fn the_rows_of_a_version_are_read_in_pages_that_lose_no_row() {
         keys(&rows.unwrap()).join(" ")
     };
     assert_eq!(of_version(1, (0, ""), 2), "100 200");
-    // The rest of an instant comes beyond the limit.
+    // The rest of an instant is returned even beyond the limit.
     assert_eq!(of_version(1, (200, "200"), 1), "200b 200c 400");
     assert_eq!(of_version(1, (200, "200c"), 9), "400");
     assert_eq!(of_version(2, (0, ""), 9), "300");
@@ -318,7 +318,7 @@ fn the_rows_of_a_version_are_read_in_pages_that_lose_no_row() {
 }
 
 #[test]
-fn a_run_that_a_period_names_but_that_does_other_work_is_foreign() {
+fn a_run_named_by_a_period_but_belonging_to_another_is_foreign() {
     let mut lab = Lab::new();
     opened(&mut lab, "a", "1", 100);
     let other = lab.enqueue(|run| run.job = "b".into());

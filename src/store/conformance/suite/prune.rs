@@ -1,4 +1,4 @@
-//! What a prune removes and what it never does.
+//! Which rows a prune removes, and which it always retains.
 
 use super::{Lab, bury};
 use crate::policy::Verdict;
@@ -35,7 +35,7 @@ fn succeed(lab: &mut Lab, change: impl FnOnce(&mut super::NewRun)) -> RunId {
 }
 
 #[test]
-fn everything_of_an_ended_run_goes_and_nothing_of_the_others() {
+fn a_prune_removes_all_data_of_an_ended_run_and_of_no_other() {
     let mut lab = Lab::new();
     let payload = |new: &mut super::NewRun| new.payload = Some(b"{}".to_vec());
     let done = succeed(&mut lab, payload);
@@ -54,7 +54,7 @@ fn everything_of_an_ended_run_goes_and_nothing_of_the_others() {
 }
 
 #[test]
-fn only_runs_that_ended_long_enough_ago_go() {
+fn a_prune_removes_only_runs_that_ended_before_the_given_time() {
     let mut lab = Lab::new();
     let old = succeed(&mut lab, |_| {});
     let long = lab.enqueue(|new| new.priority = 0);
@@ -74,7 +74,7 @@ fn only_runs_that_ended_long_enough_ago_go() {
 }
 
 #[test]
-fn the_newest_ended_runs_are_kept_by_number() {
+fn a_prune_by_number_retains_the_newest_ended_runs() {
     let mut lab = Lab::new();
     let runs: Vec<RunId> = (0..5).map(|_| succeed(&mut lab, |_| {})).collect();
     let waiting = lab.enqueue(|_| {});
@@ -93,21 +93,21 @@ fn the_newest_ended_runs_are_kept_by_number() {
 }
 
 #[test]
-fn a_run_whose_dedup_key_still_refuses_stays() {
+fn a_run_with_an_active_dedup_key_is_not_pruned() {
     let mut lab = Lab::new();
     let hold = |new: &mut super::NewRun| new.dedup = Some(super::window("k", 60_000));
     let keeper = succeed(&mut lab, hold);
     let free = succeed(&mut lab, |new| new.dedup = Some(super::window("other", 1)));
     lab.now_ms += 1000;
     assert_eq!(prune(&mut lab, ALL, 10), [free.0]);
-    assert_eq!(lab.enqueue(hold), keeper, "the key still refuses");
+    assert_eq!(lab.enqueue(hold), keeper, "the key is still active");
     lab.now_ms += 60_000;
     assert_eq!(prune(&mut lab, ALL, 10), [keeper.0]);
     assert_ne!(lab.enqueue(hold), keeper);
 }
 
 #[test]
-fn request_ids_go_with_the_age_unless_their_run_has_not_ended() {
+fn old_request_ids_are_pruned_unless_their_run_has_not_ended() {
     let mut lab = Lab::new();
     let done = succeed(&mut lab, |_| {});
     let waiting = lab.enqueue(|_| {});

@@ -45,7 +45,7 @@ fn one_of_each() -> Lab {
 }
 
 #[test]
-fn every_run_is_shown_as_what_it_is_and_found_by_it() {
+fn every_run_is_found_by_its_shown_state() {
     let lab = one_of_each();
     let expected = [
         (8, Shown::Ready),
@@ -108,7 +108,7 @@ fn filters_and_pages_are_combined() {
 }
 
 #[test]
-fn queues_count_what_is_in_them() {
+fn queues_count_their_ready_delayed_and_running_runs() {
     let mut lab = one_of_each();
     lab.now_ms += 200;
     let row = |queue: &str, ready, delayed, running, oldest_ready_ms| QueueRow {
@@ -133,7 +133,7 @@ fn queues_count_what_is_in_them() {
     assert_eq!(
         lab.store.queues(lab.now_ms).unwrap(),
         expected,
-        "due runs count though nobody promoted them"
+        "due runs count before they are promoted"
     );
     assert_eq!(
         lab.store.busy().unwrap().into_iter().collect::<Vec<_>>(),
@@ -142,7 +142,7 @@ fn queues_count_what_is_in_them() {
 }
 
 #[test]
-fn of_many_lanes_only_the_first_give_the_oldest_run() {
+fn the_oldest_run_of_a_queue_is_searched_in_its_first_lanes_only() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let of_tenants = |tenants: std::ops::Range<i64>| -> Vec<super::NewRun> {
@@ -175,7 +175,7 @@ fn dead_letters_are_found_by_job_reason_and_fingerprint() {
         let runs: Vec<RunId> = letters.iter().map(|letter| letter.run).collect();
         let mut acted = lab.store.dead_runs(&filter, RunId(0), 10).unwrap();
         acted.reverse();
-        assert_eq!(acted, runs, "what is listed is what is acted on");
+        assert_eq!(acted, runs, "an act selects the listed runs");
         assert_eq!(lab.store.count_dead(&filter).unwrap(), runs.len() as i64);
         runs
     };

@@ -1,4 +1,4 @@
-//! What becomes of the runs of a worker that died, and of a claim that is handed to another worker.
+//! Recovery of the runs of a dead worker, and claims that are handed over to another worker.
 
 use std::collections::HashMap;
 
@@ -47,7 +47,7 @@ fn runs_of_a_dead_worker_wait_again_and_only_started_ones_count_a_crash() {
         started_ms: lab.now_ms,
     };
     lab.write(|tx| tx.note_start(WORKER, &start));
-    // One start is known by its mark on the host, another one by the store.
+    // One start is known by its start mark, another one by the store.
     let death = death(&[&held[0]]);
     assert_eq!(recover(&mut lab, &death), (1, 2, vec![]));
     let waits = |n| (State::Waiting, n, n, None);
@@ -56,7 +56,11 @@ fn runs_of_a_dead_worker_wait_again_and_only_started_ones_count_a_crash() {
         [waits(1), waits(1), waits(0)]
     );
     assert!(lab.store.worker(WORKER).unwrap().is_none());
-    assert_eq!(recover(&mut lab, &death), (0, 0, vec![]), "nothing is left");
+    assert_eq!(
+        recover(&mut lab, &death),
+        (0, 0, vec![]),
+        "no claim is left"
+    );
     // A stale claim changes nothing.
     for claimed in &held {
         assert_eq!(lab.end(claimed, Verdict::Succeed), Outcome::Fenced);
@@ -101,7 +105,7 @@ fn a_run_that_cannot_be_ended_stays_claimed_by_the_dead_worker() {
 }
 
 #[test]
-fn a_run_that_may_start_once_is_dead_after_its_worker_died_with_it() {
+fn a_started_at_most_once_run_is_dead_after_its_worker_died() {
     let mut lab = Lab::new();
     let once = |lab: &mut Lab| {
         lab.enqueue(|run| (run.guarantee, run.max_attempts) = (Guarantee::AtMostOnce, 1))
@@ -142,7 +146,7 @@ fn a_reboot_loses_every_claim_and_counts_against_none() {
 }
 
 #[test]
-fn a_cancel_that_a_dead_worker_did_not_see_is_done_by_its_recovery() {
+fn recovery_performs_a_cancel_that_the_dead_worker_did_not() {
     let mut lab = Lab::new();
     let runs = [0; 2].map(|_| lab.enqueue(|_| {}));
     let held = lab.claim(2);
@@ -203,7 +207,7 @@ fn with_a_claim() -> (Lab, Claimed) {
 }
 
 #[test]
-fn a_claim_is_handed_over_once_and_its_giver_has_it_no_more() {
+fn a_claim_is_handed_over_once_and_the_parent_loses_it() {
     let (mut lab, given) = with_a_claim();
     let taken = take_over(&mut lab, given.run, given.fence).runs.remove(0);
     assert_eq!((taken.run, taken.attempt), (given.run, 1));
@@ -219,7 +223,7 @@ fn a_claim_is_handed_over_once_and_its_giver_has_it_no_more() {
 }
 
 #[test]
-fn a_claim_that_is_not_held_or_shall_not_start_is_not_handed_over() {
+fn only_a_held_claim_that_may_still_start_is_handed_over() {
     let (mut lab, given) = with_a_claim();
     let Fence(fence) = given.fence;
     assert!(

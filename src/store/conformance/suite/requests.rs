@@ -1,4 +1,4 @@
-//! What is known of an earlier try of a request.
+//! Request ids: the stored result of an earlier try.
 
 use super::Lab;
 use crate::error::{Kind, Result};
@@ -12,7 +12,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T>) {
 }
 
 #[test]
-fn a_request_id_leads_to_the_run_that_it_stored_and_to_no_other() {
+fn a_request_id_finds_only_the_run_that_it_stored() {
     let mut lab = Lab::new();
     let (run, other) = (lab.enqueue(|_| {}), lab.enqueue(|_| {}));
     let now_ms = lab.now_ms;
@@ -35,7 +35,7 @@ fn a_request_id_leads_to_the_run_that_it_stored_and_to_no_other() {
         ..found
     };
     assert_eq!(requested(&mut lab, "a"), Some(found));
-    // A second run, and another use.
+    // The id cannot be stored for a second run, nor used by another job or by an import.
     let again = lab
         .store
         .write(|tx| tx.note_request("a", "job", other, now_ms));
@@ -48,7 +48,7 @@ fn a_request_id_leads_to_the_run_that_it_stored_and_to_no_other() {
 }
 
 #[test]
-fn an_import_goes_on_where_its_last_slice_ended() {
+fn an_import_continues_after_its_last_stored_slice() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let new = ImportProgress::default();

@@ -1,4 +1,4 @@
-//! Many retries at once: spread by their jitter, spaced by their limit, and not in the way of other runs.
+//! Many retries at once: spread by their jitter, spaced by their limit, and without delay for other runs.
 
 use super::flow::{claim, end, job, use_rules};
 use super::{Lab, WORKER};
@@ -17,7 +17,7 @@ const RATE: Rate = Rate {
     burst: 3,
 };
 
-/// What the worker decides about a first failure.
+/// The verdict of a worker about a first failure.
 fn decide(now_ms: i64) -> Verdict {
     let backoff = Backoff {
         kind: BackoffKind::Fixed(WAIT_MS),
@@ -41,7 +41,7 @@ fn decide(now_ms: i64) -> Verdict {
     policy::verdict(&Ending::Exited(1), &judged, &budget, backoff_ms, now_ms)
 }
 
-/// So many runs of `call` fail in the same millisecond; when each is due again.
+/// Lets `RUNS` runs of `call` fail in the same millisecond. Returns when each is due again.
 fn storm(lab: &mut Lab) -> Vec<i64> {
     for _ in 0..RUNS {
         lab.enqueue(|run| run.job = "call".into());
@@ -62,7 +62,7 @@ fn storm(lab: &mut Lab) -> Vec<i64> {
 
 /// Proves (flow): many retries at once are spread by their jitter, spaced by their rate, and occupy no slot.
 #[test]
-fn retries_of_what_failed_at_once_are_spread_over_the_backoff() {
+fn retries_of_simultaneous_failures_are_spread_over_the_backoff() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let due = storm(&mut lab);
@@ -74,11 +74,11 @@ fn retries_of_what_failed_at_once_are_spread_over_the_backoff() {
     for due_ms in &due {
         tenths[(((due_ms - now_ms) * 10 / WAIT_MS) as usize).min(9)] += 1;
     }
-    // 20 are expected in each, with a deviation of four: what lies outside is no accident of many centuries.
+    // 20 are expected in each tenth, with a standard deviation of four: values outside this range do not occur by chance.
     assert!(tenths.iter().all(|n| (1..50).contains(n)), "{tenths:?}");
 }
 
-/// Proves: as `retries_of_what_failed_at_once_are_spread_over_the_backoff`.
+/// Proves: as `retries_of_simultaneous_failures_are_spread_over_the_backoff`.
 #[test]
 fn runs_waiting_for_a_retry_occupy_no_slot_and_due_ones_are_spaced_by_the_rate() {
     let mut lab = Lab::new();
@@ -97,7 +97,7 @@ fn runs_waiting_for_a_retry_occupy_no_slot_and_due_ones_are_spaced_by_the_rate()
     let first = claim(&mut lab, &queues, 1);
     assert_eq!(first.runs[0].job, "other");
     end(&mut lab, &first.runs[0], Class::Success, Verdict::Succeed);
-    // The worst case: nobody looked until all were due.
+    // The worst case: no worker claims until all are due.
     lab.now_ms += WAIT_MS;
     let begun_ms = lab.now_ms;
     let mut starts = Vec::new();
@@ -119,7 +119,7 @@ fn runs_waiting_for_a_retry_occupy_no_slot_and_due_ones_are_spaced_by_the_rate()
             assert!(((last - first) as i64) < most, "{from_ms} to {to_ms}");
         }
     }
-    // As fast as it allows, too.
+    // And not slower than the rate allows.
     let took_ms = starts[RUNS - 1] - begun_ms;
     assert_eq!(
         took_ms,

@@ -1,4 +1,4 @@
-//! Room in queues and of tenants: decided by all that waits, in the transaction that stores.
+//! Room in queues and of tenants: all waiting runs count, in the transaction that stores the next one.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::policy::Verdict;
 use crate::run::{State, Trigger};
 use crate::store::{Act, Enqueued, Handled, NewDedup, NewRun, QueueRow};
 
-/// Queue `default` takes 4, each tenant 2, tenant `big` 3.
+/// Queue `default` has room for 4 waiting runs, each tenant for 2, tenant `big` for 3.
 fn lab() -> Lab {
     let mut lab = Lab::new();
     let mut rules = Rules::default();
@@ -31,7 +31,7 @@ fn lab() -> Lab {
         quota: quota(3),
     };
     rules.tenants.named = BTreeMap::from([("big".to_owned(), big)]);
-    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    lab.store.write(|tx| tx.save_rules(&rules)).unwrap();
     lab
 }
 
@@ -95,7 +95,7 @@ fn every_waiting_run_counts_and_a_start_makes_room() {
     );
     assert_eq!(error.retry_after_ms, Some(30_000));
     accepted(&mut lab, "high", "");
-    // One of `high`, two of `default`.
+    // One run of `high`, two of `default`.
     assert_eq!(lab.claim(3).len(), 3);
     accepted(&mut lab, "default", "");
     lab.enqueue(|_| {});
@@ -142,7 +142,7 @@ fn a_batch_is_stored_up_to_the_first_run_without_room() {
             coalesce: None,
         });
     };
-    // The last one's key is not held by a run that was not stored.
+    // The last run is not stored, so it must not hold its key afterwards.
     key(&mut batch[4]);
     let stored = lab
         .store
@@ -208,7 +208,7 @@ fn periods_retries_and_on_dead_runs_are_never_refused() {
     }
     refused(&mut lab, "default", "acme");
     let now_ms = lab.now_ms;
-    // By the calendar, by a dead run, by an operator who tries again.
+    // Created by a schedule, by a dead run, and by a retry of an operator.
     let mut scheduled = new(&lab, "default", "acme");
     scheduled.trigger = Trigger::Period;
     scheduled.period = Some(of_period("2027-03-28T01:00[UTC]", now_ms - 1));
@@ -225,7 +225,7 @@ fn periods_retries_and_on_dead_runs_are_never_refused() {
         .unwrap();
     assert_eq!(retried, Handled::Moved(State::Waiting));
     assert_eq!(waiting(&lab), 8);
-    // By a backoff and by a worker that stops.
+    // Back to waiting by a backoff, and by a worker that stops.
     let claimed = lab.claim(2);
     let later = Verdict::Defer {
         due_ms: now_ms + 1_000,
@@ -238,10 +238,10 @@ fn periods_retries_and_on_dead_runs_are_never_refused() {
 }
 
 #[test]
-fn operators_set_the_room_of_a_queue_until_their_time_is_over() {
+fn operators_set_the_room_of_a_queue_until_the_change_expires() {
     let mut lab = Lab::new();
     lab.store
-        .write(|tx| tx.keep_rules(&Rules::default()))
+        .write(|tx| tx.save_rules(&Rules::default()))
         .unwrap();
     accepted(&mut lab, "default", "");
     let for_a_second = Act {
@@ -260,7 +260,7 @@ fn operators_set_the_room_of_a_queue_until_their_time_is_over() {
 }
 
 #[test]
-fn a_paused_queue_says_when_it_goes_on() {
+fn a_refusal_by_a_paused_queue_says_when_the_pause_expires() {
     let mut lab = lab();
     let until = Act {
         until_ms: Some(lab.now_ms + 45_000),

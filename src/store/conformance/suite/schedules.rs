@@ -13,7 +13,7 @@ fn stored(rule: &str) -> StoredRule {
     }
 }
 
-/// Puts a version in force whose rule names its beginning.
+/// Puts a version in force; its rule differs for each beginning.
 pub(super) fn begin(lab: &mut Lab, job: &str, from_ms: i64, next_ms: Option<i64>) -> i64 {
     let stored = stored(&format!("{job} {from_ms}"));
     let new = NewVersion {
@@ -82,7 +82,7 @@ fn an_ended_version_stays_in_the_history_with_its_end() {
     lab.write(|tx| tx.end_version("a", 400));
     let second = begin(&mut lab, "a", 500, None);
     assert!(second > first);
-    // An end before the begin is none.
+    // An end before the beginning has no effect.
     lab.write(|tx| tx.end_version("a", 450));
     let history = [
         version(first, "a", 100, Some(300)),
@@ -95,7 +95,7 @@ fn an_ended_version_stays_in_the_history_with_its_end() {
 }
 
 #[test]
-fn versions_of_a_clock_that_was_ahead_begin_and_end_by_now() {
+fn versions_set_while_the_clock_was_ahead_begin_and_end_by_now() {
     let mut lab = Lab::new();
     for job in ["a", "b"] {
         begin(&mut lab, job, 100, None);
@@ -115,12 +115,12 @@ fn versions_of_a_clock_that_was_ahead_begin_and_end_by_now() {
 }
 
 #[test]
-fn a_schedule_advances_and_changes_its_digest_alone() {
+fn advancing_a_schedule_or_changing_its_digest_affects_no_other() {
     let mut lab = Lab::new();
     let a = begin(&mut lab, "a", 100, Some(160));
     let b = begin(&mut lab, "b", 100, Some(160));
     lab.write(|tx| tx.advance("a", 220, Some(280)));
-    lab.write(|tx| tx.keep_digest("a", "second"));
+    lab.write(|tx| tx.save_digest("a", "second"));
     lab.write(|tx| tx.advance("c", 220, Some(280)));
     let changed = ScheduleRow {
         digest: "second".into(),
@@ -131,7 +131,7 @@ fn a_schedule_advances_and_changes_its_digest_alone() {
 }
 
 #[test]
-fn the_agenda_is_of_schedules_in_force() {
+fn the_agenda_counts_only_schedules_in_force() {
     let mut lab = Lab::new();
     assert_eq!(lab.store.agenda().unwrap(), Agenda::default());
     begin(&mut lab, "a", 100, Some(260));
@@ -165,7 +165,7 @@ fn schedules_with_a_watermark_ahead_are_listed() {
 }
 
 #[test]
-fn a_run_of_a_schedule_is_told_the_last_period_that_succeeded() {
+fn a_claimed_run_has_the_last_succeeded_period_of_its_schedule() {
     let mut lab = Lab::new();
     begin(&mut lab, "a", 100, None);
     begin(&mut lab, "b", 100, None);
@@ -192,7 +192,7 @@ fn the_row_of_the_scheduler_has_its_process_and_its_view_of_the_clock() {
     assert_eq!(lab.store.scheduler().unwrap(), SchedulerRow::default());
     lab.write(|tx| tx.lead(7, "a", 100));
     lab.write(|tx| tx.loaded_from("/etc/jobs.toml"));
-    lab.write(|tx| tx.keep_clock("{1}"));
+    lab.write(|tx| tx.save_clock("{1}"));
     lab.write(|tx| tx.accept_clock("{2}"));
     lab.write(|tx| tx.lead(8, "b", 200));
     let expected = SchedulerRow {

@@ -1,4 +1,4 @@
-//! Sequences: equal keys of a job run one after another, whatever becomes of each.
+//! Sequences: runs of a job with equal keys run one after another, however each ends.
 
 use super::{Lab, bury};
 use crate::catalogue::SequenceOnDead;
@@ -22,14 +22,14 @@ fn continuing(lab: &mut Lab, key: &str) -> RunId {
     lab.enqueue(in_sequence(key, SequenceOnDead::Continue))
 }
 
-/// What a worker with many slots gets now.
+/// The runs that a worker with many slots claims now.
 fn claims(lab: &mut Lab) -> Vec<Claimed> {
     let mut claimed = lab.claim(100);
     claimed.sort_by_key(|claimed| claimed.run);
     claimed
 }
 
-/// The only run that it gets.
+/// Claims, and expects this run and no other.
 #[track_caller]
 fn only(lab: &mut Lab, run: RunId) -> Claimed {
     let mut claimed = claims(lab);
@@ -44,7 +44,7 @@ fn nothing(lab: &mut Lab) {
     assert!(claimed.is_empty(), "{claimed:?}");
 }
 
-/// Nothing is broken, as `doctor --verify` sees it.
+/// Panics if an invariant is violated, as `doctor --verify` would report.
 #[track_caller]
 fn holds(lab: &Lab) {
     lab.check();
@@ -62,7 +62,7 @@ fn equal_keys_run_one_after_another_in_the_order_of_their_enqueue() {
         .map(|n| {
             lab.enqueue(|new| {
                 in_sequence("a", SequenceOnDead::Block)(new);
-                // Priority and due time cannot overtake.
+                // Neither priority nor due time changes the order of a sequence.
                 new.priority = 100 - n;
                 new.due_ms -= n;
             })
@@ -163,7 +163,7 @@ fn any_gate_is_inherited_not_only_those_of_sequences() {
     let last = lab.enqueue(|new| new.after = vec![beside, middle, first]);
     let now_ms = lab.now_ms;
     lab.write(|tx| tx.cancel(middle, "ann", now_ms));
-    // One row for the one in front, though it came twice.
+    // One gate for the first run, though it was inherited twice.
     assert_eq!(gates(&lab, last), [first, beside]);
     holds(&lab);
     lab.end(&claimed, Verdict::Succeed);
@@ -200,7 +200,7 @@ fn a_failed_attempt_keeps_the_key_until_its_retry_has_ended() {
 }
 
 #[test]
-fn a_claim_given_back_after_its_start_was_noted_has_not_started() {
+fn a_claim_given_back_after_its_start_was_stored_counts_as_not_started() {
     let mut lab = Lab::new();
     let run = blocking(&mut lab, "a");
     for earlier in 0..2 {
@@ -236,7 +236,7 @@ fn a_dead_run_stops_its_sequence_until_it_is_retried_and_ends() {
     holds(&lab);
     let now_ms = lab.now_ms;
     for _ in 0..2 {
-        // It takes its place again, in front of those that came later; and may die again.
+        // It gets its place back, before the later runs; and it may die again.
         lab.write(|tx| tx.retry_dead(first, "ann", now_ms));
         let claimed = only(&mut lab, first);
         lab.end(&claimed, bury());
@@ -265,7 +265,7 @@ fn discarding_a_dead_letter_continues_the_sequence() {
     assert_eq!(handled, Handled::Discarded);
     only(&mut lab, second);
     holds(&lab);
-    // It has lost its place: retried, it stands at the end.
+    // It has lost its place: after a retry it is last.
     lab.write(|tx| tx.retry(first, "ann", now_ms));
     nothing(&mut lab);
     holds(&lab);

@@ -1,4 +1,4 @@
-//! What is stored together, and what other processes see of it.
+//! Transactions: all or nothing, and their visibility to other processes.
 
 use super::{Lab, act, new_run};
 use crate::error::{Error, Kind, Result};
@@ -10,7 +10,7 @@ fn no() -> Error {
 }
 
 #[test]
-fn an_order_that_fails_is_undone_alone() {
+fn a_failed_order_is_rolled_back_alone() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let order = |job: &'static str, ends: Result<Answer>| {
@@ -53,7 +53,7 @@ fn a_write_that_fails_changes_nothing() {
 }
 
 #[test]
-fn a_commit_is_seen_by_everybody_and_changes_the_version_of_the_data() {
+fn a_commit_is_visible_to_all_and_changes_the_data_version() {
     let lab = Lab::new();
     let now_ms = lab.now_ms;
     let mut other = lab.open();
@@ -66,7 +66,7 @@ fn a_commit_is_seen_by_everybody_and_changes_the_version_of_the_data() {
 }
 
 #[test]
-fn a_snapshot_sees_nothing_of_what_others_commit_meanwhile() {
+fn a_snapshot_does_not_see_later_commits() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let mut other = lab.open();
@@ -78,7 +78,7 @@ fn a_snapshot_sees_nothing_of_what_others_commit_meanwhile() {
     });
     match stored.unwrap() {
         Ok(_) => {}
-        // A store may let writers wait for it.
+        // A store may block writers while a snapshot is open.
         Err(error) => {
             assert_eq!(error.kind, Kind::TryAgain);
             lab.enqueue(|_| {});

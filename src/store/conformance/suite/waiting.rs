@@ -1,4 +1,4 @@
-//! What waits, and until when, as workers and operators ask without looking at each run.
+//! Summaries of waiting runs for workers and operators, read without a scan of all runs.
 
 use super::{Lab, WORKER};
 use crate::policy::Verdict;
@@ -33,7 +33,7 @@ fn waiting_runs_are_counted_by_queue_and_job() {
         runs,
         due_ms,
     };
-    // Neither what runs nor what is reserved for one worker.
+    // Running runs and runs that are reserved for a worker do not count.
     let expected = [
         row("default", "behind", 1, None),
         row("default", "later", 2, Some(due_ms)),

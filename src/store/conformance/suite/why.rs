@@ -1,4 +1,4 @@
-//! What is read about a run that waits, beside others of which nothing must be said.
+//! The facts about a waiting run for `runs why`, in a store with other runs that must not appear.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn ahead(facts: &Facts) -> Vec<(&str, i64)> {
 }
 
 #[test]
-fn a_run_is_read_with_its_lane_and_what_is_ahead_of_it() {
+fn a_run_is_read_with_its_lane_and_the_runs_ahead_of_it() {
     let mut lab = Lab::new();
     let other = lab.enqueue(|new| new.job = "other".into());
     lab.enqueue(|new| new.priority = 0);
@@ -46,7 +46,7 @@ fn a_run_is_read_with_its_lane_and_what_is_ahead_of_it() {
     );
     assert_eq!(ahead(&read), [("job", 2), ("other", 1), ("third", 0)]);
     assert_eq!(read.job_known, None);
-    // No rules were read: all queues have the same rank, and those that come first by name go first.
+    // No rules are loaded: all queues have the same rank and are ordered by name.
     let heads: Vec<(&str, &str)> = read
         .heads
         .iter()
@@ -94,7 +94,7 @@ fn running_runs_and_predecessors_are_named() {
 }
 
 #[test]
-fn a_job_and_a_queue_are_answered_by_their_next_run() {
+fn a_question_about_a_job_or_a_queue_is_about_its_next_run() {
     let mut lab = Lab::new();
     let later = lab.enqueue(|new| (new.job, new.due_ms) = ("b".into(), new.due_ms + 9_000));
     let sooner = lab.enqueue(|new| (new.job, new.due_ms) = ("b".into(), new.due_ms + 5_000));
@@ -125,7 +125,7 @@ fn lanes_of_queues_of_smaller_rank_are_read_and_of_no_others() {
         };
         rules.queues.insert(name.into(), queue);
     }
-    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    lab.store.write(|tx| tx.save_rules(&rules)).unwrap();
     for queue in ["low", "default", "high"] {
         lab.enqueue(|new| new.queue = queue.into());
     }
@@ -142,7 +142,7 @@ fn lanes_of_queues_of_smaller_rank_are_read_and_of_no_others() {
 
 /// Proves: as `the_start_is_expected_when_every_closed_gate_opens_by_time`.
 #[test]
-fn more_runs_ahead_than_are_counted_are_not_read() {
+fn runs_ahead_are_counted_only_up_to_a_maximum() {
     let mut lab = Lab::new();
     let now_ms = lab.now_ms;
     let new = super::new_run("job", now_ms);
@@ -162,7 +162,7 @@ fn more_runs_ahead_than_are_counted_are_not_read() {
     assert_eq!(ahead(&early), [("job", 2)]);
 }
 
-/// Whether the answer leaves the run to workers and order alone.
+/// Whether the answer names no obstacle but workers and the order of runs.
 fn may_start(lab: &Lab, run: RunId) -> bool {
     let answer = explain(&facts(lab, Asked::Run(run)), &BTreeSet::new());
     let others = |name: &str| name == "workers" || name == "order";
@@ -203,7 +203,7 @@ fn the_answer_and_the_claim_agree() {
         rules.jobs.insert(job.into(), job_rules);
     }
     rules.tenants.each.concurrency = Some(3);
-    lab.store.write(|tx| tx.keep_rules(&rules)).unwrap();
+    lab.store.write(|tx| tx.save_rules(&rules)).unwrap();
     let mut waiting = Vec::new();
     for n in 0..48_usize {
         waiting.push(lab.enqueue(|new| {

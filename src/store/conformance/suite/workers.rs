@@ -1,4 +1,4 @@
-//! Rows of workers: who is registered, what it lacks, and who was asked to stop.
+//! Rows of workers: registration, lacking resources, and requests to stop.
 
 use super::{Lab, WORKER, worker_row};
 use crate::policy::Verdict;
@@ -26,13 +26,13 @@ fn ids(rows: &[WorkerRow]) -> Vec<WorkerId> {
 }
 
 #[test]
-fn no_id_of_a_worker_is_given_out_twice() {
+fn worker_ids_are_never_reused() {
     let mut lab = lab();
     let [first, second] = lab.write(|tx| Ok([tx.next_worker_id()?, tx.next_worker_id()?]));
     assert!(OTHER < first && first < second);
     assert!(
         lab.store.worker(second).unwrap().is_none(),
-        "an id alone registers nobody"
+        "an id alone is no registration"
     );
     lab.write(|tx| tx.add_worker(&worker_row(second)));
     let third = lab.write(|tx| {
@@ -131,7 +131,7 @@ fn a_lacking_resource_is_shown_until_the_worker_has_it() {
 }
 
 #[test]
-fn a_worker_has_no_more_slots_than_one_can_be_started_with() {
+fn slots_read_from_the_store_are_limited_to_the_valid_range() {
     let mut lab = Lab::new();
     for (id, slots) in [(7, 1 << 62), (8, -5), (9, 5)] {
         let row = WorkerRow {

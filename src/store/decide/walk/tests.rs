@@ -1,4 +1,4 @@
-//! Claims over ready runs in memory, which count what is read of them.
+//! Claims over ready runs in memory, which count the seeks and pages that a claim reads.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,13 +24,13 @@ type Names = [String; 3];
 /// Ready runs in memory.
 #[derive(Default)]
 struct Memory {
-    /// By queue, tenant and job; no map and no set in it is empty.
+    /// By queue, tenant and job; empty maps and sets are removed.
     ready: BTreeMap<String, BTreeMap<String, Jobs>>,
-    /// Of all runs, in the order of their ids, which begin with 1.
+    /// Names and positions of all runs, in the order of their ids, which begin with 1.
     all: Vec<(Names, Position)>,
     late: BTreeSet<RunId>,
-    unusable: BTreeSet<RunId>,
-    /// What a claim wanted and could not take.
+    invalid: BTreeSet<RunId>,
+    /// Runs that a claim tried to take and could not.
     refused: Vec<RunId>,
     fences: i64,
     seeks: Cell<usize>,
@@ -48,7 +48,7 @@ fn behind<'m, T>(map: &'m BTreeMap<String, T>, name: &str) -> Option<(&'m String
 }
 
 impl LanesOfQueue for Queue<'_> {
-    fn lane_behind(&mut self, tenant: &str, job: &str) -> Result<Option<Head>> {
+    fn lane_after(&mut self, tenant: &str, job: &str) -> Result<Option<Head>> {
         self.seeks.set(self.seeks.get() + 1);
         let jobs = self.tenants.and_then(|tenants| tenants.get(tenant));
         let lane = jobs.and_then(|jobs| behind(jobs, job));
@@ -58,7 +58,7 @@ impl LanesOfQueue for Queue<'_> {
         }))
     }
 
-    fn tenant_behind(&mut self, tenant: &str) -> Result<Option<String>> {
+    fn tenant_after(&mut self, tenant: &str) -> Result<Option<String>> {
         self.seeks.set(self.seeks.get() + 1);
         let next = self.tenants.and_then(|tenants| behind(tenants, tenant));
         Ok(next.map(|(tenant, _)| tenant.clone()))
@@ -73,7 +73,7 @@ impl ReadyRuns for Memory {
         })
     }
 
-    fn runs_behind(
+    fn runs_after(
         &self,
         lane: LaneName<'_>,
         last: Position,
@@ -108,7 +108,7 @@ impl ReadyRuns for Memory {
             return Ok(Taken::Late);
         }
         self.remove(run);
-        if self.unusable.contains(&run) {
+        if self.invalid.contains(&run) {
             self.refused.push(run);
             return Ok(Taken::Buried(Burial {
                 run,
@@ -135,7 +135,7 @@ impl Memory {
         run
     }
 
-    /// The run is not ready any more.
+    /// Removes a run from the ready ones.
     fn remove(&mut self, run: RunId) {
         let ([queue, tenant, job], position) = &self.all[run.0 as usize - 1];
         let tenants = self.ready.get_mut(queue).unwrap();
@@ -241,7 +241,7 @@ impl Lab {
         claims
     }
 
-    /// Claims in turn with each of these maxima until nothing is left, and returns the runs in their order.
+    /// Claims in turn with each of these maxima until no run is left, and returns the runs in the order in which they were claimed.
     fn drain(&mut self, maxima: &[usize]) -> Vec<Claimed> {
         for &max in maxima.iter().cycle() {
             let claims = self.claim(max);
@@ -276,7 +276,7 @@ fn ids(runs: &[Claimed]) -> Vec<RunId> {
     runs.iter().map(|it| it.run).collect()
 }
 
-/// Number of whole turns that each name had, of as many runs as its weight.
+/// Number of complete turns that each name had; a turn is as many runs as the weight of the name.
 fn turns_of<'a>(
     runs: impl Iterator<Item = &'a str>,
     weights: &BTreeMap<&str, i64>,
@@ -307,7 +307,7 @@ fn some_runs(max: usize) -> impl Strategy<Value = Vec<([&'static str; 3], i64)>>
     prop::collection::vec(run, 1..max)
 }
 
-/// Whether the queues have weights, and those of queues and tenants.
+/// Whether queues are served by weight, the weights of the queues, and those of the tenants.
 fn some_weights() -> impl Strategy<Value = (bool, [i64; 2], [i64; 3])> {
     (
         any::<bool>(),
@@ -385,13 +385,13 @@ proptest! {
 
     /// Proves: as `a_claim_that_stops_early_says_that_more_may_be_ready`.
     #[test]
-    fn claims_go_on_until_all_that_is_left_has_closed_gates(
+    fn claims_continue_until_only_runs_with_closed_gates_are_left(
         runs in some_runs(120),
         weights in some_weights(),
         caps in prop::array::uniform3(prop::option::of(1..4_i64)),
         of_queue in prop::option::of(1..6_i64),
         paused in prop::option::of(0..3_usize),
-        spoilt in prop::collection::vec((1..120_i64, any::<bool>()), 0..40),
+        bad in prop::collection::vec((1..120_i64, any::<bool>()), 0..40),
         maxima in prop::collection::vec(1..9_usize, 1..5),
     ) {
         let mut lab = lab_with(&runs, weights);
@@ -405,9 +405,9 @@ proptest! {
         if let Some(job) = paused {
             lab.pause(JOBS[job]);
         }
-        for (run, is_late) in spoilt {
-            let spoilt = if is_late { &mut lab.memory.late } else { &mut lab.memory.unusable };
-            spoilt.insert(RunId(run));
+        for (run, is_late) in bad {
+            let bad = if is_late { &mut lab.memory.late } else { &mut lab.memory.invalid };
+            bad.insert(RunId(run));
         }
         let mut fences = BTreeSet::new();
         let mut ended = 0;
@@ -427,7 +427,7 @@ proptest! {
             }
             let refused: BTreeSet<RunId> = lab.memory.refused.drain(..).collect();
             for run in refused {
-                // As the next claim does first.
+                // The next claim of a worker begins by burying expired runs.
                 if lab.memory.late.contains(&run) {
                     lab.memory.remove(run);
                 }
@@ -441,7 +441,7 @@ proptest! {
                 let closed = gates.closed(&lane);
                 prop_assert!(closed.is_some(), "{queue}.{tenant}.{job} was left");
                 let comes = closed.is_some_and(|it| it.why != ClosedReason::Paused);
-                prop_assert!(claims.passed.comes || !comes, "nobody knows that it comes");
+                prop_assert!(claims.passed.comes || !comes, "the claim did not report that it opens");
             }
             if lab.running.is_empty() {
                 break;
@@ -463,19 +463,19 @@ fn a_closed_lane_costs_one_seek_however_long_it_is() {
     }
     let claims = lab.claim(5);
     assert!(claims.runs.is_empty() && !claims.full);
-    // The first tenant of `p`; the tenant of `q`, its lane, no other lane, no other tenant; the beginning of the ring of each.
-    let of_long = lab.memory.seeks.get();
+    // `p`: no tenant. `q`: the tenant, its lane, no other lane, no other tenant. And the beginning of the ring of each queue.
+    let seeks_of_long_lane = lab.memory.seeks.get();
     assert_eq!(lab.memory.pages.get(), 0);
     assert_eq!(lab.memory.fences, 0, "it writes nothing");
     let mut lab = Lab::new();
     lab.pause("x");
     lab.memory.add(["q", "a", "x"], 1);
     lab.claim(5);
-    assert_eq!(lab.memory.seeks.get(), of_long);
+    assert_eq!(lab.memory.seeks.get(), seeks_of_long_lane);
     lab.memory.add(["q", "a", "y"], 1);
     lab.pause("y");
     lab.claim(5);
-    assert_eq!(lab.memory.seeks.get(), of_long + 1);
+    assert_eq!(lab.memory.seeks.get(), seeks_of_long_lane + 1);
 }
 
 #[test]
@@ -491,9 +491,12 @@ fn a_claim_visits_only_as_many_tenants_as_it_wants_runs() {
         assert!(claims.full);
         let tenants = claims.runs.iter().map(|it| it.tenant.clone());
         let next = [2 * turn, 2 * turn + 1].map(|n| format!("t{n:03}"));
-        assert!(tenants.eq(next), "they go on where the last claim stopped");
+        assert!(
+            tenants.eq(next),
+            "a claim continues where the last one stopped"
+        );
         assert!(lab.memory.seeks.get() <= 8, "{}", lab.memory.seeks.get());
-        assert_eq!(lab.memory.pages.get(), 0, "the seek gave the first run");
+        assert_eq!(lab.memory.pages.get(), 0, "the seek returned the first run");
     }
 }
 
@@ -507,18 +510,18 @@ fn a_walk_over_closed_tenants_is_cut_and_continues_once_around_the_ring() {
     for n in 0..tenants {
         lab.memory.add(["p", &name(n), "x"], 1);
     }
-    // Of the queue behind it too something is taken at last.
+    // The walk must also reach the next queue in the end.
     lab.memory.add(["q", "", "y"], 1);
     for begin in [0, 1, TENANTS_MAX, tenants - 1] {
         lab.memory.add(["p", &name(begin), "y"], 1);
         let mut found = Vec::new();
         for round in 1.. {
             let claims = lab.claim(2);
-            // Of each tenant its lane, that it has no other, and the tenant behind it.
+            // Three seeks per tenant: its lane, no other lane, the next tenant.
             assert!(lab.memory.seeks.get() <= 3 * TENANTS_MAX + 10);
             found.extend(claims.runs.into_iter().map(|it| it.tenant));
             if !claims.full {
-                // A round to find the open one, and another one from there on.
+                // One round to find the open tenant, and another one that begins there.
                 assert!(round <= 2 * rounds, "{round} claims");
                 break;
             }
@@ -534,34 +537,34 @@ fn a_walk_over_closed_tenants_is_cut_and_continues_once_around_the_ring() {
 }
 
 #[test]
-fn a_lane_whose_front_cannot_be_taken_is_left_for_the_other_lanes() {
+fn a_lane_with_unclaimable_first_runs_does_not_hold_up_other_lanes() {
     let mut lab = Lab::new();
     for n in 0..60 {
         let run = lab.memory.add(["p", "a", "x"], n);
-        let spoilt = if n % 2 == 0 {
+        let bad = if n % 2 == 0 {
             &mut lab.memory.late
         } else {
-            &mut lab.memory.unusable
+            &mut lab.memory.invalid
         };
-        spoilt.insert(run);
+        bad.insert(run);
     }
     let last = lab.memory.add(["p", "a", "x"], 60);
     let other = lab.memory.add(["p", "a", "y"], 99);
     let claims = lab.claim(100);
     assert_eq!(ids(&claims.runs), [other]);
-    assert!(claims.full, "there is more behind them");
+    assert!(claims.full, "more runs follow them");
     assert_eq!(lab.memory.refused.len(), PASSED_OVER_MAX);
     assert_eq!(claims.buried.len(), PASSED_OVER_MAX / 2);
-    // Those that are late stay until they are buried elsewhere.
+    // A claim leaves expired runs in place; another step buries them.
     lab.memory.late.clear();
-    lab.memory.unusable.clear();
+    lab.memory.invalid.clear();
     let next = ids(&lab.claim(100).runs);
     assert_eq!(next.len(), 61 - PASSED_OVER_MAX / 2);
     assert_eq!(next.last(), Some(&last));
 }
 
 #[test]
-fn the_last_part_of_a_walk_answers_for_all_of_it() {
+fn the_last_claim_of_a_cut_walk_reports_the_runs_passed_over_by_all() {
     let mut lab = Lab::new();
     for (job, until_ms) in [("soon", 700), ("late", 9_000)] {
         lab.pause(job);
@@ -574,13 +577,13 @@ fn the_last_part_of_a_walk_answers_for_all_of_it() {
     let opens_ms = |claims: &Claims| (claims.full, claims.passed.opens_ms);
     assert_eq!(opens_ms(&lab.claim(2)), (true, Some(700)));
     assert_eq!(opens_ms(&lab.claim(2)), (false, Some(700)));
-    // Also if the last part found a run.
+    // The same if the last claim finds a run.
     lab.turns = Turns::default();
     lab.memory.add(["p", "t260", "open"], 1);
     assert_eq!(opens_ms(&lab.claim(2)), (true, Some(700)));
     let last = lab.claim(2);
     assert_eq!((last.runs.len(), opens_ms(&last)), (1, (false, Some(700))));
-    // The next walk begins without what this one passed over.
+    // The next walk does not report the runs that this one passed over.
     lab.paused.remove("soon");
     lab.cap_job("soon", 0);
     while lab.claim(2).full {}

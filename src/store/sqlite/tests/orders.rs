@@ -1,4 +1,4 @@
-//! The clock of a group.
+//! When a group of orders reads the clock.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Plans of statements that every claim, enqueue or end runs.
+//! Plans of statements that every claim, enqueue or end executes.
 
 use rusqlite::params;
 

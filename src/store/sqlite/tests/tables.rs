@@ -1,4 +1,4 @@
-//! What a prune leaves in the tables, and a row with a wait that has no end.
+//! Rows that remain after a prune, and a row with an absurdly long wait.
 
 use super::{Lab, count_rows, new_run};
 use crate::policy::Verdict;
@@ -48,7 +48,7 @@ fn a_pruned_run_leaves_no_row_in_any_table() {
     let now_ms = lab.now_ms;
     lab.write(|tx| tx.cancel(behind, "ann", now_ms));
     prune_all(&mut lab);
-    // The dead one is kept, with its attempt.
+    // The dead run is retained, with its attempt.
     assert_eq!(count(&lab), [1, 0, 1, 1, 0, 0, 0]);
 }
 

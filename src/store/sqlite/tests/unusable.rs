@@ -1,4 +1,4 @@
-//! Rows that nobody here wrote: a claim buries what it cannot use, and goes on.
+//! Invalid rows, as another program may write them: a claim buries them and continues.
 
 use super::Lab;
 use crate::policy::Verdict;

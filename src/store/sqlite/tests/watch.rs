@@ -1,4 +1,4 @@
-//! The nudge after COMMIT.
+//! The wake-up after COMMIT.
 
 use std::time::Duration;
 
@@ -19,5 +19,8 @@ fn a_commit_of_another_connection_wakes_a_waiter_and_is_visible_then() {
     assert_eq!(lab.store.pauses(1).unwrap().len(), 1);
     writer.join().unwrap();
     watch.drain();
-    assert!(!watch.wait(Duration::ZERO).unwrap(), "reading wakes nobody");
+    assert!(
+        !watch.wait(Duration::ZERO).unwrap(),
+        "a read causes no wake-up"
+    );
 }
