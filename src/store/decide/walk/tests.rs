@@ -180,6 +180,8 @@ struct Lab {
     queues: [ServedQueue; 2],
     turns: Turns,
     running: Vec<Claimed>,
+    /// Jobs of the catalogue in the order of their names, among which a claim may skip closed ones.
+    jobs: Vec<String>,
 }
 
 impl Lab {
@@ -191,6 +193,7 @@ impl Lab {
             queues: ["p", "q"].map(ServedQueue::from),
             turns: Turns::default(),
             running: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -225,7 +228,7 @@ impl Lab {
             queues: &self.queues,
             knows: &|_| true,
             terms: &|_| None,
-            known_after: &|_| None,
+            known_after: &|job| self.jobs.iter().find(|it| it.as_str() > job).cloned(),
             max,
             free: max,
             is_short: &|_| false,
@@ -395,6 +398,7 @@ proptest! {
         maxima in prop::collection::vec(1..9_usize, 1..5),
     ) {
         let mut lab = lab_with(&runs, weights);
+        lab.jobs = JOBS.map(str::to_owned).to_vec();
         for (job, cap) in JOBS.iter().zip(caps) {
             if let Some(cap) = cap {
                 lab.cap_job(job, cap);
@@ -585,4 +589,32 @@ fn the_last_part_of_a_walk_answers_for_all_of_it() {
     lab.cap_job("soon", 0);
     while lab.claim(2).full {}
     assert_eq!(lab.claim(2).passed.opens_ms, Some(9_000));
+}
+
+#[test]
+fn a_walk_over_many_tenants_ends_although_it_may_skip_closed_jobs() {
+    let mut lab = Lab::new();
+    lab.jobs = ["late", "soon"].map(str::to_owned).to_vec();
+    for (job, until_ms) in [("late", 9_000), ("soon", 700)] {
+        lab.pause(job);
+        lab.paused.get_mut(job).unwrap().until_ms = Some(until_ms);
+    }
+    let tenants = 2 * TENANTS_MAX + 10;
+    for n in 0..tenants {
+        for job in ["late", "soon"] {
+            lab.memory.add(["p", &format!("t{n:03}"), job], 1);
+        }
+    }
+    for _ in 0..3 {
+        let mut claims = 1;
+        let last = loop {
+            let claim = lab.claim(2);
+            if !claim.full {
+                break claim;
+            }
+            claims += 1;
+            assert!(claims < 10, "no end");
+        };
+        assert_eq!(last.passed.opens_ms, Some(700), "after {claims} claims");
+    }
 }
