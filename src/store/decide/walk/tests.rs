@@ -618,3 +618,18 @@ fn a_walk_over_many_tenants_ends_although_it_may_skip_closed_jobs() {
         assert_eq!(last.passed.opens_ms, Some(700), "after {claims} claims");
     }
 }
+
+#[test]
+fn a_walk_that_is_cut_at_the_end_of_the_ring_continues_at_its_beginning() {
+    for (closed, parts) in [(TENANTS_MAX, 2), (2 * TENANTS_MAX, 3)] {
+        let mut lab = Lab::new();
+        lab.pause("x");
+        for n in 0..closed {
+            lab.memory.add(["p", &format!("t{n:03}"), "x"], 1);
+        }
+        let open = lab.memory.add(["p", "", "y"], 1);
+        let claims: Vec<Claims> = (0..parts).map(|_| lab.claim(2)).collect();
+        assert!(claims[..parts - 1].iter().all(|it| it.full), "{closed}");
+        assert_eq!(ids(&claims[parts - 1].runs), [open]);
+    }
+}
