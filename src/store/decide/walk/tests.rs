@@ -386,6 +386,47 @@ proptest! {
         }
     }
 
+    #[test]
+    fn claims_over_many_tenants_end_with_the_time_at_which_something_opens(
+        tenants in (0..3_usize, 0..20_usize).prop_map(|(parts, more)| (parts * TENANTS_MAX + more).saturating_sub(10)),
+        runs in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0..4_usize), 0..40),
+        closed in 0..3_usize,
+        weights in some_weights(),
+        maxima in prop::collection::vec(1..9_usize, 1..5),
+    ) {
+        let mut lab = lab_with(&[], weights);
+        lab.jobs = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let times = BTreeMap::from([("a", 9_000), ("b", 700), ("d", 800)]);
+        for (job, until_ms) in &times {
+            lab.pause(job);
+            lab.paused.get_mut(*job).unwrap().until_ms = Some(*until_ms);
+        }
+        let name = |n: usize| if n == 0 { String::new() } else { format!("t{n:03}") };
+        for n in 0..tenants {
+            lab.memory.add(["q", &name(n), ["a", "b", "d"][closed]], 1);
+        }
+        for (is_p, tenant, job) in runs {
+            let queue = if is_p { "p" } else { "q" };
+            lab.memory.add([queue, &name(tenant.index(tenants + 5)), ["a", "b", "c", "d"][job]], 1);
+        }
+        for round in 0..3 {
+            let mut claims_left = lab.memory.lanes_left().len() + 10;
+            for max in maxima.iter().cycle() {
+                claims_left -= 1;
+                prop_assert!(claims_left > 0, "no end");
+                let claims = lab.claim(*max);
+                if !claims.full {
+                    let left = lab.memory.lanes_left();
+                    let opens_ms = left.iter().map(|[_, _, job]| times.get(job.as_str()).copied());
+                    prop_assert_eq!(claims.passed.opens_ms, opens_ms.min().flatten());
+                    prop_assert!(left.iter().all(|[_, _, job]| job != "c"));
+                    break;
+                }
+            }
+            lab.memory.add(["q", &name((round + 1) * 97 % (tenants + 1)), "c"], 1);
+        }
+    }
+
     /// Proves: as `a_claim_that_stops_early_says_that_more_may_be_ready`.
     #[test]
     fn claims_go_on_until_all_that_is_left_has_closed_gates(
