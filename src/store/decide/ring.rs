@@ -62,6 +62,7 @@ impl<'w> Walk<'w> {
         let mut seen = Seen {
             tenants: VecDeque::new(),
             visited: 0,
+            last: None,
             max,
         };
         let first = if self.with_begin {
@@ -95,7 +96,6 @@ impl<'w> Walk<'w> {
         up_to: Option<&str>,
         seen: &mut Seen,
     ) -> Result<()> {
-        let mut last: Option<String> = None;
         while let Some(name) = next {
             // The first tenant of the walk is not visited again at its end.
             let again = self.with_begin && up_to == Some(&self.begin) && name == self.begin;
@@ -107,13 +107,13 @@ impl<'w> Walk<'w> {
                 break;
             }
             if seen.visited >= TENANTS_MAX {
-                self.cut = last;
+                self.cut.clone_from(&seen.last);
                 break;
             }
             let open = open_lanes(lanes, claim, self.queue, &name)?;
             next = lanes.tenant_after(&name)?;
             seen.visited += 1;
-            last = Some(name.clone());
+            seen.last = Some(name.clone());
             if !open.is_empty() {
                 seen.tenants.push_back(Tenant { name, lanes: open });
             }
@@ -128,6 +128,8 @@ struct Seen {
     tenants: VecDeque<Tenant>,
     /// Number of all visited tenants.
     visited: usize,
+    /// The last of them, which may be the last of the ring.
+    last: Option<String>,
     /// The walk stops after this many tenants with an open lane.
     max: usize,
 }

@@ -35,6 +35,12 @@ pub fn take_runs(
     let mut queues: Vec<&ServedQueue> = claim.request.queues.iter().collect();
     let rules = claim.gates.rules();
     queues.sort_by_key(|queue| (rules.rank(&queue.name), &queue.name));
+    // The last part of a walk answers for all of it, so none of its parts may skip lanes that nobody visits later.
+    let is_part = |queue: &&ServedQueue| {
+        let turn = turns.tenants.get(&queue.name);
+        turn.is_some_and(|turn| turn.walked.is_some())
+    };
+    claim.may_skip = !queues.iter().any(is_part);
     let mut selection = Selection { runs, claim, turns };
     selection.take_from_queues(&queues)?;
     if selection.claim.skipped && !selection.claim.claims.full {
@@ -133,8 +139,12 @@ impl<R: ReadyRuns> Selection<'_, '_, R> {
                     passed: self.claim.claims.passed,
                 });
             }
-            turn.name = last;
-            turn.left = 0;
+            // A part that skipped lanes is made again by the next claim, which skips nothing.
+            let again = took_none && self.claim.skipped && self.claim.may_skip;
+            if !again {
+                turn.name = last;
+                turn.left = 0;
+            }
             self.claim.claims.full = true;
             end = End::Claim;
         } else if took_none {

@@ -180,6 +180,8 @@ struct Lab {
     queues: [ServedQueue; 2],
     turns: Turns,
     running: Vec<Claimed>,
+    /// Jobs of the catalogue in the order of their names, among which a claim may skip closed ones.
+    jobs: Vec<String>,
 }
 
 impl Lab {
@@ -191,6 +193,7 @@ impl Lab {
             queues: ["p", "q"].map(ServedQueue::from),
             turns: Turns::default(),
             running: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -225,7 +228,7 @@ impl Lab {
             queues: &self.queues,
             knows: &|_| true,
             terms: &|_| None,
-            known_after: &|_| None,
+            known_after: &|job| self.jobs.iter().find(|it| it.as_str() > job).cloned(),
             max,
             free: max,
             is_short: &|_| false,
@@ -383,6 +386,47 @@ proptest! {
         }
     }
 
+    #[test]
+    fn claims_over_many_tenants_end_with_the_time_at_which_something_opens(
+        tenants in (0..3_usize, 0..20_usize).prop_map(|(parts, more)| (parts * TENANTS_MAX + more).saturating_sub(10)),
+        runs in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0..4_usize), 0..40),
+        closed in 0..3_usize,
+        weights in some_weights(),
+        maxima in prop::collection::vec(1..9_usize, 1..5),
+    ) {
+        let mut lab = lab_with(&[], weights);
+        lab.jobs = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let times = BTreeMap::from([("a", 9_000), ("b", 700), ("d", 800)]);
+        for (job, until_ms) in &times {
+            lab.pause(job);
+            lab.paused.get_mut(*job).unwrap().until_ms = Some(*until_ms);
+        }
+        let name = |n: usize| if n == 0 { String::new() } else { format!("t{n:03}") };
+        for n in 0..tenants {
+            lab.memory.add(["q", &name(n), ["a", "b", "d"][closed]], 1);
+        }
+        for (is_p, tenant, job) in runs {
+            let queue = if is_p { "p" } else { "q" };
+            lab.memory.add([queue, &name(tenant.index(tenants + 5)), ["a", "b", "c", "d"][job]], 1);
+        }
+        for round in 0..3 {
+            let mut claims_left = lab.memory.lanes_left().len() + 10;
+            for max in maxima.iter().cycle() {
+                claims_left -= 1;
+                prop_assert!(claims_left > 0, "no end");
+                let claims = lab.claim(*max);
+                if !claims.full {
+                    let left = lab.memory.lanes_left();
+                    let opens_ms = left.iter().map(|[_, _, job]| times.get(job.as_str()).copied());
+                    prop_assert_eq!(claims.passed.opens_ms, opens_ms.min().flatten());
+                    prop_assert!(left.iter().all(|[_, _, job]| job != "c"));
+                    break;
+                }
+            }
+            lab.memory.add(["q", &name((round + 1) * 97 % (tenants + 1)), "c"], 1);
+        }
+    }
+
     /// Proves: as `a_claim_that_stops_early_says_that_more_may_be_ready`.
     #[test]
     fn claims_continue_until_only_runs_with_closed_gates_are_left(
@@ -395,6 +439,7 @@ proptest! {
         maxima in prop::collection::vec(1..9_usize, 1..5),
     ) {
         let mut lab = lab_with(&runs, weights);
+        lab.jobs = JOBS.map(str::to_owned).to_vec();
         for (job, cap) in JOBS.iter().zip(caps) {
             if let Some(cap) = cap {
                 lab.cap_job(job, cap);
@@ -588,4 +633,47 @@ fn the_last_claim_of_a_cut_walk_reports_the_runs_passed_over_by_all() {
     lab.cap_job("soon", 0);
     while lab.claim(2).full {}
     assert_eq!(lab.claim(2).passed.opens_ms, Some(9_000));
+}
+
+#[test]
+fn a_walk_over_many_tenants_ends_although_it_may_skip_closed_jobs() {
+    let mut lab = Lab::new();
+    lab.jobs = ["late", "soon"].map(str::to_owned).to_vec();
+    for (job, until_ms) in [("late", 9_000), ("soon", 700)] {
+        lab.pause(job);
+        lab.paused.get_mut(job).unwrap().until_ms = Some(until_ms);
+    }
+    let tenants = 2 * TENANTS_MAX + 10;
+    for n in 0..tenants {
+        for job in ["late", "soon"] {
+            lab.memory.add(["p", &format!("t{n:03}"), job], 1);
+        }
+    }
+    for _ in 0..3 {
+        let mut claims = 1;
+        let last = loop {
+            let claim = lab.claim(2);
+            if !claim.full {
+                break claim;
+            }
+            claims += 1;
+            assert!(claims < 10, "no end");
+        };
+        assert_eq!(last.passed.opens_ms, Some(700), "after {claims} claims");
+    }
+}
+
+#[test]
+fn a_walk_that_is_cut_at_the_end_of_the_ring_continues_at_its_beginning() {
+    for (closed, parts) in [(TENANTS_MAX, 2), (2 * TENANTS_MAX, 3)] {
+        let mut lab = Lab::new();
+        lab.pause("x");
+        for n in 0..closed {
+            lab.memory.add(["p", &format!("t{n:03}"), "x"], 1);
+        }
+        let open = lab.memory.add(["p", "", "y"], 1);
+        let claims: Vec<Claims> = (0..parts).map(|_| lab.claim(2)).collect();
+        assert!(claims[..parts - 1].iter().all(|it| it.full), "{closed}");
+        assert_eq!(ids(&claims[parts - 1].runs), [open]);
+    }
 }
