@@ -62,6 +62,7 @@ fn used_by_tests() {
     let _ = observe::event::FIELD_MEANINGS;
     let _ = |burial: records::Burial| burial.reason;
     let _ = (records::samples::new_run, records::samples::claimed);
+    let _ = records::samples::claim_request;
     let _ = scheduler::Answer::into_failure;
     let _ = (scheduler::Planner::load, scheduler::Planner::accept_clock);
     let _ = |ticked: scheduler::Ticked| ticked.next;

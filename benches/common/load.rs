@@ -57,14 +57,14 @@ pub(crate) fn request<'a>(max: usize) -> ClaimRequest<'a> {
 pub(crate) fn request_of<'a>(worker: WorkerId, max: usize) -> ClaimRequest<'a> {
     static QUEUES: OnceLock<Vec<ServedQueue>> = OnceLock::new();
     ClaimRequest {
-        worker,
-        queues: QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
         knows: &|job| job != "unknown",
-        terms: &|_| None,
         known_after: &|name| job_after(name),
-        max,
-        free: max,
         is_short: &|_| true,
+        ..jobctl::records::samples::claim_request(
+            worker,
+            QUEUES.get_or_init(|| vec!["high".into(), "default".into(), "low".into()]),
+            max,
+        )
     }
 }
 

@@ -163,12 +163,16 @@ fn answer(
         Handled::Requested => Ok(RunDone::Requested),
         Handled::Discarded => Ok(RunDone::Discarded),
         Handled::Unknown => Err(RunRefusal::Unknown),
-        Handled::Forbidden(state) => Err(RunRefusal::Forbidden(now(tx, run, state, now_ms)?)),
-        Handled::NoDeadLetter(state) => Err(RunRefusal::NoDeadLetter(now(tx, run, state, now_ms)?)),
+        Handled::Forbidden(state) => Err(RunRefusal::Forbidden(current_state(
+            tx, run, state, now_ms,
+        )?)),
+        Handled::NoDeadLetter(state) => Err(RunRefusal::NoDeadLetter(current_state(
+            tx, run, state, now_ms,
+        )?)),
     })
 }
 
-fn now(tx: &Tx<'_>, run: RunId, state: State, now_ms: i64) -> Result<CurrentState> {
+fn current_state(tx: &Tx<'_>, run: RunId, state: State, now_ms: i64) -> Result<CurrentState> {
     let bare = CurrentState {
         state,
         attempt: None,

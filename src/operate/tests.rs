@@ -114,14 +114,8 @@ impl TestStore {
         let claims = self.write(|tx| {
             tx.promote(now_ms)?;
             let request = ClaimRequest {
-                worker,
-                queues: &queues,
-                knows: &|_| true,
-                terms: &|_| None,
-                known_after: &|_| None,
-                max: 1,
-                free: 1,
                 is_short: &|_| true,
+                ..crate::records::samples::claim_request(worker, &queues, 1)
             };
             tx.claim(&request, &mut Turns::default(), now_ms)
         });

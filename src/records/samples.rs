@@ -1,7 +1,7 @@
 //! Sample runs for tests and benches; each test changes only the fields that matter to it.
 
-use super::{Claimed, Labels, NewRun};
-use crate::run::{Fence, Guarantee, RunId, Trigger};
+use super::{ClaimRequest, Claimed, Labels, NewRun, ServedQueue};
+use crate::run::{Fence, Guarantee, RunId, Trigger, WorkerId};
 
 /// A new run of the queue `default`, due at once.
 pub fn new_run(job: &str) -> NewRun {
@@ -56,5 +56,19 @@ pub fn claimed(run: RunId, fence: Fence) -> Claimed {
         last_error: None,
         period: None,
         previous_success_ms: None,
+    }
+}
+
+/// A claim of up to `max` runs by a worker with as many free slots, which knows every job and takes the stored terms.
+pub fn claim_request(worker: WorkerId, queues: &[ServedQueue], max: usize) -> ClaimRequest<'_> {
+    ClaimRequest {
+        worker,
+        queues,
+        knows: &|_| true,
+        terms: &|_| None,
+        known_after: &|_| None,
+        max,
+        free: max,
+        is_short: &|_| false,
     }
 }

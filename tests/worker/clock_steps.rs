@@ -5,9 +5,7 @@ use std::sync::Arc;
 use jobctl::attempt::{Class, Ending, Report, RetryAfter, Said};
 use jobctl::catalogue::Catalogue;
 use jobctl::run::{RunId, State, WorkerId};
-use jobctl::store::{
-    Answer, ClaimRequest, Claimed, EndedAttempt, Order, Start, Store, Turns, Tx, WorkerRow,
-};
+use jobctl::store::{Answer, Claimed, EndedAttempt, Order, Start, Store, Turns, Tx, WorkerRow};
 
 use crate::shifted;
 use crate::world::{World, new_run, until};
@@ -72,16 +70,8 @@ impl Lab {
     }
 
     fn claim(&mut self, now_ms: i64) -> Vec<Claimed> {
-        let request = ClaimRequest {
-            worker: WORKER,
-            queues: &["default".into()],
-            knows: &|_| true,
-            terms: &|_| None,
-            known_after: &|_| None,
-            max: 1,
-            free: 1,
-            is_short: &|_| false,
-        };
+        let queues = ["default".into()];
+        let request = jobctl::records::samples::claim_request(WORKER, &queues, 1);
         let claims = self.store.write(|tx| {
             tx.promote(now_ms)?;
             tx.claim(&request, &mut Turns::default(), now_ms)

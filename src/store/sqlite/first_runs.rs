@@ -143,8 +143,9 @@ impl Tx<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::RunFilter;
     use crate::store::sqlite::tests::Lab;
-    use crate::store::{PruneRule, Pruning, RunFilter};
+    use crate::store::sqlite::tests::prune_all;
 
     fn rows(lab: &Lab) -> Vec<(String, String, i64, i64)> {
         let conn = lab.store.connection().unwrap();
@@ -186,18 +187,6 @@ mod tests {
         assert_eq!(rows(&lab), expected);
     }
 
-    fn prune_all(lab: &mut Lab) {
-        let now_ms = lab.now_ms;
-        let rule = PruneRule {
-            ended_before_ms: Some(i64::MAX),
-            upto: None,
-        };
-        let mut at = Some(Pruning::default());
-        while let Some(here) = at {
-            at = lab.write(|tx| tx.prune(&rule, &here, 100, now_ms)).next;
-        }
-    }
-
     #[test]
     fn a_prune_removes_the_rows_of_blocks_without_runs_and_lists_still_work() {
         let mut lab = Lab::new();
@@ -209,7 +198,7 @@ mod tests {
         for run in (1..=512).map(crate::run::RunId) {
             lab.write(|tx| tx.cancel(run, "ann", now_ms));
         }
-        prune_all(&mut lab);
+        prune_all(&mut lab, 100);
         // The row of run 512 was in the last block, which still has other runs.
         assert_eq!(rows(&lab), [row("queue", "default", 2, 512)]);
         let filter = RunFilter {
@@ -223,7 +212,7 @@ mod tests {
         for run in (513..=600).map(crate::run::RunId) {
             lab.write(|tx| tx.cancel(run, "ann", now_ms));
         }
-        prune_all(&mut lab);
+        prune_all(&mut lab, 100);
         assert_eq!(rows(&lab), []);
         let run = lab.enqueue(|_| {});
         lab.enqueue(|_| {});

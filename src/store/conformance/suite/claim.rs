@@ -3,6 +3,7 @@
 use super::{Lab, WORKER, bury};
 use crate::flow::{JobRules, Rules};
 use crate::policy::Verdict;
+use crate::records::samples;
 use crate::run::{Guarantee, WorkerId};
 use crate::store::{ClaimRequest, Claims};
 
@@ -10,15 +11,11 @@ fn claim(lab: &mut Lab, free: usize) -> Claims {
     let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
     let claims = lab.store.write(|tx| {
         tx.promote(now_ms)?;
+        let queues = ["default".into()];
         let request = ClaimRequest {
-            worker: WORKER,
-            queues: &["default".into()],
-            knows: &|_| true,
-            terms: &|_| None,
-            known_after: &|_| None,
-            max: 4,
-            free,
             is_short: &|job| job == "short",
+            free,
+            ..samples::claim_request(WORKER, &queues, 4)
         };
         tx.claim(&request, turns, now_ms)
     });
@@ -65,15 +62,10 @@ fn the_stricter_of_stored_and_catalogue_terms_applies() {
         let (now_ms, turns) = (lab.now_ms, &mut lab.turns);
         let claims = lab.store.write(|tx| {
             tx.promote(now_ms)?;
+            let queues = ["default".into()];
             let request = ClaimRequest {
-                worker: WORKER,
-                queues: &["default".into()],
-                knows: &|_| true,
                 terms: &|_| terms,
-                known_after: &|_| None,
-                max: 1,
-                free: 1,
-                is_short: &|_| false,
+                ..samples::claim_request(WORKER, &queues, 1)
             };
             tx.claim(&request, turns, now_ms)
         });

@@ -10,6 +10,7 @@ use crate::flow::{
     TenantRules,
 };
 use crate::policy::{Judged, Verdict};
+use crate::records::samples;
 use crate::store::{ClaimRequest, Claimed, Claims, Holder, PassedOver, ServedQueue};
 
 pub(super) fn use_rules(lab: &mut Lab, rules: &Rules) {
@@ -31,14 +32,9 @@ fn claim_knowing(
     let claims = lab.store.write(|tx| {
         tx.promote(now_ms)?;
         let request = ClaimRequest {
-            worker: WORKER,
-            queues,
-            knows: &|_| true,
-            terms: &|_| None,
             known_after,
-            max,
-            free: max,
             is_short: &|_| true,
+            ..samples::claim_request(WORKER, queues, max)
         };
         tx.claim(&request, turns, now_ms)
     });

@@ -2,8 +2,9 @@
 
 use super::flow::claim;
 use super::{Lab, WORKER};
+use crate::records::samples;
 use crate::run::{RunId, State};
-use crate::store::{ClaimRequest, Claims};
+use crate::store::Claims;
 
 /// Expires and claims until no run is left, as a worker does. Returns the claimed runs and the number of claims.
 fn drain(lab: &mut Lab) -> (Vec<RunId>, usize) {
@@ -62,16 +63,7 @@ fn one_millisecond_before_its_deadline_a_run_is_claimed() {
 fn claim_reserved(lab: &mut Lab, run: RunId) -> Claims {
     let now_ms = lab.now_ms;
     lab.write(|tx| {
-        let request = ClaimRequest {
-            worker: WORKER,
-            queues: &[],
-            knows: &|_| true,
-            terms: &|_| None,
-            known_after: &|_| None,
-            max: 1,
-            free: 1,
-            is_short: &|_| false,
-        };
+        let request = samples::claim_request(WORKER, &[], 1);
         tx.claim_reserved(run, &request, now_ms)
     })
 }

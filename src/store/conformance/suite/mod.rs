@@ -104,14 +104,8 @@ impl Lab {
         let claims = self.store.write(|tx| {
             tx.promote(now_ms)?;
             let request = ClaimRequest {
-                worker,
-                queues: &queues,
-                knows: &|_| true,
-                terms: &|_| None,
-                known_after: &|_| None,
-                max,
-                free: max,
                 is_short: &|_| true,
+                ..samples::claim_request(worker, &queues, max)
             };
             tx.claim(&request, turns, now_ms)
         });

@@ -7,6 +7,7 @@ use crate::flow::{
     Rules, Setting, Subject,
 };
 use crate::policy::Verdict;
+use crate::records::samples;
 use crate::store::{Act, ClaimRequest, Reset, Turns};
 
 fn rules(max_running: Option<i64>) -> Rules {
@@ -381,15 +382,10 @@ fn rules_of_a_rolled_back_transaction_are_forgotten() {
     // This process read the rolled back version, and the next change gets the same number.
     let failed = lab.store.write::<()>(|tx| {
         tx.pause_queue("default", &act)?;
+        let queues = ["default".into()];
         let request = ClaimRequest {
-            worker: super::WORKER,
-            queues: &["default".into()],
-            knows: &|_| true,
-            terms: &|_| None,
-            known_after: &|_| None,
-            max: 10,
-            free: 10,
             is_short: &|_| true,
+            ..samples::claim_request(super::WORKER, &queues, 10)
         };
         let claims = tx.claim(&request, &mut Turns::default(), now_ms)?;
         assert_eq!(claims.runs.len(), 0);

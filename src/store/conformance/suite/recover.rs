@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::{Lab, WORKER, bury, worker_row};
 use crate::policy::Verdict;
+use crate::records::samples;
 use crate::run::{Fence, Guarantee, Reason, RunId, State, WorkerId};
-use crate::store::{Cause, ClaimRequest, Claimed, Claims, Death, Handover, Outcome, Start};
+use crate::store::{Cause, Claimed, Claims, Death, Handover, Outcome, Start};
 
 const OTHER: WorkerId = WorkerId(7);
 
@@ -181,16 +182,7 @@ fn take_over(lab: &mut Lab, run: RunId, fence: Fence) -> Claims {
         fence,
     };
     let now_ms = lab.now_ms;
-    let request = ClaimRequest {
-        worker: OTHER,
-        queues: &[],
-        knows: &|_| true,
-        terms: &|_| None,
-        known_after: &|_| None,
-        max: 1,
-        free: 1,
-        is_short: &|_| false,
-    };
+    let request = samples::claim_request(OTHER, &[], 1);
     lab.write(|tx| tx.take_over(&from, &request, now_ms))
 }
 

@@ -1,20 +1,8 @@
 //! Rows that remain after a prune, and a row with an absurdly long wait.
 
-use super::{Lab, count_rows, new_run};
+use super::{Lab, count_rows, new_run, prune_all};
 use crate::policy::Verdict;
-use crate::store::{NewDedup, PruneRule, Pruning};
-
-fn prune_all(lab: &mut Lab) {
-    let now_ms = lab.now_ms;
-    let rule = PruneRule {
-        ended_before_ms: Some(i64::MAX),
-        upto: None,
-    };
-    let mut at = Some(Pruning::default());
-    while let Some(here) = at {
-        at = lab.write(|tx| tx.prune(&rule, &here, 1, now_ms)).next;
-    }
-}
+use crate::store::NewDedup;
 
 #[test]
 fn a_pruned_run_leaves_no_row_in_any_table() {
@@ -47,7 +35,7 @@ fn a_pruned_run_leaves_no_row_in_any_table() {
     lab.now_ms += 1_000;
     let now_ms = lab.now_ms;
     lab.write(|tx| tx.cancel(behind, "ann", now_ms));
-    prune_all(&mut lab);
+    prune_all(&mut lab, 1);
     // The dead run is retained, with its attempt.
     assert_eq!(count(&lab), [1, 0, 1, 1, 0, 0, 0]);
 }
@@ -61,7 +49,7 @@ fn a_run_that_waited_leaves_no_gate_behind() {
     waits(&mut lab, first);
     let now_ms = lab.now_ms;
     lab.write(|tx| tx.cancel(gone, "ann", now_ms));
-    prune_all(&mut lab);
+    prune_all(&mut lab, 1);
     assert_eq!(count_rows(&lab, "gate"), 1);
 }
 
